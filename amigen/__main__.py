@@ -1,0 +1,5 @@
+"""`python -m amigen` is the `amigen` command."""
+
+from amigen.cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""The command line: a thin edge over the library.
+
+Commands are loaded on first use: `amigen render` never imports boto3, testinfra or the Kubernetes client.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from amigen.errors import AmigenError
+
+# Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("amigen.cli.spec", "init", "Write a first spec."),
+    "check": ("amigen.cli.spec", "check", "Check a spec: all problems at once, with line and key path."),
+    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec."),
+    "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
+    "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
+    "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry[0]), entry[1])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="amigen", prog_name="amigen")
+def cli() -> None:
+    """One spec in, a proven Kubernetes node image out."""
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; every failure leaves here as one message on stderr and an exit code of its own kind."""
+    try:
+        cli.main(args=args, prog_name="amigen", standalone_mode=False)
+    except AmigenError as error:
+        click.echo(str(error) if "\n" in str(error).split("\n  hint:")[0] else f"amigen: error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("amigen: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`amigen plan | head`); point stdout elsewhere so that Python's exit says nothing either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        # A full disk, a missing right: the system's own words with the file are the message.
+        click.echo(
+            f"amigen: error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
+        )
+        sys.exit(1)

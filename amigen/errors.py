@@ -1,0 +1,144 @@
+"""One failure, one exception class, one exit code.
+
+Everything that a user can cause raises an `AmigenError`; `amigen.cli.main` catches it once, prints it to stderr and
+exits with its code. A message says what happened, where, and what to do; it never holds a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+class AmigenError(Exception):
+    """Base of all failures that amigen explains.
+
+    Args:
+        message: What happened and where, one sentence, no trailing full stop needed.
+        hint: What to do about it; empty when there is nothing to add.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One finding about an input, with its place.
+
+    Attributes:
+        severity: `error` stops, `warning` is shown and does not.
+        path: Key path in the document, such as `kubeProxy.ipvs.scheduler` or `packages[2].name`; empty for the whole.
+        line: Line in the file, from 1; 0 where there is none.
+        message: What is wrong.
+        hint: What is allowed, or the nearest known name; may be empty.
+        source: Where the rule comes from (a KEP, a manual); may be empty.
+    """
+
+    severity: Literal["error", "warning"] = "error"
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    message: str
+    hint: str = ""
+    source: str = ""
+
+    def text(self, file: str) -> str:
+        """`file:line:column: severity: path: message (hint) [source]`, the form that editors and CI jump to."""
+        place = f"{file}:{self.line}:{self.column}" if self.line else file
+        parts = [f"{place}: {self.severity}: "]
+        if self.path:
+            parts.append(f"{self.path}: ")
+        parts.append(self.message)
+        if self.hint:
+            parts.append(f"; {self.hint}")
+        if self.source:
+            parts.append(f" [{self.source}]")
+        return "".join(parts)
+
+
+class SpecError(AmigenError):
+    """A spec that cannot be used: all its problems at once."""
+
+    exit_code = 3
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+        self.file = file
+        self.problems = problems
+        errors = sum(p.severity == "error" for p in problems)
+        lines = [p.text(file) for p in problems]
+        lines.append(f"{file}: {errors} error{'s' if errors != 1 else ''}; nothing was done")
+        super().__init__("\n".join(lines))
+
+
+class DiffersError(AmigenError):
+    """What stands there is not what the spec says (`render --check`, drift)."""
+
+    exit_code = 4
+
+
+class ConflictError(AmigenError):
+    """Something of somebody else is in the way: a file edited by hand, a change made by another person meanwhile."""
+
+    exit_code = 5
+
+
+class ChecksFailedError(AmigenError):
+    """Verification ran and at least one check failed."""
+
+    exit_code = 6
+
+
+class CouldNotCheckError(AmigenError):
+    """Verification could not run, or could not prove what it should: no verdict either way."""
+
+    exit_code = 7
+
+
+class BuildError(AmigenError):
+    """An image build that failed; nothing of it was kept."""
+
+    exit_code = 8
+
+
+class ToolError(AmigenError):
+    """A program that amigen needs is missing or does not work on this machine."""
+
+    exit_code = 9
+
+
+class AwsError(AmigenError):
+    """An AWS call that failed: names the call, the resource and the way out."""
+
+    exit_code = 10
+
+
+class KubernetesError(AmigenError):
+    """A Kubernetes API call that failed, or a rollout that did not get healthy."""
+
+    exit_code = 11
+
+
+class SizeError(AmigenError):
+    """User data that is larger than EC2 takes; lists the sizes by part."""
+
+    exit_code = 12
+
+
+class RefusedError(AmigenError):
+    """amigen could do this, and it would do harm; says why and how to do it on purpose."""
+
+    exit_code = 13
+
+
+class InputError(AmigenError):
+    """A file, an option or other input than a spec that cannot be used."""
+
+    exit_code = 14

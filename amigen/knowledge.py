@@ -1,0 +1,249 @@
+"""What amigen knows of Kubernetes, kernels and platforms: data, each fact with its source.
+
+Code asks these tables and holds no version number of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from amigen.spec.model import Platform, ProxyMode, Scheduler
+
+SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
+PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+
+State = Literal["absent", "alpha", "beta", "stable", "deprecated", "gated", "removed"]
+
+_KEP_IPVS = "KEP-5495, https://github.com/kubernetes/enhancements/issues/5495"
+_KEP_NFT = "KEP-3866, https://github.com/kubernetes/enhancements/issues/3866"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeFact:
+    """The state of a kube-proxy mode from one Kubernetes version on.
+
+    Attributes:
+        since: First Kubernetes version, as (major, minor).
+        state: `absent` and `removed` cannot work; `gated` works only with a feature gate.
+        says: What it means for the user, one sentence.
+        planned: True for what is announced and not released yet.
+    """
+
+    mode: ProxyMode
+    since: tuple[int, int]
+    state: State
+    says: str
+    source: str
+    planned: bool = False
+
+
+# In order of version per mode; the last whose `since` is not above the version in question holds.
+MODE_FACTS: tuple[ModeFact, ...] = (
+    ModeFact(
+        mode="iptables",
+        since=(1, 2),
+        state="stable",
+        says="the default on Linux",
+        source="https://kubernetes.io/docs/reference/networking/virtual-ips/",
+    ),
+    ModeFact(mode="ipvs", since=(1, 11), state="stable", says="stable", source=_KEP_IPVS),
+    ModeFact(
+        mode="ipvs",
+        since=(1, 35),
+        state="deprecated",
+        says="deprecated since 1.35: kube-proxy warns at start; nftables is the successor",
+        source=_KEP_IPVS,
+    ),
+    ModeFact(
+        mode="ipvs",
+        since=(1, 40),
+        state="gated",
+        says="planned to be off by default from 1.40 on: kube-proxy exits unless the feature gate KubeProxyIPVS is set",
+        source=_KEP_IPVS,
+        planned=True,
+    ),
+    ModeFact(
+        mode="ipvs",
+        since=(1, 43),
+        state="removed",
+        says="planned to be removed in 1.43; use nftables",
+        source=_KEP_IPVS,
+        planned=True,
+    ),
+    ModeFact(mode="nftables", since=(1, 0), state="absent", says="does not exist before 1.29", source=_KEP_NFT),
+    ModeFact(
+        mode="nftables",
+        since=(1, 29),
+        state="alpha",
+        says="alpha in 1.29 and 1.30: needs the feature gate NFTablesProxyMode",
+        source=_KEP_NFT,
+    ),
+    ModeFact(mode="nftables", since=(1, 31), state="beta", says="beta from 1.31 to 1.32", source=_KEP_NFT),
+    ModeFact(
+        mode="nftables",
+        since=(1, 33),
+        state="stable",
+        says="stable since 1.33; needs kernel 5.13 or newer",
+        source=_KEP_NFT,
+    ),
+)
+
+# kube-proxy refuses nftables mode below this kernel (KEP-3866; pkg/proxy/nftables/supported.go).
+NFTABLES_MIN_KERNEL = (5, 13)
+# `conn_tab_bits` is 8 to 20 before, up to 27 from this kernel on, on 64-bit (linux commit 04292c695f82).
+CONN_TAB_BITS_KERNEL = (6, 5)
+CONN_TAB_BITS_DEFAULT = 12
+CONN_TAB_BITS_OLD_MAX = 20
+
+# Set by kube-proxy itself at every start, in ipvs mode (pkg/proxy/ipvs/proxier.go, NewProxier): an image that sets them
+# fights kube-proxy, and net.ipv4.vs.* does not exist before ip_vs is loaded.
+KUBE_PROXY_SYSCTLS: dict[str, str] = {
+    "net.ipv4.vs.conntrack": "kube-proxy sets it in ipvs mode",
+    "net.ipv4.vs.conn_reuse_mode": "kube-proxy sets it in ipvs mode",
+    "net.ipv4.vs.expire_nodest_conn": "kube-proxy sets it in ipvs mode",
+    "net.ipv4.vs.expire_quiescent_template": "kube-proxy sets it in ipvs mode",
+    "net.ipv4.ip_forward": "kube-proxy sets it",
+    "net.ipv4.conf.all.arp_ignore": "kube-proxy sets it where kubeProxy.ipvs.strictARP is true",
+    "net.ipv4.conf.all.arp_announce": "kube-proxy sets it where kubeProxy.ipvs.strictARP is true",
+}
+
+
+def version_tuple(version: str) -> tuple[int, int]:
+    """`"1.33"` (or `v1.33.4-eks-abc`) as `(1, 33)`; ValueError where it is not a version."""
+    major, minor = version.lstrip("v").split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()))
+
+
+def mode_fact(mode: ProxyMode, version: str) -> ModeFact:
+    """What holds for `mode` in this Kubernetes version."""
+    wanted = version_tuple(version)
+    found = None
+    for fact in MODE_FACTS:
+        if fact.mode == mode and fact.since <= wanted:
+            found = fact
+    if found is None:
+        return ModeFact(mode=mode, since=(1, 0), state="absent", says=f"does not exist in {version}", source=_KEP_IPVS)
+    return found
+
+
+def scheduler_module(scheduler: str) -> str:
+    """The kernel module of a scheduler: `rr` -> `ip_vs_rr` (net/netfilter/ipvs/)."""
+    return f"ip_vs_{scheduler}"
+
+
+# The twelve modules of "Running kube-proxy in IPVS Mode" (EKS best practices), in its order.
+IPVS_MODULES: tuple[str, ...] = ("ip_vs", *(scheduler_module(s) for s in SCHEDULERS), "nf_conntrack")
+MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = {
+    "ipvs": IPVS_MODULES,
+    # kube-proxy's tables need these before its first `nft -f`; the expression modules (nft_ct, nft_fib, ...) are loaded by
+    # the kernel on use (https://github.com/kubernetes/kubernetes pkg/proxy/nftables).
+    "nftables": ("nf_tables", "nf_conntrack"),
+    "iptables": ("nf_conntrack",),
+}
+# Diagnosis on the node; kube-proxy brings its own tools, and in ipvs mode speaks netlink.
+MODE_PACKAGES: dict[ProxyMode, tuple[str, ...]] = {"ipvs": ("ipvsadm",), "nftables": ("nftables",), "iptables": ()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformFact:
+    """What differs between the operating systems, as values.
+
+    Attributes:
+        family: `dnf` or `apt`: which package manager and which scripts.
+        os_id, os_version: `ID` and `VERSION_ID` of `/etc/os-release`.
+        kernel: The oldest kernel series that its images come with.
+        min_kubernetes: Oldest Kubernetes of its EKS image; None where there is none.
+        joins_by: What joins a node of its EKS image to a cluster.
+        kubelet_units: systemd units that must wait for the gate.
+        arch_names: The distribution's words for the architectures.
+        ssm_eks, ssm_plain: SSM public parameters of the images, with `{version}` and `{arch}`.
+        owner, name_filter: Where there is no parameter: owner account and name of the images.
+    """
+
+    family: Literal["apt", "dnf"]
+    os_id: str
+    os_version: str
+    codename: str
+    title: str
+    kernel: tuple[int, int]
+    login_user: str
+    root_device: str
+    joins_by: Literal["nodeadm", "bootstrap.sh"] | None
+    kubelet_units: tuple[str, ...]
+    arch_names: dict[str, str]
+    min_kubernetes: tuple[int, int] | None = None
+    ssm_eks: str | None = None
+    ssm_plain: str | None = None
+    owner: str = ""
+    name_filter: str = ""
+    source: str = ""
+
+
+_DEB_ARCH = {"x86_64": "amd64", "arm64": "arm64"}
+_UBUNTU_SSM = "/aws/service/canonical/ubuntu"
+
+
+def _ubuntu(
+    version: str, codename: str, kernel: tuple[int, int], volume: str, min_kubernetes: tuple[int, int]
+) -> PlatformFact:
+    """Canonical's images: names of SSM parameters as in eksctl's pkg/ami/ssm_resolver.go, minimum versions as in eksctl."""
+    return PlatformFact(
+        family="apt",
+        os_id="ubuntu",
+        os_version=version,
+        codename=codename,
+        title=f"Ubuntu {version}",
+        kernel=kernel,
+        login_user="ubuntu",
+        root_device="/dev/sda1",
+        joins_by="bootstrap.sh",
+        kubelet_units=("snap.kubelet-eks.daemon.service", "kubelet.service"),
+        arch_names=_DEB_ARCH,
+        min_kubernetes=min_kubernetes,
+        ssm_eks=f"{_UBUNTU_SSM}/eks/{version}/{{version}}/stable/current/{{arch}}/hvm/{volume}/ami-id",
+        ssm_plain=f"{_UBUNTU_SSM}/server/{version}/stable/current/{{arch}}/hvm/{volume}/ami-id",
+        source="eksctl pkg/ami/ssm_resolver.go",
+    )
+
+
+PLATFORM_FACTS: dict[Platform, PlatformFact] = {
+    "al2023": PlatformFact(
+        family="dnf",
+        os_id="amzn",
+        os_version="2023",
+        codename="",
+        title="Amazon Linux 2023",
+        kernel=(6, 1),
+        login_user="ec2-user",
+        root_device="/dev/xvda",
+        joins_by="nodeadm",
+        kubelet_units=("nodeadm-run.service", "kubelet.service"),
+        arch_names={"x86_64": "x86_64", "arm64": "arm64"},
+        min_kubernetes=(1, 23),
+        ssm_eks="/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/{arch}/standard/recommended/image_id",
+        ssm_plain="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}",
+        source="https://docs.aws.amazon.com/eks/latest/userguide/retrieve-ami-id.html",
+    ),
+    "ubuntu-22.04": _ubuntu("22.04", "jammy", (5, 15), "ebs-gp2", (1, 29)),
+    "ubuntu-24.04": _ubuntu("24.04", "noble", (6, 8), "ebs-gp3", (1, 31)),
+    "ubuntu-26.04": _ubuntu("26.04", "resolute", (7, 0), "ebs-gp3", (1, 35)),
+    "debian-12": PlatformFact(
+        family="apt",
+        os_id="debian",
+        os_version="12",
+        codename="bookworm",
+        title="Debian 12",
+        kernel=(6, 1),
+        login_user="admin",
+        root_device="/dev/xvda",
+        joins_by=None,
+        kubelet_units=("kubelet.service",),
+        arch_names=_DEB_ARCH,
+        # https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm: owner account and name of the official images.
+        owner="136693071363",
+        name_filter="debian-12-{arch}-*",
+        source="https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm",
+    ),
+}

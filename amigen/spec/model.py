@@ -1,0 +1,574 @@
+"""The spec as types: the one source of validation, JSON Schema and reference.
+
+Every field is documented here and nowhere else. Constraints are part of the types, so that the JSON Schema and the
+loader cannot disagree. What depends on more than one field stands in `amigen.spec.rules`.
+
+Naming follows Kubernetes: camelCase in YAML (`strictARP`, `serviceCIDR` where Kubernetes writes it so).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+API_VERSION = "amigen/v1alpha1"
+
+Platform: TypeAlias = Literal["al2023", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04", "debian-12"]
+Architecture: TypeAlias = Literal["x86_64", "arm64"]
+ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
+# Exactly what kube-proxy's validation accepts (pkg/proxy/apis/config/validation); mh, fo, ovf and twos are rejected there.
+Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"]
+
+Name: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$", description="1 to 48 lower-case letters, digits and `-`")
+]
+KubernetesVersion: TypeAlias = Annotated[
+    str, Meta(pattern=r"^1\.[1-9][0-9]?$", description='`"MAJOR.MINOR"`, in quotes')
+]
+PackageName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$", description="the name of a package")
+]
+PackageVersion: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,127}$", description="the version as the package manager prints it"),
+]
+ModuleName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,54}$", description="the name of a kernel module")
+]
+SysctlKey: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9_-]+([./][A-Za-z0-9_@-]+)+$",
+        max_length=200,
+        description="a kernel parameter such as `net.core.somaxconn`",
+    ),
+]
+# No newline: a value with one would be a second setting.
+SysctlValue: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[!-~][ -~\t]{0,254}$", description="the value, in quotes if it is text")
+]
+AbsolutePath: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/[^/\x00-\x1f\x7f]+)+$",
+        max_length=1024,
+        description="an absolute path without `//`, control characters or a slash at the end",
+    ),
+]
+UserName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^([a-z_][a-z0-9_-]{0,30}|[0-9]{1,9})$", description="a user or group, by name or number")
+]
+FileMode: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-7]{3,4}$", description='permission bits in octal and in quotes, such as `"0644"`')
+]
+HookName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", description="1 to 40 lower-case letters, digits and `-`")
+]
+Script: TypeAlias = Annotated[str, Meta(min_length=1, max_length=65536, description="the script's text")]
+# Credentials (user:password@) are refused by the pattern: user data can be read by every process of the instance.
+Url: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?|ftp|file)://[A-Za-z0-9._~:/?&=%+,;!*()\[\]-]*$",
+        max_length=2048,
+        description="a URL without user and password",
+    ),
+]
+ProxyUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[A-Za-z0-9.\[\]:-]+/?$",
+        max_length=512,
+        description="`http://HOST:PORT`, without user and password",
+    ),
+]
+HttpsUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$", max_length=512, description="an `https://` URL"
+    ),
+]
+NoProxyEntry: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9.*:/_-]+$", max_length=255, description="a host, a domain such as `.internal`, or a CIDR"
+    ),
+]
+Base64: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=131072, description="base64 in one line")
+]
+Cidr: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=64, description="an address range such as `10.100.0.0/16`"),
+]
+ClusterName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$",
+        description="1 to 100 letters, digits, `-` and `_`, starting with a letter or digit",
+    ),
+]
+LabelKey: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
+        description="a Kubernetes label key",
+    ),
+]
+LabelValue: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+        description="a Kubernetes label value, in quotes if it is a number or true/false",
+    ),
+]
+KubeletFlag: TypeAlias = Annotated[
+    str, Meta(pattern=r"^--[a-z][a-z0-9-]*(=[!-~ ]*)?$", max_length=1024, description="`--flag=value`")
+]
+Taint: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?(=[A-Za-z0-9._-]{0,63})?:(NoSchedule|PreferNoSchedule|NoExecute)$",
+        description="`KEY[=VALUE]:EFFECT`",
+    ),
+]
+Region: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$", description="an AWS region such as `eu-central-1`")
+]
+InstanceType: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9a-z]+)?)$",
+        description="an EC2 instance type such as `t3.small`",
+    ),
+]
+AmiId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$", description="`ami-` and 8 or 17 hexadecimal digits")
+]
+SubnetId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", description="`subnet-` and 8 or 17 hexadecimal digits")
+]
+VpcId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$", description="`vpc-` and 8 or 17 hexadecimal digits")
+]
+SecurityGroupId: TypeAlias = Annotated[
+    str, Meta(pattern=r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$", description="`sg-` and 8 or 17 hexadecimal digits")
+]
+AccountId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="12 digits, in quotes")]
+AmiOwner: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{12}|self|amazon|aws-marketplace)$",
+        description="an account, `self`, `amazon` or `aws-marketplace`",
+    ),
+]
+ParameterName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^/[A-Za-z0-9._/-]{1,1010}$", description="an SSM parameter such as `/aws/service/...`")
+]
+KmsKeyId: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$",
+        description="a KMS key id, alias or ARN",
+    ),
+]
+OrganizationArn: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$",
+        description="the ARN of an organization",
+    ),
+]
+OrganizationalUnitArn: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}$",
+        description="the ARN of an organizational unit",
+    ),
+]
+# AWS: 128 characters, letters, digits, spaces and _ . : / = + - @; the prefix aws: is reserved.
+TagKey: TypeAlias = Annotated[
+    str, Meta(pattern=r"^(?![aA][wW][sS]:)[A-Za-z0-9 _.:/=+@-]{1,128}$", description="a tag key; `aws:` is reserved")
+]
+TagValue: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9 _.:/=+@-]{0,256}$", description="a tag value, in quotes if it is a number or true/false"
+    ),
+]
+InstanceProfile: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9+=,.@_-]{1,128}$", description="the name of an instance profile")
+]
+Suite: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$", description="a suite such as `noble-updates`")
+]
+Component: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="a component such as `universe`")
+]
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")]
+
+
+class _Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of all parts of the spec: immutable, by keyword, unknown keys refused."""
+
+
+class Ipvs(_Model, frozen=True, kw_only=True):
+    """Settings of kube-proxy's IPVS mode."""
+
+    scheduler: Annotated[
+        Scheduler,
+        Meta(
+            description="How a node spreads its own connections over the endpoints. Each node balances only what it sees,"
+            " so that the choice matters less in Kubernetes than on a load balancer (KEP-5495)."
+        ),
+    ] = "rr"
+    strict_arp: Annotated[
+        bool,
+        Meta(
+            description="kube-proxy's `strictARP`, which MetalLB and kube-vip ask for. kube-proxy sets it itself; the"
+            " image does not, and the EKS add-on cannot."
+        ),
+    ] = field(name="strictARP", default=False)
+    conn_tab_bits: Annotated[
+        Annotated[int, Meta(ge=8, le=27)] | None,
+        Meta(
+            description="Size of the connection table as a power of two, written to `/etc/modprobe.d/`; the kernel's default"
+            " of 12 (4096 buckets) is small for large clusters. 8 to 20; up to 27 on kernels from 6.5 on.",
+        ),
+    ] = None
+
+
+class KubeProxy(_Model, frozen=True, kw_only=True):
+    """What kube-proxy will be on these nodes; the image is made ready for it."""
+
+    mode: Annotated[ProxyMode, Meta(description="kube-proxy's mode.")] = "ipvs"
+    ipvs: Annotated[Ipvs, Meta(description="Only with `mode: ipvs`.")] = Ipvs()
+
+
+class Modules(_Model, frozen=True, kw_only=True):
+    """Kernel modules that are loaded at every boot."""
+
+    persist: Annotated[
+        Literal["all", "minimal"],
+        Meta(
+            description="`all`: the kube-proxy mode's whole set (for ipvs all ten schedulers); `minimal`: what the chosen scheduler needs."
+        ),
+    ] = "all"
+    extra: Annotated[
+        tuple[ModuleName, ...], Meta(description="More modules, such as `br_netfilter`.", max_length=64)
+    ] = ()
+
+
+class Package(_Model, frozen=True, kw_only=True):
+    """A package to install."""
+
+    name: Annotated[PackageName, Meta(description="Name of the package, in all platforms that are named below.")]
+    version: Annotated[
+        PackageVersion | None,
+        Meta(
+            description="Exactly this version, and held there; unset: what the package source has, or what is there already."
+        ),
+    ] = None
+    platforms: Annotated[
+        tuple[Platform, ...], Meta(description="Only on these platforms; empty: on all of the spec.")
+    ] = ()
+
+
+class File(_Model, frozen=True, kw_only=True):
+    """A file on the node. A file of somebody else that stands there is kept beside it, never lost."""
+
+    path: Annotated[AbsolutePath, Meta(description="Where it stands.")]
+    content: Annotated[
+        Annotated[str, Meta(max_length=65536)] | None, Meta(description="Its text; `content` or `contentBase64`.")
+    ] = None
+    content_base64: Annotated[Base64 | None, Meta(description="Its bytes in base64, for what is not text.")] = None
+    owner: Annotated[UserName, Meta(description="Its user.")] = "root"
+    group: Annotated[UserName, Meta(description="Its group.")] = "root"
+    mode: Annotated[FileMode, Meta(description="Its permission bits.")] = "0644"
+
+
+class Hook(_Model, frozen=True, kw_only=True):
+    """A script of your own, run as root; it stops the bootstrap when it fails."""
+
+    name: Annotated[HookName, Meta(description="What logs and checks call it.")]
+    script: Annotated[Script, Meta(description="Run by its `#!` line, or by `bash -euo pipefail` when it has none.")]
+    run: Annotated[
+        Literal["once", "always"],
+        Meta(
+            description="`once`: not again on a node or image where this very text has run; `always`: at every bootstrap."
+        ),
+    ] = "once"
+
+
+class Hooks(_Model, frozen=True, kw_only=True):
+    """Scripts around the bootstrap."""
+
+    before: Annotated[tuple[Hook, ...], Meta(description="Before packages, files and modules.", max_length=32)] = ()
+    after: Annotated[tuple[Hook, ...], Meta(description="After them.", max_length=32)] = ()
+
+
+class Mirror(_Model, frozen=True, kw_only=True):
+    """A package source of your own for one platform, used in place of the distribution's."""
+
+    url: Annotated[Url, Meta(description="Base URL: the folder with `dists/` (apt), or with `repodata/` (dnf).")]
+    suites: Annotated[
+        tuple[Suite, ...],
+        Meta(description="apt: suites; empty: the release and its `-updates` and `-security`.", max_length=16),
+    ] = ()
+    components: Annotated[
+        tuple[Component, ...], Meta(description="apt: components; empty: the distribution's usual ones.", max_length=16)
+    ] = ()
+    gpg_key: Annotated[
+        AbsolutePath | None,
+        Meta(
+            description="Key file on the node that signs the mirror; unset: the distribution's own. Ship it with `files`."
+        ),
+    ] = None
+
+
+class PackageSources(_Model, frozen=True, kw_only=True):
+    """Where packages come from, for closed networks."""
+
+    proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy of the package manager.")] = None
+    no_proxy: Annotated[
+        tuple[NoProxyEntry, ...], Meta(description="Hosts that are reached without it.", max_length=64)
+    ] = ()
+    mirrors: Annotated[
+        dict[Platform, Mirror],
+        Meta(description="Per platform, a mirror that takes the place of the distribution's sources."),
+    ] = {}
+    timeout_seconds: Annotated[
+        int,
+        Meta(description="How long the bootstrap tries, with backoff, before it gives up on packages.", ge=60, le=3600),
+    ] = 600
+
+
+class Kubelet(_Model, frozen=True, kw_only=True):
+    """What the kubelet is told."""
+
+    flags: Annotated[tuple[KubeletFlag, ...], Meta(description="Flags, such as `--max-pods=58`.", max_length=64)] = ()
+    labels: Annotated[dict[LabelKey, LabelValue], Meta(description="Labels of the node.")] = {}
+    taints: Annotated[tuple[Taint, ...], Meta(description="Taints that the node registers with.", max_length=32)] = ()
+    max_pods: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="`maxPods` of the kubelet configuration.")
+    ] = None
+
+
+class Eks(_Model, frozen=True, kw_only=True):
+    """The EKS cluster that nodes join. Nothing in it is a secret."""
+
+    name: Annotated[ClusterName, Meta(description="Name of the cluster.")]
+    api_server_endpoint: Annotated[HttpsUrl, Meta(description="`aws eks describe-cluster --query cluster.endpoint`.")]
+    certificate_authority: Annotated[Base64, Meta(description="`--query cluster.certificateAuthority.data`.")]
+    service_cidr: Annotated[
+        Cidr, Meta(description="`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`).")
+    ] = field(name="serviceCIDR")
+    kubelet: Annotated[Kubelet, Meta(description="Settings of the kubelet.")] = Kubelet()
+
+
+class Join(_Model, frozen=True, kw_only=True):
+    """How a node joins a cluster; empty: it does not (an image only, or somebody else's user data joins it)."""
+
+    eks: Annotated[Eks | None, Meta(description="Join this EKS cluster.")] = None
+
+
+class AmiFilter(_Model, frozen=True, kw_only=True):
+    """Picks the newest AMI that matches."""
+
+    name: Annotated[str, Meta(description="Name with `*` and `?`.", pattern=r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$")]
+    owners: Annotated[
+        tuple[AmiOwner, ...],
+        Meta(description="Owners; required, or anybody could publish your base image.", min_length=1, max_length=16),
+    ]
+
+
+class SourceAmi(_Model, frozen=True, kw_only=True):
+    """The AMI to start from: exactly one of the three. `{arch}` stands for the platform's word for the architecture."""
+
+    id: Annotated[AmiId | None, Meta(description="This AMI (of one architecture, in one region).")] = None
+    ssm_parameter: Annotated[
+        Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._/{}-]{1,1010}$")] | None,
+        Meta(
+            description="The AMI that this SSM parameter names; may hold `{arch}`.",
+        ),
+    ] = None
+    filter: Annotated[
+        AmiFilter | None,
+        Meta(
+            description="The newest AMI that matches; its name may not hold `{arch}`: the architecture is always asked for."
+        ),
+    ] = None
+
+
+class Encryption(_Model, frozen=True, kw_only=True):
+    """Encryption of the AMI's snapshots."""
+
+    enabled: Annotated[bool, Meta(description="Encrypt them.")] = True
+    kms_key_id: Annotated[
+        KmsKeyId | None,
+        Meta(description="With this key; unset: the account's EBS key. An AMI that is shared needs a key of your own."),
+    ] = None
+    region_kms_key_ids: Annotated[
+        dict[Region, KmsKeyId],
+        Meta(description="Keys of the copy regions; unset: a multi-region key or alias of the same name."),
+    ] = {}
+
+
+class RootVolume(_Model, frozen=True, kw_only=True):
+    """The root volume of the image and of launch templates."""
+
+    size_gib: Annotated[int, Meta(description="Size in GiB.", ge=8, le=16384)] = field(name="sizeGiB", default=20)
+    type: Annotated[Literal["gp3", "gp2", "io1", "io2"], Meta(description="Volume type.")] = "gp3"
+    iops: Annotated[
+        Annotated[int, Meta(ge=100, le=256000)] | None, Meta(description="IOPS; required for io1 and io2.")
+    ] = None
+    throughput: Annotated[Annotated[int, Meta(ge=125, le=2000)] | None, Meta(description="MiB/s, gp3 only.")] = None
+
+
+class Share(_Model, frozen=True, kw_only=True):
+    """Who may launch the AMI."""
+
+    accounts: Annotated[tuple[AccountId, ...], Meta(description="Accounts.", max_length=500)] = ()
+    organizations: Annotated[tuple[OrganizationArn, ...], Meta(description="Organizations.", max_length=50)] = ()
+    organizational_units: Annotated[
+        tuple[OrganizationalUnitArn, ...], Meta(description="Organizational units.", max_length=50)
+    ] = ()
+
+
+class LaunchTemplate(_Model, frozen=True, kw_only=True):
+    """The launch templates that `publish` makes: one per platform and architecture, `NAME-PLATFORM-ARCH`."""
+
+    instance_types: Annotated[
+        dict[Architecture, InstanceType],
+        Meta(description="Instance type per architecture; unset: left to the node group."),
+    ] = {}
+    hop_limit: Annotated[
+        int,
+        Meta(
+            description="IMDSv2 hop limit: 1 keeps pods off the instance's credentials, 2 lets containers reach IMDS.",
+            ge=1,
+            le=64,
+        ),
+    ] = 1
+    security_group_ids: Annotated[
+        tuple[SecurityGroupId, ...], Meta(description="Security groups of the instances.", max_length=16)
+    ] = ()
+    iam_instance_profile: Annotated[
+        InstanceProfile | None, Meta(description="Instance profile; not with managed node groups, which bring a role.")
+    ] = None
+    resolve_ssm_parameter: Annotated[
+        bool, Meta(description="Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id.")
+    ] = False
+
+
+class Aws(_Model, frozen=True, kw_only=True):
+    """What Packer and publishing need on AWS."""
+
+    region: Annotated[Region, Meta(description="Region in which the image is built.")] = "us-east-1"
+    instance_types: Annotated[
+        dict[Architecture, InstanceType],
+        Meta(description="Builder instance per architecture; default `t3.medium` and `t4g.medium`."),
+    ] = {}
+    vpc_id: Annotated[VpcId | None, Meta(description="VPC of the builder; unset: the default VPC.")] = None
+    subnet_id: Annotated[SubnetId | None, Meta(description="Subnet of the builder.")] = None
+    security_group_ids: Annotated[
+        tuple[SecurityGroupId, ...], Meta(description="Groups of the builder; empty: a temporary one.", max_length=16)
+    ] = ()
+    associate_public_ip: Annotated[
+        bool | None, Meta(description="Give the builder a public address; unset: as the subnet says.")
+    ] = None
+    communicator: Annotated[
+        Literal["ssh", "session-manager"],
+        Meta(
+            description="How Packer reaches the builder; `session-manager` needs `iamInstanceProfile` and opens no port."
+        ),
+    ] = "ssh"
+    iam_instance_profile: Annotated[InstanceProfile | None, Meta(description="Instance profile of the builder.")] = None
+    base_image: Annotated[
+        Literal["eks", "plain"],
+        Meta(
+            description="Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."
+        ),
+    ] = "eks"
+    source_amis: Annotated[dict[Platform, SourceAmi], Meta(description="Another source AMI per platform.")] = {}
+    encryption: Annotated[Encryption, Meta(description="Encryption of the snapshots.")] = Encryption()
+    root_volume: Annotated[RootVolume, Meta(description="The root volume.")] = RootVolume()
+    tags: Annotated[dict[TagKey, TagValue], Meta(description="Tags of all that is made.", max_length=40)] = {}
+    copy_regions: Annotated[
+        tuple[Region, ...], Meta(description="Regions that get a copy, after the checks have passed.", max_length=40)
+    ] = ()
+    share: Annotated[Share, Meta(description="Who may launch the AMI, after the checks have passed.")] = Share()
+    deprecate_after_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3650)] | None, Meta(description="Deprecate the AMI so many days after the build.")
+    ] = None
+    launch_template: Annotated[LaunchTemplate, Meta(description="Launch templates.")] = LaunchTemplate()
+
+
+class LocalBase(_Model, frozen=True, kw_only=True):
+    """A disk image to start a local build from: a file, or a URL with its checksum."""
+
+    path: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")] | None,
+        Meta(description="A qcow2 or raw file, relative to the spec."),
+    ] = None
+    url: Annotated[Url | None, Meta(description="A download, such as the official cloud image.")] = None
+    sha256: Annotated[Sha256 | None, Meta(description="Checksum of the download; required with `url`.")] = None
+    user: Annotated[UserName | None, Meta(description="The user that cloud-init makes; unset: the distribution's.")] = (
+        None
+    )
+
+
+class Local(_Model, frozen=True, kw_only=True):
+    """Builds of a local VM image, without any account."""
+
+    bases: Annotated[
+        dict[Platform, LocalBase],
+        Meta(description="Base image per platform; unset: a root that mmdebstrap makes (Debian and Ubuntu platforms)."),
+    ] = {}
+    disk_gib: Annotated[int, Meta(description="Size of the disk in GiB.", ge=2, le=2048)] = field(
+        name="diskGiB", default=8
+    )
+    memory_mib: Annotated[int, Meta(description="Memory of the builder in MiB.", ge=512, le=1048576)] = field(
+        name="memoryMiB", default=2048
+    )
+    cpus: Annotated[int, Meta(description="Processors of the builder.", ge=1, le=256)] = 2
+
+
+class NodeImage(_Model, frozen=True, kw_only=True):
+    """A node image: what a Kubernetes node needs beyond the stock image."""
+
+    api_version: Annotated[Literal["amigen/v1alpha1"], Meta(description="Version of this format.")]
+    kind: Annotated[Literal["NodeImage"], Meta(description="Always `NodeImage`.")]
+    name: Annotated[Name, Meta(description="Name of the image: prefix of AMIs, launch templates and parameters.")]
+    kubernetes_version: Annotated[KubernetesVersion, Meta(description="Kubernetes version of the nodes.")]
+    platforms: Annotated[
+        tuple[Platform, ...], Meta(description="Operating systems to make the image for.", min_length=1)
+    ]
+    architectures: Annotated[tuple[Architecture, ...], Meta(description="Processor architectures.", min_length=1)] = (
+        "x86_64",
+    )
+    kube_proxy: Annotated[KubeProxy, Meta(description="What kube-proxy will be on these nodes.")] = KubeProxy()
+    modules: Annotated[Modules, Meta(description="Kernel modules to load at every boot.")] = Modules()
+    packages: Annotated[
+        tuple[Package, ...],
+        Meta(description="More packages, or versions for those that amigen installs.", max_length=256),
+    ] = ()
+    sysctls: Annotated[
+        dict[SysctlKey, SysctlValue | int],
+        Meta(description="Kernel parameters, set at every boot. Not those that kube-proxy sets itself."),
+    ] = {}
+    files: Annotated[tuple[File, ...], Meta(description="Files to write.", max_length=256)] = ()
+    hooks: Annotated[Hooks, Meta(description="Scripts of your own.")] = Hooks()
+    package_sources: Annotated[PackageSources, Meta(description="Proxy and mirrors for closed networks.")] = (
+        PackageSources()
+    )
+    join: Annotated[Join, Meta(description="How the node joins a cluster.")] = Join()
+    gate: Annotated[
+        bool | None,
+        Meta(
+            description="Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster."
+        ),
+    ] = None
+    aws: Annotated[Aws, Meta(description="Images and launch templates on AWS.")] = Aws()
+    local: Annotated[Local, Meta(description="Local VM images.")] = Local()
