@@ -5,6 +5,4 @@ The names below are the public library. They are loaded on first use, so that `i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"

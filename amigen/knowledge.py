@@ -137,8 +137,8 @@ def scheduler_module(scheduler: str) -> str:
 IPVS_MODULES: tuple[str, ...] = ("ip_vs", *(scheduler_module(s) for s in SCHEDULERS), "nf_conntrack")
 MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = {
     "ipvs": IPVS_MODULES,
-    # kube-proxy's tables need these before its first `nft -f`; the expression modules (nft_ct, nft_fib, ...) are loaded by
-    # the kernel on use (https://github.com/kubernetes/kubernetes pkg/proxy/nftables).
+    # kube-proxy's tables need these before its first `nft -f`; the kernel loads the expression modules (nft_ct,
+    # nft_fib, ...) on use (https://github.com/kubernetes/kubernetes pkg/proxy/nftables).
     "nftables": ("nf_tables", "nf_conntrack"),
     "iptables": ("nf_conntrack",),
 }
@@ -188,7 +188,7 @@ _UBUNTU_SSM = "/aws/service/canonical/ubuntu"
 def _ubuntu(
     version: str, codename: str, kernel: tuple[int, int], volume: str, min_kubernetes: tuple[int, int]
 ) -> PlatformFact:
-    """Canonical's images: names of SSM parameters as in eksctl's pkg/ami/ssm_resolver.go, minimum versions as in eksctl."""
+    """Canonical's images: SSM parameters and minimum versions as in eksctl (pkg/ami/ssm_resolver.go)."""
     return PlatformFact(
         family="apt",
         os_id="ubuntu",

@@ -266,9 +266,7 @@ class Package(_Model, frozen=True, kw_only=True):
     name: Annotated[PackageName, Meta(description="Name of the package, in all platforms that are named below.")]
     version: Annotated[
         PackageVersion | None,
-        Meta(
-            description="Exactly this version, and held there; unset: what the package source has, or what is there already."
-        ),
+        Meta(description="Exactly this version; unset: what the package source has, or what is there already."),
     ] = None
     platforms: Annotated[
         tuple[Platform, ...], Meta(description="Only on these platforms; empty: on all of the spec.")

@@ -1,0 +1,1 @@
+"""The plan: what will be on the node, in order, each step with the checks that prove it."""

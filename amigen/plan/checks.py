@@ -1,0 +1,272 @@
+"""What can be proved of a node. A check is data: the rendered testinfra suite and `amigen verify` both come from it.
+
+`needs` says what a target must have for the check to prove something:
+`files` any root file system, also one that is not running; `boot` a running systemd; `kernel` a kernel of its own
+(a container borrows its host's).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Needs = Literal["files", "boot", "kernel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Base of the checks.
+
+    Attributes:
+        test: Name of the test function in the rendered suite.
+        needs: What the target must have.
+        image: True for checks of an image before its first boot (hygiene); they are wrong on a booted node.
+    """
+
+    test: ClassVar[str]
+    needs: ClassVar[Needs] = "files"
+    image: ClassVar[bool] = False
+
+    @property
+    def subject(self) -> str:
+        """What is checked, unique within its kind."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """The name of the check everywhere: in plans, reports and pytest, such as `test_package[ipvsadm]`."""
+        return f"{self.test}[{self.subject}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageCheck(Check):
+    """A package is installed, in this version where one is given."""
+
+    test = "test_package"
+    name: str
+    version: str | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCheck(Check):
+    """A file has this content, owner, group and mode."""
+
+    test = "test_file"
+    path: str
+    sha256: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersistedCheck(Check):
+    """systemd-modules-load will load the module at every boot (modules-load.d(5))."""
+
+    test = "test_module_persisted"
+    module: str
+
+    @property
+    def subject(self) -> str:
+        return self.module
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveryKernelCheck(Check):
+    """Each installed kernel has the module and its dependencies, as a file or built in."""
+
+    test = "test_module_in_every_kernel"
+    module: str
+
+    @property
+    def subject(self) -> str:
+        return self.module
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedCheck(Check):
+    """The module is loaded or built in, before any probe could have loaded it."""
+
+    test = "test_module_loaded"
+    needs = "kernel"
+    module: str
+
+    @property
+    def subject(self) -> str:
+        return self.module
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerCheck(Check):
+    """A virtual service with this scheduler can be made, in a network namespace of its own."""
+
+    test = "test_scheduler"
+    needs = "kernel"
+    scheduler: str
+
+    @property
+    def subject(self) -> str:
+        return self.scheduler
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnTabCheck(Check):
+    """ip_vs runs with a connection table of 2**bits buckets."""
+
+    test = "test_connection_table"
+    needs = "kernel"
+    bits: int
+
+    @property
+    def subject(self) -> str:
+        return str(2**self.bits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SysctlCheck(Check):
+    """A kernel parameter has this value; white space inside is folded as the kernel does."""
+
+    test = "test_sysctl"
+    needs = "kernel"
+    key: str
+    value: str
+
+    @property
+    def subject(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelVersionCheck(Check):
+    """The running kernel is at least this."""
+
+    test = "test_kernel_version"
+    needs = "kernel"
+    minimum: tuple[int, int]
+
+    @property
+    def subject(self) -> str:
+        return f"{self.minimum[0]}.{self.minimum[1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandCheck(Check):
+    """A command is on the node and runs: `nft --version` answers."""
+
+    test = "test_command"
+    command: str
+    argument: str = "--version"
+
+    @property
+    def subject(self) -> str:
+        return self.command
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitEnabledCheck(Check):
+    """A systemd unit is started at boot."""
+
+    test = "test_unit_enabled"
+    unit: str
+
+    @property
+    def subject(self) -> str:
+        return self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitActiveCheck(Check):
+    """A systemd unit is active now."""
+
+    test = "test_unit_active"
+    needs = "boot"
+    unit: str
+
+    @property
+    def subject(self) -> str:
+        return self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookCheck(Check):
+    """A hook script with this very content has run to its end on this node or its image."""
+
+    test = "test_hook"
+    name: str
+    sha256: str
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseCheck(Check):
+    """`/etc/amigen/release.json` names this spec, by name and digest."""
+
+    test = "test_release"
+    name: str
+    digest: str
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudInitCheck(Check):
+    """cloud-init has ended and without an error."""
+
+    test = "test_cloud_init"
+    needs = "boot"
+
+    @property
+    def subject(self) -> str:
+        return "done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoFailedUnitCheck(Check):
+    """No systemd unit has failed."""
+
+    test = "test_no_failed_unit"
+    needs = "boot"
+
+    @property
+    def subject(self) -> str:
+        return "systemd"
+
+
+HygieneSubject = Literal[
+    "machine-id",
+    "host-keys",
+    "cloud-init",
+    "logs",
+    "package-cache",
+    "authorized-keys",
+    "shell-history",
+    "temporary-files",
+    "random-seed",
+    "hostname",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HygieneCheck(Check):
+    """Nothing of the builder is left in the image: two nodes of one image must not be twins."""
+
+    test = "test_hygiene"
+    image = True
+    what: HygieneSubject
+
+    @property
+    def subject(self) -> str:
+        return self.what

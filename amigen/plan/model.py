@@ -1,0 +1,146 @@
+"""The plan as types. A plan is frozen; it is made by `amigen.plan.make.plan_images` and read by everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from amigen.plan.checks import Check
+from amigen.spec.model import Architecture, NodeImage, Platform
+
+# Where a step runs. `both`: in the image build and in user data, the same code; `user-data`: only on the node (join);
+# `image`: only in the build (hygiene).
+Stage = Literal["both", "user-data", "image"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing that is done to a node, with the checks that prove it.
+
+    Attributes:
+        title: What is done, in plain words.
+        checks: What proves it; never empty.
+    """
+
+    kind: ClassVar[str]
+    title: str
+    checks: tuple[Check, ...]
+    stage: Stage = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageRequest:
+    """A package and the exact version, or None for whatever the source has."""
+
+    name: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstallPackages(Step):
+    """Install what is missing."""
+
+    kind = "packages"
+    packages: tuple[PackageRequest, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteFile(Step):
+    """Write a file atomically; what somebody else left there is kept beside it."""
+
+    kind = "file"
+    path: str
+    content: bytes = field(repr=False)
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadModules(Step):
+    """Load modules now, after looking for them in every installed kernel."""
+
+    kind = "modules"
+    modules: tuple[str, ...]
+    conn_tab_bits: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplySysctls(Step):
+    """Set kernel parameters now, from the file that sets them at boot."""
+
+    kind = "sysctls"
+    path: str
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHook(Step):
+    """Run a script of the user's."""
+
+    kind = "hook"
+    name: str
+    script: str = field(repr=False)
+    once: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstallGate(Step):
+    """Make kubelet wait for `amigen-ready.service`."""
+
+    kind = "gate"
+    files: tuple[WriteFile, ...]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteRelease(Step):
+    """Write `/etc/amigen/release.json`."""
+
+    kind = "release"
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinCluster(Step):
+    """Join the cluster: a NodeConfig for nodeadm, or a call of `/etc/eks/bootstrap.sh`."""
+
+    kind = "join"
+    by: Literal["nodeadm", "bootstrap.sh"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanImage(Step):
+    """Remove what must not be in an image."""
+
+    kind = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePlan:
+    """What will be on the nodes of one platform.
+
+    Attributes:
+        spec: The spec it was made from.
+        digest: sha256 of the spec's content, hexadecimal; the same for two spellings of one spec.
+        steps: In the order in which they run.
+        always: Checks of the whole, besides those of the steps.
+    """
+
+    spec: NodeImage
+    digest: str
+    platform: Platform
+    architectures: tuple[Architecture, ...]
+    steps: tuple[Step, ...]
+    always: tuple[Check, ...] = ()
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """All checks, each once, in the order of the steps."""
+        seen: dict[str, Check] = {}
+        for step in self.steps:
+            for check in step.checks:
+                seen.setdefault(check.id, check)
+        for check in self.always:
+            seen.setdefault(check.id, check)
+        return tuple(seen.values())

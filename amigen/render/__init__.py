@@ -1,0 +1,1 @@
+"""Artifacts: text made from a plan. Nothing here touches the machine."""

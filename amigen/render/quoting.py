@@ -1,0 +1,73 @@
+"""Quoting, one function per target language. Every interpolation of a template goes through one of them.
+
+Structured formats (YAML, JSON, MIME) are not here: they are dumped from data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_SH_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+_HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def sh(value: object) -> str:
+    """A word of a POSIX shell.
+
+    Raises:
+        ValueError: The text has a NUL, which no argument and no shell variable can hold.
+    """
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("a NUL cannot be quoted for a shell")
+    if _SH_SAFE.fullmatch(text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def hcl(value: object) -> str:
+    """A literal of HCL2: string, number, bool, null, list or map; template sequences `${` and `%{` are escaped.
+
+    Source: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md (template literals, quoted strings).
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        inner = ", ".join(f"{hcl(str(k))} = {hcl(v)}" for k, v in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(hcl(v) for v in value) + "]"
+    return '"' + hcl_inner(str(value)) + '"'
+
+
+def hcl_inner(text: str) -> str:
+    """The inside of a quoted HCL string, for literals that hold both text and `${...}` of our own."""
+    out = []
+    for char in text:
+        if char in _HCL_ESCAPES:
+            out.append(_HCL_ESCAPES[char])
+        elif ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF:
+            out.append(f"\\u{ord(char):04x}")
+        else:
+            out.append(char)
+    return "".join(out).replace("${", "$${").replace("%{", "%%{")
+
+
+def py(value: object) -> str:
+    """A Python literal, for the rendered checks."""
+    return repr(value)
+
+
+def js(value: object) -> str:
+    """A JSON document in one line."""
+    return json.dumps(value, sort_keys=True)
+
+
+def comment(value: object) -> str:
+    """Text that cannot leave a one-line comment of shell, HCL or Python."""
+    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", " ", str(value))

@@ -1,0 +1,43 @@
+"""The Jinja environments over the top-level folders `templates/` and `packer/`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from amigen.render import quoting
+
+Folder = Literal["templates", "packer"]
+
+
+def folder(name: Folder) -> Path:
+    """Where the templates are: in the wheel beside this package, in a checkout at its top."""
+    package = Path(__file__).parent.parent
+    shipped = package / f"_{name}"
+    return shipped if shipped.is_dir() else package.parent / name
+
+
+@cache
+def environment(name: Folder) -> Environment:
+    """An environment that refuses undefined names; its filters are those of `amigen.render.quoting`."""
+    env = Environment(
+        loader=FileSystemLoader(folder(name)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML here; each language has its own quoting filter
+        # Checking for changed files at every use is for web servers.
+        auto_reload=False,
+    )
+    for filter_ in (quoting.sh, quoting.hcl, quoting.hcl_inner, quoting.py, quoting.js, quoting.comment):
+        env.filters[filter_.__name__] = filter_
+    return env
+
+
+def render(name: Folder, template: str, **context: object) -> str:
+    """Render one template."""
+    return environment(name).get_template(template).render(**context)
