@@ -34,7 +34,7 @@ class Problem:
     """One finding about an input, with its place.
 
     Attributes:
-        severity: `error` stops, `warning` is shown and does not.
+        severity: `error` stops; `warning` and `note` are shown and do not.
         path: Key path in the document, such as `kubeProxy.ipvs.scheduler` or `packages[2].name`; empty for the whole.
         line: Line in the file, from 1; 0 where there is none.
         message: What is wrong.
@@ -42,7 +42,7 @@ class Problem:
         source: Where the rule comes from (a KEP, a manual); may be empty.
     """
 
-    severity: Literal["error", "warning"] = "error"
+    severity: Literal["error", "warning", "note"] = "error"
     path: str = ""
     line: int = 0
     column: int = 0

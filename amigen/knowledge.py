@@ -110,6 +110,17 @@ KUBE_PROXY_SYSCTLS: dict[str, str] = {
 }
 
 
+# Kernel of the EKS optimized AL2023 image by Kubernetes version (awslabs/amazon-eks-ami, July 2026, x86_64 standard).
+EKS_AL2023_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
+    ((1, 23), (6, 1)),
+    ((1, 33), (6, 12)),
+    ((1, 36), (6, 18)),
+)
+# What EKS offered when this was written (November 2026): https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html
+EKS_VERSIONS = ((1, 31), (1, 37))
+EKS_VERSIONS_AS_OF = "November 2026"
+
+
 def version_tuple(version: str) -> tuple[int, int]:
     """`"1.33"` (or `v1.33.4-eks-abc`) as `(1, 33)`; ValueError where it is not a version."""
     major, minor = version.lstrip("v").split(".")[:2]
@@ -247,3 +258,11 @@ PLATFORM_FACTS: dict[Platform, PlatformFact] = {
         source="https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm",
     ),
 }
+
+
+def oldest_kernel(platform: Platform, kubernetes_version: str, *, eks_image: bool) -> tuple[int, int]:
+    """The oldest kernel series that the platform's default source image comes with."""
+    if platform == "al2023" and eks_image:
+        wanted = version_tuple(kubernetes_version)
+        return [kernel for since, kernel in EKS_AL2023_KERNELS if since <= wanted or since == (1, 23)][-1]
+    return PLATFORM_FACTS[platform].kernel

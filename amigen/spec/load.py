@@ -1,0 +1,137 @@
+"""Read and check a spec: from a file, from text, or from a mapping that a program made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from amigen.errors import InputError, Problem, SpecError
+from amigen.spec import rules
+from amigen.spec.document import MAX_BYTES, DocumentError, compose
+from amigen.spec.model import NodeImage
+from amigen.spec.reader import INVALID, Reader
+
+
+# Where one of these is wrong, the rules would judge a spec that nobody wrote.
+_RULES_NEED = {"kubeProxy", "kubeProxy.mode", "architectures", "join", "join.eks", "aws", "aws.baseImage"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        file: Name of the source, for messages.
+        spec: The spec; None where it has errors that keep it from being read.
+        problems: All findings, in the order of their lines.
+    """
+
+    file: str
+    spec: NodeImage | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The findings that stop."""
+        return tuple(p for p in self.problems if p.severity == "error")
+
+    def require(self) -> NodeImage:
+        """The spec.
+
+        Raises:
+            SpecError: There are errors; the message lists all of them (and the warnings).
+        """
+        if self.errors or self.spec is None:
+            raise SpecError(self.file, self.problems)
+        return self.spec
+
+
+def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
+    """Check a document; never raises for what it holds."""
+    try:
+        node = compose(content)
+    except DocumentError as error:
+        return Checked(file=file, spec=None, problems=(error.problem,))
+    reader = Reader()
+    spec = reader.struct(node, NodeImage, "")
+    problems = list(reader.problems)
+    broken = {problem.path for problem in problems}
+    if spec is not INVALID and not broken & _RULES_NEED:
+        found = (_placed(problem, reader.places) for problem in rules.check(spec))
+        problems += [problem for problem in found if not _touches(problem.path, broken)]
+    problems.sort(key=lambda p: (p.line, p.column))
+    return Checked(file=file, spec=None if broken or spec is INVALID else spec, problems=tuple(problems))
+
+
+def check_file(path: str | Path) -> Checked:
+    """Check a spec file; `-` reads stdin.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if str(path) == "-":
+        import sys
+
+        return check_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+    try:
+        with Path(path).open("rb") as stream:
+            return check_bytes(stream.read(MAX_BYTES + 1), str(path))
+    except OSError as error:
+        hint = "`amigen init` writes a first spec" if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"cannot read the spec {path}: {error.strerror}", hint) from None
+    except ValueError:
+        raise InputError(f"cannot read the spec: {str(path)!r} is not a file name") from None
+
+
+def load_spec(path: str | Path) -> NodeImage:
+    """The spec of a file.
+
+    Raises:
+        InputError: The file cannot be read.
+        SpecError: The spec has errors; all of them are in the message.
+    """
+    return check_file(path).require()
+
+
+def parse_spec(content: str | bytes | Mapping[str, object], file: str = "<spec>") -> NodeImage:
+    """The spec of a text, or of a mapping with the keys of the YAML format.
+
+    Raises:
+        SpecError: The spec has errors; all of them are in the message.
+    """
+    if isinstance(content, Mapping):
+        # JSON is YAML: a mapping takes the same way, and so the same checks, as a file.
+        try:
+            content = msgspec.json.encode(dict(content))
+        except (TypeError, ValueError) as error:
+            problem = Problem(message=f"is not a mapping of plain values: {error}")
+            raise SpecError(file, (problem,)) from None
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    return check_bytes(content, file).require()
+
+
+def spec_digest(spec: NodeImage) -> str:
+    """sha256 of what the spec says, hexadecimal: the same for two spellings of it, defaults written out or not."""
+    return hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest()
+
+
+def _touches(path: str, broken: set[str]) -> bool:
+    """Whether a finding speaks of a value that could not be read, or of one that holds it."""
+    return any(bad and (path == bad or path.startswith((f"{bad}.", f"{bad}["))) for bad in broken) or any(
+        path and bad.startswith((f"{path}.", f"{path}[")) for bad in broken
+    )
+
+
+def _placed(problem: Problem, places: dict[str, tuple[int, int]]) -> Problem:
+    """The problem with its line: that of its key, or of the nearest key above it that the file has."""
+    path = problem.path
+    while path and path not in places:
+        cut = max(path.rfind("."), path.rfind("["))
+        path = path[:cut] if cut > 0 else ""
+    line, column = places.get(path, (1, 1))
+    return replace(problem, line=line, column=column)

@@ -1,0 +1,263 @@
+"""From a YAML node tree to a typed spec: every problem is collected, none stops the reading."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from amigen.errors import Problem
+from amigen.spec.shape import Shape, fields
+
+_TAG = "tag:yaml.org,2002:"
+_FOUND = {
+    "str": "text",
+    "int": "a number",
+    "float": "a number with a fraction",
+    "bool": "true or false",
+    "null": "nothing",
+    "timestamp": "a date",
+    "map": "a mapping",
+    "seq": "a list",
+    "merge": "a merge key",
+}
+# Stands for a value that could not be read; its problem has been noted.
+INVALID: Any = object()
+
+
+class Reader:
+    """Reads one document.
+
+    Attributes:
+        problems: What was found so far.
+        places: Key path -> (line, column), for the rules that look at the whole later.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.places: dict[str, tuple[int, int]] = {}
+
+    def struct(self, node: yaml.Node, struct: type[msgspec.Struct], path: str) -> Any:
+        """An instance of `struct`; INVALID where a required key is missing or wrong.
+
+        Another field that is wrong takes its default, so that the rules can still look at the rest: whether the
+        document is valid is said by `problems` alone.
+        """
+        entries = self._entries(node, path)
+        if entries is None:
+            return INVALID
+        known = fields(struct)
+        values: dict[str, Any] = {}
+        for key, (key_node, value_node) in entries.items():
+            if key not in known:
+                self._unknown(key_node, key, known, path)
+                continue
+            attribute, shape, required = known[key]
+            value = self.value(value_node, shape, _join(path, key))
+            if value is not INVALID or required:
+                values[attribute] = value
+        missing = [key for key, (_, _, required) in known.items() if required and key not in entries]
+        for key in missing:
+            allowed = known[key][1].allowed
+            self._note(node, path, f"`{key}` is missing", f"allowed: {allowed}")
+        if missing or any(value is INVALID for value in values.values()):
+            return INVALID
+        return struct(**values)
+
+    def value(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        """The value of any shape, or INVALID."""
+        self.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        kind = _kind(node)
+        if kind == "null" and shape.kind in ("struct", "map", "list"):
+            # `packages:` with nothing behind it means an empty one, as everybody reads it.
+            node = yaml.SequenceNode(_TAG + "seq", [], node.start_mark, node.end_mark)
+            if shape.kind != "list":
+                node = yaml.MappingNode(_TAG + "map", [], node.start_mark, node.end_mark)
+        elif kind == "null" and shape.nullable:
+            return None
+        reader = getattr(self, f"_{shape.kind}")
+        return reader(node, shape, path)
+
+    def _struct(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        return self.struct(node, shape.type, path)
+
+    def _map(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        entries = self._entries(node, path)
+        assert shape.key
+        assert shape.item
+        if entries is None:
+            return INVALID
+        out: dict[str, Any] = {}
+        for key, (key_node, value_node) in entries.items():
+            where = f"{path}[{key!r}]" if re.search(r"[^A-Za-z0-9_-]", key) else _join(path, key)
+            read_key = self.value(key_node, shape.key, where)
+            value = self.value(value_node, shape.item, where)
+            out[key] = INVALID if read_key is INVALID else value
+        if self._length(node, shape, path, len(out)) or any(value is INVALID for value in out.values()):
+            return INVALID
+        return out
+
+    def _list(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        assert shape.item
+        if not isinstance(node, yaml.SequenceNode):
+            return self._wrong(node, shape, path, "write a list: `[...]`, or one `- ` per line")
+        items = tuple(self.value(child, shape.item, f"{path}[{index}]") for index, child in enumerate(node.value))
+        if self._length(node, shape, path, len(items)) or any(item is INVALID for item in items):
+            return INVALID
+        return items
+
+    def _choice(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        kind = _kind(node)
+        if kind in ("map", "seq"):
+            return self._wrong(node, shape, path)
+        if kind == "str" and node.value in shape.choices:
+            return node.value
+        if node.value in shape.choices:
+            return self._note(
+                node, path, f"{node.value} is read as {_FOUND[kind]}", f'put it in quotes: "{node.value}"'
+            )
+        near = _nearest(str(node.value), shape.choices)
+        hint = f"allowed: {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
+        return self._note(node, path, f"{_shown(node.value)} is not known", hint)
+
+    def _text(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        kind = _kind(node)
+        if kind == "timestamp":
+            kind = "str"
+        if kind != "str":
+            hint = f'put it in quotes: "{node.value}"' if kind in ("int", "float", "bool") else ""
+            return self._wrong(node, shape, path, hint)
+        text = str(node.value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return self._note(
+                node, path, "holds half of a surrogate pair, which is no character", "write the character"
+            )
+        meta = next((m for m in shape.metas if m.pattern), None)
+        # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
+        if meta and (not re.search(str(meta.pattern), text) or text.endswith("\n")):
+            return self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
+        if self._length(node, shape, path, len(text)):
+            return INVALID
+        return text
+
+    def _integer(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        if _kind(node) != "int":
+            return self._wrong(node, shape, path)
+        value = _integer(node)
+        low = next((m.ge for m in shape.metas if m.ge is not None), -(2**63))
+        high = next((m.le for m in shape.metas if m.le is not None), 2**63 - 1)
+        if value is None or not low <= value <= high:
+            return self._note(node, path, f"{_shown(node.value)} is out of range", f"allowed: {shape.allowed}")
+        return value
+
+    def _boolean(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        if _kind(node) != "bool":
+            return self._wrong(node, shape, path)
+        return node.value.lower() in ("true", "yes", "on")
+
+    def _union(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        wanted = {"int": "integer", "bool": "boolean"}.get(_kind(node), "text")
+        for member in shape.members:
+            if member.kind == wanted:
+                return self.value(node, member, path)
+        return self._wrong(node, shape, path)
+
+    def _entries(self, node: yaml.Node, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
+        """The entries of a mapping by key; None, with a problem, where it is not one."""
+        if not isinstance(node, yaml.MappingNode):
+            self._note(
+                node,
+                path,
+                f"expected a mapping, found {_FOUND.get(_kind(node), 'something else')}",
+                "write `key: value` lines",
+            )
+            return None
+        out: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._note(key_node, path, "a key is a mapping or a list", "keys are words")
+            elif key_node.value == "<<" and _kind(key_node) == "merge":
+                self._note(
+                    key_node,
+                    path,
+                    "merge keys (`<<`) are not supported",
+                    "repeat the keys, or use an alias for a whole value",
+                )
+            elif key_node.value in out:
+                first = out[key_node.value][0].start_mark.line + 1
+                self._note(
+                    key_node, path, f"key {_shown(key_node.value)} stands here twice", f"the first is in line {first}"
+                )
+            else:
+                out[key_node.value] = (key_node, value_node)
+        return out
+
+    def _length(self, node: yaml.Node, shape: Shape, path: str, length: int) -> bool:
+        low = next((m.min_length for m in shape.metas if m.min_length is not None), 0)
+        high = next((m.max_length for m in shape.metas if m.max_length is not None), None)
+        unit = "characters" if shape.kind == "text" else "entries"
+        if length < low:
+            self._note(node, path, "is empty" if not length else f"has {length} {unit}", f"at least {low} {unit}")
+            return True
+        if high is not None and length > high:
+            self._note(node, path, f"has {length} {unit}", f"at most {high}")
+            return True
+        return False
+
+    def _unknown(self, node: yaml.Node, key: str, known: dict[str, Any], path: str) -> None:
+        near = _nearest(key, tuple(known))
+        hint = f"did you mean `{near}`? " if near else ""
+        self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}")
+
+    def _wrong(self, node: yaml.Node, shape: Shape, path: str, hint: str = "") -> Any:
+        found = _FOUND.get(_kind(node), f"a value with the tag {node.tag}")
+        allowed = f"allowed: {shape.allowed}"
+        return self._note(
+            node, path, f"expected {_expected(shape)}, found {found}", f"{hint}; {allowed}" if hint else allowed
+        )
+
+    def _note(self, node: yaml.Node, path: str, message: str, hint: str = "") -> Any:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.problems.append(Problem(path=path, line=line, column=column, message=message, hint=hint))
+        return INVALID
+
+
+def _integer(node: yaml.Node) -> int | None:
+    """YAML 1.1's reading of a whole number (`0o17`, `0x1f`, `1_000`); None where it is absurdly long or none."""
+    if not isinstance(node, yaml.ScalarNode) or len(node.value) > 40:
+        return None
+    try:
+        return int(yaml.SafeLoader("").construct_yaml_int(node))
+    except ValueError:
+        return None
+
+
+def _kind(node: yaml.Node) -> str:
+    return str(node.tag).removeprefix(_TAG)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _expected(shape: Shape) -> str:
+    return "text" if shape.kind in ("text", "choice") else shape.allowed
+
+
+def _shown(value: object) -> str:
+    """A value in a message: quoted, one line, not longer than a person reads."""
+    text = repr(str(value))
+    return text if len(text) <= 80 else text[:76] + "...'"
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    # Only on the way to an error: difflib costs start-up time.
+    from difflib import get_close_matches
+
+    lower = {k.lower(): k for k in known}
+    near = get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
+    return lower[near[0]] if near else None

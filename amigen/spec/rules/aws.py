@@ -1,0 +1,150 @@
+"""What EC2 and Packer accept together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from amigen import knowledge
+from amigen.errors import Problem
+from amigen.spec.model import NodeImage
+
+_TAG_PREFIX = "amigen/"
+
+
+def sources(spec: NodeImage) -> Iterator[Problem]:
+    """A source AMI is named in exactly one way, for a platform of the spec."""
+    for platform, source in spec.aws.source_amis.items():
+        where = f"aws.sourceAmis[{platform!r}]"
+        if platform not in spec.platforms:
+            hint = f"platforms of this spec: {', '.join(spec.platforms)}"
+            yield Problem(path=where, message=f"{platform} is not among the platforms of this spec", hint=hint)
+        given = [
+            k for k, v in (("id", source.id), ("ssmParameter", source.ssm_parameter), ("filter", source.filter)) if v
+        ]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            yield Problem(path=where, message=f"needs exactly one of id, ssmParameter, filter; found {found}")
+        if source.id and len(spec.architectures) > 1:
+            message = "an AMI has one architecture, and the spec has several"
+            yield Problem(path=f"{where}.id", message=message, hint="use ssmParameter with {arch}, or filter")
+        if source.ssm_parameter and set(re.findall(r"\{[^}]*\}?|\}", source.ssm_parameter)) - {"{arch}"}:
+            yield Problem(
+                path=f"{where}.ssmParameter", message="holds braces other than {arch}", hint="only {arch} is filled in"
+            )
+
+
+def instance_types(spec: NodeImage) -> Iterator[Problem]:
+    """An instance type runs on the architecture that it is named for."""
+    for path, types in (
+        ("aws.instanceTypes", spec.aws.instance_types),
+        ("aws.launchTemplate.instanceTypes", spec.aws.launch_template.instance_types),
+    ):
+        for architecture, instance_type in types.items():
+            where = f"{path}.{architecture}"
+            if architecture not in spec.architectures:
+                hint = f"architectures of this spec: {', '.join(spec.architectures)}"
+                yield Problem(
+                    path=where, message=f"{architecture} is not among the architectures of this spec", hint=hint
+                )
+            elif architecture != _architecture(instance_type):
+                yield Problem(path=where, message=f"{instance_type} is {_architecture(instance_type)}")
+
+
+def _architecture(instance_type: str) -> str:
+    """Graviton families have a `g` right behind the generation (t4g, m7gd, im4gn, hpc7g, g5g), and the first was a1.
+
+    Source: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html (processor families).
+    """
+    family = instance_type.split(".")[0]
+    return "arm64" if family == "a1" or re.match(r"[a-z]+\d+g", family) else "x86_64"
+
+
+def volume(spec: NodeImage) -> Iterator[Problem]:
+    """IOPS and throughput belong to volume types."""
+    root = spec.aws.root_volume
+    if root.type in ("io1", "io2") and root.iops is None:
+        yield Problem(path="aws.rootVolume.iops", message=f"{root.type} needs iops", hint="set rootVolume.iops")
+    if root.type == "gp2" and root.iops is not None:
+        yield Problem(path="aws.rootVolume.iops", message="gp2 takes no iops", hint="use gp3")
+    if root.type != "gp3" and root.throughput is not None:
+        yield Problem(path="aws.rootVolume.throughput", message=f"{root.type} takes no throughput", hint="use gp3")
+
+
+def encryption(spec: NodeImage) -> Iterator[Problem]:
+    """Keys fit regions, and a shared image can be read by those it is shared with."""
+    keys, share = spec.aws.encryption, spec.aws.share
+    if not keys.enabled and (keys.kms_key_id or keys.region_kms_key_ids):
+        yield Problem(
+            path="aws.encryption",
+            message="has a key, and enabled is false",
+            hint="set enabled: true, or remove the key",
+        )
+    if keys.enabled and not keys.kms_key_id and (share.accounts or share.organizations or share.organizational_units):
+        yield Problem(
+            path="aws.share",
+            message="an image that is encrypted with the account's EBS key cannot be shared",
+            hint="set aws.encryption.kmsKeyId to a key of your own, or encryption.enabled: false",
+            source="https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html",
+        )
+    for region in keys.region_kms_key_ids:
+        if region not in spec.aws.copy_regions:
+            message = f"{region} is not among aws.copyRegions"
+            yield Problem(path=f"aws.encryption.regionKmsKeyIds.{region}", message=message)
+    key = keys.kms_key_id or ""
+    if keys.enabled and key and not (key.startswith("alias/") or "mrk-" in key):
+        for index, region in enumerate(spec.aws.copy_regions):
+            if region not in keys.region_kms_key_ids:
+                message = f"the key {key} does not exist in {region}"
+                hint = "name its key in aws.encryption.regionKmsKeyIds, or use an alias or multi-region key"
+                yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint=hint)
+
+
+def regions(spec: NodeImage) -> Iterator[Problem]:
+    """The region of the build gets no copy of its own image."""
+    for index, region in enumerate(spec.aws.copy_regions):
+        if region == spec.aws.region:
+            yield Problem(
+                path=f"aws.copyRegions[{index}]", message=f"{region} is the region of the build", hint="remove it"
+            )
+
+
+def tags(spec: NodeImage) -> Iterator[Problem]:
+    """The tags of amigen itself are what drift and prune rely on."""
+    for key in spec.aws.tags:
+        if key.startswith(_TAG_PREFIX):
+            yield Problem(
+                path=f"aws.tags[{key!r}]", message=f"{_TAG_PREFIX} is for amigen's own tags", hint="choose another key"
+            )
+
+
+def communicator(spec: NodeImage) -> Iterator[Problem]:
+    """Session Manager works through the instance's role."""
+    if spec.aws.communicator == "session-manager" and spec.aws.iam_instance_profile is None:
+        yield Problem(
+            path="aws.communicator",
+            message="session-manager needs aws.iamInstanceProfile",
+            hint="a profile with the policy AmazonSSMManagedInstanceCore",
+            source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon",
+        )
+
+
+def eks_images(spec: NodeImage) -> Iterator[Problem]:
+    """The default source image exists for this Kubernetes version."""
+    if spec.join.eks is not None:
+        return  # amigen.spec.rules.join says it, with more reason
+    for index, platform in enumerate(spec.platforms):
+        minimum = knowledge.PLATFORM_FACTS[platform].min_kubernetes
+        if spec.aws.base_image == "plain" or platform in spec.aws.source_amis or minimum is None:
+            continue
+        if knowledge.version_tuple(spec.kubernetes_version) < minimum:
+            yield Problem(
+                severity="warning",
+                path=f"platforms[{index}]",
+                message=f"the EKS images of {platform} start with Kubernetes {minimum[0]}.{minimum[1]}",
+                hint="set aws.baseImage: plain, or a newer kubernetesVersion",
+                source=knowledge.PLATFORM_FACTS[platform].source,
+            )
+
+
+RULES = (sources, instance_types, volume, encryption, regions, tags, communicator, eks_images)

@@ -1,0 +1,105 @@
+"""How the node joins: what nodeadm, `/etc/eks/bootstrap.sh` and the kubelet accept."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from amigen import knowledge
+from amigen.errors import Problem
+from amigen.spec.model import Eks, NodeImage
+
+# The kubelet refuses to start with a label of kubernetes.io or k8s.io that is not one of these (NodeRestriction;
+# https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
+_LABEL_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
+_LABELS = {
+    "kubernetes.io/hostname",
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "beta.kubernetes.io/instance-type",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+}
+
+
+def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
+    """Each platform has an EKS image for this Kubernetes version."""
+    if spec.join.eks is None:
+        return
+    wanted = knowledge.version_tuple(spec.kubernetes_version)
+    oldest, newest = knowledge.EKS_VERSIONS
+    if not oldest <= wanted <= newest:
+        span = f"{_version(oldest)} to {_version(newest)}"
+        yield Problem(
+            severity="warning",
+            path="kubernetesVersion",
+            message=f"EKS offered {span} in {knowledge.EKS_VERSIONS_AS_OF}",
+            source="https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html",
+        )
+    for index, platform in enumerate(spec.platforms):
+        fact = knowledge.PLATFORM_FACTS[platform]
+        where = f"platforms[{index}]"
+        if fact.joins_by is None:
+            hint = "remove join.eks (your own user data may join it), or choose al2023 or an Ubuntu"
+            yield Problem(path=where, message=f"{platform} has no EKS image: nothing on it joins a cluster", hint=hint)
+        elif fact.min_kubernetes and wanted < fact.min_kubernetes:
+            message = f"the EKS images of {platform} start with Kubernetes {_version(fact.min_kubernetes)}"
+            yield Problem(path=where, message=message, source=fact.source)
+
+
+def cluster(spec: NodeImage) -> Iterator[Problem]:
+    """The cluster's own data are well-formed."""
+    if spec.join.eks is None:
+        return
+    eks = spec.join.eks
+    try:
+        pem = base64.b64decode(eks.certificate_authority, validate=True)
+    except ValueError:
+        pem = b""
+    if not pem.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+        hint = "`aws eks describe-cluster --name NAME --query cluster.certificateAuthority.data --output text`"
+        message = "is not the base64 of a PEM certificate"
+        yield Problem(path="join.eks.certificateAuthority", message=message, hint=hint)
+    import ipaddress
+
+    try:
+        ipaddress.ip_network(eks.service_cidr)
+    except ValueError as error:
+        hint = "such as 10.100.0.0/16"
+        yield Problem(path="join.eks.serviceCIDR", message=f"is not an address range: {error}", hint=hint)
+    yield from _kubelet(eks)
+
+
+def _kubelet(eks: Eks) -> Iterator[Problem]:
+    kubelet = eks.kubelet
+    seen: dict[str, int] = {}
+    for index, flag in enumerate(kubelet.flags):
+        name = flag.split("=")[0]
+        where = f"join.eks.kubelet.flags[{index}]"
+        if name in seen:
+            yield Problem(path=where, message=f"{name} is given twice (also flags[{seen[name]}])", hint="remove one")
+        seen.setdefault(name, index)
+        other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
+        if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
+            yield Problem(path=where, message=f"{name} and kubelet.{other} say the same thing", hint="use one of them")
+    for label in kubelet.labels:
+        prefix = label.rpartition("/")[0]
+        domain = f".{prefix}"
+        if not domain.endswith((".kubernetes.io", ".k8s.io")):
+            continue
+        if label not in _LABELS and not f"{prefix}/".endswith(tuple(_LABEL_PREFIXES)):
+            yield Problem(
+                path=f"join.eks.kubelet.labels[{label!r}]",
+                message="the kubelet does not start with this label: kubernetes.io and k8s.io are reserved",
+                hint=f"use a prefix of your own, or {' or '.join(_LABEL_PREFIXES)}",
+                source="https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction",
+            )
+
+
+def _version(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+RULES = (platforms_can_join, cluster)

@@ -1,0 +1,187 @@
+"""What is put on the node: packages, files, sysctls, hooks, package sources."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from amigen import knowledge
+from amigen.errors import Problem
+from amigen.spec.model import File, NodeImage
+
+# Where amigen writes itself; a file of the user's there would fight it.
+OWN_PATHS = (
+    "/etc/amigen",
+    "/var/lib/amigen",
+    "/usr/local/lib/amigen",
+    "/run/amigen",
+    "/etc/modules-load.d/ipvs.conf",
+    "/etc/modules-load.d/amigen.conf",
+    "/etc/modprobe.d/amigen-ipvs.conf",
+    "/etc/sysctl.d/90-amigen.conf",
+    "/etc/systemd/system/amigen-ready.service",
+    "/etc/apt/apt.conf.d/90amigen",
+    "/etc/apt/sources.list.d/amigen.sources",
+    "/etc/yum.repos.d/amigen.repo",
+)
+# Not kept by a reboot, or by the image.
+_VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  # noqa: S108 - named, not used
+
+
+def doubles(spec: NodeImage) -> Iterator[Problem]:
+    """Lists that are sets."""
+    lists: tuple[tuple[str, Iterable[object]], ...] = (
+        ("platforms", spec.platforms),
+        ("architectures", spec.architectures),
+        ("modules.extra", [m.replace("-", "_") for m in spec.modules.extra]),
+        ("packageSources.noProxy", spec.package_sources.no_proxy),
+        ("join.eks.kubelet.taints", spec.join.eks.kubelet.taints if spec.join.eks else ()),
+        ("aws.copyRegions", spec.aws.copy_regions),
+        ("aws.share.accounts", spec.aws.share.accounts),
+        ("aws.share.organizations", spec.aws.share.organizations),
+        ("aws.share.organizationalUnits", spec.aws.share.organizational_units),
+    )
+    for path, values in lists:
+        first: dict[object, int] = {}
+        for index, value in enumerate(values):
+            if value in first:
+                message = f"{value} stands here twice (also {path}[{first[value]}])"
+                yield Problem(path=f"{path}[{index}]", message=message, hint="remove one")
+            first.setdefault(value, index)
+
+
+def packages(spec: NodeImage) -> Iterator[Problem]:
+    """One package, one wish per platform."""
+    first: dict[tuple[str, str], int] = {}
+    for index, package in enumerate(spec.packages):
+        for platform in package.platforms:
+            if platform not in spec.platforms:
+                message = f"{platform} is not among the platforms of this spec"
+                yield Problem(path=f"packages[{index}].platforms", message=message, hint=_platforms(spec))
+        for platform in package.platforms or spec.platforms:
+            if (package.name, platform) in first:
+                message = (
+                    f"{package.name} is wanted twice on {platform} (also packages[{first[package.name, platform]}])"
+                )
+                yield Problem(path=f"packages[{index}].name", message=message, hint="remove one")
+                break
+            first[package.name, platform] = index
+
+
+def files(spec: NodeImage) -> Iterator[Problem]:
+    """Each file has one content and a place of its own that lasts."""
+    first: dict[str, int] = {}
+    for index, file in enumerate(spec.files):
+        where = f"files[{index}]"
+        yield from _content(file, where)
+        path = PurePosixPath(file.path)
+        if {".", ".."} & set(file.path.split("/")):
+            yield Problem(path=f"{where}.path", message="holds `.` or `..`", hint="write the plain path")
+        elif own := next((p for p in OWN_PATHS if path == PurePosixPath(p) or PurePosixPath(p) in path.parents), None):
+            yield Problem(
+                path=f"{where}.path", message=f"{own} is written by amigen itself", hint="choose another name"
+            )
+        elif gone := next((p for p in _VOLATILE if PurePosixPath(p) in path.parents or str(path) == p), None):
+            message = f"{gone} does not last: a file there is gone after a reboot"
+            yield Problem(path=f"{where}.path", message=message, hint="write it elsewhere, or make it with tmpfiles.d")
+        if file.path in first:
+            message = f"{file.path} is written twice (also files[{first[file.path]}])"
+            yield Problem(path=f"{where}.path", message=message, hint="remove one")
+        for other, other_index in first.items():
+            if PurePosixPath(other) in path.parents or path in PurePosixPath(other).parents:
+                message = f"{file.path} and {other} (files[{other_index}]) cannot both be files"
+                yield Problem(path=f"{where}.path", message=message, hint="one is the folder of the other")
+        first.setdefault(file.path, index)
+
+
+def _content(file: File, where: str) -> Iterator[Problem]:
+    if (file.content is None) == (file.content_base64 is None):
+        found = "both are set" if file.content is not None else "neither is set"
+        yield Problem(path=where, message=f"needs content or contentBase64; {found}", hint="set exactly one")
+    if file.content_base64 is not None:
+        try:
+            binascii.a2b_base64(file.content_base64, strict_mode=True)  # type: ignore[call-arg,unused-ignore]
+        except (binascii.Error, ValueError) as error:
+            yield Problem(path=f"{where}.contentBase64", message=f"is not base64: {error}", hint="`base64 -w0 FILE`")
+
+
+def sysctls(spec: NodeImage) -> Iterator[Problem]:
+    """kube-proxy's own kernel parameters are its own; others may need a module first."""
+    first: dict[str, str] = {}
+    for key in spec.sysctls:
+        where = f"sysctls[{key!r}]"
+        name = sysctl_name(key)
+        if name in first:
+            yield Problem(path=where, message=f"{name} is set twice (also as {first[name]})", hint="remove one")
+        first.setdefault(name, key)
+        reason = knowledge.KUBE_PROXY_SYSCTLS.get(name)
+        if reason or name.startswith("net.ipv4.vs."):
+            why = reason or "it exists only once ip_vs is loaded, and kube-proxy owns this part"
+            message = f"{name} must not be set by an image: {why}"
+            yield Problem(path=where, message=message, hint="remove it", source="kubernetes pkg/proxy/ipvs/proxier.go")
+        if name.startswith("net.bridge.") and "br_netfilter" not in {m.replace("-", "_") for m in spec.modules.extra}:
+            message = f"{name} exists only once br_netfilter is loaded"
+            yield Problem(path=where, message=message, hint="add br_netfilter to modules.extra")
+
+
+def sysctl_name(key: str) -> str:
+    """The dotted name: in a key whose first separator is `/`, dots and slashes change places (sysctl.d(5))."""
+    slash, dot = key.find("/"), key.find(".")
+    if slash != -1 and (dot == -1 or slash < dot):
+        return key.translate(str.maketrans("./", "/."))
+    return key
+
+
+def hooks(spec: NodeImage) -> Iterator[Problem]:
+    """Names are stamps on the node, so each stands for one script; a shell cannot hold a NUL."""
+    first: dict[str, str] = {}
+    for when, items in (("before", spec.hooks.before), ("after", spec.hooks.after)):
+        for index, hook in enumerate(items):
+            where = f"hooks.{when}[{index}]"
+            if hook.name in first:
+                message = f"a hook with the name {hook.name} stands at {first[hook.name]} already"
+                yield Problem(path=f"{where}.name", message=message, hint="give each its own name")
+            first.setdefault(hook.name, where)
+            if "\0" in hook.script:
+                yield Problem(path=f"{where}.script", message="holds a NUL, which no script can", hint="remove it")
+
+
+def package_sources(spec: NodeImage) -> Iterator[Problem]:
+    """Mirrors belong to platforms of the spec, and suites and components to apt."""
+    sources = spec.package_sources
+    if sources.no_proxy and sources.proxy is None:
+        message = "has no meaning without packageSources.proxy"
+        yield Problem(path="packageSources.noProxy", message=message, hint="set the proxy, or remove it")
+    for platform, mirror in sources.mirrors.items():
+        where = f"packageSources.mirrors[{platform!r}]"
+        if platform not in spec.platforms:
+            yield Problem(
+                path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
+            )
+        if knowledge.PLATFORM_FACTS[platform].family == "dnf" and (mirror.suites or mirror.components):
+            yield Problem(
+                path=where, message="suites and components are words of apt", hint=f"remove them for {platform}"
+            )
+
+
+def local(spec: NodeImage) -> Iterator[Problem]:
+    """A local base is a file or a download with its checksum."""
+    for platform, base in spec.local.bases.items():
+        where = f"local.bases[{platform!r}]"
+        if platform not in spec.platforms:
+            yield Problem(
+                path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
+            )
+        if (base.path is None) == (base.url is None):
+            yield Problem(path=where, message="needs path or url, exactly one", hint="set one of them")
+        if (base.url is None) != (base.sha256 is None):
+            hint = "the checksum stands beside the download, often in SHA256SUMS"
+            yield Problem(path=where, message="url and sha256 go together", hint=hint)
+
+
+def _platforms(spec: NodeImage) -> str:
+    return f"platforms of this spec: {', '.join(spec.platforms)}"
+
+
+RULES = (doubles, packages, files, sysctls, hooks, package_sources, local)
