@@ -2,7 +2,7 @@
 
 `needs` says what a target must have for the check to prove something:
 `files` any root file system, also one that is not running; `boot` a running systemd; `kernel` a kernel of its own
-(a container borrows its host's).
+(a container borrows its host's); `cluster` a node that has joined its cluster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-Needs = Literal["files", "boot", "kernel"]
+Needs = Literal["files", "boot", "kernel", "cluster"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,3 +270,15 @@ class HygieneCheck(Check):
     @property
     def subject(self) -> str:
         return self.what
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedCheck(Check):
+    """A kubelet runs on this node; provable only on a node of the cluster."""
+
+    test = "test_joined"
+    needs = "cluster"
+
+    @property
+    def subject(self) -> str:
+        return "kubelet"

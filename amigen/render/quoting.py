@@ -23,7 +23,7 @@ def sh(value: object) -> str:
         raise ValueError("a NUL cannot be quoted for a shell")
     if _SH_SAFE.fullmatch(text):
         return text
-    return "'" + text.replace("'", "'\"'\"'") + "'"
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def hcl(value: object) -> str:

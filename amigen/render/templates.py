@@ -38,6 +38,6 @@ def environment(name: Folder) -> Environment:
     return env
 
 
-def render(name: Folder, template: str, **context: object) -> str:
+def render(name: Folder, template: str, /, **context: object) -> str:
     """Render one template."""
     return environment(name).get_template(template).render(**context)

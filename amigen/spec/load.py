@@ -15,9 +15,17 @@ from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import NodeImage
 from amigen.spec.reader import INVALID, Reader
 
-
 # Where one of these is wrong, the rules would judge a spec that nobody wrote.
-_RULES_NEED = {"kubeProxy", "kubeProxy.mode", "architectures", "join", "join.eks", "aws", "aws.baseImage"}
+_RULES_NEED = {
+    "kubernetesVersion",
+    "kubeProxy",
+    "kubeProxy.mode",
+    "architectures",
+    "join",
+    "join.eks",
+    "aws",
+    "aws.baseImage",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,9 +139,9 @@ class Reader:
         meta = next((m for m in shape.metas if m.pattern), None)
         # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
         if meta and (not re.search(str(meta.pattern), text) or text.endswith("\n")):
-            return self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
-        if self._length(node, shape, path, len(text)):
-            return INVALID
+            self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
+        else:
+            self._length(node, shape, path, len(text))
         return text
 
     def _integer(self, node: yaml.Node, shape: Shape, path: str) -> Any:

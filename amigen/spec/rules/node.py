@@ -21,7 +21,6 @@ OWN_PATHS = (
     "/etc/modprobe.d/amigen-ipvs.conf",
     "/etc/sysctl.d/90-amigen.conf",
     "/etc/systemd/system/amigen-ready.service",
-    "/etc/apt/apt.conf.d/90amigen",
     "/etc/apt/sources.list.d/amigen.sources",
     "/etc/yum.repos.d/amigen.repo",
 )

@@ -1,0 +1,46 @@
+"""The gate: a node that is not ready must not join.
+
+`After=cloud-final.service` alone lets nodeadm-run start after a failed user data script (karpenter issue 5494).
+The units that start kubelet therefore require `amigen-ready.service`, which checks modules and scheduler at each boot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from amigen import knowledge
+from amigen.plan import checks
+from amigen.plan.model import InstallGate, WriteFile
+from amigen.render.templates import render
+from amigen.spec.model import NodeImage, Platform
+
+UNIT = "amigen-ready.service"
+SCRIPT_PATH = "/usr/local/lib/amigen/ready"
+RELEASE_PATH = "/etc/amigen/release.json"
+
+
+def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> InstallGate:
+    """The unit, its script and the drop-ins of the units that wait for it."""
+    mode = spec.kube_proxy.mode
+    scheduler = spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else ""
+    script = render(
+        "templates", "ready.sh.jinja", mode=mode, modules=modules, scheduler=scheduler, release_path=RELEASE_PATH
+    )
+    texts = [
+        (SCRIPT_PATH, "0755", script),
+        (f"/etc/systemd/system/{UNIT}", "0644", render("templates", "amigen-ready.service.jinja", mode=mode)),
+    ]
+    drop_in = render("templates", "gate.conf.jinja")
+    for unit in knowledge.PLATFORM_FACTS[platform].kubelet_units:
+        texts.append((f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in))
+    files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
+    found = [check for file in files for check in file.checks]
+    found += [checks.UnitEnabledCheck(unit=UNIT), checks.UnitActiveCheck(unit=UNIT)]
+    units = " and ".join(knowledge.PLATFORM_FACTS[platform].kubelet_units)
+    return InstallGate(title=f"make {units} wait for {UNIT}", files=files, unit=UNIT, checks=tuple(found))
+
+
+def _file(path: str, mode: str, text: str) -> WriteFile:
+    content = text.encode()
+    check = checks.FileCheck(path=path, sha256=hashlib.sha256(content).hexdigest(), mode=mode)
+    return WriteFile(title=f"write {path}", path=path, content=content, mode=mode, checks=(check,))

@@ -1,0 +1,218 @@
+"""From the spec to the plans: every decision is made here, and nothing is done."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+
+from amigen import knowledge
+from amigen.families import family_of
+from amigen.plan import checks
+from amigen.plan.gate import gate_step
+from amigen.plan.model import (
+    ApplySysctls,
+    CleanImage,
+    ImagePlan,
+    InstallPackages,
+    JoinCluster,
+    LoadModules,
+    PackageRequest,
+    RunHook,
+    Step,
+    WriteFile,
+    WriteRelease,
+)
+from amigen.spec.load import spec_digest
+from amigen.spec.model import File, Hook, NodeImage, Platform
+from amigen.spec.rules.node import sysctl_name
+
+RELEASE_PATH = "/etc/amigen/release.json"
+IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"
+MODULES_PATH = "/etc/modules-load.d/amigen.conf"
+MODPROBE_PATH = "/etc/modprobe.d/amigen-ipvs.conf"
+SYSCTL_PATH = "/etc/sysctl.d/90-amigen.conf"
+
+
+def plan_images(spec: NodeImage) -> tuple[ImagePlan, ...]:
+    """One plan per platform, in the order of the spec."""
+    digest = spec_digest(spec)
+    return tuple(_plan(spec, platform, digest) for platform in spec.platforms)
+
+
+def plan_image(spec: NodeImage, platform: Platform) -> ImagePlan:
+    """The plan of one platform."""
+    return _plan(spec, platform, spec_digest(spec))
+
+
+def gate_is_on(spec: NodeImage) -> bool:
+    """The gate is on for a spec that joins a cluster, unless the spec says otherwise."""
+    return spec.gate if spec.gate is not None else spec.join.eks is not None
+
+
+def write_file(
+    path: str,
+    content: bytes,
+    title: str,
+    *,
+    more: tuple[checks.Check, ...] = (),
+    owner: str = "root",
+    group: str = "root",
+    mode: str = "0644",
+) -> WriteFile:
+    """A file with the check of its content, owner and mode."""
+    check = checks.FileCheck(
+        path=path, sha256=hashlib.sha256(content).hexdigest(), owner=owner, group=group, mode=f"{int(mode, 8):04o}"
+    )
+    return WriteFile(
+        title=title,
+        path=path,
+        content=content,
+        owner=owner,
+        group=group,
+        mode=f"{int(mode, 8):04o}",
+        checks=(check, *more),
+    )
+
+
+def _plan(spec: NodeImage, platform: Platform, digest: str) -> ImagePlan:
+    return ImagePlan(
+        spec=spec,
+        digest=digest,
+        platform=platform,
+        architectures=spec.architectures,
+        steps=tuple(_steps(spec, platform, digest)),
+        always=(checks.CloudInitCheck(), checks.NoFailedUnitCheck()),
+    )
+
+
+def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
+    modules = persisted_modules(spec)
+    if gate_is_on(spec):
+        yield gate_step(spec, platform, modules)
+    yield from (_hook(hook) for hook in spec.hooks.before)
+    mirror = spec.package_sources.mirrors.get(platform)
+    if mirror:
+        path, content = family_of(platform).mirror_file(knowledge.PLATFORM_FACTS[platform], mirror)
+        yield write_file(path, content.encode(), "name the package mirror")
+    # A file may be a key that packages need; a file of a user that a package makes has to wait for it.
+    yield from (_file(file) for file in spec.files if _is_roots(file))
+    packages = wanted_packages(spec, platform)
+    if packages:
+        yield _packages(spec, packages)
+    yield from (_file(file) for file in spec.files if not _is_roots(file))
+    yield from _modules(spec, modules)
+    if spec.sysctls:
+        yield from _sysctls(spec)
+    yield from (_hook(hook) for hook in spec.hooks.after)
+    yield WriteRelease(
+        title=f"write {RELEASE_PATH}: what this node is",
+        path=RELEASE_PATH,
+        checks=(checks.ReleaseCheck(name=spec.name, digest=digest),),
+    )
+    joins_by = knowledge.PLATFORM_FACTS[platform].joins_by
+    if spec.join.eks and joins_by:
+        title = f"join the EKS cluster {spec.join.eks.name} by {joins_by}"
+        yield JoinCluster(title=title, by=joins_by, stage="user-data", checks=(checks.JoinedCheck(),))
+    yield _clean()
+
+
+def persisted_modules(spec: NodeImage) -> tuple[str, ...]:
+    """The modules of the kube-proxy mode and the extra ones, each once, in the order in which they are loaded."""
+    mode = spec.kube_proxy.mode
+    modules = knowledge.MODE_MODULES[mode]
+    if spec.modules.persist == "minimal" and mode == "ipvs":
+        modules = ("ip_vs", knowledge.scheduler_module(spec.kube_proxy.ipvs.scheduler), "nf_conntrack")
+    extra = tuple(m for m in spec.modules.extra if m.replace("-", "_") not in modules)
+    return tuple(dict.fromkeys((*modules, *extra)))
+
+
+def wanted_packages(spec: NodeImage, platform: Platform) -> tuple[PackageRequest, ...]:
+    """The packages of the kube-proxy mode and the spec's own; a version in the spec holds for both."""
+    versions: dict[str, str | None] = dict.fromkeys(knowledge.MODE_PACKAGES[spec.kube_proxy.mode])
+    for package in spec.packages:
+        if not package.platforms or platform in package.platforms:
+            versions[package.name] = package.version
+    return tuple(PackageRequest(name=name, version=version) for name, version in versions.items())
+
+
+def _is_roots(file: File) -> bool:
+    return file.owner in ("root", "0") and file.group in ("root", "0")
+
+
+def _file(file: File) -> WriteFile:
+    content = (
+        base64.b64decode(file.content_base64) if file.content_base64 is not None else (file.content or "").encode()
+    )
+    return write_file(file.path, content, f"write {file.path}", owner=file.owner, group=file.group, mode=file.mode)
+
+
+def _hook(hook: Hook) -> RunHook:
+    script = hook.script if hook.script.endswith("\n") else hook.script + "\n"
+    digest = hashlib.sha256(script.encode()).hexdigest()
+    title = f"run the hook {hook.name}" + (" (once)" if hook.run == "once" else " (at every bootstrap)")
+    check = checks.HookCheck(name=hook.name, sha256=digest)
+    return RunHook(title=title, name=hook.name, script=script, once=hook.run == "once", checks=(check,))
+
+
+def _packages(spec: NodeImage, packages: tuple[PackageRequest, ...]) -> InstallPackages:
+    found: list[checks.Check] = [checks.PackageCheck(name=p.name, version=p.version) for p in packages]
+    if spec.kube_proxy.mode == "nftables":
+        found += [checks.CommandCheck(command="nft"), checks.KernelVersionCheck(minimum=knowledge.NFTABLES_MIN_KERNEL)]
+    names = ", ".join(p.name + (f" {p.version}" if p.version else "") for p in packages)
+    return InstallPackages(title=f"install {names}", packages=packages, checks=tuple(found))
+
+
+def _modules(spec: NodeImage, modules: tuple[str, ...]) -> Iterator[Step]:
+    mode = spec.kube_proxy.mode
+    own = [m for m in modules if mode == "ipvs" and m in knowledge.IPVS_MODULES]
+    rest = [m for m in modules if m not in own]
+    for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, rest)):
+        if names:
+            content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
+                f"{name}\n" for name in names
+            )
+            persisted = tuple(checks.PersistedCheck(module=name) for name in names)
+            yield write_file(path, content.encode(), f"persist {len(names)} modules in {path}", more=persisted)
+    bits = spec.kube_proxy.ipvs.conn_tab_bits if mode == "ipvs" else None
+    found: list[checks.Check] = [checks.EveryKernelCheck(module=m) for m in modules]
+    found += [checks.LoadedCheck(module=m) for m in modules]
+    if bits is not None:
+        content = f"# The ipvs connection table has 2^{bits} buckets.\noptions ip_vs conn_tab_bits={bits}\n"
+        yield write_file(MODPROBE_PATH, content.encode(), f"set the connection table to {2**bits} buckets")
+        found.append(checks.ConnTabCheck(bits=bits))
+    if mode == "ipvs":
+        every = knowledge.SCHEDULERS if spec.modules.persist == "all" else (spec.kube_proxy.ipvs.scheduler,)
+        found += [checks.SchedulerCheck(scheduler=s) for s in every]
+    title = f"load {len(modules)} modules now, after looking for them in every installed kernel"
+    yield LoadModules(title=title, modules=modules, conn_tab_bits=bits, checks=tuple(found))
+
+
+def _sysctls(spec: NodeImage) -> Iterator[Step]:
+    values = tuple((sysctl_name(key), " ".join(str(value).split())) for key, value in spec.sysctls.items())
+    # The slash form, which sysctl.d(5) reads the same way whatever dots a name (of an interface) has.
+    lines = "".join(f"{key.translate(_SWAP)} = {value}\n" for key, value in values)
+    yield write_file(
+        SYSCTL_PATH,
+        f"# Written by amigen.\n{lines}".encode(),
+        f"persist {len(values)} kernel parameters in {SYSCTL_PATH}",
+    )
+    found = tuple(checks.SysctlCheck(key=key, value=value) for key, value in values)
+    yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values, checks=found)
+
+
+_SWAP = str.maketrans("./", "/.")
+
+
+def sysctl_path(name: str) -> str:
+    """`net.ipv4.conf.eth0/1.x` -> `/proc/sys/net/ipv4/conf/eth0.1/x`."""
+    return "/proc/sys/" + name.translate(_SWAP)
+
+
+def _clean() -> CleanImage:
+    from typing import get_args
+
+    found = tuple(checks.HygieneCheck(what=what) for what in get_args(checks.HygieneSubject))
+    return CleanImage(
+        title="remove what belongs to the builder, so that two nodes are not twins", stage="image", checks=found
+    )

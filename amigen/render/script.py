@@ -1,0 +1,220 @@
+"""The bootstrap and hygiene scripts of a plan: a small library of shell functions, and one call per step."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import amigen
+from amigen.families import family_of
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.make import MODPROBE_PATH, sysctl_path
+from amigen.plan.model import (
+    ApplySysctls,
+    CleanImage,
+    ImagePlan,
+    InstallGate,
+    InstallPackages,
+    JoinCluster,
+    LoadModules,
+    RunHook,
+    Step,
+    WriteFile,
+    WriteRelease,
+)
+from amigen.render.join import bootstrap_arguments
+from amigen.render.templates import folder, render
+
+# Text of these characters stands in the script as it is; everything else goes as base64.
+_PLAIN = re.compile(r"[\t\n\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call of a shell function; the template quotes each argument."""
+
+    function: str
+    arguments: tuple[str, ...] = ()
+
+
+def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
+    """The script that makes a node ready: the same calls for the image build and for user data.
+
+    Args:
+        plan: What to do.
+        user_data: True for user data, which has a limit of 16 KB: the library comes without its comments, and on a
+            platform that joins by a script, the last call joins the cluster.
+    """
+    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
+    gate = next((step for step in steps if isinstance(step, InstallGate)), None)
+    files = [*(gate.files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
+    calls = [call for step in steps for call in _calls(step, plan)]
+    return render(
+        "templates",
+        "bootstrap.sh.jinja",
+        title=fact.title,
+        mode=spec.kube_proxy.mode,
+        version=amigen.__version__,
+        name=spec.name,
+        kubernetes_version=spec.kubernetes_version,
+        digest=plan.digest,
+        parts=[_library(part, bare=user_data) for part in _parts(plan, steps)],
+        units=gate_units(plan) if gate else (),
+        gate_calls=[_put(file) for file in gate.files] if gate else (),
+        options=_options(plan),
+        environment=_environment(plan),
+        os=f"{fact.os_id} {fact.os_version}",
+        paths=[file.path for file in files] + [step.path for step in steps if isinstance(step, WriteRelease)],
+        calls=calls,
+        nothing_to_do=_nothing_to_do(plan, len(files)),
+    )
+
+
+def hygiene_script(plan: ImagePlan) -> str:
+    """The script that runs last in an image build."""
+    fact = PLATFORM_FACTS[plan.platform]
+    return render("templates", "hygiene.sh.jinja", family=fact.family, version=amigen.__version__)
+
+
+def gate_units(plan: ImagePlan) -> tuple[str, ...]:
+    """The systemd units that wait for the gate."""
+    return PLATFORM_FACTS[plan.platform].kubelet_units
+
+
+def _parts(plan: ImagePlan, steps: list[Step]) -> Iterator[str]:
+    """The parts of the library that this plan needs, so that user data stays small."""
+    family = PLATFORM_FACTS[plan.platform].family
+    yield "common.sh"
+    if any(isinstance(step, InstallPackages) for step in steps):
+        yield "packages.sh"
+    if any(isinstance(step, (InstallPackages, LoadModules)) for step in steps):
+        yield f"{family}.sh"
+    yield "modules.sh"
+    if any(isinstance(step, LoadModules) and step.conn_tab_bits is not None for step in steps):
+        yield "module-options.sh"
+    if any(isinstance(step, ApplySysctls) for step in steps):
+        yield "sysctls.sh"
+    if any(isinstance(step, RunHook) for step in steps):
+        yield "hooks.sh"
+    if any(isinstance(step, InstallGate) for step in steps):
+        yield "gate.sh"
+    if any(isinstance(step, JoinCluster) for step in steps):
+        yield "join.sh"
+    yield "release.sh"
+
+
+def _joins_by_script(step: Step) -> bool:
+    return isinstance(step, JoinCluster) and step.by == "bootstrap.sh"
+
+
+@cache
+def _library(name: str, *, bare: bool) -> str:
+    """A part of the library; bare: without comments (other than shellcheck's) and empty lines.
+
+    No part has a here-document or a string of several lines, so that a line is a comment by its first character.
+    """
+    text = (folder("templates") / "lib" / name).read_text(encoding="utf-8")
+    if not bare:
+        return text
+    kept = [line for line in text.splitlines() if line.strip() and not re.match(r"\s*#(?! shellcheck)", line)]
+    return "\n".join(kept)
+
+
+def _options(plan: ImagePlan) -> tuple[str, ...]:
+    mirrored = plan.platform in plan.spec.package_sources.mirrors
+    return family_of(plan.platform).mirror_options() if mirrored else ()
+
+
+def _environment(plan: ImagePlan) -> tuple[tuple[str, str], ...]:
+    """The proxy, as apt, dnf and hooks alike read it."""
+    sources = plan.spec.package_sources
+    if sources.proxy is None:
+        return ()
+    pairs = [("http_proxy", sources.proxy), ("https_proxy", sources.proxy)]
+    # IMDS is on the machine's own link; a proxy cannot reach it.
+    pairs.append(("no_proxy", ",".join(("localhost", "127.0.0.1", "169.254.169.254", *sources.no_proxy))))
+    return tuple(pairs)
+
+
+def _nothing_to_do(plan: ImagePlan, files: int) -> str:
+    packages = sum(len(step.packages) for step in plan.steps if isinstance(step, InstallPackages))
+    modules = sum(len(step.modules) for step in plan.steps if isinstance(step, LoadModules))
+    counted = (
+        f"{n} {word}{'' if n == 1 else 's'}"
+        for n, word in ((packages, "package"), (files, "file"), (modules, "module"))
+    )
+    found = f"{', '.join(counted)} are as they should be"
+    return f"nothing to do: {found}; no package manager was called"
+
+
+def _calls(step: Step, plan: ImagePlan) -> Iterator[Call]:
+    if isinstance(step, InstallGate):
+        yield Call(function="install_gate")
+    elif isinstance(step, RunHook):
+        digest = hashlib.sha256(step.script.encode()).hexdigest()
+        text, encoding = _text(step.script.encode())
+        when = "once" if step.once else "always"
+        yield Call(function="run_hook", arguments=(step.name, when, digest, text, *encoding))
+    elif isinstance(step, WriteFile):
+        yield _put(step)
+    elif isinstance(step, InstallPackages):
+        wanted = tuple(f"{p.name}={p.version}" if p.version else p.name for p in step.packages)
+        yield Call(function="ensure_packages", arguments=(str(plan.spec.package_sources.timeout_seconds), *wanted))
+    elif isinstance(step, LoadModules):
+        if step.conn_tab_bits is not None:
+            option = ("ip_vs", "conn_tab_bits", str(step.conn_tab_bits))
+            yield Call(function="require_option", arguments=(*option, MODPROBE_PATH))
+            yield Call(function="settle_option", arguments=option)
+        yield Call(function="load_modules", arguments=step.modules)
+    elif isinstance(step, ApplySysctls):
+        for key, value in step.values:
+            yield Call(function="set_sysctl", arguments=(sysctl_path(key), value))
+    elif isinstance(step, WriteRelease):
+        yield from _release(step, plan)
+    elif isinstance(step, JoinCluster):
+        yield Call(function="join_cluster", arguments=bootstrap_arguments(plan))
+    else:
+        assert isinstance(step, CleanImage), step
+
+
+def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
+    """The part of release.json that is known now; the script adds time, kernel and package versions."""
+    spec = plan.spec
+    known: dict[str, Any] = {
+        "name": spec.name,
+        "digest": plan.digest,
+        "platform": plan.platform,
+        "kubernetesVersion": spec.kubernetes_version,
+        "kubeProxyMode": spec.kube_proxy.mode,
+        "amigen": amigen.__version__,
+    }
+    if spec.kube_proxy.mode == "ipvs":
+        known["scheduler"] = spec.kube_proxy.ipvs.scheduler
+    names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
+    head = json.dumps(known, indent=2).removesuffix("\n}")
+    yield Call(function="write_release", arguments=(step.path, head, *names))
+
+
+def _put(file: WriteFile) -> Call:
+    text, encoding = _text(file.content)
+    # stat prints the mode without leading zeros.
+    mode = f"{int(file.mode, 8):o}"
+    return Call(function="put_file", arguments=(file.path, mode, f"{file.owner}:{file.group}", text, *encoding))
+
+
+def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
+    """Content as a shell argument: itself where it is plain text, base64 where it is not."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if _PLAIN.fullmatch(text):
+        return text, ()
+    return base64.b64encode(content).decode("ascii"), ("base64",)

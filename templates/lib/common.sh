@@ -1,0 +1,142 @@
+# Nothing of the caller's environment is relied on: user data runs with next to none.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
+umask 022
+
+run_dir=/run/amigen
+state_dir=/var/lib/amigen
+changes=0
+journal=''
+step='start'
+reason=''
+failed_line=0
+declare -A attributes=()
+
+log() {
+  printf 'amigen: %s\n' "$*"
+  if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
+}
+
+fail() {
+  reason="$*"
+  exit 1
+}
+
+# Under cloud-init, stdout reaches the journal and the console already.
+open_journal() {
+  if [[ -z ${JOURNAL_STREAM:-} && -S /dev/log ]] && command -v logger >/dev/null; then
+    exec 9> >(exec logger -t amigen)
+    journal=$!
+  fi
+}
+
+on_exit() {
+  local code=$1
+  trap - EXIT ERR
+  set +e
+  if ((code != 0)); then
+    reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
+    printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
+    if declare -F close_gate >/dev/null; then close_gate; fi
+    log "FAILED: $reason"
+  fi
+  if [[ -n $journal ]]; then
+    exec 9>&-
+    wait "$journal"
+  fi
+  exit "$code"
+}
+
+become_root() {
+  ((EUID == 0)) && return
+  local sudo
+  sudo=$(command -v sudo) || fail 'this needs root, and there is no sudo on this machine'
+  "$sudo" -n true 2>/dev/null || fail 'this needs root, and sudo asks for a password'
+  [[ -f $0 ]] || fail 'this needs root: run the script as a file, or as root'
+  trap - EXIT ERR
+  exec "$sudo" -n -- env AMIGEN_NO_KERNEL="${AMIGEN_NO_KERNEL:-}" bash "$0"
+}
+
+begin() {
+  trap 'failed_line=$LINENO' ERR
+  trap 'on_exit $?' EXIT
+  become_root
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is the disk full or read-only?"
+  open_journal
+  exec 8>"$run_dir/lock"
+  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  rm -f "$run_dir/failed"
+}
+
+require_platform() {
+  local wanted=$1 ID='' VERSION_ID='' PRETTY_NAME=''
+  # shellcheck source=/dev/null
+  [[ -r /etc/os-release ]] && . /etc/os-release
+  [[ "$ID $VERSION_ID" == "$wanted" ]] || fail "this script is for $wanted; this machine is ${PRETTY_NAME:-unknown}"
+}
+
+# One stat for all files that the plan writes.
+look_at() {
+  local line
+  while read -r line; do
+    attributes["${line#* * * }"]=${line%"${line#* * * }"}
+  done < <(stat -c '%a %U:%G %u:%g %n' -- "$@" 2>/dev/null)
+}
+
+# file_is PATH CONTENT: the same to the byte. `read` ends with 0 only where it meets a NUL, which CONTENT cannot hold.
+file_is() {
+  local there
+  [[ -f $1 && ! -L $1 && -r $1 ]] || return 1
+  ! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
+}
+
+# has_attributes PATH MODE OWNER
+has_attributes() {
+  local have=${attributes["$1"]:-}
+  [[ $have == "${2#0} $3 "* || $have == "${2#0} "*" $3 " ]]
+}
+
+# What somebody else wrote is kept beside the new file; in modules-load.d it also stays in effect.
+keep_foreign() {
+  local path=$1 kept=$1.before-amigen sum
+  [[ -e $path || -L $path ]] || return 0
+  [[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
+  sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
+  if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
+  if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
+  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  log "kept: the $path of somebody else is now $kept"
+}
+
+# put_file PATH MODE OWNER:GROUP CONTENT [base64]: atomic, and nothing at all where it stands already.
+put_file() {
+  local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
+  if [[ -z ${5:-} ]] && file_is "$path" "$content" && has_attributes "$path" "$mode" "$owner"; then return 0; fi
+  step="write $path"
+  [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
+  if ! fill "$new" "$content" "${5:-}" || ! chown -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
+    rm -f -- "$new" || true
+    fail "cannot write $path: disk full, read-only, or no such user as $owner?"
+  fi
+  if cmp -s -- "$new" "$path" && has_attributes "$path" "$mode" "$owner"; then
+    rm -f -- "$new"
+    return 0
+  fi
+  keep_foreign "$path"
+  printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
+  mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
+  changes=$((changes + 1))
+  log "wrote $path"
+}
+
+fill() {
+  if [[ $3 == base64 ]]; then
+    printf '%s' "$2" | base64 -d >"$1"
+  else
+    printf '%s' "$2" >"$1"
+  fi
+}
+
+# finish WORDS-FOR-NOTHING
+finish() {
+  if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
+}

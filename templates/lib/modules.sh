@@ -1,0 +1,93 @@
+# Sets `missing` to the modules that are neither loaded nor built into the running kernel.
+find_unloaded() {
+  local module rest line
+  local -A there=()
+  while read -r module rest; do there["$module"]=1; done 2>/dev/null </proc/modules || true
+  missing=()
+  for module in "$@"; do
+    [[ -n ${there["${module//-/_}"]:-} ]] || missing+=("$module")
+  done
+  ((${#missing[@]} > 0)) || return 0
+  # Built in: no line in /proc/modules, and one in modules.builtin.
+  if [[ -r /lib/modules/$kernel/modules.builtin ]]; then
+    while read -r line; do
+      line=${line##*/}
+      line=${line%.ko*}
+      there["${line//-/_}"]=1
+    done <"/lib/modules/$kernel/modules.builtin"
+  fi
+  set -- "${missing[@]}"
+  missing=()
+  for module in "$@"; do
+    [[ -n ${there["${module//-/_}"]:-} ]] || missing+=("$module")
+  done
+}
+
+# check_kernels MODULE...: each installed kernel has each module and what it depends on, as a file or built in.
+check_kernels() {
+  local dir version module line file names
+  local -A found
+  names=$(
+    IFS='|'
+    printf '%s' "${*//[-_]/[-_]}"
+  )
+  for dir in /lib/modules/*/; do
+    [[ -f ${dir}modules.dep && -d ${dir}kernel ]] || continue
+    version=${dir%/}
+    version=${version##*/}
+    found=()
+    while read -r line; do
+      module=${line%%:*}
+      module=${module##*/}
+      module=${module%%.ko*}
+      found["${module//-/_}"]=1
+      [[ $line == *:* ]] || continue
+      for file in ${line/:/ }; do
+        [[ -e $dir$file || -e $file ]] || fail "the kernel $version lacks $file, which $module needs: $(package_with_module "$module" "$version")"
+      done
+    done < <(grep -hE "/($names)\.ko" "${dir}modules.dep" "${dir}modules.builtin" 2>/dev/null)
+    for module in "$@"; do
+      [[ -n ${found["${module//-/_}"]:-} ]] || fail "the kernel $version has no module $module: $(package_with_module "$module" "$version")"
+    done
+  done
+}
+
+# load_modules MODULE...
+load_modules() {
+  local kernel missing=() said
+  step='load modules'
+  check_kernels "$@"
+  if [[ -n ${AMIGEN_NO_KERNEL:-} ]]; then
+    log 'no kernel of its own here (AMIGEN_NO_KERNEL): modules are persisted, not loaded'
+    return 0
+  fi
+  read -r kernel </proc/sys/kernel/osrelease
+  find_unloaded "$@"
+  ((${#missing[@]} > 0)) || return 0
+  said=$(modprobe -a -- "${missing[@]}" 2>&1) || true
+  local wanted="${missing[*]}"
+  find_unloaded "$@"
+  ((${#missing[@]} == 0)) || fail "cannot load ${missing[*]}: $(why_not_loaded "${missing[0]}" "$said")"
+  changes=$((changes + 1))
+  log "loaded $wanted"
+}
+
+# why_not_loaded MODULE MODPROBE-OUTPUT
+why_not_loaded() {
+  local blocked lockdown=''
+  blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d 2>/dev/null | head -n 1) || true
+  [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
+  if [[ ! -e /proc/modules ]]; then
+    printf 'the kernel %s cannot load modules at all' "$kernel"
+  elif [[ ! -d /lib/modules/$kernel ]]; then
+    printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
+  elif [[ -n $blocked ]]; then
+    printf 'modprobe.d says "%s"' "$blocked"
+  elif [[ $lockdown == *'[integrity]'* || $lockdown == *'[confidentiality]'* ]]; then
+    printf 'Secure Boot lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+  elif [[ -n $said ]]; then
+    printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
+  else
+    package_with_module "$1" "$kernel"
+  fi
+}

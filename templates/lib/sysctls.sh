@@ -1,0 +1,11 @@
+# set_sysctl /proc/sys/PATH VALUE
+set_sysctl() {
+  local now=''
+  [[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+  [[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
+  read -r now <"$1" || true
+  [[ ${now//$'\t'/ } != "$2" ]] || return 0
+  printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
+  changes=$((changes + 1))
+  log "set $1 to $2"
+}
