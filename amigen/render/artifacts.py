@@ -1,0 +1,71 @@
+"""All artifacts of a spec: path in the folder -> content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from amigen.errors import SizeError
+from amigen.plan.describe import plan_document
+from amigen.plan.make import plan_images
+from amigen.plan.model import ImagePlan, WriteFile
+from amigen.render.packer import packer_files
+from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.render.suite import suite_files
+from amigen.render.templates import render
+from amigen.spec.model import NodeImage
+from amigen.userdata.make import default_format, user_data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file to write.
+
+    Attributes:
+        path: Relative, with `/`.
+        executable: Mode 0755 in place of 0644.
+    """
+
+    path: str
+    content: bytes
+    executable: bool = False
+
+
+def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
+    """All files of the rendered folder, sorted by path; the same spec gives the same bytes."""
+    plans = plan_images(spec)
+    found = [artifact for plan in plans for artifact in _platform(plan)]
+    readme = render("templates", "README.md.jinja", name=spec.name, plans=plans, without=_without_user_data(plans, found))
+    found.append(Artifact(path="README.md", content=readme.encode()))
+    return tuple(sorted(found, key=lambda artifact: artifact.path))
+
+
+def _platform(plan: ImagePlan) -> Iterator[Artifact]:
+    base = plan.platform
+    suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
+    try:
+        # A document that is packed as a whole is no text; in the folder it says so by its name.
+        document = user_data(plan)
+        suffix += ".gz" if document[:2] == b"\x1f\x8b" else ""
+        yield Artifact(path=f"{base}/user-data.{suffix}", content=document)
+    except SizeError:
+        # Then the image carries it all, and README.md says so.
+        pass
+    yield Artifact(path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True)
+    yield Artifact(path=f"{base}/scripts/hygiene.sh", content=hygiene_script(plan).encode(), executable=True)
+    for step in plan.steps:
+        if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
+            yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
+    plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
+    yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
+    for path, text in packer_files(plan).items():
+        yield Artifact(path=f"{base}/packer/{path}", content=text.encode())
+    for path, text in suite_files(plan).items():
+        yield Artifact(path=f"{base}/tests/{path}", content=text.encode())
+
+
+def _without_user_data(plans: tuple[ImagePlan, ...], found: list[Artifact]) -> list[str]:
+    have = {artifact.path.split("/")[0] for artifact in found if "/user-data." in artifact.path}
+    return [plan.platform for plan in plans if plan.platform not in have]

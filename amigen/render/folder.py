@@ -1,0 +1,239 @@
+"""Write a rendered folder: all of it or nothing, and nothing of somebody else's.
+
+The new folder is made beside the old one and then exchanged with it in one system call, so that a cut at any moment
+leaves the old state or the new one. Files that amigen did not write are carried over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import amigen
+from amigen.errors import ConflictError, RefusedError
+from amigen.render.artifacts import Artifact
+
+MANIFEST = ".amigen.json"
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What would happen to one file; `old` or `new` is None where there is none."""
+
+    path: str
+    old: bytes | None
+    new: bytes | None
+    executable: bool = False
+
+    @property
+    def word(self) -> str:
+        """What happens, in a word."""
+        return "remove" if self.new is None else ("add" if self.old is None else "change")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A folder against what it should be.
+
+    Attributes:
+        changes: Files that differ, sorted by path.
+        edited: Paths among them that somebody else wrote or edited.
+    """
+
+    changes: tuple[Change, ...]
+    edited: tuple[str, ...]
+
+
+def compare(folder: Path, wanted: tuple[Artifact, ...]) -> Comparison:
+    """What writing would change.
+
+    Raises:
+        ConflictError: The manifest of an earlier render cannot be read.
+    """
+    known = _manifest(folder)
+    changes, edited = [], []
+    names = {artifact.path for artifact in wanted}
+    for artifact in wanted:
+        old, same_mode = _read(folder, artifact.path, executable=artifact.executable)
+        if old == artifact.content and same_mode:
+            continue
+        changes.append(Change(path=artifact.path, old=old, new=artifact.content, executable=artifact.executable))
+        if old is not None and old != artifact.content and known.get(artifact.path) != _sha256(old):
+            edited.append(artifact.path)
+    for path, digest in known.items():
+        if path in names:
+            continue
+        old, _ = _read(folder, path, executable=False)
+        if old is not None:
+            changes.append(Change(path=path, old=old, new=None))
+            if _sha256(old) != digest:
+                edited.append(path)
+    return Comparison(changes=tuple(sorted(changes, key=lambda c: c.path)), edited=tuple(sorted(edited)))
+
+
+def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) -> Comparison:
+    """Make the folder what it should be.
+
+    Args:
+        folder: Need not exist; its parent must.
+        wanted: All files.
+        force: Overwrite files that were edited by hand.
+
+    Raises:
+        ConflictError: Files were edited by hand, or are somebody else's, and `force` is not set.
+        RefusedError: The folder cannot be exchanged (it is a link, or the current folder).
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise RefusedError(f"{folder} is not a folder (or is a link to one)", "name a folder of its own: -o FOLDER")
+    folder = folder.absolute()
+    if folder.exists() and folder.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise RefusedError(f"{folder} is the current folder or holds it", "render into a folder below it: -o FOLDER")
+    found = compare(folder, wanted)
+    if found.edited and not force:
+        listed = "".join(f"\n    {path}" for path in found.edited)
+        hint = "put the change into the spec; see it with --diff, overwrite it with --force"
+        raise ConflictError(f"these files in {folder} were edited by hand or are not amigen's:{listed}", hint)
+    _sweep(folder)
+    if found.changes or not (folder / MANIFEST).exists():
+        _replace(folder, wanted)
+    return found
+
+
+def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.parent / f".{folder.name}.amigen-{os.getpid()}"
+    try:
+        new.mkdir()
+        for artifact in wanted:
+            _put(new / artifact.path, artifact.content, 0o755 if artifact.executable else 0o644)
+        listed = {artifact.path: _sha256(artifact.content) for artifact in wanted}
+        manifest = {"amigen": amigen.__version__, "files": listed}
+        _put(new / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), 0o644)
+        if folder.exists():
+            skip = {*listed, MANIFEST, *_manifest(folder)}
+            _carry_over(folder, new, skip)
+            shutil.copystat(folder, new)
+            _exchange(new, folder)
+        else:
+            new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _put(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        os.fchmod(descriptor, mode)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _carry_over(old: Path, new: Path, skip: set[str]) -> None:
+    """Bring along what is not amigen's: as hard links, and as copies where links cannot be."""
+    for root, folders, files in os.walk(old):
+        here = Path(root)
+        for name in [*files, *(f for f in folders if (here / f).is_symlink())]:
+            source = here / name
+            relative = source.relative_to(old)
+            if relative.as_posix() in skip:
+                continue
+            target = new / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, target, follow_symlinks=False)
+            except OSError:
+                shutil.copy2(source, target, follow_symlinks=False)
+        for name in folders:
+            empty = here / name
+            if not empty.is_symlink() and not any(empty.iterdir()):
+                (new / empty.relative_to(old)).mkdir(parents=True, exist_ok=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders in one step (renameat2(2)); where the file system cannot, in two, the old one first."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    call = getattr(libc, "renameat2", None)
+    if call is not None and call(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
+        return
+    code = ctypes.get_errno()
+    if call is not None and code not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(code, os.strerror(code), str(old))
+    aside = old.parent / f".{old.name}.amigen-old"
+    old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run left beside the folder, and put the old folder back where it was cut between two renames."""
+    aside = folder.parent / f".{folder.name}.amigen-old"
+    if aside.is_dir():
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(folder)
+    for left in folder.parent.glob(f".{folder.name}.amigen-[0-9]*"):
+        pid = int(left.name.rpartition("-")[2])
+        if not _alive(pid):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    """Paths that an earlier render wrote, with the digests of what it wrote; none of them leads out of the folder."""
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    try:
+        files = json.loads(text)["files"]
+        good = {str(k): str(v) for k, v in files.items() if not k.startswith("/") and ".." not in Path(k).parts}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        hint = "restore it from version control, or remove it and use --force"
+        raise ConflictError(f"{folder / MANIFEST} is not a manifest of amigen", hint) from None
+    return good
+
+
+def _read(folder: Path, path: str, *, executable: bool) -> tuple[bytes | None, bool]:
+    """Content of a file below the folder, and whether its mode is right; a link is never followed."""
+    file = folder / path
+    try:
+        if any((folder / part).is_symlink() for part in _ancestors(path)):
+            return b"", False
+        with file.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            return stream.read(), bool(mode & 0o100) == executable
+    except (FileNotFoundError, NotADirectoryError):
+        return None, False
+    except IsADirectoryError:
+        return b"", False
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    for end in range(1, len(parts) + 1):
+        yield "/".join(parts[:end])
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,164 @@
+"""MIME multi-part user data: written deterministically, and read as cloud-init and nodeadm read it.
+
+Sources: https://cloudinit.readthedocs.io/en/latest/explanation/format.html (types, `#` signs),
+cloudinit/user_data.py (gzip parts), awslabs/amazon-eks-ami nodeadm/internal/configprovider/mime.go (NodeConfig).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass
+
+SHELL = "text/x-shellscript"
+CLOUD_CONFIG = "text/cloud-config"
+NODE_CONFIG = "application/node.eks.aws"
+BOOTHOOK = "text/cloud-boothook"
+MULTIPART = "multipart/mixed"
+# What cloud-init unpacks by the part's type (cloudinit/user_data.py, DECOMP_TYPES).
+GZIP_TYPES = frozenset(
+    f"application/{name}"
+    for name in (
+        "gzip",
+        "gzip-compressed",
+        "gzipped",
+        "x-compress",
+        "x-compressed",
+        "x-gunzip",
+        "x-gzip",
+        "x-gzip-compressed",
+    )
+)
+# The first characters that tell cloud-init what a document is (cloudinit/handlers/__init__.py, INCLUSION_TYPES_MAP).
+SIGNS: tuple[tuple[str, str], ...] = (
+    ("#include-once", "text/x-include-once-url"),
+    ("#include", "text/x-include-url"),
+    ("#!", SHELL),
+    ("#cloud-config-archive", "text/cloud-config-archive"),
+    ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
+    ("#cloud-config", CLOUD_CONFIG),
+    ("#upstart-job", "text/upstart-job"),
+    ("#part-handler", "text/part-handler"),
+    ("#cloud-boothook", BOOTHOOK),
+    ("## template: jinja", "text/jinja2"),
+)
+# Far above EC2's limit, so that a small gzip bomb cannot take the memory.
+MAX_UNPACKED = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of user data.
+
+    Attributes:
+        type: MIME type, after unpacking and after cloud-init's look at the first characters.
+        content: The content, decoded and unpacked.
+        filename: Name under which cloud-init stores a script; scripts run in the order of their names.
+        origin: Who brought it: `amigen`, `yours`, or the name of a system.
+        wrapped: `gzip` and/or `base64`, as it stood in the document.
+    """
+
+    type: str
+    content: bytes
+    filename: str = ""
+    origin: str = "yours"
+    wrapped: tuple[str, ...] = ()
+
+
+def detect(content: bytes) -> str:
+    """The MIME type that cloud-init gives to a document by its first characters; `text/plain` where it knows none."""
+    head = content[:64].lstrip().decode("utf-8", "replace")
+    if is_multipart(content):
+        return MULTIPART
+    for sign, type_ in SIGNS:
+        if head.startswith(sign):
+            return type_
+    if re.search(rb"(?m)^(apiVersion|\"apiVersion\"): *[\"']?node\.eks\.aws/", content):
+        return NODE_CONFIG
+    return "text/plain"
+
+
+def is_multipart(content: bytes) -> bool:
+    """Whether there are MIME headers at the top that name a multi-part type."""
+    match = re.match(rb"\s*((?:[A-Za-z-]+:[^\n]*\n(?:[ \t]+[^\n]*\n)*)+)\r?\n", content[:8192])
+    return bool(match and re.search(rb"(?im)^content-type:\s*multipart/", match.group(1)))
+
+
+def unpack(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Take off base64 and gzip around a whole document, as nodeadm does (configprovider/encoding.go).
+
+    Raises:
+        ValueError: gzip that is broken, or larger than MAX_UNPACKED.
+    """
+    wrapped: list[str] = []
+    compact = b"".join(content.split())
+    if len(compact) >= 8 and len(compact) % 4 == 0 and re.fullmatch(rb"[A-Za-z0-9+/]+={0,2}", compact):
+        try:
+            content = base64.b64decode(compact, validate=True)
+            wrapped.append("base64")
+        except binascii.Error:
+            pass
+    if content[:2] == b"\x1f\x8b":
+        content = gunzip(content)
+        wrapped.append("gzip")
+    return content, tuple(wrapped)
+
+
+def gunzip(content: bytes) -> bytes:
+    """Unpack gzip within bounds.
+
+    Raises:
+        ValueError: It is broken, or larger than MAX_UNPACKED.
+    """
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        out = unpacker.decompress(content, MAX_UNPACKED)
+    except zlib.error as error:
+        raise ValueError(f"the gzip data is broken: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"the gzip data unpacks to more than {MAX_UNPACKED} bytes")
+    if not unpacker.eof:
+        raise ValueError("the gzip data ends too early")
+    return out
+
+
+def write(parts: tuple[Part, ...], *, pack: bool = False) -> bytes:
+    """A multi-part document; the boundary comes from the content, so that the same parts give the same bytes.
+
+    Args:
+        parts: In order.
+        pack: True to carry scripts as gzip in base64, which cloud-init unpacks and EKS can still merge.
+    """
+    bodies = [_body(part, pack=pack and part.type == SHELL) for part in parts]
+    everything = b"\0".join(body for _, body in bodies)
+    number = 0
+    while True:
+        boundary = "==amigen-" + hashlib.sha256(b"%d" % number + everything).hexdigest()[:24] + "=="
+        if boundary.encode() not in everything:
+            break
+        number += 1
+    lines = [f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n\n'.encode()]
+    for headers, body in bodies:
+        lines.append(f"--{boundary}\n{headers}\n".encode() + body + (b"" if body.endswith(b"\n") else b"\n"))
+    lines.append(f"--{boundary}--\n".encode())
+    return b"".join(lines)
+
+
+def _body(part: Part, *, pack: bool) -> tuple[str, bytes]:
+    """Headers and body of a part."""
+    disposition = f'Content-Disposition: attachment; filename="{part.filename}"\n' if part.filename else ""
+    if pack:
+        from amigen.userdata.size import gzip
+
+        return (
+            f"Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n{disposition}",
+            base64.encodebytes(gzip(part.content)),
+        )
+    if part.content.isascii() and b"\0" not in part.content and b"\r" not in part.content:
+        return f'Content-Type: {part.type}; charset="us-ascii"\n{disposition}', part.content
+    # nodeadm decodes base64 in a part too, and no mail library between here and the node can change a byte of it.
+    headers = f'Content-Type: {part.type}; charset="utf-8"\nContent-Transfer-Encoding: base64\n{disposition}'
+    return headers, base64.encodebytes(part.content)
