@@ -5,4 +5,51 @@ The names below are the public library. They are loaded on first use, so that `i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from amigen.errors import AmigenError as AmigenError
+    from amigen.errors import Problem as Problem
+    from amigen.errors import SpecError as SpecError
+    from amigen.plan.make import plan_image as plan_image
+    from amigen.plan.make import plan_images as plan_images
+    from amigen.plan.model import ImagePlan as ImagePlan
+    from amigen.render.artifacts import Artifact as Artifact
+    from amigen.render.artifacts import artifacts as artifacts
+    from amigen.spec.load import check_file as check_file
+    from amigen.spec.load import load_spec as load_spec
+    from amigen.spec.load import parse_spec as parse_spec
+    from amigen.spec.model import NodeImage as NodeImage
+    from amigen.spec.schema import json_schema as json_schema
+    from amigen.userdata.explain import explain as explain
+    from amigen.userdata.make import user_data as user_data
+
+_PLACES = {
+    "AmigenError": "amigen.errors",
+    "Artifact": "amigen.render.artifacts",
+    "ImagePlan": "amigen.plan.model",
+    "NodeImage": "amigen.spec.model",
+    "Problem": "amigen.errors",
+    "SpecError": "amigen.errors",
+    "artifacts": "amigen.render.artifacts",
+    "check_file": "amigen.spec.load",
+    "explain": "amigen.userdata.explain",
+    "json_schema": "amigen.spec.schema",
+    "load_spec": "amigen.spec.load",
+    "parse_spec": "amigen.spec.load",
+    "plan_image": "amigen.plan.make",
+    "plan_images": "amigen.plan.make",
+    "user_data": "amigen.userdata.make",
+}
+
+__all__ = [*_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'amigen' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PLACES[name]), name)

@@ -6,8 +6,9 @@ exits with its code. A message says what happened, where, and what to do; it nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 
 class AmigenError(Exception):
@@ -29,8 +30,7 @@ class AmigenError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One finding about an input, with its place.
 
     Attributes:

@@ -5,8 +5,9 @@ Code asks these tables and holds no version number of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from amigen.spec.model import Platform, ProxyMode, Scheduler
 
@@ -20,8 +21,7 @@ _KEP_IPVS = "KEP-5495, https://github.com/kubernetes/enhancements/issues/5495"
 _KEP_NFT = "KEP-3866, https://github.com/kubernetes/enhancements/issues/3866"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModeFact:
+class ModeFact(Struct, frozen=True, kw_only=True):
     """The state of a kube-proxy mode from one Kubernetes version on.
 
     Attributes:
@@ -157,8 +157,7 @@ MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = {
 MODE_PACKAGES: dict[ProxyMode, tuple[str, ...]] = {"ipvs": ("ipvsadm",), "nftables": ("nftables",), "iptables": ()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlatformFact:
+class PlatformFact(Struct, frozen=True, kw_only=True):
     """What differs between the operating systems, as values.
 
     Attributes:

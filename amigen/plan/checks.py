@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 Needs = Literal["files", "boot", "kernel", "cluster"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """Base of the checks.
 
     Attributes:
@@ -38,8 +38,7 @@ class Check:
         return f"{self.test}[{self.subject}]"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackageCheck(Check):
+class PackageCheck(Check, frozen=True, kw_only=True):
     """A package is installed, in this version where one is given."""
 
     test = "test_package"
@@ -51,8 +50,7 @@ class PackageCheck(Check):
         return self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileCheck(Check):
+class FileCheck(Check, frozen=True, kw_only=True):
     """A file has this content, owner, group and mode."""
 
     test = "test_file"
@@ -67,8 +65,7 @@ class FileCheck(Check):
         return self.path
 
 
-@dataclass(frozen=True, kw_only=True)
-class PersistedCheck(Check):
+class PersistedCheck(Check, frozen=True, kw_only=True):
     """systemd-modules-load will load the module at every boot (modules-load.d(5))."""
 
     test = "test_module_persisted"
@@ -79,8 +76,7 @@ class PersistedCheck(Check):
         return self.module
 
 
-@dataclass(frozen=True, kw_only=True)
-class EveryKernelCheck(Check):
+class EveryKernelCheck(Check, frozen=True, kw_only=True):
     """Each installed kernel has the module and its dependencies, as a file or built in."""
 
     test = "test_module_in_every_kernel"
@@ -91,8 +87,7 @@ class EveryKernelCheck(Check):
         return self.module
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadedCheck(Check):
+class LoadedCheck(Check, frozen=True, kw_only=True):
     """The module is loaded or built in, before any probe could have loaded it."""
 
     test = "test_module_loaded"
@@ -104,8 +99,7 @@ class LoadedCheck(Check):
         return self.module
 
 
-@dataclass(frozen=True, kw_only=True)
-class SchedulerCheck(Check):
+class SchedulerCheck(Check, frozen=True, kw_only=True):
     """A virtual service with this scheduler can be made, in a network namespace of its own."""
 
     test = "test_scheduler"
@@ -117,8 +111,7 @@ class SchedulerCheck(Check):
         return self.scheduler
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConnTabCheck(Check):
+class ConnTabCheck(Check, frozen=True, kw_only=True):
     """ip_vs runs with a connection table of 2**bits buckets."""
 
     test = "test_connection_table"
@@ -130,8 +123,7 @@ class ConnTabCheck(Check):
         return str(2**self.bits)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SysctlCheck(Check):
+class SysctlCheck(Check, frozen=True, kw_only=True):
     """A kernel parameter has this value; white space inside is folded as the kernel does."""
 
     test = "test_sysctl"
@@ -144,8 +136,7 @@ class SysctlCheck(Check):
         return self.key
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelVersionCheck(Check):
+class KernelVersionCheck(Check, frozen=True, kw_only=True):
     """The running kernel is at least this."""
 
     test = "test_kernel_version"
@@ -157,8 +148,7 @@ class KernelVersionCheck(Check):
         return f"{self.minimum[0]}.{self.minimum[1]}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommandCheck(Check):
+class CommandCheck(Check, frozen=True, kw_only=True):
     """A command is on the node and runs: `nft --version` answers."""
 
     test = "test_command"
@@ -170,8 +160,7 @@ class CommandCheck(Check):
         return self.command
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnitEnabledCheck(Check):
+class UnitEnabledCheck(Check, frozen=True, kw_only=True):
     """A systemd unit is started at boot."""
 
     test = "test_unit_enabled"
@@ -182,8 +171,7 @@ class UnitEnabledCheck(Check):
         return self.unit
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnitActiveCheck(Check):
+class UnitActiveCheck(Check, frozen=True, kw_only=True):
     """A systemd unit is active now."""
 
     test = "test_unit_active"
@@ -195,8 +183,7 @@ class UnitActiveCheck(Check):
         return self.unit
 
 
-@dataclass(frozen=True, kw_only=True)
-class HookCheck(Check):
+class HookCheck(Check, frozen=True, kw_only=True):
     """A hook script with this very content has run to its end on this node or its image."""
 
     test = "test_hook"
@@ -208,8 +195,7 @@ class HookCheck(Check):
         return self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReleaseCheck(Check):
+class ReleaseCheck(Check, frozen=True, kw_only=True):
     """`/etc/amigen/release.json` names this spec, by name and digest."""
 
     test = "test_release"
@@ -221,8 +207,7 @@ class ReleaseCheck(Check):
         return self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class CloudInitCheck(Check):
+class CloudInitCheck(Check, frozen=True, kw_only=True):
     """cloud-init has ended and without an error."""
 
     test = "test_cloud_init"
@@ -233,8 +218,7 @@ class CloudInitCheck(Check):
         return "done"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoFailedUnitCheck(Check):
+class NoFailedUnitCheck(Check, frozen=True, kw_only=True):
     """No systemd unit has failed."""
 
     test = "test_no_failed_unit"
@@ -259,8 +243,7 @@ HygieneSubject = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class HygieneCheck(Check):
+class HygieneCheck(Check, frozen=True, kw_only=True):
     """Nothing of the builder is left in the image: two nodes of one image must not be twins."""
 
     test = "test_hygiene"
@@ -272,8 +255,7 @@ class HygieneCheck(Check):
         return self.what
 
 
-@dataclass(frozen=True, kw_only=True)
-class JoinedCheck(Check):
+class JoinedCheck(Check, frozen=True, kw_only=True):
     """A kubelet runs on this node; provable only on a node of the cluster."""
 
     test = "test_joined"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 from amigen.plan.checks import Check
 from amigen.spec.model import Architecture, NodeImage, Platform
@@ -13,8 +14,7 @@ from amigen.spec.model import Architecture, NodeImage, Platform
 Stage = Literal["both", "user-data", "image"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One thing that is done to a node, with the checks that prove it.
 
     Attributes:
@@ -28,36 +28,32 @@ class Step:
     stage: Stage = "both"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackageRequest:
+class PackageRequest(Struct, frozen=True, kw_only=True):
     """A package and the exact version, or None for whatever the source has."""
 
     name: str
     version: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstallPackages(Step):
+class InstallPackages(Step, frozen=True, kw_only=True):
     """Install what is missing."""
 
     kind = "packages"
     packages: tuple[PackageRequest, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriteFile(Step):
+class WriteFile(Step, frozen=True, kw_only=True):
     """Write a file atomically; what somebody else left there is kept beside it."""
 
     kind = "file"
     path: str
-    content: bytes = field(repr=False)
+    content: bytes
     owner: str = "root"
     group: str = "root"
     mode: str = "0644"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadModules(Step):
+class LoadModules(Step, frozen=True, kw_only=True):
     """Load modules now, after looking for them in every installed kernel."""
 
     kind = "modules"
@@ -65,8 +61,7 @@ class LoadModules(Step):
     conn_tab_bits: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApplySysctls(Step):
+class ApplySysctls(Step, frozen=True, kw_only=True):
     """Set kernel parameters now, from the file that sets them at boot."""
 
     kind = "sysctls"
@@ -74,18 +69,16 @@ class ApplySysctls(Step):
     values: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunHook(Step):
+class RunHook(Step, frozen=True, kw_only=True):
     """Run a script of the user's."""
 
     kind = "hook"
     name: str
-    script: str = field(repr=False)
+    script: str
     once: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstallGate(Step):
+class InstallGate(Step, frozen=True, kw_only=True):
     """Make kubelet wait for `amigen-ready.service`."""
 
     kind = "gate"
@@ -93,31 +86,27 @@ class InstallGate(Step):
     unit: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriteRelease(Step):
+class WriteRelease(Step, frozen=True, kw_only=True):
     """Write `/etc/amigen/release.json`."""
 
     kind = "release"
     path: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class JoinCluster(Step):
+class JoinCluster(Step, frozen=True, kw_only=True):
     """Join the cluster: a NodeConfig for nodeadm, or a call of `/etc/eks/bootstrap.sh`."""
 
     kind = "join"
     by: Literal["nodeadm", "bootstrap.sh"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CleanImage(Step):
+class CleanImage(Step, frozen=True, kw_only=True):
     """Remove what must not be in an image."""
 
     kind = "clean"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImagePlan:
+class ImagePlan(Struct, frozen=True, kw_only=True):
     """What will be on the nodes of one platform.
 
     Attributes:

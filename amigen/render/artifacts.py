@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from amigen.errors import SizeError
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, WriteFile
-from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
-from amigen.render.suite import suite_files
 from amigen.render.templates import render
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import default_format, user_data
 
 
-@dataclass(frozen=True, kw_only=True)
-class Artifact:
+class Artifact(Struct, frozen=True, kw_only=True):
     """A file to write.
 
     Attributes:
@@ -37,7 +35,9 @@ def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
     """All files of the rendered folder, sorted by path; the same spec gives the same bytes."""
     plans = plan_images(spec)
     found = [artifact for plan in plans for artifact in _platform(plan)]
-    readme = render("templates", "README.md.jinja", name=spec.name, plans=plans, without=_without_user_data(plans, found))
+    readme = render(
+        "templates", "README.md.jinja", name=spec.name, plans=plans, without=_without_user_data(plans, found)
+    )
     found.append(Artifact(path="README.md", content=readme.encode()))
     return tuple(sorted(found, key=lambda artifact: artifact.path))
 
@@ -53,17 +53,15 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     except SizeError:
         # Then the image carries it all, and README.md says so.
         pass
-    yield Artifact(path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True)
+    yield Artifact(
+        path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True
+    )
     yield Artifact(path=f"{base}/scripts/hygiene.sh", content=hygiene_script(plan).encode(), executable=True)
     for step in plan.steps:
         if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
     plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
     yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
-    for path, text in packer_files(plan).items():
-        yield Artifact(path=f"{base}/packer/{path}", content=text.encode())
-    for path, text in suite_files(plan).items():
-        yield Artifact(path=f"{base}/tests/{path}", content=text.encode())
 
 
 def _without_user_data(plans: tuple[ImagePlan, ...], found: list[Artifact]) -> list[str]:

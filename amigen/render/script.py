@@ -7,9 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 import amigen
 from amigen.families import family_of
@@ -31,12 +32,8 @@ from amigen.plan.model import (
 from amigen.render.join import bootstrap_arguments
 from amigen.render.templates import folder, render
 
-# Text of these characters stands in the script as it is; everything else goes as base64.
-_PLAIN = re.compile(r"[\t\n\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd]*")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """A call of a shell function; the template quotes each argument."""
 
     function: str
@@ -215,6 +212,7 @@ def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = "\0"
-    if _PLAIN.fullmatch(text):
+    # Tabs, line ends and what a person can read; a control character or an odd space is better seen in base64.
+    if text.replace("\n", "").replace("\t", "").isprintable():
         return text, ()
     return base64.b64encode(content).decode("ascii"), ("base64",)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import msgspec.structs
 
 from amigen.errors import InputError, Problem, SpecError
 from amigen.spec import rules
@@ -28,8 +28,7 @@ _RULES_NEED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What a check found.
 
     Attributes:
@@ -142,4 +141,4 @@ def _placed(problem: Problem, places: dict[str, tuple[int, int]]) -> Problem:
         cut = max(path.rfind("."), path.rfind("["))
         path = path[:cut] if cut > 0 else ""
     line, column = places.get(path, (1, 1))
-    return replace(problem, line=line, column=column)
+    return msgspec.structs.replace(problem, line=line, column=column)

@@ -14,6 +14,12 @@ from msgspec import Meta, Struct, field
 
 API_VERSION = "amigen/v1alpha1"
 
+
+def _p(pattern: str) -> dict[str, str]:
+    """A pattern as the JSON Schema has it. `Meta(pattern=...)` would compile all of them at every start."""
+    return {"pattern": pattern}
+
+
 Platform: TypeAlias = Literal["al2023", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04", "debian-12"]
 Architecture: TypeAlias = Literal["x86_64", "arm64"]
 ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
@@ -21,56 +27,71 @@ ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
 Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"]
 
 Name: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$", description="1 to 48 lower-case letters, digits and `-`")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$"),
+        description="1 to 48 lower-case letters, digits and `-`",
+    ),
 ]
 KubernetesVersion: TypeAlias = Annotated[
-    str, Meta(pattern=r"^1\.[1-9][0-9]?$", description='`"MAJOR.MINOR"`, in quotes')
+    str, Meta(extra_json_schema=_p(r"^1\.[1-9][0-9]?$"), description='`"MAJOR.MINOR"`, in quotes')
 ]
 PackageName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$", description="the name of a package")
+    str, Meta(extra_json_schema=_p(r"^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$"), description="the name of a package")
 ]
 PackageVersion: TypeAlias = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,127}$", description="the version as the package manager prints it"),
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,127}$"),
+        description="the version as the package manager prints it",
+    ),
 ]
 ModuleName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,54}$", description="the name of a kernel module")
+    str, Meta(extra_json_schema=_p(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,54}$"), description="the name of a kernel module")
 ]
 SysctlKey: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9_-]+([./][A-Za-z0-9_@-]+)+$",
+        extra_json_schema=_p(r"^[a-z0-9_-]+([./][A-Za-z0-9_@-]+)+$"),
         max_length=200,
         description="a kernel parameter such as `net.core.somaxconn`",
     ),
 ]
 # No newline: a value with one would be a second setting.
 SysctlValue: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[!-~][ -~\t]{0,254}$", description="the value, in quotes if it is text")
+    str, Meta(extra_json_schema=_p(r"^[!-~][ -~\t]{0,254}$"), description="the value, in quotes if it is text")
 ]
 AbsolutePath: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^(/[^/\x00-\x1f\x7f]+)+$",
+        extra_json_schema=_p(r"^(/[^/\x00-\x1f\x7f]+)+$"),
         max_length=1024,
         description="an absolute path without `//`, control characters or a slash at the end",
     ),
 ]
 UserName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^([a-z_][a-z0-9_-]{0,30}|[0-9]{1,9})$", description="a user or group, by name or number")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^([a-z_][a-z0-9_-]{0,30}|[0-9]{1,9})$"), description="a user or group, by name or number"
+    ),
 ]
 FileMode: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[0-7]{3,4}$", description='permission bits in octal and in quotes, such as `"0644"`')
+    str,
+    Meta(extra_json_schema=_p(r"^[0-7]{3,4}$"), description='permission bits in octal and in quotes, such as `"0644"`'),
 ]
 HookName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", description="1 to 40 lower-case letters, digits and `-`")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"),
+        description="1 to 40 lower-case letters, digits and `-`",
+    ),
 ]
 Script: TypeAlias = Annotated[str, Meta(min_length=1, max_length=65536, description="the script's text")]
 # Credentials (user:password@) are refused by the pattern: user data can be read by every process of the instance.
 Url: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^(https?|ftp|file)://[A-Za-z0-9._~:/?&=%+,;!*()\[\]-]*$",
+        extra_json_schema=_p(r"^(https?|ftp|file)://[A-Za-z0-9._~:/?&=%+,;!*()\[\]-]*$"),
         max_length=2048,
         description="a URL without user and password",
     ),
@@ -78,7 +99,7 @@ Url: TypeAlias = Annotated[
 ProxyUrl: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^https?://[A-Za-z0-9.\[\]:-]+/?$",
+        extra_json_schema=_p(r"^https?://[A-Za-z0-9.\[\]:-]+/?$"),
         max_length=512,
         description="`http://HOST:PORT`, without user and password",
     ),
@@ -86,127 +107,173 @@ ProxyUrl: TypeAlias = Annotated[
 HttpsUrl: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$", max_length=512, description="an `https://` URL"
+        extra_json_schema=_p(r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$"),
+        max_length=512,
+        description="an `https://` URL",
     ),
 ]
 NoProxyEntry: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9.*:/_-]+$", max_length=255, description="a host, a domain such as `.internal`, or a CIDR"
+        extra_json_schema=_p(r"^[A-Za-z0-9.*:/_-]+$"),
+        max_length=255,
+        description="a host, a domain such as `.internal`, or a CIDR",
     ),
 ]
 Base64: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4, max_length=131072, description="base64 in one line")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9+/]+={0,2}$"),
+        min_length=4,
+        max_length=131072,
+        description="base64 in one line",
+    ),
 ]
 Cidr: TypeAlias = Annotated[
     str,
-    Meta(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=64, description="an address range such as `10.100.0.0/16`"),
+    Meta(
+        extra_json_schema=_p(r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"),
+        max_length=64,
+        description="an address range such as `10.100.0.0/16`",
+    ),
 ]
 ClusterName: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$",
+        extra_json_schema=_p(r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$"),
         description="1 to 100 letters, digits, `-` and `_`, starting with a letter or digit",
     ),
 ]
 LabelKey: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
+        extra_json_schema=_p(
+            r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+        ),
         description="a Kubernetes label key",
     ),
 ]
 LabelValue: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+        extra_json_schema=_p(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"),
         description="a Kubernetes label value, in quotes if it is a number or true/false",
     ),
 ]
 KubeletFlag: TypeAlias = Annotated[
-    str, Meta(pattern=r"^--[a-z][a-z0-9-]*(=[!-~ ]*)?$", max_length=1024, description="`--flag=value`")
+    str, Meta(extra_json_schema=_p(r"^--[a-z][a-z0-9-]*(=[!-~ ]*)?$"), max_length=1024, description="`--flag=value`")
 ]
 Taint: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?(=[A-Za-z0-9._-]{0,63})?:(NoSchedule|PreferNoSchedule|NoExecute)$",
+        extra_json_schema=_p(
+            r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?(=[A-Za-z0-9._-]{0,63})?:(NoSchedule|PreferNoSchedule|NoExecute)$"
+        ),
         description="`KEY[=VALUE]:EFFECT`",
     ),
 ]
 Region: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$", description="an AWS region such as `eu-central-1`")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$"),
+        description="an AWS region such as `eu-central-1`",
+    ),
 ]
 InstanceType: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9a-z]+)?)$",
+        extra_json_schema=_p(r"^[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9a-z]+)?)$"),
         description="an EC2 instance type such as `t3.small`",
     ),
 ]
 AmiId: TypeAlias = Annotated[
-    str, Meta(pattern=r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$", description="`ami-` and 8 or 17 hexadecimal digits")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$"), description="`ami-` and 8 or 17 hexadecimal digits"
+    ),
 ]
 SubnetId: TypeAlias = Annotated[
-    str, Meta(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$", description="`subnet-` and 8 or 17 hexadecimal digits")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$"),
+        description="`subnet-` and 8 or 17 hexadecimal digits",
+    ),
 ]
 VpcId: TypeAlias = Annotated[
-    str, Meta(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$", description="`vpc-` and 8 or 17 hexadecimal digits")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$"), description="`vpc-` and 8 or 17 hexadecimal digits"
+    ),
 ]
 SecurityGroupId: TypeAlias = Annotated[
-    str, Meta(pattern=r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$", description="`sg-` and 8 or 17 hexadecimal digits")
+    str,
+    Meta(extra_json_schema=_p(r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$"), description="`sg-` and 8 or 17 hexadecimal digits"),
 ]
-AccountId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="12 digits, in quotes")]
+AccountId: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^[0-9]{12}$"), description="12 digits, in quotes")]
 AmiOwner: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^([0-9]{12}|self|amazon|aws-marketplace)$",
+        extra_json_schema=_p(r"^([0-9]{12}|self|amazon|aws-marketplace)$"),
         description="an account, `self`, `amazon` or `aws-marketplace`",
     ),
 ]
 ParameterName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^/[A-Za-z0-9._/-]{1,1010}$", description="an SSM parameter such as `/aws/service/...`")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^/[A-Za-z0-9._/-]{1,1010}$"), description="an SSM parameter such as `/aws/service/...`"
+    ),
 ]
 KmsKeyId: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$",
+        extra_json_schema=_p(
+            r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$"
+        ),
         description="a KMS key id, alias or ARN",
     ),
 ]
 OrganizationArn: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$",
+        extra_json_schema=_p(r"^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$"),
         description="the ARN of an organization",
     ),
 ]
 OrganizationalUnitArn: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}$",
+        extra_json_schema=_p(
+            r"^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}$"
+        ),
         description="the ARN of an organizational unit",
     ),
 ]
 # AWS: 128 characters, letters, digits, spaces and _ . : / = + - @; the prefix aws: is reserved.
 TagKey: TypeAlias = Annotated[
-    str, Meta(pattern=r"^(?![aA][wW][sS]:)[A-Za-z0-9 _.:/=+@-]{1,128}$", description="a tag key; `aws:` is reserved")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^(?![aA][wW][sS]:)[A-Za-z0-9 _.:/=+@-]{1,128}$"),
+        description="a tag key; `aws:` is reserved",
+    ),
 ]
 TagValue: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9 _.:/=+@-]{0,256}$", description="a tag value, in quotes if it is a number or true/false"
+        extra_json_schema=_p(r"^[A-Za-z0-9 _.:/=+@-]{0,256}$"),
+        description="a tag value, in quotes if it is a number or true/false",
     ),
 ]
 InstanceProfile: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9+=,.@_-]{1,128}$", description="the name of an instance profile")
+    str, Meta(extra_json_schema=_p(r"^[A-Za-z0-9+=,.@_-]{1,128}$"), description="the name of an instance profile")
 ]
 Suite: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$", description="a suite such as `noble-updates`")
+    str,
+    Meta(extra_json_schema=_p(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"), description="a suite such as `noble-updates`"),
 ]
 Component: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="a component such as `universe`")
+    str, Meta(extra_json_schema=_p(r"^[a-z][a-z0-9-]{0,31}$"), description="a component such as `universe`")
 ]
-Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")]
+Sha256: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^[0-9a-f]{64}$"), description="64 hexadecimal digits")]
 
 
 class _Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -374,7 +441,9 @@ class Join(_Model, frozen=True, kw_only=True):
 class AmiFilter(_Model, frozen=True, kw_only=True):
     """Picks the newest AMI that matches."""
 
-    name: Annotated[str, Meta(description="Name with `*` and `?`.", pattern=r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$")]
+    name: Annotated[
+        str, Meta(description="Name with `*` and `?`.", extra_json_schema=_p(r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$"))
+    ]
     owners: Annotated[
         tuple[AmiOwner, ...],
         Meta(description="Owners; required, or anybody could publish your base image.", min_length=1, max_length=16),
@@ -386,7 +455,7 @@ class SourceAmi(_Model, frozen=True, kw_only=True):
 
     id: Annotated[AmiId | None, Meta(description="This AMI (of one architecture, in one region).")] = None
     ssm_parameter: Annotated[
-        Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._/{}-]{1,1010}$")] | None,
+        Annotated[str, Meta(extra_json_schema=_p(r"^/[A-Za-z0-9._/{}-]{1,1010}$"))] | None,
         Meta(
             description="The AMI that this SSM parameter names; may hold `{arch}`.",
         ),
@@ -507,7 +576,7 @@ class LocalBase(_Model, frozen=True, kw_only=True):
     """A disk image to start a local build from: a file, or a URL with its checksum."""
 
     path: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")] | None,
+        Annotated[str, Meta(min_length=1, max_length=4096, extra_json_schema=_p(r"^[^\x00-\x1f\x7f]+$"))] | None,
         Meta(description="A qcow2 or raw file, relative to the spec."),
     ] = None
     url: Annotated[Url | None, Meta(description="A download, such as the official cloud image.")] = None

@@ -136,9 +136,8 @@ class Reader:
             return self._note(
                 node, path, "holds half of a surrogate pair, which is no character", "write the character"
             )
-        meta = next((m for m in shape.metas if m.pattern), None)
         # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
-        if meta and (not re.search(str(meta.pattern), text) or text.endswith("\n")):
+        if shape.pattern and (not re.search(shape.pattern, text) or text.endswith("\n")):
             self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
         else:
             self._length(node, shape, path, len(text))

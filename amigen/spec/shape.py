@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,8 +11,7 @@ import msgspec
 Kind = Literal["struct", "map", "list", "choice", "text", "integer", "boolean", "union"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """One type.
 
     Attributes:
@@ -36,6 +34,11 @@ class Shape:
     metas: tuple[msgspec.Meta, ...] = ()
 
     @property
+    def pattern(self) -> str | None:
+        """The regular expression of a text."""
+        return next((m.extra_json_schema["pattern"] for m in self.metas if m.extra_json_schema), None)
+
+    @property
     def allowed(self) -> str:
         """What may stand here, in words for a message."""
         if self.kind == "choice":
@@ -44,7 +47,7 @@ class Shape:
             low = next((m.ge for m in self.metas if m.ge is not None), None)
             high = next((m.le for m in self.metas if m.le is not None), None)
             return f"a whole number from {low} to {high}" if low is not None and high is not None else "a whole number"
-        if self.kind == "text" and self.metas and self.metas[0].pattern and self.metas[0].description:
+        if self.kind == "text" and self.pattern and self.metas[0].description:
             return str(self.metas[0].description)
         if self.kind == "union":
             return " or ".join(m.allowed for m in self.members)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from email.message import Message
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from amigen.errors import InputError, Problem
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
 
 
-@dataclass(frozen=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """User data, read.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from amigen.errors import Problem
 from amigen.userdata import mime
@@ -13,14 +14,13 @@ from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, Size, size_of
 from amigen.userdata.systems import SYSTEMS, System, SystemName, arrive
 
-# How nodeadm merges a later NodeConfig into an earlier one: maps deeply, the later value wins; only kubelet flags add up
+# How nodeadm merges a later NodeConfig into an earlier one: maps deeply, the later value wins, kubelet flags add up
 # (amazon-eks-ami nodeadm/internal/api/merge.go).
 _ADDED_UP = {"spec.kubelet.flags"}
 _REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArrivedPart:
+class ArrivedPart(Struct, frozen=True, kw_only=True):
     """A part as it arrives; no size for what another system adds, whose bytes are not known here."""
 
     number: int
@@ -31,8 +31,7 @@ class ArrivedPart:
     size: Size | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A NodeConfig field: who sets it, in order; the last wins unless they are added up."""
 
     path: str
@@ -41,8 +40,7 @@ class Field:
     winner: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """What happens to user data in one system."""
 
     system: SystemName

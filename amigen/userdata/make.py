@@ -23,8 +23,9 @@ SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
 
 
 def default_format(plan: ImagePlan) -> Format:
-    """MIME where a NodeConfig has to travel with it or EKS merges (it refuses anything else); else the plain script."""
-    return "mime" if plan.spec.join.eks is not None else "shell"
+    """MIME where a NodeConfig has to travel with it, or where EKS may merge its own and takes nothing else."""
+    by_nodeadm = PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
+    return "mime" if by_nodeadm or plan.spec.join.eks is not None else "shell"
 
 
 def user_data(
@@ -104,7 +105,7 @@ def cloud_config(script: bytes) -> bytes:
         "runcmd": [["bash", SCRIPT_PATH]],
     }
     # JSON is YAML; its strings need no rules of indentation, whatever the script holds.
-    return b"#cloud-config\n" + json.dumps(document, indent=1, ensure_ascii=True).encode() + b"\n"
+    return b"#cloud-config\n" + json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _fit(document: bytes, parts: tuple[Part, ...], *, gzip_: bool | None) -> bytes:

@@ -11,7 +11,8 @@ import binascii
 import hashlib
 import re
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SHELL = "text/x-shellscript"
 CLOUD_CONFIG = "text/cloud-config"
@@ -49,8 +50,7 @@ SIGNS: tuple[tuple[str, str], ...] = (
 MAX_UNPACKED = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """One part of user data.
 
     Attributes:

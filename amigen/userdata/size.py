@@ -6,13 +6,13 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LIMIT = 16384
 
 
-@dataclass(frozen=True, kw_only=True)
-class Size:
+class Size(Struct, frozen=True, kw_only=True):
     """Bytes of a document or part: raw, as gzip, and in base64 (of the raw bytes)."""
 
     raw: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
@@ -11,8 +12,7 @@ from amigen.userdata.mime import Part
 SystemName = Literal["managed-node-group", "karpenter", "eksctl", "self-managed"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class System:
+class System(Struct, frozen=True, kw_only=True):
     """One system.
 
     Attributes:

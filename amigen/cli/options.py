@@ -1,0 +1,70 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from amigen.errors import InputError
+from amigen.plan.make import plan_image
+from amigen.plan.model import ImagePlan
+from amigen.spec.load import Checked, check_file
+from amigen.spec.model import NodeImage
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+spec_argument = click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For a person, or for a program.",
+)
+
+
+def load(path: str | Path) -> NodeImage:
+    """The spec of a command; warnings and notes go to stderr.
+
+    Raises:
+        SpecError: It has errors.
+    """
+    checked = check_file(path)
+    spec = checked.require()
+    show_warnings(checked)
+    return spec
+
+
+def show_warnings(checked: Checked) -> None:
+    """What does not stop goes to stderr, so that stdout stays the result."""
+    for problem in checked.problems:
+        if problem.severity != "error":
+            click.echo(problem.text(checked.file), err=True)
+
+
+def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = None) -> ImagePlan:
+    """The plan of the platform that was asked for, or of the only one.
+
+    Raises:
+        InputError: The platform or architecture is not in the spec, or has to be chosen.
+    """
+    known = ", ".join(spec.platforms)
+    if platform is None and len(spec.platforms) > 1:
+        raise InputError(f"the spec has several platforms: {known}", "choose one with --platform")
+    chosen = next((p for p in spec.platforms if platform is None or p == platform), None)
+    if chosen is None:
+        raise InputError(f"{platform} is not a platform of this spec", f"it has: {known}")
+    if architecture is not None and architecture not in spec.architectures:
+        raise InputError(
+            f"{architecture} is not an architecture of this spec", f"it has: {', '.join(spec.architectures)}"
+        )
+    return plan_image(spec, chosen)
+
+
+def echo_json(document: Any) -> None:
+    """A document for programs, on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,72 @@
+"""`amigen render`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from amigen.cli.options import load, spec_argument
+from amigen.errors import DiffersError
+from amigen.render.artifacts import artifacts
+from amigen.render.folder import Change, compare, write
+
+
+@click.command()
+@spec_argument
+@click.option(
+    "-o",
+    "--output-folder",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder to write; its other files are left alone.",
+)
+@click.option(
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Write nothing; exit with 4 and a diff where the folder is not what the spec says.",
+)
+@click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change.")
+@click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
+def render(spec: str, folder: Path, check_only: bool, diff_only: bool, force: bool) -> None:
+    """Render SPEC into a folder: user data, scripts, Packer files and checks, per platform."""
+    wanted = artifacts(load(spec))
+    if check_only or diff_only:
+        found = compare(folder, wanted)
+        for change in found.changes:
+            click.echo("".join(_diff(change)), nl=False)
+        if check_only and found.changes:
+            hint = f"amigen render {spec} -o {folder}"
+            raise DiffersError(f"{folder} is not what {spec} says: {len(found.changes)} files differ", hint)
+        click.echo(
+            f"{folder}: {len(found.changes)} files would change" if found.changes else f"{folder}: up to date",
+            err=diff_only,
+        )
+        return
+    found = write(folder, wanted, force=force)
+    for change in found.changes:
+        note = " (was edited by hand)" if change.path in found.edited else ""
+        click.echo(f"{change.word} {folder / change.path}{note}")
+    click.echo(
+        f"{folder}: {len(wanted)} files, {len(found.changes)} changed" if found.changes else f"{folder}: up to date"
+    )
+
+
+def _diff(change: Change) -> Iterator[str]:
+    """A unified diff; what is not text is named with its sizes."""
+    import difflib
+
+    try:
+        old, new = ((content or b"").decode() for content in (change.old, change.new))
+    except UnicodeDecodeError:
+        yield f"binary file {change.path}: {len(change.old or b'')} -> {len(change.new or b'')} bytes\n"
+        return
+    before = "/dev/null" if change.old is None else f"a/{change.path}"
+    after = "/dev/null" if change.new is None else f"b/{change.path}"
+    if old == new:
+        yield f"{change.path}: mode is not {'executable' if change.executable else 'plain'}, or the file is empty\n"
+    for line in difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), before, after):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -1,0 +1,92 @@
+"""`amigen init | check | schema`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from amigen.cli.options import echo_json, output_option, spec_argument
+from amigen.errors import ConflictError, SpecError
+from amigen.spec.load import check_file
+
+_FIRST = """\
+# A node image for amigen. Reference: docs/spec.md; `amigen schema` helps your editor.
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: {name}
+kubernetesVersion: "{version}"
+platforms: [{platform}]
+# architectures: [x86_64, arm64]
+
+kubeProxy:
+  mode: {mode}{ipvs}
+"""
+_IPVS = """
+  ipvs:
+    scheduler: rr
+    # connTabBits: 16   # 65536 buckets, for large clusters"""
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="node-image.yaml")
+@click.option("--name", default="ipvs-nodes", show_default=True, help="Name of the image.")
+@click.option(
+    "--kubernetes-version", "version", default="1.34", show_default=True, help="Kubernetes version of the nodes."
+)
+@click.option("--platform", default="al2023", show_default=True, help="Operating system.")
+@click.option(
+    "--mode",
+    type=click.Choice(["ipvs", "nftables", "iptables"]),
+    default="ipvs",
+    show_default=True,
+    help="kube-proxy's mode.",
+)
+def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
+    """Write a first spec to FILE (node-image.yaml); an existing file is never overwritten."""
+    from amigen.spec.load import check_bytes
+
+    text = _FIRST.format(name=name, version=version, platform=platform, mode=mode, ipvs=_IPVS if mode == "ipvs" else "")
+    check_bytes(text.encode("utf-8", "surrogateescape"), "the spec of these options").require()
+    try:
+        # O_EXCL: two runs at once, or a link that points elsewhere, cannot make this overwrite anything.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        raise ConflictError(
+            f"{file} exists already", "edit it, remove it, or name another: amigen init OTHER.yaml"
+        ) from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    click.echo(f"wrote {file}; next: amigen plan {file}")
+
+
+@click.command()
+@spec_argument
+@output_option
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+def check(spec: str, output: str, strict: bool) -> None:
+    """Check SPEC: all problems at once, with line, key path and what is allowed."""
+    checked = check_file(spec)
+    warnings = [p for p in checked.problems if p.severity == "warning"]
+    failed = bool(checked.errors) or (strict and bool(warnings))
+    if output == "json":
+        import msgspec
+
+        echo_json({"file": checked.file, "ok": not failed, "problems": msgspec.to_builtins(checked.problems)})
+        if failed:
+            raise SystemExit(SpecError.exit_code)
+        return
+    if failed:
+        raise SpecError(checked.file, checked.problems)
+    for problem in checked.problems:
+        click.echo(problem.text(checked.file))
+    click.echo(f"{checked.file}: ok" + (f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the spec, for editors and check-jsonschema."""
+    from amigen.spec.schema import json_schema
+
+    echo_json(json_schema())

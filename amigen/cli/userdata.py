@@ -1,0 +1,160 @@
+"""`amigen user-data`: print one document, or explain what arrives on the node."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import click
+
+from amigen.cli.options import echo_json, load, one_plan, output_option
+from amigen.errors import InputError, Problem
+from amigen.spec.model import Architecture
+from amigen.userdata import make
+from amigen.userdata.document import parse
+from amigen.userdata.explain import Explanation
+from amigen.userdata.explain import explain as explain_document
+from amigen.userdata.make import Format
+from amigen.userdata.size import LIMIT, Size
+from amigen.userdata.systems import SYSTEMS, SystemName
+
+_MAX_BYTES = 1024 * 1024
+
+
+class _PrintByDefault(click.Group):
+    """`amigen user-data SPEC` prints; `amigen user-data explain SPEC` explains."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "-h", "--help"):
+            args = ["print", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("user-data", cls=_PrintByDefault, subcommand_metavar="[print] SPEC | explain SPEC|FILE")
+def user_data() -> None:
+    """Print one user data document of SPEC on stdout, or explain what arrives on the node."""
+
+
+@user_data.command("print")
+@click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--platform", help="Platform, where the spec has several.")
+@click.option(
+    "--arch", "architecture", help="Architecture; the document is the same for all, and this asks that the spec has it."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["shell", "cloud-config", "mime"]),
+    help="Default: mime for a spec that joins a cluster, else shell.",
+)
+@click.option(
+    "--merge",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Existing user data to put in its right place (MIME).",
+)
+@click.option(
+    "--gzip/--no-gzip",
+    "gzip_",
+    default=None,
+    help="Pack the whole document, or nothing; default: only what is over EC2's limit.",
+)
+@click.option("--base64", "as_base64", is_flag=True, help="Print base64, as launch templates want it.")
+def print_(
+    spec: str,
+    platform: str | None,
+    architecture: str | None,
+    format_: str | None,
+    merge: Path | None,
+    gzip_: bool | None,
+    as_base64: bool,
+) -> None:
+    """Print one document on stdout."""
+    plan = one_plan(load(spec), platform, cast("Architecture | None", architecture))
+    existing = _read(merge) if merge else b""
+    document = make.user_data(plan, format_=cast("Format | None", format_), merge=existing, gzip_=gzip_)
+    if as_base64:
+        document = base64.b64encode(document) + b"\n"
+    elif document[:2] == b"\x1f\x8b" and sys.stdout.isatty():
+        raise InputError(
+            "the document is packed (gzip), and would not do a terminal good", "redirect it, or add --base64"
+        )
+    sys.stdout.buffer.write(document)
+
+
+@user_data.command("explain")
+@click.argument("file", metavar="SPEC|FILE", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@click.option("--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="Who launches the nodes.")
+@click.option("--platform", help="Platform, where a spec has several.")
+@output_option
+def explain(file: Path, system: str, platform: str | None, output: str) -> None:
+    """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
+    raw, origin = _read(file), "yours"
+    if _is_spec(raw):
+        raw, origin = make.user_data(one_plan(load(file), platform)), "amigen"
+    found = explain_document(raw, cast(SystemName, system), origin=origin)
+    if output == "json":
+        import msgspec
+
+        echo_json(msgspec.to_builtins(found))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    if any(problem.severity == "error" for problem in found.problems):
+        sys.exit(InputError.exit_code)
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    about = found.about
+    yield f"For {about.title}: {about.merges}."
+    yield f"  source: {about.source}"
+    wrapped = f", packed as {' in '.join(reversed(found.wrapped))}" if found.wrapped else ""
+    yield f"Document: {found.bytes} bytes for EC2's limit of {LIMIT}{wrapped}; {_sizes(found.document)}"
+    yield "Parts, in the order in which they arrive:"
+    for part in found.parts:
+        size = (
+            f"raw {part.size.raw}, gzip {part.size.gzip}, base64 {part.size.base64}"
+            if part.size
+            else "size known only to it"
+        )
+        name = f" {part.filename}" if part.filename else ""
+        yield f"  {part.number}. {part.type}{name} from {part.origin} ({size})"
+        yield f"       run {part.runs}"
+    if found.fields:
+        yield "NodeConfig, field by field:"
+        for field in found.fields:
+            also = f" (also set by {', '.join(field.set_by[:-1])})" if len(field.set_by) > 1 else ""
+            yield f"  {field.path} = {field.value}  from {field.winner}{also}"
+    if not found.problems:
+        yield "No problem found."
+    for problem in found.problems:
+        yield _problem(problem)
+
+
+def _sizes(size: Size) -> str:
+    return f"raw {size.raw}, gzip {size.gzip}, base64 {size.base64}"
+
+
+def _problem(problem: Problem) -> str:
+    hint = f"; {problem.hint}" if problem.hint else ""
+    source = f" [{problem.source}]" if problem.source else ""
+    return f"{problem.severity}: {problem.message}{hint}{source}"
+
+
+def _read(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(_MAX_BYTES)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > _MAX_BYTES:
+        raise InputError(f"{path} has more than {_MAX_BYTES} bytes: it is no user data")
+    return content
+
+
+def _is_spec(raw: bytes) -> bool:
+    return b"amigen/v" in raw and parse(raw).type == "text/plain" and b"NodeImage" in raw
