@@ -121,6 +121,15 @@ EKS_VERSIONS = ((1, 31), (1, 37))
 EKS_VERSIONS_AS_OF = "November 2026"
 
 
+# Set at every start from kube-proxy's own `conntrack` settings, where those are not 0: KubeProxyConntrackConfiguration,
+# https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/
+KUBE_PROXY_CONNTRACK_SYSCTLS: dict[str, str] = {
+    "net.netfilter.nf_conntrack_max": "conntrack.maxPerCore",
+    "net.netfilter.nf_conntrack_tcp_timeout_established": "conntrack.tcpEstablishedTimeout",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait": "conntrack.tcpCloseWaitTimeout",
+}
+
+
 def version_tuple(version: str) -> tuple[int, int]:
     """`"1.33"` (or `v1.33.4-eks-abc`) as `(1, 33)`; ValueError where it is not a version."""
     major, minor = version.lstrip("v").split(".")[:2]

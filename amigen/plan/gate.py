@@ -7,6 +7,7 @@ The units that start kubelet therefore require `amigen-ready.service`, which che
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from amigen import knowledge
 from amigen.plan import checks
@@ -22,7 +23,12 @@ RELEASE_PATH = "/etc/amigen/release.json"
 def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> InstallGate:
     """The unit, its script and the drop-ins of the units that wait for it."""
     mode = spec.kube_proxy.mode
-    scheduler = spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else ""
+    return _gate(platform, mode, spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "", modules)
+
+
+# Few specs differ in these, and who renders thousands of them should not pay for the same four files each time.
+@lru_cache(maxsize=64)
+def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...]) -> InstallGate:
     script = render(
         "templates", "ready.sh.jinja", mode=mode, modules=modules, scheduler=scheduler, release_path=RELEASE_PATH
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 _SH_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -24,6 +25,11 @@ def sh(value: object) -> str:
     if _SH_SAFE.fullmatch(text):
         return text
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def words(values: Iterable[object]) -> str:
+    """Arguments of a shell command, each with a space before it."""
+    return "".join(f" {sh(value)}" for value in values)
 
 
 def hcl(value: object) -> str:

@@ -62,7 +62,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         name=spec.name,
         kubernetes_version=spec.kubernetes_version,
         digest=plan.digest,
-        parts=[_library(part, bare=user_data) for part in _parts(plan, steps)],
+        library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),
         options=_options(plan),
@@ -85,10 +85,12 @@ def gate_units(plan: ImagePlan) -> tuple[str, ...]:
     return PLATFORM_FACTS[plan.platform].kubelet_units
 
 
-def _parts(plan: ImagePlan, steps: list[Step]) -> Iterator[str]:
+def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[str]:
     """The parts of the library that this plan needs, so that user data stays small."""
     family = PLATFORM_FACTS[plan.platform].family
     yield "common.sh"
+    if not user_data:
+        yield "sudo.sh"
     if any(isinstance(step, InstallPackages) for step in steps):
         yield "packages.sh"
     if any(isinstance(step, (InstallPackages, LoadModules)) for step in steps):
@@ -112,6 +114,10 @@ def _joins_by_script(step: Step) -> bool:
 
 
 @cache
+def _libraries(names: tuple[str, ...], *, bare: bool) -> str:
+    return "\n".join(_library(name, bare=bare) for name in names)
+
+
 def _library(name: str, *, bare: bool) -> str:
     """A part of the library; bare: without comments (other than shellcheck's) and empty lines.
 

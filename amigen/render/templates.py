@@ -35,7 +35,7 @@ def environment(name: Folder) -> Environment:
         auto_reload=False,
         bytecode_cache=_bytecode_cache(),
     )
-    for filter_ in (quoting.sh, quoting.hcl, quoting.hcl_inner, quoting.py, quoting.js, quoting.comment):
+    for filter_ in (quoting.sh, quoting.words, quoting.hcl, quoting.hcl_inner, quoting.py, quoting.js, quoting.comment):
         env.filters[filter_.__name__] = filter_
     return env
 

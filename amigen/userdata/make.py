@@ -6,6 +6,8 @@ import json
 from functools import lru_cache
 from typing import Any, Literal
 
+import msgspec
+
 from amigen.errors import InputError, SizeError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
@@ -78,10 +80,17 @@ def merged_parts(plan: ImagePlan, script: bytes, merge: bytes) -> tuple[Part, ..
     return (*others, own, *scripts, *configs)
 
 
-@lru_cache(maxsize=64)
 def node_config_document(eks: Eks) -> bytes:
     """The NodeConfig as YAML, with its keys in a stable order."""
+    return _dumped(msgspec.json.encode(eks))
+
+
+# Nodes of one cluster share it, and PyYAML takes longer for it than all the rest of a document.
+@lru_cache(maxsize=64)
+def _dumped(encoded: bytes) -> bytes:
     import yaml
+
+    eks = msgspec.json.decode(encoded, type=Eks)
 
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     config = node_config(eks)

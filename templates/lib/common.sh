@@ -46,20 +46,10 @@ on_exit() {
   exit "$code"
 }
 
-become_root() {
-  ((EUID == 0)) && return
-  local sudo
-  sudo=$(command -v sudo) || fail 'this needs root, and there is no sudo on this machine'
-  "$sudo" -n true 2>/dev/null || fail 'this needs root, and sudo asks for a password'
-  [[ -f $0 ]] || fail 'this needs root: run the script as a file, or as root'
-  trap - EXIT ERR
-  exec "$sudo" -n -- env AMIGEN_NO_KERNEL="${AMIGEN_NO_KERNEL:-}" bash "$0"
-}
-
 begin() {
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
-  become_root
+  if declare -F become_root >/dev/null; then become_root; fi
   mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is the disk full or read-only?"
   open_journal
   exec 8>"$run_dir/lock"

@@ -119,6 +119,10 @@ def sysctls(spec: NodeImage) -> Iterator[Problem]:
             why = reason or "it exists only once ip_vs is loaded, and kube-proxy owns this part"
             message = f"{name} must not be set by an image: {why}"
             yield Problem(path=where, message=message, hint="remove it", source="kubernetes pkg/proxy/ipvs/proxier.go")
+        if setting := knowledge.KUBE_PROXY_CONNTRACK_SYSCTLS.get(name):
+            message = f"kube-proxy sets {name} at its start"
+            hint = f"leave it to {setting} of kube-proxy's configuration, or set that to 0"
+            yield Problem(severity="warning", path=where, message=message, hint=hint)
         if name.startswith("net.bridge.") and "br_netfilter" not in {m.replace("-", "_") for m in spec.modules.extra}:
             message = f"{name} exists only once br_netfilter is loaded"
             yield Problem(path=where, message=message, hint="add br_netfilter to modules.extra")
