@@ -74,7 +74,7 @@ def _files(plan: ImagePlan) -> list[WriteFile]:
     out: list[WriteFile] = []
     for step in plan.steps:
         if isinstance(step, InstallGate):
-            out += step.files
+            out += step.all_files
         elif isinstance(step, WriteFile):
             out.append(step)
     return out

@@ -37,13 +37,13 @@ def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...
         (f"/etc/systemd/system/{UNIT}", "0644", render("templates", "amigen-ready.service.jinja", mode=mode)),
     ]
     drop_in = render("templates", "gate.conf.jinja")
-    for unit in knowledge.PLATFORM_FACTS[platform].kubelet_units:
-        texts.append((f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in))
+    units = knowledge.PLATFORM_FACTS[platform].kubelet_units
     files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
-    found = [check for file in files for check in file.checks]
+    drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in) for unit in units)
+    found = [check for file in (*files, *drop_ins) for check in file.checks]
     found += [checks.UnitEnabledCheck(unit=UNIT), checks.UnitActiveCheck(unit=UNIT)]
-    units = " and ".join(knowledge.PLATFORM_FACTS[platform].kubelet_units)
-    return InstallGate(title=f"make {units} wait for {UNIT}", files=files, unit=UNIT, checks=tuple(found))
+    title = f"make {' and '.join(units)} wait for {UNIT}"
+    return InstallGate(title=title, files=files, drop_ins=drop_ins, unit=UNIT, checks=tuple(found))
 
 
 def _file(path: str, mode: str, text: str) -> WriteFile:

@@ -79,11 +79,22 @@ class RunHook(Step, frozen=True, kw_only=True):
 
 
 class InstallGate(Step, frozen=True, kw_only=True):
-    """Make kubelet wait for `amigen-ready.service`."""
+    """Make kubelet wait for `amigen-ready.service`.
+
+    Attributes:
+        files: The unit and its script.
+        drop_ins: One per unit that waits; the same content in each.
+    """
 
     kind = "gate"
     files: tuple[WriteFile, ...]
+    drop_ins: tuple[WriteFile, ...]
     unit: str
+
+    @property
+    def all_files(self) -> tuple[WriteFile, ...]:
+        """All files of the gate."""
+        return (*self.files, *self.drop_ins)
 
 
 class WriteRelease(Step, frozen=True, kw_only=True):

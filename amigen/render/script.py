@@ -51,7 +51,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = next((step for step in steps if isinstance(step, InstallGate)), None)
-    files = [*(gate.files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
+    files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
     calls = [call for step in steps for call in _calls(step, plan)]
     return render(
         "templates",
@@ -60,11 +60,10 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         mode=spec.kube_proxy.mode,
         version=amigen.__version__,
         name=spec.name,
-        kubernetes_version=spec.kubernetes_version,
-        digest=plan.digest,
         library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),
+        drop_in=_put(gate.drop_ins[0]) if gate else None,
         options=_options(plan),
         environment=_environment(plan),
         os=f"{fact.os_id} {fact.os_version}",
