@@ -212,7 +212,7 @@ def _put(file: WriteFile) -> Call:
 
 
 def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """Content as a shell argument: itself where it is plain text, base64 where it is not."""
+    """Content as a shell argument: itself where it is plain text, else base64 and the content's sha256."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -220,4 +220,4 @@ def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
     # Tabs, line ends and what a person can read; a control character or an odd space is better seen in base64.
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text, ()
-    return base64.b64encode(content).decode("ascii"), ("base64",)
+    return base64.b64encode(content).decode("ascii"), (hashlib.sha256(content).hexdigest(),)

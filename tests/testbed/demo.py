@@ -36,7 +36,7 @@ def main() -> int:
     _title("Summary")
     for platform, first, second, verified in results:
         print(f"  {platform:13} first run: {first:28} second run: {second:18} testinfra: {verified}")
-    print(f"\nArtifacts: {OUT}. What no root can prove (loaded modules, schedulers, a reboot) is proved in a VM by `make test`.")
+    print(f"\nArtifacts: {OUT}. What no root can prove (loaded modules, a reboot) is proved in a VM by `make test`.")
     return 0 if all(r[1] == "ok" and r[2] == "changed nothing" and r[3].endswith("0 failed") for r in results) else 1
 
 
