@@ -150,6 +150,7 @@ def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
     root = work / "root"
     make_root(recipe, root, log=log)
     pack_root(root, folder, log=log)
+    shutil.rmtree(work)
 
 
 def pack_root(root: Path, folder: Path, *, log: Callable[[str], None], size_gib: int = BUILT_IN_GIB) -> None:
@@ -164,4 +165,3 @@ def pack_root(root: Path, folder: Path, *, log: Callable[[str], None], size_gib:
         timeout=600,
     )
     raw.unlink()
-    shutil.rmtree(root)
