@@ -202,6 +202,9 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
     names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
     head = json.dumps(known, indent=2).removesuffix("\n}")
     yield Call(function="write_release", arguments=(step.path, head, *names))
+    if any(isinstance(s, InstallGate) for s in plan.steps):
+        # Last of what makes the node ready, and before it joins.
+        yield Call(function="open_gate")
 
 
 def _put(file: WriteFile) -> Call:

@@ -29,7 +29,7 @@ def main() -> int:
         print("\nNot root: the scripts cannot be run in a throw-away root here. Run `sudo make demo` for that part.")
         print(f"The artifacts are in {OUT}.")
         return 0
-    results = []
+    results: list[tuple[str, str, str, str]] = []
     for platform, (what, make) in ROOTS.items():
         _title(f"{len(results) + 2}. {platform}: {what}")
         results.append((platform, *_prove(platform, make)))
