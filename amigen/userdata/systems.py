@@ -83,7 +83,7 @@ SYSTEMS: dict[SystemName, System] = {
 
 
 def without_nodeadm(system: System) -> System:
-    """The system on a platform that nodeadm does not join: Karpenter v1 knows it as amiFamily Custom, EKS as custom AMI."""
+    """The system on a platform without nodeadm: for Karpenter it is amiFamily Custom, for EKS a custom AMI."""
     if system.node_config is None:
         return system
     merges = "nothing is merged on this platform (a custom AMI, amiFamily Custom): the node must join by these bytes"
