@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ class Node:
 @pytest.fixture(params=list(FAMILIES))
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     """A fresh root of each family."""
+    with fresh_node(request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def fresh_node(platform: str, tmp_path: Path) -> Iterator[Node]:
+    """A fresh root, gone in the end."""
     if os.geteuid() != 0:
         pytest.skip("needs root: a root of another system cannot be made or entered")
     # In memory where there is room: a root is thousands of small files.
@@ -62,9 +70,9 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     roomy = shm.is_dir() and shutil.disk_usage(shm).free > 4 << 30
     root = Path(tempfile.mkdtemp(prefix="amigen-root-", dir=shm)) / "root" if roomy else tmp_path / "root"
     try:
-        FAMILIES[request.param](root)
+        FAMILIES[platform](root)
         with mounted(root):
-            yield Node(root, request.param)
+            yield Node(root, platform)
     finally:
         subprocess.run(["rm", "-rf", "--one-file-system", str(root)], check=False)
         if roomy:

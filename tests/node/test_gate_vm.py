@@ -1,7 +1,8 @@
 """User data in a real virtual machine, by cloud-init: the gate, the modules, a reboot, and a node that must not join.
 
 kubelet is a stand-in: a unit that starts after cloud-final as nodeadm-run does on Amazon Linux 2023, and notes how many
-modules it found. It proves systemd's behaviour, not kubelet's or nodeadm's.
+modules it found. Debian's cloud-final comes after multi-user.target, so that it hangs on cloud-init.target: on
+multi-user.target, systemd would drop its job to break the ordering cycle. It proves systemd's behaviour, not kubelet's or nodeadm's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ After=cloud-final.service
 [Service]
 ExecStart=/bin/sh -c 'grep -c ^ip_vs /proc/modules > /run/kubelet-saw; exec sleep infinity'
 [Install]
-WantedBy=multi-user.target
+WantedBy=cloud-init.target
 """
 SPEC: dict[str, Any] = {
     "apiVersion": "amigen/v1alpha1",
@@ -59,18 +60,21 @@ def image(base: Base, tmp_path_factory: pytest.TempPathFactory) -> VmImage:
     raw, unit = folder / "disk.raw", folder / "kubelet.service"
     unit.write_text(KUBELET)
     run("qemu-img", "convert", "-O", "raw", str(base.image.disk), str(raw))
-    systemd = "/etc/systemd/system"
-    commands = [
-        f"write {unit} {systemd}/kubelet.service",
-        f"symlink {systemd}/multi-user.target.wants/kubelet.service {systemd}/kubelet.service",
-    ]
-    for command in commands:
-        run("/sbin/debugfs", "-w", "-R", command, str(raw))
+    # debugfs writes into its current folder only, and ends with 0 whatever happens.
+    commands = folder / "commands"
+    commands.write_text(
+        f"cd /etc/systemd/system\nwrite {unit} kubelet.service\n"
+        "mkdir cloud-init.target.wants\ncd cloud-init.target.wants\nsymlink kubelet.service /etc/systemd/system/kubelet.service\n"
+    )
+    run("/sbin/debugfs", "-w", "-f", str(commands), str(raw))
+    seen = run("/sbin/debugfs", "-R", "stat /etc/systemd/system/cloud-init.target.wants/kubelet.service", str(raw))
+    assert "Type: symlink" in seen
+    assert KUBELET in run("/sbin/debugfs", "-R", "cat /etc/systemd/system/kubelet.service", str(raw))
     return dataclasses.replace(base.image, disk=raw, format="raw")
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 def boot(base: Base, image: VmImage, work: Path, document: bytes) -> Machine:

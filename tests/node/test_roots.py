@@ -8,12 +8,13 @@ import json
 import stat
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from amigen.plan.model import InstallGate, WriteFile
 from amigen.render.script import bootstrap_script
-from tests.node.conftest import Node
+from tests.node.conftest import Node, fresh_node
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +74,33 @@ def test_the_second_run_changes_nothing_and_calls_no_package_manager(node: Node)
     assert node.run(snapshot) == ""
 
 
-def test_the_baked_root_equals_the_bootstrapped_one(node: Node) -> None:
-    """The provisioner's script and user data leave the same files; user data on a baked root is a no-op."""
+# Files with their content, mode and owner, links with their targets; release.json, and its line in the list of what
+# amigen wrote, without the time in it.
+INVENTORY = r"""
+cd /
+find etc usr var/lib/amigen root/order -xdev ! -type d -printf '%p %M %U:%G %l\n' | sort
+find etc usr var/lib/amigen root/order -xdev -type f ! -path etc/ld.so.cache ! -path etc/amigen/release.json \
+  ! -path var/lib/amigen/written -exec sha256sum {} + | sort
+grep -v '"time"' etc/amigen/release.json
+grep -v release.json var/lib/amigen/written
+dpkg-query -W 2>/dev/null; rpm -qa 2>/dev/null | sort
+systemctl list-unit-files --state=enabled --no-legend
+"""
+
+
+def test_the_baked_root_equals_the_bootstrapped_one(node: Node, tmp_path: Path) -> None:
+    """Two roots, one by the image build's script and one by user data: the same files, packages and units."""
     plan = node.plan(**RICH)
-    baked = node.run_script(bootstrap_script(plan, user_data=False))
-    assert baked.returncode == 0, baked.stdout
-    assert last_line(node.bootstrap(plan)).startswith("amigen: nothing to do")
-    again = bootstrap_script(plan, user_data=False)
-    assert last_line(node.run_script(again)).startswith("amigen: nothing to do")
+    assert node.bootstrap(plan).returncode == 0
+    with fresh_node(node.platform, tmp_path) as baked:
+        assert baked.run_script(bootstrap_script(plan, user_data=False)).returncode == 0
+        inventory = baked.run(INVENTORY)
+        assert "etc/modules-load.d/ipvs.conf" in inventory
+        assert "ipvsadm" in inventory
+        assert "amigen-ready.service" in inventory
+        assert inventory == node.run(INVENTORY)
+        # And user data on the baked one is a no-op.
+        assert last_line(baked.bootstrap(plan)).startswith("amigen: nothing to do")
 
 
 def test_hygiene_leaves_what_was_baked_and_removes_the_builder(node: Node) -> None:
