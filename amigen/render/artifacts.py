@@ -13,6 +13,7 @@ from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, WriteFile
 from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.render.suite import suite_files
 from amigen.render.templates import render
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import default_format, user_data
@@ -60,6 +61,8 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     for step in plan.steps:
         if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
+    for path, text in suite_files(plan).items():
+        yield Artifact(path=f"{base}/{path}", content=text.encode())
     plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
     yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
 
