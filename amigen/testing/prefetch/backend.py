@@ -58,10 +58,16 @@ def prefetch(inner: BaseBackend, wanted: Wanted) -> PrefetchedBackend:
     Raises:
         GatherError: The script did not run to its end.
     """
+    return PrefetchedBackend(inner, gather(inner, wanted))
+
+
+def gather(inner: BaseBackend, wanted: Wanted) -> dict[str, Answer]:
+    """One round trip: the answers to what is wanted; raises as `prefetch`."""
     token = secrets.token_hex(16)
     done = inner.run(gather_script(wanted, token))
     try:
         known = answers(wanted, done.stdout_bytes, token)
     except GatherError as error:
-        raise GatherError(f"{error} (code {done.rc}: {done.stderr.strip()[-300:]})") from None
-    return PrefetchedBackend(inner, known)
+        said = done.stderr_bytes.decode("utf-8", "replace").strip()[-300:]
+        raise GatherError(f"{error} (code {done.rc}{f': {said}' if said else ''})") from None
+    return known
