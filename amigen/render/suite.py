@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
 from amigen.render.templates import render
 
+CLOUD_INIT_MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
 HOOK_STAMPS = "/var/lib/amigen/hooks"
 
 # Check -> (name of its table in the template, entry of the table). An entry's first value is the check's subject.
@@ -112,6 +114,8 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
         "title": fact.title,
         "version": amigen.__version__,
         "family": fact.family,
+        "prefetch": prefetch_of(plan),
+        "cloud_init_mark": CLOUD_INIT_MARK,
         "hook_stamps": HOOK_STAMPS,
         "release_path": RELEASE_PATH,
         "kubelet_units": tuple(unit for unit in fact.kubelet_units if "kubelet" in unit),
@@ -122,6 +126,30 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
     if tables["leftovers"]:
         files["tests/test_image.py"] = render("templates", "test_image.py.jinja", **common)
     return files
+
+
+def prefetch_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
+    """What the suite of a plan asks a node, in the words of `amigen.testing.prefetch.Wanted`; empty kinds are left out."""
+    tables = _tables(plan)
+    units = PLATFORM_FACTS[plan.platform].kubelet_units if tables["joined"] else ()
+    texts = [f"{HOOK_STAMPS}/{name}.sha256" for name in tables["hooks"]]
+    texts += [RELEASE_PATH] if tables["release"] else []
+    texts += ["/run/cloud-init/result.json"] if tables["cloud_init"] else []
+    commands = [f"{shlex.quote(command)} {shlex.quote(argument)}" for command, argument in tables["commands"].items()]
+    commands += [f"systemctl is-enabled {shlex.quote(unit)}" for unit in tables["units_enabled"]]
+    commands += [f"systemctl is-active {shlex.quote(unit)}" for unit in (*tables["units_active"], *units)]
+    commands += ["systemctl list-units --failed --plain --no-legend"] if tables["failed_units"] else []
+    commands += ["head -n 1 /proc/net/ip_vs"] if tables["tables"] else []
+    asked = {
+        "modules": dict.fromkeys((*tables["loaded"], *tables["persisted"], *tables["in_every_kernel"])),
+        "packages": tables["packages"],
+        "files": (*tables["files"], *((CLOUD_INIT_MARK,) if tables["cloud_init_once"] else ())),
+        "texts": texts,
+        "settings": [path for path, _value in tables["sysctls"].values()],
+        "commands": commands,
+        "schedulers": tables["schedulers"],
+    }
+    return {kind: tuple(values) for kind, values in asked.items() if values}
 
 
 def _tables(plan: ImagePlan) -> dict[str, Any]:

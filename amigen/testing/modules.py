@@ -26,7 +26,7 @@ LOADED = "cat /proc/modules"
 LOOK_UP = (
     "kernel=%s names=%s; cd /lib/modules/$kernel || exit 3;"
     ' grep -hE "/($names)\\.ko(\\.[a-z0-9]+)?:" modules.dep | while read -r line; do printf "dep %%s\\n" "$line";'
-    ' for file in $(printf "%%s" "$line" | tr -d :); do [ -e "$file" ] || printf "missing %%s\\n" "$file"; done; done;'
+    ' for file in ${line%%%%:*} ${line#*:}; do [ -e "$file" ] || printf "missing %%s\\n" "$file"; done; done;'
     ' grep -hE "/($names)\\.ko(\\.[a-z0-9]+)?$" modules.builtin 2>/dev/null | sed "s/^/builtin /"; true'
 )
 
@@ -65,11 +65,6 @@ def parse_loaded(proc_modules: str) -> frozenset[str]:
     return frozenset(normal(row[0]) for row in rows if len(row) >= 5 and row[4] == "Live")
 
 
-def parse_builtin(text: str) -> frozenset[str]:
-    """Modules in modules.builtin."""
-    return frozenset(name_of(line.strip()) for line in text.splitlines() if line.strip())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Availability:
     """What one kernel has of one module.
@@ -96,7 +91,7 @@ def parse_look_up(text: str, module: str) -> Availability:
     files: tuple[str, ...] = ()
     gone: set[str] = set()
     builtin = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         word, _, rest = line.partition(" ")
         if word == "dep":
             own, _, others = rest.partition(":")
@@ -118,7 +113,7 @@ def parse_persisted(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     seen: set[str] = set()
     current = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         word, _, rest = line.partition(" ")
         if word == "file":
             name = posixpath.basename(rest)
@@ -154,10 +149,10 @@ class KernelModule:
     def is_builtin(self) -> bool:
         """It is part of the running kernel."""
         kernel = running_kernel(self._host)
-        listed = self._host.run("cat %s", f"/lib/modules/{kernel}/modules.builtin")
-        if listed.rc == 0:
-            return self.name in parse_builtin(listed.stdout)
-        # Without the kernel's files: the kernel lists in sysfs what it has, whether loaded or built in.
+        answer = self._host.run(LOOK_UP, kernel, names_pattern([self.name]))
+        if answer.rc == 0:
+            return parse_look_up(answer.stdout, self.name).builtin
+        # Without the kernel's files: it lists in sysfs what it has, whether loaded or built in.
         return not self.is_loaded and bool(self._host.file(f"/sys/module/{self.name}").is_directory)
 
     def availability(self, kernel: str | None = None) -> Availability:

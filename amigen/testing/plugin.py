@@ -30,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Where the image lies that the fixture image_root names (default: /, the root of the host).",
     )
     group.addoption(
+        "--amigen-prefetch",
+        action="store_true",
+        help="Gather what the test files name in PREFETCH in one round trip per host, before the first test.",
+    )
+    group.addoption(
         "--amigen-joined",
         action="store_true",
         help="The host must have joined its cluster: tests that need one fail where they would be skipped.",
@@ -49,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What loads modules comes last, whatever file it is in: before it, tests see what was loaded without it."""
     items.sort(key=lambda item: item.get_closest_marker("loads_modules") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("--amigen-prefetch") and not session.config.getoption("collectonly"):
+        from amigen.testing.prefetch.session import prefetch_hosts
+
+        prefetch_hosts(session.items)
 
 
 @pytest.fixture(scope="module")
