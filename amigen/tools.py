@@ -31,6 +31,15 @@ def last_line(text: str | bytes) -> str:
     return lines[-1] if lines else ""
 
 
+def tied(command: Sequence[str], signal: str = "KILL") -> list[str]:
+    """The command, sent this signal by the kernel when the thread that started it is gone, however that went.
+
+    Without setpriv (util-linux), the command as it is. Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
+    return [setpriv, "--pdeathsig", signal, "--", *command] if setpriv else list(command)
+
+
 def run_tool(
     command: Sequence[str],
     *,
@@ -49,7 +58,7 @@ def run_tool(
     """
     try:
         done = subprocess.run(
-            command,
+            tied(command, "TERM"),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

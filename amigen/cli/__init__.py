@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec."),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
+    "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
     "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
     "verify": ("amigen.cli.verify", "verify", "Prove that an image, node, container or folder is what the spec says."),
 }

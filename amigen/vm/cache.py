@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,7 +59,8 @@ def cached(
 def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
     # Under the lock, so whatever half-made folder of this key there is belongs to nobody any more.
     for left in home.glob(f".{target.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
+        # Made by a process that was killed: something of the machine may still be mounted in it.
+        subprocess.run(["rm", "-rf", "--one-file-system", "--", str(left)], check=False, capture_output=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=home))
     try:
         made = folder / "new"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from amigen.errors import ToolError
+from amigen.tools import tied
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.monitor import Monitor
@@ -115,7 +114,7 @@ class Machine:
         errors = (self.work / "qemu.err").open("wb")
         with errors:
             self._process = subprocess.Popen(
-                _dies_with_us(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+                tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
             )
         deadline = time.monotonic() + 60
         while not self.monitor.socket.exists():
@@ -233,9 +232,3 @@ def _answers(port: int) -> bool:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
-
-
-def _dies_with_us(command: list[str]) -> list[str]:
-    """The command, killed by the kernel when its parent is gone, however that went."""
-    setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
-    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv and os.name == "posix" else command

@@ -63,7 +63,8 @@ class SshTarget:
             "ServerAliveInterval": "10",
             "ServerAliveCountMax": "6",
             "ControlMaster": "auto",
-            "ControlPersist": "60",
+            # Until `disconnect`: a cleaned image lets nobody in any more, and still has to be looked at.
+            "ControlPersist": "yes",
             "ControlPath": str(self.control / "c"),
         }
         return ["-F", "none", "-i", str(self.key), *[f"-o{k}={v}" for k, v in pairs.items()], *self.options]
