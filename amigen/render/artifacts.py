@@ -62,8 +62,6 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     for step in plan.steps:
         if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
-    for path, text in suite_files(plan).items():
-        yield Artifact(path=f"{base}/{path}", content=text.encode())
     plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
     yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
     for path, text in packer_files(plan).items():
