@@ -30,13 +30,20 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
     help="Folder with testinfra tests of your own; default: `checks` beside the spec, where there is one.",
 )
 @click.option("--joined", is_flag=True, help="The node must have joined its cluster.")
-@click.option("--allow-unproven", is_flag=True, help="Exit with 0 where nothing failed, though some is not provable there.")
-@click.option("--hygiene/--no-hygiene", default=None, help="Check for leftovers of the builder; default: of image files.")
+@click.option(
+    "--allow-unproven", is_flag=True, help="Exit with 0 where nothing failed, though some is not provable there."
+)
+@click.option(
+    "--hygiene/--no-hygiene", default=None, help="Check for leftovers of the builder; default: of image files."
+)
 @click.option("--identity", metavar="FILE", help="ssh: the key to use.")
-@click.option("--ssh-option", "ssh_options", multiple=True, metavar="NAME=VALUE", help="ssh: an option, as in ssh_config(5).")
+@click.option(
+    "--ssh-option", "ssh_options", multiple=True, metavar="NAME=VALUE", help="ssh: an option, as in ssh_config(5)."
+)
 @click.option("--user", help="Image file: its login user; default: that of the platform.")
 @click.option("--no-user-data", is_flag=True, help="Image file: boot it without the spec's user data.")
 @click.option("--no-reboot", is_flag=True, help="Image file: do not check again after a reboot.")
+@click.option("--twins", is_flag=True, help="Image file: boot a second node and compare machine-id and host keys.")
 @click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
 @click.option("--html", type=_FILE, help="Write a page for the browser.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each check that passed.")
@@ -83,6 +90,7 @@ def _run(
         user_data=not given["no_user_data"],
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
+        twins=bool(given["twins"]),
     )
     return [verify_image(plan, images[0], options, boot)]
 

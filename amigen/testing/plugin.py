@@ -45,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     if config.pluginmanager.hasplugin("pytest11.testinfra") or config.pluginmanager.hasplugin("testinfra.plugin"):
-        from amigen.testing.amazon import teach_testinfra
+        from amigen.testing import amazon, connections
 
-        teach_testinfra()
+        amazon.teach_testinfra()
+        connections.teach_testinfra()
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,7 @@ LOOK_AROUND = (
     ' echo "root $(stat -Lc %d:%i / 2>/dev/null)"; echo "init-root $(stat -Lc %d:%i /proc/1/root/ 2>/dev/null)";'
     ' echo "second $(cat /proc/2/comm 2>/dev/null)";'
     " if [ -d /run/systemd/system ]; then echo systemd yes; fi;"
-    " if [ -r /run/systemd/container ]; then echo \"container $(head -n 1 /run/systemd/container)\"; fi;"
+    ' if [ -r /run/systemd/container ]; then echo "container $(head -n 1 /run/systemd/container)"; fi;'
     " if [ -e /run/.containerenv ]; then echo container podman; fi;"
     " if [ -e /.dockerenv ]; then echo container docker; fi;"
     " tr '\\000' '\\n' </proc/1/environ 2>/dev/null | sed -n 's/^container=/container /p'; true"

@@ -101,7 +101,11 @@ def _bounded(backend: Any) -> BaseBackend:
         text = backend.quote(command, *args).encode("utf-8", "surrogateescape")
         try:
             done = subprocess.run(
-                ["/bin/sh", "-c", text], stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, check=False
+                ["/bin/sh", "-c", text],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise CouldNotCheckError(

@@ -37,7 +37,11 @@ def _suite(root: ET.Element, report: Report, phase: str, results: list[Result]) 
     )
     for result in results:
         case = ET.SubElement(
-            suite, "testcase", classname=_xml(f"{report.platform}.{phase}"), name=_xml(result.id), time=f"{result.seconds:.3f}"
+            suite,
+            "testcase",
+            classname=_xml(f"{report.platform}.{phase}"),
+            name=_xml(result.id),
+            time=f"{result.seconds:.3f}",
         )
         if result.outcome != "passed":
             element = {"failed": "failure", "error": "error"}.get(result.outcome, "skipped")

@@ -22,7 +22,10 @@ def _groups(report: Report) -> list[tuple[str, list[tuple[Outcome, list[Result]]
     """Phase -> outcome -> results, what failed first."""
     phases = dict.fromkeys(result.phase for result in report.results)
     return [
-        (phase, [(o, rows) for o in ORDER if (rows := [r for r in report.results if (r.phase, r.outcome) == (phase, o)])])
+        (
+            phase,
+            [(o, rows) for o in ORDER if (rows := [r for r in report.results if (r.phase, r.outcome) == (phase, o)])],
+        )
         for phase in phases
     ]
 

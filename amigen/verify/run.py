@@ -82,7 +82,7 @@ def verify_many(
     checked = check_hosts(plan, backends, options)
     seconds = time.monotonic() - begun
     return [
-        outcome
+        CouldNotCheckError(f"{target.text}: {outcome.message}", outcome.hint)
         if isinstance(outcome, CouldNotCheckError)
         else make_report(plan, target, started, seconds, outcome, phases=[Phase(name=NODE, seconds=round(seconds, 3))])
         for target, outcome in zip(parsed, checked, strict=True)
@@ -157,6 +157,19 @@ def check_hosts(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return [failed.get(key) or results.get(key, []) for key in keys]
+
+
+def check_image_folder(plan: ImagePlan, folder: Path, options: Options, *, phase: str) -> list[Result]:
+    """Run the image's tests on folders of an image that lie here."""
+    from testinfra.backend.local import LocalBackend
+
+    from amigen.verify.session import SessionInput, run_session
+
+    key = secrets.token_hex(4)
+    with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
+        files = write_suite(plan, Path(place), hygiene=True, node=False)
+        given = SessionInput(folder=Path(place), files=files, phase=phase, image_root=str(folder))
+        return run_session(given, {key: LocalBackend()}, set).get(key, [])
 
 
 def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool, node: bool = True) -> tuple[Path, ...]:

@@ -89,9 +89,7 @@ class _Collector:
             self.broken.append(str(report.longrepr))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[pytest.TestReport]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
         report: pytest.TestReport = yield  # type: ignore[misc,assignment]
         if report.when == "setup":
             self.seconds = report.duration

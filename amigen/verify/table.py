@@ -25,7 +25,10 @@ _SHOWN = 12
 
 def print_report(report: Report, console: Console, *, every: bool = False) -> None:
     """Print a report; `every` gives each check that passed a line of its own."""
-    console.print(_table(report, every=every), soft_wrap=False)
+    with console.capture() as captured:
+        console.print(_table(report, every=every))
+    # rich fills up lines; in a log that is noise.
+    console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
     for note in report.notes:
         console.print(f"[dim]{escape(note)}[/dim]")
     line = Text.assemble((report.verdict.upper(), _VERDICTS[report.verdict]), f"  {report.summary}")
@@ -50,7 +53,10 @@ def _table(report: Report, *, every: bool) -> RenderableType:
 
 def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool) -> Iterable[RenderableType]:
     if outcome in ("failed", "error"):
-        return [_explained(result) for result in results]
+        alike: dict[tuple[str, str, str], list[Result]] = {}
+        for result in results:
+            alike.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
+        return [_explained(group) for group in alike.values()]
     groups: dict[tuple[str, str], list[str]] = {}
     for number, result in enumerate(results):
         test, bracket, subject = result.id.partition("[")
@@ -68,9 +74,12 @@ def _grouped(test: str, reason: str, subjects: list[str]) -> Text:
     return text
 
 
-def _explained(result: Result) -> RenderableType:
-    lines = [Text(result.id, style="bold")]
-    for label, text in (("expected", result.expected), ("found", result.found), ("to do", result.todo)):
+def _explained(results: list[Result]) -> RenderableType:
+    """A failure; several that say the same are one, with all their names."""
+    first = results[0]
+    lines = [Text(" ".join(result.id for result in results), style="bold")]
+    expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
+    for label, text in (("expected", expected), ("found", first.found), ("to do", first.todo)):
         if text:
             lines.append(Text.assemble((f"  {label:9}", "dim"), text))
     return Group(*lines)

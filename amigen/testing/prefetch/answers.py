@@ -124,7 +124,9 @@ def _rpm(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[str, An
         if not there and f"package {name} is not installed" not in lines:
             continue
         yield f"rpm -q --quiet {quoted} 2>&1", Answer(code=0 if there else 1)
-        for column, query in enumerate(('--queryformat="%{VERSION}"', '--queryformat="%{RELEASE}"', "--qf '%{EVR}\\n'")):
+        for column, query in enumerate(
+            ('--queryformat="%{VERSION}"', '--queryformat="%{RELEASE}"', "--qf '%{EVR}\\n'")
+        ):
             end = "\n" if column == 2 else ""
             said = "".join(f"{row[column]}{end}" for row in rows[name]) or f"package {name} is not installed\n"
             yield f"rpm -q {query} {quoted}", Answer(code=0 if there else 1, stdout=_bytes(said))

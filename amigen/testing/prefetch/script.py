@@ -86,10 +86,10 @@ def _bulk(wanted: Wanted) -> Iterator[str]:
                 ' section code "$?"; fi\n'
             )
     if files:
-        yield f"section stat; stat -Lc {shlex.quote(STAT_FORMAT)} -- {files} 2>/dev/null; section code \"$?\"\n"
+        yield f'section stat; stat -Lc {shlex.quote(STAT_FORMAT)} -- {files} 2>/dev/null; section code "$?"\n'
     if wanted.files:
         paths = " ".join(shlex.quote(path) for path in wanted.files)
-        yield f"section sha256sum; sha256sum -- {paths} 2>/dev/null </dev/null; section code \"$?\"\n"
+        yield f'section sha256sum; sha256sum -- {paths} 2>/dev/null </dev/null; section code "$?"\n'
     if settings:
         yield f"section settings; grep -H '' -- {settings} 2>/dev/null; section code \"$?\"\n"
 
@@ -103,5 +103,5 @@ def _schedulers(schedulers: Iterable[str]) -> str:
     names = " ".join(shlex.quote(name) for name in schedulers)
     return (
         f"if {_OWN_KERNEL}; then section schedulers;"
-        f" unshare -n sh -c {shlex.quote(inner)} sh {names} 2>/dev/null </dev/null; section code \"$?\"; fi\n"
+        f' unshare -n sh -c {shlex.quote(inner)} sh {names} 2>/dev/null </dev/null; section code "$?"; fi\n'
     )
