@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -113,13 +114,18 @@ def parse_spec(content: str | bytes | Mapping[str, object], file: str = "<spec>"
     if isinstance(content, Mapping):
         # JSON is YAML: a mapping takes the same way, and so the same checks, as a file.
         try:
-            content = msgspec.json.encode(dict(content))
+            content = _as_yaml(msgspec.json.encode(dict(content)).decode())
         except (TypeError, ValueError) as error:
             problem = Problem(message=f"is not a mapping of plain values: {error}")
             raise SpecError(file, (problem,)) from None
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogatepass")
     return check_bytes(content, file).require()
+
+
+def _as_yaml(json: str) -> str:
+    """JSON as YAML reads it: what YAML takes for a line end, or for no text, is escaped, and so arrives unchanged."""
+    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda match: f"\\u{ord(match[0]):04x}", json)
 
 
 def spec_digest(spec: NodeImage) -> str:

@@ -23,6 +23,8 @@ _FOUND = {
     "seq": "a list",
     "merge": "a merge key",
 }
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NULLS = ("", "~", "null", "Null", "NULL")
 # Stands for a value that could not be read; its problem has been noted.
 INVALID: Any = object()
 
@@ -70,6 +72,8 @@ class Reader:
         """The value of any shape, or INVALID."""
         self.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         kind = _kind(node)
+        if kind == "null" and node.value not in _NULLS:
+            return self._wrong(node, shape, path)
         if kind == "null" and shape.kind in ("struct", "map", "list"):
             # `packages:` with nothing behind it means an empty one, as everybody reads it.
             node = yaml.SequenceNode(_TAG + "seq", [], node.start_mark, node.end_mark)
@@ -101,7 +105,7 @@ class Reader:
 
     def _list(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         assert shape.item
-        if not isinstance(node, yaml.SequenceNode):
+        if _kind(node) != "seq":
             return self._wrong(node, shape, path, "write a list: `[...]`, or one `- ` per line")
         items = tuple(self.value(child, shape.item, f"{path}[{index}]") for index, child in enumerate(node.value))
         if self._length(node, shape, path, len(items)) or any(item is INVALID for item in items):
@@ -154,9 +158,8 @@ class Reader:
         return value
 
     def _boolean(self, node: yaml.Node, shape: Shape, path: str) -> Any:
-        if _kind(node) != "bool":
-            return self._wrong(node, shape, path)
-        return node.value.lower() in ("true", "yes", "on")
+        value = _BOOLEANS.get(node.value.lower()) if _kind(node) == "bool" else None
+        return self._wrong(node, shape, path) if value is None else value
 
     def _union(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         wanted = {"int": "integer", "bool": "boolean"}.get(_kind(node), "text")
@@ -167,7 +170,7 @@ class Reader:
 
     def _entries(self, node: yaml.Node, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
         """The entries of a mapping by key; None, with a problem, where it is not one."""
-        if not isinstance(node, yaml.MappingNode):
+        if _kind(node) != "map":
             self._note(
                 node,
                 path,
@@ -231,12 +234,15 @@ def _integer(node: yaml.Node) -> int | None:
         return None
     try:
         return int(yaml.SafeLoader("").construct_yaml_int(node))
-    except ValueError:
+    except (ValueError, IndexError):
         return None
 
 
 def _kind(node: yaml.Node) -> str:
-    return str(node.tag).removeprefix(_TAG)
+    """The kind that YAML resolved; the whole tag where it is foreign, or not that of such a node (`!!null [a]`)."""
+    kind = str(node.tag).removeprefix(_TAG)
+    own = {"map": yaml.MappingNode, "seq": yaml.SequenceNode}.get(kind, yaml.ScalarNode)
+    return kind if isinstance(node, own) else str(node.tag)
 
 
 def _join(path: str, key: str) -> str:
