@@ -12,10 +12,10 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from amigen.errors import ConflictError, InputError, KubernetesError
+from amigen.errors import AmigenError, ConflictError, InputError, KubernetesError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -162,26 +162,26 @@ class Cluster:
         if 200 <= status < 300 and isinstance(answer, dict):
             return answer
         said = str(answer.get("message") or "") if isinstance(answer, dict) else text[:200]
-        self._fail(status, verb, kind, name, said)
+        raise self._failure(status, verb, kind, name, said)
 
-    def _fail(self, status: int, verb: str, kind: Kind, name: str, said: str) -> NoReturn:
+    def _failure(self, status: int, verb: str, kind: Kind, name: str, said: str) -> AmigenError:
         what = f"{kind.plural}{f'.{kind.group}' if kind.group else ''}{f' {name}' if name else ''}"
         where = f" in namespace {NAMESPACE}" if kind.namespaced else ""
         if status == 401:
-            raise KubernetesError(
+            return KubernetesError(
                 f"{self.server} does not accept the credentials of context {self.context}",
                 "they may have expired: log in again, and try `kubectl auth whoami`",
             )
         if status == 403:
-            raise ForbiddenError(
+            return ForbiddenError(
                 f"not allowed: verb {verb!r} on resource {what}{where}: {said}",
                 f"ask for a role with this verb; check with `kubectl auth can-i {verb} {what}`",
             )
         if status == 404:
-            raise NotFoundError(f"{what}{where} is not there: {said}")
+            return NotFoundError(f"{what}{where} is not there: {said}")
         if status == 409:
-            raise ConflictError(f"{what}{where} was changed by somebody else meanwhile: {said}")
-        raise KubernetesError(f"{verb} {what}{where} failed with HTTP {status}: {said}")
+            return ConflictError(f"{what}{where} was changed by somebody else meanwhile: {said}")
+        return KubernetesError(f"{verb} {what}{where} failed with HTTP {status}: {said}")
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
@@ -216,7 +216,9 @@ def _short(reason: object) -> str:
 
 
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
-    """The cluster of a kubeconfig's context, chosen as kubectl does: option, `$KUBECONFIG`, `~/.kube/config`, in-cluster.
+    """The cluster of a kubeconfig's context, chosen as kubectl does.
+
+    In this order: the option, `$KUBECONFIG` (several files are merged), `~/.kube/config`, the pod's own account.
 
     Raises:
         InputError: No kubeconfig, not readable, or no such context.
@@ -230,7 +232,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     present = [file for file in files if Path(file).is_file()]
     if not present:
         if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=configuration)
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
         raise InputError(
             f"no kubeconfig: {', '.join(files)} is not there",
@@ -238,12 +240,14 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
         )
     source = os.pathsep.join(present)
     try:
-        contexts, active = config.list_kube_config_contexts(config_file=source)
+        contexts, active = config.list_kube_config_contexts(config_file=source)  # type: ignore[no-untyped-call]
         chosen = next((one for one in contexts if one["name"] == context), None) if context else active
         if chosen is None:
             names = ", ".join(sorted(one["name"] for one in contexts))
             raise InputError(f"{source}: no context {context!r}", f"there are: {names or 'none'}")
-        config.load_kube_config(config_file=source, context=chosen["name"], client_configuration=configuration)
+        config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=source, context=chosen["name"], client_configuration=configuration
+        )
     except InputError:
         raise
     except Exception as error:

@@ -101,6 +101,10 @@ def read_config(text: str, where: str) -> ProxyConfig:
         raise InputError(
             f"{where}: apiVersion {version!r} is not known to amigen", f"known is {API_GROUP}v1alpha1; edit it by hand"
         )
+    try:
+        json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        _unreadable(where, error)
     for section in ("ipvs", "iptables", "nftables", "featureGates"):
         if not isinstance(values.get(section), (dict, type(None))):
             raise InputError(f"{where}: {section} is not a mapping; kube-proxy cannot read this either")
