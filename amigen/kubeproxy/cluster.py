@@ -80,6 +80,7 @@ class Cluster:
         self._configuration = client.configuration
         self.server: str = client.configuration.host
         self._pool = client.rest_client.pool_manager
+        self._date = ""
 
     def get(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
         """One object."""
@@ -134,6 +135,14 @@ class Cluster:
             "POST", "create", review, review.path(), "", body=body | {"spec": {"resourceAttributes": attributes}}
         )
         return bool((answer.get("status") or {}).get("allowed"))
+
+    def now(self) -> str:
+        """The server's time at its last answer, RFC 3339 to the second: this machine's clock may go otherwise."""
+        from email.utils import parsedate_to_datetime
+
+        if not self._date:
+            self.version()
+        return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def text(self, path: str) -> str | None:
         """The text at a path (a log, a proxied answer of a pod); None where it cannot be had for whatever reason."""
@@ -207,6 +216,7 @@ class Cluster:
                 f"the API server {self.server} does not answer: {_short(reason)}",
                 f"does `kubectl --context {self.context} version` reach it?",
             ) from None
+        self._date = response.headers.get("Date") or self._date
         return response.status, bytes(response.data).decode("utf-8", "replace")
 
 

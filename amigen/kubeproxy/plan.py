@@ -53,6 +53,7 @@ class ChangePlan:
     Attributes:
         before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
         pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
+        repeat: True where the add-on's last update failed, so that the same values are sent again.
         stale: Nodes whose kube-proxy is older than the configuration, where only a restart is missing.
     """
 
@@ -71,11 +72,17 @@ class ChangePlan:
     pools: tuple[Pool, ...]
     stale: tuple[str, ...]
     eks_cluster: str = ""
+    repeat: bool = False
 
     @property
     def changes(self) -> bool:
-        """Whether the configuration itself will change."""
-        return self.before != self.after
+        """Whether the configuration itself will be written."""
+        return self.before != self.after or self.repeat
+
+    @property
+    def on_delete(self) -> bool:
+        """Whether amigen replaces the pods itself, in place of the DaemonSet's rolling update."""
+        return self.by_pool or daemonset.strategy(self.observed.daemon_set) == "OnDelete"
 
     @property
     def nothing_to_do(self) -> bool:
@@ -117,6 +124,8 @@ def make_plan(
     check_together(settings, effective)
     before, after, diff = _texts(observed, settings, wish, way, schema)
     pools = _pools(observed, wish, way)
+    state = observed.managed.addon
+    repeat = way == "addon" and state is not None and state.status == "UPDATE_FAILED"
     stale = tuple(sorted({pod.node for pod in observed.stale_pods if any(pod.node in pool.nodes for pool in pools)}))
     scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
     return ChangePlan(
@@ -140,11 +149,12 @@ def make_plan(
             for node in observed.nodes
             if any(node.name in pool.nodes for pool in pools)
         ),
-        calls=_calls(observed, wish, way, after, changed=before != after, stale=stale),
+        calls=_calls(observed, wish, way, after, changed=before != after or repeat, stale=stale),
         by_pool=wish.by_pool,
         pools=pools,
         stale=stale,
         eks_cluster=wish.cluster_name,
+        repeat=repeat,
     )
 
 

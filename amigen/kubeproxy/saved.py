@@ -10,7 +10,6 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -49,8 +48,9 @@ def save(saved: Saved) -> Path:
     """Write it, readable by its owner only; the path."""
     where = folder(saved.cluster)
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stamp = datetime.fromisoformat(saved.at).strftime("%Y%m%dT%H%M%S.%fZ")
-    path = where / f"{stamp}.json"
+    stamp = re.sub(r"[^0-9TZ]", "", saved.at)
+    count = len(list(where.glob(f"{stamp}-*.json")))
+    path = where / f"{stamp}-{count}.json"
     fresh = path.with_suffix(".new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump({"format": "amigen kube-proxy 1", **asdict(saved)}, file, indent=2)
