@@ -123,6 +123,17 @@ def make_plan(
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
     before, after, diff = _texts(observed, settings, wish, way, schema)
+    return arrange(observed, settings, wish, way, before, after, diff)
+
+
+def arrange(
+    observed: Observed, settings: Settings, wish: Wish, way: Way, before: str, after: str, diff: str
+) -> ChangePlan:
+    """The plan of a change whose text is decided already: pools, readiness, warnings and calls.
+
+    Raises:
+        InputError: A pool that is not there, or pools through the add-on.
+    """
     pools = _pools(observed, wish, way)
     state = observed.managed.addon
     repeat = way == "addon" and state is not None and state.status == "UPDATE_FAILED"

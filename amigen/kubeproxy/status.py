@@ -50,7 +50,7 @@ class Watch:
 
 def services_and_slices(cluster: Cluster) -> tuple[list[Json], list[Json]]:
     """All Services and EndpointSlices, of whichever API version the server has."""
-    services = list(cluster.list(SERVICES, namespace=""))
+    services: list[Json] = list(cluster.list(SERVICES, namespace=""))
     try:
         return services, list(cluster.list(ENDPOINT_SLICES[0], namespace=""))
     except NotFoundError:
@@ -221,7 +221,7 @@ def watch(
 def _tell(
     told: dict[tuple[str, str], str], lasted: Mapping[Difference, float], say: Callable[[str], None]
 ) -> dict[tuple[str, str], str]:
-    current = {(one.kind, one.subject): one.says for one in lasted}
+    current: dict[tuple[str, str], str] = {(one.kind, one.subject): one.says for one in lasted}
     for key in current.keys() - told.keys():
         say(f"differs: {current[key]}")
     for key in told.keys() - current.keys():
