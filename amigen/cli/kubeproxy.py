@@ -144,7 +144,7 @@ def rollback(format_: str, saved: str | None, list_: bool, discard_later_changes
     record = load(path, session.cluster.server)
     found = plan_rollback(session.observed, record, session.wish, discard=discard_later_changes)
     _print_plan(found, format_)
-    session.execute(found)
+    session.execute(found, back=True)
 
 
 @kube_proxy.command()

@@ -106,7 +106,7 @@ class Session:
             schema = self.addon.schema(self.observed.managed.addon.version)
         return make_plan(self.observed, settings, self.wish, schema=schema)
 
-    def execute(self, plan: ChangePlan) -> None:
+    def execute(self, plan: ChangePlan, *, back: bool = False) -> None:
         """Ask, then do it and say what each node runs."""
         from amigen.kubeproxy import show
 
@@ -125,7 +125,7 @@ class Session:
             seconds=self._options["timeout"],
             looks=self.looks,
         )
-        modes = executor.apply(plan)
+        modes = executor.apply(plan, back=back)
         click.echo("mode of each node, read back:", err=True)
         for line in show.modes_text(modes):
             click.echo(line, err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from amigen.kubeproxy.run import NodeRunner
 from amigen.kubeproxy.saved import Saved, save
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
-_MODE_SECONDS = 30.0
+# Where nothing answers at all (the API server cannot reach it, the log is rotated), shorter.
+_MODE_SECONDS, _SILENT_SECONDS = 30.0, 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,12 @@ class Executor:
     seconds: float = 600.0
     looks: Callable[[Node], NodeRunner] | None = None
 
-    def apply(self, plan: ChangePlan) -> tuple[NodeMode, ...]:
+    def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
         """Do it; the mode of each node afterwards.
+
+        Args:
+            plan: What to do.
+            back: True for a rollback, which does not become the next rollback's target.
 
         Raises:
             ConflictError: Somebody changed the configuration since the plan.
@@ -57,7 +63,7 @@ class Executor:
             KubernetesError, AwsError: It did not get healthy; the message has the saved configuration and the way back.
         """
         self._rights(plan)
-        path = self._save(plan) if plan.changes else None
+        path = self._save(plan, aside=back) if plan.changes else None
         if path:
             self.say(f"saved what was configured: {path}")
         try:
@@ -92,7 +98,7 @@ class Executor:
                 f"ask for a role with these verbs; check with `kubectl -n kube-system auth can-i {verb} {kind.plural}`",
             )
 
-    def _save(self, plan: ChangePlan) -> Path:
+    def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
         is_addon = plan.way == "addon"
         state = plan.observed.managed.addon
         return save(
@@ -105,7 +111,8 @@ class Executor:
                 before=plan.before,
                 after=plan.after,
                 at=self.cluster.now(),
-            )
+            ),
+            aside=aside,
         )
 
     def _write(self, plan: ChangePlan, path: Path | None) -> None:
@@ -157,8 +164,8 @@ class Executor:
         stamp = daemonset.stamp(daemon_set)
         begun = daemonset.moment_of(stamp)
         # A restart that an unfinished run began after the last change is gone on with, not begun again.
-        resume = not plan.changes and begun is not None and changed is not None and begun >= changed
-        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp))
+        resume = not plan.changes and begun is not None and changed is not None and begun > changed
+        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp, changed))
         if not resume:
             rollout.restart()
             self.say("restarted DaemonSet kube-proxy")
@@ -172,12 +179,15 @@ class Executor:
             self.say(f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again goes on with them")
         return tuple(modes)
 
-    def _new_stamp(self, old: str) -> str:
-        """The server's time; a second later where the last restart was in this very second."""
-        while (fresh := self.cluster.now()) == old:
-            self.clock.sleep(1.0)
+    def _new_stamp(self, old: str, changed: datetime | None) -> str:
+        """The server's time, in a later second than the change and the last restart: API times have whole seconds."""
+        while True:
+            fresh = self.cluster.now()
+            moment = daemonset.moment_of(fresh)
+            if fresh != old and (changed is None or moment is None or moment > changed):
+                return fresh
+            self.clock.sleep(0.3)
             self.cluster.version()
-        return fresh
 
     def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
         self.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
@@ -200,11 +210,12 @@ class Executor:
         if not nodes:
             return ()
         wanted = plan.settings.mode
-        deadline = self.clock.monotonic() + _MODE_SECONDS
+        begun = self.clock.monotonic()
         while True:
             modes = self._modes(plan, rollout, nodes)
             wrong = [one for one in modes if one.mode != wanted]
-            if not wrong or self.clock.monotonic() >= deadline:
+            patience = _MODE_SECONDS if any(one.mode for one in wrong) else _SILENT_SECONDS
+            if not wrong or self.clock.monotonic() - begun >= patience:
                 break
             self.clock.sleep(2.0)
         other = [one for one in wrong if one.mode]

@@ -120,6 +120,8 @@ class Cluster:
     def version(self) -> str:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
         status, text = self._send("GET", "/version")
+        if status == 401:
+            raise self._failure(status, "get", NODES, "", "")
         if status != 200:
             raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
         return str(json.loads(text)["gitVersion"])
@@ -233,9 +235,12 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     Raises:
         InputError: No kubeconfig, not readable, or no such context.
     """
+    import urllib3
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
 
+    # A kubeconfig that says insecure-skip-tls-verify says it on purpose; kubectl does not warn at each call either.
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     configuration = Configuration()
     files = [kubeconfig] if kubeconfig else os.environ.get("KUBECONFIG", "").split(os.pathsep)
     files = [str(Path(file).expanduser()) for file in files if file] or [str(Path("~/.kube/config").expanduser())]

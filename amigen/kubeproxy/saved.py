@@ -44,9 +44,15 @@ def folder(cluster: str) -> Path:
     return Path(base) / "amigen" / "kube-proxy" / re.sub(r"[^A-Za-z0-9._-]", "_", cluster)
 
 
-def save(saved: Saved) -> Path:
-    """Write it, readable by its owner only; the path."""
-    where = folder(saved.cluster)
+def save(saved: Saved, *, aside: bool = False) -> Path:
+    """Write it, readable by its owner only; the path.
+
+    Args:
+        saved: What to keep.
+        aside: Keep it out of the row that `rollback` goes by: a rollback replaces something too, and must not become
+            the next rollback's target.
+    """
+    where = folder(saved.cluster) / ("replaced" if aside else "")
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = re.sub(r"[^0-9TZ]", "", saved.at)
     count = len(list(where.glob(f"{stamp}-*.json")))
