@@ -4,7 +4,7 @@ Sources: print_service_entry and addrport_to_anyname in ipvsadm.c of ipvsadm 1.3
 (https://git.kernel.org/pub/scm/utils/kernel/ipvsadm/ipvsadm.git), and ip_vs_info_seq_show in
 net/netfilter/ipvs/ip_vs_ctl.c of Linux. What matters of them here:
 
-* ipvsadm cuts IPv4 services at 33 and real servers at 28 characters: a long resolved name loses its end and its port;
+* ipvsadm cuts IPv4 services and real servers at a fixed width: a long resolved name loses its end and its port;
 * `/proc/net/ip_vs` prints addresses, ports, marks and masks in hexadecimal, an IPv6 prefix length byte-swapped, and the
   persistence timeout in the kernel's ticks (seconds times CONFIG_HZ), where ipvsadm prints seconds.
 """
@@ -27,8 +27,8 @@ _FORWARDS = ("Masq", "Local", "Tunnel", "Route")
 # A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
 _EC2_NAME = re.compile(r"ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:\.|:|$)")
 _OTHER_FORMATS = ("Conns", "CPS", "Uthreshold", "PersistConn", "TunnelInfo")
-_SERVICE_WIDTH = 28  # 33 characters less `TCP  `
-_SERVER_WIDTH = 28
+# Where ipvsadm cuts an address with its port: 28 in its source, 24 in the listing of the EKS guide.
+_WIDTHS = (24, 28)
 _HEX_ADDRESS = re.compile(r"(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})")
 
 
@@ -116,7 +116,7 @@ def _service(line: _Line, *, proc: bool) -> VirtualService:
         line.wrong(f"{kind!r} is none of TCP, UDP, SCTP, FWM and `->`")
     if len(rest) < 2:
         line.wrong("address and scheduler expected")
-    place = _hex_place(line, rest[0]) if proc else _place(line, rest[0], _SERVICE_WIDTH)
+    place = _hex_place(line, rest[0]) if proc else _place(line, rest[0])
     service = VirtualService(protocol=cast("Protocol", kind), place=place, scheduler=_scheduler(line, rest[1]))
     return _with_flags(line, service, rest[2:], proc=proc)
 
@@ -194,7 +194,7 @@ def _server(line: _Line, *, proc: bool) -> RealServer:
         line.wrong("address, forward, weight, active and inactive connections expected")
     if words[1] not in _FORWARDS:
         line.wrong(f"{words[1]!r} is none of {', '.join(_FORWARDS)}")
-    place = _hex_place(line, words[0]) if proc else _place(line, words[0], _SERVER_WIDTH)
+    place = _hex_place(line, words[0]) if proc else _place(line, words[0])
     weight, active, inactive = (
         line.number_of(word, what=what)
         for word, what in zip(words[2:], ("the weight", "the count", "the count"), strict=True)
@@ -202,18 +202,17 @@ def _server(line: _Line, *, proc: bool) -> RealServer:
     return RealServer(place=place, forward=cast("Forward", words[1]), weight=weight, active=active, inactive=inactive)
 
 
-def _place(line: _Line, word: str, width: int) -> Place:
-    """`10.0.0.1:80`, `[fd00::1]:80`, `host.name:https`, or a name cut at `width` characters."""
+def _place(line: _Line, word: str) -> Place:
+    """`10.0.0.1:80`, `[fd00::1]:80`, `host.name:https`, or a name that was cut."""
     if word.startswith("["):
         host, bracket, port = word[1:].partition("]")
         if not bracket or not port.startswith(":"):
             line.wrong(f"{word!r} is not `[address]:port`")
         return _named(line, host, port[1:], cut=False)
-    cut = len(word) >= width
     host, colon, port = word.rpartition(":")
     if colon:
-        return _named(line, host, port, cut=cut)
-    if not cut:
+        return _named(line, host, port, cut=len(word) in _WIDTHS)
+    if re.fullmatch(r"[0-9.]*", word):
         line.wrong(f"{word!r} has no port")
     return _named(line, word, None, cut=True)
 
