@@ -192,7 +192,7 @@ def _child(parent: yaml.MappingNode, key: str, where: str) -> yaml.Node | None:
 
 
 def _scalar(node: yaml.Node) -> str | None:
-    return None if not isinstance(node, yaml.ScalarNode) else _yaml(yaml.safe_load(yaml.serialize(node)))
+    return _yaml(yaml.SafeLoader("").construct_document(node)) if isinstance(node, yaml.ScalarNode) else None
 
 
 def _yaml(value: Any) -> str:
