@@ -55,9 +55,9 @@ class Session:
         """The add-on's calls; None where no EKS cluster is known."""
         if self.eks is None:
             return None
-        import boto3  # type: ignore[import-untyped]
-        from botocore.config import Config  # type: ignore[import-untyped]
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
         retries = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
         try:

@@ -250,8 +250,8 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
         RefusedError: With every violation.
         AwsError: The published schema is itself not valid.
     """
-    from jsonschema import SchemaError  # type: ignore[import-untyped]
-    from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+    from jsonschema import SchemaError
+    from jsonschema.validators import validator_for
 
     cls = validator_for(schema)
     try:

@@ -48,6 +48,19 @@ class Observed:
         return str(self.config.get("metricsBindAddress") or DEFAULT_METRICS)
 
     @property
+    def pods_behind(self) -> tuple[Pod, ...]:
+        """Pods that have not read the configuration, or that a restart after it has not brought up."""
+        changed = daemonset.changed_at(self.config_map)
+        restarted = daemonset.moment_of(daemonset.stamp(self.daemon_set))
+        begun = restarted is not None and changed is not None and restarted > changed
+        return tuple(pod for pod in self.pods if daemonset.is_older(pod, changed) or (begun and not pod.ready))
+
+    @property
+    def held(self) -> bool:
+        """Whether an unfinished run of amigen still holds the DaemonSet's update strategy."""
+        return daemonset.kept_strategy(self.daemon_set) is not None
+
+    @property
     def stale_pods(self) -> tuple[Pod, ...]:
         """Pods that started before the configuration was written."""
         changed = daemonset.changed_at(self.config_map)

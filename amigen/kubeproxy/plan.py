@@ -54,7 +54,7 @@ class ChangePlan:
         before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
         pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
         repeat: True where the add-on's last update failed, so that the same values are sent again.
-        stale: Nodes whose kube-proxy is older than the configuration, where only a restart is missing.
+        stale: Nodes whose kube-proxy is older than the configuration, or not up since.
     """
 
     observed: Observed = field(repr=False)
@@ -86,8 +86,8 @@ class ChangePlan:
 
     @property
     def nothing_to_do(self) -> bool:
-        """Configured so, and every pod has read it."""
-        return not self.changes and not self.stale
+        """Configured so, every pod has read it, and no earlier run is left unfinished."""
+        return not self.changes and not self.stale and not self.observed.held
 
 
 DISRUPTION = (
@@ -137,7 +137,7 @@ def arrange(
     pools = _pools(observed, wish, way)
     state = observed.managed.addon
     repeat = way == "addon" and state is not None and state.status == "UPDATE_FAILED"
-    stale = tuple(sorted({pod.node for pod in observed.stale_pods if any(pod.node in pool.nodes for pool in pools)}))
+    stale = tuple(sorted({pod.node for pod in observed.pods_behind if any(pod.node in pool.nodes for pool in pools)}))
     scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
     return ChangePlan(
         observed=observed,
@@ -248,7 +248,7 @@ def _warnings(observed: Observed, settings: Settings, wish: Wish, way: Way) -> t
 def _calls(
     observed: Observed, wish: Wish, way: Way, after: str, *, changed: bool, stale: tuple[str, ...]
 ) -> tuple[str, ...]:
-    if not changed and not stale:
+    if not changed and not stale and not observed.held:
         return ()
     calls = []
     path = DAEMON_SETS.path(daemonset.NAME)
@@ -262,7 +262,10 @@ def _calls(
         calls.append(
             f"PUT {CONFIG_MAPS.path(observed.source.name)}: key {observed.source.key}, resourceVersion {version}"
         )
-    calls.append(f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart)")
+    calls.append(
+        f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart), unless an unfinished"
+        " one is gone on with"
+    )
     if on_delete:
         calls.append(f"DELETE {PODS.path('POD')}: each old pod of a pool, one first, then the rest of the pool")
         calls.append(f"PATCH {path}: updateStrategy as it was, after the last pool")

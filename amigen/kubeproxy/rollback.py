@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+
 from amigen.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon as eks

@@ -28,7 +28,8 @@ def plan_text(plan: ChangePlan) -> str:
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
     if not plan.changes:
-        lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy are older than the configuration"]
+        lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
+        lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
     lines += ["", "why this is disruptive:", *(f"  - {one}" for one in DISRUPTION)]
     if plan.warnings:
         lines += ["", "mind:", *(f"  - {one}" for one in plan.warnings)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
@@ -164,7 +164,7 @@ def matching_node(snapshot: Snapshot, target: str, nodes: tuple[Node, ...]) -> N
     return None
 
 
-def wanted_on(node: Node | None, objects: tuple[list[Json], list[Json]]) -> Expected:
+def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]]) -> Expected:
     """What should be on this node."""
     zone = node.labels.get("topology.kubernetes.io/zone", "") if node else ""
     return expected(*objects, node=node.name if node else "", zone=zone)

@@ -94,7 +94,7 @@ def test_each_line_removed_is_seen() -> None:
         ("10.96.0.50:80", "10.96.0.51:80", "missing-service", "10.96.0.50:80 has no virtual service"),
         ("10.96.0.50:80", "10.96.0.51:80", "stale-service", "10.96.0.51:80 belongs to no Service"),
         ("  -> 10.0.0.9:6443                Masq    1      0          0\n", "", "api-service", "no real server"),
-        ("10.0.0.9:6443                Masq    1", "10.0.0.9:6443                Masq    0", "api-service", "takes conn"),
+        ("10.0.0.9:6443                Masq    1", "10.0.0.9:6443                Masq    0", "api-service", "takes conn"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_broken_line_is_explained(old: str, new: str, kind: str, says: str) -> None:

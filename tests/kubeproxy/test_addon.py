@@ -138,7 +138,11 @@ def test_a_failing_update_is_explained(server: EksServer) -> None:
     """Each error with code, resources and what to do."""
     server.state.outcome = "Failed"
     server.state.errors = [
-        {"errorCode": "ConfigurationConflict", "errorMessage": "Conflicts found", "resourceIds": ["ConfigMap.kube-proxy"]},
+        {
+            "errorCode": "ConfigurationConflict",
+            "errorMessage": "Conflicts found",
+            "resourceIds": ["ConfigMap.kube-proxy"],
+        },
         {"errorCode": "InsufficientNumberOfReplicas", "errorMessage": "2 of 5 ready"},
     ]
     addon = an_addon(server)
@@ -178,10 +182,13 @@ def test_missing_iam_rights_name_the_action(server: EksServer, call: str) -> Non
     server.state.denied = {call}
     addon = an_addon(server)
 
-    with pytest.raises(AwsError) as caught:
+    def use() -> None:
         addon.read()
         addon.schema("v1.33.3-eksbuild.4")
         addon.follow(addon.update("{}", "NONE"), seconds=60, say=say)
+
+    with pytest.raises(AwsError) as caught:
+        use()
 
     assert call in caught.value.message
     assert f"eks:{call}" in caught.value.hint

@@ -107,7 +107,8 @@ def test_targets(target: str, host: str, user: str, port: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"]
+    "target",
+    ["", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"],
 )
 def test_wrong_targets(target: str) -> None:
     """An error that names the forms, and never prints a password."""

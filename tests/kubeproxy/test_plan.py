@@ -158,7 +158,7 @@ def test_a_gate_set_in_the_same_change_counts() -> None:
     settings = Settings(mode="nftables", fields={"featureGates.NFTablesProxyMode": True})
     plan = make_plan(observed(version="1.29"), settings, Wish())
 
-    assert '+  NFTablesProxyMode: true' in plan.diff or "NFTablesProxyMode" in plan.diff
+    assert "+  NFTablesProxyMode: true" in plan.diff or "NFTablesProxyMode" in plan.diff
 
 
 def test_deprecation_is_said_with_its_source() -> None:
@@ -244,7 +244,7 @@ IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
     ("mode", "snapshot", "labels", "kernel", "verified", "expected"),
     [
         ("ipvs", Snapshot(modules=IPVS_MODULES), {}, "6.1", None, ("ready", "looked")),
-        ("ipvs", Snapshot(modules=frozenset({"ip_vs"})), {"amigen_ipvs": "ready"}, "6.1", None, ("not ready", "looked")),
+        ("ipvs", Snapshot(modules=frozenset({"ip_vs"})), {"amigen_ipvs": "ready"}, "6.1", None, ("not ready", "looked")),  # noqa: E501
         ("ipvs", None, {}, "6.1", None, ("not known", "")),
         ("ipvs", "no answer", {}, "6.1", None, ("not known", "")),
         ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", None, ("ready", "label")),
@@ -253,7 +253,7 @@ IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
         ("ipvs", None, {}, "6.1", True, ("ready", "verification")),
         ("nftables", None, {}, "5.10.223", None, ("not ready", "kernel")),
         ("nftables", None, {}, "5.13.0", None, ("ready", "kernel")),
-        ("nftables", Snapshot(kernel="5.4.0", modules=frozenset({"nf_tables"})), {}, "6.1", None, ("not ready", "looked")),
+        ("nftables", Snapshot(kernel="5.4.0", modules=frozenset({"nf_tables"})), {}, "6.1", None, ("not ready", "looked")),  # noqa: E501
         ("iptables", None, {}, "4.19", None, ("ready", "mode")),
     ],
 )  # fmt: skip
@@ -272,7 +272,9 @@ def test_stale_pods_are_restarted_without_a_change() -> None:
     """The ConfigMap was edited, the DaemonSet not restarted."""
     text = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"')
     base = observed(text=text, pods=[a_pod("a", "2026-01-01T00:00:00Z"), a_pod("b")])
-    meta = base.config_map["metadata"] | {"managedFields": [{"manager": "kubectl-edit", "time": "2026-03-01T00:00:00Z"}]}
+    meta = base.config_map["metadata"] | {
+        "managedFields": [{"manager": "kubectl-edit", "time": "2026-03-01T00:00:00Z"}]
+    }
     found = replace(base, config_map=dict(base.config_map) | {"metadata": meta})
 
     plan = make_plan(found, Settings(mode="ipvs"), Wish())

@@ -6,11 +6,13 @@ import difflib
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.daemonset import KEPT_STRATEGY
+from amigen.kubeproxy.saved import Saved, save
 from tests.kubeproxy import samples
 from tests.kubeproxy.conftest import World
 
@@ -22,8 +24,9 @@ def test_apply_changes_two_lines_and_keeps_every_other_byte(world: World) -> Non
     result = world.run("apply", "--mode", "ipvs", "--scheduler", "sed", "--yes")
 
     assert result.exit_code == 0, result.output + result.stderr
-    changed = [line for line in difflib.ndiff(samples.KUBEADM_CONFIG.split("\n"), world.text().split("\n"))
-               if line[0] in "+-"]
+    changed = [
+        line for line in difflib.ndiff(samples.KUBEADM_CONFIG.split("\n"), world.text().split("\n")) if line[0] in "+-"
+    ]
     assert changed == [
         '-   scheduler: ""   # empty is rr',
         '+   scheduler: "sed"   # empty is rr',
@@ -67,8 +70,15 @@ def test_plan_and_dry_run_change_nothing(world: World) -> None:
     dry = world.run("apply", "--mode", "ipvs", "--dry-run")
 
     assert plan.exit_code == dry.exit_code == 0
-    for expected in ("now: mode iptables", "then: mode=ipvs", "off-hours", "PUT /api/v1/namespaces/kube-system/configmaps",
-                     '+mode: "ipvs"', "resourceVersion", "kube-proxy does not clean up between ipvs and iptables"):
+    for expected in (
+        "now: mode iptables",
+        "then: mode=ipvs",
+        "off-hours",
+        "PUT /api/v1/namespaces/kube-system/configmaps",
+        '+mode: "ipvs"',
+        "resourceVersion",
+        "kube-proxy does not clean up between ipvs and iptables",
+    ):
         assert expected in plan.stdout
     assert "dry run: nothing was changed" in dry.stderr
     assert world.text() == samples.KUBEADM_CONFIG
@@ -110,15 +120,12 @@ def test_rollback_refuses_to_lose_a_later_change(world: World) -> None:
 
 def test_concurrent_edit_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody edits between the reading and the writing: the server refuses ours, theirs stays, nothing is saved."""
-    from amigen.kubeproxy import apply as apply_module
 
-    real = apply_module.save
-
-    def edit_then_save(saved: object) -> object:
+    def edit_then_save(saved: Saved, *, aside: bool) -> Path:
         world.edit("bindAddress: 0.0.0.0", "bindAddress: 127.0.0.1")
-        return real(saved)  # type: ignore[arg-type]
+        return save(saved, aside=aside)
 
-    monkeypatch.setattr(apply_module, "save", edit_then_save)
+    monkeypatch.setattr("amigen.kubeproxy.apply.save", edit_then_save)
     result = world.run("apply", "--mode", "ipvs", "--yes")
 
     assert result.exit_code == 5
@@ -147,9 +154,7 @@ def test_daemon_set_that_never_gets_ready(world: World) -> None:
 
 def test_a_node_in_another_mode_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kube-proxy that is ready and runs in another mode than configured is not healthy."""
-    from amigen.kubeproxy import apply as apply_module
-
-    monkeypatch.setattr(apply_module, "_MODE_SECONDS", 3.0)
+    monkeypatch.setattr("amigen.kubeproxy.apply._MODE_SECONDS", 3.0)
     world.kubelet.deaf = {"node-b": "iptables"}
 
     result = world.run("apply", "--mode", "ipvs", "--yes")
@@ -162,6 +167,7 @@ def test_by_pool_stops_at_the_first_sick_pool(world: World) -> None:
     """The pool blue is sick: green keeps its old pod. After the repair, apply goes on with what is left."""
     world.kubelet.crashing = {"node-a"}
     old = {item["spec"]["nodeName"]: item["metadata"]["uid"] for item in world.cluster.list(PODS)}
+    strategy = world.cluster.get(DAEMON_SETS, "kube-proxy")["spec"]["updateStrategy"]
 
     result = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "6")
 
@@ -182,11 +188,30 @@ def test_by_pool_stops_at_the_first_sick_pool(world: World) -> None:
     assert again.exit_code == 0, again.stderr
     assert "node-b: ipvs" in again.stderr
     found = world.cluster.get(DAEMON_SETS, "kube-proxy")
-    assert found["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": samples.daemon_set()["spec"][
-        "updateStrategy"]["rollingUpdate"] | ({"maxSurge": 0} if "maxSurge" in str(found["spec"]["updateStrategy"]) else {})}
+    assert found["spec"]["updateStrategy"] == strategy
     assert KEPT_STRATEGY not in found["metadata"]["annotations"]
     time.sleep(2)
     assert old["node-b"] not in {item["metadata"]["uid"] for item in world.cluster.list(PODS)}
+
+
+def test_an_unfinished_last_pool_is_gone_on_with(world: World) -> None:
+    """All pods are new and the last one was sick: apply again waits for it and releases the DaemonSet."""
+    strategy = world.cluster.get(DAEMON_SETS, "kube-proxy")["spec"]["updateStrategy"]
+    world.kubelet.crashing = {"node-b"}
+    assert world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "6").exit_code == 11
+    world.kubelet.crashing = set()
+    (pod,) = (item for item in world.cluster.list(PODS) if item["spec"]["nodeName"] == "node-b")
+    assert "still held" in world.run("plan", "--mode", "ipvs").stdout
+    world.kubelet._start(pod, "node-b", PODS.path(pod["metadata"]["name"]))
+
+    result = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "30")
+
+    assert result.exit_code == 0, result.stderr
+    found = world.cluster.get(DAEMON_SETS, "kube-proxy")
+    assert found["spec"]["updateStrategy"] == strategy
+    assert KEPT_STRATEGY not in found["metadata"]["annotations"]
+    assert pod["metadata"]["uid"] in {item["metadata"]["uid"] for item in world.cluster.list(PODS)}
+    assert "nothing to do" in world.run("apply", "--mode", "ipvs", "--yes").stdout
 
 
 def test_no_rights_names_verb_and_resource(world: World) -> None:
@@ -207,8 +232,13 @@ def test_no_rights_names_verb_and_resource(world: World) -> None:
 
 
 def _grant_reading(world: World) -> None:
-    rules = [{"apiGroups": ["", "apps"], "resources": ["configmaps", "daemonsets", "pods", "nodes"],
-              "verbs": ["get", "list"]}]
+    rules = [
+        {
+            "apiGroups": ["", "apps"],
+            "resources": ["configmaps", "daemonsets", "pods", "nodes"],
+            "verbs": ["get", "list"],
+        }
+    ]
     root = "/apis/rbac.authorization.k8s.io/v1"
     world.cluster._send("POST", f"{root}/clusterroles", {"metadata": {"name": "reader"}, "rules": rules})
     binding = {
@@ -246,9 +276,7 @@ def test_wrong_credentials(world: World) -> None:
 
 def test_api_server_gone_midway(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies during the rollout: a grace, then a clear error with the saved configuration and the way back."""
-    from amigen.kubeproxy import rollout
-
-    monkeypatch.setattr(rollout, "GRACE_SECONDS", 3.0)
+    monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 3.0)
     world.kubelet.paused.set()
     killer = threading.Timer(4.0, lambda: world.plane.stop("kube-apiserver"))
     killer.start()

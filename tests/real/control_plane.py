@@ -63,8 +63,10 @@ class ControlPlane:
         key = self.folder / "service-account.key"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
         tokens = self.folder / "tokens.csv"
-        rows = [f'{token},{user},{user},"system:masters"' if user == "admin" else f"{token},{user},{user}"
-                for user, token in self.users.items()]
+        rows = [
+            f'{token},{user},{user},"system:masters"' if user == "admin" else f"{token},{user},{user}"
+            for user, token in self.users.items()
+        ]
         tokens.write_text("\n".join(rows) + "\n")
         self._spawn(
             "etcd",

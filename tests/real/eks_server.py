@@ -96,7 +96,7 @@ class EksServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = _answer
+            do_GET = do_POST = _answer  # noqa: N815 - http.server asks for these names
 
             def log_message(self, *_: object) -> None:
                 return
@@ -177,24 +177,39 @@ class EksServer:
 
     def _DescribeAddon(self, given: dict[str, Any]) -> dict[str, Any]:
         self._found(given["clusterName"])
-        found = {"addonName": "kube-proxy", "clusterName": "prod", "status": self.state.status,
-                 "addonVersion": self.state.version, "health": {"issues": []}}
+        found = {
+            "addonName": "kube-proxy",
+            "clusterName": "prod",
+            "status": self.state.status,
+            "addonVersion": self.state.version,
+            "health": {"issues": []},
+        }
         return {"addon": found | ({"configurationValues": self.state.values} if self.state.values else {})}
 
     def _DescribeAddonConfiguration(self, given: dict[str, Any]) -> dict[str, Any]:
         assert given["addonVersion"] == self.state.version
-        return {"addonName": "kube-proxy", "addonVersion": self.state.version,
-                "configurationSchema": json.dumps(self.state.schema)}
+        return {
+            "addonName": "kube-proxy",
+            "addonVersion": self.state.version,
+            "configurationSchema": json.dumps(self.state.schema),
+        }
 
     def _UpdateAddon(self, given: dict[str, Any]) -> dict[str, Any]:
         self._found(given["clusterName"])
         assert given["clientRequestToken"]
         if self.state.busy:
-            raise ModelError("ResourceInUseException", "Addon kube-proxy cannot be updated as it is currently updating", 409)
+            raise ModelError(
+                "ResourceInUseException", "Addon kube-proxy cannot be updated as it is currently updating", 409
+            )
         update_id = f"update-{len(self.state.updates) + 1}"
         self.state.status = "UPDATING"
-        self.state.updates[update_id] = {"id": update_id, "type": "AddonUpdate", "status": "InProgress",
-                                         "left": self.state.polls, "values": given["configurationValues"]}
+        self.state.updates[update_id] = {
+            "id": update_id,
+            "type": "AddonUpdate",
+            "status": "InProgress",
+            "left": self.state.polls,
+            "values": given["configurationValues"],
+        }
         return {"update": self._update(update_id)}
 
     def _update(self, update_id: str) -> dict[str, Any]:
