@@ -83,7 +83,13 @@ class Session:
     @cached_property
     def observed(self) -> Observed:
         """kube-proxy as it is."""
-        return observe(self.cluster, self.addon, pool_label=self._options["pool_label"], looks=self.looks)
+        return observe(
+            self.cluster,
+            self.addon,
+            strict=bool(self._options["cluster_name"]),
+            pool_label=self._options["pool_label"],
+            looks=self.looks,
+        )
 
     @cached_property
     def wish(self) -> Wish:

@@ -51,32 +51,49 @@ def is_eks(server: str) -> bool:
     return bool(re.search(r"\.eks\.amazonaws\.com(\.cn)?(:\d+)?/?$", server))
 
 
-def detect(addon: Addon | None, config_map: Json, *, server: str) -> Managed:
-    """Find out who manages it.
+def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool = False) -> Managed:
+    """Find out who manages it: by asking EKS, or where that cannot be, by who wrote the ConfigMap.
 
     Args:
         addon: The add-on's calls; None where no EKS cluster is known.
         config_map: kube-proxy's, with its managed fields.
         server: URL of the API server.
+        strict: True where the user named the EKS cluster: then EKS must answer.
 
     Raises:
-        AwsError: The cluster looks managed by the add-on, and EKS cannot be asked.
+        AwsError: `strict`, and EKS cannot be asked.
     """
     by_eks = EKS_MANAGER in managers(config_map)
     name = (config_map.get("metadata") or {}).get("name")
+    wrote = f"configmap {name} is {'written' if by_eks else 'not written'} by the add-on (field manager {EKS_MANAGER})"
     if addon is None:
-        if by_eks:
-            raise AwsError(
-                f"the EKS add-on writes configmap {name} (field manager {EKS_MANAGER!r}), and the cluster's EKS name is"
-                " not known",
-                "name it with --cluster-name and --region; or --by configmap --despite-addon, where the add-on is gone",
-            )
-        where = "an EKS cluster without field manager eks" if is_eks(server) else "no EKS cluster"
-        return Managed(way="configmap", evidence=f"{where}; configmap {name} is not written by the add-on")
-    state = addon.read()
+        where = "an EKS cluster whose name is not known" if is_eks(server) or by_eks else "no EKS cluster"
+        return Managed(way="addon" if by_eks else "configmap", evidence=f"{where}; {wrote}")
+    try:
+        state = addon.read()
+    except AwsError as error:
+        if strict:
+            raise
+        evidence = f"EKS could not be asked ({error.message}); {wrote}"
+        return Managed(way="addon" if by_eks else "configmap", evidence=evidence)
     if state is not None:
         return Managed(way="addon", evidence=f"EKS lists the add-on kube-proxy {state.version}", addon=state)
     return Managed(way="configmap", evidence="EKS lists no add-on kube-proxy: it is self-managed")
+
+
+def known_addon(managed: Managed) -> AddonState:
+    """The add-on's state, for a change through it.
+
+    Raises:
+        AwsError: It manages kube-proxy, and EKS could not be asked.
+    """
+    if managed.addon is None:
+        raise AwsError(
+            f"the EKS add-on manages kube-proxy, and EKS could not be asked: {managed.evidence}",
+            "name the cluster with --cluster-name and --region, and check the AWS credentials; where the add-on is gone"
+            " and only its field manager is left: --by configmap --despite-addon",
+        )
+    return managed.addon
 
 
 def choose(managed: Managed, by: Literal["auto", "addon", "configmap"], *, despite_addon: bool, cluster: str) -> Way:

@@ -71,6 +71,7 @@ def observe(
     cluster: Cluster,
     addon: Addon | None,
     *,
+    strict: bool = False,
     pool_label: str = "",
     looks: Callable[[Node], NodeRunner] | None = None,
 ) -> Observed:
@@ -79,6 +80,7 @@ def observe(
     Args:
         cluster: The cluster.
         addon: The add-on's calls; None where no EKS cluster is known.
+        strict: True where the user named the EKS cluster: then EKS must answer.
         pool_label: The label that names a node's pool.
         looks: Makes a runner for a node, to look on each; None: nobody looks.
 
@@ -91,7 +93,7 @@ def observe(
     source = daemonset.config_source(daemon_set)
     config_map = cluster.get(CONFIG_MAPS, source.name)
     config = embedded(config_map, source)
-    managed = detect(addon, config_map, server=cluster.server)
+    managed = detect(addon, config_map, server=cluster.server, strict=strict)
     nodes = daemonset.nodes(cluster.list(NODES), pool_label)
     tag = daemonset.proxy_version(daemon_set)
     observed = Observed(

@@ -175,9 +175,8 @@ def _texts(
     if way == "configmap":
         after = observed.config.edited(settings.changes)
         return observed.config.text, after.text, observed.config.diff(after)
-    state = observed.managed.addon
-    assert state is not None
-    assert schema is not None
+    state = detect.known_addon(observed.managed)
+    assert schema is not None, "the caller fetches the schema of the add-on that it found"
     values = eks.merged(state, settings)
     fields = "".join(f" --set {path}={_plain(value)}" for path, value in settings.fields.items())
     other = detect.leave_addon(wish.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"

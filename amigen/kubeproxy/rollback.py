@@ -33,8 +33,7 @@ def plan_rollback(observed: Observed, saved: Saved, wish: Wish, *, discard: bool
         observed.managed, saved.way, despite_addon=wish.despite_addon, cluster=wish.cluster_name or observed.cluster
     )
     if way == "addon":
-        state = observed.managed.addon
-        assert state is not None
+        state = detect.known_addon(observed.managed)
         current = state.values
         same = eks.read_values(current) == eks.read_values(saved.before)
         known = same or eks.read_values(current) == eks.read_values(saved.after)

@@ -13,7 +13,7 @@ from botocore.config import Config
 from amigen.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
 from amigen.kubeproxy.addon import Addon, AddonState, merged, validate
-from amigen.kubeproxy.detect import choose, detect
+from amigen.kubeproxy.detect import choose, detect, known_addon
 from amigen.kubeproxy.settings import Settings
 from tests.kubeproxy import samples
 from tests.real.eks_server import SCHEMA, EksServer
@@ -212,8 +212,21 @@ def test_detection(server: EksServer) -> None:
     server.state.addon = False
     assert detect(an_addon(server), config_map, server=eks).way == "configmap"
     assert detect(None, samples.config_map(manager="kubeadm"), server="https://10.0.0.1").way == "configmap"
-    with pytest.raises(AwsError, match="field manager 'eks'"):
-        detect(None, config_map, server=eks)
+
+
+def test_detection_where_eks_cannot_be_asked(server: EksServer) -> None:
+    """Then the field manager decides, unless the user named the cluster; a change through the add-on needs EKS."""
+    server.state.denied = {"DescribeAddon"}
+
+    by_eks = detect(an_addon(server), samples.config_map(manager="eks"), server="")
+    assert (by_eks.way, by_eks.addon) == ("addon", None)
+    assert "field manager eks" in by_eks.evidence
+    assert detect(None, samples.config_map(manager="eks"), server="").way == "addon"
+    assert detect(an_addon(server), samples.config_map(manager="kubeadm"), server="").way == "configmap"
+    with pytest.raises(AwsError, match="AccessDenied"):
+        detect(an_addon(server), samples.config_map(), server="", strict=True)
+    with pytest.raises(AwsError, match="EKS could not be asked"):
+        known_addon(by_eks)
 
 
 def test_the_addon_is_not_fought(server: EksServer) -> None:
