@@ -32,7 +32,8 @@ class Row:
     """One setting and its fate.
 
     Attributes:
-        becomes: `nftables.syncPeriod=30s`, or empty: no counterpart.
+        becomes: `nftables.syncPeriod=30s`, or empty: nothing stands for it.
+        default: True where nothing has to, because the default means the same.
         note: What that means.
         matters: True where the behaviour of the cluster changes.
     """
@@ -42,6 +43,12 @@ class Row:
     becomes: str
     note: str
     matters: bool = False
+    default: bool = False
+
+    @property
+    def fate(self) -> str:
+        """What becomes of it, in words."""
+        return self.becomes or ("nothing to set" if self.default else "no counterpart")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +114,7 @@ def _rows(config: ProxyConfig) -> list[Row | None]:
     ]
     if mode == "ipvs":
         found += [_ipvs(key, value) for key, value in (config.get("ipvs") or {}).items()]
-        if not config.get("ipvs.scheduler"):
+        if "scheduler" not in (config.get("ipvs") or {}):
             found.append(_scheduler("rr"))
     # ipvs mode takes its masquerade settings from the iptables section too.
     for key, value in (config.get("iptables") or {}).items():
@@ -130,6 +137,7 @@ def _ipvs(key: str, value: Any) -> Row | None:
             note="not needed: it guarded the addresses on kube-ipvs0, and nftables mode binds none. arp_ignore and"
             " arp_announce stay as they are on a running node until it is replaced",
             matters=value is True,
+            default=not value,
         )
     if key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
         return Row(
@@ -139,6 +147,7 @@ def _ipvs(key: str, value: Any) -> Row | None:
             note="connections are tracked by conntrack alone: conntrack.tcpEstablishedTimeout and"
             " conntrack.tcpCloseWaitTimeout, conntrack.udpTimeout from 1.29 on",
             matters=_is_set(value),
+            default=not _is_set(value),
         )
     if key == "excludeCIDRs":
         return Row(
@@ -146,7 +155,7 @@ def _ipvs(key: str, value: Any) -> Row | None:
             value=_text(value),
             becomes="",
             note="not needed: kube-proxy touches nothing outside its own nftables table",
-            matters=False,
+            default=not value,
         )
     return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
 
@@ -154,7 +163,7 @@ def _ipvs(key: str, value: Any) -> Row | None:
 def _scheduler(value: str) -> Row:
     if value == "rr":
         note = "an even spread: nftables mode picks an endpoint at random for each connection"
-        return Row(setting="ipvs.scheduler", value=value, becomes="", note=note)
+        return Row(setting="ipvs.scheduler", value=value, becomes="", note=note, default=True)
     return Row(
         setting="ipvs.scheduler",
         value=value,
@@ -171,8 +180,8 @@ def _iptables(key: str, value: Any, mode: str) -> Row | None:
         default = {"masqueradeAll": False, "masqueradeBit": 14}[key]
         same = value in (None, default)
         becomes = "" if same else f"nftables.{key}={_text(value)}"
-        note = "the same meaning; the default, nothing to set" if same else "the same meaning"
-        return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=not same)
+        note = "the same meaning; the default" if same else "the same meaning"
+        return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=not same, default=same)
     if mode == "ipvs":
         return None  # the other fields have no effect in ipvs mode
     if key in ("syncPeriod", "minSyncPeriod"):
@@ -190,21 +199,23 @@ def _iptables(key: str, value: Any, mode: str) -> Row | None:
 
 def _period(setting: str, target: str, value: Any) -> Row:
     same = not _is_set(value) or (target.endswith("syncPeriod") and ".min" not in target and value == "30s")
-    note = "the same meaning; the default, nothing to set" if same else "the same meaning"
-    return Row(setting=setting, value=_text(value), becomes="" if same else f"{target}={value}", note=note)
+    note = "the same meaning; the default" if same else "the same meaning"
+    becomes = "" if same else f"{target}={value}"
+    return Row(setting=setting, value=_text(value), becomes=becomes, note=note, default=same)
 
 
 def _node_ports(value: Any) -> Row:
     if value:
         note = "stays as it is"
-        return Row(setting="nodePortAddresses", value=_text(value), becomes="", note=note)
+        return Row(setting="nodePortAddresses", value=_text(value), becomes="", note=note, default=True)
     return Row(
         setting="nodePortAddresses",
         value="(unset)",
         becomes="",
         note="unset means all addresses of a node in ipvs and iptables mode, only its primary ones in nftables mode;"
-        ' to keep it: nodePortAddresses: ["0.0.0.0/0", "::/0"]',
+        " to keep all: --set nodePortAddresses=0.0.0.0/0,::/0 (not through the EKS add-on)",
         matters=True,
+        default=True,
     )
 
 

@@ -41,6 +41,11 @@ FIELDS: dict[str, Kind] = {
     "nftables.masqueradeBit": "bit",
     "nftables.syncPeriod": "duration",
     "nftables.minSyncPeriod": "duration",
+    "nodePortAddresses": "cidrs",
+    "conntrack.tcpEstablishedTimeout": "duration",
+    "conntrack.tcpCloseWaitTimeout": "duration",
+    "conntrack.udpTimeout": "duration",
+    "conntrack.udpStreamTimeout": "duration",
 }
 _GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
 
@@ -158,7 +163,13 @@ def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
         and duration_seconds(shortest) > duration_seconds(longest)
     ):
         raise InputError(f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}")
-    foreign = [path for path in settings.fields if path.split(".")[0] not in (mode, "featureGates")]
+    # ipvs mode takes masqueradeAll and masqueradeBit from the iptables section (NewProxier in cmd/kube-proxy).
+    shared = (mode, "featureGates", "nodePortAddresses", "conntrack")
+    foreign = [
+        path
+        for path in settings.fields
+        if path.split(".")[0] not in shared and not (mode == "ipvs" and path.startswith("iptables.masquerade"))
+    ]
     if foreign:
         raise InputError(
             f"{', '.join(foreign)}: has no effect in {mode} mode",

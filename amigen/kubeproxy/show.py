@@ -8,6 +8,7 @@ from typing import Any
 from amigen.ipvs.compare import Difference
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect
+from amigen.kubeproxy.daemonset import NO_POOL
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import DISRUPTION, ChangePlan
@@ -78,7 +79,7 @@ def _now(observed: Observed) -> str:
 
 
 def _facts(facts: Iterable[ModeFact]) -> list[str]:
-    return [f"  {fact.mode:9} {fact.state}: {fact.says} [{fact.source}]" for fact in facts]
+    return [f"  {fact.mode:8} {fact.says} [{fact.source}]" for fact in facts]
 
 
 def _readiness(found: tuple[Readiness, ...], mode: str) -> list[str]:
@@ -87,7 +88,10 @@ def _readiness(found: tuple[Readiness, ...], mode: str) -> list[str]:
         f"nodes for {mode}: {number['ready']} ready, {number['not ready']} not ready, {number['not known']} not known"
     ]
     shown = found if len(found) <= _ALL else [one for one in found if one.verdict != "ready"]
-    return lines + [f"  {one.node} ({one.pool}): {one.verdict}: {one.why}" for one in shown]
+    for one in shown:
+        pool = f" ({one.pool})" if one.pool != NO_POOL else ""
+        lines.append(f"  {one.node}{pool}: {one.verdict}: {one.why}")
+    return lines
 
 
 def modes_text(modes: Iterable[NodeMode]) -> list[str]:
@@ -150,7 +154,7 @@ def migration_text(found: Migration) -> str:
     lines += ["", "settings:"]
     for row in found.rows:
         mark = "!" if row.matters else " "
-        lines.append(f" {mark} {row.setting}={row.value} -> {row.becomes or 'no counterpart'}")
+        lines.append(f" {mark} {row.setting}={row.value} -> {row.fate}")
         lines.append(f"     {row.note}")
     lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
     if found.nodes:

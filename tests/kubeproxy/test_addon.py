@@ -159,7 +159,7 @@ def test_a_cancelled_update_and_one_that_never_ends(server: EksServer) -> None:
     """Both are errors; the second names the call to look again."""
     addon = an_addon(server)
     server.state.outcome = "Cancelled"
-    with pytest.raises(AwsError, match="Cancelled"):
+    with pytest.raises(AwsError, match=r"update-1: Cancelled$"):
         addon.follow(addon.update("{}", "NONE"), seconds=60, say=say)
 
     server.state.polls = 10**6

@@ -201,6 +201,15 @@ def test_fields_that_contradict() -> None:
         make_plan(observed(), Settings(mode="nftables", fields={"ipvs.scheduler": "rr"}), Wish())
 
 
+def test_fields_of_every_mode() -> None:
+    """Node ports, conntrack, and the masquerading that ipvs mode shares with iptables."""
+    fields = dict(map(read_field, ("nodePortAddresses=0.0.0.0/0,::/0", "conntrack.udpTimeout=30s")))
+    plan = make_plan(observed(), Settings(mode="ipvs", fields=fields | {"iptables.masqueradeAll": True}), Wish())
+
+    assert '+nodePortAddresses: ["0.0.0.0/0", "::/0"]' in plan.diff
+    assert "+  masqueradeAll: true" in plan.diff
+
+
 def test_versions_are_read_from_tags() -> None:
     """The tags of EKS and of upstream; a digest says nothing."""
     for tag, expected in (("v1.33.3-minimal-eksbuild.4", "1.33"), ("v1.20.2", "1.20"), ("1.35", "1.35")):
@@ -338,6 +347,8 @@ def test_migration_from_ipvs() -> None:
     assert "kube-ipvs0" in rows["ipvs.strictARP"].note
     assert "conntrack" in rows["ipvs.tcpTimeout"].note
     assert rows["nodePortAddresses"].matters
+    assert rows["ipvs.minSyncPeriod"].fate == "nothing to set"
+    assert len([row for row in found.rows if row.setting == "ipvs.scheduler"]) == 1
     assert [(one.node, one.verdict) for one in found.nodes] == [("a", "not ready"), ("b", "ready")]
     assert "kube-ipvs0" in " ".join(found.cleanup)
     assert found.blocked is None

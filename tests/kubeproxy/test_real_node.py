@@ -247,8 +247,10 @@ def test_a_connection_through_the_cluster_ip(healthy: Proof) -> None:
     body = healthy.shell(f'python3 -c "{fetch}"\n')
 
     assert body.strip() == "served from the namespace"
-    stats = healthy.shell("ipvsadm -L -n --stats -t 10.96.0.50:80\n")
-    assert any(line.split()[2:3] > ["0"] for line in stats.splitlines() if line.startswith("TCP")), stats
+    connections = healthy.shell("ipvsadm -L -n -c\n")
+    assert any(line.split()[-2:] == ["10.96.0.50:80", "10.244.1.2:8080"] for line in connections.splitlines()), (
+        connections
+    )
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
