@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import http.server
 import json
+import socket
 import threading
 import time
 from pathlib import Path
@@ -325,6 +327,43 @@ def test_status_says_which_nodes_lag(world: World) -> None:
     plan = json.loads(world.run("plan", "--mode", "ipvs", "--format", "json").stdout)
     assert plan["changes"] is False
     assert plan["stale"] == ["node-a", "node-b"]
+
+
+def own_address() -> str:
+    """This machine's own address: the API server proxies to no loopback address. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+def test_the_mode_is_read_through_the_api_server(world: World) -> None:
+    """/proxyMode by the pod's proxy, where metricsBindAddress is open as on EKS; the answer comes from a stand-in."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"ipvs" if self.path == "/proxyMode" else b"no"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    address = own_address()
+    with http.server.ThreadingHTTPServer((address, 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world.kubelet.pod_ip = address
+        world.edit('metricsBindAddress: ""', f'metricsBindAddress: "0.0.0.0:{server.server_address[1]}"')
+        world.settle()
+        result = world.run("apply", "--mode", "ipvs", "--yes")
+        server.shutdown()
+
+    assert result.exit_code == 0, result.stderr
+    assert "node-a: ipvs (by proxy)" in result.stderr
 
 
 def test_nftables_is_refused_before_1_29(world: World) -> None:

@@ -36,6 +36,7 @@ class PretendKubelet:
     crashing: set[str] = field(default_factory=set)
     deaf: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    pod_ip: str = "127.0.0.1"
     paused: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> PretendKubelet:
@@ -160,7 +161,7 @@ class PretendKubelet:
                     "conditions": [{"type": "Ready", "status": status}, {"type": "ContainersReady", "status": status}],
                     "containerStatuses": [container],
                     "hostIP": "127.0.0.1",
-                    "podIP": "127.0.0.1",
+                    "podIP": self.pod_ip,
                 }
             },
         )
