@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from amigen.kubeproxy.cluster import (
     UnreachableError,
 )
 from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan, Pool
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.rollout import Clock, Rollout
@@ -118,7 +118,7 @@ class Executor:
     def _write(self, plan: ChangePlan, path: Path | None) -> None:
         """The configuration; where pods are replaced by amigen, the DaemonSet is held first."""
         if plan.on_delete:
-            self._rollout(plan, "").hold()
+            self._rollout(plan).hold()
         if not plan.changes:
             return
         if plan.way == "addon":
@@ -136,7 +136,7 @@ class Executor:
             assert path is not None
             path.unlink()
             if plan.on_delete:
-                self._rollout(plan, "").release()
+                self._rollout(plan).release()
             if isinstance(error, ConflictError):
                 error.hint = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
             raise
@@ -148,7 +148,7 @@ class Executor:
         self.say(f"started add-on update {update_id}")
         self.addon.follow(update_id, seconds=self.seconds, say=lambda line: self.say(f"  {line}"))
 
-    def _rollout(self, plan: ChangePlan, stamp: str) -> Rollout:
+    def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
         return Rollout(
             cluster=self.cluster,
             daemon_set=plan.observed.daemon_set,
@@ -156,16 +156,17 @@ class Executor:
             say=self.say,
             seconds=self.seconds,
             stamp=stamp,
+            digest=digest,
         )
 
     def _roll(self, plan: ChangePlan) -> tuple[NodeMode, ...]:
         daemon_set = self.cluster.get(DAEMON_SETS, daemonset.NAME)
-        changed = daemonset.changed_at(self.cluster.get(CONFIG_MAPS, plan.observed.source.name))
-        stamp = daemonset.stamp(daemon_set)
-        begun = daemonset.moment_of(stamp)
-        # A restart that an unfinished run began after the last change is gone on with, not begun again.
-        resume = not plan.changes and begun is not None and changed is not None and begun > changed
-        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp, changed))
+        config_map = self.cluster.get(CONFIG_MAPS, plan.observed.source.name)
+        digest = daemonset.digest(embedded(config_map, plan.observed.source).text)
+        stamp, begun_for = daemonset.restarted_for(daemon_set)
+        # A restart that an unfinished run began for this very configuration is gone on with, not begun again.
+        resume = not plan.changes and bool(stamp) and begun_for == digest
+        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp), digest)
         if not resume:
             rollout.restart()
             self.say("restarted DaemonSet kube-proxy")
@@ -179,15 +180,12 @@ class Executor:
             self.say(f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again goes on with them")
         return tuple(modes)
 
-    def _new_stamp(self, old: str, changed: datetime | None) -> str:
-        """The server's time, in a later second than the change and the last restart: API times have whole seconds."""
-        while True:
-            fresh = self.cluster.now()
-            moment = daemonset.moment_of(fresh)
-            if fresh != old and (changed is None or moment is None or moment > changed):
-                return fresh
+    def _new_stamp(self, old: str) -> str:
+        """The server's time; in a later second than the last restart."""
+        while (fresh := self.cluster.now()) == old:
             self.clock.sleep(0.3)
             self.cluster.version()
+        return fresh
 
     def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
         self.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,9 @@ Json: TypeAlias = Mapping[str, Any]
 NAME = "kube-proxy"
 # What `kubectl rollout restart` writes; pods carry it, so it says which of them are new.
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
+# Digest of the configuration for which amigen restarted: pods carry it too. The time in the ConfigMap's managed fields
+# is no substitute: a second change of the same field by the same manager may leave it as it was.
+CONFIG_DIGEST = "amigen/config-digest"
 # Where amigen keeps the update strategy while it goes pool by pool with OnDelete.
 KEPT_STRATEGY = "amigen/kept-update-strategy"
 # Labels that name a node's pool: EKS managed node groups, Karpenter, eksctl's own groups.
@@ -38,6 +42,7 @@ class Pod:
 
     Attributes:
         stamp: Its `restartedAt` annotation; empty: none.
+        digest: Of the configuration for which amigen restarted it; empty: amigen did not.
         why: Why it is not ready, as far as it says so.
     """
 
@@ -46,6 +51,7 @@ class Pod:
     node: str
     created: str
     stamp: str
+    digest: str
     ready: bool
     ending: bool
     why: str
@@ -107,10 +113,15 @@ def selector(daemon_set: Json) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def stamp(daemon_set: Json) -> str:
-    """The `restartedAt` of its pod template; empty: never restarted so."""
-    meta = daemon_set["spec"]["template"].get("metadata") or {}
-    return str((meta.get("annotations") or {}).get(RESTARTED, ""))
+def restarted_for(daemon_set: Json) -> tuple[str, str]:
+    """`restartedAt` of its pod template and the digest of the configuration that it was for; empty: neither."""
+    annotations = (daemon_set["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(RESTARTED, "")), str(annotations.get(CONFIG_DIGEST, ""))
+
+
+def digest(text: str) -> str:
+    """What identifies a configuration."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def strategy(daemon_set: Json) -> str:
@@ -141,6 +152,7 @@ def pods(items: Iterable[Json]) -> tuple[Pod, ...]:
                 node=spec.get("nodeName") or _pinned_node(spec),
                 created=meta.get("creationTimestamp") or "",
                 stamp=(meta.get("annotations") or {}).get(RESTARTED, ""),
+                digest=(meta.get("annotations") or {}).get(CONFIG_DIGEST, ""),
                 ready=(conditions.get("Ready") or {}).get("status") == "True",
                 ending=bool(meta.get("deletionTimestamp")),
                 why=_why(status, conditions),
@@ -227,11 +239,14 @@ def moment_of(text: Any) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def is_older(pod: Pod, moment: datetime | None) -> bool:
-    """Whether the pod started before the configuration was written, so that it cannot have read it.
+def is_stale(pod: Pod, text: str, moment: datetime | None) -> bool:
+    """Whether the pod has not read this configuration.
 
-    The API's times have whole seconds: one of the same second counts as older, which costs one restart at most.
+    A pod that amigen restarted says for which one. Of others the time decides: those that started before the ConfigMap
+    was written. The API's times have whole seconds: one of the same second counts as stale, which costs one restart.
     """
+    if pod.digest:
+        return pod.digest != digest(text)
     created = moment_of(pod.created)
     return created is not None and moment is not None and created <= moment
 

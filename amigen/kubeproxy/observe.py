@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amigen.errors import AmigenError, CouldNotCheckError, InputError, KubernetesError
@@ -50,10 +50,10 @@ class Observed:
     @property
     def pods_behind(self) -> tuple[Pod, ...]:
         """Pods that have not read the configuration, or that a restart after it has not brought up."""
-        changed = daemonset.changed_at(self.config_map)
-        restarted = daemonset.moment_of(daemonset.stamp(self.daemon_set))
-        begun = restarted is not None and changed is not None and restarted > changed
-        return tuple(pod for pod in self.pods if daemonset.is_older(pod, changed) or (begun and not pod.ready))
+        _, digest = daemonset.restarted_for(self.daemon_set)
+        begun = digest == daemonset.digest(self.config.text)
+        stale = self.stale_pods
+        return tuple(pod for pod in self.pods if pod in stale or (begun and not pod.ready))
 
     @property
     def held(self) -> bool:
@@ -62,9 +62,9 @@ class Observed:
 
     @property
     def stale_pods(self) -> tuple[Pod, ...]:
-        """Pods that started before the configuration was written."""
+        """Pods that have not read the configuration."""
         changed = daemonset.changed_at(self.config_map)
-        return tuple(pod for pod in self.pods if daemonset.is_older(pod, changed))
+        return tuple(pod for pod in self.pods if daemonset.is_stale(pod, self.config.text, changed))
 
 
 def observe(
@@ -113,7 +113,7 @@ def observe(
     if looks is None:
         return observed
     seen = {node.name: _looked(looks(node), observed.metrics) for node in nodes}
-    return Observed(**{**vars(observed), "snapshots": seen})
+    return replace(observed, snapshots=seen)
 
 
 def _looked(runner: NodeRunner, metrics: str) -> Snapshot | str:

@@ -29,7 +29,7 @@ class Rollout:
     """One restart of kube-proxy.
 
     Attributes:
-        stamp: The `restartedAt` that its new pods carry.
+        stamp: The `restartedAt` that its new pods carry; `digest` that of the configuration they read.
         seconds: How long one pool may take.
     """
 
@@ -39,6 +39,7 @@ class Rollout:
     say: Callable[[str], None]
     seconds: float
     stamp: str
+    digest: str = ""
 
     def hold(self) -> None:
         """Stop the DaemonSet from replacing pods by itself; what it did before is kept in an annotation."""
@@ -64,8 +65,10 @@ class Rollout:
         self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def restart(self) -> None:
-        """What `kubectl rollout restart` does."""
-        template = {"metadata": {"annotations": {daemonset.RESTARTED: self.stamp}}}
+        """What `kubectl rollout restart` does, and for which configuration."""
+        template = {
+            "metadata": {"annotations": {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: self.digest}}
+        }
         self.cluster.patch(DAEMON_SETS, daemonset.NAME, {"spec": {"template": template}})
 
     def pods(self) -> tuple[Pod, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from amigen.ipvs.compare import Difference
@@ -55,10 +56,10 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "then": plan.settings.changes,
         "changes": plan.changes,
         "stale": list(plan.stale),
-        "modes": [vars(fact) for fact in plan.facts],
+        "modes": [asdict(fact) for fact in plan.facts],
         "disruption": list(DISRUPTION) if not plan.nothing_to_do else [],
         "warnings": list(plan.warnings),
-        "nodes": [vars(one) for one in plan.readiness],
+        "nodes": [asdict(one) for one in plan.readiness],
         "pools": [{"name": pool.name, "nodes": list(pool.nodes)} for pool in plan.pools],
         "calls": list(plan.calls),
         "diff": plan.diff,
@@ -129,7 +130,7 @@ def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, A
             for pod in observed.pods
         ],
         "stale": [pod.node for pod in observed.stale_pods],
-        "modes": [vars(one) for one in modes],
+        "modes": [asdict(one) for one in modes],
     }
 
 
@@ -170,11 +171,11 @@ def migration_json(found: Migration) -> dict[str, Any]:
     return {
         "mode": found.mode,
         "version": found.version,
-        "state": vars(found.fact),
+        "state": asdict(found.fact),
         "blocked": found.blocked.message if found.blocked else None,
-        "settings": [vars(row) for row in found.rows],
+        "settings": [asdict(row) for row in found.rows],
         "needs": list(found.needs),
-        "nodes": [vars(one) for one in found.nodes],
+        "nodes": [asdict(one) for one in found.nodes],
         "steps": list(found.steps),
         "cleanup": list(found.cleanup),
         "spec": found.spec,

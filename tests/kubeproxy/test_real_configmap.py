@@ -366,6 +366,22 @@ def test_the_mode_is_read_through_the_api_server(world: World) -> None:
     assert "node-a: ipvs (by proxy)" in result.stderr
 
 
+def test_a_second_edit_by_the_same_hand_is_seen(world: World) -> None:
+    """The API server may leave the time of the managed fields as it was: the digest that pods carry says it."""
+    assert world.run("apply", "--mode", "ipvs", "--yes").exit_code == 0
+    old = {item["metadata"]["uid"] for item in world.cluster.list(PODS)}
+    for before, after in (("10.244.0.0/16", "10.245.0.0/16"), ("10.245.0.0/16", "10.246.0.0/16")):
+        world.settle()
+        world.edit(before, after)
+
+    result = world.run("apply", "--mode", "ipvs", "--yes")
+
+    assert result.exit_code == 0, result.stderr
+    assert "2 kube-proxy have not read it" in result.stdout
+    assert not old & {item["metadata"]["uid"] for item in world.cluster.list(PODS)}
+    assert "nothing to do" in world.run("apply", "--mode", "ipvs", "--yes").stdout
+
+
 def test_nftables_is_refused_before_1_29(world: World) -> None:
     """kube-proxy 1.20 knows no nftables: nothing is changed, and the source is named."""
     result = world.run("apply", "--mode", "nftables", "--yes")

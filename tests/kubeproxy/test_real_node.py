@@ -314,7 +314,7 @@ def test_the_parser_on_everything_that_ipvsadm_can_set(proof: Proof) -> None:
     parts = {part.split("\n", 1)[0]: part.split("\n", 1)[1] for part in out.split("=== ")[1:]}
     numeric, resolved, kernel = (parse(parts[name]) for name in ("numeric", "resolved", "kernel"))
 
-    assert len(numeric.services) == 11
+    assert len(numeric.services) == 10
     flat = {str(one): one for one in numeric.services}
     assert flat["UDP 10.0.0.2:53"].one_packet
     assert flat["TCP 10.0.0.5:80"].scheduler_flags == ("sh-fallback", "sh-port")

@@ -89,7 +89,15 @@ main() {
     echo "$target"
     return
   fi
-  require apt-get dpkg-source jq rsync make
+  require apt-get dpkg-source flock jq rsync make
+  # Several test processes may ask at once: the first one builds.
+  mkdir -p "$(dirname "$target")"
+  exec 9>"$target.lock"
+  flock 9
+  if is_complete; then
+    echo "$target"
+    return
+  fi
   local work
   work=$(mktemp -d "${TMPDIR:-/tmp}/amigen-kubernetes.XXXXXX")
   # The Go module and build caches are read-only to their owner.

@@ -27,7 +27,7 @@ ADMIN = "admin-token"
 
 def binaries() -> Path:
     """The folder with the programs; builds them if they are not there (minutes, once)."""
-    done = subprocess.run([str(BUILD)], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(BUILD)], capture_output=True, text=True, check=False, timeout=3600)
     if done.returncode != 0:
         raise RuntimeError(f"{BUILD.name} failed:\n{done.stderr[-2000:]}")
     return Path(done.stdout.strip())
