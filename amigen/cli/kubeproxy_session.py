@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from functools import cached_property
 from pathlib import Path
@@ -154,19 +153,27 @@ class Session:
         return tuple(found)
 
 
-def _verified(text: str) -> tuple[str, bool]:
-    """`NODE=FILE`: whether the report says that all checks passed.
+def _verified(text: str) -> tuple[str, dict[str, str]]:
+    """`NODE=FILE`: the outcomes of a report of `amigen verify --output json`; of several phases the worst.
 
     Raises:
         InputError: No such form, or no report.
     """
+    import msgspec
+
+    from amigen.verify.report import Report
+
     node, equals, file = text.partition("=")
     if not equals or not node or not file:
         raise InputError(f"--verified {text!r} is not NODE=FILE")
     try:
-        report = json.loads(Path(file).read_text(encoding="utf-8"))
-        return node, bool(report["passed"])
+        report = msgspec.json.decode(Path(file).read_bytes(), type=Report)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{file}: not a report of `amigen verify --format json`") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
+    outcomes: dict[str, str] = {}
+    for result in report.results:
+        if outcomes.get(result.id) != "failed":
+            outcomes[result.id] = result.outcome
+    return node, outcomes

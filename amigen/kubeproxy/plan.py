@@ -26,7 +26,7 @@ class Wish:
 
     Attributes:
         by_pool: Go node pool by node pool; `pools` names them in order, empty: all, by name.
-        verified: Results of `amigen verify` by node name.
+        verified: Of each verified node the outcome by check id, out of a report of `amigen verify`.
     """
 
     by: Literal["auto", "addon", "configmap"] = "auto"
@@ -35,7 +35,7 @@ class Wish:
     resolve: Resolve = "OVERWRITE"
     by_pool: bool = False
     pools: tuple[str, ...] = ()
-    verified: Mapping[str, bool] = field(default_factory=dict)
+    verified: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

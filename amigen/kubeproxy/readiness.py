@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.look import Snapshot
+from amigen.plan.checks import LoadedCheck
 from amigen.spec.model import ProxyMode
 
 Verdict: TypeAlias = Literal["ready", "not ready", "not known"]
@@ -40,7 +41,7 @@ def readiness(
     scheduler: str,
     *,
     snapshot: Snapshot | str | None = None,
-    verified: bool | None = None,
+    verified: Mapping[str, str] | None = None,
 ) -> Readiness:
     """Judge one node; what was seen on it outweighs what is said of it.
 
@@ -49,7 +50,7 @@ def readiness(
         mode: The mode in question.
         scheduler: For ipvs.
         snapshot: What a look on it found, or why it failed; None: nobody looked.
-        verified: Result of `amigen verify` for it; None: there is none.
+        verified: Outcome by check id out of a report of `amigen verify`; None: there is none.
     """
 
     def found(verdict: Verdict, by: str, why: str) -> Readiness:
@@ -62,8 +63,8 @@ def readiness(
     if mode == "nftables" and _below(node.kernel, NFTABLES_MIN_KERNEL):
         need = ".".join(map(str, NFTABLES_MIN_KERNEL))
         return found("not ready", "kernel", f"kernel {node.kernel} is older than {need}")
-    if verified is not None:
-        return found("ready" if verified else "not ready", "verification", "the report of `amigen verify`" + tail)
+    if verified is not None and (said := _of_report(verified, mode, scheduler)):
+        return found(said[0], "verification", said[1] + tail)
     label = node.labels.get(LABEL_PREFIX + mode)
     if label is not None:
         return found("ready" if label == "ready" else "not ready", "label", f"{LABEL_PREFIX}{mode}={label}{tail}")
@@ -82,13 +83,28 @@ def lacks(snapshot: Snapshot, mode: ProxyMode, scheduler: str) -> str:
     """
     if mode == "nftables" and _below(snapshot.kernel, NFTABLES_MIN_KERNEL):
         return f"kernel {snapshot.kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
-    wanted = ("ip_vs", scheduler_module(scheduler), "nf_conntrack") if mode == "ipvs" else MODE_MODULES[mode]
-    unloaded = [name for name in wanted if name not in snapshot.modules]
+    unloaded = [name for name in _modules(mode, scheduler) if name not in snapshot.modules]
     files = [name for name in unloaded if name in snapshot.loadable]
     gone = [name for name in unloaded if name not in snapshot.loadable]
     parts = [f"the kernel has no module {', '.join(gone)}"] if gone else []
     parts += [f"not loaded: {', '.join(files)}"] if files else []
     return "; ".join(parts)
+
+
+def _modules(mode: ProxyMode, scheduler: str) -> tuple[str, ...]:
+    return ("ip_vs", scheduler_module(scheduler), "nf_conntrack") if mode == "ipvs" else MODE_MODULES[mode]
+
+
+def _of_report(verified: Mapping[str, str], mode: ProxyMode, scheduler: str) -> tuple[Verdict, str] | None:
+    """What a report says of the mode's modules; None where it did not look at them (an image of another mode)."""
+    checks = [LoadedCheck(module=name).id for name in _modules(mode, scheduler)]
+    outcomes = {check: verified.get(check, "") for check in checks}
+    failed = [check for check, outcome in outcomes.items() if outcome == "failed"]
+    if failed:
+        return "not ready", f"`amigen verify` says failed: {', '.join(failed)}"
+    if all(outcome == "passed" for outcome in outcomes.values()):
+        return "ready", "`amigen verify` has proved its modules"
+    return None
 
 
 def _below(kernel: str, minimum: tuple[int, int]) -> bool:

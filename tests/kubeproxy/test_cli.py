@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from amigen.errors import InputError
 from tests.kubeproxy import samples
 
 
@@ -89,6 +90,28 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], code: int, says: st
     assert says in done.stderr
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+def test_reports_of_verify(tmp_path: Path) -> None:
+    """The outcomes of a real report; anything else is an error."""
+    from amigen.cli.kubeproxy_session import _verified
+    from amigen.verify.report import Report, Result, to_json
+
+    results = (
+        Result(id="test_module_loaded[ip_vs]", phase="first boot", outcome="failed"),
+        Result(id="test_module_loaded[ip_vs]", phase="second boot", outcome="passed"),
+    )
+    made = Report(
+        spec="s", digest="d", platform="al2023", target="vm:x", kind="vm", amigen="0", started="2026-01-01T00:00:00Z",
+        seconds=1.0, verdict="failed", results=results,
+    )  # fmt: skip
+    file = tmp_path / "report.json"
+    file.write_bytes(to_json((made,)))
+
+    assert _verified(f"a={file}") == ("a", {"test_module_loaded[ip_vs]": "failed"})
+    for text in ("a", "=x", f"a={tmp_path}/none", f"a={__file__}"):
+        with pytest.raises(InputError):
+            _verified(text)
 
 
 def test_migrate_without_a_cluster(tmp_path: Path) -> None:

@@ -246,6 +246,12 @@ def test_eks_names(name: str, cluster: str, region: str) -> None:
     assert eks_name("kind-kind", "minikube") is None
 
 
+def report(outcome: str) -> dict[str, str]:
+    """What a report of `amigen verify` says of the modules of ipvs with rr."""
+    ids = ("test_module_loaded[ip_vs]", "test_module_loaded[nf_conntrack]")
+    return dict.fromkeys(ids, "passed") | {"test_module_loaded[ip_vs_rr]": outcome}
+
+
 IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
 
 
@@ -258,8 +264,9 @@ IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
         ("ipvs", "no answer", {}, "6.1", None, ("not known", "")),
         ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", None, ("ready", "label")),
         ("ipvs", None, {"amigen_ipvs": "no"}, "6.1", None, ("not ready", "label")),
-        ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", False, ("not ready", "verification")),
-        ("ipvs", None, {}, "6.1", True, ("ready", "verification")),
+        ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", report("failed"), ("not ready", "verification")),
+        ("ipvs", None, {}, "6.1", report("passed"), ("ready", "verification")),
+        ("ipvs", None, {}, "6.1", {"test_module_loaded[nf_tables]": "passed"}, ("not known", "")),
         ("nftables", None, {}, "5.10.223", None, ("not ready", "kernel")),
         ("nftables", None, {}, "5.13.0", None, ("ready", "kernel")),
         ("nftables", Snapshot(kernel="5.4.0", modules=frozenset({"nf_tables"})), {}, "6.1", None, ("not ready", "looked")),  # noqa: E501
@@ -267,7 +274,12 @@ IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
     ],
 )  # fmt: skip
 def test_readiness(
-    mode: Any, snapshot: Any, labels: dict[str, str], kernel: str, verified: bool | None, expected: tuple[str, str]
+    mode: Any,
+    snapshot: Any,
+    labels: dict[str, str],
+    kernel: str,
+    verified: dict[str, str] | None,
+    expected: tuple[str, str],
 ) -> None:
     """What was seen outweighs what is said."""
     (node,) = daemonset.nodes([a_node("a", kernel, **labels)])
