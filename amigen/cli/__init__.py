@@ -22,6 +22,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
     "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
+    "kube-proxy": (
+        "amigen.cli.kubeproxy",
+        "kube_proxy",
+        "Switch kube-proxy's mode in a cluster, and prove it on a node.",
+    ),
     "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
     "verify": ("amigen.cli.verify", "verify", "Prove that an image, node, container or folder is what the spec says."),
 }
