@@ -101,7 +101,9 @@ def _pass_role() -> Grant:
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
     """
     condition = {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}}
-    return Grant(action="iam:PassRole", resources=("arn:{p}:iam::{a}:role/*",), condition=condition, when="instance-profile")
+    return Grant(
+        action="iam:PassRole", resources=("arn:{p}:iam::{a}:role/*",), condition=condition, when="instance-profile"
+    )
 
 
 def _launch() -> tuple[Grant, ...]:
@@ -120,7 +122,9 @@ def _launch() -> tuple[Grant, ...]:
     )
 
 
-def _ec2(operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = _OURS, also: tuple[Grant, ...] = ()) -> Call:
+def _ec2(
+    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = _OURS, also: tuple[Grant, ...] = ()
+) -> Call:
     own = Grant(action=f"ec2:{operation}", resources=on, condition=condition)
     return Call(service="ec2", operation=operation, purposes=purposes, grants=(own, *also))
 

@@ -13,7 +13,9 @@ _POLICY = "`amigen iam-policy SPEC` prints the policy that is needed"
 
 # Error code -> way out. Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 _WAYS_OUT: dict[str, str] = {
-    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"the credentials have expired; {_LOG_IN}"),
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"the credentials have expired; {_LOG_IN}"
+    ),
     **dict.fromkeys(
         ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"),
         "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock",
@@ -50,7 +52,7 @@ class CallError(AwsError):
 
 def translate(error: Exception, *, call: Call, region: str, what: str) -> CallError:
     """A botocore error as one sentence that names the call, the resource and the way out; it never holds a secret."""
-    response: dict[str, Any] = getattr(error, "response", {})
+    response: dict[str, Any] = getattr(error, "response", None) or {}
     details = response.get("Error", {})
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(details.get("Code") or type(error).__name__)
@@ -68,7 +70,9 @@ def _by_kind(code: str, status: int) -> str:
         return "log in: `aws sso login`"
     if code in ("ProfileNotFound", "InvalidConfigError"):
         return "see ~/.aws/config, or choose another with --profile"
-    if code.endswith(("TimeoutError", "ConnectionError", "ConnectionClosedError", "ProxyConnectionError", "HTTPClientError")):
+    if code.endswith(
+        ("TimeoutError", "ConnectionError", "ConnectionClosedError", "ProxyConnectionError", "HTTPClientError")
+    ):
         return f"check the network, the proxy and --endpoint-url; then {_AGAIN}"
     if status >= 500:
         return f"a fault inside AWS, also after several tries; {_AGAIN}"

@@ -139,6 +139,4 @@ def _assume(session: Any, options: AwsOptions) -> None:
         extra_args={"ExternalId": options.external_id} if options.external_id else {},
     )
     # botocore's own way of handing a session its credentials (`boto3.Session` does the same for keys).
-    session._credentials = DeferredRefreshableCredentials(
-        method="assume-role", refresh_using=fetcher.fetch_credentials
-    )
+    session._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
