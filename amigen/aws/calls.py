@@ -1,5 +1,5 @@
 """Every AWS call that amigen makes, with the permission it needs: the code calls by this table, and
-`amigen iam-policy` prints it. A call that is not here cannot be made, and a permission that no call needs is not printed.
+`amigen iam-policy` prints it. A call that is not here cannot be made; a permission that no call needs is not printed.
 
 Actions, resource types and condition keys: https://docs.aws.amazon.com/service-authorization/latest/reference/
 (list_amazonec2, list_awssystemsmanager, list_amazonec2autoscaling, list_amazonelastickubernetesservice).
@@ -16,7 +16,7 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
-#   {tag} and {value} of the fleet's tag.
+#   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image.
 Condition = Mapping[str, Mapping[str, str]]
 
 _IMAGE = "arn:{p}:ec2:*::image/*"
@@ -45,7 +45,7 @@ class Grant:
     action: str
     resources: tuple[str, ...] = ("*",)
     condition: Condition = field(default_factory=dict)
-    when: Literal["always", "kms-key", "instance-profile"] = "always"
+    when: Literal["always", "kms-key", "instance-profile", "source-parameter"] = "always"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +184,18 @@ CREATE_TEMPLATE = _ec2(
 )
 CREATE_TEMPLATE_VERSION = _ec2("CreateLaunchTemplateVersion", "publish", on=(_TEMPLATE,))
 SET_DEFAULT_VERSION = _ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(_TEMPLATE,))
+TAG_TEMPLATE = Call(
+    service="ec2",
+    operation="CreateTags",
+    purposes=("publish", "canary", "rollback"),
+    grants=(
+        Grant(
+            action="ec2:CreateTags",
+            resources=(_TEMPLATE,),
+            condition={**_OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/default-history"}},
+        ),
+    ),
+)
 
 # -- EC2: the canary -------------------------------------------------------------------------------------------------
 RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=_launch())
@@ -195,6 +207,14 @@ GET_PUBLIC_PARAMETER = Call(
     operation="GetParameter",
     purposes=("images",),
     grants=(Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*::parameter/aws/service/*",)),),
+)
+GET_SOURCE_PARAMETER = Call(
+    service="ssm",
+    operation="GetParameter",
+    purposes=("images",),
+    grants=(
+        Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*:{a}:parameter{source}",), when="source-parameter"),
+    ),
 )
 GET_PARAMETER = Call(
     service="ssm",

@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.aws.calls import Call
 from amigen.aws.errors import translate
+from amigen.aws.model import loader
 from amigen.errors import AwsError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
@@ -102,6 +103,7 @@ class Aws:
             import botocore.session
 
             session = botocore.session.Session(profile=self._options.profile)
+            session.register_component("data_loader", loader())
             if self._options.role_arn:
                 _assume(session, self._options)
             self._session = session

@@ -154,7 +154,9 @@ def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
     kind = type(failures[0][1]) if len(kinds) == 1 and _plain(kinds) else AwsError
     for each in kinds if len(kinds) > 1 else ():
         kind = each if each.exit_code != AwsError.exit_code and len({k.exit_code for k in kinds}) == 1 else kind
-    lines = [f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures]
+    lines = [
+        f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures
+    ]
     raise kind("\n  ".join(lines) if len(lines) == 1 else "\n  ".join(("several failed:", *lines)))
 
 

@@ -77,6 +77,7 @@ def publish(
     """Bring the proven images of SPEC to launch templates: plan, show, apply; safe to repeat."""
     from contextlib import nullcontext
 
+    from amigen.cli.places import as_json, show
     from amigen.publish import record as records
     from amigen.publish.ledger import open_ledger
     from amigen.publish.run import look, require_digest
@@ -87,18 +88,16 @@ def publish(
     wanted = chosen_targets(image, platform, architecture)
     proven = [each for each in records.read_images(path, image) if each.target in wanted]
     records.require_all(proven, wanted, path)
-    digest = spec_digest(image)
-    require_digest(proven, digest, keep_image=keep_image)
-    wish = _wish(image, digest, set_default=set_default, canary=canary, templates=not images_only)
+    require_digest(proven, spec_digest(image), keep_image=keep_image)
+    wish = make_wish(image, set_default=set_default, canary=canary, templates=not images_only)
     ledger_path = path.with_name("publish-ledger.json")
     with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
         looked = look(aws, wish, proven, chosen_regions(image, regions), patience)
-        document = {"dryRun": dry_run, "places": [_as_json(item) for item in looked]}
         if output == "text":
-            _show(looked)
+            show(looked)
         if dry_run or ledger is None:
             if output == "json":
-                echo_json(document)
+                echo_json({"dryRun": True, "places": as_json(looked)})
             raise_failures([(item.place.key, item.error) for item in looked if item.error])
             return
         if any(item.plan and item.plan.actions for item in looked):
@@ -106,14 +105,16 @@ def publish(
         _apply(aws, wish, looked, ledger, patience, output)
 
 
-def _wish(spec: NodeImage, digest: str, *, set_default: bool, canary: bool, templates: bool) -> Wish:
+def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True) -> Wish:
+    """What the spec wants now, with its rendered user data."""
     from amigen.plan.make import plan_images
     from amigen.publish.plan import Wish
+    from amigen.spec.load import spec_digest
     from amigen.userdata.make import user_data
 
     return Wish(
         spec=spec,
-        digest=digest,
+        digest=spec_digest(spec),
         user_data={plan.platform: user_data(plan) for plan in plan_images(spec)} if templates else {},
         now=datetime.now(timezone.utc),
         templates=templates,
@@ -123,6 +124,7 @@ def _wish(spec: NodeImage, digest: str, *, set_default: bool, canary: bool, temp
 
 
 def _apply(aws: Aws, wish: Wish, looked: list[Looked], ledger: Any, patience: Patience, output: str) -> None:
+    from amigen.cli.places import as_json, conclude
     from amigen.publish.apply import Applier
     from amigen.publish.run import places
 
@@ -130,72 +132,8 @@ def _apply(aws: Aws, wish: Wish, looked: list[Looked], ledger: Any, patience: Pa
     failures = [(item.place.key, item.error) for item in looked if item.error]
     failures += [(run.plan.place.key, run.error) for run in runs if run.error]
     if output == "json":
-        documents = {item.place.key: _as_json(item) for item in looked}
-        for run in runs:
-            documents[run.plan.place.key] |= {
-                "image": run.image,
-                "template": run.template,
-                "version": run.version,
-                "default": run.default,
-                "done": run.done,
-                "error": run.error.message if run.error else None,
-            }
-        echo_json({"dryRun": False, "ledger": str(ledger.path), "places": list(documents.values())})
+        echo_json({"dryRun": False, "ledger": str(ledger.path), "places": as_json(looked, runs)})
     else:
-        _conclude(runs, ledger)
+        conclude(runs)
+        click.echo(f"ledger: {ledger.path}")
     raise_failures(failures)
-
-
-def _conclude(runs: Any, ledger: Any) -> None:
-    click.echo("")
-    for run in runs:
-        if run.error:
-            click.echo(f"{run.plan.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
-            continue
-        parts = [f"image {run.image}"]
-        if run.template:
-            default = ", the default" if run.default == run.version else ""
-            parts.append(f"{run.plan.place.target.template} ({run.template}) version {run.version}{default}")
-        click.echo(f"{run.plan.place.key}: " + ", ".join(parts))
-    click.echo(f"ledger: {ledger.path}")
-
-
-def _show(looked: list[Looked]) -> None:
-    from amigen.publish.actions import CreateTemplate, CreateVersion
-
-    for item in looked:
-        click.echo(f"{item.place.key}")
-        if item.error:
-            click.echo(f"  cannot be planned: {item.error.message}")
-            continue
-        assert item.plan is not None, "a place has a plan or an error"
-        if not item.plan.actions:
-            click.echo("  nothing to do")
-        for number, action in enumerate(item.plan.actions, 1):
-            click.echo(f"  {number}. {action.title}")
-            if isinstance(action, (CreateTemplate, CreateVersion)):
-                for line in action.lines:
-                    click.echo(f"       {line}")
-        for note in item.plan.notes:
-            click.echo(f"  note: {note}")
-
-
-def _as_json(item: Looked) -> dict[str, Any]:
-    place, plan = item.place, item.plan
-    document: dict[str, Any] = {
-        "region": place.region,
-        "platform": place.target.platform,
-        "architecture": place.target.architecture,
-        "error": item.error.message if item.error else None,
-    }
-    if plan:
-        document |= {
-            "image": plan.image,
-            "template": plan.template,
-            "version": plan.version,
-            "actions": [
-                {"step": a.step, "title": a.title, "diff": list(getattr(a, "lines", ()))} for a in plan.actions
-            ],
-            "notes": list(plan.notes),
-        }
-    return document

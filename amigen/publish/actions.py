@@ -193,6 +193,8 @@ class SetDefault(Action):
     Attributes:
         version: None for the version that the same plan makes.
         old: What it is when the plan is made; if it is another when the action comes, somebody else was there.
+        back: A rollback.
+        lines: The difference, where no new version shows it.
     """
 
     step = "default"
@@ -200,6 +202,8 @@ class SetDefault(Action):
     template: str
     version: int | None
     old: int
+    back: bool = False
+    lines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

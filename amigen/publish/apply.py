@@ -26,7 +26,6 @@ from amigen.publish.actions import (
     ShareImage,
     TagImage,
 )
-from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place, VersionLabel
 from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
@@ -39,6 +38,26 @@ class Canary(Protocol):
 
     def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
         """Raise ChecksFailedError or CouldNotCheckError where it is not proven."""
+
+
+class Notes(Protocol):
+    """Where progress is written down: the ledger, or nowhere."""
+
+    def restart(self, key: str, *, digest: str, built: str) -> None:
+        """Begin an entry anew when it speaks of another image."""
+
+    def note(self, key: str, *steps: str, **fields: object) -> None:
+        """Write down what is done."""
+
+
+class NoNotes:
+    """Writes nothing down."""
+
+    def restart(self, key: str, *, digest: str, built: str) -> None:
+        """Nothing."""
+
+    def note(self, key: str, *steps: str, **fields: object) -> None:
+        """Nothing."""
 
 
 @dataclass(kw_only=True)
@@ -64,7 +83,7 @@ class Applier:
     """What applying needs of the world."""
 
     aws: Aws
-    ledger: Ledger
+    ledger: Notes
     patience: Patience
     canary: Canary | None = None
 
@@ -247,7 +266,15 @@ class Applier:
         """Move it if it is still where the plan saw it."""
         version = action.version or run.version
         assert version is not None, "the default moves to a version"
-        move_default(self.aws, run.plan.place.region, action.name, action.template, old=action.old, new=version)
+        move_default(
+            self.aws,
+            run.plan.place.region,
+            action.name,
+            action.template,
+            old=action.old,
+            new=version,
+            back=action.back,
+        )
         run.default = version
 
 

@@ -19,6 +19,9 @@ TAG_VERIFIED = "amigen/verified"
 TAG_COPIED_FROM = "amigen/copied-from"
 TAG_CANARY = "amigen/canary"
 TAG_PRUNED = "amigen/pruned-image"
+# On a launch template: the versions that were its default before, oldest first, such as `1 3`.
+TAG_HISTORY = "amigen/default-history"
+_HISTORY_LENGTH = 32
 
 _DESCRIPTION = re.compile(
     r"amigen spec=(?P<spec>[0-9a-f]{64}) content=(?P<content>[0-9a-f]{32}) image=(?P<image>ami-[0-9a-f]+)"
@@ -114,3 +117,20 @@ class VersionLabel:
         """Read it back; None for a version that amigen did not make."""
         match = _DESCRIPTION.search(text)
         return cls(**match.groupdict()) if match else None
+
+
+def read_history(tags: dict[str, str], default: int) -> tuple[int, ...]:
+    """The versions that were the default before the current one, oldest first.
+
+    The tag and the default cannot be written in one call: after a cut between the two, the last entry is the current
+    default, and is left out here.
+    """
+    history = [int(number) for number in tags.get(TAG_HISTORY, "").split() if number.isdigit()]
+    while history and history[-1] == default:
+        history.pop()
+    return tuple(history)
+
+
+def write_history(history: tuple[int, ...]) -> str:
+    """The value of the tag."""
+    return " ".join(map(str, history[-_HISTORY_LENGTH:]))

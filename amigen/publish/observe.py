@@ -9,7 +9,7 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.publish.names import TAG_COPIED_FROM, Target
-from amigen.publish.state import Image, Parameter, Snapshot, Template, Version
+from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 
@@ -143,3 +143,33 @@ def find_parameter(aws: Aws, region: str, name: str) -> Parameter | None:
             return None
         raise
     return Parameter(value=answer["Parameter"]["Value"], version=answer["Parameter"]["Version"])
+
+
+def search_images(
+    aws: Aws, region: str, what: str, *, owners: tuple[str, ...], name: str, architecture: str
+) -> tuple[Image, ...]:
+    """Available images by name with `*` and `?`, of these owners only."""
+    filters = [
+        {"Name": "name", "Values": [name]},
+        {"Name": "architecture", "Values": [architecture]},
+        {"Name": "state", "Values": ["available"]},
+    ]
+    return tuple(_describe(aws, region, what, Owners=list(owners), Filters=filters))
+
+
+def running_instances(aws: Aws, region: str, what: str, **tags: str) -> tuple[Instance, ...]:
+    """Instances with these tags that are not on their way out; all of the region without tags."""
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, "Reservations", Filters=filters)
+    return tuple(read_instance(item) for reservation in pages for item in reservation.get("Instances", ()))
+
+
+def read_instance(item: dict[str, Any]) -> Instance:
+    """An element of DescribeInstances."""
+    return Instance(
+        id=item["InstanceId"],
+        image=item.get("ImageId", ""),
+        state=item.get("State", {}).get("Name", ""),
+        tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
+    )

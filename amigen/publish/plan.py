@@ -53,10 +53,7 @@ class Wish:
 
 
 def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, state: PlaceState) -> PlacePlan:
-    """The actions for one target in one region.
-
-    Args:
-        built: The image of the build, in the build's region.
+    """The actions for one target in one region; `built` is the image of the build, in the build's region.
 
     Raises:
         RefusedError: The image is not what the record says.
@@ -206,7 +203,8 @@ def _template_actions(
         canary = RunCanary(name=name, template=template.id if template else None, version=version, image=image)
     move = None
     if template and (wish.set_default or wish.canary) and version != template.default:
-        move = SetDefault(name=name, template=template.id, version=version, old=template.default)
+        lines = difference(template.default_version.data, found.data) if found else ()
+        move = SetDefault(name=name, template=template.id, version=version, old=template.default, lines=lines)
     parameter, first = _parameter(wish, place, image, state)
     in_order = (parameter, made, canary, move) if first else (made, canary, parameter, move)
     return [action for action in in_order if action], version

@@ -7,6 +7,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.errors import ConflictError
 from amigen.publish import observe
+from amigen.publish.names import TAG_HISTORY, read_history, write_history
 
 
 def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str) -> None:
@@ -19,7 +20,8 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
     if now is not None and now.value == new:
         return
     conflict = ConflictError(
-        f"parameter {name} in {region} is {now.value if now else 'gone'}, it was {old or 'not there'} when the plan was made",
+        f"parameter {name} in {region} is {now.value if now else 'gone'},"
+        f" it was {old or 'not there'} when the plan was made",
         "somebody else publishes; look at the plan again",
     )
     if (now.value if now else None) != old:
@@ -42,37 +44,48 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
         raise
 
 
-def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, new: int) -> None:
-    """Move `$Default` of a template.
+def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, new: int, back: bool = False) -> None:
+    """Move `$Default` of a template, and keep in its tags what it was before.
 
-    EC2 has no conditional form of ModifyLaunchTemplate, so it is looked at right before and right after.
+    EC2 has no conditional form of ModifyLaunchTemplate, so the default is looked at right before and right after.
+
+    Args:
+        aws: Where to call.
+        region: Of the template.
+        name: Of the template, for messages.
+        template: Its id.
+        old: The default when the plan was made.
+        new: The version that becomes the default.
+        back: A rollback: takes the history back, too, in place of adding to it.
 
     Raises:
         ConflictError: Somebody else has moved it.
     """
+    what = f"launch template {name}"
 
-    def current() -> int:
-        what = f"launch template {name}"
+    def current() -> tuple[int, dict[str, str]]:
         found = next(aws.pages(calls.DESCRIBE_TEMPLATES, region, what, "LaunchTemplates", LaunchTemplateIds=[template]))
-        return int(found["DefaultVersionNumber"])
+        return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
 
     def refuse_other(seen: int, allowed: int) -> None:
         if seen != allowed:
             raise ConflictError(
-                f"the default of launch template {name} in {region} is version {seen}, not {allowed}: "
-                "somebody else has moved it meanwhile",
+                f"the default of {what} in {region} is version {seen}, not {allowed}:"
+                " somebody else has moved it meanwhile",
                 f"version {new} is there; look at the plan again",
             )
 
-    seen = current()
-    if seen == new:
-        return
-    refuse_other(seen, old)
-    aws.call(
-        calls.SET_DEFAULT_VERSION,
-        region,
-        f"launch template {name}",
-        LaunchTemplateId=template,
-        DefaultVersion=str(new),
-    )
-    refuse_other(current(), new)
+    def remember(history: tuple[int, ...]) -> None:
+        tag = {"Key": TAG_HISTORY, "Value": write_history(history)}
+        aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=[tag])
+
+    seen, tags = current()
+    history = read_history(tags, seen)
+    if seen != new:
+        refuse_other(seen, old)
+        if not back:
+            remember((*history, seen))
+        aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
+        refuse_other(current()[0], new)
+    if back and new in history:
+        remember(history[: len(history) - 1 - history[::-1].index(new)])

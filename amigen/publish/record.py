@@ -84,3 +84,14 @@ def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: P
     missing = [each.key for each in wanted if each not in [p.target for p in proven]]
     if missing:
         raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
+
+
+def last_sources(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, str]:
+    """The base image that the last build of each target used; empty where there is no record and none is required.
+
+    Raises:
+        InputError: It is required and not there, or it cannot be read.
+    """
+    if not required and not path.exists():
+        return {}
+    return {each.target: each.source for each in read_images(path, spec)}

@@ -23,7 +23,7 @@ class Looked:
     """One place, looked at: its plan, or why there is none."""
 
     place: Place
-    proven: ProvenImage
+    proven: ProvenImage | None = None
     plan: PlacePlan | None = None
     error: AmigenError | None = None
 
@@ -38,6 +38,7 @@ def look(
 
     def one(item: Looked) -> None:
         try:
+            assert item.proven is not None, "a publish begins with an image"
             item.plan = _plan(aws, wish, item.proven, item.place)
         except AmigenError as error:
             item.error = error

@@ -108,3 +108,22 @@ class PlaceState:
     failed_copies: tuple[Image, ...] = ()
     template: Template | None = None
     parameter: Parameter | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An instance that is there: pending, running, stopping or stopped."""
+
+    id: str
+    image: str
+    state: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> tuple[str, str] | None:
+        """(launch template id, version) by the tags that EC2 itself sets; None where it was launched without.
+
+        Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-tags.html
+        """
+        template = self.tags.get("aws:ec2launchtemplate:id")
+        return (template, self.tags.get("aws:ec2launchtemplate:version", "")) if template else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from functools import cache
 from typing import Any
 
+from amigen.aws import model
 from amigen.publish.names import TAG_DIGEST, Target
 from amigen.spec.model import NodeImage
 
@@ -33,6 +33,8 @@ def desired(
 
     Args:
         previous: The data of the version that is the default now; empty for a new template.
+        spec: The spec.
+        target: Platform and architecture.
         digest: Digest of the spec.
         image: The AMI id, or PENDING_IMAGE.
         root_device: The AMI's root device; EC2 would add a second disk under any other name.
@@ -131,14 +133,7 @@ def as_request(data: dict[str, Any]) -> dict[str, Any]:
     The two shapes share their names; the response has some more (the `State` of metadata options, for example). What
     the request takes is read from botocore's service model, so that new fields survive with a new boto3.
     """
-    return canonical(_cut(data, _request_shape()))
-
-
-@cache
-def _request_shape() -> Any:
-    import botocore.session
-
-    return botocore.session.get_session().get_service_model("ec2").shape_for("RequestLaunchTemplateData")
+    return canonical(_cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
 
 
 def _cut(value: Any, shape: Any) -> Any:

@@ -12,7 +12,7 @@ from amigen.errors import AwsError
 _T = TypeVar("_T")
 
 
-class Stopped(AwsError):
+class StoppedError(AwsError):
     """The person pressed Ctrl-C while this was waiting."""
 
 
@@ -48,7 +48,7 @@ class Patience:
 
         Raises:
             AwsError: It took too long; what was begun goes on in AWS, and the next run waits for it again.
-            Stopped: Somebody called `stop`.
+            StoppedError: Somebody called `stop`.
         """
         began = said = time.monotonic()
         last = ""
@@ -64,7 +64,7 @@ class Patience:
                 hint = "it goes on in AWS; run the same command again to wait on, or give more time with --timeout"
                 raise AwsError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
             if self._stop.wait(self._every):
-                raise Stopped(f"{what}: not waited for", "it goes on in AWS; run the same command again")
+                raise StoppedError(f"{what}: not waited for", "it goes on in AWS; run the same command again")
 
 
 def _clock(seconds: float) -> str:

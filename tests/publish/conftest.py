@@ -25,9 +25,7 @@ def shared_gateway(moto_url: str) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def world(
-    moto_url: str, shared_gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+def world(moto_url: str, shared_gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in KEYS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -43,6 +44,12 @@ aws:
   region: eu-central-1
   copyRegions: [{copy_regions}]
 {aws}"""
+
+
+@functools.cache
+def _client(service: str, region: str, url: str) -> Any:
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, region_name=region, endpoint_url=url, **keys)
 
 
 @dataclass(kw_only=True)
@@ -99,7 +106,9 @@ class World:
         )
         self.spec_path.write_text(text)
 
-    def build(self, *, tag: str = "1", tags: dict[str, str] | None = None, finished: str = "2026-11-20T10:00:00Z") -> None:
+    def build(
+        self, *, tag: str = "1", tags: dict[str, str] | None = None, finished: str = "2026-11-20T10:00:00Z"
+    ) -> None:
         """Images of the spec as a build would leave them, and their record."""
         spec = load_spec(self.spec_path)
         digest = spec_digest(spec)
@@ -134,7 +143,7 @@ class World:
 
     def client(self, service: str, region: str = BUILD_REGION) -> Any:
         """A client straight at moto: not recorded, no faults."""
-        return boto3.client(service, region_name=region, endpoint_url=self.moto)
+        return _client(service, region, self.moto)
 
     def reset(self) -> None:
         """The account as new; the gateway too."""
@@ -201,9 +210,9 @@ class World:
                 {
                     "name": image["Name"],
                     "tags": sorted((t["Key"], named(t["Value"])) for t in image.get("Tags", [])),
-                    "permissions": ec2.describe_image_attribute(
-                        ImageId=image["ImageId"], Attribute="launchPermission"
-                    )["LaunchPermissions"],
+                    "permissions": ec2.describe_image_attribute(ImageId=image["ImageId"], Attribute="launchPermission")[
+                        "LaunchPermissions"
+                    ],
                     "deprecated": self.gateway.gaps.deprecated.get(image["ImageId"], ""),
                     "snapshots": len(image["BlockDeviceMappings"]),
                 }

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
 
-from tests.publish.stand_in.model_server import ModelServer
+from tests.publish.stand_in.model_server import ModelServer, client_at
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request, Response, read_request, service_model, write_response
 
@@ -205,10 +205,14 @@ class Gateway:
         return self.gaps.completed(request, response, self._tag)
 
     def _tag(self, region: str, resources: list[str], tags: dict[str, str]) -> None:
-        """CreateTags at moto, for calls whose tags moto does not take."""
-        import boto3
-
-        client = boto3.client("ec2", region_name=region, endpoint_url=self.moto)
+        """CreateTags at moto, for a copy whose tags moto does not take: (image, `image` or `snapshot`)."""
+        client = client_at("ec2", region, self.moto)
+        image, kind = resources
+        if kind == "snapshot":
+            disks = client.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"]
+            resources = [disk["Ebs"]["SnapshotId"] for disk in disks]
+        else:
+            resources = [image]
         client.create_tags(Resources=resources, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
 
     def _forward(self, method: str, path: str, headers: Headers, body: bytes) -> Response:

@@ -6,13 +6,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any
+
+import boto3
 
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request
 
 Answer = Callable[[Request], dict[str, Any]]
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+
+
+@cache
+def client_at(service: str, region: str, url: str) -> Any:
+    """A client straight at moto."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, region_name=region, endpoint_url=url, **keys)
 
 
 class ModelServer:
@@ -62,9 +72,7 @@ class ModelServer:
         return self._answers.get((request.service, request.operation))
 
     def _client(self, service: str, region: str) -> Any:
-        import boto3
-
-        return boto3.client(service, region_name=region, endpoint_url=self._moto)
+        return client_at(service, region, self._moto)
 
     # -- EC2 and parameters --------------------------------------------------------------------------------------
 
@@ -233,7 +241,9 @@ class ModelServer:
     def _found_nodegroup(self, request: Request) -> dict[str, Any]:
         found = self.nodegroups.get((request.params["clusterName"], request.params["nodegroupName"]))
         if found is None:
-            raise Refusal("ResourceNotFoundException", f"No node group found for name: {request.params['nodegroupName']}.")
+            raise Refusal(
+                "ResourceNotFoundException", f"No node group found for name: {request.params['nodegroupName']}."
+            )
         return found
 
     def _nodegroup(self, request: Request) -> dict[str, Any]:

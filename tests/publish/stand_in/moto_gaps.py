@@ -72,8 +72,7 @@ class Gaps:
         if request.operation == "CopyImage":
             image = read_response(request, response)["ImageId"]
             for each in request.params.get("TagSpecifications", []):
-                if each["ResourceType"] == "image":
-                    tag(request.region, [image], {t["Key"]: t["Value"] for t in each["Tags"]})
+                tag(request.region, [image, each["ResourceType"]], {t["Key"]: t["Value"] for t in each["Tags"]})
             if request.params.get("Encrypted"):
                 self.encrypted.add(image)
             if self.pending_looks:
@@ -106,4 +105,3 @@ class Gaps:
             ]
             item = {**item, "BlockDeviceMappings": disks}
         return item
-

@@ -110,8 +110,6 @@ def read_response(request: Request, response: Response) -> dict[str, Any]:
     model = service_model(request.service)
     parser = botocore.parsers.create_parser(model.protocol)
     shape = botocore_model(request.service).operation_model(request.operation).output_shape
-    parsed = parser.parse(
-        {"status_code": response.status, "headers": response.headers, "body": response.body}, shape
-    )
+    parsed = parser.parse({"status_code": response.status, "headers": response.headers, "body": response.body}, shape)
     parsed.pop("ResponseMetadata", None)
     return dict(parsed)
