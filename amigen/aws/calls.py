@@ -236,9 +236,10 @@ PUT_PARAMETER = Call(
     grants=(Grant(action="ssm:PutParameter", resources=(_PARAMETER,)),),
 )
 DESCRIBE_MANAGED_INSTANCES = _read("ssm", "DescribeInstanceInformation", "canary", "fleet")
+LIST_COMMANDS = _read("ssm", "ListCommands", "canary", "fleet")
 LIST_COMMAND_INVOCATIONS = _read("ssm", "ListCommandInvocations", "canary", "fleet")
 GET_COMMAND_INVOCATION = _read("ssm", "GetCommandInvocation", "canary", "fleet")
-CANCEL_COMMAND = _read("ssm", "CancelCommand", "fleet")
+CANCEL_COMMAND = _read("ssm", "CancelCommand", "canary", "fleet")
 _SHELL = "arn:{p}:ssm:*::document/AWS-RunShellScript"
 SEND_COMMAND = Call(
     service="ssm",

@@ -16,6 +16,10 @@ class StoppedError(AwsError):
     """The person pressed Ctrl-C while this was waiting."""
 
 
+class TooLongError(AwsError):
+    """A wait was given up."""
+
+
 class Patience:
     """How a run waits.
 
@@ -47,7 +51,7 @@ class Patience:
             look: Gives the result or None, and what it saw; what it saw is said when it changes, and every minute.
 
         Raises:
-            AwsError: It took too long; what was begun goes on in AWS, and the next run waits for it again.
+            TooLongError: It took too long; what was begun goes on in AWS, and the next run waits for it again.
             StoppedError: Somebody called `stop`.
         """
         began = said = time.monotonic()
@@ -62,7 +66,7 @@ class Patience:
                 return result
             if now - began > self._at_most:
                 hint = "it goes on in AWS; run the same command again to wait on, or give more time with --timeout"
-                raise AwsError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
+                raise TooLongError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
             if self._stop.wait(self._every):
                 raise StoppedError(f"{what}: not waited for", "it goes on in AWS; run the same command again")
 

@@ -53,6 +53,7 @@ class ModelServer:
             ("ssm", "GetParameter"): self._public_parameter,
             ("ssm", "DescribeInstanceInformation"): self._managed,
             ("ssm", "SendCommand"): self._send,
+            ("ssm", "ListCommands"): self._commands_of,
             ("ssm", "ListCommandInvocations"): self._invocations_of,
             ("ssm", "GetCommandInvocation"): self._invocation,
             ("ssm", "CancelCommand"): self._cancel_command,
@@ -133,6 +134,15 @@ class ModelServer:
                 "RequestedDateTime": _NOW,
             }
         }
+
+    def _commands_of(self, request: Request) -> dict[str, Any]:
+        command = request.params["CommandId"]
+        if command not in self._commands:
+            raise Refusal("InvalidCommandId", "no such command")
+        targets = len(self._invocations[command])
+        status = "Success" if all(i["Status"] == "Success" for i in self._invocations[command].values()) else "Failed"
+        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": targets}
+        return {"Commands": [item]}
 
     def _invocations_of(self, request: Request) -> dict[str, Any]:
         command = request.params["CommandId"]
@@ -247,7 +257,8 @@ class ModelServer:
         return found
 
     def _nodegroup(self, request: Request) -> dict[str, Any]:
-        return {"nodegroup": dict(self._found_nodegroup(request))}
+        busy = any(u["status"] == "InProgress" for u in self.updates.values())
+        return {"nodegroup": {**self._found_nodegroup(request), "status": "UPDATING" if busy else "ACTIVE"}}
 
     def _update_nodegroup(self, request: Request) -> dict[str, Any]:
         group = self._found_nodegroup(request)
