@@ -17,7 +17,7 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
 #   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image.
-Condition = Mapping[str, Mapping[str, str]]
+Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 _IMAGE = "arn:{p}:ec2:*::image/*"
 _SNAPSHOT = "arn:{p}:ec2:*::snapshot/*"
@@ -71,12 +71,12 @@ def _kms(*actions: str) -> tuple[Grant, ...]:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html
     """
-    through_ec2: dict[str, dict[str, str]] = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
+    through_ec2: Condition = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
     key = "arn:{p}:kms:*:{a}:key/*"
     grants = tuple(
         Grant(action=f"kms:{action}", resources=(key,), condition=through_ec2, when="kms-key") for action in actions
     )
-    for_service = {**through_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
+    for_service: Condition = {**through_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
     return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when="kms-key"))
 
 
@@ -85,7 +85,7 @@ def _created(action: str, *resources: str) -> Grant:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
     """
-    condition = {"StringEquals": {"ec2:CreateAction": action, **_MADE_OURS["StringEquals"]}}
+    condition: Condition = {"StringEquals": {"ec2:CreateAction": action, **_MADE_OURS["StringEquals"]}}
     return Grant(action="ec2:CreateTags", resources=resources, condition=condition)
 
 
@@ -192,7 +192,10 @@ TAG_TEMPLATE = Call(
         Grant(
             action="ec2:CreateTags",
             resources=(_TEMPLATE,),
-            condition={**_OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/default-history"}},
+            condition={
+                **_OURS,
+                "ForAllValues:StringEquals": {"aws:TagKeys": ("amigen/default-history", "amigen/rollback")},
+            },
         ),
     ),
 )

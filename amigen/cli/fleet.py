@@ -12,6 +12,7 @@ from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.plan.model import ImagePlan
     from amigen.publish.fleet import NodeProof
     from amigen.publish.wait import Patience
 
@@ -45,7 +46,7 @@ def verify(
     """Run the checks of SPEC on running instances over Run Command; changes nothing on them."""
     from amigen.cli.policy import parse_tag
     from amigen.plan.make import plan_images
-    from amigen.publish.fleet import NodeProof, verify_region
+    from amigen.publish.fleet import verify_region
     from amigen.publish.names import TAG_NAME
     from amigen.publish.observe import running_instances
     from amigen.publish.proof import node_proof
@@ -65,7 +66,7 @@ def verify(
         for region, ids in there.items():
             click.echo(f"{region}: would ask {', '.join(ids) or 'none'}")
         return
-    plans = {plan.platform: plan for plan in plan_images(image)}
+    plans: dict[str, ImagePlan] = {plan.platform: plan for plan in plan_images(image)}
     rate = Rate(concurrency=max_concurrency, errors=max_errors)
     proof = node_proof()
     found: dict[str, tuple[NodeProof, ...]] = {}

@@ -21,6 +21,8 @@ TAG_CANARY = "amigen/canary"
 TAG_PRUNED = "amigen/pruned-image"
 # On a launch template: the versions that were its default before, oldest first, such as `1 3`.
 TAG_HISTORY = "amigen/default-history"
+# On a launch template: the last rollback, from which version to which, such as `5>3`.
+TAG_ROLLBACK = "amigen/rollback"
 _HISTORY_LENGTH = 32
 
 _DESCRIPTION = re.compile(
@@ -134,3 +136,9 @@ def read_history(tags: dict[str, str], default: int) -> tuple[int, ...]:
 def write_history(history: tuple[int, ...]) -> str:
     """The value of the tag."""
     return " ".join(map(str, history[-_HISTORY_LENGTH:]))
+
+
+def read_rollback(tags: dict[str, str]) -> tuple[int, int] | None:
+    """The last rollback, (from, to); None where there was none since the last publish."""
+    match = re.fullmatch(r"(\d+)>(\d+)", tags.get(TAG_ROLLBACK, ""))
+    return (int(match[1]), int(match[2])) if match else None

@@ -96,13 +96,17 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
             "source": source,
         }
         condition: dict[str, Any] = {
-            operator: {key.format_map(values): value.format_map(values) for key, value in each.items()}
+            operator: {key.format_map(values): _fill(value, values) for key, value in each.items()}
             for operator, each in grant.condition.items()
         }
         # IAM itself is in one region only, whatever region passes the role.
         if not grant.action.startswith("iam:"):
             condition["StringEquals"] = {**condition.get("StringEquals", {}), "aws:RequestedRegion": regions}
         yield [resource.format_map(values) for resource in grant.resources], condition
+
+
+def _fill(value: str | tuple[str, ...], values: dict[str, str]) -> str | list[str]:
+    return value.format_map(values) if isinstance(value, str) else [each.format_map(values) for each in value]
 
 
 def _own_parameters(spec: NodeImage) -> set[str]:

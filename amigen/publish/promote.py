@@ -7,7 +7,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.errors import ConflictError
 from amigen.publish import observe
-from amigen.publish.names import TAG_HISTORY, read_history, write_history
+from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
 
 
 def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str) -> None:
@@ -56,7 +56,7 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
         template: Its id.
         old: The default when the plan was made.
         new: The version that becomes the default.
-        back: A rollback: takes the history back, too, in place of adding to it.
+        back: A rollback: takes the history back, too, in place of adding to it, and says so.
 
     Raises:
         ConflictError: Somebody else has moved it.
@@ -75,17 +75,19 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
                 f"version {new} is there; look at the plan again",
             )
 
-    def remember(history: tuple[int, ...]) -> None:
-        tag = {"Key": TAG_HISTORY, "Value": write_history(history)}
-        aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=[tag])
+    def remember(history: tuple[int, ...], rollback: str) -> None:
+        tags = [{"Key": TAG_HISTORY, "Value": write_history(history)}, {"Key": TAG_ROLLBACK, "Value": rollback}]
+        aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=tags)
 
     seen, tags = current()
+    if seen == new:
+        return
+    refuse_other(seen, old)
+    # Written before the move: a cut in between leaves an intent that the next run can see and finish.
     history = read_history(tags, seen)
-    if seen != new:
-        refuse_other(seen, old)
-        if not back:
-            remember((*history, seen))
-        aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
-        refuse_other(current()[0], new)
-    if back and new in history:
-        remember(history[: len(history) - 1 - history[::-1].index(new)])
+    if back:
+        remember(history[: history.index(new)] if new in history else history, f"{seen}>{new}")
+    else:
+        remember((*history, seen), "")
+    aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
+    refuse_other(current()[0], new)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from amigen.aws.session import Aws
 from amigen.errors import InputError, RefusedError
 from amigen.publish import observe
-from amigen.publish.actions import PlacePlan, PutParameter, SetDefault
+from amigen.publish.actions import Action, PlacePlan, PutParameter, SetDefault
 from amigen.publish.diff import difference
-from amigen.publish.names import Place, read_history
-from amigen.publish.state import Template, Version
+from amigen.publish.names import Place, read_history, read_rollback
+from amigen.publish.state import Parameter, Template, Version
 
 
 def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
@@ -23,10 +23,6 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
     if template is None:
         raise InputError(f"there is no launch template {name} in {place.region}", "publish first")
     version, notes = _wanted(template, place, to)
-    if version.number == template.default:
-        return PlacePlan(
-            place=place, actions=(), template=template.id, version=version.number, notes=("it is the default",)
-        )
     image = observe.find_image(aws, place.region, version.image) if version.image.startswith("ami-") else None
     if image is None or image.state != "available":
         state = f"is {image.state}" if image else "is gone"
@@ -35,22 +31,35 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
             f"version {version.number} of {name} in {place.region} launches {launches}, which {state}",
             "choose another with --to; `amigen images list SPEC` shows which images are there",
         )
-    lines = difference(template.default_version.data, version.data)
-    move = SetDefault(
-        name=name, template=template.id, version=version.number, old=template.default, back=True, lines=lines
-    )
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
-    put = None
-    if parameter and parameter.value != image.id:
-        put = PutParameter(name=place.target.parameter, image=image.id, old=parameter.value)
     return PlacePlan(
         place=place,
-        actions=(move, put) if put else (move,),
+        actions=_actions(place, template, version, parameter, image.id),
         image=image.id,
         template=template.id,
         version=version.number,
         notes=notes,
     )
+
+
+def _actions(
+    place: Place, template: Template, version: Version, parameter: Parameter | None, image: str
+) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    if version.number != template.default:
+        actions.append(
+            SetDefault(
+                name=template.name,
+                template=template.id,
+                version=version.number,
+                old=template.default,
+                back=True,
+                lines=difference(template.default_version.data, version.data),
+            )
+        )
+    if parameter and parameter.value != image:
+        actions.append(PutParameter(name=place.target.parameter, image=image, old=parameter.value))
+    return tuple(actions)
 
 
 def _wanted(template: Template, place: Place, to: int | None) -> tuple[Version, tuple[str, ...]]:
@@ -65,6 +74,13 @@ def _wanted(template: Template, place: Place, to: int | None) -> tuple[Version, 
             known = ", ".join(str(v.number) for v in template.versions)
             raise InputError(f"{where} has no version {to}", f"it has: {known}")
         return version, ()
+    last = read_rollback(template.tags)
+    if last and template.default in last:
+        # A rollback that was cut off is finished; one that is done is done, however often it is asked for.
+        version = template.version(last[1])
+        if version is not None:
+            done = f"it was rolled back from version {last[0]} to {last[1]} already; --to VERSION goes further"
+            return version, (done,) if template.default == last[1] else ()
     for number in reversed(read_history(template.tags, template.default)):
         version = template.version(number)
         if version is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -23,6 +25,7 @@ from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request, Response, read_request, service_model, write_response
 
 FaultKind = Literal["throttled", "internal", "timeout", "denied", "expired", "cut-after", "kill-before", "kill-after"]
+# The last is processed; all others are refused before.
 FAULTS: tuple[FaultKind, ...] = ("throttled", "internal", "timeout", "denied", "expired", "cut-after")
 
 # Codes per kind: EC2's words, and those of the services that speak JSON.
@@ -37,12 +40,23 @@ _STATUS = {"throttled": 503, "internal": 500, "denied": 403, "expired": 400}
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Position:
-    """A call of a run: the n-th of its operation in its region (regions run side by side)."""
+    """A call of a run: the n-th with this content in its region (regions run side by side).
+
+    Ids and tokens differ from account to account; `content` is the parameters without them.
+    """
 
     region: str
     service: str
     operation: str
+    content: str
     number: int
+
+
+def content_of(request: Request) -> str:
+    """The parameters, in short, with each id as its kind."""
+    params = {k: v for k, v in request.params.items() if k not in ("ClientToken", "VersionDescription", "NextToken")}
+    text = re.sub(r"\b(ami|snap|lt|i)-[0-9a-f]{8,}\b", r"\1", json.dumps(params, sort_keys=True, default=str))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +86,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
         self._stop = threading.Event()
         self.gaps = Gaps()
         self.model = ModelServer(self.moto, self.gaps)
@@ -164,10 +178,10 @@ class Gateway:
     def _record(self, request: Request) -> FaultKind | None:
         with self._lock:
             self.calls.append(request)
-            key = (request.region, request.service, request.operation)
+            key = _key(request)
             self._counts[key] += 1
             fault = self.fault
-            if fault is None or (fault.at.region, fault.at.service, fault.at.operation) != key:
+            if fault is None or (fault.at.region, fault.at.service, fault.at.operation, fault.at.content) != key:
                 return None
             number = self._counts[key]
             if number == fault.at.number or (fault.repeat and number > fault.at.number):
@@ -230,13 +244,15 @@ class Gateway:
 
     def positions(self) -> list[Position]:
         """All calls since `start_counting`, as positions, in order."""
-        counts: Counter[tuple[str, str, str]] = Counter()
+        counts: Counter[tuple[str, str, str, str]] = Counter()
         out = []
         with self._lock:
             for call in self.calls:
-                key = (call.region, call.service, call.operation)
+                key = _key(call)
                 counts[key] += 1
-                out.append(Position(region=key[0], service=key[1], operation=key[2], number=counts[key]))
+                out.append(
+                    Position(region=key[0], service=key[1], operation=key[2], content=key[3], number=counts[key])
+                )
         return out
 
     def named(self, operation: str) -> list[Request]:
@@ -245,11 +261,5 @@ class Gateway:
             return [call for call in self.calls if call.operation == operation]
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it, for comparing."""
-    return json.loads(json.dumps(value, default=str, sort_keys=True))
-
-
-def settle(seconds: float = 0.05) -> None:
-    """Let threads of a killed client end."""
-    time.sleep(seconds)
+def _key(request: Request) -> tuple[str, str, str, str]:
+    return (request.region, request.service, request.operation, content_of(request))
