@@ -2,7 +2,8 @@
 
 kubelet is a stand-in: a unit that starts after cloud-final as nodeadm-run does on Amazon Linux 2023, and notes how many
 modules it found. Debian's cloud-final comes after multi-user.target, so that it hangs on cloud-init.target: on
-multi-user.target, systemd would drop its job to break the ordering cycle. It proves systemd's behaviour, not kubelet's or nodeadm's.
+multi-user.target, systemd would drop its job to break the ordering cycle. It proves systemd's behaviour, not
+kubelet's or nodeadm's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from amigen import parse_spec, plan_image, user_data
+from amigen.render.script import bootstrap_script
 from amigen.vm import Base, Machine, VmImage, built_in_base, scratch
 
 pytestmark = pytest.mark.slow
@@ -64,7 +66,8 @@ def image(base: Base, tmp_path_factory: pytest.TempPathFactory) -> VmImage:
     commands = folder / "commands"
     commands.write_text(
         f"cd /etc/systemd/system\nwrite {unit} kubelet.service\n"
-        "mkdir cloud-init.target.wants\ncd cloud-init.target.wants\nsymlink kubelet.service /etc/systemd/system/kubelet.service\n"
+        "mkdir cloud-init.target.wants\ncd cloud-init.target.wants\n"
+        "symlink kubelet.service /etc/systemd/system/kubelet.service\n"
     )
     run("/sbin/debugfs", "-w", "-f", str(commands), str(raw))
     seen = run("/sbin/debugfs", "-R", "stat /etc/systemd/system/cloud-init.target.wants/kubelet.service", str(raw))
@@ -121,9 +124,9 @@ def test_the_second_run_on_the_node_changes_nothing(ready: Machine) -> None:
 
 def test_a_failed_run_leaves_a_running_kubelet_alone(ready: Machine) -> None:
     """A bootstrap that fails on a working node says so, and does not stop its kubelet."""
-    bad = document(hooks={"before": [{"name": "broken", "script": "exit 3"}]})
+    spec = parse_spec({**SPEC, "hooks": {"before": [{"name": "broken", "script": "exit 3"}]}})
     source = ready.work / "bad.sh"
-    source.write_bytes(bad)
+    source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
     ready.copy_to(source, "/tmp/bad.sh")
     assert ready.run("sudo bash /tmp/bad.sh").returncode == 1
     assert out(ready, "systemctl is-active kubelet") == "active"
