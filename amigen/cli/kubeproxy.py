@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from amigen.cli.options import output_option
 from amigen.errors import ChecksFailedError, InputError, RefusedError
 from amigen.knowledge import PROXY_MODES
 
@@ -46,7 +47,6 @@ _CLUSTER = _options(
     ),
     click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
 )
-_FORMAT = click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _ROLL = _options(
     click.option(
         "--by-pool", is_flag=True, help="Go node pool by node pool, and stop at the first that is not healthy."
@@ -94,12 +94,12 @@ def kube_proxy() -> None:
 @_CLUSTER
 @_CHANGE
 @_ROLL
-@_FORMAT
-def plan(format_: str, **options: Any) -> None:
+@output_option
+def plan(output: str, **options: Any) -> None:
     """Show what a change would do; changes nothing."""
     session = _session(options)
     found = session.plan(_settings(options))
-    _print_plan(found, format_)
+    _print_plan(found, output)
 
 
 @kube_proxy.command()
@@ -107,12 +107,12 @@ def plan(format_: str, **options: Any) -> None:
 @_CHANGE
 @_ROLL
 @_EXECUTE
-@_FORMAT
-def apply(format_: str, **options: Any) -> None:
+@output_option
+def apply(output: str, **options: Any) -> None:
     """Change the mode: shows the plan, asks, saves what was, writes, restarts, follows and reads back."""
     session = _session(options)
     found = session.plan(_settings(options))
-    _print_plan(found, format_)
+    _print_plan(found, output)
     not_ready = [one.node for one in found.readiness if one.verdict == "not ready"]
     if not_ready and not found.nothing_to_do and not options["dry_run"]:
         raise RefusedError(
@@ -126,11 +126,11 @@ def apply(format_: str, **options: Any) -> None:
 @_CLUSTER
 @_ROLL
 @_EXECUTE
-@_FORMAT
+@output_option
 @click.option("--saved", metavar="FILE", help="A saved configuration; else the newest of this cluster.")
 @click.option("--list", "list_", is_flag=True, help="List what is saved for this cluster.")
 @click.option("--discard-later-changes", is_flag=True, help="Also where somebody changed the configuration since.")
-def rollback(format_: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
+def rollback(output: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
     """Bring back the configuration that `apply` saved."""
     from amigen.kubeproxy.rollback import plan_rollback
     from amigen.kubeproxy.saved import listed, load, newest
@@ -143,13 +143,13 @@ def rollback(format_: str, saved: str | None, list_: bool, discard_later_changes
     path = Path(saved) if saved else newest(session.cluster.name, session.cluster.server)
     record = load(path, session.cluster.server)
     found = plan_rollback(session.observed, record, session.wish, discard=discard_later_changes)
-    _print_plan(found, format_)
+    _print_plan(found, output)
     session.execute(found, back=True)
 
 
 @kube_proxy.command()
 @_CLUSTER
-@_FORMAT
+@output_option
 @click.option(
     "--node", "targets", multiple=True, metavar="TARGET", help="Compare this node: local, ssh://USER@HOST[:PORT]."
 )
@@ -162,7 +162,7 @@ def rollback(format_: str, saved: str | None, list_: bool, discard_later_changes
 @click.option(
     "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
 )
-def status(format_: str, targets: tuple[str, ...], listing: Any, wait: float, interval: float, **options: Any) -> None:
+def status(output: str, targets: tuple[str, ...], listing: Any, wait: float, interval: float, **options: Any) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
     from amigen.kubeproxy import show
     from amigen.kubeproxy.readback import read_modes
@@ -173,7 +173,7 @@ def status(format_: str, targets: tuple[str, ...], listing: Any, wait: float, in
     if not targets and listing is None:
         observed = session.observed
         modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.looks)
-        if format_ == "json":
+        if output == "json":
             click.echo(json.dumps(show.cluster_json(observed, modes), indent=2))
         else:
             click.echo(show.cluster_text(observed, modes, states(observed.proxy_version)), nl=False)
@@ -189,7 +189,7 @@ def status(format_: str, targets: tuple[str, ...], listing: Any, wait: float, in
         interval=interval,
         say=lambda line: click.echo(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
     )
-    if format_ == "json":
+    if output == "json":
         click.echo(json.dumps([as_json(one, lasted) for one in found], indent=2))
     else:
         click.echo(show.node_text(found, lasted, watched=bool(wait)), nl=False)
@@ -199,13 +199,13 @@ def status(format_: str, targets: tuple[str, ...], listing: Any, wait: float, in
 
 @kube_proxy.command()
 @_CLUSTER
-@_FORMAT
+@output_option
 @click.option("--config", "config_file", metavar="FILE", help="A KubeProxyConfiguration in place of a cluster's.")
 @click.option("--kubernetes-version", metavar="VERSION", help="With --config: the version of kube-proxy.")
 @click.option("--name", default="nftables-node", show_default=True, help="Name of the image spec.")
 @click.option("--write-spec", metavar="FILE", help="Write the image spec; an existing file is never replaced.")
 def migrate(
-    format_: str,
+    output: str,
     config_file: str | None,
     kubernetes_version: str | None,
     name: str,
@@ -232,7 +232,7 @@ def migrate(
                 file.write(found.spec)
         except FileExistsError:
             raise InputError(f"{write_spec} is there already", "name another file") from None
-    if format_ == "json":
+    if output == "json":
         click.echo(json.dumps(show.migration_json(found), indent=2))
     else:
         click.echo(show.migration_text(found), nl=False)
@@ -252,10 +252,10 @@ def _read(file: str) -> str:
         raise InputError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
 
 
-def _print_plan(found: ChangePlan, format_: str) -> None:
+def _print_plan(found: ChangePlan, output: str) -> None:
     from amigen.kubeproxy import show
 
-    click.echo(json.dumps(show.plan_json(found), indent=2) if format_ == "json" else show.plan_text(found).rstrip("\n"))
+    click.echo(json.dumps(show.plan_json(found), indent=2) if output == "json" else show.plan_text(found).rstrip("\n"))
 
 
 def _settings(options: dict[str, Any]) -> Settings:

@@ -56,7 +56,7 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "then": plan.settings.changes,
         "changes": plan.changes,
         "stale": list(plan.stale),
-        "modes": [asdict(fact) for fact in plan.facts],
+        "modes": [_fact_json(fact) for fact in plan.facts],
         "disruption": list(DISRUPTION) if not plan.nothing_to_do else [],
         "warnings": list(plan.warnings),
         "nodes": [asdict(one) for one in plan.readiness],
@@ -81,6 +81,17 @@ def _now(observed: Observed) -> str:
 
 def _facts(facts: Iterable[ModeFact]) -> list[str]:
     return [f"  {fact.mode:8} {fact.says} [{fact.source}]" for fact in facts]
+
+
+def _fact_json(fact: ModeFact) -> dict[str, Any]:
+    return {
+        "mode": fact.mode,
+        "since": ".".join(map(str, fact.since)),
+        "state": fact.state,
+        "says": fact.says,
+        "source": fact.source,
+        "planned": fact.planned,
+    }
 
 
 def _readiness(found: tuple[Readiness, ...], mode: str) -> list[str]:
@@ -171,7 +182,7 @@ def migration_json(found: Migration) -> dict[str, Any]:
     return {
         "mode": found.mode,
         "version": found.version,
-        "state": asdict(found.fact),
+        "state": _fact_json(found.fact),
         "blocked": found.blocked.message if found.blocked else None,
         "settings": [asdict(row) for row in found.rows],
         "needs": list(found.needs),

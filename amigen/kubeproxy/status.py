@@ -171,7 +171,7 @@ def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]])
 
 
 def as_json(status: NodeStatus, lasted: Mapping[Difference, float]) -> dict[str, Any]:
-    """For `--format json`."""
+    """For `--output json`."""
     return {
         "subject": status.subject,
         "facts": list(status.facts),

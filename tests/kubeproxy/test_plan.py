@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from amigen.kubeproxy.look import Snapshot
 from amigen.kubeproxy.migrate import plan_migration
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import Wish, make_plan
+from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.saved import Saved, load, newest, save
@@ -93,6 +95,17 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
     assert "strictARP" in caught.value.message
     assert "delete-addon" in caught.value.hint
     assert "apply --by configmap --mode ipvs --set ipvs.strictARP=true" in caught.value.hint
+
+
+def test_every_output_is_json() -> None:
+    """Plan, migration and state, for a program."""
+    plan = show.plan_json(make_plan(observed(), Settings(mode="ipvs"), Wish()))
+    migration = show.migration_json(plan_migration(read_config(samples.EKS_CONFIG, "x"), "1.33", observed().nodes))
+    state = show.cluster_json(observed(), (NodeMode(node="a", mode="ipvs", by="log"),))
+
+    assert json.loads(json.dumps(plan))["modes"][0]["mode"] == "ipvs"
+    assert json.loads(json.dumps(migration))["state"]["state"] == "stable"
+    assert json.loads(json.dumps(state))["modes"] == [{"node": "a", "mode": "ipvs", "by": "log"}]
 
 
 def test_a_failed_addon_update_is_sent_again() -> None:

@@ -324,7 +324,7 @@ def test_status_says_which_nodes_lag(world: World) -> None:
     assert result.exit_code == 6
     assert "older than the configuration, so not restarted since: node-a, node-b" in result.stdout
     assert "node-a: iptables (by log)" in result.stdout
-    plan = json.loads(world.run("plan", "--mode", "ipvs", "--format", "json").stdout)
+    plan = json.loads(world.run("plan", "--mode", "ipvs", "--output", "json").stdout)
     assert plan["changes"] is False
     assert plan["stale"] == ["node-a", "node-b"]
 

@@ -273,7 +273,7 @@ def test_saved_listings_of_every_form(healthy: Proof, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.txt"
         file.write_text(healthy.shell(command + "\n"))
 
-        result = healthy.run("status", "--listing", str(file), "--format", "json")
+        result = healthy.run("status", "--listing", str(file), "--output", "json")
 
         assert result.exit_code == 0, (command, result.stdout)
         assert json.loads(result.stdout)[0]["differences"] == []
