@@ -1,4 +1,4 @@
-"""The pytest plugin: loaded in every pytest run where amigen is installed, so that it imports next to nothing by itself."""
+"""The pytest plugin: loaded in every pytest run where amigen is installed, so that it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def kernel_module(host: Any) -> Callable[[str], KernelModule]:
 
 @pytest.fixture
 def installed_kernels(host: Any) -> tuple[str, ...]:
-    """Releases of all kernels that are installed on the host; where there is none, the test is skipped as not provable."""
+    """Releases of all kernels that are installed on the host; without any, the test is skipped as not provable."""
     kernels = find_kernels(host)
     if not kernels:
         pytest.skip(NOT_PROVABLE + "no kernel is installed here")

@@ -1,4 +1,4 @@
-"""Verify targets: gather from all of them at once while pytest is being loaded, run one session, write down what it said."""
+"""Verify targets: gather from all of them at once while pytest is being loaded, and run one session."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def explain_unreachable(error: Exception) -> tuple[str, str]:
     """What is wrong with a target that did not answer, and what to do."""
     said = str(error)
     result = error.args[0] if isinstance(error, RuntimeError) and error.args else None
-    if hasattr(result, "stderr_bytes"):
+    if result is not None and hasattr(result, "stderr_bytes"):
         said = result.stderr_bytes.decode("utf-8", "replace").strip() or f"ended with {result.rc}"
     hints = {
         "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"

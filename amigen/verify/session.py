@@ -1,10 +1,10 @@
-"""One pytest session in this process, over hosts whose facts are on their way: what the tests said becomes results."""
+"""One pytest session in this process, over hosts whose facts are on their way."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +169,7 @@ class ReadyBackend(BaseBackend):
 
     NAME = "amigen-ready"
 
-    def __new__(cls, name: str, *_args: Any, **_kwargs: Any) -> BaseBackend:  # type: ignore[misc]
+    def __new__(cls, name: str, *_args: Any, **_kwargs: Any) -> BaseBackend:
         return _READY[name]
 
 
@@ -226,7 +226,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
 
 @contextmanager
 def _apart(given: SessionInput) -> Iterator[None]:
-    """pytest without what the caller's environment would add, and without traces in this process."""
+    """Run pytest without what the caller's environment would add, and without traces in this process."""
     names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST")
     saved = {name: os.environ.pop(name, None) for name in names}
     if given.own is None:

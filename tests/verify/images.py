@@ -1,4 +1,4 @@
-"""A built image for the tests: the built-in base, made ready by the rendered scripts over ssh, as a Packer build does it.
+"""A built image for the tests: the built-in base, made ready by the rendered scripts over ssh, as in a Packer build.
 
 Cached by its inputs. It proves what the rendered scripts do on Debian 12; it is not an image that Packer wrote.
 """

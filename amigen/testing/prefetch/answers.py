@@ -1,7 +1,7 @@
 """What was gathered, as the answers to testinfra's own commands.
 
-The commands are those of pytest-testinfra 10 (testinfra/modules/file.py, package.py). One that is not among the answers goes
-to the host, so that what is not certain is left out here.
+The commands are those of pytest-testinfra 10 (testinfra/modules/file.py, package.py). One that is not among the answers
+goes to the host, so that what is not certain is left out here.
 """
 
 from __future__ import annotations
