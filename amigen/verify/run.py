@@ -36,7 +36,7 @@ class Options:
     Attributes:
         own: A folder with tests of the user's; None: none.
         joined: The target must have joined its cluster.
-        hygiene: Check an unpacked root as an image before its first boot, too.
+        hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
         ssh_options, identity: Of ssh, see `amigen.verify.backends`.
         log: Receives one line for each thing that takes time.
     """
@@ -152,7 +152,14 @@ def check_hosts(
         with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
             folder = Path(place)
             files = write_suite(plan, folder, hygiene=options.hygiene)
-            given = SessionInput(folder=folder, files=files, phase=phase, own=options.own, joined=options.joined)
+            given = SessionInput(
+                folder=folder,
+                files=files,
+                phase=phase,
+                own=options.own,
+                joined=options.joined,
+                image=options.hygiene,
+            )
             results = run_session(given, ready, settle)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -51,6 +51,7 @@ class SessionInput:
         own: Tests of the user's, or None.
         phase: The name of the phase in the results.
         joined: The hosts must have joined their cluster.
+        image: The host is to be checked as an image, also where it runs.
         image_root: Where an unpacked image lies on the host.
     """
 
@@ -60,6 +61,7 @@ class SessionInput:
     own: Path | None = None
     joined: bool = False
     image_root: str = "/"
+    image: bool = False
 
 
 @dataclass
@@ -215,6 +217,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
     arguments += [word for name in off for word in ("-p", f"no:{name}")]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
     arguments += [f"--amigen-image-root={given.image_root}", *(["--amigen-joined"] if given.joined else [])]
+    arguments += ["--amigen-image"] if given.image else []
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
         arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]

@@ -90,7 +90,10 @@ def test_first_folder_wins_in_modules_load() -> None:
         "file /run/modules-load.d/b.conf\nline ip_vs_wrr\n"
         "file /usr/lib/modules-load.d/c.conf\nline ip_vs_lc\n"
     )
-    assert parse_persisted(text) == {"ip_vs": "/etc/modules-load.d/a.conf", "ip_vs_lc": "/usr/lib/modules-load.d/c.conf"}
+    assert parse_persisted(text) == {
+        "ip_vs": "/etc/modules-load.d/a.conf",
+        "ip_vs_lc": "/usr/lib/modules-load.d/c.conf",
+    }
 
 
 @given(st.text(max_size=400))

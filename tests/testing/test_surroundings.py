@@ -20,7 +20,11 @@ def test_a_machine_proves_everything() -> None:
     ("text", "kernel", "boot"),
     [
         ("root 1:2\ninit-root \nsecond \n", "unpacked", "unpacked"),  # a chroot without /proc
-        (MACHINE.replace("init-root 1:2", "init-root 9:9"), "unpacked", "unpacked"),  # a chroot with the machine's /proc
+        (
+            MACHINE.replace("init-root 1:2", "init-root 9:9"),
+            "unpacked",
+            "unpacked",
+        ),  # a chroot with the machine's /proc
         (MACHINE.replace("kthreadd", "sh"), "container", ""),  # process ids of its own: some container
         (MACHINE + "container podman\n", "container (podman)", ""),
         (MACHINE.replace("systemd yes\n", "container docker\n"), "container (docker)", "systemd does not run in this"),
