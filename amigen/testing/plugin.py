@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--amigen-image",
         action="store_true",
-        help="The host runs, and is a builder that has been cleaned: tests of an image before its first boot hold for it.",
+        help="The host runs, and is a cleaned builder: tests of an image before its first boot hold there.",
     )
     group.addoption(
         "--amigen-prefetch",
