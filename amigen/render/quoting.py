@@ -66,7 +66,7 @@ def hcl_inner(text: str) -> str:
 
 
 def py(value: object) -> str:
-    """A Python literal of strings, numbers, None, tuples and dicts, for the rendered checks; with `"` where it can be."""
+    """A Python literal of strings, numbers, None, tuples and dicts, for the rendered checks; with `"` if it can be."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{py(k)}: {py(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (tuple, list)):

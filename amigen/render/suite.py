@@ -45,12 +45,14 @@ TABLES: Mapping[type[checks.Check], tuple[str, Entry]] = MappingProxyType(
 )
 # Tables of which only the subjects count.
 _LISTS = frozenset(
-    "loaded tables persisted in_every_kernel units_enabled units_active cloud_init cloud_init_once failed_units joined"
-    " schedulers".split()
+    {
+        *("loaded", "tables", "persisted", "in_every_kernel", "units_enabled", "units_active", "cloud_init"),
+        *("cloud_init_once", "failed_units", "joined", "schedulers"),
+    }
 )
 
-# Subject -> (a command that lists what is left, in the folder of the image; why it must not be there). Relative paths, no
-# `%`, and nothing that follows a link: a link of the image would lead into the machine that looks at it.
+# Subject -> (a command that lists what is left, in the folder of the image; why it must not be there). Relative paths,
+# no `%`, and nothing that follows a link: a link of the image would lead into the machine that looks at it.
 LEFTOVERS: Mapping[checks.HygieneSubject, tuple[str, str]] = MappingProxyType(
     {
         "machine-id": (
@@ -63,11 +65,14 @@ LEFTOVERS: Mapping[checks.HygieneSubject, tuple[str, str]] = MappingProxyType(
             "who has one node's key could pass for every other",
         ),
         "cloud-init": (
-            "find var/lib/cloud/data var/lib/cloud/instance var/lib/cloud/instances var/lib/cloud/sem ! -type d 2>/dev/null",
+            "find var/lib/cloud/data var/lib/cloud/instance var/lib/cloud/instances var/lib/cloud/sem ! -type d"
+            " 2>/dev/null",
             "cloud-init would take a new node for the builder and skip its user data",
         ),
         "logs": (
-            "find var/log -type f -size +0 2>/dev/null",
+            # Daemons that go on writing until the machine is off, and records of logins.
+            "find var/log -type f -size +0 ! -name wtmp ! -name btmp ! -name lastlog"
+            " ! -path 'var/log/amazon/*' ! -path 'var/log/audit/*' 2>/dev/null",
             "they tell of the builder, and hide what a node itself logs",
         ),
         "package-cache": (
@@ -80,8 +85,8 @@ LEFTOVERS: Mapping[checks.HygieneSubject, tuple[str, str]] = MappingProxyType(
             "the builder's key would open every node",
         ),
         "shell-history": (
-            "find root home -maxdepth 2 ! -type d -size +0 '(' -name '.*_history' -o -name .lesshst -o -name .viminfo ')'"
-            " 2>/dev/null",
+            "find root home -maxdepth 2 ! -type d -size +0"
+            " '(' -name '.*_history' -o -name .lesshst -o -name .viminfo ')' 2>/dev/null",
             "it tells what was typed on the builder, secrets included",
         ),
         "temporary-files": (
@@ -102,7 +107,7 @@ LEFTOVERS: Mapping[checks.HygieneSubject, tuple[str, str]] = MappingProxyType(
 
 
 def suite_files(plan: ImagePlan) -> dict[str, str]:
-    """The suite as files of the rendered platform folder: `tests/test_node.py` and, where an image is built, `tests/test_image.py`.
+    """The suite as files of the rendered platform folder: `tests/test_node.py` and `tests/test_image.py`.
 
     A check `test_x[subject]` is the test function `test_x` with the parameter `subject`; testinfra puts the host before
     it (`test_x[ssh://node-subject]`).
@@ -129,7 +134,7 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
 
 
 def prefetch_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
-    """What the suite of a plan asks a node, in the words of `amigen.testing.prefetch.Wanted`; empty kinds are left out."""
+    """What the suite of a plan asks a node, in the words of `amigen.testing.prefetch.Wanted`; no empty kinds."""
     tables = _tables(plan)
     units = PLATFORM_FACTS[plan.platform].kubelet_units if tables["joined"] else ()
     texts = [f"{HOOK_STAMPS}/{name}.sha256" for name in tables["hooks"]]

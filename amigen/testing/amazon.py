@@ -1,8 +1,8 @@
 """Amazon Linux in testinfra, which does not know `ID=amzn`.
 
 testinfra chooses the package manager by the name of the distribution, and for names that it does not know takes
-`dpkg-query` before `rpm` (https://github.com/pytest-dev/pytest-testinfra, testinfra/modules/package.py): on Amazon Linux
-with dpkg installed, every package is missing.
+`dpkg-query` before `rpm` (https://github.com/pytest-dev/pytest-testinfra, testinfra/modules/package.py): on Amazon
+Linux with dpkg installed, every package is missing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ def teach_testinfra() -> None:
     if getattr(known, "_knows_amazon", False):
         return
 
-    def get_module_class(cls: type[Package], host: Any) -> type[Package]:
-        if host.system_info.distribution in RPM_DISTRIBUTIONS:
-            return RpmPackage
-        return known(cls, host)  # type: ignore[no-any-return]
+    def get_module_class(cls: Any, host: Any) -> Any:
+        return RpmPackage if host.system_info.distribution in RPM_DISTRIBUTIONS else known(cls, host)
 
     get_module_class._knows_amazon = True  # type: ignore[attr-defined]
     Package.get_module_class = classmethod(get_module_class)

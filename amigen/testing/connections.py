@@ -1,4 +1,4 @@
-"""Connections that testinfra gets: `ssm://INSTANCE`, `nspawn:///FOLDER`, and `chroot:///FOLDER` in the form of a URL."""
+"""Connections that testinfra gets: `ssm://INSTANCE`, `nspawn:///FOLDER`, and `chroot:///FOLDER` as a URL."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ RUNNING_KERNEL = "cat /proc/sys/kernel/osrelease"
 LOADED = "cat /proc/modules"
 
 # What a kernel says about some modules: its lines of modules.dep and modules.builtin, and each file of those lines that
-# is not there. Arguments: kernel, alternation of names. Paths in modules.dep are relative to the kernel's folder or absolute
-# (modules.dep(5)). `%%` because testinfra formats commands with `%`.
+# is not there. Arguments: kernel, alternation of names. Paths in modules.dep are relative to the kernel's folder or
+# absolute (modules.dep(5)). `%%` because testinfra formats commands with `%`.
 LOOK_UP = (
     "kernel=%s names=%s; cd /lib/modules/$kernel || exit 3;"
     ' grep -hE "/($names)\\.ko(\\.[a-z0-9]+)?:" modules.dep | while read -r line; do printf "dep %%s\\n" "$line";'
@@ -60,7 +60,7 @@ def names_pattern(modules: Iterable[str]) -> str:
 
 
 def parse_loaded(proc_modules: str) -> frozenset[str]:
-    """Modules that are live in /proc/modules (name, size, users, dependencies, state, address); not those still loading."""
+    """Modules that are live in /proc/modules (name, size, users, dependencies, state, address), not still loading."""
     rows = (line.split() for line in proc_modules.splitlines())
     return frozenset(normal(row[0]) for row in rows if len(row) >= 5 and row[4] == "Live")
 
@@ -107,8 +107,8 @@ def parse_look_up(text: str, module: str) -> Availability:
 def parse_persisted(text: str) -> dict[str, str]:
     """The answer to `LIST_PERSISTED`: module -> the file that loads it at boot.
 
-    Of files with one name only the first folder's counts, also where it is empty or a link to /dev/null; lines that begin
-    with `#` or `;` are comments (modules-load.d(5)).
+    Of files with one name only the first folder's counts, also where it is empty or a link to /dev/null; lines that
+    begin with `#` or `;` are comments (modules-load.d(5)).
     """
     found: dict[str, str] = {}
     seen: set[str] = set()

@@ -1,6 +1,6 @@
 """A testinfra connection to a folder, by systemd-nspawn: `nspawn:///FOLDER`.
 
-As chroot, with /proc, /dev and a network namespace of its own; nothing is booted and nothing is registered with machined.
+As chroot, with /proc and /dev of its own; nothing is booted and nothing is registered with machined.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pytest plugin: loaded in every pytest run where amigen is installed, so that it imports next to nothing by itself."""
+"""The pytest plugin: loaded in every pytest run where amigen is installed, so that it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from amigen.testing.surroundings import Need, Surroundings, find_surroundings
 NOT_PROVABLE = "not provable here: "
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKERS = (
-    "needs_kernel: proves something only on a target with a kernel of its own; elsewhere it is skipped as not provable",
-    "needs_boot: proves something only on a target that systemd has booted; elsewhere it is skipped as not provable",
+    "needs_kernel: proves something only on a target with a kernel of its own; elsewhere skipped as not provable",
+    "needs_boot: proves something only on a target that systemd has booted; elsewhere skipped as not provable",
     "needs_cluster(*units): proves something only on a node of a cluster, where one of the units is active",
+    "before_first_boot: proves something only of an image that has not been booted as a node",
     "loads_modules: loads kernel modules by itself, and therefore runs after all other tests",
 )
 
@@ -28,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         default="/",
         help="Where the image lies that the fixture image_root names (default: /, the root of the host).",
+    )
+    group.addoption(
+        "--amigen-image",
+        action="store_true",
+        help="The host runs, and is a cleaned builder: tests of an image before its first boot hold there.",
     )
     group.addoption(
         "--amigen-prefetch",
@@ -72,6 +78,8 @@ def surroundings(host: Any) -> Surroundings:
 
 @pytest.fixture(autouse=True)
 def _skip_what_proves_nothing(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("before_first_boot") and _has_booted(request):
+        pytest.skip(NOT_PROVABLE + "this machine has been booted, and so is no image any more")
     for name, need in _NEEDS.items():
         marker = request.node.get_closest_marker(name)
         if marker is None:
@@ -81,6 +89,13 @@ def _skip_what_proves_nothing(request: pytest.FixtureRequest) -> None:
             reason = _not_joined(request.getfixturevalue("host"), marker.args)
         if reason:
             pytest.skip(NOT_PROVABLE + reason)
+
+
+def _has_booted(request: pytest.FixtureRequest) -> bool:
+    config = request.config
+    if config.getoption("--amigen-image") or config.getoption("--amigen-image-root") != "/":
+        return False
+    return bool(request.getfixturevalue("surroundings").systemd)
 
 
 def _not_joined(host: Any, units: Sequence[str]) -> str:
@@ -97,7 +112,7 @@ def kernel_module(host: Any) -> Callable[[str], KernelModule]:
 
 @pytest.fixture
 def installed_kernels(host: Any) -> tuple[str, ...]:
-    """Releases of all kernels that are installed on the host; where there is none, the test is skipped as not provable."""
+    """Releases of all kernels that are installed on the host; without any, the test is skipped as not provable."""
     kernels = find_kernels(host)
     if not kernels:
         pytest.skip(NOT_PROVABLE + "no kernel is installed here")

@@ -7,8 +7,8 @@ from typing import Literal
 
 Need = Literal["kernel", "boot", "cluster"]
 
-# One command for all questions. /proc/2 is the kernel's own thread wherever the process ids are the machine's; in a chroot
-# that has a /proc, the root of process 1 is another folder (as systemd-detect-virt(1) tells a chroot).
+# One command for all questions. /proc/2 is the kernel's own thread wherever the process ids are the machine's; in a
+# chroot that has a /proc, the root of process 1 is another folder (as systemd-detect-virt(1) tells a chroot).
 LOOK_AROUND = (
     'if [ -e /proc/1/comm ]; then echo "proc yes"; fi;'
     ' echo "root $(stat -Lc %d:%i / 2>/dev/null)"; echo "init-root $(stat -Lc %d:%i /proc/1/root/ 2>/dev/null)";'

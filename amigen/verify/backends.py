@@ -45,7 +45,7 @@ def backend_of(target: Target, *, ssh_options: Sequence[str] = (), identity: str
 
 
 def ssh_backend(target: Target, *, ssh_options: Sequence[str] = (), identity: str | None = None) -> BaseBackend:
-    """ssh without questions; a user that is not root becomes root by sudo."""
+    """A backend of ssh without questions; a user that is not root becomes root by sudo."""
     options = [word for option in (*ssh_options, *_SSH_OPTIONS) for word in ("-o", option)]
     name = f"{target.user}@{target.name}" if target.user else target.name
     made = _class("testinfra.backend.ssh", "SshBackend")(
@@ -91,7 +91,7 @@ def _with_sudo(backend: Any) -> BaseBackend:
 
     backend.sudo = True
     backend.get_sudo_command = get_sudo_command
-    return backend  # type: ignore[no-any-return]
+    return backend
 
 
 def _bounded(backend: Any) -> BaseBackend:
@@ -113,9 +113,9 @@ def _bounded(backend: Any) -> BaseBackend:
             ) from None
         except OSError as error:
             raise CouldNotCheckError(f"{backend.get_pytest_id()}: {error.strerror}") from None
-        return backend.result(done.returncode, text, done.stdout, done.stderr)  # type: ignore[no-any-return]
+        return backend.result(done.returncode, text, done.stdout, done.stderr)
 
     backend.run_local = run_local
     # testinfra would run Python on the target to find out.
     backend._encoding = "utf-8"
-    return backend  # type: ignore[no-any-return]
+    return backend

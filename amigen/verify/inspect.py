@@ -1,4 +1,4 @@
-"""Look into an image file without booting or mounting it: its folders that tell of a builder, copied out by debugfs(8)."""
+"""Look into an image file without booting or mounting it: debugfs(8) copies out the folders that tell of a builder."""
 
 from __future__ import annotations
 

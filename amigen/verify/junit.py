@@ -19,7 +19,8 @@ def junit(reports: Sequence[Report]) -> bytes:
         for phase in dict.fromkeys(result.phase for result in report.results):
             _suite(root, report, phase, [result for result in report.results if result.phase == phase])
     ET.indent(root)
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
+    document = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{document}\n'.encode()
 
 
 def _suite(root: ET.Element, report: Report, phase: str, results: list[Result]) -> None:

@@ -1,4 +1,4 @@
-"""A report as one HTML file without anything from elsewhere: it can be mailed, kept with a build, and opened offline."""
+"""A report as one HTML file without anything from elsewhere: it can be mailed, kept, and opened offline."""
 
 from __future__ import annotations
 

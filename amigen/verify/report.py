@@ -56,8 +56,8 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
         target: As it was named.
         started: RFC 3339, UTC.
         seconds: Wall time of all of it.
-        verdict: `proven`: all that is required; `failed`: a check failed; `unproven`: none failed, and something that is
-            required could not be proved, or nothing was looked at.
+        verdict: `proven`: all that is required; `failed`: a check failed; `unproven`: none failed, and something that
+            is required could not be proved, or nothing was looked at.
         notes: What else is worth knowing, such as how the VM was run.
     """
 

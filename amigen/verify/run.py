@@ -1,4 +1,4 @@
-"""Verify targets: gather from all of them at once while pytest is being loaded, run one session, write down what it said."""
+"""Verify targets: gather from all of them at once while pytest is being loaded, and run one session."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Options:
     Attributes:
         own: A folder with tests of the user's; None: none.
         joined: The target must have joined its cluster.
-        hygiene: Check an unpacked root as an image before its first boot, too.
+        hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
         ssh_options, identity: Of ssh, see `amigen.verify.backends`.
         log: Receives one line for each thing that takes time.
     """
@@ -152,7 +152,14 @@ def check_hosts(
         with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
             folder = Path(place)
             files = write_suite(plan, folder, hygiene=options.hygiene)
-            given = SessionInput(folder=folder, files=files, phase=phase, own=options.own, joined=options.joined)
+            given = SessionInput(
+                folder=folder,
+                files=files,
+                phase=phase,
+                own=options.own,
+                joined=options.joined,
+                image=options.hygiene,
+            )
             results = run_session(given, ready, settle)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -199,7 +206,7 @@ def explain_unreachable(error: Exception) -> tuple[str, str]:
     """What is wrong with a target that did not answer, and what to do."""
     said = str(error)
     result = error.args[0] if isinstance(error, RuntimeError) and error.args else None
-    if hasattr(result, "stderr_bytes"):
+    if result is not None and hasattr(result, "stderr_bytes"):
         said = result.stderr_bytes.decode("utf-8", "replace").strip() or f"ended with {result.rc}"
     hints = {
         "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"

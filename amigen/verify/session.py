@@ -1,10 +1,10 @@
-"""One pytest session in this process, over hosts whose facts are on their way: what the tests said becomes results."""
+"""One pytest session in this process, over hosts whose facts are on their way."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class SessionInput:
         own: Tests of the user's, or None.
         phase: The name of the phase in the results.
         joined: The hosts must have joined their cluster.
+        image: The host is to be checked as an image, also where it runs.
         image_root: Where an unpacked image lies on the host.
     """
 
@@ -60,6 +61,7 @@ class SessionInput:
     own: Path | None = None
     joined: bool = False
     image_root: str = "/"
+    image: bool = False
 
 
 @dataclass
@@ -169,7 +171,7 @@ class ReadyBackend(BaseBackend):
 
     NAME = "amigen-ready"
 
-    def __new__(cls, name: str, *_args: Any, **_kwargs: Any) -> BaseBackend:  # type: ignore[misc]
+    def __new__(cls, name: str, *_args: Any, **_kwargs: Any) -> BaseBackend:
         return _READY[name]
 
 
@@ -215,6 +217,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
     arguments += [word for name in off for word in ("-p", f"no:{name}")]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
     arguments += [f"--amigen-image-root={given.image_root}", *(["--amigen-joined"] if given.joined else [])]
+    arguments += ["--amigen-image"] if given.image else []
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
         arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
@@ -226,7 +229,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
 
 @contextmanager
 def _apart(given: SessionInput) -> Iterator[None]:
-    """pytest without what the caller's environment would add, and without traces in this process."""
+    """Run pytest without what the caller's environment would add, and without traces in this process."""
     names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST")
     saved = {name: os.environ.pop(name, None) for name in names}
     if given.own is None:

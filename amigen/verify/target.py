@@ -73,7 +73,8 @@ def _url(text: str) -> Target:
     if url.scheme == "ssm":
         if not _INSTANCE.fullmatch(url.netloc) or set(query) - {"region", "profile"}:
             raise InputError(f"{text}: not a Session Manager target", "write ssm://i-...?region=REGION&profile=PROFILE")
-        return Target(text=text, kind="ssm", name=url.netloc, **query)
+        region, profile = query.get("region", ""), query.get("profile", "")
+        return Target(text=text, kind="ssm", name=url.netloc, region=region, profile=profile)
     if url.scheme in ("podman", "docker"):
         if not _CONTAINER.fullmatch(url.netloc) or url.path not in ("", "/"):
             raise InputError(f"{text}: not the name of a container", f"write {url.scheme}://CONTAINER")

@@ -1,4 +1,4 @@
-"""Verify an image file: booted in a VM on a throw-away overlay, with its user data, checked, rebooted, checked again."""
+"""Verify an image file: boot it in a VM on a throw-away overlay, check, reboot, check again."""
 
 from __future__ import annotations
 

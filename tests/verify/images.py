@@ -1,4 +1,4 @@
-"""A built image for the tests: the built-in base, made ready by the rendered scripts over ssh, as a Packer build does it.
+"""A built image for the tests: the built-in base, made ready by the rendered scripts over ssh, as in a Packer build.
 
 Cached by its inputs. It proves what the rendered scripts do on Debian 12; it is not an image that Packer wrote.
 """
@@ -63,7 +63,9 @@ def built_image(plan: ImagePlan, log: Callable[[str], None] = print) -> VmImage:
             machine.wait_for_ssh()
             machine.run("systemctl is-system-running --wait", timeout=600)
             for name, text in scripts.items():
-                done = machine.run(f"cat > /tmp/{name} && sudo -n bash /tmp/{name} </dev/null", stdin=text, timeout=900)
+                # In memory, so that the script itself is not left in the image.
+                file = f"/dev/shm/{name}"
+                done = machine.run(f"cat > {file} && sudo -n bash {file} </dev/null", stdin=text, timeout=900)
                 assert done.returncode == 0, done.stdout + done.stderr
             machine.power_off()
             disk = folder / "disk.qcow2"

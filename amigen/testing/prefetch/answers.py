@@ -1,7 +1,7 @@
 """What was gathered, as the answers to testinfra's own commands.
 
-The commands are those of pytest-testinfra 10 (testinfra/modules/file.py, package.py). One that is not among the answers goes
-to the host, so that what is not certain is left out here.
+The commands are those of pytest-testinfra 10 (testinfra/modules/file.py, package.py). One that is not among the answers
+goes to the host, so that what is not certain is left out here.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _sha256sum(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[s
         match = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
         if match:
             escaped, digest, path = match.groups()
-            there[path.replace("\\\\", "\\") if escaped else path] = digest
+            there[path.replace("\\\\", "\\") if escaped else path] = escaped + digest
     for path in wanted.files:
         if path in there:
             yield f"sha256sum {shlex.quote(path)} | cut -d ' ' -f 1", Answer(code=0, stdout=_bytes(f"{there[path]}\n"))

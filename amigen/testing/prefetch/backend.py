@@ -16,7 +16,7 @@ from amigen.testing.prefetch.wanted import Wanted
 # Commands that only look; after any other, what was gathered may hold no longer.
 _ONLY_LOOKS = re.compile(
     r"(test -|stat -|cat |sha256sum |md5sum |dpkg-query |rpm -q|uname |command -v |realpath |readlink |head "
-    r"|systemctl (is-|show|list-|status)|grep |find |ls |getent |id |sysctl -n |ss |ip )[^;&|`$<>\n]*(\| cut -d *' ' -f *1)?$"
+    r"|systemctl (is-|show|list-|status)|grep |ls |getent |id |sysctl -n |ss )[^;&|`$<>\n]*(\| cut -d *' ' -f *1)?$"
 )
 
 

@@ -1,8 +1,8 @@
 """The script that gathers: POSIX sh, one process for many questions where one can answer them.
 
-Its output is a series of sections, each of which begins with a line of a random token; what a file or program of the target
-prints cannot guess it, and so cannot pass for a section. The first thing it looks at are the loaded modules; the last it
-does is to try schedulers, which loads them.
+Its output is a series of sections, each of which begins with a line of a random token; what a file or program of the
+target prints cannot guess it, and so cannot pass for a section. The first thing it looks at are the loaded modules; the
+last it does is to try schedulers, which loads them.
 """
 
 from __future__ import annotations
@@ -97,8 +97,9 @@ def _bulk(wanted: Wanted) -> Iterator[str]:
 def _schedulers(schedulers: Iterable[str]) -> str:
     """Each on a port of its own, all in one network namespace that ends with the shell in it."""
     inner = (
-        'port=0; for scheduler in "$@"; do port=$((port + 1)); errors=$(ipvsadm -A -t "127.0.0.1:$port" -s "$scheduler" 2>&1);'
-        ' code=$?; printf "%s %s %s\\n" "$scheduler" "$code" "$(printf "%s" "$errors" | tr "\\n" " ")"; done'
+        'port=0; for scheduler in "$@"; do port=$((port + 1));'
+        ' errors=$(ipvsadm -A -t "127.0.0.1:$port" -s "$scheduler" 2>&1); code=$?;'
+        ' printf "%s %s %s\\n" "$scheduler" "$code" "$(printf "%s" "$errors" | tr "\\n" " ")"; done'
     )
     names = " ".join(shlex.quote(name) for name in schedulers)
     return (

@@ -1,0 +1,139 @@
+"""The Session Manager connection, against a stand-in that runs the commands on this machine (see ssm_server)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import testinfra
+from botocore.config import Config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amigen.testing.connections import teach_testinfra
+from amigen.testing.prefetch import Wanted
+from amigen.testing.prefetch.backend import gather
+from amigen.testing.ssm import PART, SessionManagerError, SsmBackend, unpacked
+from tests.testing.ssm_server import INSTANCE, SsmServer, ssm_server
+
+
+@pytest.fixture
+def server() -> Iterator[SsmServer]:
+    with ssm_server() as running:
+        yield running
+
+
+def client(url: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-central-1"}
+    return boto3.client("ssm", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **keys)
+
+
+def backend(server: SsmServer, name: str = INSTANCE, **given: Any) -> SsmBackend:
+    return SsmBackend(name, client=client(server.url), sleep=lambda _seconds: None, **given)
+
+
+def test_a_command_with_code_stdout_and_stderr(server: SsmServer) -> None:
+    done = backend(server).run("echo out; printf %s >&2; exit 7", "it's é")
+    assert (done.rc, done.stdout, done.stderr) == (7, "out\n", "it's é")
+
+
+def test_output_over_the_limit_arrives_in_parts(server: SsmServer) -> None:
+    """100 KB that do not compress: five answers of the API, and nothing is left on the instance."""
+    command = "dd if=/dev/urandom bs=1000 count=100 2>/dev/null | base64 -w 0"
+    done = backend(server).run(command)
+    assert len(done.stdout) == 133_336
+    assert len(server.scripts) > 5
+    folder = server.scripts[-1].split("rm -rf ")[1].strip().strip("'")
+    assert not Path(folder).exists()
+
+
+def test_binary_output(server: SsmServer) -> None:
+    done = backend(server).run("printf '\\000\\377\\n'")
+    assert done.stdout_bytes == b"\x00\xff\n"
+
+
+def test_a_long_command_travels_packed(server: SsmServer) -> None:
+    text = "x" * 50_000
+    assert backend(server).run("printf %s", text).stdout == text
+    assert len(server.scripts[0]) < 5_000
+
+
+def test_gathering_is_one_command(server: SsmServer) -> None:
+    wanted = Wanted(
+        modules=("ip_vs",), packages=("bash",), files=("/etc/hostname",), settings=("/proc/sys/kernel/ostype",)
+    )
+    known = gather(backend(server), wanted)
+    assert known["cat /proc/sys/kernel/ostype"].stdout == b"Linux\n"
+    assert len(server.scripts) == 1
+
+
+def test_an_instance_that_is_not_managed(server: SsmServer) -> None:
+    with pytest.raises(SessionManagerError, match="does its agent run"):
+        backend(server, "i-00000000000000000").run("true")
+
+
+def test_a_command_that_did_not_run(server: SsmServer) -> None:
+    server.override = {"Status": "TimedOut", "StatusDetails": "DeliveryTimedOut", "StandardOutputContent": ""}
+    with pytest.raises(SessionManagerError, match="DeliveryTimedOut"):
+        backend(server).run("true")
+
+
+def test_a_command_that_never_ends(server: SsmServer) -> None:
+    server.override = {"Status": "InProgress"}
+    ticks = iter(range(0, 10_000, 50))
+    with pytest.raises(SessionManagerError, match="InProgress after 60 s"):
+        backend(server, timeout=60, clock=lambda: float(next(ticks))).run("true")
+
+
+def test_an_answer_that_is_not_ours(server: SsmServer) -> None:
+    """As moto's server gives it: the same text for every command."""
+    server.override = {"StandardOutputContent": "This is canned output"}
+    with pytest.raises(SessionManagerError, match="something else than our command"):
+        backend(server).run("true")
+
+
+def test_an_answer_that_loses_a_part(server: SsmServer) -> None:
+    server.override = {"StandardOutputContent": f"amigen {PART + 5} /tmp/gone\n" + "x" * PART}
+    sent = backend(server)
+    original = sent._send
+
+    def once(script: str) -> str:
+        answer = original(script)
+        server.override = {"StandardOutputContent": ""}
+        return answer
+
+    sent._send = once  # type: ignore[method-assign]
+    with pytest.raises(SessionManagerError, match="ends after"):
+        sent.run("true")
+
+
+@given(st.text(max_size=200))
+def test_hostile_answers_are_refused_or_read(text: str) -> None:
+    try:
+        unpacked(text)
+    except SessionManagerError:
+        return
+
+
+def test_requests_are_what_the_api_takes() -> None:
+    """moto's server checks them by botocore's model; its answer is canned, and so is refused here."""
+    from moto import mock_aws
+
+    with mock_aws():
+        fake = boto3.client("ssm", region_name="eu-central-1")
+        with pytest.raises(SessionManagerError, match="something else than our command"):
+            SsmBackend(INSTANCE, client=fake, sleep=lambda _seconds: None).run("true")
+
+
+def test_testinfra_knows_the_connection() -> None:
+    """`ssm://` with region and profile, through testinfra's own entry."""
+    teach_testinfra()
+    made = testinfra.get_host(f"ssm://{INSTANCE}?region=eu-central-1&profile=ops").backend
+    assert (made.NAME, made.hostname, made._region, made._profile) == ("ssm", INSTANCE, "eu-central-1", "ops")
+    assert made.get_pytest_id() == f"ssm://{INSTANCE}"
+    assert testinfra.get_host("nspawn:///srv/a%20root").backend.hostname == "/srv/a root"
+    assert testinfra.get_host("chroot:///srv/root").backend.name == "/srv/root"
+    assert testinfra.get_host("ssh://me@there:2222").backend.host.port == "2222", "as before"
