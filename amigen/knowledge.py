@@ -29,6 +29,8 @@ class ModeFact(Struct, frozen=True, kw_only=True):
         state: `absent` and `removed` cannot work; `gated` works only with a feature gate.
         says: What it means for the user, one sentence.
         planned: True for what is announced and not released yet.
+        gate: The feature gate of kube-proxy that rules the mode; where the state is `alpha` or `gated` it must be set
+            to true, elsewhere it is on unless set to false.
     """
 
     mode: ProxyMode
@@ -37,6 +39,7 @@ class ModeFact(Struct, frozen=True, kw_only=True):
     says: str
     source: str
     planned: bool = False
+    gate: str = ""
 
 
 # In order of version per mode; the last whose `since` is not above the version in question holds.
@@ -58,8 +61,17 @@ MODE_FACTS: tuple[ModeFact, ...] = (
     ),
     ModeFact(
         mode="ipvs",
+        since=(1, 37),
+        state="deprecated",
+        says="deprecated; since 1.37 under the feature gate KubeProxyIPVS, which is on; nftables is the successor",
+        source=_KEP_IPVS,
+        gate="KubeProxyIPVS",
+    ),
+    ModeFact(
+        mode="ipvs",
         since=(1, 40),
         state="gated",
+        gate="KubeProxyIPVS",
         says="planned to be off by default from 1.40 on: kube-proxy exits unless the feature gate KubeProxyIPVS is set",
         source=_KEP_IPVS,
         planned=True,
@@ -77,10 +89,18 @@ MODE_FACTS: tuple[ModeFact, ...] = (
         mode="nftables",
         since=(1, 29),
         state="alpha",
+        gate="NFTablesProxyMode",
         says="alpha in 1.29 and 1.30: needs the feature gate NFTablesProxyMode",
         source=_KEP_NFT,
     ),
-    ModeFact(mode="nftables", since=(1, 31), state="beta", says="beta from 1.31 to 1.32", source=_KEP_NFT),
+    ModeFact(
+        mode="nftables",
+        since=(1, 31),
+        state="beta",
+        says="beta from 1.31 to 1.32",
+        source=_KEP_NFT,
+        gate="NFTablesProxyMode",
+    ),
     ModeFact(
         mode="nftables",
         since=(1, 33),

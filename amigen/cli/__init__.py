@@ -21,7 +21,19 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec."),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
+    "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
+    "kube-proxy": (
+        "amigen.cli.kubeproxy",
+        "kube_proxy",
+        "Switch kube-proxy's mode in a cluster, and prove it on a node.",
+    ),
     "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
+    "verify": ("amigen.cli.verify", "verify", "Prove that an image, node, container or folder is what the spec says."),
+    "publish": ("amigen.cli.publish", "publish", "Bring proven images to launch templates."),
+    "rollback": ("amigen.cli.rollback", "rollback", "Move a launch template back to an older version."),
+    "images": ("amigen.cli.images", "images", "Base images, own images, drift, pruning."),
+    "fleet": ("amigen.cli.fleet", "fleet", "Verify running instances over Systems Manager."),
+    "iam-policy": ("amigen.cli.policy", "iam_policy", "Print the IAM policy with exactly what the calls need."),
 }
 
 

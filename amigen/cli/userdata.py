@@ -12,6 +12,7 @@ import click
 
 from amigen.cli.options import echo_json, load, one_plan, output_option
 from amigen.errors import InputError, Problem
+from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.model import Architecture
 from amigen.userdata import make
 from amigen.userdata.document import parse
@@ -91,10 +92,12 @@ def print_(
 @output_option
 def explain(file: Path, system: str, platform: str | None, output: str) -> None:
     """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
-    raw, origin = _read(file), "yours"
+    raw, origin, nodeadm = _read(file), "yours", True
     if _is_spec(raw):
-        raw, origin = make.user_data(one_plan(load(file), platform)), "amigen"
-    found = explain_document(raw, cast(SystemName, system), origin=origin)
+        plan = one_plan(load(file), platform)
+        nodeadm = PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
+        raw, origin = make.user_data(plan), "amigen"
+    found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm)
     if output == "json":
         import msgspec
 

@@ -218,6 +218,17 @@ class CloudInitCheck(Check, frozen=True, kw_only=True):
         return "done"
 
 
+class CloudInitOnceCheck(Check, frozen=True, kw_only=True):
+    """cloud-init has run this instance's user data, and marked that it is not to be run again."""
+
+    test = "test_cloud_init_once"
+    needs = "boot"
+
+    @property
+    def subject(self) -> str:
+        return "user-data"
+
+
 class NoFailedUnitCheck(Check, frozen=True, kw_only=True):
     """No systemd unit has failed."""
 

@@ -82,7 +82,7 @@ def _plan(spec: NodeImage, platform: Platform, digest: str) -> ImagePlan:
         platform=platform,
         architectures=spec.architectures,
         steps=tuple(_steps(spec, platform, digest)),
-        always=(checks.CloudInitCheck(), checks.NoFailedUnitCheck()),
+        always=(checks.CloudInitCheck(), checks.CloudInitOnceCheck(), checks.NoFailedUnitCheck()),
     )
 
 

@@ -12,7 +12,9 @@ from amigen.errors import SizeError
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, WriteFile
+from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.render.suite import suite_files
 from amigen.render.templates import render
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import default_format, user_data
@@ -62,6 +64,10 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
     plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
     yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
+    for path, text in packer_files(plan).items():
+        yield Artifact(path=f"{base}/packer/{path}", content=text.encode())
+    for path, text in suite_files(plan).items():
+        yield Artifact(path=f"{base}/{path}", content=text.encode())
 
 
 def _without_user_data(plans: tuple[ImagePlan, ...], found: list[Artifact]) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 _SH_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+_PY_WIDTH = 120
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -65,8 +66,33 @@ def hcl_inner(text: str) -> str:
 
 
 def py(value: object) -> str:
-    """A Python literal, for the rendered checks."""
-    return repr(value)
+    """A Python literal of strings, numbers, None, tuples and dicts, for the rendered checks; with `"` where it can be."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{py(k)}: {py(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        inner = ", ".join(py(v) for v in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    text = repr(value)
+    # repr takes `'` unless the text has one; a text with neither quote reads the same in `"`.
+    return f'"{text[1:-1]}"' if isinstance(value, str) and text[0] == "'" and not {"'", '"'} & set(value) else text
+
+
+def py_block(value: dict[object, object] | tuple[object, ...]) -> str:
+    """A Python literal of a dict or tuple with one entry per line, as a formatter would break it."""
+    if isinstance(value, dict):
+        lines, ends = [_entry(f"{py(k)}: ", v) for k, v in value.items()], "{}"
+    else:
+        if len(value) == 1 and len(py(value)) < _PY_WIDTH / 2:
+            return py(value)
+        lines, ends = [_entry("", v) for v in value], "()"
+    return ends[0] + "\n" + "".join(lines) + ends[1]
+
+
+def _entry(label: str, value: object) -> str:
+    line = f"    {label}{py(value)},\n"
+    if len(line) <= _PY_WIDTH + 1 or not isinstance(value, (tuple, list)):
+        return line
+    return f"    {label}(\n" + "".join(f"        {py(v)},\n" for v in value) + "    ),\n"
 
 
 def js(value: object) -> str:

@@ -202,6 +202,9 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
     names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
     head = json.dumps(known, indent=2).removesuffix("\n}")
     yield Call(function="write_release", arguments=(step.path, head, *names))
+    if any(isinstance(s, InstallGate) for s in plan.steps):
+        # Last of what makes the node ready, and before it joins.
+        yield Call(function="open_gate")
 
 
 def _put(file: WriteFile) -> Call:
@@ -212,7 +215,7 @@ def _put(file: WriteFile) -> Call:
 
 
 def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
-    """Content as a shell argument: itself where it is plain text, base64 where it is not."""
+    """Content as a shell argument: itself where it is plain text, else base64 and the content's sha256."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -220,4 +223,4 @@ def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
     # Tabs, line ends and what a person can read; a control character or an odd space is better seen in base64.
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text, ()
-    return base64.b64encode(content).decode("ascii"), ("base64",)
+    return base64.b64encode(content).decode("ascii"), (hashlib.sha256(content).hexdigest(),)

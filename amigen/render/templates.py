@@ -35,8 +35,9 @@ def environment(name: Folder) -> Environment:
         auto_reload=False,
         bytecode_cache=_bytecode_cache(),
     )
-    for filter_ in (quoting.sh, quoting.words, quoting.hcl, quoting.hcl_inner, quoting.py, quoting.js, quoting.comment):
+    for filter_ in (quoting.sh, quoting.words, quoting.hcl, quoting.hcl_inner, quoting.js, quoting.comment):
         env.filters[filter_.__name__] = filter_
+    env.filters.update(py=quoting.py, py_block=quoting.py_block)
     return env
 
 

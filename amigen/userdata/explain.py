@@ -12,7 +12,7 @@ from amigen.userdata import mime
 from amigen.userdata.document import Document, parse
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, Size, size_of
-from amigen.userdata.systems import SYSTEMS, System, SystemName, arrive
+from amigen.userdata.systems import SYSTEMS, System, SystemName, arrive, without_nodeadm
 
 # How nodeadm merges a later NodeConfig into an earlier one: maps deeply, the later value wins, kubelet flags add up
 # (amazon-eks-ami nodeadm/internal/api/merge.go).
@@ -53,17 +53,18 @@ class Explanation(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
 
 
-def explain(raw: bytes, system: SystemName, *, origin: str = "yours") -> Explanation:
+def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True) -> Explanation:
     """Explain user data that anybody wrote.
 
     Args:
         raw: As it would be given to EC2, with or without base64 around it.
         system: Who launches the nodes.
         origin: Whose parts these are, for the output.
+        nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """
     document = parse(raw, origin)
-    about = SYSTEMS[system]
-    arrived = arrive(document.parts, system)
+    about = SYSTEMS[system] if nodeadm else without_nodeadm(SYSTEMS[system])
+    arrived = arrive(document.parts, about, system)
     fields, problems = _fields(arrived, about, system)
     return Explanation(
         system=system,
@@ -151,8 +152,7 @@ def _fields(parts: tuple[Part, ...], about: System, system: SystemName) -> tuple
         problems += problem
         for path, value in _flat(config, ""):
             values.setdefault(path, []).append((f"part {number} ({part.origin})", value))
-    if values or system == "self-managed":
-        problems += _incomplete(values)
+    problems += _incomplete(values)
     fields = []
     for path, setters in sorted(values.items()):
         added = path in _ADDED_UP and len(setters) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
@@ -81,9 +82,16 @@ SYSTEMS: dict[SystemName, System] = {
 }
 
 
-def arrive(parts: tuple[Part, ...], name: SystemName) -> tuple[Part, ...]:
+def without_nodeadm(system: System) -> System:
+    """The system on a platform without nodeadm: for Karpenter it is amiFamily Custom, for EKS a custom AMI."""
+    if system.node_config is None:
+        return system
+    merges = "nothing is merged on this platform (a custom AMI, amiFamily Custom): the node must join by these bytes"
+    return replace(system, merges=merges, node_config=None, fields=(), needs_mime=False, takes_gzip=True)
+
+
+def arrive(parts: tuple[Part, ...], system: System, name: SystemName) -> tuple[Part, ...]:
     """The parts in the order in which they reach the node; the system's own has no content, which only it knows."""
-    system = SYSTEMS[name]
     if system.node_config is None:
         return parts
     own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)

@@ -72,10 +72,15 @@ look_at() {
   done < <(stat -c '%a %U:%G %u:%g %n' -- "$@" 2>/dev/null)
 }
 
-# file_is PATH CONTENT: the same to the byte. `read` ends with 0 only where it meets a NUL, which CONTENT cannot hold.
+# file_is PATH CONTENT [SHA256]: the same to the byte. `read` ends with 0 only where it meets a NUL, which text cannot hold.
 file_is() {
   local there
   [[ -f $1 && ! -L $1 && -r $1 ]] || return 1
+  if [[ -n ${3:-} ]]; then
+    there=$(sha256sum <"$1")
+    [[ ${there%% *} == "$3" ]]
+    return
+  fi
   ! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
 }
 
@@ -97,19 +102,16 @@ keep_foreign() {
   log "kept: the $path of somebody else is now $kept"
 }
 
-# put_file PATH MODE OWNER:GROUP CONTENT [base64]: atomic, and nothing at all where it stands already.
+# put_file PATH MODE OWNER:GROUP CONTENT [SHA256]: atomic, and nothing at all where it stands already. With SHA256, which is
+# that of the file, CONTENT is base64.
 put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
-  if [[ -z ${5:-} ]] && file_is "$path" "$content" && has_attributes "$path" "$mode" "$owner"; then return 0; fi
+  if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
-  fi
-  if cmp -s -- "$new" "$path" && has_attributes "$path" "$mode" "$owner"; then
-    rm -f -- "$new"
-    return 0
   fi
   keep_foreign "$path"
   printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
@@ -119,7 +121,7 @@ put_file() {
 }
 
 fill() {
-  if [[ $3 == base64 ]]; then
+  if [[ -n $3 ]]; then
     printf '%s' "$2" | base64 -d >"$1"
   else
     printf '%s' "$2" >"$1"

@@ -19,6 +19,7 @@ install_gate() {
 open_gate() {
   [[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
   step='open the gate'
+  if ((changes == 0)) && systemctl is-active --quiet amigen-ready.service; then return 0; fi
   bash /usr/local/lib/amigen/ready --bootstrap || fail 'the node is not ready; the line above says why'
   systemctl start amigen-ready.service
 }

@@ -1,4 +1,4 @@
-# run_hook NAME once|always SHA256 SCRIPT [base64]
+# run_hook NAME once|always SHA256 SCRIPT [SHA256 of the file, where SCRIPT is base64]
 run_hook() {
   local name=$1 when=$2 sum=$3 script=$4 first='' stamp=$state_dir/hooks/$1.sha256
   local file=/usr/local/lib/amigen/hooks/$1 code=0

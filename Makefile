@@ -1,0 +1,53 @@
+# `make demo` and `make test` install what they need: Python packages into .venv, and, as root on Debian or Ubuntu, system
+# packages. `make check` is the everyday loop.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+APT_CHECK := python3-venv shellcheck shfmt cloud-init
+APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
+APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client e2fsprogs packer ipvsadm
+
+.PHONY: demo check test slow wheel bench docs golden clean system-check system-roots system-slow
+
+demo: $(VENV)/.done system-roots
+	$(BIN)/python -m tests.testbed.demo
+
+check: $(VENV)/.done system-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 -m "not slow"
+
+# Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
+test: system-check system-roots system-slow check wheel slow
+
+slow: $(VENV)/.done system-roots system-slow
+	$(BIN)/pytest -m slow
+
+# The installed wheel, and not only the checkout.
+wheel: $(VENV)/.done
+	tests/wheel.sh $(BIN)/python
+
+bench: $(VENV)/.done
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/.done
+	$(BIN)/python -c "from amigen.spec.schema import reference; print(reference(), end='')" > docs/spec.md
+
+golden: $(VENV)/.done
+	$(BIN)/pytest -q tests/render --renew-golden
+
+$(VENV)/.done: pyproject.toml
+	@command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! $(PYTHON) -c 'import ensurepip' 2>/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv; true
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+system-check: ; @tools/system-packages $(APT_CHECK)
+system-roots: ; @tools/system-packages $(APT_ROOTS)
+system-slow: ; @tools/system-packages $(APT_SLOW)
+
+clean:
+	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache

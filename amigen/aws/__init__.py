@@ -1,0 +1,1 @@
+"""AWS at the edge: sessions, calls and what their errors mean. Nothing else of amigen imports boto3."""

@@ -1,0 +1,79 @@
+"""What AWS's errors mean for the person who sees them: the call, the resource, and the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amigen.aws.calls import Call
+from amigen.errors import AwsError
+
+_LOG_IN = "renew them: `aws sso login`, or new keys; then run the same command again, it goes on where it stopped"
+_AGAIN = "run the same command again: it goes on where it stopped"
+_POLICY = "`amigen iam-policy SPEC` prints the policy that is needed"
+
+# Error code -> way out. Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+_WAYS_OUT: dict[str, str] = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"the credentials have expired; {_LOG_IN}"
+    ),
+    **dict.fromkeys(
+        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"),
+        "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock",
+    ),
+    **dict.fromkeys(
+        ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"),
+        f"the caller may not do this: {_POLICY}",
+    ),
+    **dict.fromkeys(
+        ("RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"),
+        f"AWS limits the rate of calls, also after several tries; wait a minute, then {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("InternalError", "InternalFailure", "ServiceUnavailable", "InternalServerError", "Unavailable"),
+        f"a fault inside AWS, also after several tries; {_AGAIN}",
+    ),
+    "OptInRequired": "the account has not opted in to this region or service",
+    "ResourceLimitExceeded": "a quota is used up: ask for more in Service Quotas, or `amigen images prune`",
+    "ImageQuotaExceeded": "the region's quota of images is used up: `amigen images prune`",
+    "SnapshotLimitExceeded": "the region's quota of snapshots is used up: `amigen images prune`",
+    "InvalidKmsKey.InvalidState": "the KMS key is disabled or deleted; see aws.encryption in the spec",
+    "ParameterNotFound": "there is no such parameter in this region",
+}
+
+
+class CallError(AwsError):
+    """An AWS call that failed, with its code for code that knows what to do about it."""
+
+    def __init__(self, message: str, hint: str, *, code: str, call: Call) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.call = call
+
+
+def translate(error: Exception, *, call: Call, region: str, what: str) -> CallError:
+    """A botocore error as one sentence that names the call, the resource and the way out; it never holds a secret."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    details = response.get("Error", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(details.get("Code") or type(error).__name__)
+    said = str(details.get("Message") or error)
+    where = f"{call.service}:{call.operation} in {region} for {what}"
+    hint = _WAYS_OUT.get(code) or _by_kind(code, status)
+    return CallError(f"{where} failed: {code}: {said}", hint, code=code, call=call)
+
+
+def _by_kind(code: str, status: int) -> str:
+    """The way out where AWS's answer has no code of ours, or there was no answer at all."""
+    if code in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
+        return "no credentials: set --profile or AWS_PROFILE, or log in (`aws sso login`)"
+    if code in ("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"):
+        return "log in: `aws sso login`"
+    if code in ("ProfileNotFound", "InvalidConfigError"):
+        return "see ~/.aws/config, or choose another with --profile"
+    if code.endswith(
+        ("TimeoutError", "ConnectionError", "ConnectionClosedError", "ProxyConnectionError", "HTTPClientError")
+    ):
+        return f"check the network, the proxy and --endpoint-url; then {_AGAIN}"
+    if status >= 500:
+        return f"a fault inside AWS, also after several tries; {_AGAIN}"
+    return f"what AWS says above names the cause; when it is solved, {_AGAIN}"

@@ -1,0 +1,144 @@
+"""Clients of AWS, made the way every AWS tool makes them: profile, region, SSO, assumed role, endpoint URL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from amigen.aws.calls import Call
+from amigen.aws.errors import translate
+from amigen.aws.model import loader
+from amigen.errors import AwsError
+
+# What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
+_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsOptions:
+    """Where and as whom to call; everything that is None comes from the environment and the profile.
+
+    Attributes:
+        profile: A profile of the shared configuration (keys, SSO, `role_arn` with `source_profile`, process).
+        endpoint_url: Another address for all services, such as a local stand-in.
+        role_arn: A role to assume on top of it.
+        external_id: What the role's trust policy asks for; only with `role_arn`.
+        connect_timeout, read_timeout: Seconds.
+    """
+
+    profile: str | None = None
+    endpoint_url: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    connect_timeout: float = 10
+    read_timeout: float = 60
+
+
+class Aws:
+    """All calls to AWS go through here, each by an entry of `amigen.aws.calls`.
+
+    Safe to share between threads: clients are made under a lock, and botocore's clients are thread-safe.
+    """
+
+    def __init__(self, options: AwsOptions | None = None) -> None:
+        self._options = options or AwsOptions()
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def call(self, call: Call, region: str, what: str, **params: Any) -> dict[str, Any]:
+        """One call.
+
+        Args:
+            call: Entry of the table of calls.
+            region: Region to call.
+            what: The resource in words, for the message of a failure.
+            params: Parameters as botocore names them.
+
+        Raises:
+            AwsError: It failed, after the retries that make sense; names call, resource and way out.
+        """
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            method = getattr(self._client(call.service, region), xform_name(call.operation))
+            response: dict[str, Any] = method(**params)
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, call=call, region=region, what=what) from None
+        return response
+
+    def pages(self, call: Call, region: str, what: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items under `key` of all pages of a call that answers in pages."""
+        token: str | None = None
+        token_in, token_out = call.tokens
+        while True:
+            page = self.call(call, region, what, **params, **({token_in: token} if token else {}))
+            yield from page.get(key, [])
+            token = page.get(token_out) or None
+            if token is None:
+                return
+
+    def _client(self, service: str, region: str) -> Any:
+        with self._lock:
+            if (service, region) not in self._clients:
+                from botocore.config import Config
+
+                session = self._boto_session()
+                config = Config(
+                    connect_timeout=self._options.connect_timeout,
+                    read_timeout=self._options.read_timeout,
+                    retries={"mode": "standard", "total_max_attempts": _attempts(session)},
+                    user_agent_extra="amigen",
+                )
+                self._clients[service, region] = session.create_client(
+                    service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
+                )
+            return self._clients[service, region]
+
+    def _boto_session(self) -> Any:
+        if self._session is None:
+            import botocore.session
+
+            session = botocore.session.Session(profile=self._options.profile)
+            session.register_component("data_loader", loader())
+            if self._options.role_arn:
+                _assume(session, self._options)
+            self._session = session
+        return self._session
+
+    def default_region(self) -> str | None:
+        """The region of the environment or the profile, for commands that need one and have no spec."""
+        return self._boto_session().get_config_variable("region")  # type: ignore[no-any-return]
+
+
+def _attempts(session: Any) -> int:
+    configured = session.get_config_variable("max_attempts")
+    return int(configured) if configured else _ATTEMPTS
+
+
+def _assume(session: Any, options: AwsOptions) -> None:
+    """Let the session's credentials assume a role, renewed before they expire."""
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+    source = session.get_credentials()
+    if source is None:
+        raise AwsError(
+            f"no credentials to assume {options.role_arn} with",
+            "set --profile or AWS_PROFILE, or log in (`aws sso login`)",
+        )
+
+    def create_client(service: str, **arguments: Any) -> Any:
+        # STS stands at the same address as everything else.
+        return session.create_client(service, endpoint_url=options.endpoint_url, **arguments)
+
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=create_client,
+        source_credentials=source,
+        role_arn=options.role_arn,
+        extra_args={"ExternalId": options.external_id} if options.external_id else {},
+    )
+    # botocore's own way of handing a session its credentials (`boto3.Session` does the same for keys).
+    session._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)

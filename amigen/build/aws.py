@@ -1,0 +1,135 @@
+"""`amigen build --target aws`: an AMI by Packer's amazon-ebs builder, proven on the builder before it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from amigen.aws.session import Aws
+from amigen.build import calls
+from amigen.build.hook import Event
+from amigen.build.leftovers import remove_image
+from amigen.build.record import ImageRecord
+from amigen.build.session import Session, manifest_artifact
+from amigen.errors import AwsError, BuildError
+from amigen.publish.base import find_base
+from amigen.publish.names import Target
+from amigen.render.packer import source_parameter
+from amigen.vm.ssh import SshTarget, new_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsBuild:
+    """What all images of a build on AWS have in common.
+
+    Attributes:
+        endpoint_url: Another address of EC2; then region and credentials are not asked for either.
+        packer_vars: Variables of the Packer files that the user sets.
+        environment: For Packer: how it gets its credentials.
+    """
+
+    aws: Aws
+    build_id: str
+    endpoint_url: str | None = None
+    packer_vars: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
+    """Build one AMI, in the region of the spec.
+
+    Raises:
+        AmigenError: Any failure; there is no AMI, and Packer has removed instance, key pair and security group.
+    """
+    spec, region = session.plan.spec, session.plan.spec.aws.region
+    session.begin("source")
+    target = Target(name=spec.name, platform=session.plan.platform, architecture=session.architecture)
+    base = find_base(build.aws, spec, target, region)
+    session.say(f"source: {base.image.id} ({base.source.text})")
+    folder = session.write_files()
+    new_key(session.work)
+    source = _Source(found=base.image.id)
+    session.begin("start the builder")
+    session.run_packer(
+        folder / "packer/aws" / ("" if session.packer.modern else "packer-1.6"),
+        single="image.pkr.hcl",
+        only=f"amazon-ebs.{session.architecture}",
+        variables=_variables(session, build, base.image.id),
+        on_event=lambda event, _target: source.look(session, build, event, _target),
+        environment=build.environment,
+    )
+    image_id = manifest_artifact(session.work).rpartition(":")[2]
+    if not session.packer.modern:
+        _require_imdsv2(build.aws, region, image_id)
+    session.begin("")
+    return ImageRecord(
+        platform=session.plan.platform,
+        architecture=session.architecture,
+        outcome="built",
+        verified=True,
+        source=base.source.text,
+        source_image=source.found,
+        region=region,
+        image_id=image_id,
+        amis={region: image_id},
+        **session.findings(),
+    )
+
+
+@dataclass(kw_only=True)
+class _Source:
+    """The AMI that the builder really runs."""
+
+    found: str
+
+    def look(self, session: Session, build: AwsBuild, event: Event, _target: SshTarget) -> None:
+        """At the builder's start: what it runs, and that it answers by IMDSv2 only."""
+        if event.name != "started":
+            return
+        region, what = session.plan.spec.aws.region, f"builder {event.instance}"
+        if not session.packer.modern:
+            build.aws.call(
+                calls.REQUIRE_IMDSV2,
+                region,
+                what,
+                InstanceId=event.instance,
+                HttpTokens="required",
+                HttpPutResponseHopLimit=1,
+                HttpEndpoint="enabled",
+            )
+        answer = build.aws.call(calls.DESCRIBE_INSTANCES, region, what, InstanceIds=[event.instance])
+        instance = answer["Reservations"][0]["Instances"][0]
+        if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
+            raise BuildError(f"the {what} answers IMDSv1, too", "look for a policy of the account that sets it back")
+        self.found = instance["ImageId"]
+
+
+def _variables(session: Session, build: AwsBuild, source: str) -> dict[str, Any]:
+    public = session.key.with_suffix(".pub").read_text().strip()
+    found: dict[str, Any] = {"build": build.build_id, **build.packer_vars}
+    if session.packer.modern:
+        found["verify_public_key"] = public
+    else:
+        found |= {"ssh_private_key_file": str(session.key), "ssh_public_key": public}
+    for architecture in session.plan.architectures:
+        if source_parameter(session.plan, architecture):
+            # Packer 1.6 wants every variable, also of the architecture that this run does not build.
+            found[f"source_ami_{architecture}"] = source
+    if build.endpoint_url:
+        found |= {"endpoint_url": build.endpoint_url, "offline": True}
+    return found
+
+
+def _require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
+    """Of instances that are launched from the image; without that, there is no image.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
+    """
+    what = f"image {image_id}"
+    try:
+        aws.call(calls.REQUIRE_IMDSV2_OF_IMAGE, region, what, ImageId=image_id, ImdsSupport={"Value": "v2.0"})
+    except AwsError:
+        for image in aws.call(calls.DESCRIBE_IMAGES, region, what, ImageIds=[image_id])["Images"]:
+            remove_image(aws, region, image)
+        raise
+

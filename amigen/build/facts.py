@@ -1,0 +1,91 @@
+"""What a machine has: packages, kernels and modules, asked in one round trip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from amigen.errors import BuildError
+from amigen.vm.ssh import SshTarget
+
+_QUERIES = {
+    "apt": "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n' | sed -n 's/^installed //p'",
+    "dnf": "rpm -qa --qf '%{NAME}.%{ARCH} %{EVR}\\n'",
+}
+_SCRIPT = """\
+set -e
+echo '== kernel'; uname -r
+echo '== kernels'; ls -1 /lib/modules 2>/dev/null || true
+echo '== loaded'; cut -d' ' -f1 /proc/modules
+echo '== builtin'; sed 's|.*/||; s|[.]ko.*||' "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null || true
+echo '== packages'; {query}
+echo '== end'
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """Attributes:
+    kernel: The running one.
+    kernels: Those with modules installed.
+    modules: Module -> `loaded` or `built in`, of the running kernel; names with `_`.
+    packages: Name -> version, as the package manager writes both; a name may stand there twice (kernels), then the
+        versions are joined by a space.
+    """
+
+    kernel: str
+    kernels: tuple[str, ...]
+    modules: dict[str, str]
+    packages: dict[str, str]
+
+
+def ask_machine(target: SshTarget, family: Literal["apt", "dnf"], timeout: float = 300) -> MachineFacts:
+    """Ask a machine.
+
+    Raises:
+        ToolError: No connection.
+        BuildError: It does not answer as a machine of this family.
+    """
+    done = target.run(_SCRIPT.format(query=_QUERIES[family]), timeout=timeout)
+    sections = _sections(done.stdout)
+    if "end" not in sections or not sections.get("packages"):
+        raise BuildError(f"the builder does not say what is installed: {done.stderr.strip() or done.stdout[-300:]}")
+    modules = {name.replace("-", "_"): "built in" for name in sections.get("builtin", ())}
+    modules |= dict.fromkeys(sections.get("loaded", ()), "loaded")
+    packages: dict[str, str] = {}
+    for line in sections["packages"]:
+        name, _, version = line.partition(" ")
+        packages[name] = f"{packages[name]} {version}" if name in packages else version
+    return MachineFacts(
+        kernel=sections["kernel"][0], kernels=tuple(sections.get("kernels", ())), modules=modules, packages=packages
+    )
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("== "):
+            name = line[3:]
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageDiff:
+    """Name -> version, and for `changed` name -> (old, new)."""
+
+    added: dict[str, str]
+    changed: dict[str, tuple[str, str]]
+    removed: dict[str, str]
+
+
+def package_diff(before: dict[str, str], after: dict[str, str]) -> PackageDiff:
+    """What the build did to the packages of its base."""
+    return PackageDiff(
+        added={n: v for n, v in sorted(after.items()) if n not in before},
+        changed={n: (before[n], v) for n, v in sorted(after.items()) if n in before and before[n] != v},
+        removed={n: v for n, v in sorted(before.items()) if n not in after},
+    )

@@ -1,0 +1,124 @@
+"""What a build on AWS may leave when it and Packer are both killed, and how the next build removes it.
+
+All that a build makes carries the tag `amigen/build`; a note on this machine says which builds run. A note whose
+process is gone names a build to clean up after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from amigen.aws.session import Aws
+from amigen.build import calls
+from amigen.errors import AmigenError, AwsError
+from amigen.vm.cache import cache_home
+
+TAG_BUILD = "amigen/build"
+_VERIFIED = "amigen/verified"
+_GONE_SECONDS = 600
+
+
+@contextlib.contextmanager
+def noted(build_id: str, region: str) -> Iterator[None]:
+    """Note that this build runs; the note goes when it has ended, in whatever way Python sees it end."""
+    home = _home()
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / f"{build_id}.json"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        json.dump({"build": build_id, "region": region}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def clean_up_after_the_dead(aws: Aws, say: Callable[[str], None]) -> None:
+    """Remove what builds left that no longer run. What cannot be removed stays noted, and is said."""
+    for path in sorted(_home().glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError), path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            note = json.load(file)
+            try:
+                removed = remove_build(aws, note["region"], note["build"])
+            except AmigenError as error:
+                say(f"the killed build {note['build']} may have left something in {note['region']}: {error.message}")
+                continue
+            said = ", ".join(removed) or "nothing"
+            say(f"the build {note['build']} was killed; removed what it left in {note['region']}: {said}")
+            path.unlink()
+
+
+def _home() -> Path:
+    return cache_home() / "builds-on-aws"
+
+
+def remove_build(aws: Aws, region: str, build_id: str) -> list[str]:
+    """Remove instances, security groups, key pairs, and images without the tag of success, of one build.
+
+    Returns:
+        Ids of what was removed.
+
+    Raises:
+        AwsError: A call failed, or an instance does not end.
+    """
+    what = f"what the build {build_id} left"
+    tagged = [{"Name": f"tag:{TAG_BUILD}", "Values": [build_id]}]
+    removed = _terminate(aws, region, what, tagged)
+    groups = aws.call(calls.DESCRIBE_SECURITY_GROUPS, region, what, Filters=tagged)["SecurityGroups"]
+    for group in groups:
+        aws.call(calls.DELETE_SECURITY_GROUP, region, group["GroupId"], GroupId=group["GroupId"])
+        removed.append(group["GroupId"])
+    named = [{"Name": "key-name", "Values": [f"amigen-{build_id}-*"]}]
+    for pair in aws.call(calls.DESCRIBE_KEY_PAIRS, region, what, Filters=named)["KeyPairs"]:
+        aws.call(calls.DELETE_KEY_PAIR, region, pair["KeyName"], KeyName=pair["KeyName"])
+        removed.append(pair["KeyName"])
+    for image in aws.call(calls.DESCRIBE_IMAGES, region, what, Owners=["self"], Filters=tagged)["Images"]:
+        if not any(tag["Key"] == _VERIFIED for tag in image.get("Tags", ())):
+            removed += remove_image(aws, region, image)
+    return removed
+
+
+def remove_image(aws: Aws, region: str, image: dict[str, Any]) -> list[str]:
+    """Deregister an image and delete its snapshots."""
+    aws.call(calls.DEREGISTER, region, f"image {image['ImageId']}", ImageId=image["ImageId"])
+    snapshots = [m["Ebs"]["SnapshotId"] for m in image.get("BlockDeviceMappings", ()) if m.get("Ebs", {}).get("SnapshotId")]
+    for snapshot in snapshots:
+        aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
+    return [image["ImageId"], *snapshots]
+
+
+def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -> list[str]:
+    """Terminate the build's instances, and wait: their security groups cannot go before."""
+    living = [*tagged, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    ids = [i["InstanceId"] for i in _instances(aws, region, what, living)]
+    if not ids:
+        return []
+    groups = {
+        group["GroupId"]
+        for instance in _instances(aws, region, what, living)
+        for group in instance.get("SecurityGroups", ())
+        if group["GroupName"].startswith("packer_")
+    }
+    aws.call(calls.TERMINATE, region, what, InstanceIds=ids)
+    deadline = time.monotonic() + _GONE_SECONDS
+    while any(i["State"]["Name"] != "terminated" for i in _instances(aws, region, what, tagged)):
+        if time.monotonic() > deadline:
+            raise AwsError(f"{', '.join(ids)} in {region} do not end", "look at them in the console")
+        time.sleep(float(os.environ.get("AMIGEN_POLL_SECONDS", "5")))
+    for group in sorted(groups):
+        aws.call(calls.DELETE_SECURITY_GROUP, region, group, GroupId=group)
+    return [*ids, *sorted(groups)]
+
+
+def _instances(aws: Aws, region: str, what: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    answer = aws.call(calls.DESCRIBE_INSTANCES, region, what, Filters=filters)
+    return [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]

@@ -1,0 +1,178 @@
+"""`amigen build --target local`: a qcow2 by Packer's qemu builder, booted and proven before it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from amigen.build.hook import Event
+from amigen.build.record import ImageRecord
+from amigen.build.session import Session
+from amigen.errors import BuildError, InputError
+from amigen.vm.acceleration import Acceleration, probe, qemu_program
+from amigen.vm.bases import Base, base_image
+from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
+from amigen.vm.qemu import MACHINES, boot_arguments
+from amigen.vm.seed import meta_data, vendor_data
+from amigen.vm.ssh import SshTarget, new_key
+
+
+def build_local(session: Session, *, spec_folder: Path, target: Path, packer_vars: dict[str, str], fresh_base: bool = False) -> ImageRecord:
+    """Build one image into the folder `target`, which is replaced as a whole, and only at the end.
+
+    Raises:
+        AmigenError: Any failure; `target` is as it was.
+    """
+    plan = session.plan
+    session.begin("base")
+    base = base_image(
+        plan.spec, plan.platform, session.architecture, folder=spec_folder, log=session.say, fresh=fresh_base
+    )
+    acceleration = probe(session.architecture, base.image.kernel)
+    session.say(f"base: {base.says}")
+    session.say(acceleration.sentence)
+    _refuse_small_disk(base, plan.spec.local.disk_gib)
+    image = _run_packer(session, base, acceleration, packer_vars)
+    session.begin("boot the image")
+    work = session.work / "boot"
+    work.mkdir()
+    session.judge(
+        session.verifier.image(plan, image, base.user, work, session.say), "image", "a node that booted from the image"
+    )
+    session.begin("keep")
+    disk = _keep(image, target)
+    session.begin("")
+    return ImageRecord(
+        platform=plan.platform,
+        architecture=session.architecture,
+        outcome="built",
+        verified=True,
+        source=base.says,
+        source_image=base.digest,
+        file=str(disk),
+        sha256=_sha256(disk),
+        processor=acceleration.name,
+        **session.findings(),
+    )
+
+
+def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer_vars: dict[str, str]) -> VmImage:
+    folder = session.write_files()
+    new_key(session.work)
+    output = session.work / "image"
+    kernel_files: dict[str, Path] = {}
+
+    def on_event(event: Event, target: SshTarget) -> None:
+        if event.name == "proven" and base.image.kernel is not None:
+            # The build may have installed another kernel; what boots the image must be what is in it.
+            kernel_files.update(_fetch_kernel(target, session.work))
+
+    session.begin("boot the builder")
+    session.run_packer(
+        folder / "packer/local",
+        single="image.pkr.hcl",
+        only="qemu.image",
+        variables={**_variables(session, base, acceleration, output), **packer_vars},
+        on_event=on_event,
+    )
+    return VmImage(
+        disk=output / "disk.qcow2",
+        format="qcow2",
+        architecture=session.architecture,
+        kernel=kernel_files.get(KERNEL_SUFFIX),
+        initrd=kernel_files.get(INITRD_SUFFIX),
+    )
+
+
+def _variables(session: Session, base: Base, acceleration: Acceleration, output: Path) -> dict[str, Any]:
+    boot = boot_arguments(base.image, acceleration)
+    pairs = [boot[i : i + 2] for i in range(0, len(boot), 2)]
+    return {
+        "base": str(base.image.disk),
+        "seed": [str(path) for path in _seed_files(session, base.user)],
+        "ssh_username": base.user,
+        "ssh_private_key_file": str(session.key),
+        "qemu_binary": qemu_program(session.architecture),
+        "machine_type": MACHINES[session.architecture][0],
+        "accelerator": acceleration.name,
+        "qemuargs": [
+            # In place of Packer's own, which names the accelerator a second time and without its threads.
+            ["-machine", MACHINES[session.architecture][0]],
+            ["-accel", acceleration.accel],
+            ["-cpu", acceleration.cpu],
+            ["-serial", f"file:{session.log}.console"],
+            *pairs,
+        ],
+        "output_directory": str(output),
+    }
+
+
+def _seed_files(session: Session, user: str) -> list[Path]:
+    folder = session.work / "seed"
+    folder.mkdir()
+    public = session.key.with_suffix(".pub").read_text().strip()
+    content = {
+        # No user data: what the nodes will be given is theirs to run.
+        "user-data": "#cloud-config\n{}\n",
+        "meta-data": meta_data(f"i-build-{session.work.name}", "builder", (public,)),
+        "vendor-data": vendor_data(user),
+    }
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in content]
+
+
+def _fetch_kernel(target: SshTarget, work: Path) -> dict[str, Path]:
+    files = {}
+    for link, suffix in (("vmlinuz", KERNEL_SUFFIX), ("initrd.img", INITRD_SUFFIX)):
+        remote = f"/tmp/amigen{suffix}"  # noqa: S108 - in the guest, and gone in a moment
+        command = f'for f in /{link} /boot/{link}; do [ -e "$f" ] && exec sudo -n install -m 0644 "$f" {remote}; done; exit 1'
+        done = target.run(command)
+        if done.returncode != 0:
+            raise BuildError(f"the builder has no /boot/{link} to boot the image with: {done.stderr.strip()}")
+        local = work / f"disk{suffix}"
+        target.copy_from(remote, local)
+        target.run(f"sudo -n rm -f {remote}")
+        files[suffix] = local
+    return files
+
+
+def _refuse_small_disk(base: Base, disk_gib: int) -> None:
+    size = image_info(base.image.disk)["virtual-size"]
+    if isinstance(size, int) and size > disk_gib << 30:
+        needed = -(-size // (1 << 30))
+        raise InputError(
+            f"the base needs {needed} GiB and local.diskGiB is {disk_gib}", f"set local.diskGiB to {needed} or more"
+        )
+
+
+def _keep(image: VmImage, target: Path) -> Path:
+    """Move the image into place as a folder; the one before it stays until the new one is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (target.parent / f".{target.name}.{word}-{os.getpid()}" for word in ("new", "old"))
+    for left in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        new.mkdir()
+        for file in (image.disk, image.kernel, image.initrd):
+            if file is not None:
+                shutil.move(file, new / f"disk{file.suffix}")
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return target / image.disk.name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+

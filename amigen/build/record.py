@@ -1,0 +1,138 @@
+"""The build record: what was built of what, what was proven of it, and where it is. One JSON document per build."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+from amigen.errors import InputError
+
+SCHEMA = "amigen/build/v1"
+
+When: TypeAlias = Literal["builder", "cleaned", "image"]
+Outcome: TypeAlias = Literal["passed", "failed", "not provable"]
+
+
+class _Record(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base: immutable, by keyword, camelCase in JSON as in the spec."""
+
+
+class PackageChanges(_Record, frozen=True, kw_only=True):
+    """The packages, compared with the base."""
+
+    added: Annotated[dict[str, str], Meta(description="Package -> version.")] = {}
+    changed: Annotated[dict[str, tuple[str, str]], Meta(description="Package -> old and new version.")] = {}
+    removed: Annotated[dict[str, str], Meta(description="Package -> version.")] = {}
+
+
+class CheckRecord(_Record, frozen=True, kw_only=True):
+    """A check and its result."""
+
+    id: Annotated[str, Meta(description="Such as `test_package[ipvsadm]`.")]
+    when: Annotated[
+        When,
+        Meta(description="On the builder after bootstrap and reboot, after its cleaning, or on a boot of the image."),
+    ]
+    outcome: Annotated[
+        Outcome, Meta(description="`not provable`: not on this machine.")
+    ]
+    message: Annotated[str, Meta(description="Expected, found and what to do; empty when it passed.")] = ""
+    seconds: Annotated[float, Meta(description="How long it took.")] = 0.0
+
+
+class Kernel(_Record, frozen=True, kw_only=True):
+    """Kernels and modules of the image."""
+
+    running: Annotated[str, Meta(description="The kernel of the builder.")]
+    installed: Annotated[tuple[str, ...], Meta(description="Kernels with modules in the image.")] = ()
+    modules: Annotated[dict[str, str], Meta(description="Module of the plan -> `loaded`, `built in` or `absent`.")] = {}
+
+
+class ImageRecord(_Record, frozen=True, kw_only=True):
+    """One image: a platform on an architecture."""
+
+    platform: str
+    architecture: str
+    outcome: Annotated[Literal["built", "failed", "interrupted"], Meta(description="`built`: kept, and proven.")]
+    verified: Annotated[bool, Meta(description="All checks that can be proven passed on this very image.")] = False
+    error: Annotated[str, Meta(description="Why there is no image.")] = ""
+    source: Annotated[str, Meta(description="The base in words: file, URL, built-in root, SSM parameter.")] = ""
+    source_image: Annotated[str, Meta(description="Source AMI, or what identifies the local base.")] = ""
+    region: Annotated[str, Meta(description="Region of the build; empty for a local image.")] = ""
+    image_id: Annotated[str, Meta(description="AMI in that region; empty for a local image.")] = ""
+    amis: Annotated[dict[str, str], Meta(description="Region -> AMI, copies included.")] = {}
+    region_errors: Annotated[dict[str, str], Meta(description="Region -> why it has no copy or share yet.")] = {}
+    file: Annotated[str, Meta(description="The local image; empty on AWS.")] = ""
+    sha256: Annotated[str, Meta(description="Its checksum.")] = ""
+    packages: PackageChanges = PackageChanges()
+    kernel: Kernel | None = None
+    checks: tuple[CheckRecord, ...] = ()
+    phases: Annotated[dict[str, float], Meta(description="Phase -> seconds, in their order.")] = {}
+    processor: Annotated[str, Meta(description="How a local builder ran: `kvm` or `tcg`; empty on AWS.")] = ""
+    log: Annotated[str, Meta(description="File with all that Packer said.")] = ""
+
+
+class BuildRecord(_Record, frozen=True, kw_only=True):
+    """A build."""
+
+    schema: Literal["amigen/build/v1"] = "amigen/build/v1"
+    build: Annotated[str, Meta(description="Id of the build; also a tag of all that it makes on AWS.")]
+    target: Literal["local", "aws"]
+    name: Annotated[str, Meta(description="Name of the spec.")]
+    spec_digest: Annotated[str, Meta(description="sha256 of the spec's content.")]
+    kubernetes_version: str
+    amigen_version: str
+    packer_version: str
+    started_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    finished_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    images: tuple[ImageRecord, ...] = field(default_factory=tuple)
+
+
+def write_record(record: BuildRecord, path: Path) -> None:
+    """Write it atomically and durably."""
+    import msgspec
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_record(path: Path) -> BuildRecord:
+    """Read it back.
+
+    Raises:
+        InputError: There is none, or it is none of this schema.
+    """
+    import msgspec
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
+    except OSError as error:
+        raise InputError(f"cannot read the build record {path}: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path} is not a build record of this amigen: {error}", "build again") from None
+
+
+def record_schema() -> dict[str, Any]:
+    """The JSON Schema of a build record, made from the same types."""
+    import msgspec
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(BuildRecord),
+        "title": "amigen build record",
+    }

@@ -1,0 +1,201 @@
+"""A build from its beginning to its end: all images of a spec, each kept or not, and the record of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import msgspec
+
+import amigen
+from amigen.build.packer_tool import Packer
+from amigen.build.progress import Progress
+from amigen.build.record import BuildRecord, ImageRecord, read_record, write_record
+from amigen.build.session import Session
+from amigen.build.stop import Stop
+from amigen.build.verdict import Verifier
+from amigen.errors import AmigenError, InputError
+from amigen.plan.model import ImagePlan
+from amigen.spec.model import Architecture
+from amigen.vm.scratch import scratch
+
+Builder = Callable[[Session], ImageRecord]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One image to build."""
+
+    plan: ImagePlan
+    architecture: Architecture
+
+    @property
+    def name(self) -> str:
+        """`debian-12-x86_64`, for files."""
+        return f"{self.plan.platform}-{self.architecture}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to build, and with what.
+
+    Attributes:
+        output: Folder of the spec's results: `record.json` or `local.json`, `builds/ID/`, local images.
+        parallel: How many images at once.
+    """
+
+    jobs: tuple[Job, ...]
+    target: Literal["local", "aws"]
+    output: Path
+    packer: Packer
+    verifier: Verifier
+    progress: Progress
+    parallel: int
+    build_id: str = field(default_factory=lambda: new_build_id(now_utc()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What came of it: the record, where it stands, and the errors by job."""
+
+    record: BuildRecord
+    path: Path
+    errors: dict[str, AmigenError]
+    interrupted: bool
+
+
+def new_build_id(now: datetime) -> str:
+    """`20261123-121500-3f9a1c`: sorts by time, and two builds at once differ."""
+    return f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+
+
+def now_utc() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def rfc3339(time: datetime) -> str:
+    """`2026-11-23T12:15:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
+    """Build all images; one that fails does not hide the others.
+
+    Ctrl-C and SIGTERM (as KeyboardInterrupt) end it: what runs is told to, and is waited for.
+    """
+    started = now_utc()
+    folder = order.output / "builds" / order.build_id
+    folder.mkdir(parents=True, exist_ok=True)
+    errors: dict[str, AmigenError] = {}
+    images: dict[str, ImageRecord] = {}
+    lock = threading.Lock()
+
+    def one(job: Job) -> None:
+        image, error = _build_one(order, job, builder, folder, stop)
+        with lock:
+            images[job.name] = image
+            if error is not None:
+                errors[job.name] = error
+
+    with ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
+        _wait_for_all([pool.submit(one, job) for job in order.jobs], stop)
+    record = BuildRecord(
+        build=order.build_id,
+        target=order.target,
+        name=order.jobs[0].plan.spec.name,
+        spec_digest=order.jobs[0].plan.digest,
+        kubernetes_version=order.jobs[0].plan.spec.kubernetes_version,
+        amigen_version=amigen.__version__,
+        packer_version=order.packer.text,
+        started_at=rfc3339(started),
+        finished_at=rfc3339(now_utc()),
+        images=tuple(images[job.name] for job in order.jobs if job.name in images),
+    )
+    path = folder / "record.json"
+    write_record(record, path)
+    return Built(record=record, path=path, errors=errors, interrupted=stop.asked)
+
+
+def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
+    waiting = set(futures)
+    while waiting:
+        try:
+            # With a bound, so that a signal is seen at once.
+            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+        except KeyboardInterrupt:
+            if stop.asked:
+                raise
+            stop.ask()
+            for future in waiting:
+                future.cancel()
+            waiting = {future for future in waiting if not future.cancelled()}
+
+
+def _build_one(
+    order: Order, job: Job, builder: Builder, folder: Path, stop: Stop
+) -> tuple[ImageRecord, AmigenError | None]:
+    with scratch("build") as work:
+        session = Session(
+            plan=job.plan,
+            architecture=job.architecture,
+            packer=order.packer,
+            verifier=order.verifier,
+            progress=order.progress,
+            stop=stop,
+            work=work,
+            log=folder.absolute() / f"{job.name}.log",
+        )
+        try:
+            if stop.asked:
+                raise AmigenError("interrupted before it began")
+            image = builder(session)
+        except AmigenError as error:
+            session.begin("")
+            outcome: Literal["interrupted", "failed"] = "interrupted" if stop.asked else "failed"
+            order.progress.end(session.job, f"{outcome}; nothing was kept", well=False)
+            failed = ImageRecord(
+                platform=job.plan.platform,
+                architecture=job.architecture,
+                outcome=outcome,
+                error=str(error),
+                **session.findings(),
+            )
+            return failed, error
+        order.progress.end(session.job, f"built: {image.file or image.image_id}", well=True)
+        return image, None
+
+
+def keep_record(built: Built, path: Path) -> BuildRecord | None:
+    """The record of what stands now, for the commands that come after: this build's images, and those of earlier builds
+    of the same spec that this one did not make again. None, and nothing is written, where there is no image at all.
+    """
+    made = {(i.platform, i.architecture): i for i in built.record.images if i.outcome == "built"}
+    old = _older(path, built.record)
+    images = {**old, **made}
+    if not images or not made:
+        return None
+    record = msgspec.structs.replace(built.record, images=tuple(images[key] for key in sorted(images)))
+    write_record(record, path)
+    return record
+
+
+def _older(path: Path, record: BuildRecord) -> dict[tuple[str, str], ImageRecord]:
+    if not path.exists():
+        return {}
+    try:
+        old = read_record(path)
+    except InputError:
+        # Of another amigen, or torn by hand: what is made now is not lost for it.
+        return {}
+    if (old.spec_digest, old.target) != (record.spec_digest, record.target):
+        return {}
+    return {(i.platform, i.architecture): i for i in old.images if i.outcome == "built"}

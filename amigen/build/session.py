@@ -1,0 +1,243 @@
+"""One image from the start of Packer to its end: what it says, what it asks, how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from amigen.build.facts import MachineFacts, ask_machine, package_diff
+from amigen.build.hook import Event, HookServer
+from amigen.build.packer_tool import Packer, build_command, parse_line
+from amigen.build.progress import Progress
+from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
+from amigen.build.stop import Stop
+from amigen.build.verdict import Result, Verifier, require_passed
+from amigen.errors import BuildError, ToolError
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.model import ImagePlan, LoadModules
+from amigen.render.packer import packer_files
+from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.spec.model import Architecture
+from amigen.tools import run_tool, tied
+from amigen.vm.ssh import SshTarget
+
+# How long Packer may take to remove what it made, after it was told to stop.
+_CLEANUP_SECONDS = 600
+
+
+@dataclass(kw_only=True)
+class Session:
+    """A running build of one image, and what it has found out so far.
+
+    Attributes:
+        work: Private scratch folder; has the key `id_ed25519`.
+        log: File that gets every word of Packer.
+    """
+
+    plan: ImagePlan
+    architecture: Architecture
+    packer: Packer
+    verifier: Verifier
+    progress: Progress
+    stop: Stop
+    work: Path
+    log: Path
+    phases: dict[str, float] = field(default_factory=dict)
+    checks: list[CheckRecord] = field(default_factory=list)
+    before: MachineFacts | None = None
+    after: MachineFacts | None = None
+    _phase: tuple[str, float] = ("", 0.0)
+    _errors: list[str] = field(default_factory=list)
+
+    @property
+    def job(self) -> str:
+        """`debian-12/x86_64`."""
+        return f"{self.plan.platform}/{self.architecture}"
+
+    @property
+    def key(self) -> Path:
+        """The private key that the builder lets in."""
+        return self.work / "id_ed25519"
+
+    def begin(self, name: str) -> None:
+        """A new phase; the time of the one before is written down."""
+        now = time.monotonic()
+        if self._phase[0]:
+            self.phases[self._phase[0]] = round(self.phases.get(self._phase[0], 0.0) + now - self._phase[1], 1)
+        self._phase = (name, now)
+        if name:
+            self.progress.phase(self.job, name)
+
+    def say(self, text: str) -> None:
+        """A line of progress."""
+        self.progress.line(self.job, text)
+
+    def write_files(self) -> Path:
+        """The folder with this platform's scripts and Packer files, as `amigen render` writes them."""
+        folder = self.work / "rendered"
+        scripts = {"bootstrap": bootstrap_script(self.plan, user_data=False), "hygiene": hygiene_script(self.plan)}
+        files = {f"scripts/{name}.sh": text for name, text in scripts.items()}
+        files |= {f"packer/{name}": text for name, text in packer_files(self.plan).items()}
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return folder
+
+    def target(self, event: Event) -> SshTarget:
+        """The builder."""
+        return SshTarget(host=event.host, port=event.port, user=event.user, key=self.key, control=self.work)
+
+    def run_packer(
+        self,
+        folder: Path,
+        *,
+        single: str,
+        only: str,
+        variables: dict[str, Any],
+        on_event: Callable[[Event, SshTarget], None],
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """Run Packer to its end; `on_event` is called at each event, before the checks of that event.
+
+        Raises:
+            ChecksFailedError: A check failed; Packer has removed what it made.
+            BuildError: Packer failed, or was stopped.
+        """
+        import json
+
+        def answer(event: Event) -> None:
+            target = self.target(event)
+            on_event(event, target)
+            self._look(event, target)
+
+        with HookServer(self.work / "hook", answer) as server:
+            file = self.work / "amigen.pkrvars.json"
+            given = {**variables, "hook": server.command, "manifest": str(self.work / "manifest.json")}
+            file.write_text(json.dumps(given), encoding="utf-8")
+            command = build_command(self.packer, folder, single=single, variables=file, only=only)
+            env = self._environment(environment or {})
+            if self.packer.modern:
+                run_tool(
+                    [self.packer.path, "init", "."], doing="install Packer's plugins", timeout=600, cwd=folder, env=env
+                )
+            code = self._packer(command, folder, env)
+            if server.failure is not None:
+                raise server.failure
+        if code != 0:
+            why = "interrupted" if self.stop.asked else (self._errors[-1] if self._errors else f"exit code {code}")
+            raise BuildError(f"{self.job}: Packer gave up: {why}", f"all of its output: {self.log}")
+
+    def _look(self, event: Event, target: SshTarget) -> None:
+        family = PLATFORM_FACTS[self.plan.platform].family
+        if event.name == "started":
+            self.before = ask_machine(target, family)
+            self.begin("bootstrap")
+        elif event.name == "proven":
+            self.begin("verify")
+            self.after = ask_machine(target, family)
+            self.judge(self.verifier.builder(self.plan, target, self.work, self.say), "builder", "the builder")
+            self.begin("clean")
+        elif event.name == "clean":
+            found = self.verifier.cleaned(self.plan, target, self.work, self.say)
+            self.judge(found, "cleaned", "the cleaned builder")
+            target.disconnect()
+            self.begin("image")
+
+    def judge(self, results: tuple[Result, ...], when: When, where: str) -> None:
+        """Write the results down, and go on only when nothing failed.
+
+        Raises:
+            ChecksFailedError: Names each failed check.
+        """
+        self.checks += [CheckRecord(when=when, **asdict(result)) for result in results]
+        require_passed(results, f"{where} of {self.job}")
+        passed = sum(r.outcome == "passed" for r in results)
+        self.say(f"{passed} of {len(results)} checks passed on {where}")
+
+    def findings(self) -> dict[str, Any]:
+        """What was found out so far, as fields of an `ImageRecord`; also of a build that failed."""
+        found: dict[str, Any] = {"checks": tuple(self.checks), "phases": dict(self.phases), "log": str(self.log)}
+        after = self.after or self.before
+        if after is not None and self.before is not None:
+            found["packages"] = PackageChanges(**asdict(package_diff(self.before.packages, after.packages)))
+            names = [name for step in self.plan.steps if isinstance(step, LoadModules) for name in step.modules]
+            modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in names}
+            found["kernel"] = Kernel(running=after.kernel, installed=after.kernels, modules=modules)
+        return found
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        temporary = self.work / "tmp"
+        temporary.mkdir(exist_ok=True)
+        own = {"TMPDIR": temporary, "PACKER_CACHE_DIR": self.work / "packer-cache", "CHECKPOINT_DISABLE": "1"}
+        return {**os.environ, **{k: str(v) for k, v in own.items()}, "PACKER_NO_COLOR": "1", **more}
+
+    def _packer(self, command: list[str], folder: Path, env: dict[str, str]) -> int:
+        with (
+            self.log.open("a", encoding="utf-8") as log,
+            # TERM: when amigen is gone, Packer still removes what it made.
+            subprocess.Popen(
+                tied(command, "TERM"),
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            ) as process,
+            self.stop.telling(lambda: _end(process), process.pid),
+        ):
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    self._hear(line, log)
+                return process.wait(_CLEANUP_SECONDS)
+            finally:
+                # Whatever of Packer's own children (plugins, QEMU) is left goes with it.
+                with suppress(OSError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def _hear(self, line: str, log: TextIO) -> None:
+        said = parse_line(line)
+        if said is None or said.kind not in ("ui", "error"):
+            log.write(line)
+        else:
+            text = said.words[-1] if said.words else ""
+            log.write(text + "\n")
+            if said.kind == "error" or (said.words and said.words[0] == "error"):
+                self._errors.append(text.strip())
+            _, mark, rest = text.partition("amigen: ")
+            if mark and "FAILED" in rest:
+                self._errors.append(rest.strip())
+            elif mark:
+                self.say(rest.strip())
+        log.flush()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with suppress(OSError):
+        process.send_signal(signal.SIGTERM)
+
+
+def manifest_artifact(work: Path) -> str:
+    """The artifact id in Packer's manifest.
+
+    Raises:
+        ToolError: Packer ended well and named nothing.
+    """
+    import json
+
+    try:
+        builds = json.loads((work / "manifest.json").read_text())["builds"]
+        return str(builds[-1]["artifact_id"])
+    except (OSError, ValueError, LookupError) as error:
+        raise ToolError(f"Packer's manifest does not say what was built: {error!r}") from None

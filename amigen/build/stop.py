@@ -1,0 +1,80 @@
+"""Ctrl-C and SIGTERM during a build: everything that was started is told to end, and is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Stop:
+    """Whether the build has to end, and what must be told so."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: list[Callable[[], None]] = []
+        self._told: set[int] = set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants the build to end."""
+        return self._event.is_set()
+
+    @contextlib.contextmanager
+    def telling(self, call: Callable[[], None], pid: int = 0) -> Iterator[None]:
+        """Call this when the build has to end; at once when that is known already.
+
+        `pid` is the process that the call tells: a second signal would make Packer leave without cleaning up.
+        """
+        with self._lock:
+            self._calls.append(call)
+            self._told.add(pid)
+            late = self.asked
+        if late:
+            call()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls.remove(call)
+                self._told.discard(pid)
+
+    def ask(self) -> None:
+        """End the build. Programs that run for it get SIGTERM; Packer cleans up then."""
+        with self._lock:
+            self._event.set()
+            calls, told = list(self._calls), set(self._told)
+        for call in calls:
+            call()
+        for child in set(_children()) - told:
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGTERM)
+
+
+def _children() -> list[int]:
+    found: list[int] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(word) for word in path.read_text().split()]
+    return found
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program the way Ctrl-C does: by an exception, with all clean-up."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    old = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,164 @@
+"""Options and output that the commands on AWS share."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from amigen.errors import AmigenError, AwsError, InputError, RefusedError
+from amigen.publish import names
+from amigen.publish.names import Target
+from amigen.publish.wait import Patience
+from amigen.spec.model import NodeImage
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--profile", help="Profile of the shared AWS configuration; else AWS_PROFILE."),
+    click.option("--endpoint-url", help="Another address for all AWS services; else AWS_ENDPOINT_URL."),
+    click.option("--role-arn", help="Assume this role."),
+    click.option("--external-id", help="External id for --role-arn."),
+    click.option("--read-timeout", type=click.FloatRange(min=0.1), default=60, show_default=True, help="Seconds."),
+)
+_WAITS = (
+    click.option(
+        "--poll", type=click.FloatRange(min=0), default=15, show_default=True, help="Seconds between looks in waits."
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0), default=120, show_default=True, help="Minutes until a wait ends."
+    ),
+)
+_TARGETS = (
+    click.option("--platform", help="Only this platform of the spec."),
+    click.option("--architecture", help="Only this architecture of the spec."),
+    click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again."),
+)
+
+
+def aws_options(command: _F) -> _F:
+    """As whom and where to call; the command gets them as `aws`, an `Aws`."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        profile: str | None,
+        endpoint_url: str | None,
+        role_arn: str | None,
+        external_id: str | None,
+        read_timeout: float,
+        **kwargs: Any,
+    ) -> Any:
+        from amigen.aws.session import Aws, AwsOptions
+
+        if external_id and not role_arn:
+            raise InputError("--external-id belongs to --role-arn", "name the role, too")
+        options = AwsOptions(
+            profile=profile,
+            endpoint_url=endpoint_url,
+            role_arn=role_arn,
+            external_id=external_id,
+            connect_timeout=min(10, read_timeout),
+            read_timeout=read_timeout,
+        )
+        return command(*args, aws=Aws(options), **kwargs)
+
+    return _with(wrapped, _OPTIONS)  # type: ignore[return-value]
+
+
+def wait_options(command: _F) -> _F:
+    """How long to wait; the command gets a `Patience` that tells its progress on stderr."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, poll: float, timeout: float, **kwargs: Any) -> Any:
+        return command(*args, patience=Patience(progress, every=poll, at_most=timeout * 60), **kwargs)
+
+    return _with(wrapped, _WAITS)  # type: ignore[return-value]
+
+
+def target_options(command: _F) -> _F:
+    """A part of the spec; the command gets `platform`, `architecture` and `regions` as given."""
+    return _with(command, _TARGETS)
+
+
+def _with(command: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def progress(line: str) -> None:
+    """One line on stderr, whole: several threads speak."""
+    click.echo(f"  {line}", err=True)
+
+
+def chosen_targets(spec: NodeImage, platform: str | None, architecture: str | None) -> tuple[Target, ...]:
+    """The targets that were asked for.
+
+    Raises:
+        InputError: There is no such one in the spec.
+    """
+    for given, known, what in (
+        (platform, spec.platforms, "platform"),
+        (architecture, spec.architectures, "architecture"),
+    ):
+        if given is not None and given not in known:
+            article = "an" if what == "architecture" else "a"
+            raise InputError(f"{given} is not {article} {what} of this spec", f"it has: {', '.join(known)}")
+    return tuple(
+        target
+        for target in names.targets(spec)
+        if platform in (None, target.platform) and architecture in (None, target.architecture)
+    )
+
+
+def chosen_regions(spec: NodeImage, regions: Sequence[str]) -> tuple[str, ...]:
+    """The regions that were asked for, or all of the spec.
+
+    Raises:
+        InputError: A region is not in the spec.
+    """
+    known = names.regions(spec)
+    for region in regions:
+        if region not in known:
+            raise InputError(f"{region} is not a region of this spec", f"it has: {', '.join(known)}")
+    return tuple(region for region in known if not regions or region in regions)
+
+
+def confirm(yes: bool, question: str) -> None:
+    """Ask before the world is changed.
+
+    Raises:
+        RefusedError: There is nobody to ask, or the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError("this would change things, and there is no terminal to ask", "use --yes, or --dry-run")
+    if not click.confirm(question, default=False, err=True):
+        raise RefusedError("nothing was changed", "the answer was no")
+
+
+def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
+    """Every failure with its place, as one error of their kind.
+
+    Raises:
+        AmigenError: There are failures; AwsError where they are of several kinds.
+    """
+    if not failures:
+        return
+    kinds = {type(error) for _, error in failures}
+    kind = type(failures[0][1]) if len(kinds) == 1 and _plain(kinds) else AwsError
+    for each in kinds if len(kinds) > 1 else ():
+        kind = each if each.exit_code != AwsError.exit_code and len({k.exit_code for k in kinds}) == 1 else kind
+    lines = [
+        f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures
+    ]
+    raise kind("\n  ".join(lines) if len(lines) == 1 else "\n  ".join(("several failed:", *lines)))
+
+
+def _plain(kinds: set[type[AmigenError]]) -> bool:
+    return all(kind.__init__ is AmigenError.__init__ for kind in kinds)

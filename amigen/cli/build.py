@@ -1,0 +1,187 @@
+"""`amigen build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.errors import AmigenError, InputError
+from amigen.plan.make import plan_images
+
+if TYPE_CHECKING:
+    from amigen.build.packer_tool import Packer
+    from amigen.build.progress import Progress
+    from amigen.build.run import Built, Job, Order
+    from amigen.spec.model import NodeImage
+
+
+@click.command()
+@spec_argument
+@click.option("--target", type=click.Choice(["local", "aws"]), required=True, help="A disk image here, or AMIs.")
+@click.option("--platform", "platforms", multiple=True, help="Only this platform of the spec; may be given again.")
+@click.option("--architecture", "architectures", multiple=True, help="Only this architecture; may be given again.")
+@click.option(
+    "-o",
+    "--output-folder",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("amigen-build"),
+    show_default=True,
+    help="Images, logs and build records go to FOLDER/NAME.",
+)
+@click.option("--packer", "packer_path", type=click.Path(), help="Packer's program; default: the one in PATH.")
+@click.option(
+    "--packer-var", "packer_vars", multiple=True, metavar="NAME=VALUE", help="Set a variable of the Packer files."
+)
+@click.option("--parallel", type=click.IntRange(1, 64), help="Images at once; default: 1 locally, all on AWS.")
+@click.option("--fresh-base", is_flag=True, help="local: make or download the base anew, whatever is cached.")
+@click.option("--resume", is_flag=True, help="aws: keep images that are built of this very spec; do what is missing.")
+@click.option("--profile", help="aws: profile of the shared configuration; else AWS_PROFILE.")
+@click.option("--endpoint-url", help="aws: another address for all AWS services; else AWS_ENDPOINT_URL.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built of what, and do nothing.")
+@output_option
+def build(
+    spec: str,
+    target: Literal["local", "aws"],
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
+    folder: Path,
+    packer_path: str | None,
+    packer_vars: tuple[str, ...],
+    parallel: int | None,
+    fresh_base: bool,
+    resume: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Build the images of SPEC with Packer, and keep those whose checks have passed."""
+    from amigen.build.packer_tool import find_packer
+    from amigen.build.progress import make_progress
+    from amigen.build.stop import sigterm_as_interrupt
+
+    node_image = load(spec)
+    jobs = _jobs(node_image, platforms, architectures)
+    variables = _variables(packer_vars)
+    packer = find_packer(packer_path)
+    click.echo(f"Packer {packer.text} ({packer.path})", err=True)
+    place = folder / node_image.name
+    if dry_run:
+        from amigen.build.describe import describe
+
+        click.echo(describe(jobs, target, place, packer))
+        return
+    with sigterm_as_interrupt(), make_progress() as progress:
+        order = _order(jobs, target, place, packer, progress, parallel)
+        if target == "local":
+            built = _local(order, spec, fresh_base, variables)
+        else:
+            built = _aws(order, resume, variables, profile, endpoint_url)
+    _report(built, spec, output)
+
+
+def _jobs(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Job, ...]:
+    from amigen.build.run import Job
+
+    for given, known, word in (
+        (platforms, spec.platforms, "platform"),
+        (architectures, spec.architectures, "architecture"),
+    ):
+        for each in given:
+            if each not in known:
+                raise InputError(f"the spec has no {word} {each}", f"it has: {', '.join(known)}")
+    return tuple(
+        Job(plan=plan, architecture=architecture)
+        for plan in plan_images(spec)
+        for architecture in plan.architectures
+        if (not platforms or plan.platform in platforms) and (not architectures or architecture in architectures)
+    )
+
+
+def _variables(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in given]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise InputError(f"--packer-var {name}: no value", "write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _order(
+    jobs: tuple[Job, ...],
+    target: Literal["local", "aws"],
+    place: Path,
+    packer: Packer,
+    progress: Progress,
+    parallel: int | None,
+) -> Order:
+    from amigen.build.run import Order
+    from amigen.build.suite import SuiteVerifier
+
+    return Order(
+        jobs=jobs,
+        target=target,
+        output=place,
+        packer=packer,
+        verifier=SuiteVerifier(),
+        progress=progress,
+        parallel=parallel or (1 if target == "local" else len(jobs)),
+    )
+
+
+def _local(order: Order, spec: str, fresh_base: bool, variables: dict[str, str]) -> Built:
+    from amigen.build.local import build_local
+    from amigen.build.run import keep_record, run_build
+    from amigen.build.stop import Stop
+
+    folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
+    built = run_build(
+        order,
+        lambda session: build_local(
+            session,
+            spec_folder=folder,
+            target=order.output / f"{session.plan.platform}-{session.architecture}",
+            packer_vars=variables,
+            fresh_base=fresh_base,
+        ),
+        Stop(),
+    )
+    keep_record(built, order.output / "local.json")
+    return built
+
+
+def _aws(order: Order, resume: bool, variables: dict[str, str], profile: str | None, endpoint_url: str | None) -> Built:
+    from amigen.build.aws_run import build_on_aws
+
+    return build_on_aws(order, resume=resume, packer_vars=variables, profile=profile, endpoint_url=endpoint_url)
+
+
+def _report(built: Built, spec: str, output: str) -> None:
+    from amigen.build.describe import conclusion
+
+    if output == "json":
+        import msgspec
+
+        echo_json(msgspec.to_builtins(built.record))
+    else:
+        click.echo(conclusion(built.record, built.path, spec))
+    if built.interrupted:
+        raise click.Abort
+    _raise(built.errors)
+
+
+def _raise(errors: dict[str, AmigenError]) -> None:
+    """One error as it is; several of one kind as one of that kind, of different kinds as a failed build."""
+    if not errors:
+        return
+    from amigen.errors import BuildError
+
+    found = list(errors.values())
+    if len(found) == 1:
+        raise found[0]
+    kinds = {type(error) for error in found}
+    kind = cast(type[AmigenError], kinds.pop()) if len(kinds) == 1 else BuildError
+    raise kind("\n  ".join([f"{len(found)} images failed:", *(f"{name}: {e}" for name, e in errors.items())]))

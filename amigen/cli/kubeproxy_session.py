@@ -1,0 +1,179 @@
+"""What the commands of `amigen kube-proxy` share: the clients that they pass into the library."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from amigen.errors import AwsError, InputError
+from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.apply import Executor
+from amigen.kubeproxy.cluster import Cluster, connect
+from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.detect import EksName, eks_name
+from amigen.kubeproxy.look import look
+from amigen.kubeproxy.observe import Observed, observe
+from amigen.kubeproxy.plan import ChangePlan, Wish, make_plan
+from amigen.kubeproxy.rollout import Clock
+from amigen.kubeproxy.run import NodeRunner, runner
+from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, services_and_slices, wanted_on
+
+
+class Session:
+    """One invocation: connects on first use.
+
+    Args:
+        options: The options of the command.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self.clock = Clock(monotonic=time.monotonic, sleep=time.sleep)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster of kubeconfig and context."""
+        return connect(self._options["kubeconfig"], self._options["context"])
+
+    @cached_property
+    def eks(self) -> EksName | None:
+        """The cluster's name in EKS: by option, or out of the kubeconfig."""
+        found = eks_name(self.cluster.name, self.cluster.context)
+        name, region = self._options["cluster_name"], self._options["region"]
+        if name:
+            return EksName(cluster=name, region=region or (found.region if found else ""))
+        return EksName(cluster=found.cluster, region=region or found.region) if found else None
+
+    @cached_property
+    def addon(self) -> Addon | None:
+        """The add-on's calls; None where no EKS cluster is known."""
+        if self.eks is None:
+            return None
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        retries = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+        try:
+            session = boto3.session.Session(profile_name=self._options["profile"], region_name=self.eks.region or None)
+            return Addon(session.client("eks", config=retries), self.eks.cluster)
+        except (BotoCoreError, ValueError) as error:
+            raise AwsError(f"no EKS client: {error}", "name --region and --profile") from None
+
+    @property
+    def looks(self) -> Any:
+        """Makes a runner for a node out of --look; None without it."""
+        template = self._options["look"]
+        if not template:
+            return None
+
+        def make(node: Node) -> NodeRunner:
+            address = f"[{node.address}]" if ":" in node.address else node.address
+            target = template.replace("{address}", address).replace("{name}", node.name)
+            return runner(target, self._options["ssh_option"])
+
+        return make
+
+    @cached_property
+    def observed(self) -> Observed:
+        """kube-proxy as it is."""
+        return observe(
+            self.cluster,
+            self.addon,
+            strict=bool(self._options["cluster_name"]),
+            pool_label=self._options["pool_label"],
+            looks=self.looks,
+        )
+
+    @cached_property
+    def wish(self) -> Wish:
+        """How a change is to go."""
+        options = self._options
+        return Wish(
+            by=options.get("by", "auto"),
+            despite_addon=options["despite_addon"],
+            cluster_name=self.eks.cluster if self.eks else "",
+            resolve=options["resolve"],
+            by_pool=options["by_pool"] or bool(options["pools"]),
+            pools=options["pools"],
+            verified=dict(_verified(text) for text in options.get("verified", ())),
+        )
+
+    def plan(self, settings: Settings) -> ChangePlan:
+        """The plan of a change."""
+        schema = None
+        if self.addon is not None and self.observed.managed.addon is not None:
+            schema = self.addon.schema(self.observed.managed.addon.version)
+        return make_plan(self.observed, settings, self.wish, schema=schema)
+
+    def execute(self, plan: ChangePlan, *, back: bool = False) -> None:
+        """Ask, then do it and say what each node runs."""
+        from amigen.kubeproxy import show
+
+        if plan.nothing_to_do:
+            return
+        if self._options["dry_run"]:
+            click.echo("dry run: nothing was changed", err=True)
+            return
+        if not self._options["yes"]:
+            click.confirm(f"Change kube-proxy of {self.cluster.name} now?", abort=True, err=True)
+        executor = Executor(
+            cluster=self.cluster,
+            addon=self.addon,
+            clock=self.clock,
+            say=lambda line: click.echo(line, err=True),
+            seconds=self._options["timeout"],
+            looks=self.looks,
+        )
+        modes = executor.apply(plan, back=back)
+        click.echo("mode of each node, read back:", err=True)
+        for line in show.modes_text(modes):
+            click.echo(line, err=True)
+
+    def compare(self, targets: tuple[str, ...], listing: str | None) -> tuple[NodeStatus, ...]:
+        """Look once on each target, and at a saved listing, against the cluster as it is now."""
+        from amigen.ipvs.parse import parse
+
+        self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile
+        observed = self.observed
+        objects = services_and_slices(self.cluster)
+        found = []
+        for target in targets:
+            snapshot = look(runner(target, self._options["ssh_option"]), observed.metrics)
+            node = matching_node(snapshot, target, observed.nodes)
+            name = f"{node.name} ({target})" if node else target
+            found.append(judge(snapshot, observed.config, wanted_on(node, objects), name))
+        if listing is not None:
+            found.append(judge_table(parse(listing), observed.config, wanted_on(None, objects), "the saved listing"))
+        return tuple(found)
+
+
+def _verified(text: str) -> tuple[str, dict[str, str]]:
+    """`NODE=FILE`: the outcomes of a report of `amigen verify --output json`; of several phases the worst.
+
+    Raises:
+        InputError: No such form, or no report.
+    """
+    import msgspec
+
+    from amigen.verify.report import Report
+
+    node, equals, file = text.partition("=")
+    if not equals or not node or not file:
+        raise InputError(f"--verified {text!r} is not NODE=FILE")
+    try:
+        report = msgspec.json.decode(Path(file).read_bytes(), type=Report)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
+    outcomes: dict[str, str] = {}
+    for result in report.results:
+        if outcomes.get(result.id) != "failed":
+            outcomes[result.id] = result.outcome
+    return node, outcomes

@@ -1,0 +1,79 @@
+"""Plans and results by place, for a person and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from amigen.publish.apply import PlaceRun
+from amigen.publish.run import Looked
+
+
+def show(looked: Sequence[Looked]) -> None:
+    """The plans, with the differences."""
+    for item in looked:
+        click.echo(f"{item.place.key}")
+        if item.error:
+            click.echo(f"  cannot be planned: {item.error.message}")
+            continue
+        assert item.plan is not None, "a place has a plan or an error"
+        if not item.plan.actions:
+            click.echo("  nothing to do")
+        for number, action in enumerate(item.plan.actions, 1):
+            click.echo(f"  {number}. {action.title}")
+            for line in getattr(action, "lines", ()):
+                click.echo(f"       {line}")
+        for note in item.plan.notes:
+            click.echo(f"  note: {note}")
+
+
+def conclude(runs: Sequence[PlaceRun]) -> None:
+    """Where things stand after applying."""
+    click.echo("")
+    for run in runs:
+        if run.error:
+            click.echo(f"{run.plan.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
+            continue
+        parts = [f"image {run.image}"]
+        if run.template:
+            default = ", the default" if run.default == run.version else ""
+            parts.append(f"{run.plan.place.target.template} ({run.template}) version {run.version}{default}")
+        click.echo(f"{run.plan.place.key}: " + ", ".join(parts))
+
+
+def as_json(looked: Sequence[Looked], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:
+    """Plans, and what came of those that were applied."""
+    documents = {item.place.key: _plan(item) for item in looked}
+    for run in runs:
+        documents[run.plan.place.key] |= {
+            "image": run.image,
+            "template": run.template,
+            "version": run.version,
+            "default": run.default,
+            "done": run.done,
+            "error": run.error.message if run.error else None,
+        }
+    return list(documents.values())
+
+
+def _plan(item: Looked) -> dict[str, Any]:
+    place, plan = item.place, item.plan
+    document: dict[str, Any] = {
+        "region": place.region,
+        "platform": place.target.platform,
+        "architecture": place.target.architecture,
+        "error": item.error.message if item.error else None,
+    }
+    if plan:
+        document |= {
+            "image": plan.image,
+            "template": plan.template,
+            "version": plan.version,
+            "actions": [
+                {"step": a.step, "title": a.title, "diff": list(getattr(a, "lines", ()))} for a in plan.actions
+            ],
+            "notes": list(plan.notes),
+        }
+    return document

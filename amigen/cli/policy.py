@@ -1,0 +1,51 @@
+"""`amigen iam-policy`."""
+
+from __future__ import annotations
+
+import click
+
+from amigen.cli.options import echo_json, load, spec_argument
+from amigen.errors import InputError
+
+_PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
+
+
+@click.command(name="iam-policy")
+@spec_argument
+@click.option(
+    "--for", "purposes", multiple=True, type=click.Choice(_PURPOSES), help="Only for this; may be given again."
+)
+@click.option("--account", default="*", help="Account id in the resources; unset: any.")
+@click.option("--group", default="*", help="Auto Scaling group of --for rollout; unset: any.")
+@click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout; unset: any.")
+@click.option("--tag", metavar="KEY=VALUE", help="Instances of --for fleet; unset: those tagged with the spec's name.")
+def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, nodegroup: str, tag: str | None) -> None:
+    """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
+    from typing import cast
+
+    from amigen.aws.calls import PURPOSES, Purpose
+    from amigen.publish.policy import LIMIT, Scope, policy, size
+
+    cluster, slash, name = nodegroup.partition("/")
+    if not slash:
+        raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
+    scope = Scope(account=account, group=group, cluster=cluster, nodegroup=name, tag=parse_tag(tag) if tag else None)
+    document = policy(load(spec), cast("tuple[Purpose, ...]", purposes) or PURPOSES, scope)
+    echo_json(document)
+    if size(document) > LIMIT:
+        click.echo(
+            f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for)",
+            err=True,
+        )
+
+
+def parse_tag(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`.
+
+    Raises:
+        InputError: It is not.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InputError(f"{text!r} is not a tag", "write it as KEY=VALUE")
+    return key, value

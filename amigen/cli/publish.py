@@ -1,0 +1,232 @@
+"""`amigen publish`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from amigen.cli.aws import (
+    aws_options,
+    chosen_regions,
+    chosen_targets,
+    confirm,
+    raise_failures,
+    target_options,
+    wait_options,
+)
+from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.errors import AmigenError, InputError
+
+if TYPE_CHECKING:
+    from amigen.aws.session import Aws
+    from amigen.publish.apply import Canary, PlaceRun
+    from amigen.publish.plan import Wish
+    from amigen.publish.rollout import Group
+    from amigen.publish.run import Looked
+    from amigen.publish.wait import Patience
+    from amigen.spec.model import NodeImage
+
+
+@click.command()
+@spec_argument
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Build record; unset: where `amigen build` puts it. The ledger of publishing stands beside it.",
+)
+@target_options
+@click.option("--set-default", is_flag=True, help="Move the templates' default version to the new one.")
+@click.option(
+    "--canary",
+    is_flag=True,
+    help="Launch one instance of each new version, verify it, terminate it, and move the default only then.",
+)
+@click.option(
+    "--keep-image", is_flag=True, help="Take the image of the record although the spec has changed since its build."
+)
+@click.option("--images-only", is_flag=True, help="Copy, share and deprecate; leave parameters and templates.")
+@click.option(
+    "--rollout",
+    "rollouts",
+    multiple=True,
+    metavar="GROUP",
+    help="Then roll the default version out: asg:NAME or nodegroup:CLUSTER/NAME, with @REGION unless the spec has one.",
+)
+@click.option(
+    "--canary-subnet",
+    "subnets",
+    multiple=True,
+    metavar="REGION=SUBNET",
+    help="Where a canary is launched; unset: aws.subnetId in the region of the build, else the default VPC.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan, do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
+@wait_options
+@aws_options
+def publish(
+    spec: str,
+    record: Path | None,
+    platform: str | None,
+    architecture: str | None,
+    regions: tuple[str, ...],
+    set_default: bool,
+    canary: bool,
+    keep_image: bool,
+    images_only: bool,
+    rollouts: tuple[str, ...],
+    subnets: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    aws: Aws,
+    patience: Patience,
+) -> None:
+    """Bring the proven images of SPEC to launch templates: plan, show, apply; safe to repeat."""
+    from contextlib import nullcontext
+
+    from amigen.cli.places import as_json, show
+    from amigen.publish import record as records
+    from amigen.publish.ledger import open_ledger
+    from amigen.publish.run import look, require_digest
+    from amigen.spec.load import spec_digest
+
+    image = load(spec)
+    where = chosen_regions(image, regions)
+    groups = parse_groups(rollouts, where)
+    if groups and not (set_default or canary):
+        raise InputError("--rollout rolls out the default version", "add --set-default or --canary")
+    path = record or records.default_path(image)
+    wanted = chosen_targets(image, platform, architecture)
+    proven = [each for each in records.read_images(path, image) if each.target in wanted]
+    records.require_all(proven, wanted, path)
+    require_digest(proven, spec_digest(image), keep_image=keep_image)
+    wish = make_wish(image, set_default=set_default, canary=canary, templates=not images_only)
+    ledger_path = path.with_name("publish-ledger.json")
+    with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
+        looked = look(aws, wish, proven, where, patience)
+        if output == "text":
+            show(looked)
+            for group in groups:
+                click.echo(f"then: roll the default version out to {group.text}")
+        if dry_run or ledger is None:
+            if output == "json":
+                echo_json({"dryRun": True, "places": as_json(looked)})
+            raise_failures([(item.place.key, item.error) for item in looked if item.error])
+            return
+        if groups or any(item.plan and item.plan.actions for item in looked):
+            confirm(yes, "Apply this plan?")
+        prover = _canary(aws, image, ledger, patience, parse_subnets(subnets, where)) if canary else None
+        _apply(aws, looked, groups, ledger, patience, output, prover)
+
+
+def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True) -> Wish:
+    """What the spec wants now, with its rendered user data."""
+    from amigen.plan.make import plan_images
+    from amigen.publish.plan import Wish
+    from amigen.spec.load import spec_digest
+    from amigen.userdata.make import user_data
+
+    return Wish(
+        spec=spec,
+        digest=spec_digest(spec),
+        user_data={plan.platform: user_data(plan) for plan in plan_images(spec)} if templates else {},
+        now=datetime.now(timezone.utc),
+        templates=templates,
+        set_default=set_default,
+        canary=canary,
+    )
+
+
+def _canary(aws: Aws, spec: NodeImage, ledger: Any, patience: Patience, subnets: dict[str, str]) -> Canary:
+    from amigen.plan.make import plan_images
+    from amigen.publish.canary import CanaryRunner
+    from amigen.publish.proof import node_proof
+
+    return CanaryRunner(
+        aws=aws,
+        plans={plan.platform: plan for plan in plan_images(spec)},
+        proof=node_proof(),
+        ledger=ledger,
+        patience=patience,
+        subnets=subnets,
+    )
+
+
+def parse_subnets(given: Sequence[str], regions: Sequence[str]) -> dict[str, str]:
+    """`REGION=SUBNET` of `--canary-subnet`.
+
+    Raises:
+        InputError: It is not that, or the region is not of this publish.
+    """
+    out = {}
+    for text in given:
+        region, equals, subnet = text.partition("=")
+        if not equals or region not in regions or not subnet.startswith("subnet-"):
+            known = ", ".join(regions)
+            raise InputError(f"--canary-subnet {text!r} is not REGION=SUBNET", f"regions of this publish: {known}")
+        out[region] = subnet
+    return out
+
+
+def parse_groups(given: Sequence[str], regions: Sequence[str]) -> tuple[Group, ...]:
+    """The groups of `--rollout`."""
+    if not given:
+        return ()
+    from amigen.publish.rollout import parse_group
+
+    return tuple(parse_group(text, regions) for text in given)
+
+
+def _apply(
+    aws: Aws,
+    looked: list[Looked],
+    groups: Sequence[Group],
+    ledger: Any,
+    patience: Patience,
+    output: str,
+    canary: Canary | None,
+) -> None:
+    from amigen.cli.places import as_json, conclude
+    from amigen.publish.apply import Applier
+    from amigen.publish.run import places
+
+    runs = Applier(aws=aws, ledger=ledger, patience=patience, canary=canary).apply(places(looked))
+    failures = [(item.place.key, item.error) for item in looked if item.error]
+    failures += [(run.plan.place.key, run.error) for run in runs if run.error]
+    rolled = [] if failures else _roll_out(aws, groups, runs, patience)
+    failures += [(group.text, error) for group, _, error in rolled if error]
+    if output == "json":
+        rollouts = [
+            {"group": group.text, "done": said, "error": error.message if error else None}
+            for group, said, error in rolled
+        ]
+        echo_json({"dryRun": False, "ledger": str(ledger.path), "places": as_json(looked, runs), "rollouts": rollouts})
+    else:
+        conclude(runs)
+        for _, said, _ in rolled:
+            click.echo(said, nl=bool(said))
+        if groups and not rolled:
+            click.echo("no rollout: not everything before it was done")
+        click.echo(f"ledger: {ledger.path}")
+    raise_failures(failures)
+
+
+def _roll_out(
+    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], patience: Patience
+) -> list[tuple[Group, str, AmigenError | None]]:
+    """One group after the other: what goes wrong with the first must not happen to the second, too."""
+    from amigen.publish.rollout import releases_of, roll_out
+
+    out: list[tuple[Group, str, AmigenError | None]] = []
+    for group in groups:
+        try:
+            out.append((group, roll_out(aws, group, releases_of(aws, group.region, runs), patience), None))
+        except AmigenError as error:
+            out.append((group, "", error))
+            break
+    return out

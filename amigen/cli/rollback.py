@@ -1,0 +1,78 @@
+"""`amigen rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from amigen.cli.aws import (
+    aws_options,
+    chosen_regions,
+    chosen_targets,
+    confirm,
+    raise_failures,
+    target_options,
+)
+from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.errors import AmigenError
+
+if TYPE_CHECKING:
+    from amigen.aws.session import Aws
+
+
+@click.command()
+@spec_argument
+@click.option("--to", type=click.IntRange(min=1), help="This version; unset: the last that was the default before.")
+@target_options
+@click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
+@aws_options
+def rollback(
+    spec: str,
+    to: int | None,
+    platform: str | None,
+    architecture: str | None,
+    regions: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    aws: Aws,
+) -> None:
+    """Move the default version of SPEC's launch templates back, and the parameters with it."""
+    from amigen.cli.places import as_json, show
+    from amigen.publish.apply import Applier, NoNotes
+    from amigen.publish.names import Place
+    from amigen.publish.rollback import plan_rollback
+    from amigen.publish.run import Looked, places
+    from amigen.publish.threads import side_by_side
+    from amigen.publish.wait import Patience
+
+    image = load(spec)
+    patience = Patience(lambda line: click.echo(f"  {line}", err=True), every=1)
+    looked = [
+        Looked(place=Place(region=region, target=target))
+        for target in chosen_targets(image, platform, architecture)
+        for region in chosen_regions(image, regions)
+    ]
+
+    def one(item: Looked) -> None:
+        try:
+            item.plan = plan_rollback(aws, item.place, to)
+        except AmigenError as error:
+            item.error = error
+
+    side_by_side(one, looked, patience)
+    if output == "text":
+        show(looked)
+    failures = [(item.place.key, item.error) for item in looked if item.error]
+    runs = []
+    if not dry_run:
+        if any(item.plan and item.plan.actions for item in looked):
+            confirm(yes, "Roll back?")
+        runs = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply(places(looked))
+        failures += [(run.plan.place.key, run.error) for run in runs if run.error]
+    if output == "json":
+        echo_json({"dryRun": dry_run, "places": as_json(looked, runs)})
+    raise_failures(failures)

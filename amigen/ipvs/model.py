@@ -1,0 +1,103 @@
+"""The IPVS table as types, the same for every listing that it can be read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal, TypeAlias
+
+Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
+# `Tunnel` and `Route` never come from kube-proxy, which only masquerades; a table can hold them all the same.
+Forward: TypeAlias = Literal["Masq", "Local", "Tunnel", "Route"]
+Address: TypeAlias = IPv4Address | IPv6Address
+
+# protocol, address, port: what a virtual service of kube-proxy is found by.
+Key: TypeAlias = tuple[Protocol, Address, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An address and port as a listing shows them.
+
+    Attributes:
+        address: None where only a name is shown that says no address.
+        port: 0 is IPVS's "any port"; None where the listing cut it off or shows a name that is not known here.
+        name: The host name that `ipvsadm -L` resolved; empty in numeric listings.
+        cut: True where ipvsadm cut the text at its column width, as it does with long names (the port may be gone).
+    """
+
+    address: Address | None
+    port: int | None
+    name: str = ""
+    cut: bool = False
+
+    def __str__(self) -> str:
+        host = self.name or (f"[{self.address}]" if isinstance(self.address, IPv6Address) else str(self.address))
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealServer:
+    """One real server: in Kubernetes, one endpoint. Weight 0 takes no new connections."""
+
+    place: Place
+    forward: Forward
+    weight: int
+    active: int = 0
+    inactive: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualService:
+    """One virtual service: an address and port of one protocol, or a firewall mark.
+
+    Attributes:
+        protocol, place: None where `firewall_mark` is set.
+        family: 4 or 6; None where the listing does not say (a firewall mark without servers in `/proc/net/ip_vs`).
+        scheduler: Its name; `none` where the kernel has none attached.
+        scheduler_flags: Such as `sh-port`; never shown in `/proc/net/ip_vs`.
+        persistent: Seconds for which a client stays with its server; None: not persistent.
+        ticks: True where `persistent` counts the kernel's ticks (CONFIG_HZ a second), as `/proc/net/ip_vs` does.
+        mask: Which clients count as one: a netmask or a prefix length; None: each address for itself.
+        engine: The persistence engine (`pe sip`); empty: none.
+        one_packet: Each packet is scheduled for itself (`ops`).
+    """
+
+    scheduler: str
+    protocol: Protocol | None = None
+    place: Place | None = None
+    firewall_mark: int | None = None
+    family: Literal[4, 6] | None = None
+    scheduler_flags: tuple[str, ...] = ()
+    persistent: int | None = None
+    ticks: bool = False
+    mask: str | None = None
+    engine: str = ""
+    one_packet: bool = False
+    servers: tuple[RealServer, ...] = ()
+
+    @property
+    def key(self) -> Key | None:
+        """What it is found by; None for firewall marks and where a listing hides address or port."""
+        if self.protocol is None or self.place is None or self.place.address is None or self.place.port is None:
+            return None
+        return self.protocol, self.place.address, self.place.port
+
+    def __str__(self) -> str:
+        if self.firewall_mark is not None:
+            return f"FWM {self.firewall_mark}"
+        return f"{self.protocol} {self.place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The whole table.
+
+    Attributes:
+        version: Of IP Virtual Server, such as `1.2.1`; empty where the listing has no first line.
+        size: Buckets of the connection table (2**conn_tab_bits); 0 where the listing has no first line.
+    """
+
+    version: str = ""
+    size: int = 0
+    services: tuple[VirtualService, ...] = ()

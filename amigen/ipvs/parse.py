@@ -1,0 +1,270 @@
+"""Read `ipvsadm -L -n`, `ipvsadm -L` and `/proc/net/ip_vs` into one table.
+
+Sources: print_service_entry and addrport_to_anyname in ipvsadm.c of ipvsadm 1.31
+(https://git.kernel.org/pub/scm/utils/kernel/ipvsadm/ipvsadm.git), and ip_vs_info_seq_show in
+net/netfilter/ipvs/ip_vs_ctl.c of Linux. What matters of them here:
+
+* ipvsadm cuts IPv4 services and real servers at a fixed width: a long resolved name loses its end and its port;
+* `/proc/net/ip_vs` prints addresses, ports, marks and masks in hexadecimal, an IPv6 prefix length byte-swapped, and the
+  persistence timeout in the kernel's ticks (seconds times CONFIG_HZ), where ipvsadm prints seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal, NoReturn, cast
+
+from amigen.errors import InputError
+from amigen.ipvs.model import Address, Forward, Place, Protocol, RealServer, Table, VirtualService
+from amigen.ipvs.ports import port_number
+
+_FIRST = re.compile(r"IP Virtual Server version (\d+\.\d+\.\d+) \(size=(\d+)\)")
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_FORWARDS = ("Masq", "Local", "Tunnel", "Route")
+# A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
+_EC2_NAME = re.compile(r"ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:\.|:|$)")
+_OTHER_FORMATS = ("Conns", "CPS", "Uthreshold", "PersistConn", "TunnelInfo")
+# Where ipvsadm cuts an address with its port: 28 in its source, 24 in the listing of the EKS guide.
+_WIDTHS = (24, 28)
+_HEX_ADDRESS = re.compile(r"(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})")
+
+
+@dataclass
+class _Line:
+    """A line and its number, for messages that say where."""
+
+    number: int
+    text: str
+    words: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.words = self.text.split()
+
+    def wrong(self, why: str) -> NoReturn:
+        shown = self.text if len(self.text) <= 120 else self.text[:117] + "..."
+        raise InputError(
+            f"line {self.number} of the IPVS listing: {why}: {shown!r}",
+            "expected is the output of `ipvsadm -L -n`, `ipvsadm -L` or `cat /proc/net/ip_vs`",
+        )
+
+    def number_of(self, word: str, *, base: int = 10, what: str) -> int:
+        digits = r"-?[0-9]{1,20}" if base == 10 else r"[0-9A-Fa-f]{1,8}"
+        if not re.fullmatch(digits, word):
+            self.wrong(f"{what} is no number")
+        return int(word, base)
+
+
+def parse(text: str) -> Table:
+    """Read any of the three listings.
+
+    Raises:
+        InputError: It is none of them; the message has the line.
+    """
+    lines = [_Line(number, line.rstrip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise InputError(
+            "the IPVS listing is empty: not even its first line is there",
+            "run `ipvsadm -L -n` as root; where ip_vs is not loaded there is no table",
+        )
+    first = _FIRST.fullmatch(lines[0].text)
+    version, size = (first[1], int(first[2][:12])) if first else ("", 0)
+    body = [line for line in lines[1 if first else 0 :] if not _is_title(line)]
+    proc = any(_is_proc(line) for line in body)
+    services: list[VirtualService] = []
+    for line in body:
+        if line.words[0] == "->":
+            if not services:
+                line.wrong("a real server without its virtual service")
+            server = _server(line, proc=proc)
+            services[-1] = replace(services[-1], servers=(*services[-1].servers, server))
+        else:
+            services.append(_service(line, proc=proc))
+    if not first and not services:
+        lines[0].wrong("not an IPVS listing")
+    return Table(version=version, size=size, services=tuple(_with_family(service) for service in services))
+
+
+def _is_title(line: _Line) -> bool:
+    if line.words[0] == "Prot" or line.words[:2] == ["->", "RemoteAddress:Port"]:
+        if other := set(line.words) & set(_OTHER_FORMATS):
+            line.wrong(f"this is another output of ipvsadm (column {sorted(other)[0]})")
+        return True
+    return False
+
+
+def _is_proc(line: _Line) -> bool:
+    """In `/proc/net/ip_vs` a port is four hexadecimal digits, after eight for IPv4 or a full IPv6 address.
+
+    A mark of eight decimal digits in a table without any address reads as `ipvsadm -L -n`, where it is not padded.
+    """
+    if len(line.words) < 2:
+        return False
+    if line.words[0] == "FWM":
+        return bool(re.fullmatch(r"0[0-9A-F]{7}|(?=[0-9A-F]*[A-F])[0-9A-F]{8}", line.words[1]))
+    match = _HEX_ADDRESS.fullmatch(line.words[1])
+    return match is not None and (match[1] is not None or len(match[2]) == 39)
+
+
+def _service(line: _Line, *, proc: bool) -> VirtualService:
+    kind, rest = line.words[0], line.words[1:]
+    if kind == "FWM":
+        return _mark(line, rest, proc=proc)
+    if kind not in _PROTOCOLS:
+        line.wrong(f"{kind!r} is none of TCP, UDP, SCTP, FWM and `->`")
+    if len(rest) < 2:
+        line.wrong("address and scheduler expected")
+    place = _hex_place(line, rest[0]) if proc else _place(line, rest[0])
+    service = VirtualService(protocol=cast("Protocol", kind), place=place, scheduler=_scheduler(line, rest[1]))
+    return _with_flags(line, service, rest[2:], proc=proc)
+
+
+def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
+    """`FWM  7 rr`, `FWM  7 IPv6 rr`, and `FWM  00000007 rr` in /proc."""
+    if len(rest) < 2:
+        line.wrong("firewall mark and scheduler expected")
+    # ipvsadm prints the unsigned mark with %d.
+    mark = line.number_of(rest[0], base=16 if proc else 10, what="the firewall mark") % 2**32
+    family: Literal[4, 6] | None = None if proc else 4
+    rest = rest[1:]
+    if rest[0] == "IPv6" and not proc:
+        family, rest = 6, rest[1:]
+    if not rest:
+        line.wrong("scheduler expected")
+    service = VirtualService(firewall_mark=mark, family=family, scheduler=_scheduler(line, rest[0]))
+    return _with_flags(line, service, rest[1:], proc=proc)
+
+
+def _scheduler(line: _Line, word: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,16}", word):
+        line.wrong(f"{word!r} is not the name of a scheduler")
+    return word
+
+
+def _with_flags(line: _Line, service: VirtualService, words: Sequence[str], *, proc: bool) -> VirtualService:
+    """What follows the scheduler, in any order: `(sh-port)`, `persistent 300`, `mask M`, `pe NAME`, `ops`."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "ops":
+            service = replace(service, one_packet=True)
+        elif word.startswith("(") and word.endswith(")"):
+            service = replace(service, scheduler_flags=tuple(w for w in word[1:-1].split(",") if w))
+        elif word == "persistent" and rest:
+            timeout = line.number_of(rest.pop(0), what="the persistence timeout")
+            service = replace(service, persistent=timeout, ticks=proc)
+            if proc and rest:
+                service = replace(service, mask=_hex_mask(line, service, rest.pop(0)))
+        elif word == "mask" and rest and not proc:
+            service = replace(service, mask=_mask(line, rest.pop(0)))
+        elif word == "pe" and rest:
+            service = replace(service, engine=rest.pop(0))
+        else:
+            line.wrong(f"flag {word!r} is not known")
+    return service
+
+
+def _mask(line: _Line, word: str) -> str:
+    if word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= 128:
+        return str(int(word))
+    try:
+        return str(IPv4Address(word))
+    except ValueError:
+        line.wrong(f"{word!r} is neither a netmask nor a prefix length")
+
+
+def _hex_mask(line: _Line, service: VirtualService, word: str) -> str | None:
+    """The kernel prints ntohl(netmask): of IPv4 the mask itself, of IPv6 the prefix length with its bytes swapped."""
+    value = line.number_of(word, base=16, what="the mask")
+    prefix = int.from_bytes(value.to_bytes(4, "little"), "big")
+    is_v6 = service.place is not None and isinstance(service.place.address, IPv6Address)
+    if is_v6 or (service.firewall_mark is not None and 0 < prefix <= 128 and value != 0x80000000):
+        return None if prefix == 128 else str(prefix)
+    if service.firewall_mark is not None and value == 0x80000000:
+        return None  # /128, the default of IPv6; 128.0.0.0 would read the same and nobody uses it
+    return None if value == 0xFFFFFFFF else str(IPv4Address(value))
+
+
+def _server(line: _Line, *, proc: bool) -> RealServer:
+    """`-> 10.0.0.7:8080   Masq    1      0          0`."""
+    words = line.words[1:]
+    if len(words) != 5:
+        line.wrong("address, forward, weight, active and inactive connections expected")
+    if words[1] not in _FORWARDS:
+        line.wrong(f"{words[1]!r} is none of {', '.join(_FORWARDS)}")
+    place = _hex_place(line, words[0]) if proc else _place(line, words[0])
+    weight, active, inactive = (
+        line.number_of(word, what=what)
+        for word, what in zip(words[2:], ("the weight", "the count", "the count"), strict=True)
+    )
+    return RealServer(place=place, forward=cast("Forward", words[1]), weight=weight, active=active, inactive=inactive)
+
+
+def _place(line: _Line, word: str) -> Place:
+    """`10.0.0.1:80`, `[fd00::1]:80`, `host.name:https`, or a name that was cut."""
+    if word.startswith("["):
+        host, bracket, port = word[1:].partition("]")
+        if not bracket or not port.startswith(":"):
+            line.wrong(f"{word!r} is not `[address]:port`")
+        return _named(line, host, port[1:], cut=False)
+    host, colon, port = word.rpartition(":")
+    if colon:
+        return _named(line, host, port, cut=len(word) in _WIDTHS)
+    if re.fullmatch(r"[0-9.]*", word):
+        line.wrong(f"{word!r} has no port")
+    return _named(line, word, None, cut=True)
+
+
+def _named(line: _Line, host: str, port: str | None, *, cut: bool) -> Place:
+    address: Address | None
+    try:
+        address = ip_address(host)
+        name = ""
+    except ValueError:
+        address, name = _ec2_address(host), host
+        if not re.fullmatch(r"[A-Za-z0-9._%:-]{1,255}", host):
+            line.wrong(f"{host!r} is neither an address nor a host name")
+    # The last digits or letters of a cut port are gone, so what is left of it says nothing. A numeric address and
+    # port of IPv4 never reach the column's width.
+    number = None if port is None or (cut and name) else _port(line, port)
+    return Place(address=address, port=number, name=name, cut=cut and bool(name))
+
+
+def _ec2_address(name: str) -> Address | None:
+    match = _EC2_NAME.match(name)
+    if match is None:
+        return None
+    try:
+        return IPv4Address(".".join(match.groups()))
+    except ValueError:
+        return None
+
+
+def _port(line: _Line, word: str) -> int | None:
+    if word.isascii() and word.isdigit() and len(word) <= 5 and int(word) <= 65535:
+        return int(word)
+    if not re.fullmatch(r"[A-Za-z0-9_+.*-]{1,64}", word) or word.isdigit():
+        line.wrong(f"{word!r} is not a port")
+    return port_number(word)
+
+
+def _hex_place(line: _Line, word: str) -> Place:
+    match = _HEX_ADDRESS.fullmatch(word)
+    if match is None:
+        line.wrong(f"{word!r} is not a hexadecimal address and port")
+    try:
+        address: Address = IPv4Address(int(match[1], 16)) if match[1] else IPv6Address(match[2])
+    except ValueError:
+        line.wrong(f"{word!r} is not an address")
+    return Place(address=address, port=int(match[3], 16))
+
+
+def _with_family(service: VirtualService) -> VirtualService:
+    if service.place is not None and service.place.address is not None:
+        return replace(service, family=service.place.address.version)
+    if service.family is None and service.servers:
+        address = service.servers[0].place.address
+        return replace(service, family=address.version if address else None)
+    return service

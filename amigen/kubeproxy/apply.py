@@ -1,0 +1,238 @@
+"""Carry out a plan: save, write, restart, follow, read back; stop at the first pool that is not healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amigen.errors import AmigenError, ConflictError, KubernetesError
+from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.cluster import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    NODES,
+    PODS,
+    Cluster,
+    ForbiddenError,
+    Kind,
+    UnreachableError,
+)
+from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.observe import embedded
+from amigen.kubeproxy.plan import ChangePlan, Pool
+from amigen.kubeproxy.readback import NodeMode, read_modes
+from amigen.kubeproxy.rollout import Clock, Rollout
+from amigen.kubeproxy.run import NodeRunner
+from amigen.kubeproxy.saved import Saved, save
+
+# kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
+# Where nothing answers at all (the API server cannot reach it, the log is rotated), shorter.
+_MODE_SECONDS, _SILENT_SECONDS = 30.0, 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Carries out plans on one cluster.
+
+    Attributes:
+        seconds: How long the add-on's update, and each pool, may take.
+        say: Takes a line of progress.
+        looks: Makes a runner for a node, to read its mode there; None: through the API server.
+    """
+
+    cluster: Cluster
+    addon: Addon | None
+    clock: Clock
+    say: Callable[[str], None]
+    seconds: float = 600.0
+    looks: Callable[[Node], NodeRunner] | None = None
+
+    def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
+        """Do it; the mode of each node afterwards.
+
+        Args:
+            plan: What to do.
+            back: True for a rollback, which does not become the next rollback's target.
+
+        Raises:
+            ConflictError: Somebody changed the configuration since the plan.
+            ForbiddenError: A right is missing; nothing was changed.
+            KubernetesError, AwsError: It did not get healthy; the message has the saved configuration and the way back.
+        """
+        self._rights(plan)
+        path = self._save(plan, aside=back) if plan.changes else None
+        if path:
+            self.say(f"saved what was configured: {path}")
+        try:
+            self._write(plan, path)
+            return self._roll(plan)
+        except AmigenError as error:
+            error.hint = "\n  ".join(part for part in (error.hint, *self._way_back(path)) if part)
+            raise
+        except KeyboardInterrupt:
+            for line in ("interrupted; the cluster stays as it is now", *self._way_back(path)):
+                self.say(line)
+            raise
+
+    def _way_back(self, path: Path | None) -> tuple[str, ...]:
+        saved = f"saved configuration: {path}" if path and path.exists() else ""
+        back = f"way back: amigen kube-proxy rollback --context {self.cluster.context}"
+        return (saved, back) if saved or path is None else ()
+
+    def _rights(self, plan: ChangePlan) -> None:
+        wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]
+        if plan.changes and plan.way == "configmap":
+            wanted.append(("update", CONFIG_MAPS, plan.observed.source.name))
+        wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
+        if plan.on_delete:
+            wanted.append(("delete", PODS, ""))
+        missing = [(verb, kind) for verb, kind, name in wanted if not self.cluster.may(verb, kind, name)]
+        if missing:
+            names = ", ".join(f"verb {verb!r} on resource {kind.plural}" for verb, kind in missing)
+            verb, kind = missing[0]
+            raise ForbiddenError(
+                f"not allowed in this cluster, so nothing was changed: {names}",
+                f"ask for a role with these verbs; check with `kubectl -n kube-system auth can-i {verb} {kind.plural}`",
+            )
+
+    def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
+        is_addon = plan.way == "addon"
+        state = plan.observed.managed.addon
+        return save(
+            Saved(
+                cluster=self.cluster.name,
+                server=self.cluster.server,
+                way=plan.way,
+                name=plan.eks_cluster if is_addon else plan.observed.source.name,
+                key=(state.version if state else "") if is_addon else plan.observed.source.key,
+                before=plan.before,
+                after=plan.after,
+                at=self.cluster.now(),
+            ),
+            aside=aside,
+        )
+
+    def _write(self, plan: ChangePlan, path: Path | None) -> None:
+        """The configuration; where pods are replaced by amigen, the DaemonSet is held first."""
+        if plan.on_delete:
+            self._rollout(plan).hold()
+        if not plan.changes:
+            return
+        if plan.way == "addon":
+            self._write_addon(plan)
+            return
+        body = _with_text(plan.observed.config_map, plan.observed.source.key, plan.after)
+        try:
+            self.cluster.replace(CONFIG_MAPS, plan.observed.source.name, body)
+        except UnreachableError as error:
+            error.message += "; whether the configuration was written is not known"
+            error.args = (error.message,)
+            raise
+        except AmigenError as error:
+            # Refused as a whole: nothing was changed, and there is nothing to go back to.
+            assert path is not None
+            path.unlink()
+            if plan.on_delete:
+                self._rollout(plan).release()
+            if isinstance(error, ConflictError):
+                error.hint = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
+            raise
+        self.say(f"wrote configmap {plan.observed.source.name}, key {plan.observed.source.key}")
+
+    def _write_addon(self, plan: ChangePlan) -> None:
+        assert self.addon is not None
+        update_id = self.addon.update(plan.after or "{}", plan.resolve)
+        self.say(f"started add-on update {update_id}")
+        self.addon.follow(update_id, seconds=self.seconds, say=lambda line: self.say(f"  {line}"))
+
+    def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
+        return Rollout(
+            cluster=self.cluster,
+            daemon_set=plan.observed.daemon_set,
+            clock=self.clock,
+            say=self.say,
+            seconds=self.seconds,
+            stamp=stamp,
+            digest=digest,
+        )
+
+    def _roll(self, plan: ChangePlan) -> tuple[NodeMode, ...]:
+        daemon_set = self.cluster.get(DAEMON_SETS, daemonset.NAME)
+        config_map = self.cluster.get(CONFIG_MAPS, plan.observed.source.name)
+        digest = daemonset.digest(embedded(config_map, plan.observed.source).text)
+        stamp, begun_for = daemonset.restarted_for(daemon_set)
+        # A restart that an unfinished run began for this very configuration is gone on with, not begun again.
+        resume = not plan.changes and bool(stamp) and begun_for == digest
+        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp), digest)
+        if not resume:
+            rollout.restart()
+            self.say("restarted DaemonSet kube-proxy")
+        modes: list[NodeMode] = []
+        for pool in plan.pools:
+            modes.extend(self._pool(plan, rollout, pool))
+        left = {pod.node for pod in rollout.pods() if pod.stamp != rollout.stamp and not pod.ending}
+        if not left:
+            rollout.release()
+        elif plan.on_delete:
+            self.say(f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again goes on with them")
+        return tuple(modes)
+
+    def _new_stamp(self, old: str) -> str:
+        """The server's time; in a later second than the last restart."""
+        while (fresh := self.cluster.now()) == old:
+            self.clock.sleep(0.3)
+            self.cluster.version()
+        return fresh
+
+    def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
+        self.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
+        if plan.on_delete and pool.nodes:
+            # One node first: a mode that cannot work stops there.
+            for part in (pool.nodes[:1], pool.nodes[1:]):
+                rollout.delete_old(part)
+                rollout.follow(part)
+                self._healthy(plan, rollout, part)
+            return self._modes(plan, rollout, pool.nodes)
+        rollout.follow(pool.nodes)
+        return self._healthy(plan, rollout, pool.nodes)
+
+    def _modes(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
+        pods = [pod for pod in rollout.pods() if pod.node in nodes]
+        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.looks)
+
+    def _healthy(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
+        """Each node that was Ready still is, and kube-proxy runs in the wanted mode wherever that can be read."""
+        if not nodes:
+            return ()
+        wanted = plan.settings.mode
+        begun = self.clock.monotonic()
+        while True:
+            modes = self._modes(plan, rollout, nodes)
+            wrong = [one for one in modes if one.mode != wanted]
+            patience = _MODE_SECONDS if any(one.mode for one in wrong) else _SILENT_SECONDS
+            if not wrong or self.clock.monotonic() - begun >= patience:
+                break
+            self.clock.sleep(2.0)
+        other = [one for one in wrong if one.mode]
+        if other:
+            lines = [f"kube-proxy does not run in {wanted} mode on {len(other)} of {len(nodes)} nodes"]
+            lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other]
+            raise KubernetesError("\n".join(lines), "its log says why: it exits rather than fall back to another mode")
+        was = {node.name for node in plan.observed.nodes if node.ready}
+        lost = [
+            node.name
+            for node in daemonset.nodes(self.cluster.list(NODES))
+            if node.name in nodes and node.name in was and not node.ready
+        ]
+        if lost:
+            raise KubernetesError(f"nodes are no longer Ready: {', '.join(lost)}", "`kubectl describe node` says why")
+        return modes
+
+
+def _with_text(config_map: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
+    """The ConfigMap as it was read, with another text in one key and its resourceVersion."""
+    meta = {name: value for name, value in config_map["metadata"].items() if name != "managedFields"}
+    return {**config_map, "metadata": meta, "data": {**config_map["data"], key: text}}

@@ -1,0 +1,274 @@
+"""The Kubernetes API as JSON: only what amigen calls, with failures that name verb and resource.
+
+The `kubernetes` library reads kubeconfig, contexts and credentials as kubectl does; its connection pool sends the
+requests. Answers stay plain JSON: typed models of one Kubernetes version would drop fields of another, and an object
+that is written back must be whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from amigen.errors import AmigenError, ConflictError, InputError, KubernetesError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+NAMESPACE = "kube-system"
+_CONNECT_SECONDS, _READ_SECONDS, _PAGE = 10, 60, 500
+
+
+class UnreachableError(KubernetesError):
+    """No answer from the API server: down, restarting, or no way to it."""
+
+
+class NotFoundError(KubernetesError):
+    """The object, or the whole API, is not there."""
+
+
+class ForbiddenError(KubernetesError):
+    """No right to do this; the message names verb and resource."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of objects: where they are in the API, and what RBAC calls them."""
+
+    root: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        """The API group as RBAC writes it; empty for core."""
+        return "" if self.root == "/api/v1" else self.root.split("/")[2]
+
+    def path(self, name: str = "", namespace: str = NAMESPACE) -> str:
+        """The URL path; without `name` that of the list, without `namespace` that of all namespaces."""
+        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{self.root}{inside}/{self.plural}" + (f"/{quote(name, safe=':')}" if name else "")
+
+
+CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps")
+PODS = Kind(root="/api/v1", plural="pods")
+NODES = Kind(root="/api/v1", plural="nodes", namespaced=False)
+SERVICES = Kind(root="/api/v1", plural="services")
+DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets")
+# v1 from Kubernetes 1.21 on, v1beta1 up to 1.24 (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
+ENDPOINT_SLICES = (
+    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices"),
+    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices"),
+)
+
+
+class Cluster:
+    """One cluster, through one context.
+
+    Attributes:
+        name: Of the cluster in the kubeconfig; `server` its URL; `context` the context's name.
+    """
+
+    def __init__(self, client: ApiClient, *, name: str, context: str) -> None:
+        self.name = name
+        self.context = context
+        self._configuration = client.configuration
+        self.server: str = client.configuration.host
+        self._pool = client.rest_client.pool_manager
+        self._date = ""
+
+    def get(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
+        """One object."""
+        return self._json("GET", "get", kind, kind.path(name, namespace), name)
+
+    def list(self, kind: Kind, namespace: str = NAMESPACE, labels: str = "") -> Iterator[dict[str, Any]]:
+        """All objects, page by page; `namespace=""` for all namespaces."""
+        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            answer = self._json("GET", "list", kind, f"{kind.path('', namespace)}?{urlencode(query)}", "")
+            yield from answer.get("items") or []
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    def replace(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Write an object back whole; its resourceVersion makes the server refuse it if somebody was faster.
+
+        Raises:
+            ConflictError: The object has changed since it was read.
+        """
+        assert (body.get("metadata") or {}).get("resourceVersion"), "a replace without resourceVersion loses changes"
+        path = f"{kind.path(name)}?fieldManager=amigen"
+        return self._json("PUT", "update", kind, path, name, body=body)
+
+    def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A strategic merge patch: only the fields in `body` change."""
+        path = f"{kind.path(name)}?fieldManager=amigen"
+        kind_of_body = "application/strategic-merge-patch+json"
+        return self._json("PATCH", "patch", kind, path, name, body=body, content_type=kind_of_body)
+
+    def delete(self, kind: Kind, name: str, *, uid: str) -> None:
+        """Delete this very object; one of the same name that came after it stays."""
+        self._json("DELETE", "delete", kind, kind.path(name), name, body={"preconditions": {"uid": uid}})
+
+    def version(self) -> str:
+        """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
+        status, text = self._send("GET", "/version")
+        if status == 401:
+            raise self._failure(status, "get", NODES, "", "")
+        if status != 200:
+            raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
+        return str(json.loads(text)["gitVersion"])
+
+    def may(self, verb: str, kind: Kind, name: str = "", subresource: str = "") -> bool:
+        """Ask the server whether this is allowed (SelfSubjectAccessReview, which everybody may create)."""
+        attributes = {"verb": verb, "group": kind.group, "resource": kind.plural}
+        attributes |= {"namespace": NAMESPACE} if kind.namespaced else {}
+        attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
+        review = Kind(root="/apis/authorization.k8s.io/v1", plural="selfsubjectaccessreviews", namespaced=False)
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        answer = self._json(
+            "POST", "create", review, review.path(), "", body=body | {"spec": {"resourceAttributes": attributes}}
+        )
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    def now(self) -> str:
+        """The server's time at its last answer, RFC 3339 to the second: this machine's clock may go otherwise."""
+        from email.utils import parsedate_to_datetime
+
+        if not self._date:
+            self.version()
+        return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def text(self, path: str) -> str | None:
+        """The text at a path (a log, a proxied answer of a pod); None where it cannot be had for whatever reason."""
+        try:
+            status, text = self._send("GET", path)
+        except UnreachableError:
+            return None
+        return text if status == 200 else None
+
+    def _json(
+        self,
+        method: str,
+        verb: str,
+        kind: Kind,
+        path: str,
+        name: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        status, text = self._send(method, path, body, content_type)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if 200 <= status < 300 and isinstance(answer, dict):
+            return answer
+        said = str(answer.get("message") or "") if isinstance(answer, dict) else text[:200]
+        raise self._failure(status, verb, kind, name, said)
+
+    def _failure(self, status: int, verb: str, kind: Kind, name: str, said: str) -> AmigenError:
+        what = f"{kind.plural}{f'.{kind.group}' if kind.group else ''}{f' {name}' if name else ''}"
+        where = f" in namespace {NAMESPACE}" if kind.namespaced else ""
+        if status == 401:
+            return KubernetesError(
+                f"{self.server} does not accept the credentials of context {self.context}",
+                "they may have expired: log in again, and try `kubectl auth whoami`",
+            )
+        if status == 403:
+            return ForbiddenError(
+                f"not allowed: verb {verb!r} on resource {what}{where}: {said}",
+                f"ask for a role with this verb; check with `kubectl auth can-i {verb} {what}`",
+            )
+        if status == 404:
+            return NotFoundError(f"{what}{where} is not there: {said}")
+        if status == 409:
+            return ConflictError(f"{what}{where} was changed by somebody else meanwhile: {said}")
+        return KubernetesError(f"{verb} {what}{where} failed with HTTP {status}: {said}")
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
+    ) -> tuple[int, str]:
+        import urllib3
+
+        headers = {"Accept": "application/json, */*"} | ({"Content-Type": content_type} if body is not None else {})
+        for setting in self._configuration.auth_settings().values():
+            if setting.get("in") == "header" and setting.get("value"):
+                headers[setting["key"]] = setting["value"]
+        try:
+            response = self._pool.request(
+                method,
+                self.server.rstrip("/") + path,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+                retries=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise UnreachableError(
+                f"the API server {self.server} does not answer: {_short(reason)}",
+                f"does `kubectl --context {self.context} version` reach it?",
+            ) from None
+        self._date = response.headers.get("Date") or self._date
+        return response.status, bytes(response.data).decode("utf-8", "replace")
+
+
+def _short(reason: object) -> str:
+    """The reason without the object that urllib3 puts before it."""
+    return str(reason).rsplit(">: ", 1)[-1].rsplit("): ", 1)[-1]
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
+    """The cluster of a kubeconfig's context, chosen as kubectl does.
+
+    In this order: the option, `$KUBECONFIG` (several files are merged), `~/.kube/config`, the pod's own account.
+
+    Raises:
+        InputError: No kubeconfig, not readable, or no such context.
+    """
+    import urllib3
+    from kubernetes import config
+    from kubernetes.client import ApiClient, Configuration
+
+    # A kubeconfig that says insecure-skip-tls-verify says it on purpose; kubectl does not warn at each call either.
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    configuration = Configuration()
+    files = [kubeconfig] if kubeconfig else os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    files = [str(Path(file).expanduser()) for file in files if file] or [str(Path("~/.kube/config").expanduser())]
+    present = [file for file in files if Path(file).is_file()]
+    if not present:
+        if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
+        raise InputError(
+            f"no kubeconfig: {', '.join(files)} is not there",
+            "name one with --kubeconfig or $KUBECONFIG; for EKS, `aws eks update-kubeconfig --name CLUSTER` writes it",
+        )
+    source = os.pathsep.join(present)
+    try:
+        contexts, active = config.list_kube_config_contexts(config_file=source)  # type: ignore[no-untyped-call]
+        chosen = next((one for one in contexts if one["name"] == context), None) if context else active
+        if chosen is None:
+            names = ", ".join(sorted(one["name"] for one in contexts))
+            raise InputError(f"{source}: no context {context!r}", f"there are: {names or 'none'}")
+        config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=source, context=chosen["name"], client_configuration=configuration
+        )
+    except InputError:
+        raise
+    except Exception as error:
+        # The library raises its own ConfigException and whatever YAML, base64 or certificates raise below it.
+        raise InputError(
+            f"{source}: not a usable kubeconfig: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            "does `kubectl config view` read it?",
+        ) from None
+    return Cluster(ApiClient(configuration), name=str(chosen["context"]["cluster"]), context=str(chosen["name"]))

@@ -1,0 +1,257 @@
+"""kube-proxy's DaemonSet: what it runs with, its pods, and which node pool each is in. Pure, over API objects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from posixpath import basename, normpath
+from typing import Any, TypeAlias
+
+from amigen.errors import KubernetesError
+
+Json: TypeAlias = Mapping[str, Any]
+
+NAME = "kube-proxy"
+# What `kubectl rollout restart` writes; pods carry it, so it says which of them are new.
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+# Digest of the configuration for which amigen restarted: pods carry it too. The time in the ConfigMap's managed fields
+# is no substitute: a second change of the same field by the same manager may leave it as it was.
+CONFIG_DIGEST = "amigen/config-digest"
+# Where amigen keeps the update strategy while it goes pool by pool with OnDelete.
+KEPT_STRATEGY = "amigen/kept-update-strategy"
+# Labels that name a node's pool: EKS managed node groups, Karpenter, eksctl's own groups.
+POOL_LABELS = ("eks.amazonaws.com/nodegroup", "karpenter.sh/nodepool", "alpha.eksctl.io/nodegroup-name")
+NO_POOL = "(no pool)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigSource:
+    """The ConfigMap and key that kube-proxy reads as `--config`."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """One pod of the DaemonSet.
+
+    Attributes:
+        stamp: Its `restartedAt` annotation; empty: none.
+        digest: Of the configuration for which amigen restarted it; empty: amigen did not.
+        why: Why it is not ready, as far as it says so.
+    """
+
+    name: str
+    uid: str
+    node: str
+    created: str
+    stamp: str
+    digest: str
+    ready: bool
+    ending: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node, as the API shows it."""
+
+    name: str
+    pool: str
+    ready: bool
+    kernel: str
+    os_image: str
+    labels: Mapping[str, str]
+    address: str
+
+
+def config_source(daemon_set: Json) -> ConfigSource:
+    """Follow `--config` through the volume mount to the ConfigMap: names differ between EKS, kubeadm and others.
+
+    Raises:
+        KubernetesError: kube-proxy is configured some other way.
+    """
+    spec = daemon_set["spec"]["template"]["spec"]
+    volumes = {one["name"]: one for one in spec.get("volumes") or []}
+    for container in spec.get("containers") or []:
+        words = " ".join([*(container.get("command") or []), *(container.get("args") or [])])
+        match = re.search(r"--config[= ](\S+)", words)
+        if match is None:
+            continue
+        path = normpath(match[1])
+        for mount in container.get("volumeMounts") or []:
+            inside = normpath(mount["mountPath"]) + "/"
+            volume = volumes.get(mount.get("name")) or {}
+            source = volume.get("configMap") or {}
+            if path.startswith(inside) and source.get("name"):
+                paths = {item["path"]: item["key"] for item in source.get("items") or []}
+                file = path[len(inside) :]
+                return ConfigSource(name=source["name"], key=paths.get(file, basename(file)))
+    raise KubernetesError(
+        f"DaemonSet {NAME} does not read its configuration from a ConfigMap (no --config in a mounted ConfigMap)",
+        "amigen changes only that; change the flags of the DaemonSet where it comes from",
+    )
+
+
+def proxy_version(daemon_set: Json) -> str:
+    """The tag of kube-proxy's image, such as `v1.33.3-minimal-eksbuild.4`; empty where it has none (a digest)."""
+    for container in daemon_set["spec"]["template"]["spec"].get("containers") or []:
+        tag = re.search(r":(v?1\.[0-9]+[^@]*)", str(container.get("image", "")).rsplit("/", 1)[-1])
+        if container.get("name") == NAME and tag:
+            return tag[1]
+    return ""
+
+
+def selector(daemon_set: Json) -> str:
+    """The label selector of its pods; only matchLabels, which is what all known manifests have."""
+    labels = (daemon_set["spec"].get("selector") or {}).get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def restarted_for(daemon_set: Json) -> tuple[str, str]:
+    """`restartedAt` of its pod template and the digest of the configuration that it was for; empty: neither."""
+    annotations = (daemon_set["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(RESTARTED, "")), str(annotations.get(CONFIG_DIGEST, ""))
+
+
+def digest(text: str) -> str:
+    """What identifies a configuration."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def strategy(daemon_set: Json) -> str:
+    """`RollingUpdate` or `OnDelete`."""
+    return str((daemon_set["spec"].get("updateStrategy") or {}).get("type") or "RollingUpdate")
+
+
+def kept_strategy(daemon_set: Json) -> Json | None:
+    """The update strategy that an earlier, unfinished run of amigen put aside; None: there is none."""
+    text = ((daemon_set.get("metadata") or {}).get("annotations") or {}).get(KEPT_STRATEGY)
+    try:
+        kept = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return kept if isinstance(kept, dict) else None
+
+
+def pods(items: Iterable[Json]) -> tuple[Pod, ...]:
+    """The pods that are on a node and not at their end."""
+    found = []
+    for item in items:
+        meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+        conditions = {one["type"]: one for one in status.get("conditions") or []}
+        found.append(
+            Pod(
+                name=meta["name"],
+                uid=meta["uid"],
+                node=spec.get("nodeName") or _pinned_node(spec),
+                created=meta.get("creationTimestamp") or "",
+                stamp=(meta.get("annotations") or {}).get(RESTARTED, ""),
+                digest=(meta.get("annotations") or {}).get(CONFIG_DIGEST, ""),
+                ready=(conditions.get("Ready") or {}).get("status") == "True",
+                ending=bool(meta.get("deletionTimestamp")),
+                why=_why(status, conditions),
+            )
+        )
+    return tuple(sorted(found, key=lambda pod: (pod.node, pod.name)))
+
+
+def _pinned_node(spec: Json) -> str:
+    """The node that the DaemonSet controller chose, for a pod that the scheduler has not bound yet."""
+    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    for term in affinity.get("nodeSelectorTerms") or []:
+        for field in term.get("matchFields") or []:
+            if field.get("key") == "metadata.name" and field.get("values"):
+                return str(field["values"][0])
+    return ""
+
+
+def _why(status: Json, conditions: Mapping[str, Json]) -> str:
+    parts = []
+    for container in status.get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        ended = (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated")
+        if waiting.get("reason"):
+            parts.append(f"{waiting['reason']} {waiting.get('message', '')}".strip())
+        if ended:
+            said = str(ended.get("message") or "").strip().splitlines()
+            parts.append(f"last exit {ended.get('exitCode')}" + (f": {said[-1]}" if said else ""))
+    if not parts:
+        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready"):
+            condition = conditions.get(kind) or {}
+            if condition.get("status") == "False":
+                parts.append(f"{condition.get('reason') or kind} {condition.get('message', '')}".strip())
+                break
+    return "; ".join(parts) or f"phase {status.get('phase') or 'unknown'}"
+
+
+def nodes(items: Iterable[Json], pool_label: str = "") -> tuple[Node, ...]:
+    """The nodes with their pools.
+
+    Args:
+        items: Node objects.
+        pool_label: The label that names the pool; empty: the first of POOL_LABELS that a node has.
+    """
+    found = []
+    for item in items:
+        meta, status = item["metadata"], item.get("status") or {}
+        labels = meta.get("labels") or {}
+        info = status.get("nodeInfo") or {}
+        ready = any(
+            one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or []
+        )
+        addresses = {one["type"]: one["address"] for one in reversed(status.get("addresses") or [])}
+        keys = (pool_label,) if pool_label else POOL_LABELS
+        found.append(
+            Node(
+                name=meta["name"],
+                pool=next((labels[key] for key in keys if labels.get(key)), NO_POOL),
+                ready=ready,
+                kernel=info.get("kernelVersion") or "",
+                os_image=info.get("osImage") or "",
+                labels=labels,
+                address=addresses.get("InternalIP") or addresses.get("Hostname") or meta["name"],
+            )
+        )
+    return tuple(sorted(found, key=lambda node: node.name))
+
+
+def changed_at(config_map: Json) -> datetime | None:
+    """When the ConfigMap was last written, by its managed fields; None where the server does not say."""
+    times = [one.get("time") for one in (config_map.get("metadata") or {}).get("managedFields") or []]
+    read = [moment for moment in map(moment_of, times) if moment]
+    return max(read) if read else None
+
+
+def moment_of(text: Any) -> datetime | None:
+    """An RFC 3339 time with its zone; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def is_stale(pod: Pod, text: str, moment: datetime | None) -> bool:
+    """Whether the pod has not read this configuration.
+
+    A pod that amigen restarted says for which one. Of others the time decides: those that started before the ConfigMap
+    was written. The API's times have whole seconds: one of the same second counts as stale, which costs one restart.
+    """
+    if pod.digest:
+        return pod.digest != digest(text)
+    created = moment_of(pod.created)
+    return created is not None and moment is not None and created <= moment
+
+
+def managers(item: Json) -> frozenset[str]:
+    """Who owns fields of an object, by server-side apply or update."""
+    entries = (item.get("metadata") or {}).get("managedFields") or []
+    return frozenset(str(one.get("manager")) for one in entries)

@@ -1,0 +1,132 @@
+"""Which of the two manages kube-proxy's configuration: the EKS add-on, or the ConfigMap alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from amigen.errors import AwsError, RefusedError
+from amigen.kubeproxy.addon import Addon, AddonState
+from amigen.kubeproxy.daemonset import Json, managers
+
+Way: TypeAlias = Literal["addon", "configmap"]
+
+# The field manager of server-side apply by which EKS writes add-ons
+# (https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-field-management.html).
+EKS_MANAGER = "eks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EksName:
+    """An EKS cluster; `region` is empty where the name does not say it."""
+
+    cluster: str
+    region: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Managed:
+    """Who manages kube-proxy, and by what that was seen."""
+
+    way: Way
+    evidence: str
+    addon: AddonState | None = None
+
+
+def eks_name(*names: str) -> EksName | None:
+    """The EKS cluster out of names of cluster and context in a kubeconfig, as the AWS CLI and eksctl write them."""
+    for name in names:
+        match = re.fullmatch(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):[0-9]{12}:cluster/([A-Za-z0-9_-]+)", name)
+        if match:
+            return EksName(region=match[1], cluster=match[2])
+        match = re.fullmatch(r"(?:[^@\s]+@)?([A-Za-z0-9_-]+)\.([a-z0-9-]+)\.eksctl\.io", name)
+        if match:
+            return EksName(cluster=match[1], region=match[2])
+    return None
+
+
+def is_eks(server: str) -> bool:
+    """Whether an API server's URL is of EKS."""
+    return bool(re.search(r"\.eks\.amazonaws\.com(\.cn)?(:\d+)?/?$", server))
+
+
+def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool = False) -> Managed:
+    """Find out who manages it: by asking EKS, or where that cannot be, by who wrote the ConfigMap.
+
+    Args:
+        addon: The add-on's calls; None where no EKS cluster is known.
+        config_map: kube-proxy's, with its managed fields.
+        server: URL of the API server.
+        strict: True where the user named the EKS cluster: then EKS must answer.
+
+    Raises:
+        AwsError: `strict`, and EKS cannot be asked.
+    """
+    by_eks = EKS_MANAGER in managers(config_map)
+    name = (config_map.get("metadata") or {}).get("name")
+    wrote = f"configmap {name} is {'written' if by_eks else 'not written'} by the add-on (field manager {EKS_MANAGER})"
+    if addon is None:
+        where = "an EKS cluster whose name is not known" if is_eks(server) or by_eks else "no EKS cluster"
+        return Managed(way="addon" if by_eks else "configmap", evidence=f"{where}; {wrote}")
+    try:
+        state = addon.read()
+    except AwsError as error:
+        if strict:
+            raise
+        evidence = f"EKS could not be asked ({error.message}); {wrote}"
+        return Managed(way="addon" if by_eks else "configmap", evidence=evidence)
+    if state is not None:
+        return Managed(way="addon", evidence=f"EKS lists the add-on kube-proxy {state.version}", addon=state)
+    return Managed(way="configmap", evidence="EKS lists no add-on kube-proxy: it is self-managed")
+
+
+def known_addon(managed: Managed) -> AddonState:
+    """The add-on's state, for a change through it.
+
+    Raises:
+        AwsError: It manages kube-proxy, and EKS could not be asked.
+    """
+    if managed.addon is None:
+        raise AwsError(
+            f"the EKS add-on manages kube-proxy, and EKS could not be asked: {managed.evidence}",
+            "name the cluster with --cluster-name and --region, and check the AWS credentials; where the add-on is gone"
+            " and only its field manager is left: --by configmap --despite-addon",
+        )
+    return managed.addon
+
+
+def choose(managed: Managed, by: Literal["auto", "addon", "configmap"], *, despite_addon: bool, cluster: str) -> Way:
+    """The way to go.
+
+    Raises:
+        RefusedError: The other one manages it.
+    """
+    if by == "auto" or by == managed.way:
+        return managed.way
+    if by == "addon":
+        raise RefusedError(
+            f"the EKS add-on does not manage kube-proxy here: {managed.evidence}",
+            "use --by configmap; or hand it to EKS first with `aws eks create-addon --addon-name kube-proxy`",
+        )
+    if despite_addon:
+        return "configmap"
+    raise RefusedError(
+        f"the EKS add-on manages kube-proxy ({managed.evidence}): it would overwrite the ConfigMap at its next update",
+        leave_addon(cluster) + "; with --despite-addon it is done all the same, until the add-on's next update",
+    )
+
+
+def leave_addon(cluster: str) -> str:
+    """How to go the ConfigMap's way on a cluster that the add-on manages."""
+    return (
+        "use the add-on, or take kube-proxy out of its hands and keep it running:"
+        f" `aws eks delete-addon --cluster-name {cluster or 'CLUSTER'} --addon-name kube-proxy --preserve`,"
+        " then --by configmap"
+    )
+
+
+def summary(managed: Managed) -> dict[str, Any]:
+    """For JSON output."""
+    version = managed.addon.version if managed.addon else None
+    return {"way": managed.way, "evidence": managed.evidence, "addonVersion": version}

@@ -1,0 +1,109 @@
+"""What a node shows of its kube-proxy: one script, one round trip, read into a snapshot."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from amigen.errors import CouldNotCheckError
+from amigen.ipvs.model import Address, Table
+from amigen.ipvs.parse import parse
+from amigen.kubeproxy.run import NodeRunner
+
+DEFAULT_METRICS = "127.0.0.1:10249"
+_MARK = "=== amigen "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was seen on one node.
+
+    Attributes:
+        host: The node's host name.
+        kernel: Its `uname -r`.
+        mode: What kube-proxy answers to `/proxyMode`; empty: no answer.
+        table: The IPVS table; None: ip_vs is not loaded, or nothing could read it.
+        bound: Addresses of `kube-ipvs0`; None: there is no such interface.
+        modules: Loaded or built-in kernel modules, with `_` for `-`.
+        loadable: Modules that the running kernel has as files.
+        release: `/etc/amigen/release.json`; empty: not an image of amigen.
+        nft: `nft --version`; empty: not there.
+    """
+
+    host: str = ""
+    kernel: str = ""
+    mode: str = ""
+    table: Table | None = None
+    bound: frozenset[Address] | None = None
+    modules: frozenset[str] = frozenset()
+    loadable: frozenset[str] = frozenset()
+    release: str = ""
+    nft: str = ""
+
+
+def script(metrics: str = DEFAULT_METRICS) -> str:
+    """The script, for kube-proxy's `metricsBindAddress`."""
+    host, _, port = metrics.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+    safe = bool(re.fullmatch(r"[0-9A-Fa-f.:\[\]]{2,45}", host)) and port.isascii() and port.isdigit()
+    where = (host, port) if safe else ("127.0.0.1", "10249")
+    text = (Path(__file__).parent / "look.sh").read_text(encoding="utf-8")
+    return text.replace("@HOST@", where[0]).replace("@PORT@", where[1])
+
+
+def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
+    """Look at a node.
+
+    Raises:
+        CouldNotCheckError: The node cannot be reached, or the script cannot run there.
+        InputError: The node's IPVS listing cannot be read.
+    """
+    code, out, err = runner.run(script(metrics))
+    sections = _sections(out)
+    if code != 0 or "end" not in sections:
+        said = [line for line in err.splitlines() if line.strip()]
+        raise CouldNotCheckError(
+            f"{runner.name}: cannot look at it (exit {code}): {said[-1] if said else 'no message'}",
+            "amigen needs root there: log in as root, or as a user who may `sudo -n sh`",
+        )
+    listing = sections.get("ipvs", "")
+    return Snapshot(
+        host=sections.get("host", "").strip(),
+        kernel=sections.get("kernel", "").strip(),
+        mode=_mode(sections.get("proxyMode", "")),
+        table=parse(listing) if listing.strip() else None,
+        bound=_bound(sections["kube-ipvs0"]) if "kube-ipvs0" in sections else None,
+        modules=_names(sections.get("modules", "")),
+        loadable=_names(sections.get("loadable", "")),
+        release=sections.get("release", "").strip(),
+        nft=sections.get("nft", "").strip(),
+    )
+
+
+def _sections(out: str) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in out.split("\n"):
+        if line.startswith(_MARK):
+            name = line[len(_MARK) :].strip()
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    return {key: "\n".join(lines) for key, lines in found.items()}
+
+
+def _mode(text: str) -> str:
+    """The body of the answer: one word; anything else (an error page, another server) is no mode."""
+    word = text.strip()
+    return word if re.fullmatch(r"[a-z]{1,20}", word) else ""
+
+
+def _bound(text: str) -> frozenset[Address]:
+    """Addresses out of `ip -o addr show dev kube-ipvs0`."""
+    return frozenset(ip_address(match[1]) for match in re.finditer(r"\binet6? ([0-9A-Fa-f.:]+)(?:/\d+)?\s", text))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(word.replace("-", "_") for word in text.split())

@@ -1,0 +1,150 @@
+"""Read all that a plan needs from the cluster; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from amigen.errors import AmigenError, CouldNotCheckError, InputError, KubernetesError
+from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS, Cluster, NotFoundError
+from amigen.kubeproxy.config import ProxyConfig, read_config
+from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
+from amigen.kubeproxy.detect import Managed, detect
+from amigen.kubeproxy.look import DEFAULT_METRICS, Snapshot, look
+from amigen.kubeproxy.run import NodeRunner
+from amigen.kubeproxy.versions import minor_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """kube-proxy of a cluster as it is.
+
+    Attributes:
+        version: The API server's; `proxy_version` that of kube-proxy's image, or the server's where the tag is silent.
+        config: The KubeProxyConfiguration in force.
+        snapshots: What looks on nodes found, by node; a text says why a look failed.
+    """
+
+    cluster: str
+    context: str
+    server: str
+    version: str
+    proxy_version: str
+    daemon_set: Mapping[str, Any] = field(repr=False)
+    config_map: Mapping[str, Any] = field(repr=False)
+    source: ConfigSource
+    config: ProxyConfig = field(repr=False)
+    managed: Managed
+    pods: tuple[Pod, ...]
+    nodes: tuple[Node, ...]
+    snapshots: Mapping[str, Snapshot | str] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> str:
+        """kube-proxy's metrics address, which also answers `/proxyMode`."""
+        return str(self.config.get("metricsBindAddress") or DEFAULT_METRICS)
+
+    @property
+    def pods_behind(self) -> tuple[Pod, ...]:
+        """Pods that have not read the configuration, or that a restart after it has not brought up."""
+        _, digest = daemonset.restarted_for(self.daemon_set)
+        begun = digest == daemonset.digest(self.config.text)
+        stale = self.stale_pods
+        return tuple(pod for pod in self.pods if pod in stale or (begun and not pod.ready))
+
+    @property
+    def held(self) -> bool:
+        """Whether an unfinished run of amigen still holds the DaemonSet's update strategy."""
+        return daemonset.kept_strategy(self.daemon_set) is not None
+
+    @property
+    def stale_pods(self) -> tuple[Pod, ...]:
+        """Pods that have not read the configuration."""
+        changed = daemonset.changed_at(self.config_map)
+        return tuple(pod for pod in self.pods if daemonset.is_stale(pod, self.config.text, changed))
+
+
+def observe(
+    cluster: Cluster,
+    addon: Addon | None,
+    *,
+    strict: bool = False,
+    pool_label: str = "",
+    looks: Callable[[Node], NodeRunner] | None = None,
+) -> Observed:
+    """Read everything.
+
+    Args:
+        cluster: The cluster.
+        addon: The add-on's calls; None where no EKS cluster is known.
+        strict: True where the user named the EKS cluster: then EKS must answer.
+        pool_label: The label that names a node's pool.
+        looks: Makes a runner for a node, to look on each; None: nobody looks.
+
+    Raises:
+        KubernetesError: No kube-proxy as amigen knows it, no rights, no answer.
+        InputError: A configuration that cannot be parsed.
+    """
+    version = cluster.version()
+    daemon_set = read_daemon_set(cluster)
+    source = daemonset.config_source(daemon_set)
+    config_map = cluster.get(CONFIG_MAPS, source.name)
+    config = embedded(config_map, source)
+    managed = detect(addon, config_map, server=cluster.server, strict=strict)
+    nodes = daemonset.nodes(cluster.list(NODES), pool_label)
+    tag = daemonset.proxy_version(daemon_set)
+    observed = Observed(
+        cluster=cluster.name,
+        context=cluster.context,
+        server=cluster.server,
+        version=minor_version(version, "the server's version"),
+        proxy_version=minor_version(tag or version, "the version of kube-proxy's image"),
+        daemon_set=daemon_set,
+        config_map=config_map,
+        source=source,
+        config=config,
+        managed=managed,
+        pods=daemonset.pods(cluster.list(PODS, labels=daemonset.selector(daemon_set))),
+        nodes=nodes,
+    )
+    if looks is None:
+        return observed
+    seen = {node.name: _looked(looks(node), observed.metrics) for node in nodes}
+    return replace(observed, snapshots=seen)
+
+
+def _looked(runner: NodeRunner, metrics: str) -> Snapshot | str:
+    try:
+        return look(runner, metrics)
+    except (CouldNotCheckError, InputError) as error:
+        return error.message
+
+
+def read_daemon_set(cluster: Cluster) -> dict[str, Any]:
+    """kube-proxy's DaemonSet."""
+    try:
+        return cluster.get(DAEMON_SETS, daemonset.NAME)
+    except NotFoundError:
+        raise KubernetesError(
+            f"no DaemonSet {daemonset.NAME} in {NAMESPACE}: this cluster has no kube-proxy that amigen could change",
+            "Cilium may replace it, k3s has it built in, and GKE runs it as static pods",
+        ) from None
+
+
+def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig:
+    """The configuration in the ConfigMap.
+
+    Raises:
+        AmigenError: The key is not there, or its text cannot be parsed.
+    """
+    where = f"configmap {NAMESPACE}/{source.name}, key {source.key}"
+    text = (config_map.get("data") or {}).get(source.key)
+    if text is None:
+        missing: AmigenError = InputError(
+            f"{where}: no such key", f"it has: {', '.join(config_map.get('data') or {}) or 'none'}"
+        )
+        raise missing
+    return read_config(text, where)

@@ -1,0 +1,118 @@
+"""Which nodes are ready for a mode: by their labels and kernel, by verification results, or by looking on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
+from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.look import Snapshot
+from amigen.plan.checks import LoadedCheck
+from amigen.spec.model import ProxyMode
+
+Verdict: TypeAlias = Literal["ready", "not ready", "not known"]
+
+# `amigen/ipvs: ready` on a node says that its image was verified for this mode; a spec sets it with
+# `join.eks.kubelet.labels`, a node group with its labels.
+LABEL_PREFIX = "amigen/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """Whether one node is ready for a mode.
+
+    Attributes:
+        by: What says so: `label`, `kernel`, `verification`, `looked`; empty where nothing does.
+    """
+
+    node: str
+    pool: str
+    verdict: Verdict
+    by: str
+    why: str
+
+
+def readiness(
+    node: Node,
+    mode: ProxyMode,
+    scheduler: str,
+    *,
+    snapshot: Snapshot | str | None = None,
+    verified: Mapping[str, str] | None = None,
+) -> Readiness:
+    """Judge one node; what was seen on it outweighs what is said of it.
+
+    Args:
+        node: The node.
+        mode: The mode in question.
+        scheduler: For ipvs.
+        snapshot: What a look on it found, or why it failed; None: nobody looked.
+        verified: Outcome by check id out of a report of `amigen verify`; None: there is none.
+    """
+
+    def found(verdict: Verdict, by: str, why: str) -> Readiness:
+        return Readiness(node=node.name, pool=node.pool, verdict=verdict, by=by, why=why)
+
+    if isinstance(snapshot, Snapshot):
+        missing = lacks(snapshot, mode, scheduler)
+        return found("not ready" if missing else "ready", "looked", missing or "all that the mode needs is there")
+    tail = f" ({snapshot})" if snapshot else ""
+    if mode == "nftables" and _below(node.kernel, NFTABLES_MIN_KERNEL):
+        need = ".".join(map(str, NFTABLES_MIN_KERNEL))
+        return found("not ready", "kernel", f"kernel {node.kernel} is older than {need}")
+    if verified is not None and (said := _of_report(verified, mode, scheduler)):
+        return found(said[0], "verification", said[1] + tail)
+    label = node.labels.get(LABEL_PREFIX + mode)
+    if label is not None:
+        return found("ready" if label == "ready" else "not ready", "label", f"{LABEL_PREFIX}{mode}={label}{tail}")
+    if mode == "iptables":
+        return found("ready", "mode", "every Linux node has iptables" + tail)
+    if mode == "nftables" and node.kernel:
+        return found("ready", "kernel", f"kernel {node.kernel}, new enough" + tail)
+    return found("not known", "", f"no label {LABEL_PREFIX}{mode}, no report and no look (--look)" + tail)
+
+
+def lacks(snapshot: Snapshot, mode: ProxyMode, scheduler: str) -> str:
+    """What a node lacks for a mode, one sentence; empty: nothing.
+
+    A module that is only a file counts as lacking: kube-proxy may load it by itself and may not
+    (https://github.com/k0sproject/k0s/issues/4626), and after a reboot the same question comes back.
+    """
+    if mode == "nftables" and _below(snapshot.kernel, NFTABLES_MIN_KERNEL):
+        return f"kernel {snapshot.kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
+    unloaded = [name for name in _modules(mode, scheduler) if name not in snapshot.modules]
+    files = [name for name in unloaded if name in snapshot.loadable]
+    gone = [name for name in unloaded if name not in snapshot.loadable]
+    parts = [f"the kernel has no module {', '.join(gone)}"] if gone else []
+    parts += [f"not loaded: {', '.join(files)}"] if files else []
+    return "; ".join(parts)
+
+
+def _modules(mode: ProxyMode, scheduler: str) -> tuple[str, ...]:
+    return ("ip_vs", scheduler_module(scheduler), "nf_conntrack") if mode == "ipvs" else MODE_MODULES[mode]
+
+
+def _of_report(verified: Mapping[str, str], mode: ProxyMode, scheduler: str) -> tuple[Verdict, str] | None:
+    """What a report says of the mode's modules; None where it did not look at them (an image of another mode)."""
+    checks = [LoadedCheck(module=name).id for name in _modules(mode, scheduler)]
+    outcomes = {check: verified.get(check, "") for check in checks}
+    failed = [check for check, outcome in outcomes.items() if outcome == "failed"]
+    if failed:
+        return "not ready", f"`amigen verify` says failed: {', '.join(failed)}"
+    if all(outcome == "passed" for outcome in outcomes.values()):
+        return "ready", "`amigen verify` has proved its modules"
+    return None
+
+
+def _below(kernel: str, minimum: tuple[int, int]) -> bool:
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", kernel)
+    return match is not None and (int(match[1]), int(match[2])) < minimum
+
+
+def counts(found: tuple[Readiness, ...]) -> Mapping[Verdict, int]:
+    """How many nodes of each verdict."""
+    verdicts: tuple[Verdict, ...] = ("ready", "not ready", "not known")
+    return {verdict: sum(one.verdict == verdict for one in found) for verdict in verdicts}

@@ -1,0 +1,140 @@
+"""Replace kube-proxy's pods and follow each node until its pod is new and ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from amigen.errors import KubernetesError
+from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.cluster import DAEMON_SETS, NODES, PODS, Cluster, NotFoundError, UnreachableError
+from amigen.kubeproxy.daemonset import Json, Pod
+
+_POLL_SECONDS = 2.0
+# How long the API server may be away while a rollout goes on: a managed control plane is replaced now and then.
+GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Time, passed in: `monotonic` for deadlines, `sleep` waits."""
+
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One restart of kube-proxy.
+
+    Attributes:
+        stamp: The `restartedAt` that its new pods carry; `digest` that of the configuration they read.
+        seconds: How long one pool may take.
+    """
+
+    cluster: Cluster
+    daemon_set: Json
+    clock: Clock
+    say: Callable[[str], None]
+    seconds: float
+    stamp: str
+    digest: str = ""
+
+    def hold(self) -> None:
+        """Stop the DaemonSet from replacing pods by itself; what it did before is kept in an annotation."""
+        kept = daemonset.kept_strategy(self.daemon_set) or self.daemon_set["spec"].get("updateStrategy") or {}
+        if daemonset.strategy(self.daemon_set) == "OnDelete" and not daemonset.kept_strategy(self.daemon_set):
+            return
+        body = {
+            "metadata": {"annotations": {daemonset.KEPT_STRATEGY: json.dumps(kept, sort_keys=True)}},
+            "spec": {"updateStrategy": {"$patch": "replace", "type": "OnDelete"}},
+        }
+        self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+
+    def release(self) -> None:
+        """Give the DaemonSet back the update strategy that it had."""
+        fresh = self.cluster.get(DAEMON_SETS, daemonset.NAME)
+        kept = daemonset.kept_strategy(fresh)
+        if kept is None:
+            return
+        body = {
+            "metadata": {"annotations": {daemonset.KEPT_STRATEGY: None}},
+            "spec": {"updateStrategy": {"$patch": "replace", **kept}},
+        }
+        self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+
+    def restart(self) -> None:
+        """What `kubectl rollout restart` does, and for which configuration."""
+        template = {
+            "metadata": {"annotations": {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: self.digest}}
+        }
+        self.cluster.patch(DAEMON_SETS, daemonset.NAME, {"spec": {"template": template}})
+
+    def pods(self) -> tuple[Pod, ...]:
+        """kube-proxy's pods now."""
+        return daemonset.pods(self.cluster.list(PODS, labels=daemonset.selector(self.daemon_set)))
+
+    def delete_old(self, nodes: Iterable[str]) -> None:
+        """Delete the old pods on these nodes; the DaemonSet controller makes new ones."""
+        for pod in self.pods():
+            if pod.node in nodes and pod.stamp != self.stamp and not pod.ending:
+                try:
+                    self.cluster.delete(PODS, pod.name, uid=pod.uid)
+                except NotFoundError:
+                    continue
+
+    def follow(self, nodes: tuple[str, ...]) -> None:
+        """Wait until each of these nodes has a new, ready pod; nodes that leave the cluster are let go.
+
+        Raises:
+            KubernetesError: Not in time; says of each node why.
+            UnreachableError: The API server is away for longer than a grace.
+        """
+        deadline = self.clock.monotonic() + self.seconds
+        told: dict[str, str] = {}
+        away_since: float | None = None
+        waiting = set(nodes)
+        while True:
+            try:
+                present = {item["metadata"]["name"] for item in self.cluster.list(NODES)}
+                pods = self.pods()
+                away_since = None
+            except UnreachableError as error:
+                away_since = self.clock.monotonic() if away_since is None else away_since
+                if self.clock.monotonic() - away_since >= GRACE_SECONDS:
+                    raise
+                self.say(f"  {error.message}; trying again")
+                self.clock.sleep(_POLL_SECONDS)
+                continue
+            waiting &= present
+            states = {node: self._state(node, pods) for node in sorted(waiting)}
+            done = [node for node, state in states.items() if state == "new and ready"]
+            for node, state in states.items():
+                if told.get(node) != state:
+                    told[node] = state
+                    self.say(f"  {node}: {state} ({len(done)} of {len(states)} done)")
+            if len(done) == len(states):
+                return
+            if self.clock.monotonic() >= deadline:
+                raise self._late(states)
+            self.clock.sleep(_POLL_SECONDS)
+
+    def _state(self, node: str, pods: tuple[Pod, ...]) -> str:
+        here = [pod for pod in pods if pod.node == node and not pod.ending]
+        new = [pod for pod in here if pod.stamp == self.stamp]
+        if any(pod.ready for pod in new):
+            return "new and ready"
+        if new:
+            return f"new, not ready: {new[0].why}"
+        return "still old" if here else "no pod yet"
+
+    def _late(self, states: dict[str, str]) -> KubernetesError:
+        bad = {node: state for node, state in states.items() if state != "new and ready"}
+        lines = [f"kube-proxy is not healthy on {len(bad)} of {len(states)} nodes after {self.seconds:.0f} s"]
+        lines += [f"  {node}: {state}" for node, state in list(bad.items())[:20]]
+        return KubernetesError(
+            "\n".join(lines),
+            "kube-proxy's own words: kubectl -n kube-system logs -l "
+            f"{daemonset.selector(self.daemon_set)} --tail 20 --prefix",
+        )

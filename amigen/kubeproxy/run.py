@@ -1,0 +1,104 @@
+"""Run a script on a node, and read what it found: the only way amigen looks at a node for kube-proxy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from amigen.errors import CouldNotCheckError, InputError, ToolError
+
+_SECONDS = 60
+
+
+class NodeRunner(Protocol):
+    """Runs a POSIX shell script on one node, as root where that is possible."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the node."""
+        ...
+
+    def run(self, script: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr. Raises CouldNotCheckError where the node cannot be reached."""
+        ...
+
+
+_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -s; else exec sudo -n sh -s; fi'
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalRunner:
+    """The machine that amigen runs on."""
+
+    name: str = "local"
+
+    def run(self, script: str) -> tuple[int, str, str]:
+        return _run(["sh", "-c", _AS_ROOT], script, self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshRunner:
+    """A node through the system's ssh, with its configuration, agent and jump hosts.
+
+    Attributes:
+        options: More arguments of ssh, such as `-i FILE`.
+    """
+
+    name: str
+    host: str
+    user: str = ""
+    port: int | None = None
+    options: tuple[str, ...] = ()
+
+    def run(self, script: str) -> tuple[int, str, str]:
+        if shutil.which("ssh") is None:
+            raise ToolError("ssh is not installed", "install the OpenSSH client to look at nodes")
+        argv = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.options]
+        argv += ["-p", str(self.port)] if self.port else []
+        argv += ["--", f"{self.user}@{self.host}" if self.user else self.host, _AS_ROOT]
+        code, out, err = _run(argv, script, self.name)
+        if code == 255:
+            raise CouldNotCheckError(
+                f"{self.name}: ssh cannot reach it: {_last_line(err)}", f"try `{' '.join(argv[:-1])} true`"
+            )
+        return code, out, err
+
+
+def _run(argv: list[str], script: str, name: str) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(argv, input=script, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CouldNotCheckError(f"{name}: no answer within {_SECONDS} s") from None
+    return done.returncode, done.stdout, done.stderr
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def runner(target: str, options: tuple[str, ...] = ()) -> NodeRunner:
+    """`local`, or `ssh://[USER@]HOST[:PORT]`.
+
+    Raises:
+        InputError: Another form.
+    """
+    if target == "local":
+        return LocalRunner()
+    wrong = InputError(f"target {target!r} is not understood", "use local or ssh://[USER@]HOST[:PORT]")
+    try:
+        parts = urlsplit(target)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    # A host that begins with `-` would be an option of ssh.
+    if parts.scheme != "ssh" or not re.fullmatch(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*", parts.hostname or "") or parts.path:
+        raise wrong
+    if parts.password or not re.fullmatch(r"([A-Za-z0-9_][A-Za-z0-9._-]*)?", parts.username or ""):
+        raise InputError(f"target {target.split('@')[-1]!r}: no password here", "use a key, an agent or ~/.ssh/config")
+    assert parts.hostname is not None
+    return SshRunner(name=target, host=parts.hostname, user=parts.username or "", port=port, options=options)

@@ -1,0 +1,177 @@
+"""What a user wants of kube-proxy: a mode and fields of KubeProxyConfiguration, checked as kube-proxy checks them.
+
+Source: https://github.com/kubernetes/kube-proxy config/v1alpha1/types.go, and pkg/proxy/apis/config/validation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from ipaddress import ip_network
+from typing import Literal, TypeAlias
+
+from amigen.errors import InputError
+from amigen.knowledge import SCHEDULERS
+from amigen.spec.model import ProxyMode
+
+Value: TypeAlias = str | bool | int | list[str] | None
+Kind: TypeAlias = Literal["duration", "scheduler", "bool", "cidrs", "bit", "gate", "text"]
+
+# Go's time.ParseDuration, as far as kube-proxy accepts it: `30s`, `1h0m0s`, `250ms`, `0`.
+_DURATION = re.compile(r"0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+FIELDS: dict[str, Kind] = {
+    "ipvs.scheduler": "scheduler",
+    "ipvs.syncPeriod": "duration",
+    "ipvs.minSyncPeriod": "duration",
+    "ipvs.excludeCIDRs": "cidrs",
+    "ipvs.strictARP": "bool",
+    "ipvs.tcpTimeout": "duration",
+    "ipvs.tcpFinTimeout": "duration",
+    "ipvs.udpTimeout": "duration",
+    "iptables.masqueradeAll": "bool",
+    "iptables.masqueradeBit": "bit",
+    "iptables.syncPeriod": "duration",
+    "iptables.minSyncPeriod": "duration",
+    "nftables.masqueradeAll": "bool",
+    "nftables.masqueradeBit": "bit",
+    "nftables.syncPeriod": "duration",
+    "nftables.minSyncPeriod": "duration",
+    "nodePortAddresses": "cidrs",
+    "conntrack.tcpEstablishedTimeout": "duration",
+    "conntrack.tcpCloseWaitTimeout": "duration",
+    "conntrack.udpTimeout": "duration",
+    "conntrack.udpStreamTimeout": "duration",
+}
+_GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is wanted.
+
+    Attributes:
+        mode: kube-proxy's mode.
+        fields: Dotted path in KubeProxyConfiguration -> value; only what is to be set, nothing else is touched.
+    """
+
+    mode: ProxyMode
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, Value]:
+        """All paths with their values, the mode among them."""
+        return {"mode": self.mode, **self.fields}
+
+
+def read_field(assignment: str) -> tuple[str, Value]:
+    """`ipvs.tcpTimeout=15m` as path and typed value.
+
+    Raises:
+        InputError: Unknown path, or a value that kube-proxy would refuse.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals:
+        raise InputError(f"--set {assignment!r} is not PATH=VALUE", "such as --set ipvs.strictARP=true")
+    kind: Kind | None = "gate" if _GATE.fullmatch(path) else FIELDS.get(path)
+    if kind is None:
+        near = get_close_matches(path, FIELDS, n=1)
+        raise InputError(
+            f"--set {path}: amigen does not know this field of KubeProxyConfiguration",
+            f"did you mean {near[0]}?" if near else "known are " + ", ".join(FIELDS) + " and featureGates.NAME",
+        )
+    return path, _value(path, kind, text)
+
+
+def _value(path: str, kind: Kind, text: str) -> Value:
+    if kind == "duration":
+        return duration_text(path, text)
+    if kind == "scheduler":
+        return scheduler(text)
+    if kind in ("bool", "gate"):
+        if text not in ("true", "false"):
+            raise InputError(f"{path}={text}: true or false expected")
+        return text == "true"
+    if kind == "bit":
+        if not text.isascii() or not text.isdigit() or len(text) > 2 or int(text) > 31:
+            raise InputError(f"{path}={text}: 0 to 31 expected")
+        return int(text)
+    return _cidrs(path, text)
+
+
+def _cidrs(path: str, text: str) -> list[str]:
+    networks = [part.strip() for part in text.split(",") if part.strip()]
+    for network in networks:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise InputError(f"{path}: {network!r} is not a CIDR", "such as 192.0.2.0/24,2001:db8::/32") from None
+        if "/" not in network:
+            raise InputError(f"{path}: {network!r} has no prefix length", f"such as {network}/32")
+    return networks
+
+
+def scheduler(text: str) -> str:
+    """A scheduler that kube-proxy of every version takes.
+
+    Up to 1.26 its validation knows exactly these ten; since then it tries what it is given
+    (https://github.com/kubernetes/kubernetes/pull/114878), and amigen's images bring the modules of the ten.
+    """
+    if text in SCHEDULERS:
+        return text
+    near = get_close_matches(text, SCHEDULERS, n=1)
+    raise InputError(
+        f"{text!r} is not a scheduler that kube-proxy accepts",
+        (f"did you mean {near[0]}? " if near else "") + f"they are {', '.join(SCHEDULERS)}",
+    )
+
+
+def duration_text(path: str, text: str) -> str:
+    """A Go duration, not negative; InputError otherwise."""
+    if not _DURATION.fullmatch(text) or len(text) > 32:
+        raise InputError(f"{path}={text}: a duration such as 30s, 15m or 1h0m0s expected")
+    if path.endswith(".syncPeriod") and duration_seconds(text) <= 0:
+        raise InputError(f"{path}={text}: must be greater than 0")
+    return text
+
+
+def duration_seconds(text: str) -> float:
+    """Seconds of a Go duration."""
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+
+
+def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
+    """What depends on more than one field, with the values that will be there after the change.
+
+    Args:
+        settings: What is wanted.
+        effective: All values after the change by path, those of the current configuration among them.
+
+    Raises:
+        InputError: kube-proxy would refuse to start with it.
+    """
+    mode = settings.mode
+    longest, shortest = effective.get(f"{mode}.syncPeriod"), effective.get(f"{mode}.minSyncPeriod")
+    if (
+        isinstance(longest, str)
+        and isinstance(shortest, str)
+        and duration_seconds(longest) > 0
+        and duration_seconds(shortest) > duration_seconds(longest)
+    ):
+        raise InputError(f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}")
+    # ipvs mode takes masqueradeAll and masqueradeBit from the iptables section (NewProxier in cmd/kube-proxy).
+    shared = (mode, "featureGates", "nodePortAddresses", "conntrack")
+    foreign = [
+        path
+        for path in settings.fields
+        if path.split(".")[0] not in shared and not (mode == "ipvs" and path.startswith("iptables.masquerade"))
+    ]
+    if foreign:
+        raise InputError(
+            f"{', '.join(foreign)}: has no effect in {mode} mode",
+            f"set fields of {mode}, or choose another --mode",
+        )

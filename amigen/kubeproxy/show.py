@@ -1,0 +1,182 @@
+"""Plans, states and migrations as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from amigen.ipvs.compare import Difference
+from amigen.knowledge import ModeFact
+from amigen.kubeproxy import detect
+from amigen.kubeproxy.daemonset import NO_POOL
+from amigen.kubeproxy.migrate import Migration
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.plan import DISRUPTION, ChangePlan
+from amigen.kubeproxy.readback import NodeMode
+from amigen.kubeproxy.readiness import Readiness, counts
+from amigen.kubeproxy.status import NodeStatus
+
+_ALL = 10  # nodes named one by one; of more only those that are not ready
+
+
+def plan_text(plan: ChangePlan) -> str:
+    """The plan for a person."""
+    observed = plan.observed
+    lines = [*_head(observed), f"now: {_now(observed)}"]
+    then = ", ".join(f"{path}={value}" for path, value in plan.settings.changes.items())
+    lines.append(f"then: {then} (by the {'EKS add-on' if plan.way == 'addon' else 'ConfigMap'})")
+    lines += ["", "modes in this version:", *_facts(plan.facts)]
+    if plan.nothing_to_do:
+        return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
+    if not plan.changes:
+        lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
+        lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
+    lines += ["", "why this is disruptive:", *(f"  - {one}" for one in DISRUPTION)]
+    if plan.warnings:
+        lines += ["", "mind:", *(f"  - {one}" for one in plan.warnings)]
+    lines += ["", *_readiness(plan.readiness, plan.settings.mode)]
+    title = "node pools, in this order:" if plan.by_pool else "restarted together, as the DaemonSet's strategy says:"
+    lines += ["", title, *(f"  - {pool.name}: {len(pool.nodes)} nodes" for pool in plan.pools)]
+    lines += ["", "calls:", *(f"  {number}. {call}" for number, call in enumerate(plan.calls, start=1))]
+    if plan.diff:
+        lines += ["", "diff:", plan.diff.rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def plan_json(plan: ChangePlan) -> dict[str, Any]:
+    """The plan for a program."""
+    return {
+        "cluster": plan.observed.cluster,
+        "server": plan.observed.server,
+        "proxyVersion": plan.observed.proxy_version,
+        "managed": detect.summary(plan.observed.managed),
+        "way": plan.way,
+        "now": {"mode": plan.observed.config.mode, "scheduler": plan.observed.config.scheduler},
+        "then": plan.settings.changes,
+        "changes": plan.changes,
+        "stale": list(plan.stale),
+        "modes": [asdict(fact) for fact in plan.facts],
+        "disruption": list(DISRUPTION) if not plan.nothing_to_do else [],
+        "warnings": list(plan.warnings),
+        "nodes": [asdict(one) for one in plan.readiness],
+        "pools": [{"name": pool.name, "nodes": list(pool.nodes)} for pool in plan.pools],
+        "calls": list(plan.calls),
+        "diff": plan.diff,
+    }
+
+
+def _head(observed: Observed) -> list[str]:
+    return [
+        f"cluster: {observed.cluster} ({observed.server}), context {observed.context}",
+        f"Kubernetes {observed.version}, kube-proxy {observed.proxy_version}",
+        f"managed by: {observed.managed.evidence}",
+    ]
+
+
+def _now(observed: Observed) -> str:
+    text = f"mode {observed.config.mode}"
+    return f"{text}, scheduler {observed.config.scheduler}" if observed.config.mode == "ipvs" else text
+
+
+def _facts(facts: Iterable[ModeFact]) -> list[str]:
+    return [f"  {fact.mode:8} {fact.says} [{fact.source}]" for fact in facts]
+
+
+def _readiness(found: tuple[Readiness, ...], mode: str) -> list[str]:
+    number = counts(found)
+    lines = [
+        f"nodes for {mode}: {number['ready']} ready, {number['not ready']} not ready, {number['not known']} not known"
+    ]
+    shown = found if len(found) <= _ALL else [one for one in found if one.verdict != "ready"]
+    for one in shown:
+        pool = f" ({one.pool})" if one.pool != NO_POOL else ""
+        lines.append(f"  {one.node}{pool}: {one.verdict}: {one.why}")
+    return lines
+
+
+def modes_text(modes: Iterable[NodeMode]) -> list[str]:
+    """The mode of each node, as it was read back."""
+    return [
+        f"  {one.node}: {one.mode} (by {one.by})" if one.mode else f"  {one.node}: not known (--look reads it there)"
+        for one in modes
+    ]
+
+
+def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterable[ModeFact]) -> str:
+    """The state of a cluster, without a look at any node."""
+    ready = sum(pod.ready for pod in observed.pods)
+    lines = [*_head(observed), f"configured: {_now(observed)}", "modes in this version:", *_facts(facts)]
+    lines.append(f"kube-proxy pods: {ready} of {len(observed.pods)} ready")
+    lines += [f"  {pod.node}: {pod.name} not ready: {pod.why}" for pod in observed.pods if not pod.ready]
+    if observed.stale_pods:
+        names = ", ".join(pod.node for pod in observed.stale_pods)
+        lines.append(f"older than the configuration, so not restarted since: {names}")
+    lines += ["mode of each node:", *modes_text(modes)]
+    return "\n".join(lines) + "\n"
+
+
+def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "cluster": observed.cluster,
+        "server": observed.server,
+        "version": observed.version,
+        "proxyVersion": observed.proxy_version,
+        "managed": detect.summary(observed.managed),
+        "configured": {"mode": observed.config.mode, "scheduler": observed.config.scheduler},
+        "pods": [
+            {"node": pod.node, "name": pod.name, "ready": pod.ready, "why": "" if pod.ready else pod.why}
+            for pod in observed.pods
+        ],
+        "stale": [pod.node for pod in observed.stale_pods],
+        "modes": [asdict(one) for one in modes],
+    }
+
+
+def node_text(states: Iterable[NodeStatus], lasted: Mapping[Difference, float], *, watched: bool) -> str:
+    """The comparison of nodes with the cluster."""
+    lines: list[str] = []
+    for state in states:
+        number = len(state.differences)
+        lines.append(f"{state.subject}: {'as it should be' if not number else f'{number} differences'}")
+        lines += [f"  ok: {fact}" for fact in state.facts]
+        for one in state.differences:
+            since = f" (for {lasted.get(one, 0.0):.0f} s)" if watched else ""
+            lines += [f"  differs: {one.says}{since}", f"    {one.why}"]
+    return "\n".join(lines) + "\n"
+
+
+def migration_text(found: Migration) -> str:
+    """The way to nftables."""
+    lines = [f"from {found.mode} to nftables, kube-proxy {found.version}", *_facts([found.fact])]
+    if found.blocked:
+        lines += [f"not yet: {found.blocked.message}", f"  {found.blocked.hint}"]
+    lines += ["", "settings:"]
+    for row in found.rows:
+        mark = "!" if row.matters else " "
+        lines.append(f" {mark} {row.setting}={row.value} -> {row.fate}")
+        lines.append(f"     {row.note}")
+    lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
+    if found.nodes:
+        lines += ["", *_readiness(found.nodes, "nftables")]
+    lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
+    lines += ["", "to clean up after:", *(f"  - {one}" for one in found.cleanup)]
+    lines += ["", "image spec:", *(f"  {line}" for line in found.spec.splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def migration_json(found: Migration) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "mode": found.mode,
+        "version": found.version,
+        "state": asdict(found.fact),
+        "blocked": found.blocked.message if found.blocked else None,
+        "settings": [asdict(row) for row in found.rows],
+        "needs": list(found.needs),
+        "nodes": [asdict(one) for one in found.nodes],
+        "steps": list(found.steps),
+        "cleanup": list(found.cleanup),
+        "spec": found.spec,
+    }

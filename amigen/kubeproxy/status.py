@@ -1,0 +1,229 @@
+"""The proof on a node: its IPVS table and kube-ipvs0 against the cluster's Services and EndpointSlices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+from amigen.errors import InputError
+from amigen.ipvs.compare import Difference, Network, compare
+from amigen.ipvs.expected import Expected, expected
+from amigen.ipvs.model import Table
+from amigen.kubeproxy.cluster import ENDPOINT_SLICES, SERVICES, Cluster, NotFoundError
+from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.daemonset import Json, Node
+from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.rollout import Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """What one look found.
+
+    Attributes:
+        subject: The node, or the file of a saved listing.
+        facts: What is as it should be, in words.
+        differences: What is not.
+    """
+
+    subject: str
+    facts: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass
+class Watch:
+    """Remembers since when each difference has been there."""
+
+    clock: Clock
+    since: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def see(self, differences: tuple[Difference, ...]) -> dict[Difference, float]:
+        """Seconds that each of these has lasted; what is no longer there is forgotten."""
+        now = self.clock.monotonic()
+        keys = {(one.kind, one.subject) for one in differences}
+        self.since = {key: begun for key, begun in self.since.items() if key in keys}
+        return {one: now - self.since.setdefault((one.kind, one.subject), now) for one in differences}
+
+
+def services_and_slices(cluster: Cluster) -> tuple[list[Json], list[Json]]:
+    """All Services and EndpointSlices, of whichever API version the server has."""
+    services: list[Json] = list(cluster.list(SERVICES, namespace=""))
+    try:
+        return services, list(cluster.list(ENDPOINT_SLICES[0], namespace=""))
+    except NotFoundError:
+        return services, list(cluster.list(ENDPOINT_SLICES[1], namespace=""))
+
+
+def judge(snapshot: Snapshot, config: ProxyConfig, wanted: Expected, subject: str) -> NodeStatus:
+    """A node against the cluster."""
+    differences: list[Difference] = []
+    facts: list[str] = []
+    if snapshot.mode == config.mode:
+        facts.append(f"/proxyMode says {snapshot.mode}, as configured")
+    else:
+        said = f"/proxyMode says {snapshot.mode}" if snapshot.mode else "kube-proxy does not answer to /proxyMode"
+        differences.append(
+            Difference(
+                kind="mode",
+                subject=subject,
+                says=f"{said}, configured is {config.mode}",
+                why="kube-proxy does not run, listens elsewhere (metricsBindAddress), or was not restarted",
+            )
+        )
+    if config.mode != "ipvs":
+        differences.extend(_left_over(snapshot, subject))
+        facts += [] if len(differences) else ["nothing of ipvs is left over"]
+        return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
+    if snapshot.table is None:
+        differences.append(
+            Difference(
+                kind="missing-service",
+                subject="the IPVS table",
+                says="the node has no IPVS table: the module ip_vs is not loaded",
+                why="kube-proxy cannot run in ipvs mode here; load the modules, or use an image that persists them",
+            )
+        )
+        return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
+    table = judge_table(snapshot.table, config, wanted, subject, bound=snapshot.bound or frozenset())
+    return NodeStatus(subject=subject, facts=(*facts, *table.facts), differences=(*differences, *table.differences))
+
+
+def judge_table(
+    table: Table, config: ProxyConfig, wanted: Expected, subject: str, *, bound: frozenset[Any] | None = None
+) -> NodeStatus:
+    """An IPVS table alone, such as a saved listing."""
+    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
+    return NodeStatus(subject=subject, facts=_facts(table, config, wanted, found, bound), differences=found)
+
+
+def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(text, strict=False) for text in config.get("ipvs.excludeCIDRs") or ())
+    except (ValueError, TypeError):
+        raise InputError(f"{config.where}: ipvs.excludeCIDRs is not a list of CIDRs") from None
+
+
+def _facts(
+    table: Table, config: ProxyConfig, wanted: Expected, found: tuple[Difference, ...], bound: object
+) -> tuple[str, ...]:
+    """What was found to be right, counted; a line is there only if nothing contradicts it."""
+    kinds = {one.kind for one in found}
+    servers = sum(len(one.required) for one in wanted.services)
+    candidates: list[tuple[set[str], str]] = [
+        ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
+        ({"dns-service", "missing-service"}, "the DNS service and its endpoints are there"),
+        ({"missing-service"}, f"{len(wanted.services)} of {len(wanted.services)} Service addresses have theirs"),
+        ({"scheduler", "missing-service"}, f"each with the scheduler {config.scheduler}"),
+        ({"missing-server", "weight", "missing-service"}, f"{servers} of {servers} ready endpoints are real servers"),
+        ({"stale-server", "stale-service", "unreadable"}, "nothing is stale"),
+    ]
+    if bound is not None:
+        candidates.append(
+            ({"missing-address", "stale-address"}, f"kube-ipvs0 has all {len(wanted.addresses)} addresses and no other")
+        )
+    size = f", connection table of {table.size}" if table.size else ""
+    head = (
+        f"{len(table.services)} virtual services, {sum(len(one.servers) for one in table.services)} real servers{size}"
+    )
+    return (head, *(text for against, text in candidates if not kinds & against))
+
+
+def _left_over(snapshot: Snapshot, subject: str) -> list[Difference]:
+    """What ipvs mode leaves behind on a node that no longer uses it."""
+    found = []
+    if snapshot.bound is not None:
+        found.append(
+            Difference(
+                kind="stale-address",
+                subject=f"{subject} kube-ipvs0",
+                says=f"kube-ipvs0 is still there with {len(snapshot.bound)} addresses",
+                why="left over from ipvs mode: `kube-proxy --cleanup`, `ip link del kube-ipvs0`, or replace the node",
+            )
+        )
+    if snapshot.table is not None and snapshot.table.services:
+        found.append(
+            Difference(
+                kind="stale-service",
+                subject=f"{subject} IPVS table",
+                says=f"{len(snapshot.table.services)} virtual services are still there",
+                why="left over from ipvs mode: `kube-proxy --cleanup`, `ipvsadm -C`, or replace the node",
+            )
+        )
+    return found
+
+
+def matching_node(snapshot: Snapshot, target: str, nodes: tuple[Node, ...]) -> Node | None:
+    """The Node object of a machine: by name, host name or address; needed for topology only."""
+    for node in nodes:
+        names = {node.name, node.name.split(".")[0], node.labels.get("kubernetes.io/hostname", node.name)}
+        if snapshot.host in names or snapshot.host.split(".")[0] in names or node.address in target:
+            return node
+    return None
+
+
+def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]]) -> Expected:
+    """What should be on this node."""
+    zone = node.labels.get("topology.kubernetes.io/zone", "") if node else ""
+    return expected(*objects, node=node.name if node else "", zone=zone)
+
+
+def as_json(status: NodeStatus, lasted: Mapping[Difference, float]) -> dict[str, Any]:
+    """For `--format json`."""
+    return {
+        "subject": status.subject,
+        "facts": list(status.facts),
+        "differences": [
+            {
+                "kind": one.kind,
+                "subject": one.subject,
+                "says": one.says,
+                "why": one.why,
+                "lastedSeconds": round(lasted.get(one, 0.0), 1),
+            }
+            for one in status.differences
+        ],
+    }
+
+
+def watch(
+    look_once: Callable[[], tuple[NodeStatus, ...]],
+    clock: Clock,
+    *,
+    seconds: float,
+    interval: float,
+    say: Callable[[str], None],
+) -> tuple[tuple[NodeStatus, ...], dict[Difference, float]]:
+    """Look until nothing differs or the time is over; the last state, and how long each difference has lasted.
+
+    Args:
+        look_once: Makes one look on all nodes.
+        clock: Time.
+        seconds: How long to watch; 0: one look.
+        interval: Seconds between two looks.
+        say: Takes a line whenever a difference comes or goes.
+    """
+    memory = Watch(clock)
+    deadline = clock.monotonic() + seconds
+    told: dict[tuple[str, str], str] = {}
+    while True:
+        states = look_once()
+        lasted = memory.see(tuple(one for state in states for one in state.differences))
+        if seconds:
+            told = _tell(told, lasted, say)
+        if not lasted or clock.monotonic() >= deadline:
+            return states, lasted
+        clock.sleep(interval)
+
+
+def _tell(
+    told: dict[tuple[str, str], str], lasted: Mapping[Difference, float], say: Callable[[str], None]
+) -> dict[tuple[str, str], str]:
+    current: dict[tuple[str, str], str] = {(one.kind, one.subject): one.says for one in lasted}
+    for key in current.keys() - told.keys():
+        say(f"differs: {current[key]}")
+    for key in told.keys() - current.keys():
+        say(f"settled: {told[key]}")
+    return current

@@ -1,0 +1,187 @@
+"""One instance of a new template version, proven and gone before others follow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from amigen.aws import calls
+from amigen.aws.errors import CallError
+from amigen.aws.session import Aws
+from amigen.errors import ChecksFailedError, CouldNotCheckError
+from amigen.plan.model import ImagePlan
+from amigen.publish import names, observe
+from amigen.publish.ledger import Entry
+from amigen.publish.names import Place
+from amigen.publish.proof import Proof
+from amigen.publish.run_command import Rate, only_answer, run_script
+from amigen.publish.state import Instance
+from amigen.publish.template import as_tags
+from amigen.publish.wait import Patience, TooLongError
+
+# Builder defaults of the spec; only where the template leaves the type to the node group.
+_TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+# User data must have ended before anything is judged; its own failure is one of the checks.
+_WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1 || true; fi\n"
+
+
+class Tokens(Protocol):
+    """Where the token of a launch is written down before the launch; the ledger."""
+
+    def entry(self, key: str) -> Entry:
+        """What is known of a place."""
+
+    def note(self, key: str, *steps: str, **fields: Any) -> None:
+        """Write down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanaryRunner:
+    """Launches, proves and terminates canaries.
+
+    Attributes:
+        plans: The plan of each platform.
+        subnets: Region -> subnet to launch in; the default VPC's elsewhere.
+    """
+
+    aws: Aws
+    plans: Mapping[str, ImagePlan]
+    proof: Proof
+    ledger: Tokens
+    patience: Patience
+    subnets: Mapping[str, str]
+
+    def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
+        """Prove one version.
+
+        Raises:
+            ChecksFailedError: A check failed; the default is where it was.
+            CouldNotCheckError: The instance did not come up, or did not answer.
+            AwsError: A call failed.
+        """
+        instance = self._find_or_launch(place, name=name, template=template, version=version, image=image)
+        try:
+            self._await_online(place, instance)
+            self._prove(place, instance, f"{name} version {version}")
+        finally:
+            self._terminate(place, instance)
+
+    def _find_or_launch(self, place: Place, *, name: str, template: str, version: int, image: str) -> str:
+        """The canary of a run that was cut off is taken up again, whether it was seen to be launched or not."""
+        mark = f"{name}/{version}"
+        there = [i for i in self._canaries(place, mark) if i.state in ("pending", "running")]
+        if there:
+            self.patience.say(f"{place.key}: taking up canary {there[0].id} of an earlier run")
+            for other in there[1:]:
+                self._terminate(place, other.id)
+            return there[0].id
+        token = self.ledger.entry(place.key).canary_token
+        if not token.startswith(f"{version}-"):
+            token = f"{version}-{uuid.uuid4().hex}"
+            self.ledger.note(place.key, canary_token=token)
+        answer = self.aws.call(
+            calls.RUN_CANARY,
+            place.region,
+            f"canary of {name} version {version}",
+            **self._launch(place, template, version, image, mark, token),
+        )
+        instance: str = answer["Instances"][0]["InstanceId"]
+        self.patience.say(f"{place.key}: launched canary {instance}")
+        return instance
+
+    def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
+        return observe.running_instances(self.aws, place.region, f"canaries of {mark}", **{names.TAG_CANARY: mark})
+
+    def _launch(self, place: Place, template: str, version: int, image: str, mark: str, token: str) -> dict[str, Any]:
+        plan = self.plans[place.target.platform]
+        spec = plan.spec.aws
+        tags = as_tags({**spec.tags, **place.target.tags, names.TAG_DIGEST: plan.digest, names.TAG_CANARY: mark})
+        own = spec.launch_template
+        subnet = self.subnets.get(place.region) or (spec.subnet_id if place.region == spec.region else None)
+        params: dict[str, Any] = {
+            "LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)},
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+        }
+        if own.resolve_ssm_parameter:
+            params["ImageId"] = image  # the parameter moves only after this
+        if place.target.architecture not in own.instance_types:
+            arch = place.target.architecture
+            params["InstanceType"] = spec.instance_types.get(arch, _TYPES[arch])
+        if own.iam_instance_profile is None and spec.iam_instance_profile:
+            params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
+        if subnet:
+            params["SubnetId"] = subnet
+        return params
+
+    def _await_online(self, place: Place, instance: str) -> None:
+        what = f"instance {instance}"
+
+        def look() -> tuple[bool | None, str]:
+            found: list[dict[str, Any]] = next(
+                self.aws.pages(calls.DESCRIBE_INSTANCES, place.region, what, "Reservations", InstanceIds=[instance]),
+                {"Instances": []},
+            )["Instances"]
+            state = found[0]["State"]["Name"] if found else "not visible yet"
+            if state in ("shutting-down", "terminated", "stopping", "stopped"):
+                reason = found[0].get("StateReason", {}).get("Message", "")
+                raise CouldNotCheckError(
+                    f"the canary {instance} in {place.region} is {state}" + (f": {reason}" if reason else ""),
+                    "see the instance's console output; the default version is where it was",
+                )
+            filters = [{"Key": "InstanceIds", "Values": [instance]}]
+            managed = list(
+                self.aws.pages(
+                    calls.DESCRIBE_MANAGED_INSTANCES, place.region, what, "InstanceInformationList", Filters=filters
+                )
+            )
+            online = bool(managed) and managed[0].get("PingStatus") == "Online"
+            return (True if online else None), "online" if online else f"{state}, SSM agent not online yet"
+
+        try:
+            self.patience.until(f"{place.key}: canary {instance}", look)
+        except TooLongError as error:
+            raise CouldNotCheckError(
+                error.message,
+                "Session Manager needs the agent, a role with AmazonSSMManagedInstanceCore (aws.iamInstanceProfile)"
+                " and a way to the SSM endpoints",
+            ) from None
+
+    def _prove(self, place: Place, instance: str, what: str) -> None:
+        plan = self.plans[place.target.platform]
+        answers = run_script(
+            self.aws,
+            place.region,
+            _WAIT_FOR_USER_DATA + self.proof.script(plan),
+            call=calls.SEND_CANARY_COMMAND,
+            patience=self.patience,
+            rate=Rate(timeout=1800),
+            instances=[instance],
+        )
+        try:
+            outcomes = self.proof.judge(plan, only_answer(answers))
+        except ValueError as error:
+            raise CouldNotCheckError(f"{instance}: {error}") from None
+        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+        if failed or not outcomes:
+            lines = [f"    {each.check}: {each.message}" for each in failed] or ["    no check was made"]
+            raise ChecksFailedError(
+                f"the canary {instance} of {what} in {place.region} failed {len(failed)} of {len(outcomes)} checks:\n"
+                + "\n".join(lines),
+                "the default version is where it was; build again, or see the version's user data",
+            )
+        passed = sum(outcome.status == "passed" for outcome in outcomes)
+        self.patience.say(f"{place.key}: canary {instance}: {passed} of {len(outcomes)} checks passed")
+
+    def _terminate(self, place: Place, instance: str) -> None:
+        try:
+            self.aws.call(calls.TERMINATE_CANARY, place.region, f"instance {instance}", InstanceIds=[instance])
+        except CallError as error:
+            if error.code != "InvalidInstanceID.NotFound":
+                raise
+        self.ledger.note(place.key, canary_token="")
+        self.patience.say(f"{place.key}: terminated canary {instance}")

@@ -1,0 +1,173 @@
+"""Is what runs what the spec says?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from amigen.aws.session import Aws
+from amigen.publish import names, observe
+from amigen.publish.base import Base, find_base
+from amigen.publish.diff import difference
+from amigen.publish.names import Place
+from amigen.publish.plan import Wish
+from amigen.publish.state import Image, Instance, Parameter, Template
+from amigen.publish.template import desired
+
+Subject = Literal["template", "image", "parameter", "instance", "base", "canary"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One difference.
+
+    Attributes:
+        what: The thing: `i-0abc`, `ipvs-nodes-al2023-x86_64 version 3`.
+        lines: Details, as of a diff.
+    """
+
+    place: Place
+    subject: Subject
+    what: str
+    message: str
+    hint: str
+    lines: tuple[str, ...] = ()
+
+
+def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: bool = True) -> tuple[Finding, ...]:
+    """Look at one place and compare.
+
+    Raises:
+        AwsError: A call failed.
+    """
+    template = observe.find_template(aws, place.region, place.target.template)
+    instances = observe.running_instances(
+        aws, place.region, f"instances of {place.target.key}", **{"amigen/name": place.target.name}
+    )
+    own = [i for i in instances if _belongs(i, place)]
+    image_id = template.default_version.image if template else ""
+    images = observe.find_images(aws, place.region, [image_id] if image_id.startswith("ami-") else [])
+    parameter = observe.find_parameter(aws, place.region, place.target.parameter)
+    image = images.get(image_id)
+    findings = compare(wish, place, template, image, parameter, own)
+    if base and image and place.region == build_region:
+        findings += _stale(place, image, find_base(aws, wish.spec, place.target, place.region))
+    return findings
+
+
+def _belongs(instance: Instance, place: Place) -> bool:
+    wanted = place.target.tags
+    return all(instance.tags.get(key, value) == value for key, value in wanted.items())
+
+
+def compare(
+    wish: Wish,
+    place: Place,
+    template: Template | None,
+    image: Image | None,
+    parameter: Parameter | None,
+    instances: Sequence[Instance],
+) -> tuple[Finding, ...]:
+    """All differences but the age of the base. Pure."""
+    name = place.target.template
+    if template is None:
+        hint = "amigen publish SPEC"
+        return (Finding(place=place, subject="template", what=name, message="does not exist", hint=hint),)
+    return (
+        *_template(wish, place, template, image),
+        *_image(wish, place, template, image),
+        *_parameter(place, template, parameter),
+        *_instances(place, template, instances),
+    )
+
+
+def _template(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+    version = template.default_version
+    what = f"{template.name} version {version.number}"
+    hint = "amigen publish SPEC --set-default"
+    if version.label is None:
+        message = "the default version was not made by amigen"
+        return (Finding(place=place, subject="template", what=what, message=message, hint=hint),)
+    wanted = desired(
+        version.data,
+        spec=wish.spec,
+        target=place.target,
+        digest=wish.digest,
+        image=version.image,
+        root_device=image.root_device if image else _root_device(version.data),
+        user_data=wish.user_data[place.target.platform],
+    )
+    lines = difference(version.data, wanted)
+    if not lines:
+        return ()
+    if version.label.spec != wish.digest:
+        message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {wish.digest[:12]})"
+    else:
+        message = "does not say what the spec says"
+    return (Finding(place=place, subject="template", what=what, message=message, hint=hint, lines=lines),)
+
+
+def _root_device(data: dict[str, object]) -> str:
+    disks = data.get("BlockDeviceMappings")
+    return str(disks[0].get("DeviceName", "")) if isinstance(disks, list) and disks else ""
+
+
+def _image(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+    named = template.default_version.image
+    if image is None:
+        message = f"the image of the default version of {template.name} is gone: new nodes cannot start"
+        hint = "amigen rollback SPEC --to VERSION, or publish a new one"
+        return (Finding(place=place, subject="image", what=named or "(none)", message=message, hint=hint),)
+    digest = image.tags.get(names.TAG_DIGEST)
+    if digest == wish.digest:
+        return ()
+    was = f"digest {digest[:12]}" if digest else "no digest"
+    message = f"was built from another spec ({was}, the spec has {wish.digest[:12]})"
+    return (Finding(place=place, subject="image", what=image.id, message=message, hint="amigen build, then publish"),)
+
+
+def _parameter(place: Place, template: Template, parameter: Parameter | None) -> tuple[Finding, ...]:
+    wanted = template.default_version.image
+    value = parameter.value if parameter else "not there"
+    if value == wanted:
+        return ()
+    return (
+        Finding(
+            place=place,
+            subject="parameter",
+            what=place.target.parameter,
+            message=f"is {value}; the template's default launches {wanted}",
+            hint="amigen publish SPEC --set-default",
+        ),
+    )
+
+
+def _instances(place: Place, template: Template, instances: Sequence[Instance]) -> tuple[Finding, ...]:
+    wanted = template.default_version.image
+    out = []
+    for instance in instances:
+        if names.TAG_CANARY in instance.tags:
+            message = "a canary of an earlier publish is still there"
+            hint = "amigen publish SPEC --canary takes it up again; or terminate it"
+            out.append(Finding(place=place, subject="canary", what=instance.id, message=message, hint=hint))
+        elif instance.image != wanted:
+            message = f"runs {instance.image}; the template's default launches {wanted}"
+            hint = "amigen publish SPEC --rollout asg:NAME"
+            out.append(Finding(place=place, subject="instance", what=instance.id, message=message, hint=hint))
+    return tuple(out)
+
+
+def _stale(place: Place, image: Image, base: Base) -> tuple[Finding, ...]:
+    used = image.tags.get(names.TAG_SOURCE)
+    if not used or used == base.image.id:
+        return ()
+    return (
+        Finding(
+            place=place,
+            subject="base",
+            what=image.id,
+            message=f"was made from {used}; {base.image.id} ({base.image.name}, {base.image.created}) is newer",
+            hint="amigen build SPEC --target aws",
+        ),
+    )

@@ -1,0 +1,151 @@
+"""The ledger: how far each image is on its way to a launch template, by region, kept beside the build record.
+
+AWS itself is asked before anything is done, so that a lost ledger costs nothing but history. What only the ledger knows
+are intents that AWS cannot show: the client token of a canary that may or may not have been launched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from amigen.errors import ConflictError, InputError
+
+SCHEMA = "amigen/ledger/v1"
+
+
+class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
+    """One image in one region.
+
+    Attributes:
+        digest: Digest of the spec.
+        built: The AMI of the build, in the build's region.
+        image: The AMI in this region; the same as `built` there, else its copy.
+        steps: Step (verified, copied, shared, ...) -> when it was done or found done, RFC 3339.
+        template, version, default: Launch template id, its version of this image, and what `$Default` was set to.
+        canary_token: Client token of a canary launch that is under way.
+    """
+
+    digest: str = ""
+    built: str = ""
+    image: str = ""
+    steps: dict[str, str] = {}
+    parameter: str = ""
+    template: str = ""
+    version: int = 0
+    default: int = 0
+    canary_token: str = ""
+
+
+class _Document(msgspec.Struct, kw_only=True, rename="camel"):
+    schema: str = SCHEMA
+    name: str
+    entries: dict[str, Entry] = {}
+
+
+class Ledger:
+    """A ledger that is open for one publisher. Safe to share between threads."""
+
+    def __init__(self, path: Path, document: _Document, now: Callable[[], datetime]) -> None:
+        self._path = path
+        self._document = document
+        self._now = now
+        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """Where it stands."""
+        return self._path
+
+    def entry(self, key: str) -> Entry:
+        """The entry of `Place.key`; an empty one where there is none."""
+        with self._lock:
+            return msgspec.structs.replace(self._document.entries.get(key, Entry()))
+
+    def note(self, key: str, *steps: str, **fields: Any) -> None:
+        """Write down what is done, at once and durably."""
+        with self._lock:
+            old = self._document.entries.get(key, Entry())
+            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
+            new = msgspec.structs.replace(old, steps=done, **fields)
+            if new != old:
+                self._document.entries[key] = new
+                write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+
+    def restart(self, key: str, *, digest: str, built: str) -> None:
+        """Begin an entry anew when it speaks of another image."""
+        with self._lock:
+            old = self._document.entries.get(key)
+            if old is not None and (old.digest, old.built) == (digest, built):
+                return
+            self._document.entries[key] = Entry(digest=digest, built=built)
+
+    def document(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        with self._lock:
+            return msgspec.to_builtins(self._document)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def open_ledger(
+    path: Path, name: str, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+) -> Iterator[Ledger]:
+    """The ledger of a spec, locked against a second publisher on this machine.
+
+    Raises:
+        ConflictError: Another publisher works with it, or it belongs to another spec.
+        InputError: It cannot be read.
+    """
+    import fcntl
+
+    lock = path.with_name(path.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(f"another publish works with {path}", "wait until it has ended") from None
+        document = read_ledger(path) or _Document(name=name)
+        if document.name != name:
+            raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
+        yield Ledger(path, document, now)
+
+
+def read_ledger(path: Path) -> _Document | None:
+    """The document of a file; None where there is none.
+
+    Raises:
+        InputError: It is not a ledger that this amigen knows.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        document = msgspec.json.decode(content, type=_Document)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path} is not a ledger: {error}", "move it away; AWS is asked for what is there") from None
+    if document.schema != SCHEMA:
+        raise InputError(f"{path} has the schema {document.schema}; this amigen knows {SCHEMA}", "update amigen")
+    return document
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that a cut at any time leaves the old or the new one, whole."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with fresh.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

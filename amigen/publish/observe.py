@@ -1,0 +1,175 @@
+"""Read what stands on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from amigen.aws import calls
+from amigen.aws.errors import CallError
+from amigen.aws.session import Aws
+from amigen.publish.names import TAG_COPIED_FROM, Target
+from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
+
+_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
+
+
+def find_image(aws: Aws, region: str, image: str) -> Image | None:
+    """An AMI by its id; None where it does not exist (any more)."""
+    try:
+        found = list(_describe(aws, region, f"image {image}", ImageIds=[image]))
+    except CallError as error:
+        if error.code in _GONE:
+            return None
+        raise
+    return found[0] if found else None
+
+
+def find_images(aws: Aws, region: str, ids: Iterable[str]) -> dict[str, Image]:
+    """Those of the AMIs that exist, by id: asked for by a filter, which does not fail for those that are gone."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    filters = [{"Name": "image-id", "Values": wanted}]
+    return {image.id: image for image in _describe(aws, region, "images by id", Filters=filters)}
+
+
+def find_copies(aws: Aws, region: str, target: Target, source: str) -> tuple[Image, ...]:
+    """The copies of an AMI that amigen made in this region, in any state, newest first."""
+    filters = [{"Name": f"tag:{TAG_COPIED_FROM}", "Values": [source]}]
+    found = _describe(aws, region, f"copies of {source} ({target.key})", Owners=["self"], Filters=filters)
+    return tuple(sorted(found, key=lambda image: (image.created, image.id), reverse=True))
+
+
+def tagged_images(aws: Aws, region: str, tag: str, value: str) -> tuple[Image, ...]:
+    """The account's own AMIs with a tag, newest first; deprecated ones too."""
+    filters = [{"Name": f"tag:{tag}", "Values": [value]}]
+    found = _describe(
+        aws, region, f"images with {tag}={value}", Owners=["self"], Filters=filters, IncludeDeprecated=True
+    )
+    return tuple(sorted(found, key=lambda image: (image.created, image.id), reverse=True))
+
+
+def _describe(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
+    return map(read_image, aws.pages(calls.DESCRIBE_IMAGES, region, what, "Images", **params))
+
+
+def read_image(item: dict[str, Any]) -> Image:
+    """An element of DescribeImages."""
+    disks = [d["Ebs"] for d in item.get("BlockDeviceMappings", ()) if d.get("Ebs", {}).get("SnapshotId")]
+    return Image(
+        id=item["ImageId"],
+        name=item.get("Name", ""),
+        state=item.get("State", ""),
+        architecture=item.get("Architecture", ""),
+        root_device=item.get("RootDeviceName", ""),
+        owner=item.get("OwnerId", ""),
+        created=item.get("CreationDate", ""),
+        reason=item.get("StateReason", {}).get("Message", ""),
+        deprecated=item.get("DeprecationTime", ""),
+        launched=item.get("LastLaunchedTime", ""),
+        tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
+        snapshots=tuple(Snapshot(id=d["SnapshotId"], encrypted=bool(d.get("Encrypted"))) for d in disks),
+    )
+
+
+def image_permissions(aws: Aws, region: str, image: str) -> frozenset[str]:
+    """Who may launch an AMI: accounts, organisations, units."""
+    answer = aws.call(
+        calls.DESCRIBE_IMAGE_ATTRIBUTE, region, f"image {image}", ImageId=image, Attribute="launchPermission"
+    )
+    keys = ("UserId", "OrganizationArn", "OrganizationalUnitArn")
+    return frozenset(p[key] for p in answer.get("LaunchPermissions", ()) for key in keys if p.get(key))
+
+
+def snapshot_permissions(aws: Aws, region: str, snapshot: str) -> frozenset[str]:
+    """The accounts that may read a snapshot."""
+    answer = aws.call(
+        calls.DESCRIBE_SNAPSHOT_ATTRIBUTE,
+        region,
+        f"snapshot {snapshot}",
+        SnapshotId=snapshot,
+        Attribute="createVolumePermission",
+    )
+    return frozenset(p["UserId"] for p in answer.get("CreateVolumePermissions", ()) if p.get("UserId"))
+
+
+def find_template(aws: Aws, region: str, name: str) -> Template | None:
+    """A launch template with its versions; None where there is none.
+
+    Asked for by a filter: that answers with an empty list where the name does not exist, and is not an error.
+    """
+    filters = [{"Name": "launch-template-name", "Values": [name]}]
+    what = f"launch template {name}"
+    found = next(aws.pages(calls.DESCRIBE_TEMPLATES, region, what, "LaunchTemplates", Filters=filters), None)
+    if found is None:
+        return None
+    versions = aws.pages(
+        calls.DESCRIBE_TEMPLATE_VERSIONS,
+        region,
+        what,
+        "LaunchTemplateVersions",
+        LaunchTemplateId=found["LaunchTemplateId"],
+        MaxResults=200,
+    )
+    return Template(
+        id=found["LaunchTemplateId"],
+        name=name,
+        default=found["DefaultVersionNumber"],
+        latest=found["LatestVersionNumber"],
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", ())},
+        versions=tuple(sorted((read_version(v) for v in versions), key=lambda v: v.number)),
+    )
+
+
+def read_version(item: dict[str, Any]) -> Version:
+    """An element of DescribeLaunchTemplateVersions, its data as a request would have it."""
+    from amigen.publish.template import as_request
+
+    return Version(
+        number=item["VersionNumber"],
+        data=as_request(item.get("LaunchTemplateData", {})),
+        description=item.get("VersionDescription", ""),
+        created=str(item.get("CreateTime", "")),
+    )
+
+
+def find_parameter(aws: Aws, region: str, name: str) -> Parameter | None:
+    """An SSM parameter; None where there is none."""
+    try:
+        answer = aws.call(calls.GET_PARAMETER, region, f"parameter {name}", Name=name)
+    except CallError as error:
+        if error.code == "ParameterNotFound":
+            return None
+        raise
+    return Parameter(value=answer["Parameter"]["Value"], version=answer["Parameter"]["Version"])
+
+
+def search_images(
+    aws: Aws, region: str, what: str, *, owners: tuple[str, ...], name: str, architecture: str
+) -> tuple[Image, ...]:
+    """Available images by name with `*` and `?`, of these owners only."""
+    filters = [
+        {"Name": "name", "Values": [name]},
+        {"Name": "architecture", "Values": [architecture]},
+        {"Name": "state", "Values": ["available"]},
+    ]
+    return tuple(_describe(aws, region, what, Owners=list(owners), Filters=filters))
+
+
+def running_instances(aws: Aws, region: str, what: str, **tags: str) -> tuple[Instance, ...]:
+    """Instances with these tags that are not on their way out; all of the region without tags."""
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, "Reservations", Filters=filters)
+    return tuple(read_instance(item) for reservation in pages for item in reservation.get("Instances", ()))
+
+
+def read_instance(item: dict[str, Any]) -> Instance:
+    """An element of DescribeInstances."""
+    return Instance(
+        id=item["InstanceId"],
+        image=item.get("ImageId", ""),
+        state=item.get("State", {}).get("Name", ""),
+        tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
+    )

@@ -1,0 +1,191 @@
+"""Remove old images, and never one that somebody relies on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from amigen.aws import calls
+from amigen.aws.errors import CallError
+from amigen.aws.session import Aws
+from amigen.errors import AmigenError
+from amigen.publish import names, observe
+from amigen.publish.state import Image
+from amigen.publish.usage import Usage, find_usage
+
+_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One image of the spec.
+
+    Attributes:
+        used: What refers to it.
+        keep: Why prune leaves it; empty where it would remove it.
+    """
+
+    region: str
+    image: Image
+    used: tuple[str, ...]
+    keep: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What prune removes: neither among the newest `keep` of its kind, nor younger than `older_than`, nor in use."""
+
+    keep: int
+    older_than: timedelta
+    now: datetime
+
+
+@dataclass(kw_only=True)
+class RegionPrune:
+    """What prune would do, and did, in one region.
+
+    Attributes:
+        snapshots: Of images that are gone already: a run before this one was cut off in between.
+    """
+
+    region: str
+    images: tuple[Listed, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    removed: list[str] = field(default_factory=list)
+    error: AmigenError | None = None
+
+    @property
+    def doomed(self) -> tuple[Listed, ...]:
+        """What is to be removed."""
+        return tuple(each for each in self.images if not each.keep)
+
+
+def list_images(aws: Aws, region: str, name: str) -> tuple[Listed, ...]:
+    """The images of a spec in one region, newest first, with what refers to them."""
+    images = observe.tagged_images(aws, region, names.TAG_NAME, name)
+    usage = find_usage(aws, region) if images else Usage()
+    return tuple(Listed(region=region, image=image, used=usage.of(image.id)) for image in images)
+
+
+def plan_prune(aws: Aws, region: str, name: str, rules: Rules) -> RegionPrune:
+    """Look, and decide."""
+    images = judge(list_images(aws, region, name), rules)
+    return RegionPrune(region=region, images=images, snapshots=_leftovers(aws, region, name))
+
+
+def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
+    """Which stay, and why. Pure.
+
+    Args:
+        images: Newest first.
+        rules: What is removed.
+    """
+    seen: dict[tuple[str, str], int] = defaultdict(int)
+    out = []
+    for each in images:
+        image = each.image
+        kind = (image.tags.get(names.TAG_PLATFORM, ""), image.tags.get(names.TAG_ARCHITECTURE, ""))
+        rank = None
+        if image.state == "available":
+            seen[kind] += 1
+            rank = seen[kind]
+        out.append(Listed(region=each.region, image=image, used=each.used, keep=_reason(each, rank, rules)))
+    return tuple(out)
+
+
+def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
+    """Why an image stays; empty where it goes."""
+    image = each.image
+    if each.used:
+        return "used by " + ", ".join(each.used)
+    if image.state == "pending":
+        return "is being made"
+    if rank is not None and rank <= rules.keep:
+        return f"is among the newest {rules.keep}"
+    limit = rules.now - rules.older_than
+    if _time(image.created) is None or (_time(image.created) or rules.now) > limit:
+        return f"is younger than {rules.older_than.days} days"
+    launched = _time(image.launched)
+    if launched is not None and launched > limit:
+        # Also launches by accounts that it is shared with, whose instances cannot be seen from here.
+        return f"was launched on {image.launched[:10]}"
+    return ""
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
+    """Snapshots that were marked for removal and whose image is gone."""
+    filters = [
+        {"Name": f"tag:{names.TAG_NAME}", "Values": [name]},
+        {"Name": "tag-key", "Values": [names.TAG_PRUNED]},
+    ]
+    found = list(
+        aws.pages(
+            calls.DESCRIBE_SNAPSHOTS,
+            region,
+            "snapshots of pruned images",
+            "Snapshots",
+            OwnerIds=["self"],
+            Filters=filters,
+        )
+    )
+    marks = {
+        item["SnapshotId"]: tag["Value"] for item in found for tag in item["Tags"] if tag["Key"] == names.TAG_PRUNED
+    }
+    there = observe.find_images(aws, region, marks.values())
+    return tuple(sorted(snapshot for snapshot, image in marks.items() if image not in there))
+
+
+def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None:
+    """Remove what was shown. Looked at once more right before: what has come into use since stays.
+
+    The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go. Marked
+    snapshots without their image are what the next run finds.
+    """
+    region = plan.region
+    for snapshot in plan.snapshots:
+        _delete_snapshot(aws, region, snapshot)
+        plan.removed.append(snapshot)
+        say(f"{region}: removed {snapshot}, left by an earlier run")
+    usage = find_usage(aws, region) if plan.doomed else Usage()
+    for each in plan.doomed:
+        used = usage.of(each.image.id)
+        if used:
+            say(f"{region}: {each.image.id} stays: it has come into use by {', '.join(used)}")
+            continue
+        _remove(aws, region, each.image, plan.removed)
+        say(f"{region}: removed {each.image.id} and its snapshots")
+
+
+def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> None:
+    snapshots = [s.id for s in image.snapshots]
+    if snapshots:
+        tags = [{"Key": names.TAG_PRUNED, "Value": image.id}]
+        aws.call(calls.MARK_SNAPSHOT, region, f"snapshots of {image.id}", Resources=snapshots, Tags=tags)
+    try:
+        aws.call(calls.DEREGISTER_IMAGE, region, f"image {image.id}", ImageId=image.id)
+    except CallError as error:
+        if error.code not in _GONE:
+            raise
+    removed.append(image.id)
+    for snapshot in snapshots:
+        _delete_snapshot(aws, region, snapshot)
+        removed.append(snapshot)
+
+
+def _delete_snapshot(aws: Aws, region: str, snapshot: str) -> None:
+    try:
+        aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
+    except CallError as error:
+        # Gone already, or another image lives on it, too.
+        if error.code not in ("InvalidSnapshot.NotFound", "InvalidSnapshot.InUse"):
+            raise

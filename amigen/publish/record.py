@@ -1,0 +1,97 @@
+"""What publishing needs of a build: which images there are, and that their checks have passed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from amigen.errors import InputError, RefusedError
+from amigen.publish.names import Target
+from amigen.spec.model import NodeImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvenImage:
+    """An image in the region of its build, with passed checks.
+
+    Attributes:
+        digest: Digest of the spec that it was built from.
+        source: The AMI it was made from; empty where the build did not say.
+        built: When the build ended, in UTC.
+    """
+
+    target: Target
+    region: str
+    image: str
+    digest: str
+    source: str
+    built: datetime
+
+
+def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
+    """The proven images of a build record.
+
+    Raises:
+        InputError: There is no record, or it cannot be read.
+        RefusedError: It holds an image whose checks have not passed.
+    """
+    import json
+
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"no build record at {path}", "build first (`amigen build SPEC --target aws`), or name it with --record"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the build record {path}: {error}") from None
+    try:
+        return tuple(_image(document, each, spec, path) for each in document["images"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a build record: {error!r}", "build again") from None
+
+
+def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path: Path) -> ProvenImage:
+    target = Target(name=spec.name, platform=each["platform"], architecture=each["architecture"])
+    if each.get("verified") is not True:
+        raise RefusedError(
+            f"{path}: the checks of {target.key} ({each['imageId']}) have not passed", "build and verify it again"
+        )
+    return ProvenImage(
+        target=target,
+        region=each["region"],
+        image=each["imageId"],
+        digest=document["specDigest"],
+        source=each.get("sourceImage", ""),
+        built=datetime.fromisoformat(document["finishedAt"].replace("Z", "+00:00")),
+    )
+
+
+def default_path(spec: NodeImage) -> Path:
+    """Where `amigen build --target aws` puts the record of a spec."""
+    return Path("amigen-build") / spec.name / "record.json"
+
+
+def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: Path) -> None:
+    """Every wanted target has its image.
+
+    Raises:
+        InputError: The build did not make them all.
+    """
+    missing = [each.key for each in wanted if each not in [p.target for p in proven]]
+    if missing:
+        raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
+
+
+def last_sources(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, str]:
+    """The base image that the last build of each target used; empty where there is no record and none is required.
+
+    Raises:
+        InputError: It is required and not there, or it cannot be read.
+    """
+    if not required and not path.exists():
+        return {}
+    return {each.target: each.source for each in read_images(path, spec)}

@@ -1,0 +1,92 @@
+"""Back to a version that was the default before."""
+
+from __future__ import annotations
+
+from amigen.aws.session import Aws
+from amigen.errors import InputError, RefusedError
+from amigen.publish import observe
+from amigen.publish.actions import Action, PlacePlan, PutParameter, SetDefault
+from amigen.publish.diff import difference
+from amigen.publish.names import Place, read_history, read_rollback
+from amigen.publish.state import Parameter, Template, Version
+
+
+def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
+    """What a rollback of one place would do: the default goes back, and the parameter with it.
+
+    Raises:
+        InputError: There is no such template or version.
+        RefusedError: The version's image is gone, or there is nothing to go back to.
+    """
+    name = place.target.template
+    template = observe.find_template(aws, place.region, name)
+    if template is None:
+        raise InputError(f"there is no launch template {name} in {place.region}", "publish first")
+    version, notes = _wanted(template, place, to)
+    image = observe.find_image(aws, place.region, version.image) if version.image.startswith("ami-") else None
+    if image is None or image.state != "available":
+        state = f"is {image.state}" if image else "is gone"
+        launches = version.image or "no image"
+        raise RefusedError(
+            f"version {version.number} of {name} in {place.region} launches {launches}, which {state}",
+            "choose another with --to; `amigen images list SPEC` shows which images are there",
+        )
+    parameter = observe.find_parameter(aws, place.region, place.target.parameter)
+    return PlacePlan(
+        place=place,
+        actions=_actions(place, template, version, parameter, image.id),
+        image=image.id,
+        template=template.id,
+        version=version.number,
+        notes=notes,
+    )
+
+
+def _actions(
+    place: Place, template: Template, version: Version, parameter: Parameter | None, image: str
+) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    if version.number != template.default:
+        actions.append(
+            SetDefault(
+                name=template.name,
+                template=template.id,
+                version=version.number,
+                old=template.default,
+                back=True,
+                lines=difference(template.default_version.data, version.data),
+            )
+        )
+    if parameter and parameter.value != image:
+        actions.append(PutParameter(name=place.target.parameter, image=image, old=parameter.value))
+    return tuple(actions)
+
+
+def _wanted(template: Template, place: Place, to: int | None) -> tuple[Version, tuple[str, ...]]:
+    """The version to go back to: the one that was asked for, or the last that was the default.
+
+    A lower number alone proves nothing: a version whose canary failed has one, too.
+    """
+    where = f"launch template {template.name} in {place.region}"
+    if to is not None:
+        version = template.version(to)
+        if version is None:
+            known = ", ".join(str(v.number) for v in template.versions)
+            raise InputError(f"{where} has no version {to}", f"it has: {known}")
+        return version, ()
+    last = read_rollback(template.tags)
+    if last and template.default in last:
+        # A rollback that was cut off is finished; one that is done is done, however often it is asked for.
+        version = template.version(last[1])
+        if version is not None:
+            done = f"it was rolled back from version {last[0]} to {last[1]} already; --to VERSION goes further"
+            return version, (done,) if template.default == last[1] else ()
+    for number in reversed(read_history(template.tags, template.default)):
+        version = template.version(number)
+        if version is not None:
+            return version, ()
+    older = [v for v in template.versions if v.number < template.default]
+    if not older:
+        raise RefusedError(f"{where} has no version before its default, {template.default}", "name one with --to")
+    note = f"nobody wrote down what the default was before {template.default}; this is the next lower version"
+    return older[-1], (note,)

@@ -1,0 +1,104 @@
+"""A publish from its beginning to its end: look, plan, (the caller shows), apply."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amigen.aws.session import Aws
+from amigen.errors import AmigenError, RefusedError
+from amigen.publish import observe
+from amigen.publish.actions import PlacePlan
+from amigen.publish.names import Place
+from amigen.publish.plan import Wish, plan_place
+from amigen.publish.record import ProvenImage
+from amigen.publish.state import Image, PlaceState
+from amigen.publish.threads import side_by_side
+from amigen.publish.wait import Patience
+
+
+@dataclass(kw_only=True)
+class Looked:
+    """One place, looked at: its plan, or why there is none."""
+
+    place: Place
+    proven: ProvenImage | None = None
+    plan: PlacePlan | None = None
+    error: AmigenError | None = None
+
+
+def look(
+    aws: Aws, wish: Wish, proven: Sequence[ProvenImage], regions: Sequence[str], patience: Patience
+) -> list[Looked]:
+    """Look at every place, side by side, and plan it. A region that cannot be asked does not hide the others."""
+    looked = [
+        Looked(place=Place(region=region, target=each.target), proven=each) for each in proven for region in regions
+    ]
+
+    def one(item: Looked) -> None:
+        try:
+            assert item.proven is not None, "a publish begins with an image"
+            item.plan = _plan(aws, wish, item.proven, item.place)
+        except AmigenError as error:
+            item.error = error
+
+    side_by_side(one, looked, patience)
+    return looked
+
+
+def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bool) -> None:
+    """The images are of this very spec, or the caller knows that they are not.
+
+    Raises:
+        RefusedError: The spec has changed since the build.
+    """
+    other = [each for each in proven if each.digest != digest]
+    if other and not keep_image:
+        raise RefusedError(
+            f"the spec has changed since {other[0].image} was built"
+            f" (digest {digest[:12]}, the image has {other[0].digest[:12]})",
+            "build again; or, if what changed is not in the image (launch template, sharing, tags), use --keep-image",
+        )
+
+
+def _plan(aws: Aws, wish: Wish, proven: ProvenImage, place: Place) -> PlacePlan:
+    built = observe.find_image(aws, proven.region, proven.image)
+    if built is None:
+        raise RefusedError(f"{proven.target.key}: {proven.image} does not exist in {proven.region}", "build it again")
+    return plan_place(wish, proven, place, built, _state(aws, wish, proven, place, built))
+
+
+def _state(aws: Aws, wish: Wish, proven: ProvenImage, place: Place, built: Image) -> PlaceState:
+    image: Image | None = built
+    failed: tuple[Image, ...] = ()
+    if place.region != proven.region:
+        copies = observe.find_copies(aws, place.region, place.target, proven.image)
+        image = next((each for each in copies if each.state in ("available", "pending")), None)
+        failed = tuple(each for each in copies if each.state == "failed")
+    if image:
+        image = _with_permissions(aws, wish, place.region, image)
+    return PlaceState(
+        image=image,
+        failed_copies=failed,
+        template=observe.find_template(aws, place.region, place.target.template) if wish.templates else None,
+        parameter=observe.find_parameter(aws, place.region, place.target.parameter) if wish.templates else None,
+    )
+
+
+def _with_permissions(aws: Aws, wish: Wish, region: str, image: Image) -> Image:
+    """Permissions cost calls of their own: asked for only where the spec shares."""
+    share = wish.spec.aws.share
+    if not (share.accounts or share.organizations or share.organizational_units):
+        return image
+    shared = observe.image_permissions(aws, region, image.id)
+    snapshots = [s for s in image.snapshots if s.encrypted] if share.accounts else []
+    each = [observe.snapshot_permissions(aws, region, s.id) for s in snapshots]
+    return dataclasses.replace(
+        image, shared=shared, snapshots_shared=frozenset.intersection(*each) if each else frozenset()
+    )
+
+
+def places(looked: Sequence[Looked]) -> tuple[PlacePlan, ...]:
+    """The plans of those that could be looked at."""
+    return tuple(item.plan for item in looked if item.plan)

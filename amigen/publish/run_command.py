@@ -1,0 +1,174 @@
+"""Run one script on many instances over SSM Run Command, and bring its output home.
+
+The agent on each instance fetches the command by itself: no ssh, no open port, and as many instances as there are.
+Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from amigen.aws import calls
+from amigen.aws.calls import Call
+from amigen.aws.errors import CallError
+from amigen.aws.session import Aws
+from amigen.errors import CouldNotCheckError
+from amigen.publish.wait import Patience
+
+DOCUMENT = "AWS-RunShellScript"
+_DONE = ("Success", "Failed", "TimedOut", "Cancelled")
+_END = "amigen-end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one instance answered.
+
+    Attributes:
+        output: What the script printed; None where it could not be brought home.
+        problem: Why there is no output; empty where there is.
+    """
+
+    instance: str
+    output: bytes | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How many at once, and after how many errors no more are asked; numbers or percentages."""
+
+    concurrency: str = "50"
+    errors: str = "10%"
+    timeout: int = 600
+
+
+def wrap(script: str) -> str:
+    """One shell line that runs a bash script and prints its output packed.
+
+    Packed both ways: a command may have 64 KB, and Run Command keeps the first 24,000 characters of the output. The end
+    mark says that nothing was cut off.
+    """
+    packed = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
+    return (
+        f"set -eu; out=$(mktemp); trap 'rm -f \"$out\"' EXIT; "
+        f'printf %s {packed} | base64 -d | gunzip | bash >"$out"; '
+        f'gzip -9 -c "$out" | base64 -w0; echo; echo {_END}'
+    )
+
+
+def unwrap(text: str) -> bytes:
+    """The output of a wrapped script.
+
+    Raises:
+        ValueError: It is cut off or broken.
+    """
+    body, mark, _ = text.rpartition(_END)
+    if not mark:
+        raise ValueError("the output is cut off: Run Command keeps 24,000 characters")
+    try:
+        return gzip.decompress(base64.b64decode(body.strip(), validate=True))
+    except (binascii.Error, OSError, EOFError) as error:
+        raise ValueError(f"the output is broken: {error}") from None
+
+
+def run_script(
+    aws: Aws,
+    region: str,
+    script: str,
+    *,
+    call: Call,
+    patience: Patience,
+    rate: Rate | None = None,
+    instances: Sequence[str] = (),
+    tag: tuple[str, str] | None = None,
+) -> tuple[Answer, ...]:
+    """Run a script on instances by their ids, or on all with a tag.
+
+    A repeated SendCommand would only look twice: scripts that come this way change nothing.
+
+    Raises:
+        CouldNotCheckError: The command did not get to its end.
+        AwsError: A call failed.
+    """
+    limits = rate or Rate()
+    where = ", ".join(instances) if instances else f"instances with {'='.join(tag or ())}"
+    targets: dict[str, Any] = {"InstanceIds": list(instances)}
+    if tag:
+        targets = {"Targets": [{"Key": f"tag:{tag[0]}", "Values": [tag[1]]}]}
+    answer = aws.call(
+        call,
+        region,
+        where,
+        DocumentName=DOCUMENT,
+        Parameters={"commands": [wrap(script)], "executionTimeout": [str(limits.timeout)]},
+        Comment="amigen: look at the node, change nothing",
+        MaxConcurrency=limits.concurrency,
+        MaxErrors=limits.errors,
+        TimeoutSeconds=max(30, limits.timeout),
+        **targets,
+    )
+    command = answer["Command"]["CommandId"]
+    try:
+        _await(aws, region, command, where, patience)
+    except BaseException:
+        _cancel(aws, region, command)
+        raise
+    found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
+    return tuple(_answer(aws, region, command, item) for item in found)
+
+
+def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> None:
+    def look() -> tuple[bool | None, str]:
+        found = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
+        seen = f"{found.get('CompletedCount', 0)} of {found.get('TargetCount', 0)} answered"
+        return (True if found.get("Status") in _DONE else None), seen
+
+    patience.until(f"{region}: checks on {where}", look)
+
+
+def _cancel(aws: Aws, region: str, command: str) -> None:
+    """As far as it goes: what stopped the run is what the person has to see."""
+    try:
+        aws.call(calls.CANCEL_COMMAND, region, f"command {command}", CommandId=command)
+    except CallError:
+        return
+
+
+def _answer(aws: Aws, region: str, command: str, item: dict[str, Any]) -> Answer:
+    instance = item["InstanceId"]
+    details = item.get("StatusDetails") or item["Status"]
+    if item["Status"] in ("TimedOut", "Cancelled"):
+        return Answer(instance=instance, output=None, problem=f"did not answer ({details}): is its SSM agent online?")
+    output = aws.call(
+        calls.GET_COMMAND_INVOCATION, region, f"instance {instance}", CommandId=command, InstanceId=instance
+    )
+    if item["Status"] != "Success":
+        said = output.get("StandardErrorContent", "").strip().splitlines()
+        return Answer(
+            instance=instance,
+            output=None,
+            problem=f"the script ended with {output.get('ResponseCode')}" + (f": {said[-1]}" if said else ""),
+        )
+    try:
+        return Answer(instance=instance, output=unwrap(output.get("StandardOutputContent", "")))
+    except ValueError as error:
+        return Answer(instance=instance, output=None, problem=str(error))
+
+
+def only_answer(answers: Sequence[Answer]) -> bytes:
+    """The output of the one instance that was asked.
+
+    Raises:
+        CouldNotCheckError: There is none.
+    """
+    if not answers:
+        raise CouldNotCheckError("no instance was asked", "is its SSM agent online?")
+    if answers[0].output is None:
+        raise CouldNotCheckError(f"{answers[0].instance}: {answers[0].problem}", "see the instance in Fleet Manager")
+    return answers[0].output

@@ -1,0 +1,129 @@
+"""What stands on AWS, as values: read by `observe`, compared by `plan`, `drift`, `rollback` and `prune`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from amigen.publish.names import VersionLabel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A snapshot of an image."""
+
+    id: str
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An AMI.
+
+    Attributes:
+        state: `available`, `pending`, `failed`, ... (EC2's ImageState).
+        reason: Why it failed; empty otherwise.
+        shared: Who may launch it: account ids and ARNs of organisations and units; None where nobody asked.
+        deprecated, created, launched: RFC 3339 as EC2 says it; empty for never or unknown.
+    """
+
+    id: str
+    name: str
+    state: str
+    architecture: str
+    root_device: str
+    owner: str = ""
+    created: str = ""
+    reason: str = ""
+    deprecated: str = ""
+    launched: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
+    shared: frozenset[str] | None = None
+    snapshots_shared: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a launch template; `data` has the shape of EC2's RequestLaunchTemplateData."""
+
+    number: int
+    data: dict[str, Any]
+    description: str = ""
+    created: str = ""
+
+    @property
+    def label(self) -> VersionLabel | None:
+        """What amigen wrote on it; None where it was not amigen."""
+        return VersionLabel.parse(self.description)
+
+    @property
+    def image(self) -> str:
+        """The AMI: the label's where the template names a parameter."""
+        named = str(self.data.get("ImageId", ""))
+        return self.label.image if named.startswith("resolve:") and self.label else named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A launch template with all its versions, oldest first."""
+
+    id: str
+    name: str
+    default: int
+    latest: int
+    tags: dict[str, str]
+    versions: tuple[Version, ...]
+
+    def version(self, number: int) -> Version | None:
+        """The version of this number; None where it does not exist."""
+        return next((v for v in self.versions if v.number == number), None)
+
+    @property
+    def default_version(self) -> Version:
+        """What `$Default` names; it cannot be deleted, so it is always there."""
+        found = self.version(self.default)
+        assert found is not None, f"{self.id} has no version {self.default}"
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """An SSM parameter."""
+
+    value: str
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceState:
+    """What stands in one region for one target.
+
+    Attributes:
+        image: The build's AMI in its region, or its copy here; None where there is none (yet).
+        failed_copies: Copies of it that EC2 gave up; in the way of a new one by their name.
+    """
+
+    image: Image | None
+    failed_copies: tuple[Image, ...] = ()
+    template: Template | None = None
+    parameter: Parameter | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An instance that is there: pending, running, stopping or stopped."""
+
+    id: str
+    image: str
+    state: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> tuple[str, str] | None:
+        """(launch template id, version) by the tags that EC2 itself sets; None where it was launched without.
+
+        Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-tags.html
+        """
+        template = self.tags.get("aws:ec2launchtemplate:id")
+        return (template, self.tags.get("aws:ec2launchtemplate:version", "")) if template else None

@@ -1,0 +1,144 @@
+"""What a launch template should say: the previous version's data with amigen's fields laid over it.
+
+Everything that amigen does not own (key pairs, placement, monitoring, further disks and tags) is taken over as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from amigen.aws import model
+from amigen.publish.names import TAG_DIGEST, Target
+from amigen.spec.model import NodeImage
+
+# In place of the id of an image that has yet to be copied; it is never sent.
+PENDING_IMAGE = "(the copy that is to be made)"
+_TAGGED = ("instance", "volume")
+
+
+def desired(
+    previous: dict[str, Any],
+    *,
+    spec: NodeImage,
+    target: Target,
+    digest: str,
+    image: str,
+    root_device: str,
+    user_data: bytes,
+) -> dict[str, Any]:
+    """The data of the next version.
+
+    Args:
+        previous: The data of the version that is the default now; empty for a new template.
+        spec: The spec.
+        target: Platform and architecture.
+        digest: Digest of the spec.
+        image: The AMI id, or PENDING_IMAGE.
+        root_device: The AMI's root device; EC2 would add a second disk under any other name.
+        user_data: Before base64.
+    """
+    own = spec.aws.launch_template
+    data: dict[str, Any] = dict(previous)
+    data["ImageId"] = f"resolve:ssm:{target.parameter}" if own.resolve_ssm_parameter else image
+    data["UserData"] = base64.b64encode(user_data).decode()
+    # Optional IMDSv1 lets a request forged inside a pod read the node's credentials; tokens need a PUT.
+    data["MetadataOptions"] = {
+        **previous.get("MetadataOptions", {}),
+        "HttpEndpoint": "enabled",
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": own.hop_limit,
+    }
+    data["BlockDeviceMappings"] = _disks(previous.get("BlockDeviceMappings", ()), spec, root_device)
+    tags = {**spec.aws.tags, **target.tags, TAG_DIGEST: digest}
+    data["TagSpecifications"] = _tag_specifications(previous.get("TagSpecifications", ()), tags)
+    if own.instance_types.get(target.architecture):
+        data["InstanceType"] = own.instance_types[target.architecture]
+    if own.iam_instance_profile:
+        data["IamInstanceProfile"] = {"Name": own.iam_instance_profile}
+    if own.security_group_ids:
+        _set_groups(data, list(own.security_group_ids))
+    return canonical(data)
+
+
+def _disks(previous: Any, spec: NodeImage, root_device: str) -> list[dict[str, Any]]:
+    volume = spec.aws.root_volume
+    ebs: dict[str, Any] = {
+        "VolumeSize": volume.size_gib,
+        "VolumeType": volume.type,
+        "DeleteOnTermination": True,
+        **({"Iops": volume.iops} if volume.iops else {}),
+        **({"Throughput": volume.throughput} if volume.throughput else {}),
+        **({"Encrypted": True} if spec.aws.encryption.enabled else {}),
+    }
+    others = [disk for disk in previous if disk.get("DeviceName") != root_device]
+    return [*others, {"DeviceName": root_device, "Ebs": ebs}]
+
+
+def _tag_specifications(previous: Any, tags: dict[str, str]) -> list[dict[str, Any]]:
+    kinds = {each["ResourceType"]: {t["Key"]: t["Value"] for t in each.get("Tags", ())} for each in previous}
+    for kind in _TAGGED:
+        kinds[kind] = {**kinds.get(kind, {}), **tags}
+    return [{"ResourceType": kind, "Tags": as_tags(each)} for kind, each in kinds.items()]
+
+
+def _set_groups(data: dict[str, Any], groups: list[str]) -> None:
+    """Security groups belong to the network interface where the template names one (EC2 refuses both).
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RequestLaunchTemplateData.html
+    """
+    interfaces = data.get("NetworkInterfaces")
+    if interfaces:
+        data["NetworkInterfaces"] = [{**interfaces[0], "Groups": groups}, *interfaces[1:]]
+        data.pop("SecurityGroupIds", None)
+    else:
+        data["SecurityGroupIds"] = groups
+    data.pop("SecurityGroups", None)
+
+
+def as_tags(tags: dict[str, str]) -> list[dict[str, str]]:
+    """As EC2 takes them, in a stable order."""
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def canonical(data: dict[str, Any]) -> dict[str, Any]:
+    """The same data in one spelling: what EC2 treats as sets is sorted, what is empty is left out."""
+    out = {key: value for key, value in sorted(data.items()) if value not in (None, "", [], {})}
+    if "TagSpecifications" in out:
+        kinds = [{**each, "Tags": sorted(each.get("Tags", ()), key=_key)} for each in out["TagSpecifications"]]
+        out["TagSpecifications"] = sorted(kinds, key=lambda each: str(each["ResourceType"]))
+    if "BlockDeviceMappings" in out:
+        out["BlockDeviceMappings"] = sorted(out["BlockDeviceMappings"], key=lambda each: str(each.get("DeviceName")))
+    for name in ("SecurityGroupIds", "SecurityGroups"):
+        if name in out:
+            out[name] = sorted(out[name])
+    return out
+
+
+def _key(tag: dict[str, str]) -> str:
+    return tag["Key"]
+
+
+def content_digest(data: dict[str, Any], image: str) -> str:
+    """32 hexadecimal digits for the data and the image (which the data may name only by its parameter)."""
+    text = json.dumps([canonical(data), image], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def as_request(data: dict[str, Any]) -> dict[str, Any]:
+    """What DescribeLaunchTemplateVersions answers, cut to what CreateLaunchTemplateVersion takes.
+
+    The two shapes share their names; the response has some more (the `State` of metadata options, for example). What
+    the request takes is read from botocore's service model, so that new fields survive with a new boto3.
+    """
+    return canonical(_cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
+
+
+def _cut(value: Any, shape: Any) -> Any:
+    if shape.type_name == "structure":
+        return {name: _cut(each, shape.members[name]) for name, each in value.items() if name in shape.members}
+    if shape.type_name == "list":
+        return [_cut(each, shape.member) for each in value]
+    return value

@@ -1,0 +1,32 @@
+"""Work on several places at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
+
+from amigen.publish.wait import Patience
+
+_T = TypeVar("_T")
+_MAX_THREADS = 16
+
+
+def side_by_side(work: Callable[[_T], None], items: Sequence[_T], patience: Patience) -> None:
+    """Do the work for every item in threads; `work` keeps its own errors.
+
+    Raises:
+        KeyboardInterrupt: After the threads have ended, each at its next look.
+    """
+    if not items:
+        return
+    with ThreadPoolExecutor(min(_MAX_THREADS, len(items))) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            patience.stop()
+            for future in futures:
+                future.cancel()
+            raise

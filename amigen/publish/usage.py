@@ -1,0 +1,143 @@
+"""Which AMIs of a region somebody relies on: read from everything in the account that can launch one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from amigen.aws import calls
+from amigen.aws.session import Aws
+from amigen.errors import CouldNotCheckError
+from amigen.publish import observe
+from amigen.publish.state import Instance, Version
+
+_BATCH = 10  # of GetParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """AMI id -> what refers to it, in words; sorted and each once."""
+
+    by: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, image: str) -> tuple[str, ...]:
+        """What refers to an image; empty where nothing does."""
+        return self.by.get(image, ())
+
+
+def find_usage(aws: Aws, region: str) -> Usage:
+    """Everything in a region that refers to an AMI.
+
+    A version of a launch template is in use when it is `$Default` or `$Latest` of its template, or when an Auto Scaling
+    group or an instance names it. EKS managed node groups and Karpenter launch through such groups and templates.
+
+    Raises:
+        CouldNotCheckError: Something refers to an image by a name that cannot be resolved: nothing is safe then.
+        AwsError: A call failed.
+    """
+    instances = observe.running_instances(aws, region, "instances of the region")
+    groups = list(aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region", "AutoScalingGroups"))
+    versions = list(_versions_in_use(aws, region, instances, groups))
+    found: list[tuple[str, str]] = [(i.image, f"instance {i.id} ({i.state})") for i in instances]
+    found += [(version.image or "", words) for words, version in versions]
+    found += _launch_configurations(aws, region)
+    resolved = _resolve(aws, region, sorted({image for image, _ in found if image.startswith("resolve:")}))
+    users: dict[str, set[str]] = defaultdict(set)
+    for image, words in found:
+        users[resolved.get(image, image)].add(words)
+    return Usage(by={image: tuple(sorted(words)) for image, words in users.items() if image})
+
+
+def _versions_in_use(
+    aws: Aws, region: str, instances: tuple[Instance, ...], groups: list[dict[str, Any]]
+) -> Iterator[tuple[str, Version]]:
+    named: dict[str, set[str]] = defaultdict(set)
+    for instance in instances:
+        if instance.version:
+            named[instance.version[0]].add(instance.version[1])
+    for group in groups:
+        for reference in _references(group):
+            named[reference["LaunchTemplateId"]].add(str(reference.get("Version", "$Default")))
+    templates = aws.pages(calls.DESCRIBE_TEMPLATES, region, "launch templates of the region", "LaunchTemplates")
+    for template in list(templates):
+        template_id, name = template["LaunchTemplateId"], template["LaunchTemplateName"]
+        numbers = {str(n) for n in named[template_id] if str(n).isdigit()}
+        wanted = ["$Default", "$Latest", *sorted(numbers)]
+        for item in _describe_versions(aws, region, template_id, name, wanted):
+            version = observe.read_version(item)
+            words = f"launch template {name} version {version.number}"
+            yield words, _unlabelled(version)
+
+
+def _unlabelled(version: Version) -> Version:
+    """A template that resolves a parameter launches what the parameter names now, not what it named once."""
+    return Version(number=version.number, data=version.data)
+
+
+def _describe_versions(aws: Aws, region: str, template: str, name: str, wanted: list[str]) -> Iterator[dict[str, Any]]:
+    """Versions by number, name by name: one that is gone must not hide the others."""
+    from amigen.aws.errors import CallError
+
+    for version in wanted:
+        try:
+            yield from aws.pages(
+                calls.DESCRIBE_TEMPLATE_VERSIONS,
+                region,
+                f"launch template {name}",
+                "LaunchTemplateVersions",
+                LaunchTemplateId=template,
+                Versions=[version],
+            )
+        except CallError as error:
+            if error.code not in ("InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.NotFound"):
+                raise
+
+
+def _references(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The launch templates that an Auto Scaling group names: its own, those of its mix, those of its instances."""
+    if group.get("LaunchTemplate"):
+        yield group["LaunchTemplate"]
+    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+    if mixed.get("LaunchTemplateSpecification"):
+        yield mixed["LaunchTemplateSpecification"]
+    for override in mixed.get("Overrides", ()):
+        if override.get("LaunchTemplateSpecification"):
+            yield override["LaunchTemplateSpecification"]
+    for instance in group.get("Instances", ()):
+        if instance.get("LaunchTemplate"):
+            yield instance["LaunchTemplate"]
+
+
+def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:
+    found = aws.pages(
+        calls.DESCRIBE_LAUNCH_CONFIGURATIONS, region, "launch configurations of the region", "LaunchConfigurations"
+    )
+    return [(item.get("ImageId", ""), f"launch configuration {item['LaunchConfigurationName']}") for item in found]
+
+
+def _resolve(aws: Aws, region: str, references: list[str]) -> dict[str, str]:
+    """`resolve:ssm:NAME` -> the AMI that it names now."""
+    names = {reference: reference.removeprefix("resolve:ssm:") for reference in references}
+    out: dict[str, str] = {}
+    for start in range(0, len(references), _BATCH):
+        batch = references[start : start + _BATCH]
+        answer = aws.call(
+            calls.GET_NAMED_PARAMETERS,
+            region,
+            "parameters that templates resolve",
+            Names=sorted({names[reference] for reference in batch}),
+        )
+        values = {}
+        for parameter in answer.get("Parameters", ()):
+            values[parameter["Name"] + parameter.get("Selector", "")] = parameter["Value"]
+        for reference in batch:
+            value = values.get(names[reference])
+            if value is None:
+                raise CouldNotCheckError(
+                    f"a launch template in {region} names its image by {reference}, which cannot be resolved",
+                    "remove that template, or make the parameter; until then nothing is removed in this region",
+                )
+            out[reference] = value
+    return out

@@ -1,0 +1,182 @@
+"""The Packer files of a plan: pure, the same plan gives the same text.
+
+`aws/` is for Packer 1.7 and later (a folder: plugins are named in a file of their own); `aws/packer-1.6/` holds the
+one file that Packer 1.6 takes. `local/` serves both: 1.6 is given its `image.pkr.hcl` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import amigen
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.model import ImagePlan
+from amigen.render.templates import render
+from amigen.spec.model import Architecture, SourceAmi
+
+# https://github.com/hashicorp/packer-plugin-amazon; imds_support and reboots over Session Manager are older than this.
+AMAZON_PLUGIN = "1.8"
+# https://github.com/hashicorp/packer-plugin-qemu
+QEMU_PLUGIN = "1.1"
+_INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+# gp3's own baseline; Packer 1.6 refuses a gp3 volume without them.
+_GP3_IOPS, _GP3_THROUGHPUT = 3000, 125
+
+
+def packer_files(plan: ImagePlan) -> dict[str, str]:
+    """Path below the platform's `packer/` folder -> text."""
+    aws = {name: _aws(plan, modern=name == "aws/image.pkr.hcl") for name in (AWS_IMAGE, AWS_IMAGE_16)}
+    return {
+        "aws/plugins.pkr.hcl": _text("aws/plugins.pkr.hcl.jinja", plugin=AMAZON_PLUGIN),
+        **aws,
+        "local/plugins.pkr.hcl": _text("local/plugins.pkr.hcl.jinja", plugin=QEMU_PLUGIN),
+        "local/image.pkr.hcl": _local(plan),
+    }
+
+
+AWS_IMAGE = "aws/image.pkr.hcl"
+AWS_IMAGE_16 = "aws/packer-1.6/image.pkr.hcl"
+
+
+def source_parameter(plan: ImagePlan, architecture: Architecture) -> str | None:
+    """The SSM parameter that names the source AMI; None where an id or a filter does."""
+    return _source(plan, architecture)["parameter"]  # type: ignore[no-any-return]
+
+
+def image_tags(plan: ImagePlan) -> dict[str, str]:
+    """The tags of the image, its snapshots and its builder: the spec's, and what they are. Not yet that of success."""
+    own = {"amigen/name": plan.spec.name, "amigen/platform": plan.platform, "amigen/digest": plan.digest}
+    return {**plan.spec.aws.tags, **own}
+
+
+def _aws(plan: ImagePlan, *, modern: bool) -> str:
+    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    aws = spec.aws
+    session_manager = aws.communicator == "session-manager"
+    return _text(
+        "aws/image.pkr.hcl.jinja",
+        **_common(plan, scripts="../../scripts" if modern else "../../../scripts"),
+        modern=modern,
+        # Packer 1.6 does not open the tunnel again after a reboot; later ones do
+        # (https://github.com/hashicorp/packer-plugin-amazon/pull/311).
+        reboot=modern or not session_manager,
+        images=[_source(plan, architecture) for architecture in plan.architectures],
+        region=aws.region,
+        deprecate_hours=aws.deprecate_after_days * 24 if aws.deprecate_after_days else None,
+        description=f"{fact.title} for kube-proxy in {spec.kube_proxy.mode} mode, Kubernetes {spec.kubernetes_version}",
+        tags=sorted(image_tags(plan).items()),
+        vpc_id=aws.vpc_id,
+        subnet_id=aws.subnet_id,
+        security_group_ids=aws.security_group_ids,
+        associate_public_ip=aws.associate_public_ip,
+        iam_instance_profile=aws.iam_instance_profile,
+        session_manager=session_manager,
+        root_device=fact.root_device,
+        volume=_volume(plan),
+        encrypted=aws.encryption.enabled,
+        kms_key_id=aws.encryption.kms_key_id,
+    )
+
+
+def _local(plan: ImagePlan) -> str:
+    local = plan.spec.local
+    # The template is for this architecture; `amigen build` sets another one's QEMU by the variables.
+    arm = plan.architectures == ("arm64",)
+    return _text(
+        "local/image.pkr.hcl.jinja",
+        **_common(plan, scripts="../../scripts"),
+        disk_gib=local.disk_gib,
+        memory_mib=local.memory_mib,
+        cpus=local.cpus,
+        qemu_binary="qemu-system-aarch64" if arm else "qemu-system-x86_64",
+        machine_type="virt" if arm else "q35",
+    )
+
+
+def _common(plan: ImagePlan, *, scripts: str) -> dict[str, Any]:
+    fact = PLATFORM_FACTS[plan.platform]
+    return {
+        "title": fact.title,
+        "mode": plan.spec.kube_proxy.mode,
+        "version": amigen.__version__,
+        "user": fact.login_user,
+        "scripts": scripts,
+    }
+
+
+def _volume(plan: ImagePlan) -> dict[str, Any]:
+    volume = plan.spec.aws.root_volume
+    gp3 = volume.type == "gp3"
+    return {
+        "type": volume.type,
+        "size": volume.size_gib,
+        "iops": volume.iops or (_GP3_IOPS if gp3 else None),
+        "throughput": (volume.throughput or _GP3_THROUGHPUT) if gp3 else None,
+    }
+
+
+def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
+    """One architecture: names, instance type, and exactly one of `id`, `parameter`, `filter`."""
+    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    word = fact.arch_names[architecture]
+    named = spec.aws.source_amis.get(plan.platform) or SourceAmi()
+    parameter, name_filter = named.ssm_parameter, None
+    owners: tuple[str, ...] = ()
+    if named.filter:
+        name_filter, owners = named.filter.name, named.filter.owners
+    elif not (named.id or parameter):
+        parameter = fact.ssm_eks if spec.aws.base_image == "eks" and fact.ssm_eks else fact.ssm_plain
+        if parameter is None:
+            name_filter, owners = fact.name_filter.replace("{arch}", word), (fact.owner,)
+    filled = parameter.replace("{arch}", word).replace("{version}", spec.kubernetes_version) if parameter else None
+    return {
+        "arch": architecture,
+        "name": f"{spec.name}-{plan.platform}-{architecture}",
+        "instance_type": spec.aws.instance_types.get(architecture, _INSTANCE_TYPES[architecture]),
+        "id": named.id,
+        "parameter": filled,
+        "filter": name_filter,
+        "owners": owners,
+    }
+
+
+def _text(template: str, **context: object) -> str:
+    return "\n".join(_aligned(_tidy(render("packer", template, **context)))) + "\n"
+
+
+def _tidy(text: str) -> Iterator[str]:
+    """Without empty lines at the start, after `{` and `[`, before `}`, or in a row."""
+    previous = ""
+    lines = text.strip().splitlines()
+    for number, line in enumerate(lines):
+        following = next((later for later in lines[number + 1 :] if later.strip()), "")
+        if not line.strip() and (previous.endswith("{") or not previous.strip() or following.strip() == "}"):
+            continue
+        yield line.rstrip()
+        previous = line
+
+
+_ATTRIBUTE = re.compile(r'(?P<key>\s+(?:[a-z_][a-z0-9_]*|"[^"]*")) *= (?P<value>.*)')
+
+
+def _aligned(lines: Iterator[str]) -> Iterator[str]:
+    """`=` under `=` in neighbouring lines, as `packer fmt` has it."""
+    group: list[tuple[str, str]] = []
+    for line in lines:
+        match = _ATTRIBUTE.fullmatch(line)
+        # A value that goes on in the next lines stands alone.
+        if match and not match["value"].endswith(("{", "[")):
+            group.append((match["key"], match["value"]))
+            continue
+        yield from _group(group)
+        group = []
+        yield line
+    yield from _group(group)
+
+
+def _group(group: list[tuple[str, str]]) -> Iterator[str]:
+    width = max((len(key) for key, _ in group), default=0)
+    for key, value in group:
+        yield f"{key:<{width}} = {value}"

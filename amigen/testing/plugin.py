@@ -1,0 +1,110 @@
+"""The pytest plugin: loaded in every pytest run where amigen is installed, so that it imports next to nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from amigen.testing.modules import KernelModule
+from amigen.testing.modules import installed_kernels as find_kernels
+from amigen.testing.surroundings import Need, Surroundings, find_surroundings
+
+NOT_PROVABLE = "not provable here: "
+_NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
+_MARKERS = (
+    "needs_kernel: proves something only on a target with a kernel of its own; elsewhere it is skipped as not provable",
+    "needs_boot: proves something only on a target that systemd has booted; elsewhere it is skipped as not provable",
+    "needs_cluster(*units): proves something only on a node of a cluster, where one of the units is active",
+    "loads_modules: loads kernel modules by itself, and therefore runs after all other tests",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("amigen")
+    group.addoption(
+        "--amigen-image-root",
+        metavar="FOLDER",
+        default="/",
+        help="Where the image lies that the fixture image_root names (default: /, the root of the host).",
+    )
+    group.addoption(
+        "--amigen-prefetch",
+        action="store_true",
+        help="Gather what the test files name in PREFETCH in one round trip per host, before the first test.",
+    )
+    group.addoption(
+        "--amigen-joined",
+        action="store_true",
+        help="The host must have joined its cluster: tests that need one fail where they would be skipped.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.pluginmanager.hasplugin("pytest11.testinfra") or config.pluginmanager.hasplugin("testinfra.plugin"):
+        from amigen.testing import amazon, connections
+
+        amazon.teach_testinfra()
+        connections.teach_testinfra()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What loads modules comes last, whatever file it is in: before it, tests see what was loaded without it."""
+    items.sort(key=lambda item: item.get_closest_marker("loads_modules") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("--amigen-prefetch") and not session.config.getoption("collectonly"):
+        from amigen.testing.prefetch.session import prefetch_hosts
+
+        prefetch_hosts(session.items)
+
+
+@pytest.fixture(scope="module")
+def surroundings(host: Any) -> Surroundings:
+    """What the target is: an unpacked root, a container, a machine."""
+    return find_surroundings(host)
+
+
+@pytest.fixture(autouse=True)
+def _skip_what_proves_nothing(request: pytest.FixtureRequest) -> None:
+    for name, need in _NEEDS.items():
+        marker = request.node.get_closest_marker(name)
+        if marker is None:
+            continue
+        reason = request.getfixturevalue("surroundings").lacks(need)
+        if need == "cluster" and not reason and not request.config.getoption("--amigen-joined"):
+            reason = _not_joined(request.getfixturevalue("host"), marker.args)
+        if reason:
+            pytest.skip(NOT_PROVABLE + reason)
+
+
+def _not_joined(host: Any, units: Sequence[str]) -> str:
+    if any(host.run("systemctl is-active %s", unit).stdout.strip() == "active" for unit in units):
+        return ""
+    return "this machine has not joined a cluster; where it must have, say so (--joined, in pytest --amigen-joined)"
+
+
+@pytest.fixture
+def kernel_module(host: Any) -> Callable[[str], KernelModule]:
+    """`kernel_module(NAME)`: `is_loaded`, `is_builtin`, `is_available(kernel)`, `is_persisted`."""
+    return lambda name: KernelModule(host, name)
+
+
+@pytest.fixture
+def installed_kernels(host: Any) -> tuple[str, ...]:
+    """Releases of all kernels that are installed on the host; where there is none, the test is skipped as not provable."""
+    kernels = find_kernels(host)
+    if not kernels:
+        pytest.skip(NOT_PROVABLE + "no kernel is installed here")
+    return kernels
+
+
+@pytest.fixture
+def image_root(request: pytest.FixtureRequest) -> str:
+    """The folder of the image on the host: `/`, or what `--amigen-image-root` says."""
+    return str(request.config.getoption("--amigen-image-root"))

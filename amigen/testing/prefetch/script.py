@@ -1,0 +1,107 @@
+"""The script that gathers: POSIX sh, one process for many questions where one can answer them.
+
+Its output is a series of sections, each of which begins with a line of a random token; what a file or program of the target
+prints cannot guess it, and so cannot pass for a section. The first thing it looks at are the loaded modules; the last it
+does is to try schedulers, which loads them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from amigen.testing.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL
+from amigen.testing.prefetch.wanted import Wanted
+from amigen.testing.surroundings import LOOK_AROUND
+
+# What testinfra asks before it chooses how to look at files and packages (testinfra/modules/systeminfo.py, host.py).
+_SYSTEM = ("uname -s", "cat /etc/os-release", "uname -m", "uname -r", "command -v command")
+# A container or chroot would make the kernel of its host load modules.
+_OWN_KERNEL = (
+    '[ "$(cat /proc/2/comm 2>/dev/null)" = kthreadd ] && [ "$(stat -Lc %d:%i /)" = "$(stat -Lc %d:%i /proc/1/root/)" ]'
+)
+DPKG_FORMAT = "${Package}\\t${Status}\\t${Version}\\n"
+RPM_FORMAT = "row\\t%{NAME}\\t%{VERSION}\\t%{RELEASE}\\t%{EVR}\\n"
+STAT_FORMAT = "%a %u %U %g %G %s %F|%n"
+
+# section NAME: begins one. literal N COMMAND: runs a command; its stdout as it comes, then its stderr, then its code.
+_PRELUDE = """\
+export LC_ALL=C
+section() { printf '\\n%s %s\\n' "$token" "$*"; }
+literal() {
+  section stdout "$1"
+  { errors=$({ eval "$2" >&3; } 2>&1 </dev/null); code=$?; } 3>&1
+  section stderr "$1"
+  printf '%s' "$errors"
+  section code "$code"
+}
+"""
+
+
+def literal_commands(wanted: Wanted) -> tuple[str, ...]:
+    """The commands that are run as they are, in their order."""
+    return (*_first(wanted), *_SYSTEM, *(f"cat -- {shlex.quote(path)}" for path in wanted.texts), *wanted.commands)
+
+
+def _first(wanted: Wanted) -> tuple[str, ...]:
+    return (LOADED, RUNNING_KERNEL, LOOK_AROUND, *((LIST_KERNELS, LIST_PERSISTED) if wanted.modules else ()))
+
+
+def gather_script(wanted: Wanted, token: str) -> str:
+    """The script that answers what is wanted."""
+    literals = [f"literal {n} {shlex.quote(command)}\n" for n, command in enumerate(literal_commands(wanted))]
+    first = len(_first(wanted))
+    parts = [f"token={shlex.quote(token)}\n", _PRELUDE, *literals[:first]]
+    parts.append(_kernels(wanted) if wanted.modules else "")
+    parts += [*_bulk(wanted), *literals[first:]]
+    parts.append(_schedulers(wanted.schedulers) if wanted.schedulers else "")
+    parts.append("section end\n")
+    return "".join(parts)
+
+
+def _kernels(wanted: Wanted) -> str:
+    """The look-up of all modules at once, in each kernel that is installed, and in the running one."""
+    look_up = LOOK_UP % ('"$kernel"', shlex.quote(wanted.module_names))
+    return (
+        f"for kernel in $({{ {LIST_KERNELS}; {RUNNING_KERNEL}; }} | sort -u); do\n"
+        '  section kernel "$kernel"\n'
+        f"  ( {look_up} ) 2>/dev/null\n"
+        '  section code "$?"\n'
+        "done\n"
+    )
+
+
+def _bulk(wanted: Wanted) -> Iterator[str]:
+    packages, files, settings = (
+        " ".join(shlex.quote(value) for value in values)
+        for values in (wanted.packages, (*wanted.files, *wanted.texts), wanted.settings)
+    )
+    if packages:
+        for tool, query in (
+            ("dpkg-query", f"dpkg-query -f {shlex.quote(DPKG_FORMAT)} -W -- {packages}"),
+            ("rpm", f"rpm -q --qf {shlex.quote(RPM_FORMAT)} -- {packages}"),
+        ):
+            yield (
+                f"if command -v {tool} >/dev/null 2>&1; then section {tool}; {query} 2>/dev/null </dev/null;"
+                ' section code "$?"; fi\n'
+            )
+    if files:
+        yield f'section stat; stat -Lc {shlex.quote(STAT_FORMAT)} -- {files} 2>/dev/null; section code "$?"\n'
+    if wanted.files:
+        paths = " ".join(shlex.quote(path) for path in wanted.files)
+        yield f'section sha256sum; sha256sum -- {paths} 2>/dev/null </dev/null; section code "$?"\n'
+    if settings:
+        yield f"section settings; grep -H '' -- {settings} 2>/dev/null; section code \"$?\"\n"
+
+
+def _schedulers(schedulers: Iterable[str]) -> str:
+    """Each on a port of its own, all in one network namespace that ends with the shell in it."""
+    inner = (
+        'port=0; for scheduler in "$@"; do port=$((port + 1)); errors=$(ipvsadm -A -t "127.0.0.1:$port" -s "$scheduler" 2>&1);'
+        ' code=$?; printf "%s %s %s\\n" "$scheduler" "$code" "$(printf "%s" "$errors" | tr "\\n" " ")"; done'
+    )
+    names = " ".join(shlex.quote(name) for name in schedulers)
+    return (
+        f"if {_OWN_KERNEL}; then section schedulers;"
+        f' unshare -n sh -c {shlex.quote(inner)} sh {names} 2>/dev/null </dev/null; section code "$?"; fi\n'
+    )

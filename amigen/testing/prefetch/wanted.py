@@ -1,0 +1,57 @@
+"""What tests will ask a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+
+from amigen.testing.modules import names_pattern
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to gather.
+
+    Attributes:
+        modules: Kernel modules.
+        packages: Names of packages.
+        files: Paths whose attributes and sha256 are asked for.
+        texts: Paths whose content is asked for.
+        settings: Paths below /proc/sys.
+        commands: Shell commands whose result is asked for; they are run in this order and must not change anything.
+        schedulers: ipvs schedulers to try, after all else.
+    """
+
+    modules: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    schedulers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Iterable[str]]) -> Wanted:
+        """From a mapping, such as `PREFETCH` of a test file.
+
+        Raises:
+            ValueError: It has a key or value that means nothing here.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(asked) - known)
+        if unknown:
+            raise ValueError(f"PREFETCH has {', '.join(unknown)}; it may have {', '.join(sorted(known))}")
+        for key, values in asked.items():
+            if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+                raise ValueError(f"PREFETCH[{key!r}] is to be a list of strings")
+        return cls(**{key: tuple(dict.fromkeys(values)) for key, values in asked.items()})
+
+    def __or__(self, other: Wanted) -> Wanted:
+        """Both, each value once."""
+        both = {f.name: tuple(dict.fromkeys((*getattr(self, f.name), *getattr(other, f.name)))) for f in fields(self)}
+        return replace(self, **both)
+
+    @property
+    def module_names(self) -> str:
+        """The modules as a pattern for grep -E."""
+        return names_pattern(self.modules)

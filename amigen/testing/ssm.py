@@ -1,0 +1,189 @@
+"""A testinfra connection over AWS Systems Manager: `ssm://i-0123456789abcdef0?region=REGION&profile=PROFILE`.
+
+Commands run as root through the document AWS-RunShellScript; no port has to be open. Needs boto3, and the permissions
+ssm:SendCommand and ssm:GetCommandInvocation. An answer has at most 24,000 characters of stdout and 8,000 of stderr (API
+reference of GetCommandInvocation), so that output travels packed, and in parts where it does not fit.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+import shlex
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from testinfra.backend.base import BaseBackend, CommandResult
+
+# Of the 24,000; characters are bytes here, because all of it is ASCII.
+PART = 20_000
+# A longer command is packed too; what a request may hold is not documented.
+_LONG = 2_000
+_ENDED = ("Success", "Failed", "Cancelled", "TimedOut")
+_HEAD = re.compile(r"amigen ([0-9]{1,9}) (/[A-Za-z0-9_./-]+)\n")
+
+# Keeps code, stdout and stderr in a private folder, and prints the first part; the folder goes with the last part.
+_WRAP = """\
+umask 077
+folder=$(mktemp -d) || exit 97
+COMMAND >"$folder/out" 2>"$folder/err" </dev/null
+code=$?
+{ echo "$code"; gzip -c "$folder/out" | base64 -w 0; echo; gzip -c "$folder/err" | base64 -w 0; } >"$folder/answer"
+size=$(wc -c <"$folder/answer")
+printf 'amigen %s %s\\n' "$size" "$folder"
+head -c PART "$folder/answer"
+[ "$size" -gt PART ] || rm -rf "$folder"
+"""
+
+
+class SessionManagerError(RuntimeError):
+    """A command that could not be sent, did not run, or whose answer is not one."""
+
+
+class SsmBackend(BaseBackend):
+    """Runs commands on an instance through Session Manager's agent.
+
+    Args:
+        name: The instance.
+        region, profile: None: what the AWS configuration says.
+        client: A boto3 client of `ssm`; None: one is made at the first command.
+        timeout: Seconds until a command must have ended.
+        sleep, clock: Of the waiting between two looks.
+    """
+
+    NAME = "ssm"
+
+    def __init__(
+        self,
+        name: str,
+        *args: Any,
+        region: str | None = None,
+        profile: str | None = None,
+        client: Any = None,
+        timeout: float = 300.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, *args, **kwargs)
+        self._region, self._profile, self._client = region, profile, client
+        self._timeout, self._sleep, self._clock = timeout, sleep, clock
+        # The agent has no locale worth asking for.
+        self._encoding = "utf-8"
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client.
+
+        Raises:
+            SessionManagerError: The AWS configuration names no region, or no such profile.
+        """
+        if self._client is None:
+            import boto3
+            from botocore.config import Config
+            from botocore.exceptions import BotoCoreError
+
+            # Many hosts at once run into the API's rate; botocore slows down by itself.
+            config = Config(retries={"mode": "adaptive", "max_attempts": 10})
+            try:
+                session = boto3.Session(profile_name=self._profile, region_name=self._region)
+                self._client = session.client("ssm", config=config)
+            except BotoCoreError as error:
+                raise SessionManagerError(f"Session Manager: {error}") from None
+        return self._client
+
+    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+        text = self.get_command(command, *args)
+        first = self._send(wrapped(text))
+        match = _HEAD.match(first)
+        if not match:
+            raise SessionManagerError(f"{self.hostname} answered something else than our command: {first[:200]!r}")
+        size, folder = int(match[1]), match[2]
+        answer = first[match.end() :]
+        while len(answer) < size:
+            part = self._send(next_part(folder, len(answer), size))
+            if not part:
+                raise SessionManagerError(f"{self.hostname}: the answer ends after {len(answer)} of {size} characters")
+            answer += part
+        code, stdout, stderr = unpacked(answer)
+        return self.result(code, text.encode("utf-8", "surrogateescape"), stdout, stderr)
+
+    def _send(self, script: str) -> str:
+        """Run a script to its end and return its stdout, as far as the API gives it."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            sent = self.client.send_command(
+                InstanceIds=[self.hostname],
+                DocumentName="AWS-RunShellScript",
+                Comment="amigen verify",
+                TimeoutSeconds=max(30, min(int(self._timeout), 600)),
+                Parameters={"commands": [script], "executionTimeout": [str(int(self._timeout))]},
+            )
+            found = self._wait(sent["Command"]["CommandId"])
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            hint = ": does its agent run, and may its role use Session Manager?" if code == "InvalidInstanceId" else ""
+            raise SessionManagerError(f"Session Manager, {self.hostname}: {error}{hint}") from None
+        except BotoCoreError as error:
+            raise SessionManagerError(f"Session Manager, {self.hostname}: {error}") from None
+        # Our scripts end with 0, so that anything else says that they did not run.
+        if found["Status"] != "Success":
+            said = found.get("StandardErrorContent", "").strip()[-300:]
+            status = found.get("StatusDetails", found["Status"])
+            raise SessionManagerError(f"Session Manager, {self.hostname}: {status} {said}".strip())
+        return str(found["StandardOutputContent"])
+
+    def _wait(self, command_id: str) -> dict[str, Any]:
+        deadline = self._clock() + self._timeout + 60
+        pause = 0.2
+        while True:
+            try:
+                found: dict[str, Any] = self.client.get_command_invocation(
+                    CommandId=command_id, InstanceId=self.hostname
+                )
+            except self.client.exceptions.InvocationDoesNotExist:
+                # For a moment after send_command it is not known yet.
+                found = {"Status": "Pending"}
+            if found["Status"] in _ENDED:
+                return found
+            if self._clock() > deadline:
+                raise SessionManagerError(
+                    f"Session Manager, {self.hostname}: the command is {found['Status']} after {self._timeout:.0f} s"
+                )
+            self._sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+
+
+def wrapped(command: str) -> str:
+    """The script that runs a command and packs what it printed."""
+    if len(command) > _LONG:
+        packed = base64.b64encode(gzip.compress(command.encode("utf-8", "surrogateescape"), mtime=0)).decode()
+        run = f'printf %s {packed} | base64 -d | gzip -d >"$folder/run" && /bin/sh "$folder/run"'
+    else:
+        run = f"/bin/sh -c {shlex.quote(command)}"
+    return _WRAP.replace("COMMAND", f"{{ {run}; }}").replace("PART", str(PART))
+
+
+def next_part(folder: str, offset: int, size: int) -> str:
+    """The script that prints the next part of an answer, and after the last removes it."""
+    quoted = shlex.quote(folder)
+    last = "" if offset + PART < size else f"; rm -rf {quoted}"
+    return f"tail -c +{offset + 1} {quoted}/answer | head -c {PART}{last}"
+
+
+def unpacked(answer: str) -> tuple[int, bytes, bytes]:
+    """Code, stdout and stderr of a whole answer.
+
+    Raises:
+        SessionManagerError: It is not one.
+    """
+    try:
+        code, stdout, stderr = answer.split("\n")
+        packed = [base64.b64decode(part, validate=True) for part in (stdout, stderr)]
+        return int(code), gzip.decompress(packed[0]), gzip.decompress(packed[1])
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise SessionManagerError(f"an answer that cannot be unpacked: {error}") from None

@@ -1,0 +1,42 @@
+"""A report as one HTML file without anything from elsewhere: it can be mailed, kept with a build, and opened offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from amigen.verify.report import Outcome, Report, Result
+
+ORDER: tuple[Outcome, ...] = ("failed", "error", "not provable", "skipped", "passed")
+
+
+def page(reports: Sequence[Report]) -> bytes:
+    """The page of one or more reports."""
+    return _template().render(reports=reports, groups=_groups, order=ORDER).encode("utf-8", "replace")
+
+
+def _groups(report: Report) -> list[tuple[str, list[tuple[Outcome, list[Result]]]]]:
+    """Phase -> outcome -> results, what failed first."""
+    phases = dict.fromkeys(result.phase for result in report.results)
+    return [
+        (
+            phase,
+            [(o, rows) for o in ORDER if (rows := [r for r in report.results if (r.phase, r.outcome) == (phase, o)])],
+        )
+        for phase in phases
+    ]
+
+
+@cache
+def _template() -> Template:
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return env.get_template("page.html.jinja")

@@ -1,0 +1,131 @@
+"""The report of a verification: plain values, with a JSON Schema, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
+
+SCHEMA = "amigen/verify/v1"
+
+Outcome = Literal["passed", "failed", "not provable", "error", "skipped"]
+Verdict = Literal["proven", "failed", "unproven"]
+Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
+
+
+class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One check.
+
+    Attributes:
+        id: The check's name, as in the plan: `test_package[ipvsadm]`; of a test of the user's, `FILE::test[...]`.
+        phase: When it was looked at, such as `first boot`.
+        outcome: `not provable`: this target cannot prove it; `error`: it could not be looked at; `skipped`: a test of
+            the user's that skipped itself.
+        expected, found, todo: Of what did not pass: what was expected and found, and what to do.
+        required: False for what this target need not prove.
+        seconds: How long it took, without the gathering.
+        own: True for a test of the user's.
+    """
+
+    id: str
+    phase: str
+    outcome: Outcome
+    expected: str = ""
+    found: str = ""
+    todo: str = ""
+    required: bool = True
+    seconds: float = 0.0
+    own: bool = False
+
+
+class Phase(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of the verification and the seconds that it took."""
+
+    name: str
+    seconds: float
+
+
+class Report(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was proved of a target.
+
+    Attributes:
+        spec, digest, platform: What it was to be.
+        target: As it was named.
+        started: RFC 3339, UTC.
+        seconds: Wall time of all of it.
+        verdict: `proven`: all that is required; `failed`: a check failed; `unproven`: none failed, and something that is
+            required could not be proved, or nothing was looked at.
+        notes: What else is worth knowing, such as how the VM was run.
+    """
+
+    schema: str = SCHEMA
+    spec: str
+    digest: str
+    platform: str
+    target: str
+    kind: Kind
+    amigen: str
+    started: str
+    seconds: float
+    verdict: Verdict
+    results: tuple[Result, ...]
+    phases: tuple[Phase, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def count(self, outcome: Outcome) -> int:
+        """How many results have this outcome."""
+        return sum(result.outcome == outcome for result in self.results)
+
+    @property
+    def summary(self) -> str:
+        """One line: `61 passed, 1 failed, 2 not provable here`."""
+        words: tuple[tuple[Outcome, str], ...] = (
+            ("passed", "passed"),
+            ("failed", "failed"),
+            ("error", "could not be checked"),
+            ("not provable", "not provable here"),
+            ("skipped", "skipped"),
+        )
+        counted = [(self.count(outcome), word) for outcome, word in words]
+        return ", ".join(f"{n} {word}" for n, word in counted if n) or "nothing was checked"
+
+    def error(self) -> AmigenError | None:
+        """The error that the verdict amounts to; None where all is proven."""
+        if self.verdict == "proven":
+            return None
+        if self.verdict == "failed":
+            first = next(result for result in self.results if result.outcome == "failed")
+            what = f"{first.id} ({first.phase}): expected {first.expected or 'it to pass'}, found {first.found}"
+            return ChecksFailedError(f"{self.target}: {self.summary}; {one_line(what)}", one_line(first.todo))
+        bad = [r for r in self.results if r.outcome in ("error", "not provable") and r.required]
+        why = one_line(bad[0].found) if bad else "no check was run"
+        hint = "verify a booted machine for a full proof, or accept what this target can prove with --allow-unproven"
+        return CouldNotCheckError(f"{self.target}: not all is proven: {self.summary}; {why}", hint)
+
+
+def verdict_of(results: tuple[Result, ...]) -> Verdict:
+    """What the results amount to."""
+    if any(result.outcome == "failed" for result in results):
+        return "failed"
+    unproven = any(result.outcome in ("error", "not provable") and result.required for result in results)
+    proved = any(result.outcome == "passed" for result in results)
+    return "proven" if proved and not unproven else "unproven"
+
+
+def one_line(text: str) -> str:
+    """A text of several lines in one."""
+    return " ".join(text.split())
+
+
+def to_json(reports: tuple[Report, ...]) -> bytes:
+    """One report as a document; several as a list of them under `reports`."""
+    value: Any = reports[0] if len(reports) == 1 else {"reports": reports}
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of a report."""
+    return msgspec.json.schema(Report)

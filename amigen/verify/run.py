@@ -1,0 +1,215 @@
+"""Verify targets: gather from all of them at once while pytest is being loaded, run one session, write down what it said."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import amigen
+from amigen.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.plan.model import ImagePlan
+from amigen.render.suite import prefetch_of, suite_files
+from amigen.verify.report import Phase, Report, Result, verdict_of
+from amigen.verify.target import Target, parse_target
+
+if TYPE_CHECKING:
+    from testinfra.backend.base import BaseBackend
+
+    from amigen.testing.prefetch import Answer
+
+# ssh clients at once: more would only wait for the processor.
+_AT_ONCE = 64
+NODE = "node"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to verify.
+
+    Attributes:
+        own: A folder with tests of the user's; None: none.
+        joined: The target must have joined its cluster.
+        hygiene: Check an unpacked root as an image before its first boot, too.
+        ssh_options, identity: Of ssh, see `amigen.verify.backends`.
+        log: Receives one line for each thing that takes time.
+    """
+
+    own: Path | None = None
+    joined: bool = False
+    hygiene: bool = False
+    ssh_options: tuple[str, ...] = ()
+    identity: str | None = None
+    log: Callable[[str], None] = lambda _line: None
+
+
+def verify(plan: ImagePlan, target: str | Target, options: Options | None = None) -> Report:
+    """Verify one target that is there already; for an image file see `amigen.verify.vm`.
+
+    Raises:
+        InputError: TARGET is none.
+        CouldNotCheckError: It cannot be reached, or cannot be asked.
+    """
+    outcome = verify_many(plan, [target], options)[0]
+    if isinstance(outcome, AmigenError):
+        raise outcome
+    return outcome
+
+
+def verify_many(
+    plan: ImagePlan, targets: Sequence[str | Target], options: Options | None = None
+) -> list[Report | CouldNotCheckError]:
+    """Verify many targets side by side; a report for each, or why there is none, in their order.
+
+    Raises:
+        InputError: One of TARGETS is none, or is an image file.
+    """
+    options = options or Options()
+    parsed = [parse_target(target) if isinstance(target, str) else target for target in targets]
+    images = [target.text for target in parsed if target.kind == "image"]
+    if images:
+        raise InputError(f"{images[0]}: an image file has to be booted", "use amigen.verify.vm.verify_image")
+    started, begun = datetime.now(timezone.utc), time.monotonic()
+    from amigen.verify.backends import backend_of
+
+    backends = [backend_of(t, ssh_options=options.ssh_options, identity=options.identity) for t in parsed]
+    checked = check_hosts(plan, backends, options)
+    seconds = time.monotonic() - begun
+    return [
+        CouldNotCheckError(f"{target.text}: {outcome.message}", outcome.hint)
+        if isinstance(outcome, CouldNotCheckError)
+        else make_report(plan, target, started, seconds, outcome, phases=[Phase(name=NODE, seconds=round(seconds, 3))])
+        for target, outcome in zip(parsed, checked, strict=True)
+    ]
+
+
+def make_report(
+    plan: ImagePlan,
+    target: Target,
+    started: datetime,
+    seconds: float,
+    results: Iterable[Result],
+    *,
+    phases: Sequence[Phase] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """A report of these results."""
+    results = tuple(results)
+    return Report(
+        spec=plan.spec.name,
+        digest=plan.digest,
+        platform=plan.platform,
+        target=target.text,
+        kind=target.kind,
+        amigen=amigen.__version__,
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(seconds, 3),
+        verdict=verdict_of(results),
+        results=results,
+        phases=tuple(phases),
+        notes=tuple(notes),
+    )
+
+
+def check_hosts(
+    plan: ImagePlan,
+    backends: Sequence[BaseBackend],
+    options: Options,
+    *,
+    phase: str = NODE,
+) -> list[list[Result] | CouldNotCheckError]:
+    """Gather from the hosts and run the node's tests on what was gathered."""
+    from amigen.testing.prefetch import PrefetchedBackend, Wanted
+    from amigen.testing.prefetch.backend import gather
+
+    wanted = Wanted.of(prefetch_of(plan))
+    run = secrets.token_hex(4)
+    keys = [f"{run}-{number}" for number in range(len(backends))]
+    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(backends))))
+    try:
+        futures = {key: pool.submit(gather, backend, wanted) for key, backend in zip(keys, backends, strict=True)}
+        # While the targets answer: pytest takes longer to load than a near one to answer.
+        from amigen.verify.session import SessionInput, run_session
+
+        ready = {key: PrefetchedBackend(backend, {}) for key, backend in zip(keys, backends, strict=True)}
+        failed: dict[str, CouldNotCheckError] = {}
+
+        def settle() -> set[str]:
+            for key, future in futures.items():
+                known = _known(future)
+                if isinstance(known, CouldNotCheckError):
+                    failed[key] = known
+                else:
+                    ready[key].known = known
+            return set(failed)
+
+        with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
+            folder = Path(place)
+            files = write_suite(plan, folder, hygiene=options.hygiene)
+            given = SessionInput(folder=folder, files=files, phase=phase, own=options.own, joined=options.joined)
+            results = run_session(given, ready, settle)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [failed.get(key) or results.get(key, []) for key in keys]
+
+
+def check_image_folder(plan: ImagePlan, folder: Path, options: Options, *, phase: str) -> list[Result]:
+    """Run the image's tests on folders of an image that lie here."""
+    from testinfra.backend.local import LocalBackend
+
+    from amigen.verify.session import SessionInput, run_session
+
+    key = secrets.token_hex(4)
+    with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
+        files = write_suite(plan, Path(place), hygiene=True, node=False)
+        given = SessionInput(folder=Path(place), files=files, phase=phase, image_root=str(folder))
+        return run_session(given, {key: LocalBackend()}, set).get(key, [])
+
+
+def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool, node: bool = True) -> tuple[Path, ...]:
+    """The rendered tests, written to a folder."""
+    paths = []
+    for name, text in suite_files(plan).items():
+        path = folder / name
+        if node if path.name == "test_node.py" else hygiene:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            paths.append(path)
+    return tuple(paths)
+
+
+def _known(future: Future[dict[str, Answer]]) -> dict[str, Answer] | CouldNotCheckError:
+    from amigen.testing.prefetch.sections import GatherError
+
+    try:
+        return future.result()
+    except CouldNotCheckError as error:
+        return error
+    except (GatherError, RuntimeError, OSError) as error:
+        return CouldNotCheckError(*explain_unreachable(error))
+
+
+def explain_unreachable(error: Exception) -> tuple[str, str]:
+    """What is wrong with a target that did not answer, and what to do."""
+    said = str(error)
+    result = error.args[0] if isinstance(error, RuntimeError) and error.args else None
+    if hasattr(result, "stderr_bytes"):
+        said = result.stderr_bytes.decode("utf-8", "replace").strip() or f"ended with {result.rc}"
+    hints = {
+        "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"
+        " --ssh-option StrictHostKeyChecking=accept-new",
+        "Permission denied": "is this the right user, and its key in the agent? give one with --identity FILE",
+        "sudo": "the checks need root: let this user use sudo without a password, or connect as root",
+        "Could not resolve": "is the name right?",
+        "Connection refused": "does sshd run there, and is the port right?",
+        "timed out": "is the machine up, and the way to it open?",
+        "no such container": "podman ps and docker ps list the running ones",
+    }
+    hint = next((hint for words, hint in hints.items() if words.lower() in said.lower()), "can it be reached by hand?")
+    return f"cannot ask the target: {' '.join(said.split())}", hint

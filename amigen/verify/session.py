@@ -1,0 +1,248 @@
+"""One pytest session in this process, over hosts whose facts are on their way: what the tests said becomes results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra.backend
+from testinfra.backend.base import BaseBackend
+
+from amigen.testing.explain import read_explanation
+from amigen.testing.plugin import NOT_PROVABLE
+from amigen.verify.report import Outcome, Result
+
+# Plugins of pytest that cost time and do nothing here; tests of the user's may need the rest.
+_NOT_NEEDED = ("terminal", "cacheprovider", "junitxml", "pastebin", "stepwise", "faulthandler")
+_ONLY_FOR_OWN = (
+    "logging",
+    "capture",
+    "doctest",
+    "unittest",
+    "warnings",
+    "setuponly",
+    "setupplan",
+    "debugging",
+    "recwarn",
+    "monkeypatch",
+    "tmpdir",
+    "legacypath",
+    "threadexception",
+    "unraisableexception",
+    "subtests",
+)
+# What a test may raise when it could not look; all else that it raises says that what it looked at is wrong.
+_COULD_NOT = (RuntimeError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionInput:
+    """What a session runs.
+
+    Attributes:
+        folder: A private folder with the rendered tests; nothing else is in it.
+        files: Test files or folders in it.
+        own: Tests of the user's, or None.
+        phase: The name of the phase in the results.
+        joined: The hosts must have joined their cluster.
+        image_root: Where an unpacked image lies on the host.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    phase: str
+    own: Path | None = None
+    joined: bool = False
+    image_root: str = "/"
+
+
+@dataclass
+class _Collector:
+    """The plugin that listens; `settle` gives each host its facts, or drops it."""
+
+    given: SessionInput
+    backends: Mapping[str, BaseBackend]
+    settle: Callable[[], set[str]]
+    results: dict[str, list[Result]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def _key(self, item: pytest.Item) -> str | None:
+        """Which of the hosts a test is for; None for a test that uses no host."""
+        callspec = getattr(item, "callspec", None)
+        host = callspec.params.get("_testinfra_host") if callspec else None
+        return next((key for key, backend in self.backends.items() if host and host.backend is backend), None)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        gone = self.settle()
+        items[:] = [item for item in items if self._key(item) not in gone]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken.append(str(report.longrepr))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+        report: pytest.TestReport = yield  # type: ignore[misc,assignment]
+        if report.when == "setup":
+            self.seconds = report.duration
+        elif report.when == "call":
+            self.seconds += report.duration
+        if report.when == "call" or (report.outcome != "passed"):
+            key = self._key(item)
+            for each in [key] if key is not None else list(self.backends):
+                self.results.setdefault(each, []).append(self._result(item, call, report))
+        return report  # type: ignore[return-value]
+
+    def _result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result:
+        own = self.given.own is not None and self.given.own in item.path.parents
+        outcome, text = _outcome(call, report)
+        said = read_explanation(text)
+        return Result(
+            id=_own_id(item, self.given) if own else check_id(item),
+            phase=self.given.phase,
+            outcome=outcome,
+            expected=said.expected,
+            found=said.found,
+            todo=said.todo,
+            required=self.given.joined or item.get_closest_marker("needs_cluster") is None,
+            seconds=round(self.seconds, 6),
+            own=own,
+        )
+
+
+def check_id(item: pytest.Item) -> str:
+    """The id of the check that a rendered test is: its function and its one parameter, whatever pytest makes of it."""
+    callspec = getattr(item, "callspec", None)
+    values = [v for k, v in callspec.params.items() if k != "_testinfra_host"] if callspec else []
+    name = getattr(item, "originalname", item.name)
+    return f"{name}[{values[0]}]" if len(values) == 1 else name
+
+
+def _own_id(item: pytest.Item, given: SessionInput) -> str:
+    """A test of the user's: file and name, without the host that testinfra puts into the brackets."""
+    assert given.own is not None
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    name = item.name
+    if host is not None:
+        label = host.backend.get_pytest_id()
+        name = name.replace(f"[{label}-", "[", 1).replace(f"[{label}]", "", 1)
+    return f"{given.own.name}/{item.path.relative_to(given.own).as_posix()}::{name}"
+
+
+def _outcome(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Outcome, str]:
+    if report.passed:
+        return "passed", ""
+    error = call.excinfo.value if call.excinfo else None
+    text = str(error)
+    if report.skipped:
+        if text.startswith(NOT_PROVABLE):
+            return "not provable", text.removeprefix(NOT_PROVABLE)
+        return "skipped", text
+    # pytest appends what it knows of the values to the message of an assertion.
+    if isinstance(error, AssertionError):
+        return ("failed" if report.when == "call" else "error"), _message(error)
+    if isinstance(error, pytest.fail.Exception) and report.when == "call":
+        return "failed", text
+    said = f"{type(error).__name__}: {text}"
+    return ("error" if isinstance(error, _COULD_NOT) or report.when != "call" else "failed"), said
+
+
+def _message(error: AssertionError) -> str:
+    text = str(error)
+    return text.partition("\nassert ")[0] if text.startswith("expected: ") else text or "an assertion without a message"
+
+
+_READY: dict[str, BaseBackend] = {}
+
+
+class ReadyBackend(BaseBackend):
+    """`amigen-ready://KEY`: a backend that is there already, under a name that testinfra can be given."""
+
+    NAME = "amigen-ready"
+
+    def __new__(cls, name: str, *_args: Any, **_kwargs: Any) -> BaseBackend:  # type: ignore[misc]
+        return _READY[name]
+
+
+def run_session(
+    given: SessionInput, backends: Mapping[str, BaseBackend], settle: Callable[[], set[str]]
+) -> dict[str, list[Result]]:
+    """Run the tests on all hosts.
+
+    Args:
+        given: The tests.
+        backends: Key -> host; a key is letters, digits and `-`, and never used twice.
+        settle: Called when the tests are collected; returns the keys of hosts that cannot be asked.
+
+    Returns:
+        Key -> results in the order of the tests; of a test file that cannot be read, an error for each host.
+    """
+    testinfra.backend.BACKENDS.setdefault("amigen-ready", f"{__name__}.ReadyBackend")
+    collector = _Collector(given=given, backends=backends, settle=settle)
+    _READY.update(backends)
+    try:
+        with _apart(given):
+            code = pytest.main(_arguments(given, backends), plugins=[collector])
+    finally:
+        for key in backends:
+            del _READY[key]
+    broken = collector.broken or ([] if code in (0, 1, 5) else [f"pytest ended with {int(code)}"])
+    for text in broken:
+        result = Result(id=_broken_id(given, text), phase=given.phase, outcome="error", found=text)
+        for key in backends:
+            collector.results.setdefault(key, []).append(result)
+    return collector.results
+
+
+def _broken_id(given: SessionInput, text: str) -> str:
+    own = given.own
+    named = own is not None and next((f for f in sorted(own.rglob("*.py")) if f.name in text), None)
+    return f"{own.name}/{named.relative_to(own).as_posix()}" if own and named else "pytest"
+
+
+def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list[str]:
+    off = _NOT_NEEDED if given.own else (*_NOT_NEEDED, *_ONLY_FOR_OWN)
+    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib"]
+    arguments += [word for name in off for word in ("-p", f"no:{name}")]
+    arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
+    arguments += [f"--amigen-image-root={given.image_root}", *(["--amigen-joined"] if given.joined else [])]
+    if given.own:
+        # Their files may import each other, and their plain asserts should say what they saw.
+        arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
+    else:
+        arguments += ["--assert=plain", "-p", "testinfra.plugin", "-p", "amigen.testing.plugin"]
+        arguments += ["-o", "markers="]
+    return [*arguments, *map(str, given.files), *([str(given.own)] if given.own else [])]
+
+
+@contextmanager
+def _apart(given: SessionInput) -> Iterator[None]:
+    """pytest without what the caller's environment would add, and without traces in this process."""
+    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST")
+    saved = {name: os.environ.pop(name, None) for name in names}
+    if given.own is None:
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        places = [str(given.folder), *([str(given.own)] if given.own else [])]
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if any(file.startswith(place + os.sep) for place in places):
+                del sys.modules[name]
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

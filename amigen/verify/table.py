@@ -1,0 +1,85 @@
+"""A report for a person: what failed and what to do first, then the rest in one line per kind of check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from amigen.verify.report import Outcome, Report, Result
+
+SIGNS: dict[Outcome, tuple[str, str]] = {
+    "failed": ("FAILED", "bold red"),
+    "error": ("NOT CHECKED", "bold magenta"),
+    "not provable": ("not provable", "yellow"),
+    "skipped": ("skipped", "dim"),
+    "passed": ("passed", "green"),
+}
+_VERDICTS = {"proven": "bold green", "failed": "bold red", "unproven": "bold yellow"}
+# Subjects of one kind that stand in a line before it says how many more there are.
+_SHOWN = 12
+
+
+def print_report(report: Report, console: Console, *, every: bool = False) -> None:
+    """Print a report; `every` gives each check that passed a line of its own."""
+    with console.capture() as captured:
+        console.print(_table(report, every=every))
+    # rich fills up lines; in a log that is noise.
+    console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+    for note in report.notes:
+        console.print(f"[dim]{escape(note)}[/dim]")
+    line = Text.assemble((report.verdict.upper(), _VERDICTS[report.verdict]), f"  {report.summary}")
+    line.append(f"  ({report.spec} {report.platform} on {report.target}, {report.seconds:.1f} s)", style="dim")
+    console.print(line)
+
+
+def _table(report: Report, *, every: bool) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    phases = list(dict.fromkeys(result.phase for result in report.results))
+    for phase in phases:
+        if len(phases) > 1:
+            table.add_row("", Text(phase, style="bold underline"))
+        own = [result for result in report.results if result.phase == phase]
+        for outcome in SIGNS:
+            for row in _rows(outcome, [r for r in own if r.outcome == outcome], every=every):
+                table.add_row(Text(*SIGNS[outcome]), row)
+    return table
+
+
+def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool) -> Iterable[RenderableType]:
+    if outcome in ("failed", "error"):
+        alike: dict[tuple[str, str, str], list[Result]] = {}
+        for result in results:
+            alike.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
+        return [_explained(group) for group in alike.values()]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for number, result in enumerate(results):
+        test, bracket, subject = result.id.partition("[")
+        key = (f"{number}" if every else test, result.found)
+        groups.setdefault(key, []).append(subject.removesuffix("]") if bracket and not every else result.id)
+    return [_grouped(test if not every else "", reason, subjects) for (test, reason), subjects in groups.items()]
+
+
+def _grouped(test: str, reason: str, subjects: list[str]) -> Text:
+    more = f" and {len(subjects) - _SHOWN} more" if len(subjects) > _SHOWN else ""
+    text = Text(f"{test} " if test and subjects != [test] else "")
+    text.append(f"{' '.join(subjects[:_SHOWN])}{more}", style="dim" if test else "")
+    if reason:
+        text.append(f": {reason}", style="yellow")
+    return text
+
+
+def _explained(results: list[Result]) -> RenderableType:
+    """A failure; several that say the same are one, with all their names."""
+    first = results[0]
+    lines = [Text(" ".join(result.id for result in results), style="bold")]
+    expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
+    for label, text in (("expected", expected), ("found", first.found), ("to do", first.todo)):
+        if text:
+            lines.append(Text.assemble((f"  {label:9}", "dim"), text))
+    return Group(*lines)

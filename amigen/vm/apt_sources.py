@@ -1,0 +1,108 @@
+"""Where this machine's apt gets a release from: the built-in base comes from the same place."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from amigen.errors import ToolError
+from amigen.spec.model import Mirror
+from amigen.tools import find_program
+
+_KEYRINGS = {
+    "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+}
+_COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
+# What apt must be told on this machine for these sources to work at all (a proxy, a frozen mirror).
+_CARRIED = re.compile(
+    r'^(Acquire::(?:(?:https?|ftp)::[Pp]roxy(?:::[^ ]+)?|Check-Valid-Until|Check-Date)) "([^"]+)";$', re.MULTILINE
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AptSources:
+    """Sources of one release.
+
+    Attributes:
+        lines: One-line style entries (sources.list(5)).
+        options: apt options that go with them.
+    """
+
+    lines: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+def sources_of_mirror(distribution: str, codename: str, mirror: Mirror) -> AptSources:
+    """The sources of a mirror that the spec names."""
+    suites = mirror.suites or (codename, f"{codename}-updates", f"{codename}-security")
+    components = " ".join(mirror.components or _COMPONENTS[distribution])
+    signed = f" [signed-by={mirror.gpg_key}]" if mirror.gpg_key and Path(mirror.gpg_key).is_file() else ""
+    signed = signed or _signed_by(_KEYRINGS[distribution])
+    return AptSources(lines=tuple(f"deb{signed} {mirror.url} {suite} {components}" for suite in suites))
+
+
+def sources_of_machine(distribution: str, codename: str) -> AptSources:
+    """The sources that this machine's apt has for a release, with its updates and security suites.
+
+    Raises:
+        ToolError: There is no apt here, or it has no source of this release.
+    """
+    apt_get = find_program("apt-get", package="apt", purpose="make the built-in base (Debian and Ubuntu machines)")
+    listed = _output([apt_get, "indextargets", "--no-release-info", "Created-By: Packages"])
+    targets = [dict(_fields(stanza)) for stanza in listed.split("\n\n") if stanza.strip()]
+    wanted = re.compile(rf"{re.escape(codename)}(-updates|-security)?$")
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for target in targets:
+        if wanted.match(target.get("Release", "")) and target.get("Origin", distribution).lower() == distribution:
+            signed = _signed_by(_keyring_of(target) or _KEYRINGS[distribution])
+            found.setdefault((signed, target["Repo-URI"], target["Release"]), []).append(target["Component"])
+    if not any(release == codename for _, _, release in found):
+        raise ToolError(
+            f"this machine's apt has no source of {distribution} {codename}",
+            "name a base image under local.bases (a file, or a URL with its sha256), or a mirror under"
+            " packageSources.mirrors",
+        )
+    options = _CARRIED.findall(_output(["apt-config", "dump", "Acquire"]))
+    return AptSources(
+        lines=tuple(f"deb{s} {uri} {release} {' '.join(sorted(set(c)))}" for (s, uri, release), c in found.items()),
+        options=tuple(f'{name} "{value}"' for name, value in options),
+    )
+
+
+def _keyring_of(target: dict[str, str]) -> str:
+    """`Signed-By` of the entry, which `indextargets` does not print; empty where it is an inline key or absent."""
+    file, _, number = target.get("Sourcesentry", "").rpartition(":")
+    try:
+        text = Path(file).read_text()
+    except OSError:
+        return ""
+    if file.endswith(".sources"):
+        uri = target["Repo-URI"].rstrip("/")
+        stanzas = [s for s in re.split(r"\n\s*\n", text) if target["Release"] in s and uri in s]
+        found = re.search(r"^Signed-By:[ \t]*(/\S+)[ \t]*$", stanzas[0], re.MULTILINE) if stanzas else None
+    else:
+        lines = text.splitlines()
+        line = lines[int(number) - 1] if number.isdigit() and int(number) <= len(lines) else ""
+        found = re.search(r"signed-by=(/[^\s\]]+)", line)
+    return found.group(1) if found else ""
+
+
+def _signed_by(keyring: str) -> str:
+    return f" [signed-by={keyring}]" if Path(keyring).is_file() else ""
+
+
+def _fields(stanza: str) -> list[tuple[str, str]]:
+    pairs = (line.partition(": ") for line in stanza.splitlines())
+    return [(name, value.strip()) for name, _, value in pairs]
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60, stdin=subprocess.DEVNULL
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolError(f"cannot ask apt for this machine's package sources: {error}") from None

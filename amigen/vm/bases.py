@@ -1,0 +1,167 @@
+"""The image that a local build starts from: a file, a download with its checksum, or the built-in root."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from amigen.errors import InputError, ToolError
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.spec.model import Architecture, LocalBase, Mirror, NodeImage, Platform
+from amigen.tools import find_program, run_tool
+from amigen.vm.acceleration import machine_architecture
+from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
+from amigen.vm.cache import cache_key, cached
+from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
+from amigen.vm.download import download
+from amigen.vm.image import KERNEL_SUFFIX, VmImage
+
+# Of the built-in disk; a build grows it to the spec's size, and cloud-init the file system.
+BUILT_IN_GIB = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A base image.
+
+    Attributes:
+        user: The user that cloud-init lets in.
+        says: What it is, for output and the build record.
+        digest: What identifies it: `sha256:...` of a download, the cache key of a built-in base, else empty.
+    """
+
+    image: VmImage
+    user: str
+    kind: Literal["file", "url", "built-in"]
+    says: str
+    digest: str = ""
+
+
+def base_image(
+    spec: NodeImage,
+    platform: Platform,
+    architecture: Architecture,
+    *,
+    folder: Path,
+    log: Callable[[str], None],
+    fresh: bool = False,
+) -> Base:
+    """The base that the spec names for this platform, or the built-in one.
+
+    Paths of the spec are relative to `folder`, the spec's own; `fresh` does not use what is cached.
+
+    Raises:
+        InputError: The file is not there or is not an image; the download has another checksum.
+        ToolError: The built-in base cannot be made here.
+    """
+    named = spec.local.bases.get(platform)
+    if named is None:
+        mirror = spec.package_sources.mirrors.get(platform)
+        return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
+    return _named_base(named, platform, architecture, folder, log, fresh)
+
+
+def _named_base(
+    named: LocalBase,
+    platform: Platform,
+    architecture: Architecture,
+    folder: Path,
+    log: Callable[[str], None],
+    fresh: bool,
+) -> Base:
+    user = named.user or PLATFORM_FACTS[platform].login_user
+    if named.path is not None:
+        path = folder / Path(named.path).expanduser()
+        return Base(image=VmImage.at(path, architecture), user=user, kind="file", says=str(path))
+    if named.url is None or named.sha256 is None:
+        raise InputError(f"local.bases.{platform} names neither a file nor a URL with its sha256")
+    disk = download(named.url, named.sha256, log=log, fresh=fresh)
+    return Base(
+        image=VmImage.at(disk, architecture), user=user, kind="url", says=named.url, digest=f"sha256:{named.sha256}"
+    )
+
+
+def built_in_base(
+    platform: Platform,
+    architecture: Architecture,
+    *,
+    log: Callable[[str], None],
+    mirror: Mirror | None = None,
+    packages: tuple[str, ...] = (),
+    fresh: bool = False,
+) -> Base:
+    """A root of the platform's release by mmdebstrap, from this machine's apt sources (or the mirror), cached.
+
+    It has the distribution's own packages, kernel and cloud-init, and no boot loader. It is not the cloud image that
+    the distribution publishes.
+
+    Raises:
+        ToolError: Another architecture than this machine's, no such release in its apt, not root, no mmdebstrap.
+    """
+    fact = PLATFORM_FACTS[platform]
+    if fact.family != "apt":
+        raise ToolError(
+            f"there is no built-in base for {fact.title}",
+            f"name a KVM image under local.bases.{platform} (path or url)",
+        )
+    if architecture != machine_architecture():
+        raise ToolError(
+            f"the built-in base is made for {machine_architecture()} here, not for {architecture}",
+            f"name an image under local.bases.{platform}, or build on a machine of that architecture",
+        )
+    distribution = cast(Literal["debian", "ubuntu"], fact.os_id)
+    sources = (
+        sources_of_mirror(distribution, fact.codename, mirror)
+        if mirror
+        else sources_of_machine(distribution, fact.codename)
+    )
+    recipe = RootRecipe(
+        distribution=distribution,
+        codename=fact.codename,
+        arch=fact.arch_names[architecture],
+        login_user=fact.login_user,
+        sources=sources,
+        packages=packages,
+    )
+    key = cache_key(f"{platform}-{architecture}", {**recipe.inputs(), "gib": BUILT_IN_GIB})
+    folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
+    image = disk_with_kernel(folder, architecture)
+    return Base(image=image, user=fact.login_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
+
+
+def disk_with_kernel(folder: Path, architecture: Architecture) -> VmImage:
+    """The image in a folder that `pack_root` filled."""
+    disk = folder / "disk.qcow2"
+    return VmImage(
+        disk=disk,
+        format="qcow2",
+        architecture=architecture,
+        kernel=disk.with_suffix(KERNEL_SUFFIX),
+        initrd=disk.with_suffix(".initrd"),
+    )
+
+
+def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
+    work = folder.parent / "work"
+    work.mkdir()
+    root = work / "root"
+    make_root(recipe, root, log=log)
+    pack_root(root, folder, log=log)
+    shutil.rmtree(work)
+
+
+def pack_root(root: Path, folder: Path, *, log: Callable[[str], None], size_gib: int = BUILT_IN_GIB) -> None:
+    """A qcow2 of the root with its kernel and initrd beside it, as `disk.qcow2`, `disk.vmlinuz`, `disk.initrd`."""
+    take_kernel(root, folder)
+    raw = folder / "disk.raw"
+    make_disk(root, raw, size_gib=size_gib, log=log)
+    qemu_img = find_program("qemu-img", package="qemu-utils", purpose="make a disk image")
+    run_tool(
+        [qemu_img, "convert", "-q", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")],
+        doing="make a disk image",
+        timeout=600,
+    )
+    raw.unlink()

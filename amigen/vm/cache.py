@@ -1,0 +1,84 @@
+"""What is costly to make is kept in `${XDG_CACHE_HOME:-~/.cache}/amigen`, under a key made of all its inputs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from amigen.errors import ToolError
+
+
+def cache_home() -> Path:
+    """The folder of all of amigen's caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amigen"
+
+
+def cache_key(name: str, inputs: object) -> str:
+    """`NAME-DIGEST` for inputs that JSON can hold."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def cached(
+    kind: str, key: str, make: Callable[[Path], None], *, log: Callable[[str], None], fresh: bool = False
+) -> Path:
+    """The folder of this key, made by `make(empty folder)` when it is not there.
+
+    Atomic: the folder appears whole or not at all. Two processes at once: one makes it, the other waits for it.
+
+    `kind` is the folder of such things, such as `bases`. `fresh` makes it anew even when it is there; a process that
+    still uses the old one keeps its open files.
+
+    Raises:
+        ToolError: The cache cannot be written.
+    """
+    home = cache_home() / kind
+    target = home / key
+    if target.is_dir() and not fresh:
+        return target
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with _lock(home / f"{key}.lock", log):
+            if fresh or not target.is_dir():
+                _make(home, target, make)
+    except OSError as error:
+        raise ToolError(
+            f"cannot keep {key} in {home}: {error.strerror}", "set XDG_CACHE_HOME to a folder with room"
+        ) from None
+    return target
+
+
+def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
+    # Under the lock, so whatever half-made folder of this key there is belongs to nobody any more.
+    for left in home.glob(f".{target.name}.*"):
+        # Made by a process that was killed: something of the machine may still be mounted in it.
+        subprocess.run(["rm", "-rf", "--one-file-system", "--", str(left)], check=False, capture_output=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=home))
+    try:
+        made = folder / "new"
+        made.mkdir()
+        make(made)
+        if target.exists():
+            target.rename(folder / "old")
+        made.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _lock(path: Path, log: Callable[[str], None]) -> Iterator[None]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log(f"another process makes {path.stem} now: wait for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

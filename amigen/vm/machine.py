@@ -1,0 +1,234 @@
+"""One virtual machine: booted from an image that it never changes, reached by ssh, and always gone in the end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from amigen.errors import ToolError
+from amigen.tools import tied
+from amigen.vm.acceleration import Acceleration, probe
+from amigen.vm.image import VmImage, make_overlay
+from amigen.vm.monitor import Monitor
+from amigen.vm.qemu import Hardware, qemu_command
+from amigen.vm.seed import make_seed, meta_data, vendor_data
+from amigen.vm.ssh import Completed, SshTarget, new_key
+
+# An emulated processor on a busy machine takes minutes where a real one takes seconds.
+SSH_SECONDS = 600.0
+OFF_SECONDS = 180.0
+_CONSOLE_LINES = 25
+
+
+class Machine:
+    """A VM on a throw-away overlay of an image, with a NoCloud seed and a temporary ed25519 key.
+
+    Use it as a context manager, from a thread that lives as long as the machine: QEMU is killed when the thread that
+    started it ends, which is what keeps it from outliving a killed process (prctl(2), PR_SET_PDEATHSIG).
+
+    Args:
+        image: What to boot; stays unchanged.
+        work: A folder of the caller's for overlay, seed, key and console log; private, removed by the caller
+            (see `amigen.vm.scratch`). Its path is at most 80 bytes long, for the sockets in it.
+        user: Whom cloud-init lets in with the key: the image's default user, or `root`.
+        user_data: The user data document; empty: none.
+        instance_id: cloud-init runs user data once per id. A new id is a new node.
+        disk_gib: Grow the disk to this.
+        ssh_port: Forwarded port on 127.0.0.1; None: a free one.
+        forwards: More (host port, guest port) pairs on 127.0.0.1.
+        log: Receives one line for each thing that takes time.
+    """
+
+    def __init__(
+        self,
+        image: VmImage,
+        *,
+        work: Path,
+        user: str,
+        user_data: bytes = b"",
+        instance_id: str | None = None,
+        hostname: str = "amigen-vm",
+        memory_mib: int = 2048,
+        cpus: int = 2,
+        disk_gib: int | None = None,
+        ssh_port: int | None = None,
+        forwards: Sequence[tuple[int, int]] = (),
+        acceleration: Acceleration | None = None,
+        key: Path | None = None,
+        log: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.image, self.work, self.log = image, work, log
+        self.overlay = work / "disk.qcow2"
+        self.console = work / "console.log"
+        self.port = ssh_port if ssh_port is not None else free_port()
+        self.key = key or new_key(work)
+        self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
+        self.monitor = Monitor(work / "qmp")
+        make_overlay(image, self.overlay, size_gib=disk_gib)
+        self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
+        self._hardware = Hardware(
+            memory_mib=memory_mib,
+            cpus=cpus,
+            acceleration=acceleration or probe(image.architecture, image.kernel),
+            forwards=((self.port, 22), *forwards),
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _make_seed(self, user: str, user_data: bytes, instance_id: str, hostname: str) -> None:
+        public = self.key.with_suffix(".pub").read_text().strip()
+        make_seed(
+            self.work / "seed.iso",
+            user_data=user_data,
+            meta=meta_data(instance_id, hostname, (public,)),
+            vendor=vendor_data(user),
+        )
+
+    def __enter__(self) -> Machine:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether QEMU runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, resume: str | None = None) -> None:
+        """Start QEMU; `resume` names a snapshot (see `save`) to go on from.
+
+        Raises:
+            ToolError: QEMU ended at once; holds its words.
+        """
+        command = qemu_command(self.image, self._hardware, self.work, resume=resume)
+        self.log(f"start a VM of {self.image.disk.name} ({self._hardware.acceleration.name})")
+        errors = (self.work / "qemu.err").open("wb")
+        with errors:
+            self._process = subprocess.Popen(
+                tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+            )
+        deadline = time.monotonic() + 60
+        while not self.monitor.socket.exists():
+            if not self.running or time.monotonic() > deadline:
+                raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
+            time.sleep(0.05)
+
+    def wait_for_ssh(self, timeout: float = SSH_SECONDS) -> None:
+        """Until a command runs over ssh.
+
+        Raises:
+            ToolError: QEMU ended, or no ssh within `timeout` seconds; holds the console's last lines.
+        """
+        deadline = time.monotonic() + timeout
+        said = ""
+        while time.monotonic() < deadline:
+            if not self.running:
+                raise ToolError(f"the VM went off while it was booting\n{self.console_tail()}")
+            if _answers(self.port):
+                try:
+                    done = self.ssh.run("true", timeout=60)
+                except ToolError as error:
+                    said = error.message
+                else:
+                    if done.returncode == 0:
+                        return
+                    said = done.stderr
+            time.sleep(0.3)
+        raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({said or 'port closed'})\n{self.console_tail()}")
+
+    def wait_for_cloud_init(self, timeout: float = SSH_SECONDS) -> Completed:
+        """Until cloud-init has ended, well or not; what `cloud-init status --long` says."""
+        return self.run("cloud-init status --wait >/dev/null; cloud-init status --long", timeout=timeout)
+
+    def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
+        """Run a command over ssh; see `SshTarget.run`."""
+        return self.ssh.run(command, timeout=timeout, stdin=stdin)
+
+    def copy_to(self, source: Path, target: str) -> None:
+        """Copy a file or folder into the VM."""
+        self.ssh.copy_to(source, target)
+
+    def copy_from(self, source: str, target: Path) -> None:
+        """Copy a file or folder out of the VM."""
+        self.ssh.copy_from(source, target)
+
+    def reboot(self, timeout: float = SSH_SECONDS) -> None:
+        """Boot again, for real: the guest shuts down, and QEMU starts anew (three times as fast as inside QEMU)."""
+        self._shut_down("reboot")
+        self.start()
+        self.wait_for_ssh(timeout)
+
+    def power_off(self) -> None:
+        """Shut the guest down in order; killed when it does not within three minutes."""
+        self._shut_down("poweroff")
+
+    def _shut_down(self, verb: str) -> None:
+        prefix = "" if self.ssh.user == "root" else "sudo -n "
+        try:
+            self.ssh.run(f"{prefix}systemctl {verb} --no-block", timeout=60)
+        except ToolError:
+            self.monitor.command("system_powerdown")
+        self.ssh.disconnect()
+        assert self._process is not None
+        try:
+            self._process.wait(OFF_SECONDS)
+        except subprocess.TimeoutExpired:
+            tail = self.console_tail()
+            self.kill()
+            raise ToolError(f"the VM did not shut down within {OFF_SECONDS:.0f} s\n{tail}") from None
+        self.monitor.socket.unlink(missing_ok=True)
+
+    def save(self, name: str) -> None:
+        """Keep memory and disk under this name in the overlay; `load` or `start(resume=...)` go back to it."""
+        self.ssh.disconnect()
+        self.monitor.human(f"savevm {name}")
+
+    def load(self, name: str) -> None:
+        """Go back to a saved state; seconds instead of a boot."""
+        self.ssh.disconnect()
+        self.monitor.human(f"loadvm {name}")
+
+    def kill(self) -> None:
+        """Pull the plug; nothing of QEMU is left."""
+        if self._process is not None and self._process.poll() is None:
+            self.ssh.disconnect()
+            self._process.send_signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+        self.monitor.socket.unlink(missing_ok=True)
+
+    def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
+        """The last lines of the serial console, for error messages."""
+        try:
+            text = self.console.read_bytes()[-65536:].decode(errors="replace")
+        except OSError:
+            return "(no console)"
+        kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-lines:]
+        return "\n".join(f"  console: {line}" for line in kept) or "  (the console is empty)"
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe_socket:
+        probe_socket.bind(("127.0.0.1", 0))
+        port: int = probe_socket.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    """QEMU takes a forwarded connection before the guest listens: only sshd's greeting counts."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.settimeout(5)
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

@@ -1,0 +1,71 @@
+"""QEMU's command line, as data: no effect here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from amigen.spec.model import Architecture
+from amigen.vm.acceleration import Acceleration, qemu_program
+from amigen.vm.image import VmImage
+
+# Machine type and serial console of the guest's kernel.
+MACHINES: dict[Architecture, tuple[str, str]] = {"x86_64": ("q35", "ttyS0"), "arm64": ("virt", "ttyAMA0")}
+# Where distributions put the UEFI firmware that arm64 needs to boot a disk (package qemu-efi-aarch64).
+_ARM_FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What the guest has.
+
+    Attributes:
+        forwards: (port on 127.0.0.1, port of the guest).
+    """
+
+    memory_mib: int
+    cpus: int
+    acceleration: Acceleration
+    forwards: tuple[tuple[int, int], ...]
+
+
+def kernel_append(image: VmImage, acceleration: Acceleration) -> str:
+    """The kernel command line of an image without a boot loader."""
+    # Nobody shares an emulated processor's caches, and the defences cost much time there.
+    emulated = " mitigations=off" if acceleration.name == "tcg" else ""
+    return f"{image.append} console={MACHINES[image.architecture][1]} panic=-1{emulated}"
+
+
+def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
+    """What QEMU must be told besides the disk, so that the image boots."""
+    if image.kernel is None:
+        return ["-bios", _ARM_FIRMWARE] if image.architecture == "arm64" else []
+    found = ["-kernel", str(image.kernel), "-append", kernel_append(image, acceleration)]
+    if image.initrd is not None:
+        found += ["-initrd", str(image.initrd)]
+    return found
+
+
+def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str | None = None) -> list[str]:
+    """The whole command; the files of the guest are in `work` (see `Machine`)."""
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in hardware.forwards)
+    return [
+        qemu_program(image.architecture),
+        *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-machine", MACHINES[image.architecture][0], "-accel", hardware.acceleration.accel),
+        *("-cpu", hardware.acceleration.cpu, "-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
+        *("-drive", f"file={_escaped(work / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"),
+        *("-drive", f"file={_escaped(work / 'seed.iso')},format=raw,if=virtio,readonly=on"),
+        *("-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net"),
+        *("-device", "virtio-rng-pci"),
+        # append=on: the console of the boots before a restart stays in the log.
+        *("-chardev", f"file,id=console,path={_escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
+        *("-qmp", f"unix:{_escaped(work / 'qmp')},server=on,wait=off"),
+        *(("-loadvm", resume) if resume else ()),
+        *boot_arguments(image, hardware.acceleration),
+    ]
+
+
+def _escaped(path: Path) -> str:
+    """QEMU's option syntax: a comma is doubled."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,64 @@
+"""Temporary folders that do not outlive their owner, not even one that was killed by SIGKILL."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def scratch_home() -> Path:
+    """The folder that holds them, private to the user."""
+    return Path(tempfile.gettempdir()) / f"amigen-{os.getuid()}"
+
+
+@contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """A new private folder, removed at the end.
+
+    The owner holds a lock on the folder as long as it lives. Folders without an owner (left by SIGKILL or a power
+    cut) are removed by the next call of any process.
+    """
+    home = scratch_home()
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid != os.getuid() or home.is_symlink():
+        # Somebody else made it first in a shared /tmp: use a folder that nobody can have foreseen.
+        home = Path(tempfile.mkdtemp(prefix="amigen-"))
+    sweep(home)
+    folder, lock = _locked_folder(home, kind)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(home: Path, kind: str) -> tuple[Path, int]:
+    """A folder and the lock on it; a sweep of another process may come between the two, then it is made again."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.is_dir():
+                return folder, lock
+            os.close(lock)
+
+
+def sweep(home: Path | None = None) -> list[Path]:
+    """Remove folders whose owner is gone; returns them."""
+    removed = []
+    for folder in sorted((home or scratch_home()).glob("*-*")):
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
+            finally:
+                os.close(lock)
+    return removed

@@ -1,0 +1,124 @@
+"""Commands and files over OpenSSH, with one connection that is shared."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amigen.errors import ToolError
+from amigen.tools import find_program, run_tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """What a command on the target did."""
+
+    command: str
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def new_key(folder: Path) -> Path:
+    """A fresh ed25519 key pair without passphrase: the private file; `.pub` is beside it."""
+    key = folder / "id_ed25519"
+    program = find_program("ssh-keygen", package="openssh-client", purpose="make a temporary key")
+    run_tool(
+        [program, "-q", "-t", "ed25519", "-N", "", "-C", "amigen", "-f", str(key)],
+        doing="make a temporary key",
+        timeout=30,
+    )
+    return key
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshTarget:
+    """A machine that is reached by ssh with a key.
+
+    Attributes:
+        control: Folder for the socket of the shared connection; a short path, sockets have at most 108 bytes.
+    """
+
+    host: str
+    port: int
+    user: str
+    key: Path
+    control: Path
+    options: tuple[str, ...] = field(default=())
+
+    @property
+    def arguments(self) -> list[str]:
+        """Options of ssh and scp alike; the host key is not known, and nobody else can be at a forwarded port."""
+        pairs = {
+            "IdentitiesOnly": "yes",
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+            "GlobalKnownHostsFile": "/dev/null",
+            "LogLevel": "ERROR",
+            "ConnectTimeout": "10",
+            "ServerAliveInterval": "10",
+            "ServerAliveCountMax": "6",
+            "ControlMaster": "auto",
+            # Until `disconnect`: a cleaned image lets nobody in any more, and still has to be looked at.
+            "ControlPersist": "yes",
+            "ControlPath": str(self.control / "c"),
+        }
+        return ["-F", "none", "-i", str(self.key), *[f"-o{k}={v}" for k, v in pairs.items()], *self.options]
+
+    def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
+        """Run a command (a string for the remote shell, or words) and return what it did, whatever its exit code.
+
+        Raises:
+            ToolError: No connection (ssh's own exit code 255), or no end within `timeout` seconds.
+        """
+        text = command if isinstance(command, str) else shlex.join(command)
+        ssh = find_program("ssh", package="openssh-client", purpose="reach the machine")
+        full = [ssh, *self.arguments, "-p", str(self.port), f"{self.user}@{self.host}", "--", text]
+        try:
+            done = subprocess.run(
+                full,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"no end of this command within {timeout:.0f} s: {text[:200]}") from None
+        if done.returncode == 255 and not done.stdout:
+            raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {done.stderr.strip()}")
+        return Completed(command=text, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def copy_to(self, source: Path, target: str, *, timeout: float = 300) -> None:
+        """Copy a file or folder there.
+
+        Raises:
+            ToolError: It failed, or did not end within `timeout` seconds.
+        """
+        self._copy([str(source), f"{self.user}@{self.host}:{target}"], timeout)
+
+    def copy_from(self, source: str, target: Path, *, timeout: float = 300) -> None:
+        """Copy a file or folder from there; raises as `copy_to`."""
+        self._copy([f"{self.user}@{self.host}:{source}", str(target)], timeout)
+
+    def _copy(self, ends: list[str], timeout: float) -> None:
+        scp = find_program("scp", package="openssh-client", purpose="copy files")
+        command = [scp, "-q", "-r", *self.arguments, "-P", str(self.port), "--", *ends]
+        run_tool(command, doing=f"copy {ends[0]} to {ends[1]}", timeout=timeout)
+
+    def disconnect(self) -> None:
+        """End the shared connection."""
+        if (self.control / "c").exists():
+            subprocess.run(
+                ["ssh", *self.arguments, "-O", "exit", self.host],
+                capture_output=True,
+                check=False,
+                timeout=30,
+                stdin=subprocess.DEVNULL,
+            )

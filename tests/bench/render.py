@@ -1,0 +1,23 @@
+"""The whole process of `amigen render` against the floor: importing what it cannot do without."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.row import Row, in_turn
+
+FLOOR = [sys.executable, "-c", "import jinja2, yaml, click"]
+
+
+def rows() -> Iterator[Row]:
+    """A render that finds the folder up to date, one that writes it anew, and a check."""
+    with tempfile.TemporaryDirectory() as work:
+        for spec in ("minimal", "eks-al2023-ipvs"):
+            command = [sys.executable, "-m", "amigen", "render", f"examples/{spec}.yaml", "-o", f"{work}/{spec}"]
+            yield Row(
+                what=f"amigen render {spec} / import jinja2, yaml, click", values=in_turn(command, FLOOR), at_most=1.5
+            )
+        assert (Path(work) / "minimal" / "al2023").is_dir()

@@ -1,0 +1,61 @@
+"""A row of the table, and measuring two commands in turn."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One measurement.
+
+    Attributes:
+        values: All that was measured, in `unit`.
+        at_most, at_least: The limit, where there is one.
+    """
+
+    what: str
+    values: tuple[float, ...]
+    unit: str = "x"
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the median is within the limit."""
+        above = self.at_most is None or self.median <= self.at_most
+        return above and (self.at_least is None or self.median >= self.at_least)
+
+    def text(self) -> str:
+        """The row as a line."""
+        limit = f"<= {self.at_most:g}" if self.at_most is not None else ""
+        limit = f">= {self.at_least:g}" if self.at_least is not None else limit
+        numbers = " ".join(f"{_number(v) + self.unit:>10}" for v in (self.median, min(self.values), max(self.values)))
+        return f"{self.what:66} {numbers}  {limit}{'' if self.holds else '  MISSED'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def in_turn(a: Sequence[str], b: Sequence[str], *, runs: int = 15) -> tuple[float, ...]:
+    """The time of command A over that of command B, pair by pair, after one run of each that does not count."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+    def seconds(command: Sequence[str]) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    seconds(a), seconds(b)
+    return tuple(seconds(a) / seconds(b) for _ in range(runs))

@@ -1,0 +1,188 @@
+"""The rendered Packer files: what stands in them, and that the real Packer takes them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amigen.knowledge import PLATFORMS
+from amigen.plan.make import plan_images
+from amigen.plan.model import ImagePlan
+from amigen.render.packer import AWS_IMAGE, AWS_IMAGE_16, packer_files, source_parameter
+from amigen.spec.model import (
+    AmiFilter,
+    Aws,
+    Encryption,
+    Local,
+    LocalBase,
+    NodeImage,
+    RootVolume,
+    SourceAmi,
+)
+
+# What Packer 1.6.6 does not know and 1.7 and later do; without them its own parser must take the modern file, too.
+_UNKNOWN_TO_16 = (
+    r"(?ms)^data \"amazon-parameterstore\".*?^}\n",
+    r"(?m)^ +imds_support.*\n",
+    r"(?m)^ +deprecate_at +=  *local.*\n",
+    r"(?ms)^  metadata_options \{.*?^  }\n",
+)
+
+
+def image(**changes: Any) -> NodeImage:
+    fields: dict[str, Any] = {
+        "api_version": "amigen/v1alpha1",
+        "kind": "NodeImage",
+        "name": "demo",
+        "kubernetes_version": "1.35",
+        "platforms": PLATFORMS,
+        "architectures": ("x86_64", "arm64"),
+    }
+    return NodeImage(**{**fields, **changes})
+
+
+def plan_of(aws: Aws = Aws(), platform: str = "al2023", **changes: Any) -> ImagePlan:  # noqa: B008
+    return plan_images(image(platforms=(platform,), aws=aws, **changes))[0]
+
+
+HOSTILE = 'a" } ${file("/etc/passwd")} %{ if true }'
+CASES: dict[str, Aws] = {
+    "defaults": Aws(),
+    "plain": Aws(base_image="plain"),
+    "source id": Aws(source_amis={"al2023": SourceAmi(id="ami-12345678")}),
+    "source filter": Aws(source_amis={"al2023": SourceAmi(filter=AmiFilter(name="x-*", owners=("self", "amazon")))}),
+    "source parameter": Aws(source_amis={"al2023": SourceAmi(ssm_parameter="/own/{arch}")}),
+    "network": Aws(
+        vpc_id="vpc-12345678",
+        subnet_id="subnet-12345678",
+        security_group_ids=("sg-12345678",),
+        associate_public_ip=False,
+    ),
+    "session manager": Aws(communicator="session-manager", iam_instance_profile="builder"),
+    "key": Aws(encryption=Encryption(kms_key_id="alias/images")),
+    "no encryption": Aws(encryption=Encryption(enabled=False)),
+    "io2": Aws(root_volume=RootVolume(type="io2", iops=4000, size_gib=100)),
+    "gp2": Aws(root_volume=RootVolume(type="gp2")),
+    "tags": Aws(tags={"Owner": "me", "a b:c/d=e+f-g@h_i": "x"}, deprecate_after_days=90),
+    # The spec refuses such a value; the filter must hold even where a rule has a hole.
+    "hostile": Aws(tags={"Owner": HOSTILE}),
+}
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+def written(plan: ImagePlan, folder: Path) -> Path:
+    for name in ("bootstrap", "hygiene"):
+        script = folder / "scripts" / f"{name}.sh"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text("#!/bin/bash\n")
+    for name, text in packer_files(plan).items():
+        path = folder / "packer" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "packer"
+
+
+def packer(*arguments: str) -> None:
+    done = subprocess.run(["packer", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def plans() -> Iterator[Any]:
+    for platform in PLATFORMS:
+        yield pytest.param(plan_of(platform=platform), id=platform)
+    for name, aws in CASES.items():
+        yield pytest.param(plan_of(aws), id=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [*plans()])
+def test_the_real_packer_takes_them(plan: ImagePlan, tmp_path: Path, key: Path) -> None:
+    """`packer fmt -check` for all files, `packer validate` for those of its version."""
+    folder = written(plan, tmp_path)
+    for part in ("aws", "aws/packer-1.6", "local"):
+        packer("fmt", "-check", "-diff", str(folder / part))
+    key_file = ["-var", f"ssh_private_key_file={key}"]
+    seed = ["-var", "base=/dev/null", "-var", f'seed=["{key}"]']
+    packer("validate", *key_file, *seed, str(folder / "local/image.pkr.hcl"))
+    public = ["-var", "ssh_public_key=ssh-ed25519 AAAA"]
+    sources = [f"source_ami_{a}=ami-12345678" for a in plan.architectures if source_parameter(plan, a)]
+    named = [part for source in sources for part in ("-var", source)]
+    packer("validate", *key_file, *public, *named, str(folder / AWS_IMAGE_16))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [*plans()])
+def test_the_modern_file_differs_by_known_settings_only(plan: ImagePlan, tmp_path: Path) -> None:
+    """No Packer above 1.6 can be had here: without the settings that 1.6 lacks, 1.6 takes the modern file as well."""
+    text = packer_files(plan)[AWS_IMAGE]
+    for unknown in _UNKNOWN_TO_16:
+        text = re.sub(unknown, "", text)
+    text = re.sub(r"source_ami = var\.(\w+) != .*", 'source_ami = "ami-12345678"', text)
+    for name in ("bootstrap", "hygiene"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        (tmp_path / "scripts" / f"{name}.sh").write_text("#!/bin/bash\n")
+    file = tmp_path / "packer/aws/image.pkr.hcl"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    packer("validate", str(file))
+
+
+def test_imdsv2_is_required_of_builder_and_ami() -> None:
+    text = packer_files(plan_of())[AWS_IMAGE]
+    assert 'imds_support    = "v2.0"' in text
+    assert re.search(r'metadata_options \{\n +http_endpoint +=.*\n +http_tokens +=  *"required"', text)
+
+
+def test_nothing_is_copied_or_shared_by_packer() -> None:
+    """Copies and shares come after the checks, so no file may ask Packer for them."""
+    spec = Aws(copy_regions=("eu-west-1",), share=CASES["defaults"].share)
+    for text in packer_files(plan_of(spec)).values():
+        assert not re.search(r"ami_regions|ami_users|ami_org_arns|ami_ou_arns|snapshot_users|ami_groups", text)
+
+
+def test_what_is_cleaned_comes_last_and_what_is_proven_comes_after_a_reboot() -> None:
+    text = packer_files(plan_of())[AWS_IMAGE]
+    order = ["EVENT=started", "bootstrap.sh", "systemctl reboot", "EVENT=proven", "hygiene.sh", "EVENT=clean"]
+    places = [text.index(word) for word in order]
+    assert places == sorted(places)
+
+
+def test_no_reboot_over_session_manager_with_packer_16() -> None:
+    """It does not open the tunnel again; later Packers do."""
+    files = packer_files(plan_of(CASES["session manager"]))
+    assert "systemctl reboot" in files[AWS_IMAGE]
+    assert "systemctl reboot" not in files[AWS_IMAGE_16]
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("al2023", "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/arm64/standard/recommended/image_id"),
+        ("ubuntu-24.04", "/aws/service/canonical/ubuntu/eks/24.04/1.35/stable/current/arm64/hvm/ebs-gp3/ami-id"),
+        ("debian-12", None),
+    ],
+)
+def test_default_source(platform: str, expected: str | None) -> None:
+    assert source_parameter(plan_of(platform=platform), "arm64") == expected
+
+
+def test_hostile_text_stays_text() -> None:
+    text = packer_files(plan_of(CASES["hostile"]))[AWS_IMAGE]
+    assert r'"Owner"           = "a\" } $${file(\"/etc/passwd\")} %%{ if true }"' in text
+
+
+def test_the_local_base_is_no_part_of_the_files() -> None:
+    """Paths of one machine do not belong into files that are kept in a repository."""
+    local = Local(bases={"al2023": LocalBase(path="/some/base.qcow2")})
+    assert all("base.qcow2" not in text for text in packer_files(plan_of(local=local)).values())

@@ -1,0 +1,248 @@
+"""The table against Services and EndpointSlices: every kind of difference, seen once."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from amigen.ipvs.compare import Difference, compare
+from amigen.ipvs.expected import Expected, expected
+from amigen.ipvs.model import Place, RealServer, Table, VirtualService
+from amigen.ipvs.parse import parse
+
+
+def a_service(name: str, ip: str, port: int, namespace: str = "default", **spec: Any) -> dict[str, Any]:
+    labels = {"k8s-app": "kube-dns"} if name == "kube-dns" else {}
+    ports = spec.pop("ports", [{"name": "", "port": port, "protocol": "TCP"}])
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ports": ports} | spec,
+    }
+
+
+def a_slice(service: str, namespace: str, port: int, *addresses: str, **more: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "ports": more.pop("ports", [{"name": "", "port": port, "protocol": "TCP"}]),
+        "endpoints": [{"addresses": [one], "conditions": {"ready": True}} | more for one in addresses],
+    }
+
+
+DNS_PORTS = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+SERVICES = [
+    a_service("kubernetes", "10.96.0.1", 443),
+    a_service("kube-dns", "10.96.0.10", 53, "kube-system", ports=DNS_PORTS),
+    a_service("web", "10.96.0.50", 80),
+]
+SLICES = [
+    a_slice("kubernetes", "default", 6443, "10.0.0.9"),
+    a_slice("kube-dns", "kube-system", 53, "10.1.0.2", ports=DNS_PORTS),
+    a_slice("web", "default", 8080, "10.1.0.3", "10.1.0.4"),
+]
+LISTING = """\
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+TCP  10.96.0.1:443 sed
+  -> 10.0.0.9:6443                Masq    1      0          0
+TCP  10.96.0.10:53 sed
+  -> 10.1.0.2:53                  Masq    1      0          0
+UDP  10.96.0.10:53 sed
+  -> 10.1.0.2:53                  Masq    1      0          0
+TCP  10.96.0.50:80 sed
+  -> 10.1.0.3:8080                Masq    1      0          0
+  -> 10.1.0.4:8080                Masq    1      0          0
+"""
+BOUND = frozenset(map(ip_address, ("10.96.0.1", "10.96.0.10", "10.96.0.50")))
+
+
+def wanted() -> Expected:
+    return expected(SERVICES, SLICES)
+
+
+def differ(listing: str, *, scheduler: str = "sed", bound: frozenset[Any] | None = BOUND) -> list[tuple[str, str]]:
+    found = compare(parse(listing), wanted(), scheduler=scheduler, bound=bound)
+    return [(one.kind, one.says) for one in found]
+
+
+def test_a_healthy_node_has_no_difference() -> None:
+    """The table that kube-proxy makes of these objects."""
+    assert differ(LISTING) == []
+
+
+def test_each_line_removed_is_seen() -> None:
+    """No line of the listing may go missing unseen."""
+    lines = LISTING.splitlines(keepends=True)
+    for number in range(4, len(lines)):  # without the first service its server is no listing at all
+        assert differ("".join(lines[:number] + lines[number + 1 :])), lines[number]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "says"),
+    [
+        ("10.96.0.50:80 sed", "10.96.0.50:80 rr", "scheduler", "has the scheduler rr, chosen is sed"),
+        ("10.96.0.50:80 sed", "10.96.0.50:80 sed persistent 10800", "affinity", "the Service says no session affinity"),
+        ("10.1.0.4:8080                Masq    1", "10.1.0.4:8080                Masq    0", "weight", "weight 0"),
+        ("10.1.0.4:8080                Masq ", "10.1.0.4:8080                Route", "forward", "by Route"),
+        ("10.1.0.4:8080", "10.1.0.5:8080", "stale-server", "still sends to 10.1.0.5:8080"),
+        ("10.1.0.4:8080", "10.1.0.5:8080", "missing-server", "lacks the ready endpoint 10.1.0.4:8080"),
+        ("10.96.0.50:80", "10.96.0.51:80", "missing-service", "10.96.0.50:80 has no virtual service"),
+        ("10.96.0.50:80", "10.96.0.51:80", "stale-service", "10.96.0.51:80 belongs to no Service"),
+        ("  -> 10.0.0.9:6443                Masq    1      0          0\n", "", "api-service", "no real server"),
+        ("10.0.0.9:6443                Masq    1", "10.0.0.9:6443                Masq    0", "api-service", "takes conn"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_broken_line_is_explained(old: str, new: str, kind: str, says: str) -> None:
+    """Each difference has a kind and says what is and what should be."""
+    assert old in LISTING
+
+    found = differ(LISTING.replace(old, new))
+
+    assert any(one == kind and says in text for one, text in found), found
+
+
+def test_addresses_of_kube_ipvs0() -> None:
+    """One too few and one too many."""
+    found = differ(LISTING, bound=BOUND - {ip_address("10.96.0.50")} | {ip_address("10.96.0.99")})
+
+    assert found == [
+        ("missing-address", "kube-ipvs0 lacks 10.96.0.50 of default/web"),
+        ("stale-address", "kube-ipvs0 has 10.96.0.99, which no Service has"),
+    ]
+
+
+def test_a_cluster_without_dns_or_api_is_said() -> None:
+    """They are looked for also where no Service claims to be them."""
+    found = compare(Table(), Expected(), scheduler="rr", bound=frozenset())
+
+    assert [one.kind for one in found] == ["api-service", "dns-service"]
+
+
+def test_the_resolved_listing_is_compared_by_address() -> None:
+    """The guide's form hides ports; what it shows still has to fit."""
+    text = LISTING.replace("10.96.0.1:443", "ip-10-96-0-1.us-east-1.compu").replace("10.0.0.9:6443", "ip-10-0-0-9.ec2")
+    text = text.replace("ip-10-0-0-9.ec2", "ip-10-0-0-9.us-east-1.comput")
+
+    assert differ(text, bound=None) == []
+    assert differ(text.replace("ip-10-0-0-9", "ip-10-0-0-8"), bound=None) != []
+
+
+def test_an_ending_endpoint_may_stay() -> None:
+    """Not ready, still serving: real server or not, both are right; weight 0 of a gone one drains."""
+    slices = copy.deepcopy(SLICES)
+    slices[2]["endpoints"][1]["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    both = parse(LISTING)
+
+    assert compare(both, expected(SERVICES, slices), scheduler="sed") == ()
+    slices[2]["endpoints"].pop()
+    assert [one.kind for one in compare(both, expected(SERVICES, slices), scheduler="sed")] == ["stale-server"]
+    drained = parse(LISTING.replace("10.1.0.4:8080                Masq    1", "10.1.0.4:8080                Masq    0"))
+    assert compare(drained, expected(SERVICES, slices), scheduler="sed") == ()
+
+
+def test_headless_external_and_foreign_services_need_nothing() -> None:
+    """No ClusterIP, a name, or another proxy's label."""
+    others = [
+        a_service("headless", "None", 80),
+        a_service("outside", "10.96.0.60", 80, type="ExternalName"),
+        a_service("cilium", "10.96.0.61", 80),
+    ]
+    others[2]["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "cilium"}
+
+    assert expected(others, []).services == ()
+
+
+def test_external_ips_load_balancers_and_node_ports() -> None:
+    """Their virtual services are expected, a load balancer with ipMode Proxy is not, and node ports go by port."""
+    service = a_service(
+        "web", "10.96.0.50", 80, externalIPs=["192.0.2.1"], ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}]
+    )
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}, {"ip": "192.0.2.3", "ipMode": "Proxy"}]}}
+    found = expected([service], [SLICES[2]])
+
+    assert [(one.reach, str(one.key[1])) for one in found.services] == [
+        ("ClusterIP", "10.96.0.50"),
+        ("external IP", "192.0.2.1"),
+        ("load balancer", "192.0.2.2"),
+    ]
+    node_port = VirtualService(
+        protocol="TCP",
+        place=Place(address=ip_address("10.9.9.9"), port=30080),
+        scheduler="sed",
+        servers=(RealServer(place=Place(address=ip_address("10.1.0.3"), port=8080), forward="Masq", weight=1),),
+    )
+    kinds = [one.kind for one in compare(Table(services=(node_port,)), found, scheduler="sed")]
+    assert "stale-service" not in kinds
+    wrong = replace(node_port.servers[0], place=Place(address=ip_address("10.1.0.77"), port=8080))
+    stale = Table(services=(replace(node_port, servers=(wrong,)),))
+    assert "stale-server" in [one.kind for one in compare(stale, found, scheduler="sed")]
+
+
+def test_local_traffic_and_hints() -> None:
+    """internalTrafficPolicy: Local wants this node's endpoints only; a hint for another zone makes one optional."""
+    service = a_service("web", "10.96.0.50", 80, internalTrafficPolicy="Local")
+    here = a_slice("web", "default", 8080, "10.1.0.3", nodeName="node-a")
+    there = a_slice("web", "default", 8080, "10.1.0.4", nodeName="node-b")
+
+    (found,) = expected([service], [here, there], node="node-a").services
+
+    assert {str(address) for address, _ in found.required} == {"10.1.0.3"}
+    assert found.allowed == frozenset()
+    hinted = a_slice("web", "default", 8080, "10.1.0.3", hints={"forZones": [{"name": "b"}]})
+    (found,) = expected([SERVICES[2]], [hinted], zone="a").services
+    assert (found.required, len(found.allowed)) == (frozenset(), 1)
+
+
+def test_dual_stack() -> None:
+    """Each ClusterIP takes the endpoints of its family."""
+    service = a_service("web", "10.96.0.50", 80, clusterIPs=["10.96.0.50", "fd00::50"])
+    six = a_slice("web", "default", 8080, "fd00::3")
+    six["addressType"] = "IPv6"
+
+    found = expected([service], [SLICES[2], six]).services
+
+    assert [sorted(str(address) for address, _ in one.required) for one in found] == [
+        ["10.1.0.3", "10.1.0.4"],
+        ["fd00::3"],
+    ]
+
+
+def test_affinity_of_the_kernel_listing_counts_in_ticks() -> None:
+    """Ticks cannot be compared with seconds: only whether it is persistent at all."""
+    service = a_service("web", "10.96.0.50", 80, sessionAffinity="ClientIP")
+    table = Table(
+        services=(
+            VirtualService(
+                protocol="TCP",
+                place=Place(address=ip_address("10.96.0.50"), port=80),
+                scheduler="rr",
+                persistent=2700000,
+                ticks=True,
+            ),
+        )
+    )
+
+    kinds = [one.kind for one in compare(table, expected([service], []), scheduler="rr")]
+
+    assert "affinity" not in kinds
+
+
+def test_excluded_networks_belong_to_somebody_else() -> None:
+    """ipvs.excludeCIDRs."""
+    extra = LISTING + "TCP  192.0.2.7:80 wrr\n"
+
+    assert [one[0] for one in differ(extra)] == ["stale-service"]
+    assert compare(parse(extra), wanted(), scheduler="sed", excluded=[ip_network("192.0.2.0/24")]) == ()
+
+
+def test_every_difference_says_why() -> None:
+    """No finding without an explanation."""
+    found = compare(Table(), wanted(), scheduler="rr", bound=frozenset())
+
+    assert found
+    assert all(isinstance(one, Difference) and one.says and one.why for one in found)

@@ -1,0 +1,390 @@
+"""Plans, versions, settings, readiness and migration: all decided without a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amigen.errors import ConflictError, InputError, RefusedError
+from amigen.kubeproxy import daemonset, show
+from amigen.kubeproxy.addon import AddonState
+from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.daemonset import ConfigSource
+from amigen.kubeproxy.detect import Managed, eks_name
+from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.migrate import plan_migration
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.plan import Wish, make_plan
+from amigen.kubeproxy.readiness import readiness
+from amigen.kubeproxy.rollback import plan_rollback
+from amigen.kubeproxy.saved import Saved, load, newest, save
+from amigen.kubeproxy.settings import Settings, read_field
+from amigen.kubeproxy.versions import minor_version, why_not
+from tests.kubeproxy import samples
+from tests.real.eks_server import SCHEMA
+
+
+def a_node(name: str, kernel: str = "6.1.0", **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {key.replace("_", "/"): value for key, value in labels.items()}},
+        "status": {
+            "nodeInfo": {"kernelVersion": kernel, "osImage": "Amazon Linux 2023.6.20250218"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
+        },
+    }
+
+
+def a_pod(node: str, created: str = "2026-05-01T00:00:00Z") -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"kube-proxy-{node}", "uid": node, "creationTimestamp": created},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def observed(
+    *, version: str = "1.33", text: str = samples.EKS_CONFIG, addon: AddonState | None = None, **more: Any
+) -> Observed:
+    nodes = more.pop("nodes", [a_node("a"), a_node("b")])
+    config_map = samples.config_map("kube-proxy-config", "config", text)
+    config_map["metadata"]["resourceVersion"] = "77"
+    return Observed(
+        cluster="prod",
+        context="prod",
+        server="https://x.eks.amazonaws.com",
+        version=version,
+        proxy_version=version,
+        daemon_set=samples.daemon_set(),
+        config_map=config_map,
+        source=ConfigSource(name="kube-proxy-config", key="config"),
+        config=read_config(text, "configmap kube-system/kube-proxy-config, key config"),
+        managed=Managed(way="addon" if addon else "configmap", evidence="seen", addon=addon),
+        pods=daemonset.pods(more.pop("pods", [a_pod(one["metadata"]["name"]) for one in nodes])),
+        nodes=daemonset.nodes(nodes),
+        **more,
+    )
+
+
+ADDON = AddonState(version="v1.33.3-eksbuild.4", values='{"podLabels": {"team": "net"}}', status="ACTIVE")
+
+
+def test_the_plan_through_the_addon_keeps_its_other_settings() -> None:
+    """Merged values, the exact call, the diff, and what the way of conflicts means."""
+    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), Wish(cluster_name="prod"), schema=SCHEMA)
+
+    text = show.plan_text(plan)
+    assert plan.after == '{"mode": "ipvs", "podLabels": {"team": "net"}}'
+    assert "aws eks update-addon --cluster-name prod --addon-name kube-proxy" in text
+    assert "--resolve-conflicts OVERWRITE: what was edited by hand" in text
+    assert '+  "mode": "ipvs",' in text
+
+
+def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
+    """strictARP needs the ConfigMap, and that needs the add-on gone."""
+    settings = Settings(mode="ipvs", fields={"ipvs.strictARP": True})
+
+    with pytest.raises(RefusedError) as caught:
+        make_plan(observed(addon=ADDON), settings, Wish(cluster_name="prod"), schema=SCHEMA)
+
+    assert "strictARP" in caught.value.message
+    assert "delete-addon" in caught.value.hint
+    assert "apply --by configmap --mode ipvs --set ipvs.strictARP=true" in caught.value.hint
+
+
+def test_a_failed_addon_update_is_sent_again() -> None:
+    """Configured so, and yet the last update failed."""
+    failed = replace(ADDON, values='{"mode": "ipvs"}', status="UPDATE_FAILED")
+    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), Wish(cluster_name="prod"), schema=SCHEMA)
+
+    assert plan.changes
+    assert any("UpdateAddon" in call for call in plan.calls)
+    fine = replace(failed, status="ACTIVE")
+    assert make_plan(observed(addon=fine), Settings(mode="ipvs"), Wish(), schema=SCHEMA).nothing_to_do
+
+
+def test_pools_do_not_go_with_the_addon() -> None:
+    """EKS restarts as it likes."""
+    with pytest.raises(InputError, match="--by-pool does not go with the add-on"):
+        make_plan(observed(addon=ADDON), Settings(mode="ipvs"), Wish(by_pool=True), schema=SCHEMA)
+
+
+def test_pools_by_label_in_order() -> None:
+    """By EKS's label, in the order that was asked for; an unknown pool is an error that lists the known."""
+    nodes = [a_node("a", **{"eks.amazonaws.com_nodegroup": "old"}), a_node("b")]
+    found = observed(nodes=nodes)
+
+    plan = make_plan(found, Settings(mode="ipvs"), Wish(by_pool=True, pools=("old", daemonset.NO_POOL)))
+
+    assert [(pool.name, pool.nodes) for pool in plan.pools] == [("old", ("a",)), ("(no pool)", ("b",))]
+    assert any("OnDelete" in call for call in plan.calls)
+    with pytest.raises(InputError, match="no node pool blue"):
+        make_plan(found, Settings(mode="ipvs"), Wish(by_pool=True, pools=("blue",)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "version", "gates", "says"),
+    [
+        ("nftables", "1.28", {}, "does not exist before 1.29"),
+        ("nftables", "1.29", {}, "NFTablesProxyMode is not set"),
+        ("nftables", "1.30", {"NFTablesProxyMode": True}, None),
+        ("nftables", "1.31", {}, None),
+        ("nftables", "1.32", {"NFTablesProxyMode": False}, "turns the feature gate"),
+        ("nftables", "1.33", {}, None),
+        ("ipvs", "1.20", {}, None),
+        ("ipvs", "1.35", {}, None),
+        ("ipvs", "1.37", {"KubeProxyIPVS": False}, "turns the feature gate KubeProxyIPVS off"),
+        ("ipvs", "1.40", {}, "KubeProxyIPVS is not set"),
+        ("ipvs", "1.40", {"KubeProxyIPVS": True}, None),
+        ("ipvs", "1.43", {"KubeProxyIPVS": True}, "planned to be removed in 1.43"),
+        ("iptables", "1.43", {}, None),
+    ],
+)
+def test_versions(mode: Any, version: str, gates: dict[str, bool], says: str | None) -> None:
+    """What cannot work is refused with its source."""
+    refused = why_not(mode, version, gates)
+
+    assert (refused is None) == (says is None)
+    if refused is not None and says is not None:
+        assert says in refused.message
+        assert "https://github.com/kubernetes/enhancements" in refused.message
+
+
+def test_a_gate_set_in_the_same_change_counts() -> None:
+    """nftables alpha, on purpose."""
+    settings = Settings(mode="nftables", fields={"featureGates.NFTablesProxyMode": True})
+    plan = make_plan(observed(version="1.29"), settings, Wish())
+
+    assert "+  NFTablesProxyMode: true" in plan.diff or "NFTablesProxyMode" in plan.diff
+
+
+def test_deprecation_is_said_with_its_source() -> None:
+    """ipvs from 1.35 on."""
+    plan = make_plan(observed(version="1.35"), Settings(mode="ipvs"), Wish())
+
+    assert any("deprecated since 1.35" in warning and "KEP-5495" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("ipvs.scheduler=mh", "not a scheduler"),
+        ("ipvs.scheduler=wrrr", "did you mean wrr"),
+        ("ipvs.schedular=rr", "did you mean ipvs.scheduler"),
+        ("ipvs.tcpTimeout=-1s", "a duration"),
+        ("ipvs.tcpTimeout=15", "a duration"),
+        ("ipvs.syncPeriod=0s", "greater than 0"),
+        ("ipvs.strictARP=yes", "true or false"),
+        ("ipvs.excludeCIDRs=10.0.0.0/99", "is not a CIDR"),
+        ("ipvs.excludeCIDRs=10.0.0.1", "has no prefix length"),
+        ("nftables.masqueradeBit=32", "0 to 31"),
+        ("ipvs.strictARP", "not PATH=VALUE"),
+        ("mode=ipvs", "does not know this field"),
+    ],
+)
+def test_wrong_fields(assignment: str, says: str) -> None:
+    """As kube-proxy's own validation, before anything is changed."""
+    with pytest.raises(InputError) as caught:
+        read_field(assignment)
+
+    assert says in str(caught.value)
+
+
+def test_fields_that_contradict() -> None:
+    """minSyncPeriod above syncPeriod, and fields of another mode."""
+    with pytest.raises(InputError, match="longer than"):
+        make_plan(observed(), Settings(mode="ipvs", fields={"ipvs.minSyncPeriod": "1m"}), Wish())
+    with pytest.raises(InputError, match="no effect in nftables mode"):
+        make_plan(observed(), Settings(mode="nftables", fields={"ipvs.scheduler": "rr"}), Wish())
+
+
+def test_fields_of_every_mode() -> None:
+    """Node ports, conntrack, and the masquerading that ipvs mode shares with iptables."""
+    fields = dict(map(read_field, ("nodePortAddresses=0.0.0.0/0,::/0", "conntrack.udpTimeout=30s")))
+    plan = make_plan(observed(), Settings(mode="ipvs", fields=fields | {"iptables.masqueradeAll": True}), Wish())
+
+    assert '+nodePortAddresses: ["0.0.0.0/0", "::/0"]' in plan.diff
+    assert "+  masqueradeAll: true" in plan.diff
+
+
+def test_versions_are_read_from_tags() -> None:
+    """The tags of EKS and of upstream; a digest says nothing."""
+    for tag, expected in (("v1.33.3-minimal-eksbuild.4", "1.33"), ("v1.20.2", "1.20"), ("1.35", "1.35")):
+        assert minor_version(tag, "x") == expected
+    with pytest.raises(InputError):
+        minor_version("latest", "x")
+    image = "602401143452.dkr.ecr.us-east-1.amazonaws.com:443/eks/kube-proxy:v1.33.3-eksbuild.4@sha256:abc"
+    assert daemonset.proxy_version(samples.daemon_set(image=image)) == "v1.33.3-eksbuild.4"
+    assert daemonset.proxy_version(samples.daemon_set(image="kube-proxy@sha256:abc")) == ""
+
+
+def test_the_config_map_is_found_through_the_mount() -> None:
+    """Whatever it is called."""
+    assert daemonset.config_source(samples.daemon_set("kube-proxy-config", "config")) == ConfigSource(
+        name="kube-proxy-config", key="config"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster", "region"),
+    [
+        ("arn:aws:eks:eu-central-1:123456789012:cluster/prod", "prod", "eu-central-1"),
+        ("arn:aws-cn:eks:cn-north-1:123456789012:cluster/a_b", "a_b", "cn-north-1"),
+        ("me@prod.us-east-1.eksctl.io", "prod", "us-east-1"),
+        ("prod.us-east-1.eksctl.io", "prod", "us-east-1"),
+    ],
+)
+def test_eks_names(name: str, cluster: str, region: str) -> None:
+    """As the AWS CLI and eksctl write them."""
+    found = eks_name(name)
+
+    assert found is not None
+    assert (found.cluster, found.region) == (cluster, region)
+    assert eks_name("kind-kind", "minikube") is None
+
+
+def report(outcome: str) -> dict[str, str]:
+    """What a report of `amigen verify` says of the modules of ipvs with rr."""
+    ids = ("test_module_loaded[ip_vs]", "test_module_loaded[nf_conntrack]")
+    return dict.fromkeys(ids, "passed") | {"test_module_loaded[ip_vs_rr]": outcome}
+
+
+IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
+
+
+@pytest.mark.parametrize(
+    ("mode", "snapshot", "labels", "kernel", "verified", "expected"),
+    [
+        ("ipvs", Snapshot(modules=IPVS_MODULES), {}, "6.1", None, ("ready", "looked")),
+        ("ipvs", Snapshot(modules=frozenset({"ip_vs"})), {"amigen_ipvs": "ready"}, "6.1", None, ("not ready", "looked")),  # noqa: E501
+        ("ipvs", None, {}, "6.1", None, ("not known", "")),
+        ("ipvs", "no answer", {}, "6.1", None, ("not known", "")),
+        ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", None, ("ready", "label")),
+        ("ipvs", None, {"amigen_ipvs": "no"}, "6.1", None, ("not ready", "label")),
+        ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", report("failed"), ("not ready", "verification")),
+        ("ipvs", None, {}, "6.1", report("passed"), ("ready", "verification")),
+        ("ipvs", None, {}, "6.1", {"test_module_loaded[nf_tables]": "passed"}, ("not known", "")),
+        ("nftables", None, {}, "5.10.223", None, ("not ready", "kernel")),
+        ("nftables", None, {}, "5.13.0", None, ("ready", "kernel")),
+        ("nftables", Snapshot(kernel="5.4.0", modules=frozenset({"nf_tables"})), {}, "6.1", None, ("not ready", "looked")),  # noqa: E501
+        ("iptables", None, {}, "4.19", None, ("ready", "mode")),
+    ],
+)  # fmt: skip
+def test_readiness(
+    mode: Any,
+    snapshot: Any,
+    labels: dict[str, str],
+    kernel: str,
+    verified: dict[str, str] | None,
+    expected: tuple[str, str],
+) -> None:
+    """What was seen outweighs what is said."""
+    (node,) = daemonset.nodes([a_node("a", kernel, **labels)])
+
+    found = readiness(node, mode, "rr", snapshot=snapshot, verified=verified)
+
+    assert (found.verdict, found.by) == expected
+
+
+def test_stale_pods_are_restarted_without_a_change() -> None:
+    """The ConfigMap was edited, the DaemonSet not restarted."""
+    text = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"')
+    base = observed(text=text, pods=[a_pod("a", "2026-01-01T00:00:00Z"), a_pod("b")])
+    meta = base.config_map["metadata"] | {
+        "managedFields": [{"manager": "kubectl-edit", "time": "2026-03-01T00:00:00Z"}]
+    }
+    found = replace(base, config_map=dict(base.config_map) | {"metadata": meta})
+
+    plan = make_plan(found, Settings(mode="ipvs"), Wish())
+
+    assert (plan.changes, plan.stale, plan.nothing_to_do) == (False, ("a",), False)
+    assert not any("PUT" in call for call in plan.calls)
+
+
+def a_saved(**more: str) -> Saved:
+    values = {
+        "cluster": "prod", "server": "https://x.eks.amazonaws.com", "way": "configmap", "name": "kube-proxy-config",
+        "key": "config", "before": samples.EKS_CONFIG, "after": "x", "at": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    return Saved(**(values | more))  # type: ignore[arg-type]
+
+
+def test_saved_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written for the owner only, found newest first, refused on another cluster."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    save(a_saved())
+    save(a_saved(before="aside"), aside=True)
+    path = save(a_saved(after="y"))
+
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
+    assert newest("prod", "https://x.eks.amazonaws.com") == path
+    assert load(path, "https://x.eks.amazonaws.com").after == "y"
+    with pytest.raises(InputError, match="saved from"):
+        load(path, "https://other")
+    with pytest.raises(InputError, match="nothing is saved"):
+        newest("other", "https://x")
+    path.write_text("{}")
+    with pytest.raises(InputError, match="not a configuration that amigen saved"):
+        load(path, "https://x.eks.amazonaws.com")
+
+
+def test_rollback_through_the_addon() -> None:
+    """Its values go back; a change by somebody else is a conflict."""
+    saved = a_saved(way="addon", name="prod", before="", after='{"mode": "ipvs"}')
+    state = replace(ADDON, values='{"mode": "ipvs"}')
+
+    plan = plan_rollback(observed(addon=state), saved, Wish(cluster_name="prod"))
+
+    assert (plan.after, plan.settings.mode, plan.changes) == ("", "iptables", True)
+    with pytest.raises(ConflictError):
+        plan_rollback(observed(addon=replace(ADDON, values='{"mode": "nftables"}')), saved, Wish())
+    assert not plan_rollback(observed(addon=replace(ADDON, values="")), saved, Wish()).changes
+
+
+def test_migration_from_ipvs() -> None:
+    """Each setting's fate, what nodes need, what to clean up, and a spec that amigen itself accepts."""
+    text = samples.EKS_CONFIG.replace('mode: "iptables"', 'mode: "ipvs"').replace('scheduler: ""', "scheduler: sh")
+    text = text.replace("  syncPeriod: 30s\nkind", "  syncPeriod: 10s\n  strictARP: true\n  tcpTimeout: 15m\nkind")
+    nodes = daemonset.nodes([a_node("a", "5.10.1"), a_node("b", "6.1.0")])
+
+    found = plan_migration(read_config(text, "x"), "1.33", nodes)
+
+    rows = {row.setting: row for row in found.rows}
+    assert rows["ipvs.scheduler"].becomes == ""
+    assert rows["ipvs.scheduler"].matters
+    assert rows["ipvs.syncPeriod"].becomes == "nftables.syncPeriod=10s"
+    assert "kube-ipvs0" in rows["ipvs.strictARP"].note
+    assert "conntrack" in rows["ipvs.tcpTimeout"].note
+    assert rows["nodePortAddresses"].matters
+    assert rows["ipvs.minSyncPeriod"].fate == "nothing to set"
+    assert len([row for row in found.rows if row.setting == "ipvs.scheduler"]) == 1
+    assert [(one.node, one.verdict) for one in found.nodes] == [("a", "not ready"), ("b", "ready")]
+    assert "kube-ipvs0" in " ".join(found.cleanup)
+    assert found.blocked is None
+    assert "--set nftables.syncPeriod=10s" in " ".join(found.steps)
+    text = show.migration_text(found)
+    assert "! ipvs.scheduler=sh -> no counterpart" in text
+
+
+def test_the_migration_spec_is_valid(tmp_path: Path) -> None:
+    """`amigen check` takes it."""
+    from amigen.spec.load import load_spec
+
+    found = plan_migration(read_config(samples.KUBEADM_CONFIG, "x"), "1.33", daemonset.nodes([a_node("a")]))
+    path = tmp_path / "spec.yaml"
+    path.write_text(found.spec)
+
+    spec = load_spec(path)
+
+    assert (spec.kube_proxy.mode, spec.platforms, spec.kubernetes_version) == ("nftables", ("al2023",), "1.33")
+
+
+def test_migration_that_is_not_possible_yet() -> None:
+    """Before 1.29 the plan says so."""
+    found = plan_migration(read_config(samples.KUBEADM_CONFIG, "x"), "1.28")
+
+    assert found.blocked is not None
+    assert "not yet:" in show.migration_text(found)

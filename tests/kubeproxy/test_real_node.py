@@ -1,0 +1,353 @@
+"""The real kube-proxy in ipvs mode, in a virtual machine that amigen's user data made ready, and a real API server.
+
+What is played: kubelet (tests/real/node.py). What is real: etcd, kube-apiserver, the DaemonSet controller, kube-proxy,
+the kernel with ip_vs, ipvsadm, and the connection.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import Result
+
+from amigen.ipvs.model import Table, VirtualService
+from amigen.ipvs.parse import parse
+from amigen.knowledge import SCHEDULERS
+from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES, connect
+from amigen.plan.make import plan_images
+from amigen.spec.load import load_spec
+from amigen.userdata import make
+from tests.kubeproxy import samples
+from tests.kubeproxy.conftest import World, _delete_all
+from tests.real import node
+from tests.real.control_plane import ControlPlane
+
+if TYPE_CHECKING:
+    from amigen.vm import Machine
+
+pytestmark = pytest.mark.slow
+
+SPEC = """\
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: proof
+kubernetesVersion: "1.34"
+platforms: [debian-12]
+kubeProxy: {mode: ipvs}
+"""
+# What kube-proxy brings in its own image.
+OF_KUBE_PROXY = ("ipset", "iptables", "conntrack")
+DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
+
+
+@dataclass
+class Proof(World):
+    """The world with a real node in it."""
+
+    machine: Machine | None = None
+    look: list[str] = field(default_factory=list)
+
+    @property
+    def vm(self) -> Machine:
+        assert self.machine is not None
+        return self.machine
+
+    @property
+    def target(self) -> str:
+        return f"ssh://{self.vm.ssh.user}@127.0.0.1:{self.vm.port}"
+
+    @property
+    def ssh(self) -> list[str]:
+        return [f"--ssh-option={option}" for option in self.vm.ssh.arguments]
+
+    def apply(self, *arguments: str) -> Result:
+        return self.run("apply", "--yes", "--timeout", "240", "--look", self.target, *self.ssh, *arguments)
+
+    def status(self, *arguments: str) -> Result:
+        return self.run("status", "--node", self.target, *self.ssh, *arguments)
+
+    def shell(self, script: str) -> str:
+        return node.run(self.vm, script)
+
+
+@pytest.fixture(scope="module")
+def proof(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    """A booted node with kube-proxy of iptables mode, as a cluster has it before the change."""
+    from amigen.vm import Machine, built_in_base, scratch
+
+    folder = tmp_path_factory.mktemp("proof")
+    spec = folder / "spec.yaml"
+    spec.write_text(SPEC)
+    user_data = make.user_data(plan_images(load_spec(spec))[0], format_="shell")
+    base = built_in_base("debian-12", "x86_64", log=print, packages=OF_KUBE_PROXY)
+    cluster = connect(str(plane.kubeconfig("admin")))
+    _delete_all(cluster)
+    with (
+        scratch("kubeproxy") as work,
+        Machine(base.image, work=work, user=base.user, user_data=user_data, hostname=node.NODE) as machine,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        machine.wait_for_ssh()
+        done = machine.wait_for_cloud_init()
+        assert done.returncode == 0, machine.run("sudo cat /var/log/cloud-init-output.log").stdout[-3000:]
+        node.install(machine, plane)
+        node.run(machine, node.WEB_SERVER)
+        with node.VmKubelet(cluster, plane.folder, machine=machine) as kubelet:
+            found = Proof(plane=plane, cluster=cluster, kubelet=kubelet, state=folder / "state", machine=machine)
+            _populate(found)
+            yield found
+            _depopulate(found)
+    _delete_all(cluster)
+
+
+def _populate(found: Proof) -> None:
+    node.add_node(found.kubelet)  # type: ignore[arg-type]
+    web = [("http", "TCP", 80)]
+    found.create(SERVICES, node.service("web", "10.96.0.50", *web), "default")
+    found.create(SERVICES, node.service("sticky", "10.96.0.51", *web, sessionAffinity="ClientIP"), "default")
+    found.create(SERVICES, node.service("call", "10.96.0.52", ("sip", "SCTP", 5060)), "default")
+    found.create(SERVICES, node.service("empty", "10.96.0.53", *web), "default")
+    found.create(SERVICES, node.service("outside", "10.96.0.54", *web, type="NodePort"), "default")
+    found.create(SERVICES, node.service("kube-dns", "10.96.0.10", *DNS))
+    server = ("http", "TCP", 8080)
+    for name in ("web", "sticky", "outside"):
+        found.create(node.SLICES, node.endpoints(name, ["10.244.1.2", "10.244.1.3"], server), "default")
+    found.create(node.SLICES, node.endpoints("call", ["10.244.1.2"], ("sip", "SCTP", 5060)), "default")
+    found.create(node.SLICES, node.endpoints("kube-dns", ["10.244.1.2"], *DNS))
+    api = node.endpoints("kubernetes", ["10.0.2.2"], ("https", "TCP", found.plane.port))
+    found.create(node.SLICES, api, "default")
+    # kube-proxy looks after its table every 30 s by itself; here only when something changes, so that what a test
+    # breaks stays broken until it has been seen.
+    text = samples.KUBEADM_CONFIG.replace("  syncPeriod: 0s\n  tcpFin", "  syncPeriod: 1h0m0s\n  tcpFin")
+    found.create(CONFIG_MAPS, samples.config_map(text=text))
+    found.settle()
+    found.create(DAEMON_SETS, samples.daemon_set())
+    found.wait_pods(1, 120)
+
+
+def _depopulate(found: Proof) -> None:
+    for namespace in ("default", "kube-system"):
+        for kind in (SERVICES, node.SLICES):
+            for item in list(found.cluster.list(kind, namespace)):
+                if item["metadata"]["name"] != "kubernetes":
+                    found.cluster._send("DELETE", kind.path(item["metadata"]["name"], namespace))
+
+
+@pytest.fixture
+def healthy(proof: Proof) -> Proof:
+    """kube-proxy in ipvs mode with sed, and a table as it should be."""
+    done = proof.apply("--mode", "ipvs", "--scheduler", "sed")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    done = proof.status("--wait", "120", "--interval", "2")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    return proof
+
+
+def test_before_the_change_the_node_is_ready_and_in_iptables_mode(proof: Proof) -> None:
+    """The plan looks on the node: amigen's user data has loaded the modules."""
+    result = proof.run("plan", "--mode", "ipvs", "--scheduler", "sed", "--look", proof.target, *proof.ssh)
+
+    assert result.exit_code == 0, result.stderr
+    assert "vm (vm): ready: all that the mode needs is there" in result.stdout
+    assert "now: mode iptables" in result.stdout
+
+
+def test_services_appear_with_the_scheduler(healthy: Proof) -> None:
+    """API service, DNS, every ClusterIP with its scheduler and endpoints, nothing stale, kube-ipvs0."""
+    result = healthy.status()
+
+    assert result.exit_code == 0
+    for fact in ("/proxyMode says ipvs", "the API service and its endpoints are there", "the DNS service and its",
+                 "each with the scheduler sed", "nothing is stale", "connection table of 4096",
+                 "kube-ipvs0 has all 7 addresses and no other"):  # fmt: skip
+        assert fact in result.stdout, result.stdout
+
+
+def test_apply_reads_the_real_mode_on_the_node(healthy: Proof) -> None:
+    """`status` without --node asks each kube-proxy; --look asks it on the node."""
+    result = healthy.run("status", "--look", healthy.target, *healthy.ssh)
+
+    assert "vm: ipvs (by looked)" in result.stdout
+
+
+def test_a_service_that_is_created_and_deleted_is_followed(healthy: Proof) -> None:
+    """It appears, and its end leaves nothing stale."""
+    healthy.create(SERVICES, node.service("late", "10.96.0.77", ("http", "TCP", 80)), "default")
+    assert healthy.status("--wait", "60", "--interval", "1").exit_code == 0
+    assert "10.96.0.77:80" in healthy.shell("ipvsadm -L -n")
+
+    healthy.cluster._send("DELETE", SERVICES.path("late", "default"))
+
+    assert healthy.status("--wait", "60", "--interval", "1").exit_code == 0
+    assert "10.96.0.77" not in healthy.shell("ipvsadm -L -n; ip addr show kube-ipvs0")
+
+
+@pytest.mark.parametrize(
+    ("damage", "repair", "says"),
+    [
+        ("ipvsadm -d -t 10.96.0.50:80 -r 10.244.1.2:8080", "ipvsadm -a -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 1",
+         "lacks the ready endpoint 10.244.1.2:8080"),
+        ("ipvsadm -a -t 10.96.0.50:80 -r 10.9.9.9:80 -m", "ipvsadm -d -t 10.96.0.50:80 -r 10.9.9.9:80",
+         "still sends to 10.9.9.9:80, which is no endpoint"),
+        ("ipvsadm -E -t 10.96.0.50:80 -s wlc", "ipvsadm -E -t 10.96.0.50:80 -s sed", "has the scheduler wlc, chosen is sed"),  # noqa: E501
+        ("ipvsadm -e -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 0", "ipvsadm -e -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 1",  # noqa: E501
+         "with weight 0"),
+        ("ipvsadm -E -t 10.96.0.51:80 -s sed -p 60", "ipvsadm -E -t 10.96.0.51:80 -s sed -p 10800",
+         "persistent for 60 s, the Service says ClientIP for 10800 s"),
+        ("ipvsadm -A -u 10.96.99.9:53 -s rr", "ipvsadm -D -u 10.96.99.9:53", "UDP 10.96.99.9:53 belongs to no Service"),
+        ("ip addr del 10.96.0.50/32 dev kube-ipvs0", "ip addr add 10.96.0.50/32 dev kube-ipvs0",
+         "kube-ipvs0 lacks 10.96.0.50 of default/web"),
+        ("ip addr add 10.96.88.8/32 dev kube-ipvs0", "ip addr del 10.96.88.8/32 dev kube-ipvs0",
+         "kube-ipvs0 has 10.96.88.8, which no Service has"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_reported_and_settles(healthy: Proof, damage: str, repair: str, says: str) -> None:
+    """One thing broken by hand on the node: one difference, with how long it has lasted; repaired, none."""
+    healthy.shell(damage + "\n")
+
+    broken = healthy.status("--wait", "3", "--interval", "1")
+
+    healthy.shell(repair + "\n")
+    assert broken.exit_code == 6, broken.stdout
+    assert says in broken.stdout
+    assert "1 differences" in broken.stdout
+    assert "s)" in broken.stdout.split(says)[1].splitlines()[0]
+    assert healthy.status("--wait", "30", "--interval", "1").exit_code == 0
+
+
+def test_a_dead_kube_proxy_is_reported(healthy: Proof) -> None:
+    """Nobody answers to /proxyMode; the table still stands."""
+    healthy.shell(f"systemctl stop {node.UNIT}\n")
+
+    result = healthy.status()
+
+    pod = next(iter(healthy.kubelet.cluster.list(PODS)))
+    healthy.kubelet._start(pod, node.NODE, PODS.path(pod["metadata"]["name"]))
+    assert result.exit_code == 6
+    assert "kube-proxy does not answer to /proxyMode" in result.stdout
+
+
+def test_a_connection_through_the_cluster_ip(healthy: Proof) -> None:
+    """A client on the node reaches the server in the namespace by the Service's address, and IPVS counts it."""
+    slice_ = healthy.cluster.get(node.SLICES, "web-test", "default")
+    slice_["endpoints"] = [one for one in slice_["endpoints"] if one["addresses"] == ["10.244.1.2"]]
+    slice_["metadata"].pop("managedFields", None)
+    status, text = healthy.cluster._send("PUT", node.SLICES.path("web-test", "default"), slice_)
+    assert status == 200, text
+    assert healthy.status("--wait", "60", "--interval", "1").exit_code == 0
+
+    fetch = "import urllib.request as u; print(u.urlopen('http://10.96.0.50/', timeout=20).read().decode())"
+    body = healthy.shell(f'python3 -c "{fetch}"\n')
+
+    assert body.strip() == "served from the namespace"
+    connections = healthy.shell("ipvsadm -L -n -c\n")
+    assert any(line.split()[-2:] == ["10.96.0.50:80", "10.244.1.2:8080"] for line in connections.splitlines()), (
+        connections
+    )
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler(proof: Proof, scheduler: str) -> None:
+    """Applied through the cluster, seen in the kernel's table."""
+    applied = proof.apply("--mode", "ipvs", "--scheduler", scheduler)
+    assert applied.exit_code == 0, applied.stdout + applied.stderr
+
+    result = proof.status("--wait", "120", "--interval", "2")
+
+    assert result.exit_code == 0, result.stdout
+    assert f"each with the scheduler {scheduler}" in result.stdout
+    schedulers = {service.scheduler for service in parse(proof.shell("ipvsadm -L -n\n")).services}
+    assert schedulers == {scheduler}
+
+
+def test_saved_listings_of_every_form(healthy: Proof, tmp_path: Path) -> None:
+    """`ipvsadm -L -n`, `ipvsadm -L` and /proc/net/ip_vs of the same table all fit the cluster."""
+    for number, command in enumerate(("ipvsadm -L -n", "ipvsadm -L", "cat /proc/net/ip_vs")):
+        file = tmp_path / f"{number}.txt"
+        file.write_text(healthy.shell(command + "\n"))
+
+        result = healthy.run("status", "--listing", str(file), "--format", "json")
+
+        assert result.exit_code == 0, (command, result.stdout)
+        assert json.loads(result.stdout)[0]["differences"] == []
+
+
+# Everything that ipvsadm can set, in a network namespace of its own.
+EVERYTHING = """
+unshare -n bash -euo pipefail <<'END'
+ip link set lo up
+A() { ipvsadm -A "$@"; }
+A -t 10.0.0.1:80 -s rr
+ipvsadm -a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 3
+ipvsadm -a -t 10.0.0.1:80 -r 10.1.0.2:80 -g -w 0
+ipvsadm -a -t 10.0.0.1:80 -r 10.1.0.3:80 -i -w 65535
+ipvsadm -a -t 10.0.0.1:80 -r 127.0.0.1:80 -g
+A -u 10.0.0.2:53 -s wlc -o
+A --sctp-service 10.0.0.3:5060 -s lblc
+A -t 10.0.0.4:0 -s wrr -p 600
+A -t 10.0.0.5:80 -s sh -b sh-fallback,sh-port -p 300 -M 255.255.255.0
+A -t '[fd00::1]:443' -s sed
+ipvsadm -a -t '[fd00::1]:443' -r '[fd00::a:1]:8443' -m
+A -u '[fd00::2]:53' -s nq -p 60 -M 64
+A -t '[fd00::3]:80' -s dh -p 60
+A -f 7 -s lblcr
+ipvsadm -a -f 7 -r 10.1.0.1:0 -m
+A -f 8 -6 -s lc
+ipvsadm -a -f 8 -6 -r '[fd00::a:1]:0' -m
+printf '=== numeric\\n'; ipvsadm -L -n
+printf '=== resolved\\n'; ipvsadm -L
+printf '=== kernel\\n'; cat /proc/net/ip_vs
+END
+"""
+
+
+def test_the_parser_on_everything_that_ipvsadm_can_set(proof: Proof) -> None:
+    """The three real listings of one table say the same."""
+    out = proof.shell(EVERYTHING)
+    parts = {part.split("\n", 1)[0]: part.split("\n", 1)[1] for part in out.split("=== ")[1:]}
+    numeric, resolved, kernel = (parse(parts[name]) for name in ("numeric", "resolved", "kernel"))
+
+    assert len(numeric.services) == 10
+    flat = {str(one): one for one in numeric.services}
+    assert flat["UDP 10.0.0.2:53"].one_packet
+    assert flat["TCP 10.0.0.5:80"].scheduler_flags == ("sh-fallback", "sh-port")
+    assert (flat["TCP 10.0.0.5:80"].persistent, flat["TCP 10.0.0.5:80"].mask) == (300, "255.255.255.0")
+    assert (flat["UDP [fd00::2]:53"].mask, flat["TCP [fd00::3]:80"].mask) == ("64", None)
+    assert flat["FWM 8"].family == 6
+    assert {server.forward for server in flat["TCP 10.0.0.1:80"].servers} >= {"Masq", "Route", "Tunnel"}
+    assert [one.key for one in resolved.services] == [one.key for one in numeric.services]
+    assert _comparable(kernel) == _comparable(numeric), out
+
+
+def _comparable(table: Table) -> list[tuple[object, ...]]:
+    """Without order, and without what /proc/net/ip_vs does not show: seconds, and the flags of a scheduler.
+
+    It shows `ops` for IPv4 only.
+    """
+
+    def row(one: VirtualService) -> tuple[object, ...]:
+        servers = sorted((str(server.place), server.forward, server.weight) for server in one.servers)
+        return str(one), one.family, one.scheduler, one.persistent is not None, one.mask, one.one_packet, servers
+
+    return sorted(map(row, table.services), key=str)
+
+
+def test_what_ipvs_mode_leaves_behind_is_seen(healthy: Proof) -> None:
+    """kube-proxy does not clean up between ipvs and iptables (kubernetes issue 102314): status says it."""
+    done = healthy.apply("--mode", "iptables")
+    assert done.exit_code == 0, done.stderr
+    time.sleep(3)
+
+    result = healthy.status()
+
+    assert result.exit_code == 6
+    assert "/proxyMode says iptables, as configured" in result.stdout
+    assert "virtual services are still there" in result.stdout
+    assert "kube-ipvs0 is still there" in result.stdout

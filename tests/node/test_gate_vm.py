@@ -1,0 +1,183 @@
+"""User data in a real virtual machine, by cloud-init: the gate, the modules, a reboot, and a node that must not join.
+
+kubelet is a stand-in: a unit that starts after cloud-final as nodeadm-run does on Amazon Linux 2023, and notes how many
+modules it found. Debian's cloud-final comes after multi-user.target, so that it hangs on cloud-init.target: on
+multi-user.target, systemd would drop its job to break the ordering cycle. It proves systemd's behaviour, not kubelet's or nodeadm's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amigen import parse_spec, plan_image, user_data
+from amigen.vm import Base, Machine, VmImage, built_in_base, scratch
+
+pytestmark = pytest.mark.slow
+
+KUBELET = """\
+[Unit]
+Description=Stand-in for kubelet
+After=cloud-final.service
+[Service]
+ExecStart=/bin/sh -c 'grep -c ^ip_vs /proc/modules > /run/kubelet-saw; exec sleep infinity'
+[Install]
+WantedBy=cloud-init.target
+"""
+SPEC: dict[str, Any] = {
+    "apiVersion": "amigen/v1alpha1",
+    "kind": "NodeImage",
+    "name": "gate",
+    "kubernetesVersion": "1.34",
+    "platforms": ["debian-12"],
+    "gate": True,
+    "kubeProxy": {"ipvs": {"scheduler": "sed", "connTabBits": 16}},
+    "sysctls": {"net.core.somaxconn": 4321},
+}
+
+
+def document(**changes: Any) -> bytes:
+    return user_data(plan_image(parse_spec({**SPEC, **changes}), "debian-12"))
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the base image cannot be made")
+    return built_in_base("debian-12", "x86_64", log=print)
+
+
+@pytest.fixture(scope="module")
+def image(base: Base, tmp_path_factory: pytest.TempPathFactory) -> VmImage:
+    """The base with the stand-in of kubelet in it, put there without booting or mounting it."""
+    folder = tmp_path_factory.mktemp("image")
+    raw, unit = folder / "disk.raw", folder / "kubelet.service"
+    unit.write_text(KUBELET)
+    run("qemu-img", "convert", "-O", "raw", str(base.image.disk), str(raw))
+    # debugfs writes into its current folder only, and ends with 0 whatever happens.
+    commands = folder / "commands"
+    commands.write_text(
+        f"cd /etc/systemd/system\nwrite {unit} kubelet.service\n"
+        "mkdir cloud-init.target.wants\ncd cloud-init.target.wants\nsymlink kubelet.service /etc/systemd/system/kubelet.service\n"
+    )
+    run("/sbin/debugfs", "-w", "-f", str(commands), str(raw))
+    seen = run("/sbin/debugfs", "-R", "stat /etc/systemd/system/cloud-init.target.wants/kubelet.service", str(raw))
+    assert "Type: symlink" in seen
+    assert KUBELET in run("/sbin/debugfs", "-R", "cat /etc/systemd/system/kubelet.service", str(raw))
+    return dataclasses.replace(base.image, disk=raw, format="raw")
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+def boot(base: Base, image: VmImage, work: Path, document: bytes) -> Machine:
+    return Machine(image, work=work, user=base.user, user_data=document, log=print)
+
+
+@pytest.fixture(scope="module")
+def ready(base: Base, image: VmImage) -> Iterator[Machine]:
+    """A stock image at the end of its first boot with amigen's user data."""
+    with scratch("test") as work, boot(base, image, work, document()) as machine:
+        machine.wait_for_ssh()
+        machine.wait_for_cloud_init()
+        yield machine
+
+
+def out(machine: Machine, command: str) -> str:
+    return machine.run(command).stdout.strip()
+
+
+def test_a_stock_image_becomes_ready_at_its_first_boot(ready: Machine) -> None:
+    """cloud-init ended well; modules, table and kernel parameter are there; kubelet came after the modules."""
+    assert "status: done" in out(ready, "cloud-init status")
+    # Before anything here could load a module: ipvsadm would.
+    assert out(ready, "grep -c ^ip_vs /proc/modules") == "11"
+    assert out(ready, "cat /sys/module/ip_vs/parameters/conn_tab_bits") == "16"
+    assert out(ready, "cat /proc/sys/net/core/somaxconn") == "4321"
+    assert "amigen: ready: " in out(ready, "sudo cat /var/log/cloud-init-output.log")
+    assert out(ready, "systemctl is-active amigen-ready.service") == "active"
+    assert (
+        out(
+            ready, "for i in $(seq 60); do systemctl is-active -q kubelet && break; sleep 1; done; cat /run/kubelet-saw"
+        )
+        == "11"
+    )
+    assert "amigen: ready" in out(ready, "sudo journalctl -b --no-pager -g 'amigen: ready'")
+
+
+def test_the_second_run_on_the_node_changes_nothing(ready: Machine) -> None:
+    """The same user data again: no package manager, no change, kubelet stays up."""
+    again = out(ready, "sudo bash /var/lib/cloud/instance/scripts/*")
+    assert again.splitlines()[-1].startswith("amigen: nothing to do: 1 package, ")
+    assert out(ready, "systemctl is-active kubelet") == "active"
+
+
+def test_a_failed_run_leaves_a_running_kubelet_alone(ready: Machine) -> None:
+    """A bootstrap that fails on a working node says so, and does not stop its kubelet."""
+    bad = document(hooks={"before": [{"name": "broken", "script": "exit 3"}]})
+    source = ready.work / "bad.sh"
+    source.write_bytes(bad)
+    ready.copy_to(source, "/tmp/bad.sh")
+    assert ready.run("sudo bash /tmp/bad.sh").returncode == 1
+    assert out(ready, "systemctl is-active kubelet") == "active"
+    assert ready.run("sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
+
+
+def test_everything_is_there_after_a_reboot(ready: Machine) -> None:
+    """Modules by modules-load.d before anything asks for them, the table's size, the gate, kubelet."""
+    ready.reboot()
+    ready.wait_for_ssh()
+    assert out(ready, "grep -c ^ip_vs /proc/modules") == "11"
+    assert out(ready, "cat /sys/module/ip_vs/parameters/conn_tab_bits") == "16"
+    assert out(ready, "cat /proc/sys/net/core/somaxconn") == "4321"
+    assert (
+        out(
+            ready, "for i in $(seq 90); do systemctl is-active -q kubelet && break; sleep 1; done; cat /run/kubelet-saw"
+        )
+        == "11"
+    )
+    assert "is ready for kube-proxy in ipvs mode" in ready.console.read_text(errors="replace")
+
+
+def test_a_node_without_its_modules_does_not_join(ready: Machine) -> None:
+    """The modules-load file is gone: after a reboot kubelet does not start, and the reason is to be read."""
+    assert ready.run("sudo rm /etc/modules-load.d/ipvs.conf").returncode == 0
+    before = len(ready.console.read_text(errors="replace"))
+    ready.reboot()
+    ready.wait_for_ssh()
+    ready.wait_for_cloud_init()
+    assert out(ready, "systemctl is-active amigen-ready.service") == "failed"
+    assert out(ready, "sleep 5; systemctl is-active kubelet") == "inactive"
+    reason = "amigen-ready: this node is NOT ready: the module ip_vs is not loaded"
+    assert reason in out(ready, "sudo journalctl -b --no-pager -u amigen-ready")
+    assert reason in ready.console.read_text(errors="replace")[before:]
+    # The way back that the docs name.
+    assert ready.run("sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
+    assert ready.run("sudo systemctl restart amigen-ready kubelet").returncode == 0
+    assert out(ready, "systemctl is-active kubelet") == "active"
+
+
+def test_a_failed_bootstrap_does_not_join(base: Base, image: VmImage) -> None:
+    """A module that no kernel has: cloud-init reports an error, the module is named, kubelet never starts."""
+    with scratch("test") as work, boot(base, image, work, document(modules={"extra": ["no_such_module"]})) as machine:
+        machine.wait_for_ssh()
+        machine.wait_for_cloud_init()
+        assert "status: error" in out(machine, "cloud-init status")
+        log = out(machine, "sudo grep ^amigen: /var/log/cloud-init-output.log")
+        assert "amigen: FAILED: the kernel " in log.splitlines()[-1]
+        assert "has no module no_such_module" in log.splitlines()[-1]
+        assert out(machine, "sleep 5; systemctl is-active kubelet") == "inactive"
+        assert not out(machine, "cat /run/kubelet-saw 2>/dev/null")
+        # And it does not join at the next boot either.
+        machine.reboot()
+        machine.wait_for_ssh()
+        machine.wait_for_cloud_init()
+        assert out(machine, "systemctl is-active kubelet") == "inactive"
+        assert "the bootstrap has not run to its end" in machine.console.read_text(errors="replace")

@@ -1,0 +1,265 @@
+"""A proxy in front of moto: records calls, injects faults, adds what moto leaves out."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Headers
+
+from tests.publish.stand_in.model_server import ModelServer, client_at
+from tests.publish.stand_in.moto_gaps import Gaps
+from tests.publish.stand_in.wire import Refusal, Request, Response, read_request, service_model, write_response
+
+FaultKind = Literal["throttled", "internal", "timeout", "denied", "expired", "cut-after", "kill-before", "kill-after"]
+# The last is processed; all others are refused before.
+FAULTS: tuple[FaultKind, ...] = ("throttled", "internal", "timeout", "denied", "expired", "cut-after")
+
+# Codes per kind: EC2's words, and those of the services that speak JSON.
+_CODES: dict[str, tuple[str, str]] = {
+    "throttled": ("RequestLimitExceeded", "ThrottlingException"),
+    "internal": ("InternalError", "InternalServerError"),
+    "denied": ("UnauthorizedOperation", "AccessDeniedException"),
+    "expired": ("RequestExpired", "ExpiredTokenException"),
+}
+_STATUS = {"throttled": 503, "internal": 500, "denied": 403, "expired": 400}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Position:
+    """A call of a run: the n-th with this content in its region (regions run side by side).
+
+    Ids and tokens differ from account to account; `content` is the parameters without them.
+    """
+
+    region: str
+    service: str
+    operation: str
+    content: str
+    number: int
+
+
+def content_of(request: Request) -> str:
+    """The parameters, in short, with each id as its kind."""
+    params = {k: v for k, v in request.params.items() if k not in ("ClientToken", "VersionDescription", "NextToken")}
+    text = re.sub(r"\b(ami|snap|lt|i)-[0-9a-f]{8,}\b", r"\1", json.dumps(params, sort_keys=True, default=str))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What happens at a position.
+
+    Attributes:
+        repeat: True: also to every later call of this operation in this region (as long as the fault is there).
+    """
+
+    at: Position
+    kind: FaultKind
+    repeat: bool = False
+
+
+@dataclass(kw_only=True)
+class Gateway:
+    """Start with `with gateway:`; all its state is cleared by `reset`."""
+
+    moto: str
+    calls: list[Request] = field(default_factory=list)
+    fault: Fault | None = None
+    fault_hits: int = 0
+    victim: int | None = None
+    before: Callable[[Request], None] | None = None
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._stop = threading.Event()
+        self.gaps = Gaps()
+        self.model = ModelServer(self.moto, self.gaps)
+        gateway = self
+
+        class Edge(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                headers = Headers(list(self.headers.items()))
+                try:
+                    response = gateway.answer(self.command, self.path, headers, body)
+                except ConnectionAbortedError:
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                except Exception:
+                    # A fault of this server, not one that a test asked for: seen by `broken`.
+                    gateway.broken.append(traceback.format_exc())
+                    raise
+                self.send_response(response.status)
+                for name, value in response.headers.items():
+                    if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(response.body)))
+                self.end_headers()
+                self.wfile.write(response.body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                pass  # clients that are killed leave broken pipes
+
+        self._server = Server(("127.0.0.1", 0), Edge)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Gateway:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def reset(self) -> None:
+        with self._lock:
+            self.calls.clear()
+            self._counts.clear()
+            self.fault, self.fault_hits, self.victim, self.before = None, 0, None, None
+            self.gaps = Gaps()
+            self.model = ModelServer(self.moto, self.gaps)
+
+    def start_counting(self) -> None:
+        """Positions and the record begin anew."""
+        with self._lock:
+            self.calls.clear()
+            self._counts.clear()
+
+    # -- one call ------------------------------------------------------------------------------------------------
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        request = read_request(method, path, headers, body)
+        kind = self._record(request)
+        if self.before:
+            self.before(request)
+        if kind == "kill-before":
+            self._kill()
+        if kind == "timeout":
+            self._stop.wait(3)
+            raise ConnectionAbortedError
+        if kind in _CODES:
+            return self._refuse(request, kind)
+        response = self._processed(request, method, path, headers, body)
+        if kind == "kill-after":
+            self._kill()
+        if kind == "cut-after":
+            raise ConnectionAbortedError
+        return response
+
+    def _record(self, request: Request) -> FaultKind | None:
+        with self._lock:
+            self.calls.append(request)
+            key = _key(request)
+            self._counts[key] += 1
+            fault = self.fault
+            if fault is None or (fault.at.region, fault.at.service, fault.at.operation, fault.at.content) != key:
+                return None
+            number = self._counts[key]
+            if number == fault.at.number or (fault.repeat and number > fault.at.number):
+                self.fault_hits += 1
+                return fault.kind
+            return None
+
+    def _kill(self) -> None:
+        assert self.victim is not None, "nobody to kill"
+        os.kill(self.victim, signal.SIGKILL)
+        raise ConnectionAbortedError
+
+    def _refuse(self, request: Request, kind: str) -> Response:
+        code = _CODES[kind][0 if service_model(request.service).protocol == "ec2" else 1]
+        response = write_response(request, Refusal(code, f"{kind}, said by the test"))
+        return Response(status=_STATUS[kind], headers=response.headers, body=response.body)
+
+    def _processed(self, request: Request, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        try:
+            with self._lock:
+                again = self.gaps.repeated(request)
+                if again is not None:
+                    return again
+                response = self._answered(request, method, path, headers, body)
+                self.gaps.remember(request, response)
+                return response
+        except Refusal as refusal:
+            return write_response(request, refusal)
+
+    def _answered(self, request: Request, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        own = self.model.find(request)
+        if own is not None:
+            return write_response(request, own(request))
+        response = self._forward(method, path, headers, body)
+        return self.gaps.completed(request, response, self._tag)
+
+    def _tag(self, region: str, resources: list[str], tags: dict[str, str]) -> None:
+        """CreateTags at moto, for a copy whose tags moto does not take: (image, `image` or `snapshot`)."""
+        client = client_at("ec2", region, self.moto)
+        image, kind = resources
+        if kind == "snapshot":
+            disks = client.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"]
+            resources = [disk["Ebs"]["SnapshotId"] for disk in disks]
+        else:
+            resources = [image]
+        client.create_tags(Resources=resources, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+
+    def _forward(self, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        target = urlsplit(self.moto)
+        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+        try:
+            passed = {k: v for k, v in headers.items() if k.lower() not in ("content-length", "expect", "connection")}
+            connection.request(method, path, body=body, headers=passed)
+            answer = connection.getresponse()
+            return Response(status=answer.status, headers=dict(answer.getheaders()), body=answer.read())
+        finally:
+            connection.close()
+
+    # -- what tests ask ------------------------------------------------------------------------------------------
+
+    def positions(self) -> list[Position]:
+        """All calls since `start_counting`, as positions, in order."""
+        counts: Counter[tuple[str, str, str, str]] = Counter()
+        out = []
+        with self._lock:
+            for call in self.calls:
+                key = _key(call)
+                counts[key] += 1
+                out.append(
+                    Position(region=key[0], service=key[1], operation=key[2], content=key[3], number=counts[key])
+                )
+        return out
+
+    def named(self, operation: str) -> list[Request]:
+        """The recorded calls of an operation."""
+        with self._lock:
+            return [call for call in self.calls if call.operation == operation]
+
+
+def _key(request: Request) -> tuple[str, str, str, str]:
+    return (request.region, request.service, request.operation, content_of(request))

@@ -1,0 +1,302 @@
+"""Answers the calls that moto has not, by botocore's own service model: shapes are right, behaviour is as documented
+and as small as the tests need."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any
+
+import boto3
+
+from tests.publish.stand_in.moto_gaps import Gaps
+from tests.publish.stand_in.wire import Refusal, Request
+
+Answer = Callable[[Request], dict[str, Any]]
+_NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+
+
+@cache
+def client_at(service: str, region: str, url: str) -> Any:
+    """A client straight at moto."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, region_name=region, endpoint_url=url, **keys)
+
+
+class ModelServer:
+    """State and answers of what moto lacks.
+
+    Attributes:
+        public_parameters: (region, name) -> value, for EKS's and Canonical's images.
+        run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
+        bad_versions: Template versions with which a rollout fails.
+        offline: Instances whose SSM agent does not answer.
+    """
+
+    def __init__(self, moto: str, gaps: Gaps) -> None:
+        self._moto = moto
+        self._gaps = gaps
+        self._ids = itertools.count(1)
+        self.public_parameters: dict[tuple[str, str], str] = {}
+        self.run: Callable[[str, list[str]], tuple[int, str, str]] = lambda instance, commands: (0, "", "")
+        self.offline: set[str] = set()
+        self.bad_versions: set[str] = set()
+        self.refreshes: dict[str, list[dict[str, Any]]] = {}
+        self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
+        self.updates: dict[str, dict[str, Any]] = {}
+        self._invocations: dict[str, dict[str, dict[str, Any]]] = {}
+        self._commands: dict[str, dict[str, Any]] = {}
+        self._answers: dict[tuple[str, str], Answer] = {
+            ("ec2", "EnableImageDeprecation"): self._deprecate,
+            ("ssm", "GetParameter"): self._public_parameter,
+            ("ssm", "DescribeInstanceInformation"): self._managed,
+            ("ssm", "SendCommand"): self._send,
+            ("ssm", "ListCommands"): self._commands_of,
+            ("ssm", "ListCommandInvocations"): self._invocations_of,
+            ("ssm", "GetCommandInvocation"): self._invocation,
+            ("ssm", "CancelCommand"): self._cancel_command,
+            ("autoscaling", "StartInstanceRefresh"): self._start_refresh,
+            ("autoscaling", "DescribeInstanceRefreshes"): self._describe_refreshes,
+            ("autoscaling", "CancelInstanceRefresh"): self._cancel_refresh,
+            ("eks", "DescribeNodegroup"): self._nodegroup,
+            ("eks", "UpdateNodegroupVersion"): self._update_nodegroup,
+            ("eks", "ListUpdates"): self._list_updates,
+            ("eks", "DescribeUpdate"): self._describe_update,
+        }
+
+    def find(self, request: Request) -> Answer | None:
+        """What answers this call; None leaves it to moto."""
+        if request.operation == "GetParameter" and not request.params["Name"].startswith("/aws/service/"):
+            return None
+        return self._answers.get((request.service, request.operation))
+
+    def _client(self, service: str, region: str) -> Any:
+        return client_at(service, region, self._moto)
+
+    # -- EC2 and parameters --------------------------------------------------------------------------------------
+
+    def _deprecate(self, request: Request) -> dict[str, Any]:
+        at = request.params["DeprecateAt"]
+        text = at if isinstance(at, str) else at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        self._gaps.deprecated[request.params["ImageId"]] = text
+        return {"Return": True}
+
+    def _public_parameter(self, request: Request) -> dict[str, Any]:
+        name = request.params["Name"]
+        value = self.public_parameters.get((request.region, name))
+        if value is None:
+            raise Refusal("ParameterNotFound", f"Parameter {name} not found.")
+        return {"Parameter": {"Name": name, "Type": "String", "Value": value, "Version": 1}}
+
+    # -- Systems Manager -----------------------------------------------------------------------------------------
+
+    def _instances(self, region: str, filters: list[dict[str, Any]]) -> list[str]:
+        pages = self._client("ec2", region).get_paginator("describe_instances").paginate(Filters=filters)
+        return [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
+
+    def _managed(self, request: Request) -> dict[str, Any]:
+        wanted: list[str] = []
+        for each in request.params.get("Filters", []):
+            if each["Key"] == "InstanceIds":
+                wanted += each["Values"]
+        running = self._instances(request.region, [{"Name": "instance-state-name", "Values": ["running"]}])
+        there = [i for i in running if (not wanted or i in wanted) and i not in self.offline]
+        return {"InstanceInformationList": [{"InstanceId": i, "PingStatus": "Online"} for i in there]}
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        instances = list(params.get("InstanceIds", []))
+        for target in params.get("Targets", []):
+            filters = [
+                {"Name": target["Key"], "Values": target["Values"]},
+                {"Name": "instance-state-name", "Values": ["running"]},
+            ]
+            instances += self._instances(request.region, filters)
+        command = f"00000000-0000-0000-0000-{next(self._ids):012d}"
+        invocations: dict[str, dict[str, Any]] = {}
+        for instance in instances:
+            if instance in self.offline:
+                invocations[instance] = {"Status": "Undeliverable", "code": -1, "out": "", "err": ""}
+                continue
+            code, out, err = self.run(instance, params["Parameters"]["commands"])
+            status = "Success" if code == 0 else "Failed"
+            # Run Command keeps this much of the output (docs: GetCommandInvocation).
+            invocations[instance] = {"Status": status, "code": code, "out": out[:24000], "err": err[:8000]}
+        self._invocations[command] = invocations
+        self._commands[command] = params
+        return {
+            "Command": {
+                "CommandId": command,
+                "Status": "Pending",
+                "TargetCount": len(instances),
+                "RequestedDateTime": _NOW,
+            }
+        }
+
+    def _commands_of(self, request: Request) -> dict[str, Any]:
+        command = request.params["CommandId"]
+        if command not in self._commands:
+            raise Refusal("InvalidCommandId", "no such command")
+        targets = len(self._invocations[command])
+        status = "Success" if all(i["Status"] == "Success" for i in self._invocations[command].values()) else "Failed"
+        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": targets}
+        return {"Commands": [item]}
+
+    def _invocations_of(self, request: Request) -> dict[str, Any]:
+        command = request.params["CommandId"]
+        found = self._invocations.get(command)
+        if found is None:
+            raise Refusal("InvalidCommandId", "no such command")
+        items = [
+            {
+                "CommandId": command,
+                "InstanceId": instance,
+                "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+                "StatusDetails": each["Status"],
+            }
+            for instance, each in found.items()
+        ]
+        return {"CommandInvocations": items}
+
+    def _invocation(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        each = self._invocations.get(params["CommandId"], {}).get(params["InstanceId"])
+        if each is None:
+            raise Refusal("InvocationDoesNotExist", "no such invocation")
+        return {
+            "CommandId": params["CommandId"],
+            "InstanceId": params["InstanceId"],
+            "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+            "StatusDetails": each["Status"],
+            "ResponseCode": each["code"],
+            "StandardOutputContent": each["out"],
+            "StandardErrorContent": each["err"],
+        }
+
+    def _cancel_command(self, request: Request) -> dict[str, Any]:
+        return {}
+
+    # -- Auto Scaling --------------------------------------------------------------------------------------------
+
+    def _group(self, region: str, name: str) -> dict[str, Any]:
+        client = self._client("autoscaling", region)
+        found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        if not found:
+            raise Refusal("ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup {name} not found")
+        return dict(found[0])
+
+    def _start_refresh(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        name = params["AutoScalingGroupName"]
+        group = self._group(request.region, name)
+        history = self.refreshes.setdefault(name, [])
+        if history and history[0]["Status"] in ("Pending", "InProgress", "RollbackInProgress", "Cancelling"):
+            raise Refusal("InstanceRefreshInProgress", "An Instance Refresh is already in progress")
+        aliased = group.get("LaunchTemplate", {}).get("Version", "").startswith("$")
+        if params.get("Preferences", {}).get("AutoRollback") and aliased:
+            raise Refusal("ValidationError", "AutoRollback needs a numbered launch template version")
+        refresh = {
+            "InstanceRefreshId": f"refresh-{next(self._ids)}",
+            "AutoScalingGroupName": name,
+            "Status": "Pending",
+            "PercentageComplete": 0,
+            "DesiredConfiguration": params.get("DesiredConfiguration", {}),
+            "Preferences": params.get("Preferences", {}),
+            "StartTime": _NOW,
+        }
+        history.insert(0, refresh)
+        return {"InstanceRefreshId": refresh["InstanceRefreshId"]}
+
+    def _describe_refreshes(self, request: Request) -> dict[str, Any]:
+        name = request.params["AutoScalingGroupName"]
+        self._group(request.region, name)
+        history = self.refreshes.get(name, [])
+        for refresh in history[:1]:
+            self._advance(request.region, name, refresh)
+        wanted = request.params.get("InstanceRefreshIds")
+        found = [r for r in history if not wanted or r["InstanceRefreshId"] in wanted]
+        return {"InstanceRefreshes": [dict(r) for r in found]}
+
+    def _advance(self, region: str, name: str, refresh: dict[str, Any]) -> None:
+        template = refresh["DesiredConfiguration"].get("LaunchTemplate", {})
+        status = refresh["Status"]
+        if status == "Pending":
+            refresh.update(Status="InProgress", PercentageComplete=50)
+        elif status == "InProgress" and template.get("Version") in self.bad_versions:
+            back = refresh["Preferences"].get("AutoRollback")
+            refresh.update(Status="RollbackInProgress" if back else "Failed", StatusReason="instances unhealthy")
+        elif status == "RollbackInProgress":
+            refresh.update(Status="RollbackSuccessful", PercentageComplete=100)
+        elif status == "Cancelling":
+            refresh.update(Status="Cancelled")
+        elif status == "InProgress":
+            refresh.update(Status="Successful", PercentageComplete=100)
+            client = self._client("autoscaling", region)
+            client.update_auto_scaling_group(
+                AutoScalingGroupName=name,
+                LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": template["Version"]},
+            )
+
+    def _cancel_refresh(self, request: Request) -> dict[str, Any]:
+        history = self.refreshes.get(request.params["AutoScalingGroupName"], [])
+        if not history or history[0]["Status"] not in ("Pending", "InProgress"):
+            raise Refusal("ActiveInstanceRefreshNotFound", "no active refresh")
+        history[0]["Status"] = "Cancelling"
+        return {"InstanceRefreshId": history[0]["InstanceRefreshId"]}
+
+    # -- EKS -----------------------------------------------------------------------------------------------------
+
+    def _found_nodegroup(self, request: Request) -> dict[str, Any]:
+        found = self.nodegroups.get((request.params["clusterName"], request.params["nodegroupName"]))
+        if found is None:
+            raise Refusal(
+                "ResourceNotFoundException", f"No node group found for name: {request.params['nodegroupName']}."
+            )
+        return found
+
+    def _nodegroup(self, request: Request) -> dict[str, Any]:
+        busy = any(u["status"] == "InProgress" for u in self.updates.values())
+        return {"nodegroup": {**self._found_nodegroup(request), "status": "UPDATING" if busy else "ACTIVE"}}
+
+    def _update_nodegroup(self, request: Request) -> dict[str, Any]:
+        group = self._found_nodegroup(request)
+        if any(u["status"] == "InProgress" for u in self.updates.values()):
+            raise Refusal("ResourceInUseException", "the node group has an update in progress")
+        template = request.params["launchTemplate"]
+        update = {
+            "id": f"update-{next(self._ids)}",
+            "status": "InProgress",
+            "type": "VersionUpdate",
+            "params": [{"type": "LaunchTemplateVersion", "value": str(template["version"])}],
+            "createdAt": _NOW,
+            "errors": [],
+            "_group": group,
+            "_looks": 0,
+        }
+        self.updates[update["id"]] = update
+        return {"update": _public(update)}
+
+    def _list_updates(self, request: Request) -> dict[str, Any]:
+        return {"updateIds": list(self.updates)}
+
+    def _describe_update(self, request: Request) -> dict[str, Any]:
+        params = request.params
+        update = self.updates.get(params["updateId"])
+        if update is None:
+            raise Refusal("ResourceNotFoundException", "no such update")
+        update["_looks"] += 1
+        version = update["params"][0]["value"]
+        if update["status"] == "InProgress" and update["_looks"] > 1:
+            if version in self.bad_versions:
+                error = {"errorCode": "NodeCreationFailure", "errorMessage": "nodes did not join", "resourceIds": ["x"]}
+                update.update(status="Failed", errors=[error])
+            else:
+                update["status"] = "Successful"
+                update["_group"]["launchTemplate"] = {**update["_group"]["launchTemplate"], "version": version}
+        return {"update": _public(update)}
+
+
+def _public(update: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in update.items() if not key.startswith("_")}

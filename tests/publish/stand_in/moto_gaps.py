@@ -1,0 +1,107 @@
+"""What moto leaves out of calls that it has: kept here by the words of EC2's documentation.
+
+Client tokens (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html), tags and encryption of copies,
+the time of deprecation, images that are not available at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.publish.stand_in.wire import Refusal, Request, Response, read_response, write_response
+
+_TOKENS = {
+    ("ec2", "CopyImage"): "ClientToken",
+    ("ec2", "CreateLaunchTemplate"): "ClientToken",
+    ("ec2", "CreateLaunchTemplateVersion"): "ClientToken",
+    ("ec2", "RunInstances"): "ClientToken",
+    ("eks", "UpdateNodegroupVersion"): "clientRequestToken",
+}
+
+
+class Gaps:
+    """State that moto does not keep."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str, str], tuple[str, Response]] = {}
+        self.deprecated: dict[str, str] = {}
+        self.encrypted: set[str] = set()
+        self.pending_looks = 0
+        self._young: dict[str, int] = {}
+        self.failing_regions: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self.image_dates: dict[str, str] = {}
+        self.launched: dict[str, str] = {}
+
+    # -- client tokens -------------------------------------------------------------------------------------------
+
+    def _token(self, request: Request) -> tuple[tuple[str, str, str, str], str] | None:
+        name = _TOKENS.get((request.service, request.operation))
+        token = request.params.get(name) if name else None
+        if token is None:
+            return None
+        content = json.dumps(request.params, sort_keys=True, default=str)
+        return (request.region, request.service, request.operation, token), content
+
+    def repeated(self, request: Request) -> Response | None:
+        """The first answer to the same token and parameters."""
+        found = self._token(request)
+        if found is None or found[0] not in self._seen:
+            return None
+        content, response = self._seen[found[0]]
+        if content != found[1]:
+            raise Refusal(
+                "IdempotentParameterMismatch", "The client token you have provided is associated with another request."
+            )
+        return response
+
+    def remember(self, request: Request, response: Response) -> None:
+        found = self._token(request)
+        if found is not None and response.status == 200:
+            self._seen[found[0]] = (found[1], response)
+
+    # -- responses -----------------------------------------------------------------------------------------------
+
+    def completed(
+        self, request: Request, response: Response, tag: Callable[[str, list[str], dict[str, str]], None]
+    ) -> Response:
+        if response.status != 200 or request.service != "ec2":
+            return response
+        if request.operation == "CopyImage":
+            image = read_response(request, response)["ImageId"]
+            for each in request.params.get("TagSpecifications", []):
+                tag(request.region, [image, each["ResourceType"]], {t["Key"]: t["Value"] for t in each["Tags"]})
+            if request.params.get("Encrypted"):
+                self.encrypted.add(image)
+            if self.pending_looks:
+                self._young[image] = self.pending_looks
+            if request.region in self.failing_regions:
+                self._failed[image] = "the copy failed, said by the test"
+        if request.operation == "DescribeImages":
+            found = read_response(request, response)
+            found["Images"] = [self._image(item) for item in found.get("Images", [])]
+            return write_response(request, found)
+        return response
+
+    def _image(self, item: dict[str, Any]) -> dict[str, Any]:
+        image = item["ImageId"]
+        if image in self._failed:
+            item = {**item, "State": "failed", "StateReason": {"Code": "x", "Message": self._failed[image]}}
+        elif self._young.get(image, 0) > 0:
+            self._young[image] -= 1
+            item = {**item, "State": "pending"}
+        if image in self.deprecated:
+            item = {**item, "DeprecationTime": self.deprecated[image]}
+        if image in self.image_dates:
+            item = {**item, "CreationDate": self.image_dates[image]}
+        if image in self.launched:
+            item = {**item, "LastLaunchedTime": self.launched[image]}
+        if image in self.encrypted:
+            disks = [
+                {**d, "Ebs": {**d["Ebs"], "Encrypted": True}} if "Ebs" in d else d
+                for d in item.get("BlockDeviceMappings", [])
+            ]
+            item = {**item, "BlockDeviceMappings": disks}
+        return item

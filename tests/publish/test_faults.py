@@ -1,0 +1,145 @@
+"""Every call at every position fails in turn, or the process is killed there: the next run converges to the same end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.publish.scenarios import SCENARIOS, Scenario
+from tests.publish.stand_in.gateway import FAULTS, Fault, FaultKind, Position
+from tests.publish.world import Result, World
+
+_BY_NAME = [pytest.param(s, id=s.name.replace(" ", "-")) for s in SCENARIOS]
+
+
+def prepared(world: World, scenario: Scenario) -> None:
+    """The account as it is before the command."""
+    world.reset()
+    scenario.prepare(world)
+    world.gateway.start_counting()
+
+
+def without_faults(world: World, scenario: Scenario) -> tuple[list[Position], Any]:
+    """The calls of an undisturbed run, and its end."""
+    prepared(world, scenario)
+    result = world.amigen(*scenario.command(world))
+    assert result.code == 0, result.err
+    return world.gateway.positions(), world.end_state()
+
+
+def converges(world: World, scenario: Scenario, end: Any, what: str) -> None:
+    """The next run, without faults, ends well and at the same end; one more finds nothing to do."""
+    world.gateway.fault = None
+    again = world.amigen(*scenario.command(world))
+    assert again.code == 0, f"after {what}: {again.err}"
+    assert world.end_state() == end, f"after {what}"
+
+
+def fails_well(result: Result, fault: Fault) -> None:
+    """One message that names the call, its region and the way out; no traceback, no secret."""
+    assert result.code != 0, f"{fault} was not noticed"
+    assert f"{fault.at.service}:{fault.at.operation} in {fault.at.region}" in result.err
+    assert "hint:" in result.err
+    assert "Traceback" not in result.err
+    assert "never-shown" not in result.err + result.out
+
+
+def faulted_run(world: World, scenario: Scenario, position: Position, kind: FaultKind) -> bool:
+    """A run with a fault; False where it did not come to this call, and so went through."""
+    world.gateway.start_counting()
+    world.gateway.fault = Fault(at=position, kind=kind)
+    world.gateway.fault_hits = 0
+    # Only the timeout waits for it; a loaded machine must not time out anywhere else.
+    timeout = "1" if kind == "timeout" else "60"
+    result = world.amigen(*scenario.command(world), "--read-timeout", timeout)
+    if world.gateway.fault_hits == 0:
+        assert result.code == 0, result.err
+        return False
+    fails_well(result, world.gateway.fault)
+    return True
+
+
+def in_turn(world: World, scenario: Scenario, position: Position, kinds: Sequence[FaultKind], end: Any) -> None:
+    """One kind after the other at the same call, run upon run; then a run without faults, and the end is the same.
+
+    A run that does not come to the call any more (what comes before it is done) has converged: the other kinds begin
+    anew.
+    """
+    left = list(kinds)
+    while left:
+        prepared(world, scenario)
+        assert faulted_run(world, scenario, position, left[0]), f"{position} was not reached"
+        hit = [left.pop(0)]
+        while left and faulted_run(world, scenario, position, left[0]):
+            hit.append(left.pop(0))
+        converges(world, scenario, end, f"{', '.join(hit)} at {position}")
+
+
+def sampled(positions: list[Position]) -> Iterator[tuple[Position, FaultKind]]:
+    """Each operation once, with the kinds of fault in turn."""
+    kinds = itertools.cycle(FAULTS)
+    seen = set()
+    for position in positions:
+        if position.operation not in seen:
+            seen.add(position.operation)
+            yield position, next(kinds)
+
+
+@pytest.mark.parametrize("scenario", _BY_NAME)
+def test_each_operation_may_fail_once(world: World, scenario: Scenario) -> None:
+    """A sample that is quick: every operation once, the kinds in turn."""
+    positions, end = without_faults(world, scenario)
+    for position, kind in sampled(positions):
+        in_turn(world, scenario, position, [kind], end)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", _BY_NAME)
+def test_every_call_at_every_position_may_fail(world: World, scenario: Scenario) -> None:
+    """All kinds of fault at all calls."""
+    positions, end = without_faults(world, scenario)
+    assert positions
+    for position in positions:
+        in_turn(world, scenario, position, FAULTS, end)
+
+
+def kill_points(positions: list[Position], scenario: Scenario) -> Iterator[tuple[Position, FaultKind]]:
+    """Between any two calls: before each; and after each that changes something, its answer unread."""
+    for position in positions:
+        yield position, "kill-before"
+        if position.operation in scenario.changes:
+            yield position, "kill-after"
+
+
+def one_kill(world: World, scenario: Scenario, position: Position, kind: FaultKind, end: Any) -> None:
+    prepared(world, scenario)
+    world.gateway.fault = Fault(at=position, kind=kind)
+    process = world.start(*scenario.command(world))
+    world.gateway.victim = process.pid
+    try:
+        process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -9, f"{position} was not reached"
+    converges(world, scenario, end, f"{kind} at {position}")
+
+
+@pytest.mark.parametrize("scenario", _BY_NAME)
+def test_killed_in_the_middle(world: World, scenario: Scenario) -> None:
+    """A sample that is quick: killed after the first change."""
+    positions, end = without_faults(world, scenario)
+    first = next(p for p in positions if p.operation in scenario.changes)
+    one_kill(world, scenario, first, "kill-after", end)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", _BY_NAME)
+def test_killed_between_any_two_calls(world: World, scenario: Scenario) -> None:
+    """SIGKILL of the real command, wherever it is."""
+    positions, end = without_faults(world, scenario)
+    for position, kind in kill_points(positions, scenario):
+        one_kill(world, scenario, position, kind, end)

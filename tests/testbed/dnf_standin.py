@@ -1,0 +1,182 @@
+"""The dnf stand-in: a Debian root with the real dnf and rpm, which calls itself Amazon Linux 2023.
+
+It proves what dnf and rpm do with our commands, and what systemd, the kernel and cloud-init do with our files. It does
+not prove Amazon Linux's own kernel, packages, repositories, SELinux policy or cloud-init version: kernel, systemd and
+cloud-init are Debian's, and `ipvsadm` is Debian's binary in an RPM made here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.tools import find_program, run_tool
+from amigen.vm.apt_sources import sources_of_machine
+from amigen.vm.bases import Base, disk_with_kernel, pack_root
+from amigen.vm.cache import cache_key, cached
+from amigen.vm.debian_root import RootRecipe, in_root, make_root
+
+RECIPE = 1
+REPOSITORY = "srv/standin-repository"
+# Moved here as the last step: with both there, testinfra and scripts would take dpkg for the package manager.
+HIDDEN = "usr/lib/debian-tools"
+_DEBIAN_TOOLS = (
+    "dpkg",
+    "dpkg-query",
+    "dpkg-deb",
+    "dpkg-divert",
+    "apt",
+    "apt-get",
+    "apt-cache",
+    "apt-mark",
+    "apt-config",
+)
+
+_OS_RELEASE = """\
+NAME="Amazon Linux"
+VERSION="2023"
+ID="amzn"
+ID_LIKE="fedora"
+VERSION_ID="2023"
+PLATFORM_ID="platform:al2023"
+PRETTY_NAME="Amazon Linux 2023 (stand-in made of Debian)"
+"""
+_REPO = """\
+[amazonlinux]
+name=Stand-in repository
+baseurl=file:///srv/standin-repository
+gpgcheck=0
+enabled=1
+"""
+# Older first: the newest is what `dnf install ipvsadm` takes, the older one is for pinned versions.
+IPVSADM_VERSIONS = ("1.30", "1.31")
+
+
+def dnf_standin(log: Callable[[str], None] = print) -> Path:
+    """The folder with the stand-in: `root/` (a root file system, not to be changed) and a disk image of it."""
+    fact = PLATFORM_FACTS["debian-12"]
+    recipe = RootRecipe(
+        distribution="debian",
+        codename=fact.codename,
+        arch="amd64",
+        login_user=PLATFORM_FACTS["al2023"].login_user,
+        sources=sources_of_machine("debian", fact.codename),
+        packages=("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200"),
+    )
+    key = cache_key("dnf-standin", {**recipe.inputs(), "standin": RECIPE})
+    return cached("testbed", key, lambda folder: _make(recipe, folder, log), log=log)
+
+
+def dnf_standin_base(log: Callable[[str], None] = print) -> Base:
+    """The stand-in as a base image for a VM."""
+    folder = dnf_standin(log)
+    return Base(
+        image=disk_with_kernel(folder, "x86_64"),
+        user=PLATFORM_FACTS["al2023"].login_user,
+        kind="file",
+        says="dnf stand-in for Amazon Linux 2023 (Debian with dnf and rpm)",
+        digest=folder.name,
+    )
+
+
+def dnf_standin_root(target: Path, log: Callable[[str], None] = print) -> Path:
+    """A private copy of the root, for chroot, in the (not yet existing) folder `target`."""
+    run_tool(
+        ["cp", "-a", "--reflink=auto", str(dnf_standin(log) / "root"), str(target)], doing="copy the root", timeout=300
+    )
+    return target
+
+
+def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
+    work = folder.parent / "work"
+    work.mkdir()
+    root = work / "root"
+    make_root(recipe, root, log=log)
+    log("turn it into the dnf stand-in")
+    _make_repository(root, work)
+    # Its libraries stay, they were asked for by name.
+    in_root(root, ["dpkg", "--purge", "ipvsadm"])
+    _write(root / "etc/yum.repos.d/amazonlinux.repo", _REPO)
+    _write(root / "etc/dnf/vars/releasever", "2023\n")
+    (root / "etc/os-release").unlink()
+    _write(root / "etc/os-release", _OS_RELEASE)
+    _hide(root)
+    pack_root(root, folder, log=log)
+    root.rename(folder / "root")
+    shutil.rmtree(work)
+
+
+def _make_repository(root: Path, work: Path) -> None:
+    repository = root / REPOSITORY
+    repository.mkdir(parents=True)
+    for version in IPVSADM_VERSIONS:
+        make_rpm(
+            work / f"rpm-{version}", repository, name="ipvsadm", version=version, files=[root / "usr/sbin/ipvsadm"]
+        )
+    createrepo = find_program("createrepo_c", package="createrepo-c", purpose="make the dnf stand-in")
+    run_tool([createrepo, "-q", str(repository)], doing="make the repository", timeout=60)
+
+
+def make_rpm(work: Path, repository: Path, *, name: str, version: str, files: list[Path]) -> Path:
+    """An RPM that puts these files into /usr/sbin; it requires nothing, for the rpm database here knows no libc."""
+    rpmbuild = find_program("rpmbuild", package="rpm", purpose="make the dnf stand-in")
+    installs = "\n".join(f"install -D -m 0755 {file} %{{buildroot}}/usr/sbin/{file.name}" for file in files)
+    listed = "\n".join(f"/usr/sbin/{file.name}" for file in files)
+    spec = f"""\
+Name: {name}
+Version: {version}
+Release: 1.amzn2023
+Summary: Stand-in package
+License: GPL-2.0-or-later
+AutoReqProv: no
+%global debug_package %{{nil}}
+%global __strip /bin/true
+%description
+Debian's binary in an RPM, for tests.
+%install
+{installs}
+%files
+{listed}
+"""
+    work.mkdir()
+    (work / "package.spec").write_text(spec)
+    command = [
+        rpmbuild,
+        "-bb",
+        "--quiet",
+        "--define",
+        f"_topdir {work}",
+        "--target",
+        "x86_64",
+        str(work / "package.spec"),
+    ]
+    run_tool(command, doing=f"make an RPM of {name}", timeout=120)
+    [built] = (work / "RPMS").rglob("*.rpm")
+    return Path(shutil.copy(built, repository))
+
+
+def _hide(root: Path) -> None:
+    (root / HIDDEN).mkdir(parents=True)
+    for tool in _DEBIAN_TOOLS:
+        found = root / "usr/bin" / tool
+        if found.exists():
+            found.rename(root / HIDDEN / tool)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def main() -> None:
+    """Make it and show what dnf says, in a chroot: `python -m tests.testbed.dnf_standin`."""
+    folder = dnf_standin()
+    print(folder)
+    print(subprocess.run(["chroot", str(folder / "root"), "dnf", "--version"], capture_output=True, text=True).stdout)
+
+
+if __name__ == "__main__":
+    main()

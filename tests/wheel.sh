@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into a new environment far from the checkout, and uses it there.
+set -euo pipefail
+python=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$python" -m pip wheel -q --no-deps --wheel-dir "$work" .
+"$python" -m venv "$work/venv"
+"$work/venv/bin/pip" install -q --disable-pip-version-check "$work"/amigen-*.whl
+cp examples/*.yaml "$work/"
+cd "$work"
+amigen=$work/venv/bin/amigen
+"$amigen" --version
+for spec in *.yaml; do
+  "$amigen" check "$spec" >/dev/null
+  "$amigen" render "$spec" -o "out-${spec%.yaml}" >/dev/null
+  "$amigen" render "$spec" -o "out-${spec%.yaml}" --check >/dev/null
+done
+"$work/venv/bin/python" - <<'PY'
+import amigen
+from amigen.render.templates import folder
+assert "site-packages" in amigen.__file__, amigen.__file__
+assert folder("templates").name == "_templates", folder("templates")
+assert amigen.user_data(amigen.plan_image(amigen.load_spec("minimal.yaml"), "al2023")).startswith(b"MIME-Version")
+PY
+[[ -f out-minimal/al2023/scripts/bootstrap.sh ]]
+printf 'the installed wheel works\n'
