@@ -160,8 +160,14 @@ LabelValue: TypeAlias = Annotated[
         description="a Kubernetes label value, in quotes if it is a number or true/false",
     ),
 ]
+# No space: flags reach the kubelet through an environment file, where white space separates them.
 KubeletFlag: TypeAlias = Annotated[
-    str, Meta(extra_json_schema=_p(r"^--[a-z][a-z0-9-]*(=[!-~ ]*)?$"), max_length=1024, description="`--flag=value`")
+    str,
+    Meta(
+        extra_json_schema=_p(r"^--[a-z][a-z0-9-]*(=[!-~]*)?$"),
+        max_length=1024,
+        description="`--flag=value`, without white space",
+    ),
 ]
 Taint: TypeAlias = Annotated[
     str,

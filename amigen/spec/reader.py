@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from amigen.errors import Problem
+from amigen.spec.paths import key_path
 from amigen.spec.shape import Shape, fields
 
 _TAG = "tag:yaml.org,2002:"
@@ -95,7 +96,7 @@ class Reader:
             return INVALID
         out: dict[str, Any] = {}
         for key, (key_node, value_node) in entries.items():
-            where = f"{path}[{key!r}]" if re.search(r"[^A-Za-z0-9_-]", key) else _join(path, key)
+            where = key_path(path, key)
             read_key = self.value(key_node, shape.key, where)
             value = self.value(value_node, shape.item, where)
             out[key] = INVALID if read_key is INVALID else value

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import NodeImage
+from amigen.spec.paths import key_path
 
 _TAG_PREFIX = "amigen/"
 
@@ -15,7 +16,7 @@ _TAG_PREFIX = "amigen/"
 def sources(spec: NodeImage) -> Iterator[Problem]:
     """A source AMI is named in exactly one way, for a platform of the spec."""
     for platform, source in spec.aws.source_amis.items():
-        where = f"aws.sourceAmis[{platform!r}]"
+        where = key_path("aws.sourceAmis", platform)
         if platform not in spec.platforms:
             hint = f"platforms of this spec: {', '.join(spec.platforms)}"
             yield Problem(path=where, message=f"{platform} is not among the platforms of this spec", hint=hint)
@@ -41,7 +42,7 @@ def instance_types(spec: NodeImage) -> Iterator[Problem]:
         ("aws.launchTemplate.instanceTypes", spec.aws.launch_template.instance_types),
     ):
         for architecture, instance_type in types.items():
-            where = f"{path}.{architecture}"
+            where = key_path(path, architecture)
             if architecture not in spec.architectures:
                 hint = f"architectures of this spec: {', '.join(spec.architectures)}"
                 yield Problem(
@@ -90,7 +91,7 @@ def encryption(spec: NodeImage) -> Iterator[Problem]:
     for region in keys.region_kms_key_ids:
         if region not in spec.aws.copy_regions:
             message = f"{region} is not among aws.copyRegions"
-            yield Problem(path=f"aws.encryption.regionKmsKeyIds.{region}", message=message)
+            yield Problem(path=key_path("aws.encryption.regionKmsKeyIds", region), message=message)
     key = keys.kms_key_id or ""
     if keys.enabled and key and not (key.startswith("alias/") or "mrk-" in key):
         for index, region in enumerate(spec.aws.copy_regions):
@@ -114,7 +115,9 @@ def tags(spec: NodeImage) -> Iterator[Problem]:
     for key in spec.aws.tags:
         if key.startswith(_TAG_PREFIX):
             yield Problem(
-                path=f"aws.tags[{key!r}]", message=f"{_TAG_PREFIX} is for amigen's own tags", hint="choose another key"
+                path=key_path("aws.tags", key),
+                message=f"{_TAG_PREFIX} is for amigen's own tags",
+                hint="choose another key",
             )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import Eks, NodeImage
+from amigen.spec.paths import key_path
 
 # The kubelet refuses to start with a label of kubernetes.io or k8s.io that is not one of these (NodeRestriction;
 # https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
@@ -64,11 +65,15 @@ def cluster(spec: NodeImage) -> Iterator[Problem]:
         yield Problem(path="join.eks.certificateAuthority", message=message, hint=hint)
     import ipaddress
 
+    hint = "such as 10.100.0.0/16"
     try:
-        ipaddress.ip_network(eks.service_cidr)
+        network = ipaddress.ip_network(eks.service_cidr)
     except ValueError as error:
-        hint = "such as 10.100.0.0/16"
         yield Problem(path="join.eks.serviceCIDR", message=f"is not an address range: {error}", hint=hint)
+    else:
+        if network.num_addresses <= 10:
+            message = "is too small: the cluster's DNS service has the tenth address of the range"
+            yield Problem(path="join.eks.serviceCIDR", message=message, hint=hint)
     yield from _kubelet(eks)
 
 
@@ -91,7 +96,7 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
             continue
         if label not in _LABELS and not f"{prefix}/".endswith(tuple(_LABEL_PREFIXES)):
             yield Problem(
-                path=f"join.eks.kubelet.labels[{label!r}]",
+                path=key_path("join.eks.kubelet.labels", label),
                 message="the kubelet does not start with this label: kubernetes.io and k8s.io are reserved",
                 hint=f"use a prefix of your own, or {' or '.join(_LABEL_PREFIXES)}",
                 source="https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
+import base64
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import File, NodeImage
+from amigen.spec.paths import key_path
 
 # Where amigen writes itself; a file of the user's there would fight it.
 OWN_PATHS = (
@@ -24,6 +25,9 @@ OWN_PATHS = (
     "/etc/apt/sources.list.d/amigen.sources",
     "/etc/yum.repos.d/amigen.repo",
 )
+_DROP_IN = "10-amigen-ready.conf"
+# A file is made as NAME.amigen-new, and one of somebody else is kept as NAME.before-amigen.~N~; NAME_MAX is 255.
+_LONGEST_NAME = 230
 # Not kept by a reboot, or by the image.
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  # noqa: S108 - named, not used
 
@@ -77,7 +81,10 @@ def files(spec: NodeImage) -> Iterator[Problem]:
         path = PurePosixPath(file.path)
         if {".", ".."} & set(file.path.split("/")):
             yield Problem(path=f"{where}.path", message="holds `.` or `..`", hint="write the plain path")
-        elif own := next((p for p in OWN_PATHS if path == PurePosixPath(p) or PurePosixPath(p) in path.parents), None):
+        elif max(len(part.encode()) for part in path.parts) > _LONGEST_NAME:
+            message = "holds a name that is longer than a file name may be here"
+            yield Problem(path=f"{where}.path", message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
+        elif own := _own(path):
             yield Problem(
                 path=f"{where}.path", message=f"{own} is written by amigen itself", hint="choose another name"
             )
@@ -94,14 +101,20 @@ def files(spec: NodeImage) -> Iterator[Problem]:
         first.setdefault(file.path, index)
 
 
+def _own(path: PurePosixPath) -> str | None:
+    if path.name == _DROP_IN and path.is_relative_to("/etc/systemd/system"):
+        return str(path)
+    return next((own for own in OWN_PATHS if path.is_relative_to(own)), None)
+
+
 def _content(file: File, where: str) -> Iterator[Problem]:
     if (file.content is None) == (file.content_base64 is None):
         found = "both are set" if file.content is not None else "neither is set"
         yield Problem(path=where, message=f"needs content or contentBase64; {found}", hint="set exactly one")
     if file.content_base64 is not None:
         try:
-            binascii.a2b_base64(file.content_base64, strict_mode=True)  # type: ignore[call-arg,unused-ignore]
-        except (binascii.Error, ValueError) as error:
+            base64.b64decode(file.content_base64, validate=True)
+        except ValueError as error:
             yield Problem(path=f"{where}.contentBase64", message=f"is not base64: {error}", hint="`base64 -w0 FILE`")
 
 
@@ -109,7 +122,7 @@ def sysctls(spec: NodeImage) -> Iterator[Problem]:
     """kube-proxy's own kernel parameters are its own; others may need a module first."""
     first: dict[str, str] = {}
     for key in spec.sysctls:
-        where = f"sysctls[{key!r}]"
+        where = key_path("sysctls", key)
         name = sysctl_name(key)
         if name in first:
             yield Problem(path=where, message=f"{name} is set twice (also as {first[name]})", hint="remove one")
@@ -148,6 +161,10 @@ def hooks(spec: NodeImage) -> Iterator[Problem]:
             first.setdefault(hook.name, where)
             if "\0" in hook.script:
                 yield Problem(path=f"{where}.script", message="holds a NUL, which no script can", hint="remove it")
+            if "\r\n" in hook.script:
+                message = "has DOS line ends: the shell takes each carriage return for a part of its line"
+                hint = "save it with Unix line ends"
+                yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
 
 
 def package_sources(spec: NodeImage) -> Iterator[Problem]:
@@ -157,7 +174,7 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
         message = "has no meaning without packageSources.proxy"
         yield Problem(path="packageSources.noProxy", message=message, hint="set the proxy, or remove it")
     for platform, mirror in sources.mirrors.items():
-        where = f"packageSources.mirrors[{platform!r}]"
+        where = key_path("packageSources.mirrors", platform)
         if platform not in spec.platforms:
             yield Problem(
                 path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
@@ -166,12 +183,15 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(
                 path=where, message="suites and components are words of apt", hint=f"remove them for {platform}"
             )
+        if mirror.gpg_key and len(mirror.gpg_key.split()) > 1:
+            message = "holds white space, which apt and dnf take for the end of the name"
+            yield Problem(path=f"{where}.gpgKey", message=message, hint="give the key file another name")
 
 
 def local(spec: NodeImage) -> Iterator[Problem]:
     """A local base is a file or a download with its checksum."""
     for platform, base in spec.local.bases.items():
-        where = f"local.bases[{platform!r}]"
+        where = key_path("local.bases", platform)
         if platform not in spec.platforms:
             yield Problem(
                 path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)

@@ -1,0 +1,82 @@
+"""The tables of facts: each has a source, and each version has one answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from amigen import knowledge
+from amigen.spec.model import ProxyMode
+
+MINORS = range(28, 47)
+
+
+@pytest.mark.parametrize("fact", knowledge.MODE_FACTS, ids=lambda fact: f"{fact.mode} {fact.since}")
+def test_each_mode_fact_has_a_source_and_a_sentence(fact: knowledge.ModeFact) -> None:
+    """A fact without a source cannot be checked when Kubernetes changes its plans."""
+    assert fact.source.startswith(("KEP-", "https://"))
+    assert fact.says
+
+
+@pytest.mark.parametrize("platform", knowledge.PLATFORMS)
+def test_each_platform_has_facts_with_a_source(platform: str) -> None:
+    """Every platform that a spec may name is known, with a place to look it up."""
+    assert knowledge.PLATFORM_FACTS[platform].source  # type: ignore[index]
+
+
+@pytest.mark.parametrize("mode", knowledge.PROXY_MODES)
+def test_facts_of_a_mode_are_in_order(mode: ProxyMode) -> None:
+    """The last fact that is not above a version holds, so the table is sorted and has no version twice."""
+    since = [fact.since for fact in knowledge.MODE_FACTS if fact.mode == mode]
+
+    assert since == sorted(set(since))
+
+
+@pytest.mark.parametrize(
+    ("mode", "states"),
+    [
+        ("ipvs", {28: "stable", 35: "deprecated", 40: "gated", 43: "removed"}),
+        ("nftables", {28: "absent", 29: "alpha", 31: "beta", 33: "stable"}),
+        ("iptables", {28: "stable"}),
+    ],
+)
+def test_state_of_a_mode_in_each_version(mode: ProxyMode, states: dict[int, str]) -> None:
+    """From 1.28 to 1.46, with the boundaries of KEP-5495 and KEP-3866."""
+    expected, state = {}, ""
+    for minor in MINORS:
+        state = states.get(minor, state)
+        expected[minor] = state
+
+    assert expected == {minor: knowledge.mode_fact(mode, f"1.{minor}").state for minor in MINORS}
+
+
+@pytest.mark.parametrize("minor", [40, 43])
+def test_plans_are_called_plans(minor: int) -> None:
+    """What Kubernetes has announced and not released is not said as if it had happened."""
+    fact = knowledge.mode_fact("ipvs", f"1.{minor}")
+
+    assert fact.planned
+    assert "planned" in fact.says
+
+
+@pytest.mark.parametrize(
+    ("text", "version"), [("1.33", (1, 33)), ("v1.33.4-eks-abc", (1, 33)), ("1.33+", (1, 33)), ("1.9", (1, 9))]
+)
+def test_versions_as_kubernetes_prints_them(text: str, version: tuple[int, int]) -> None:
+    """Versions of servers have more than two numbers."""
+    assert version == knowledge.version_tuple(text)
+
+
+def test_the_twelve_modules() -> None:
+    """ip_vs, its ten schedulers and nf_conntrack, in the order of the EKS best practices."""
+    names = "ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq"
+
+    assert (*names.split(), "nf_conntrack") == knowledge.IPVS_MODULES
+
+
+@pytest.mark.parametrize(
+    ("version", "kernel"), [("1.20", (6, 1)), ("1.32", (6, 1)), ("1.33", (6, 12)), ("1.35", (6, 12)), ("1.36", (6, 18))]
+)
+def test_kernel_of_the_eks_image_follows_the_version(version: str, kernel: tuple[int, int]) -> None:
+    """The EKS optimized AL2023 image changes its kernel with Kubernetes; the plain one does not."""
+    assert kernel == knowledge.oldest_kernel("al2023", version, eks_image=True)
+    assert knowledge.oldest_kernel("al2023", version, eks_image=False) == (6, 1)

@@ -1,0 +1,214 @@
+"""Each rule: a spec that it stops, with the key path that it names, and the nearest spec that it lets pass."""
+
+# ruff: noqa: E501 - a table of cases reads best with a line for each
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from amigen.spec import rules
+from amigen.spec.load import check_bytes
+from tests.specs import CA, EXAMPLES, MINIMAL, joins, mapping, problems
+
+UBUNTU = {"platforms": ["ubuntu-24.04"]}
+FILE = {"path": "/etc/x", "content": "x"}
+PEM_LESS = "bm8gY2VydGlmaWNhdGUK"
+
+
+def version(text: str) -> dict[str, Any]:
+    return {"kubernetesVersion": text}
+
+
+def aws(**fields: Any) -> dict[str, Any]:
+    return {"aws": fields}
+
+
+def mode(name: str, **ipvs: Any) -> dict[str, Any]:
+    return {"kubeProxy": {"mode": name, **({"ipvs": ipvs} if ipvs else {})}}
+
+
+def files(*paths: str, **more: Any) -> dict[str, Any]:
+    return {"files": [{**FILE, **more, "path": path} for path in paths]}
+
+
+def eks(**fields: Any) -> dict[str, Any]:
+    change = joins()
+    change["join"]["eks"].update(fields)
+    return change
+
+
+def hook(name: str, script: str = "ls") -> dict[str, Any]:
+    return {"name": name, "script": script}
+
+
+def encryption(**fields: Any) -> dict[str, Any]:
+    return {"aws": {"encryption": fields}}
+
+
+SHARE = aws(share={"accounts": ["123456789012"]})
+KEY = "12345678-1234-1234-1234-123456789012"
+
+# severity, key path, words of the message, what the rule stops, and what it lets pass.
+CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = [
+    # kubernetes
+    ("error", "kubeProxy.mode", "nftables mode: does not exist", [mode("nftables"), version("1.28")], [version("1.28")]),
+    ("warning", "kubeProxy.mode", "alpha in 1.29", [mode("nftables"), version("1.30")], [version("1.33")]),
+    ("warning", "kubeProxy.mode", "beta from 1.31", [mode("nftables"), version("1.32")], [mode("nftables"), version("1.33")]),
+    ("error", "kubeProxy.mode", "does not exist in 1.10", [version("1.10")], [version("1.11")]),
+    ("warning", "kubeProxy.mode", "deprecated since 1.35", [version("1.35")], [version("1.34")]),
+    ("warning", "kubeProxy.mode", "off by default from 1.40", [version("1.42")], [mode("nftables"), version("1.42")]),
+    ("error", "kubeProxy.mode", "removed in 1.43", [version("1.43")], [mode("iptables"), version("1.43")]),
+    ("error", "kubeProxy.ipvs", "kubeProxy.mode is iptables", [mode("iptables", scheduler="lc")], [mode("iptables")]),
+    ("note", "kubeProxy.ipvs.scheduler", "this one node", [mode("ipvs", scheduler="lc")], [mode("ipvs", scheduler="rr")]),
+    ("error", "kubeProxy.ipvs.connTabBits", "kernel 6.1 of al2023", [mode("ipvs", connTabBits=21), version("1.32")], [mode("ipvs", connTabBits=21)]),
+    ("error", "kubeProxy.ipvs.connTabBits", "21 is too much", [mode("ipvs", connTabBits=21), aws(baseImage="plain")], [mode("ipvs", connTabBits=20), aws(baseImage="plain")]),
+    # node
+    ("error", "platforms[1]", "twice", [{"platforms": ["al2023", "al2023"]}], [{"platforms": ["al2023", "debian-12"]}]),
+    ("error", "architectures[1]", "twice", [{"architectures": ["arm64", "arm64"]}], [{"architectures": ["arm64", "x86_64"]}]),
+    ("error", "modules.extra[1]", "twice", [{"modules": {"extra": ["a-b", "a_b"]}}], [{"modules": {"extra": ["a-b", "a_c"]}}]),
+    ("error", "aws.copyRegions[1]", "twice", [aws(copyRegions=["eu-west-1", "eu-west-1"])], [aws(copyRegions=["eu-west-1"])]),
+    ("error", "packages[0].platforms", "not among the platforms", [{"packages": [{"name": "x", "platforms": ["debian-12"]}]}], [{"packages": [{"name": "x", "platforms": ["al2023"]}]}]),
+    ("error", "packages[1].name", "wanted twice", [{"packages": [{"name": "x"}, {"name": "x", "version": "1"}]}], [{"platforms": ["al2023", "debian-12"], "packages": [{"name": "x", "platforms": ["al2023"]}, {"name": "x", "platforms": ["debian-12"]}]}]),
+    ("error", "files[0]", "both are set", [files("/etc/x", contentBase64="QUJD")], [files("/etc/x")]),
+    ("error", "files[0]", "neither is set", [{"files": [{"path": "/etc/x"}]}], [{"files": [{"path": "/etc/x", "content": ""}]}]),
+    ("error", "files[0].contentBase64", "is not base64", [{"files": [{"path": "/etc/x", "contentBase64": "QUJDR"}]}], [{"files": [{"path": "/etc/x", "contentBase64": "QUJDRA=="}]}]),
+    ("error", "files[0].path", "holds `.`", [files("/etc/../x")], [files("/etc/..x")]),
+    ("error", "files[0].path", "written by amigen itself", [files("/etc/amigen/y")], [files("/etc/amigen-y")]),
+    ("error", "files[0].path", "written by amigen itself", [files("/etc/modules-load.d/ipvs.conf")], [files("/etc/modules-load.d/own.conf")]),
+    ("error", "files[0].path", "written by amigen itself", [files("/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf")], [files("/etc/systemd/system/kubelet.service.d/10-own.conf")]),
+    ("error", "files[0].path", "does not last", [files("/run/x")], [files("/runx")]),
+    ("error", "files[0].path", "longer than a file name", [files("/etc/" + "x" * 250)], [files("/etc/" + "x" * 200)]),
+    ("error", "files[1].path", "written twice", [files("/etc/x", "/etc/x")], [files("/etc/x", "/etc/y")]),
+    ("error", "files[1].path", "cannot both be files", [files("/etc/x", "/etc/x/y")], [files("/etc/x", "/etc/xy")]),
+    ("error", "sysctls['net/core/a']", "set twice", [{"sysctls": {"net.core.a": 1, "net/core/a": 2}}], [{"sysctls": {"net.core.a": 1, "net.core.b": 2}}]),
+    ("error", "sysctls['net.ipv4.ip_forward']", "must not be set by an image", [{"sysctls": {"net.ipv4.ip_forward": 1}}], [{"sysctls": {"net.ipv4.ip_local_port_range": "1 2"}}]),
+    ("error", "sysctls['net/ipv4/vs/drop_entry']", "only once ip_vs is loaded", [{"sysctls": {"net/ipv4/vs/drop_entry": 1}}], [{"sysctls": {"net/ipv4/tcp_ecn": 1}}]),
+    ("warning", "sysctls['net.netfilter.nf_conntrack_max']", "sets net.netfilter", [{"sysctls": {"net.netfilter.nf_conntrack_max": 1}}], [{"sysctls": {"net.netfilter.nf_conntrack_acct": 1}}]),
+    ("error", "sysctls['net.bridge.bridge-nf-call-iptables']", "br_netfilter", [{"sysctls": {"net.bridge.bridge-nf-call-iptables": 1}}], [{"sysctls": {"net.bridge.bridge-nf-call-iptables": 1}, "modules": {"extra": ["br-netfilter"]}}]),
+    ("error", "hooks.after[0].name", "stands at hooks.before[0] already", [{"hooks": {"before": [hook("a")], "after": [hook("a")]}}], [{"hooks": {"before": [hook("a")], "after": [hook("b")]}}]),
+    ("error", "hooks.before[0].script", "NUL", [{"hooks": {"before": [hook("a", "a\0b")]}}], [{"hooks": {"before": [hook("a", "a b")]}}]),
+    ("warning", "hooks.before[0].script", "DOS line ends", [{"hooks": {"before": [hook("a", "#!/bin/sh\r\nls\r\n")]}}], [{"hooks": {"before": [hook("a", "#!/bin/sh\nls\n")]}}]),
+    ("error", "packageSources.noProxy", "no meaning without", [{"packageSources": {"noProxy": [".a"]}}], [{"packageSources": {"noProxy": [".a"], "proxy": "http://p:1"}}]),
+    ("error", "packageSources.mirrors.debian-12", "not among the platforms", [{"packageSources": {"mirrors": {"debian-12": {"url": "http://m"}}}}], [{"packageSources": {"mirrors": {"al2023": {"url": "http://m"}}}}]),
+    ("error", "packageSources.mirrors.al2023", "words of apt", [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "suites": ["a"]}}}}], [UBUNTU, {"packageSources": {"mirrors": {"ubuntu-24.04": {"url": "http://m", "suites": ["a"]}}}}]),
+    ("error", "packageSources.mirrors.al2023.gpgKey", "white space", [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "gpgKey": "/etc/a b"}}}}], [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "gpgKey": "/etc/a-b"}}}}]),
+    ("error", "local.bases.debian-12", "not among the platforms", [{"local": {"bases": {"debian-12": {"path": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
+    ("error", "local.bases.al2023", "path or url", [{"local": {"bases": {"al2023": {"user": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
+    ("error", "local.bases.al2023", "sha256 go together", [{"local": {"bases": {"al2023": {"url": "http://x"}}}}], [{"local": {"bases": {"al2023": {"url": "http://x", "sha256": "0" * 64}}}}]),
+    # join
+    ("warning", "kubernetesVersion", "EKS offered 1.31 to 1.37", [joins(), version("1.30")], [joins(), version("1.31")]),
+    ("error", "platforms[0]", "no EKS image", [joins(), {"platforms": ["debian-12"]}], [joins(), UBUNTU]),
+    ("error", "platforms[0]", "start with Kubernetes 1.35", [joins(), {"platforms": ["ubuntu-26.04"]}], [joins(), {"platforms": ["ubuntu-26.04"]}, version("1.35")]),
+    ("error", "join.eks.certificateAuthority", "not the base64 of a PEM", [eks(certificateAuthority=PEM_LESS)], [eks(certificateAuthority=CA)]),
+    ("error", "join.eks.certificateAuthority", "not the base64 of a PEM", [eks(certificateAuthority=CA.rstrip("="))], [joins()]),
+    ("error", "join.eks.serviceCIDR", "not an address range", [eks(serviceCIDR="10.100.0.1/16")], [eks(serviceCIDR="fd00::/108")]),
+    ("error", "join.eks.serviceCIDR", "tenth address", [eks(serviceCIDR="255.255.255.255/32")], [eks(serviceCIDR="10.0.0.0/24")]),
+    ("error", "join.eks.kubelet.flags[1]", "--v is given twice", [joins(flags=["--v=1", "--v=2"])], [joins(flags=["--v=1", "--vmodule=a=1"])]),
+    ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--max-pods=5"], maxPods=5)], [joins(flags=["--max-pods=5"])]),
+    ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--node-labels=a=b"], labels={"a": "b"})], [joins(labels={"a": "b"})]),
+    ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--register-with-taints=a=b:NoSchedule"], taints=["a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule"])]),
+    ("error", "join.eks.kubelet.labels['node-role.kubernetes.io/web']", "reserved", [joins(labels={"node-role.kubernetes.io/web": ""})], [joins(labels={"node.kubernetes.io/web": ""})]),
+    ("error", "join.eks.kubelet.taints[1]", "twice", [joins(taints=["a=b:NoSchedule", "a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule", "a=b:NoExecute"])]),
+    # aws
+    ("error", "aws.sourceAmis.debian-12", "not among the platforms", [aws(sourceAmis={"debian-12": {"id": "ami-01234567"}})], [aws(sourceAmis={"al2023": {"id": "ami-01234567"}})]),
+    ("error", "aws.sourceAmis.al2023", "exactly one of", [aws(sourceAmis={"al2023": {"id": "ami-01234567", "ssmParameter": "/a"}})], [aws(sourceAmis={"al2023": {"ssmParameter": "/a"}})]),
+    ("error", "aws.sourceAmis.al2023", "found none", [aws(sourceAmis={"al2023": {}})], [aws(sourceAmis={"al2023": {"filter": {"name": "abc*", "owners": ["self"]}}})]),
+    ("error", "aws.sourceAmis.al2023.id", "one architecture", [aws(sourceAmis={"al2023": {"id": "ami-01234567"}}), {"architectures": ["x86_64", "arm64"]}], [aws(sourceAmis={"al2023": {"ssmParameter": "/a/{arch}"}}), {"architectures": ["x86_64", "arm64"]}]),
+    ("error", "aws.sourceAmis.al2023.ssmParameter", "braces", [aws(sourceAmis={"al2023": {"ssmParameter": "/a/{x}"}})], [aws(sourceAmis={"al2023": {"ssmParameter": "/a/{arch}"}})]),
+    ("error", "aws.instanceTypes.arm64", "not among the architectures", [aws(instanceTypes={"arm64": "t4g.small"})], [aws(instanceTypes={"x86_64": "t3.small"})]),
+    ("error", "aws.launchTemplate.instanceTypes.x86_64", "m7gd.large is arm64", [aws(launchTemplate={"instanceTypes": {"x86_64": "m7gd.large"}})], [aws(launchTemplate={"instanceTypes": {"x86_64": "g5.xlarge"}})]),
+    ("error", "aws.rootVolume.iops", "io2 needs iops", [aws(rootVolume={"type": "io2"})], [aws(rootVolume={"type": "io2", "iops": 100})]),
+    ("error", "aws.rootVolume.iops", "gp2 takes no iops", [aws(rootVolume={"type": "gp2", "iops": 100})], [aws(rootVolume={"type": "gp3", "iops": 3000})]),
+    ("error", "aws.rootVolume.throughput", "takes no throughput", [aws(rootVolume={"type": "gp2", "throughput": 125})], [aws(rootVolume={"throughput": 125})]),
+    ("error", "aws.encryption", "enabled is false", [encryption(enabled=False, kmsKeyId="alias/a")], [encryption(kmsKeyId="alias/a")]),
+    ("error", "aws.share", "cannot be shared", [SHARE], [SHARE, encryption(enabled=False)]),
+    ("error", "aws.share.accounts[1]", "twice", [aws(share={"accounts": ["123456789012"] * 2}), encryption(enabled=False)], [SHARE, encryption(kmsKeyId="alias/a")]),
+    ("error", "aws.encryption.regionKmsKeyIds.eu-west-1", "not among aws.copyRegions", [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"})], [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"}), aws(copyRegions=["eu-west-1"])]),
+    ("error", "aws.copyRegions[0]", "does not exist in eu-west-1", [encryption(kmsKeyId=KEY), aws(copyRegions=["eu-west-1"])], [encryption(kmsKeyId="mrk-" + "0" * 32), aws(copyRegions=["eu-west-1"])]),
+    ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
+    ("error", "aws.tags['amigen/x']", "amigen's own tags", [aws(tags={"amigen/x": "y"})], [aws(tags={"amigen-x": "y"})]),
+    ("error", "aws.communicator", "needs aws.iamInstanceProfile", [aws(communicator="session-manager")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
+    ("warning", "platforms[0]", "start with Kubernetes 1.29", [{"platforms": ["ubuntu-22.04"]}, version("1.28")], [{"platforms": ["ubuntu-22.04"]}, version("1.28"), aws(baseImage="plain")]),
+]  # fmt: skip
+IDS = [f"{path}: {words}" for _, path, words, _, _ in CASES]
+
+
+@pytest.mark.parametrize(("severity", "path", "words", "stops", "_passes"), CASES, ids=IDS)
+def test_rule_finds(severity: str, path: str, words: str, stops: list[dict[str, Any]], _passes: object) -> None:
+    """The rule names severity, key path and reason, and nothing else is found at that place."""
+    found = [p for p in problems(*stops) if p.path == path]
+
+    assert [(severity, True)] == [(p.severity, words in p.message) for p in found]
+
+
+@pytest.mark.parametrize(("_severity", "path", "words", "_stops", "passes"), CASES, ids=IDS)
+def test_rule_lets_pass(_severity: str, path: str, words: str, _stops: object, passes: list[dict[str, Any]]) -> None:
+    """The nearest spec that is all right has no error, and not this finding."""
+    found = problems(*passes)
+
+    assert [p for p in found if p.severity == "error" or words in p.message] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("sysctls:\n  net.core.a: 1\n  net.ipv4.ip_forward: 1", 8),
+        ("aws:\n  sourceAmis:\n    al2023:\n      id: ami-01234567\n      ssmParameter: /a", 9),
+        ("aws:\n  tags:\n    a: b\n    amigen/x: y", 9),
+        ("aws:\n  copyRegions:\n    - eu-west-1\n    - us-east-1", 9),
+        ("packageSources:\n  noProxy: [a]", 7),
+        ("local:\n  bases:\n    al2023:\n      user: x", 9),
+        ("aws:\n  rootVolume:\n    type: io2", 8),
+    ],
+)
+def test_finding_stands_at_its_key(change: str, line: int) -> None:
+    """The line is that of the value that the path names; of one that is not written, that of the nearest above."""
+    (problem,) = check_bytes(
+        (yaml.safe_dump(MINIMAL, default_flow_style=None, sort_keys=False) + change).encode()
+    ).problems
+
+    assert line == problem.line
+
+
+def test_nftables_needs_a_kernel_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No platform of today is too old for nftables mode; one that were is refused."""
+    import msgspec
+
+    from amigen import knowledge
+
+    assert not [p for p in problems(mode("nftables"), UBUNTU) if p.severity == "error"]
+    old = msgspec.structs.replace(knowledge.PLATFORM_FACTS["ubuntu-24.04"], kernel=(5, 12))
+    monkeypatch.setitem(knowledge.PLATFORM_FACTS, "ubuntu-24.04", old)
+
+    assert [p.path for p in problems(mode("nftables"), UBUNTU)] == ["platforms[0]"]
+
+
+def test_every_rule_has_a_case() -> None:
+    """A rule that no case above makes speak would be untested."""
+    from amigen.spec.document import compose
+    from amigen.spec.load import parse_spec  # noqa: F401 - the specs below are not valid, so they are read by hand
+    from amigen.spec.model import NodeImage
+    from amigen.spec.reader import Reader
+
+    spoke = set()
+    for _, _, _, stops, _ in CASES:
+        read = Reader().struct(compose(yaml.safe_dump(mapping(*stops)).encode()), NodeImage, "")
+        spoke |= {rule.__name__ for rule in rules.RULES if list(rule(read))}
+
+    assert {rule.__name__ for rule in rules.RULES} - spoke == {"nftables_kernel"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_have_no_errors(path: Any) -> None:
+    """What we show is right."""
+    assert [p for p in check_bytes(path.read_bytes()).problems if p.severity == "error"] == []
+
+
+def test_rules_do_not_judge_what_nobody_wrote() -> None:
+    """Where the mode cannot be read, no rule speaks about the default mode."""
+    text = yaml.safe_dump({**MINIMAL, "kubernetesVersion": "1.44", "kubeProxy": {"mode": "nonsense"}})
+
+    assert [p.path for p in check_bytes(text.encode()).problems] == ["kubeProxy.mode"]
