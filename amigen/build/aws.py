@@ -132,4 +132,3 @@ def _require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
         for image in aws.call(calls.DESCRIBE_IMAGES, region, what, ImageIds=[image_id])["Images"]:
             remove_image(aws, region, image)
         raise
-

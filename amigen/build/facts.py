@@ -9,7 +9,9 @@ from amigen.errors import BuildError
 from amigen.vm.ssh import SshTarget
 
 _QUERIES = {
-    "apt": "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n' | sed -n 's/^installed //p'",
+    "apt": (
+        "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n' | sed -n 's/^installed //p'"
+    ),
     "dnf": "rpm -qa --qf '%{NAME}.%{ARCH} %{EVR}\\n'",
 }
 _SCRIPT = """\

@@ -6,6 +6,7 @@ answer and ends with it: 0 to go on, 1 to give up. When the build is gone, so is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -52,9 +53,9 @@ class HookServer:
         """What the variable `hook` of the Packer files is set to."""
         from amigen.render.quoting import sh
 
-        return f"{sh(sys.executable)} -P -m amigen.build.hook {sh(self.path)}" if sys.version_info >= (3, 11) else (
-            f"{sh(sys.executable)} -m amigen.build.hook {sh(self.path)}"
-        )
+        # The very amigen that asks, wherever it was started from.
+        here = Path(__file__).parent.parent.parent
+        return f"exec env PYTHONPATH={sh(here)} {sh(sys.executable)} -m amigen.build.hook {sh(self.path)}"
 
     def __enter__(self) -> HookServer:
         self._socket.bind(str(self.path))
@@ -62,7 +63,9 @@ class HookServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         # Wakes the thread from accept(); close() alone does not.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -83,13 +86,12 @@ class HookServer:
         try:
             self._answer(Event(**fields))
             said = {"go": True, "why": ""}
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must end the build and reach the main thread
+        except Exception as error:
+            # Whatever it is, it must end the build and reach the main thread.
             self.failure = self.failure or error
             said = {"go": False, "why": str(error)}
-        try:
+        with contextlib.suppress(OSError):
             connection.sendall((json.dumps(said) + "\n").encode())
-        except OSError:
-            pass
 
 
 def main(path: str) -> int:

@@ -90,7 +90,8 @@ def remove_build(aws: Aws, region: str, build_id: str) -> list[str]:
 def remove_image(aws: Aws, region: str, image: dict[str, Any]) -> list[str]:
     """Deregister an image and delete its snapshots."""
     aws.call(calls.DEREGISTER, region, f"image {image['ImageId']}", ImageId=image["ImageId"])
-    snapshots = [m["Ebs"]["SnapshotId"] for m in image.get("BlockDeviceMappings", ()) if m.get("Ebs", {}).get("SnapshotId")]
+    disks = [mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", ())]
+    snapshots = [disk["SnapshotId"] for disk in disks if disk.get("SnapshotId")]
     for snapshot in snapshots:
         aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
     return [image["ImageId"], *snapshots]

@@ -15,12 +15,14 @@ from amigen.errors import BuildError, InputError
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
 from amigen.vm.bases import Base, base_image
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
-from amigen.vm.qemu import MACHINES, boot_arguments
-from amigen.vm.seed import meta_data, vendor_data
+from amigen.vm.qemu import MACHINES, boot_arguments, escaped
+from amigen.vm.seed import make_seed, meta_data
 from amigen.vm.ssh import SshTarget, new_key
 
 
-def build_local(session: Session, *, spec_folder: Path, target: Path, packer_vars: dict[str, str], fresh_base: bool = False) -> ImageRecord:
+def build_local(
+    session: Session, *, spec_folder: Path, target: Path, packer_vars: dict[str, str], fresh_base: bool = False
+) -> ImageRecord:
     """Build one image into the folder `target`, which is replaced as a whole, and only at the end.
 
     Raises:
@@ -92,7 +94,6 @@ def _variables(session: Session, base: Base, acceleration: Acceleration, output:
     pairs = [boot[i : i + 2] for i in range(0, len(boot), 2)]
     return {
         "base": str(base.image.disk),
-        "seed": [str(path) for path in _seed_files(session, base.user)],
         "ssh_username": base.user,
         "ssh_private_key_file": str(session.key),
         "qemu_binary": qemu_program(session.architecture),
@@ -103,34 +104,31 @@ def _variables(session: Session, base: Base, acceleration: Acceleration, output:
             ["-machine", MACHINES[session.architecture][0]],
             ["-accel", acceleration.accel],
             ["-cpu", acceleration.cpu],
-            ["-serial", f"file:{session.log}.console"],
+            ["-serial", f"file:{session.console}"],
+            # The seed as a disk: kernels made for clouds have no driver for a CD, which Packer would make of it.
+            ["-drive", f"file={escaped(output / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"],
+            ["-drive", f"file={escaped(_make_seed(session, base.user))},format=raw,if=virtio,readonly=on"],
             *pairs,
         ],
         "output_directory": str(output),
     }
 
 
-def _seed_files(session: Session, user: str) -> list[Path]:
-    folder = session.work / "seed"
-    folder.mkdir()
+def _make_seed(session: Session, user: str) -> Path:
     public = session.key.with_suffix(".pub").read_text().strip()
-    content = {
-        # No user data: what the nodes will be given is theirs to run.
-        "user-data": "#cloud-config\n{}\n",
-        "meta-data": meta_data(f"i-build-{session.work.name}", "builder", (public,)),
-        "vendor-data": vendor_data(user),
-    }
-    for name, text in content.items():
-        (folder / name).write_text(text)
-    return [folder / name for name in content]
+    seed = session.work / "builder-seed.iso"
+    meta = meta_data(f"i-build-{session.work.name}", "localhost", (public,))
+    # No user data: what the nodes will be given is theirs to run. No vendor data: it could change the image.
+    make_seed(seed, user_data=b"#cloud-config\n{}\n", meta=meta)
+    return seed
 
 
 def _fetch_kernel(target: SshTarget, work: Path) -> dict[str, Path]:
     files = {}
     for link, suffix in (("vmlinuz", KERNEL_SUFFIX), ("initrd.img", INITRD_SUFFIX)):
         remote = f"/tmp/amigen{suffix}"  # noqa: S108 - in the guest, and gone in a moment
-        command = f'for f in /{link} /boot/{link}; do [ -e "$f" ] && exec sudo -n install -m 0644 "$f" {remote}; done; exit 1'
-        done = target.run(command)
+        install = f'[ -e "$f" ] && exec sudo -n install -m 0644 "$f" {remote}'
+        done = target.run(f"for f in /{link} /boot/{link}; do {install}; done; exit 1")
         if done.returncode != 0:
             raise BuildError(f"the builder has no /boot/{link} to boot the image with: {done.stderr.strip()}")
         local = work / f"disk{suffix}"
@@ -175,4 +173,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
-

@@ -37,7 +37,9 @@ class PlainProgress:
     def __enter__(self) -> PlainProgress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         pass
 
     def phase(self, job: str, name: str) -> None:
@@ -62,7 +64,8 @@ class LiveProgress:
         from rich.progress import Progress as Bars
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+        now = TextColumn("{task.fields[now]}")
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), now)
         self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -71,7 +74,9 @@ class LiveProgress:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     def phase(self, job: str, name: str) -> None:

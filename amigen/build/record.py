@@ -37,9 +37,7 @@ class CheckRecord(_Record, frozen=True, kw_only=True):
         When,
         Meta(description="On the builder after bootstrap and reboot, after its cleaning, or on a boot of the image."),
     ]
-    outcome: Annotated[
-        Outcome, Meta(description="`not provable`: not on this machine.")
-    ]
+    outcome: Annotated[Outcome, Meta(description="`not provable`: not on this machine.")]
     message: Annotated[str, Meta(description="Expected, found and what to do; empty when it passed.")] = ""
     seconds: Annotated[float, Meta(description="How long it took.")] = 0.0
 

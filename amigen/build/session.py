@@ -66,6 +66,11 @@ class Session:
         """The private key that the builder lets in."""
         return self.work / "id_ed25519"
 
+    @property
+    def console(self) -> Path:
+        """The file with the serial console of a local builder, beside the log."""
+        return self.log.with_suffix(".console.log")
+
     def begin(self, name: str) -> None:
         """A new phase; the time of the one before is written down."""
         now = time.monotonic()
@@ -133,7 +138,7 @@ class Session:
                 raise server.failure
         if code != 0:
             why = "interrupted" if self.stop.asked else (self._errors[-1] if self._errors else f"exit code {code}")
-            raise BuildError(f"{self.job}: Packer gave up: {why}", f"all of its output: {self.log}")
+            raise BuildError(f"{self.job}: Packer gave up: {why}{self._qemu_said()}", f"all of its output: {self.log}")
 
     def _look(self, event: Event, target: SshTarget) -> None:
         family = PLATFORM_FACTS[self.plan.platform].family
@@ -177,7 +182,17 @@ class Session:
         temporary = self.work / "tmp"
         temporary.mkdir(exist_ok=True)
         own = {"TMPDIR": temporary, "PACKER_CACHE_DIR": self.work / "packer-cache", "CHECKPOINT_DISABLE": "1"}
-        return {**os.environ, **{k: str(v) for k, v in own.items()}, "PACKER_NO_COLOR": "1", **more}
+        debug = {"PACKER_LOG": "1", "PACKER_LOG_PATH": self.work / "packer-debug.log"}
+        return {**os.environ, **{k: str(v) for k, v in {**own, **debug}.items()}, "PACKER_NO_COLOR": "1", **more}
+
+    def _qemu_said(self) -> str:
+        """QEMU's last words, which Packer keeps to its own debug log."""
+        try:
+            lines = (self.work / "packer-debug.log").read_text(errors="replace").splitlines()
+        except OSError:
+            return ""
+        words = [line.partition("Qemu stderr: ")[2].strip() for line in lines if "Qemu stderr: " in line]
+        return f" (QEMU: {' '.join(word for word in words if word)[-500:]})" if any(words) else ""
 
     def _packer(self, command: list[str], folder: Path, env: dict[str, str]) -> int:
         with (

@@ -62,13 +62,10 @@ def _apply(
     return failures
 
 
-def _with_amis(
-    record: BuildRecord, amis: dict[str, dict[str, str]], failures: dict[str, AmigenError]
-) -> BuildRecord:
+def _with_amis(record: BuildRecord, amis: dict[str, dict[str, str]], failures: dict[str, AmigenError]) -> BuildRecord:
     def one(image: ImageRecord) -> ImageRecord:
         key = f"{image.platform}/{image.architecture}"
         errors = {place.rpartition("/")[2]: e.message for place, e in failures.items() if place.startswith(f"{key}/")}
         return msgspec.structs.replace(image, amis={**image.amis, **amis.get(key, {})}, region_errors=errors)
 
     return msgspec.structs.replace(record, images=tuple(one(image) for image in record.images))
-

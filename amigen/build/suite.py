@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from amigen.build.record import Outcome
 from amigen.build.verdict import Log, Result
 from amigen.errors import CouldNotCheckError, SizeError
 from amigen.plan.model import ImagePlan
@@ -88,7 +90,7 @@ def _run(plan: ImagePlan, target: SshTarget, work: Path, file: str, more: list[s
     # 0: all passed, 1: some failed; everything else is no verdict.
     if done.returncode not in (0, 1) or not report.is_file():
         raise CouldNotCheckError(f"the checks could not run: {(done.stdout + done.stderr)[-1500:]}")
-    return tuple(_result(case, target) for case in ET.parse(report).iter("testcase"))  # noqa: S314 - our own pytest's
+    return tuple(_result(case) for case in ET.parse(report).iter("testcase"))  # noqa: S314 - our own pytest's
 
 
 def _ssh_config(target: SshTarget) -> str:
@@ -98,15 +100,15 @@ def _ssh_config(target: SshTarget) -> str:
     return "\n".join(["Host builder", *where, *lines]) + "\n"
 
 
-def _result(case: ET.Element, target: SshTarget) -> Result:
-    # testinfra puts the host before the subject: test_package[ssh://admin@builder-ipvsadm].
-    name = case.get("name", "").replace(f"ssh://{target.user}@builder", "")
-    test, _, subject = name.partition("[")
-    check = f"{test}[{subject.removeprefix('-').removesuffix(']')}]"
+def _result(case: ET.Element) -> Result:
+    # testinfra puts the host before the subject: test_package[ssh://builder-ipvsadm].
+    check = re.sub(r"\[ssh://(?:[^@\]]*@)?builder-?", "[", case.get("name", ""))
     seconds = float(case.get("time", 0))
-    for kind, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "not provable")):
+    kinds: dict[str, Outcome] = {"failure": "failed", "error": "failed", "skipped": "not provable"}
+    for kind, outcome in kinds.items():
         found = case.find(kind)
         if found is not None:
-            message = found.get("message") or found.text or ""
-            return Result(id=check, outcome=outcome, message=message, seconds=seconds)  # type: ignore[arg-type]
+            # Without pytest's own words around it.
+            message = (found.get("message") or found.text or "").removeprefix("AssertionError: ").split("\nassert ")[0]
+            return Result(id=check, outcome=outcome, message=message, seconds=seconds)
     return Result(id=check, outcome="passed", seconds=seconds)

@@ -54,18 +54,18 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
         *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", MACHINES[image.architecture][0], "-accel", hardware.acceleration.accel),
         *("-cpu", hardware.acceleration.cpu, "-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
-        *("-drive", f"file={_escaped(work / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"),
-        *("-drive", f"file={_escaped(work / 'seed.iso')},format=raw,if=virtio,readonly=on"),
+        *("-drive", f"file={escaped(work / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"),
+        *("-drive", f"file={escaped(work / 'seed.iso')},format=raw,if=virtio,readonly=on"),
         *("-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net"),
         *("-device", "virtio-rng-pci"),
         # append=on: the console of the boots before a restart stays in the log.
-        *("-chardev", f"file,id=console,path={_escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
-        *("-qmp", f"unix:{_escaped(work / 'qmp')},server=on,wait=off"),
+        *("-chardev", f"file,id=console,path={escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
+        *("-qmp", f"unix:{escaped(work / 'qmp')},server=on,wait=off"),
         *(("-loadvm", resume) if resume else ()),
         *boot_arguments(image, hardware.acceleration),
     ]
 
 
-def _escaped(path: Path) -> str:
+def escaped(path: Path) -> str:
     """QEMU's option syntax: a comma is doubled."""
     return str(path).replace(",", ",,")

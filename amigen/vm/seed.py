@@ -21,7 +21,10 @@ def vendor_data(user: str) -> str:
 
     cloud-init gives the keys of the meta-data to its default user, and to root only without `disable_root`.
     """
-    config: dict[str, object] = {"disable_root": False} if user == "root" else {}
+    # The own name in /etc/hosts: sudo asks for it, and DNS does not know it.
+    config: dict[str, object] = {"manage_etc_hosts": "localhost"}
+    if user == "root":
+        config["disable_root"] = False
     return "#cloud-config\n" + json.dumps(config) + "\n"
 
 
