@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 
 APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
+APT_KUBERNETES := dpkg-dev jq rsync openssl make
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client e2fsprogs packer ipvsadm
 
-.PHONY: demo check test slow wheel bench docs golden clean system-check system-roots system-slow
+.PHONY: demo check test kubernetes slow wheel bench docs golden clean system-check system-roots system-slow
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -20,10 +21,15 @@ check: $(VENV)/.done system-check
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 2 -m "not slow"
 
-# Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
-test: system-check system-roots system-slow check wheel slow
+# The real kube-apiserver, controller manager and kube-proxy from Debian's source: built once, kept in the user's cache.
+kubernetes: system-slow
+	@tools/system-packages $(APT_KUBERNETES)
+	tests/real/build-kubernetes.sh
 
-slow: $(VENV)/.done system-roots system-slow
+# Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
+test: system-check system-roots system-slow check wheel kubernetes slow
+
+slow: $(VENV)/.done system-roots system-slow kubernetes
 	$(BIN)/pytest -m slow
 
 # The installed wheel, and not only the checkout.
