@@ -7,7 +7,6 @@
 set -euo pipefail
 
 readonly version=1.20.2
-readonly mirror=${AMIGEN_DEBIAN_MIRROR:-http://debian.mirror.example/debian}
 readonly keyring=${AMIGEN_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 readonly target=${XDG_CACHE_HOME:-$HOME/.cache}/amigen/kubernetes-$version
 readonly programs=(kube-apiserver kube-controller-manager kube-proxy etcd)
@@ -29,6 +28,19 @@ require() {
   done
 }
 
+# Where this machine's own apt gets Debian 12 from.
+find_mirror() {
+  local found=${AMIGEN_DEBIAN_MIRROR:-}
+  if [[ -z $found ]]; then
+    found=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' 'Release: bookworm' 'Origin: Debian' | head -n 1)
+  fi
+  if [[ -z $found ]]; then
+    echo "build-kubernetes: this machine's apt has no source of Debian 12; name one: AMIGEN_DEBIAN_MIRROR=URL" >&2
+    exit 9
+  fi
+  printf '%s' "${found%/}"
+}
+
 own_apt() {
   local work=$1
   shift
@@ -37,7 +49,8 @@ own_apt() {
 }
 
 fetch() {
-  local work=$1
+  local work=$1 mirror
+  mirror=$(find_mirror)
   mkdir -p "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial" "$work/root"
   printf '%s [signed-by=%s] %s bookworm main\n' deb "$keyring" "$mirror" deb-src "$keyring" "$mirror" >"$work/apt/sources.list"
   own_apt "$work" update
