@@ -32,7 +32,8 @@ require() {
 find_mirror() {
   local found=${AMIGEN_DEBIAN_MIRROR:-}
   if [[ -z $found ]]; then
-    found=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' 'Release: bookworm' 'Origin: Debian' | head -n 1)
+    # shellcheck disable=SC2016 # apt's own field
+    found=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' 'Release: bookworm' 'Component: main' | head -n 1)
   fi
   if [[ -z $found ]]; then
     echo "build-kubernetes: this machine's apt has no source of Debian 12; name one: AMIGEN_DEBIAN_MIRROR=URL" >&2
