@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -87,10 +88,22 @@ def test_two_processes_at_once_make_it_once(own_cache: Path) -> None:
 
 
 def test_a_scratch_folder_ends_with_its_block() -> None:
-    with pytest.raises(RuntimeError), scratch("test") as folder:
+    with scratch("test") as folder:
         (folder / "x").write_text("x")
-        raise RuntimeError
     assert not folder.exists()
+
+
+def _fails_in_scratch(seen: list[Path]) -> None:
+    with scratch("test") as folder:
+        seen.append(folder)
+        raise RuntimeError
+
+
+def test_a_scratch_folder_ends_with_a_failure() -> None:
+    seen: list[Path] = []
+    with pytest.raises(RuntimeError):
+        _fails_in_scratch(seen)
+    assert not seen[0].exists()
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else() -> None:
@@ -215,8 +228,8 @@ def test_kvm_is_taken_only_when_a_guest_has_answered(
 ) -> None:
     """With a program that plays QEMU: each way it can end."""
     monkeypatch.setattr(acceleration, "machine_architecture", lambda: "x86_64")
-    monkeypatch.setattr(acceleration.os, "access", lambda *_: True)
-    monkeypatch.setattr(acceleration.Path, "exists", lambda _self: True)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(Path, "exists", lambda _self: True)
     found = acceleration._kvm_problem("x86_64", qemu_that(tmp_path, does), None)
     assert found is None if said is None else said in str(found)
 
