@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -183,5 +183,5 @@ def _raise(errors: dict[str, AmigenError]) -> None:
     if len(found) == 1:
         raise found[0]
     kinds = {type(error) for error in found}
-    kind = cast(type[AmigenError], kinds.pop()) if len(kinds) == 1 else BuildError
+    kind = kinds.pop() if len(kinds) == 1 else BuildError
     raise kind("\n  ".join([f"{len(found)} images failed:", *(f"{name}: {e}" for name, e in errors.items())]))

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -59,8 +58,7 @@ def cached(
 def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
     # Under the lock, so whatever half-made folder of this key there is belongs to nobody any more.
     for left in home.glob(f".{target.name}.*"):
-        # Made by a process that was killed: something of the machine may still be mounted in it.
-        subprocess.run(["rm", "-rf", "--one-file-system", "--", str(left)], check=False, capture_output=True)
+        _remove(left)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=home))
     try:
         made = folder / "new"
@@ -70,7 +68,12 @@ def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
             target.rename(folder / "old")
         made.rename(target)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Without going into what may be mounted in a half-made root."""
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=False, capture_output=True)
 
 
 @contextmanager

@@ -104,7 +104,10 @@ def make_root(recipe: RootRecipe, root: Path, *, log: Callable[[str], None]) -> 
     _write_files(before, _FILES)
     sources.write_text("".join(f"{line}\n" for line in recipe.sources.lines))
     kernel = _KERNELS[recipe.distribution].format(arch=recipe.arch)
+    # Its mounts (of /dev, /proc and /sys) in a name space of their own: they end with it, even when it is killed.
+    unshare = find_program("unshare", package="util-linux", purpose="make the built-in base")
     command = [
+        *(unshare, "--mount", "--propagation", "private", "--"),
         *(program, "--mode=root", "--variant=minbase", f"--architectures={recipe.arch}", "--quiet"),
         f"--include={','.join(sorted({*_PACKAGES, kernel, *recipe.packages}))}",
         *(f"--aptopt={option}" for option in recipe.sources.options),

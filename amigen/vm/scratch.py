@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Sockets lie in these folders, whose paths have at most 108 bytes (unix(7)); ssh adds 17 to the name of its own.
+_LONGEST = 50
+
 
 def scratch_home() -> Path:
-    """The folder that holds them, private to the user."""
-    return Path(tempfile.gettempdir()) / f"amigen-{os.getuid()}"
+    """The folder that holds them, private to the user: in TMPDIR, unless its path is too long for sockets."""
+    home = Path(tempfile.gettempdir()) / f"amigen-{os.getuid()}"
+    return home if len(os.fsencode(home)) <= _LONGEST else Path("/tmp") / home.name  # noqa: S108 - private, see below
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def moto_server() -> Iterator[str]:
+def moto_server(*, public_images: bool = False) -> Iterator[str]:
     """Start one on a free port of the loopback; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # Without the thousands of public images that every region would be filled with at each reset.
-    env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+    # Mostly without the thousands of public images that every region would be filled with at each reset.
+    env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": str(public_images).lower()}
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         env=env,

@@ -1,0 +1,95 @@
+"""A build on AWS from its beginning to its end: build, prove, note, then copy and share what was proven."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from amigen.aws.session import Aws, AwsOptions
+from amigen.build.aws import AwsBuild, build_aws
+from amigen.build.leftovers import clean_up_after_the_dead, noted
+from amigen.build.record import BuildRecord, read_record, write_record
+from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
+from amigen.build.spread import spread
+from amigen.build.stop import Stop
+from amigen.errors import InputError
+from amigen.publish.wait import Patience
+
+JOB = "aws"
+
+
+def build_on_aws(
+    order: Order,
+    *,
+    resume: bool = False,
+    packer_vars: dict[str, str],
+    profile: str | None,
+    endpoint_url: str | None,
+    poll_seconds: float = 15,
+) -> Built:
+    """Build all images of the order, side by side; then tag, copy and share those that are proven.
+
+    With `resume`, images of this very spec that the record names are not built again.
+    """
+    aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
+    path = order.output / "record.json"
+
+    def say(text: str) -> None:
+        order.progress.line(JOB, text)
+
+    clean_up_after_the_dead(aws, say)
+    done = _done(order.jobs, path) if resume else set()
+    for name in sorted(done):
+        say(f"{name} is built already")
+    build = AwsBuild(
+        aws=aws,
+        build_id=order.build_id,
+        endpoint_url=endpoint_url,
+        packer_vars=packer_vars,
+        environment={"AWS_PROFILE": profile} if profile else {},
+    )
+    stop = Stop()
+    left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
+    spec = order.jobs[0].plan.spec
+    if left.jobs:
+        with noted(order.build_id, spec.aws.region):
+            built = run_build(left, lambda session: build_aws(session, build), stop)
+            record = keep_record(built, path)
+    else:
+        record = read_record(path)
+        built = Built(record=record, path=path, errors={}, interrupted=False)
+    if record is None or stop.asked:
+        return built
+    order.progress.phase(JOB, "tag, copy and share")
+    return _spread(aws, order, built, record, path, Patience(say, every=poll_seconds))
+
+
+def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, patience: Patience) -> Built:
+    record, failures = spread(aws, order.jobs[0].plan.spec, record, path, patience, now_utc())
+    write_record(record, path)
+    count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
+    order.progress.end(JOB, count, well=not failures)
+    # The build's own record names the copies, too; an image that failed to build is only there.
+    named = {(image.platform, image.architecture): image for image in record.images}
+    images = tuple(named.get((i.platform, i.architecture), i) for i in built.record.images)
+    final = dataclasses.replace(built, record=_with(built.record, images), errors={**built.errors, **dict(failures)})
+    if built.path != path:
+        write_record(final.record, built.path)
+    return final
+
+
+def _with(record: BuildRecord, images: tuple[object, ...]) -> BuildRecord:
+    import msgspec
+
+    return msgspec.structs.replace(record, images=images)
+
+
+def _done(jobs: tuple[Job, ...], path: Path) -> set[str]:
+    """Names of the jobs whose image is in the record of this very spec."""
+    try:
+        record = read_record(path)
+    except InputError:
+        return set()
+    if record.spec_digest != jobs[0].plan.digest:
+        return set()
+    return {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}

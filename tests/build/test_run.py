@@ -1,0 +1,188 @@
+"""Several images at once: one that fails does not hide the others; Ctrl-C ends all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amigen.build.packer_tool import Packer
+from amigen.build.progress import PlainProgress
+from amigen.build.record import ImageRecord, read_record
+from amigen.build.run import Job, Order, keep_record, run_build
+from amigen.build.session import Session
+from amigen.build.stop import Stop
+from amigen.build.suite import SuiteVerifier
+from amigen.errors import BuildError
+from amigen.plan.make import plan_images
+from amigen.vm.scratch import sweep
+from tests.build.stand_in_packer import stand_in_packer
+from tests.build.test_packer_files import image
+
+
+def order(folder: Path, *platforms: str, program: str = "packer", version: Any = (1, 6, 6)) -> Order:
+    plans = plan_images(image(platforms=platforms or ("debian-12",), architectures=("x86_64",)))
+    return Order(
+        jobs=tuple(Job(plan=plan, architecture="x86_64") for plan in plans),
+        target="local",
+        output=folder / "out",
+        packer=Packer(path=program, version=version),
+        verifier=SuiteVerifier(),
+        progress=PlainProgress(),
+        parallel=2,
+    )
+
+
+def built(session: Session) -> ImageRecord:
+    return ImageRecord(
+        platform=session.plan.platform, architecture="x86_64", outcome="built", verified=True, file="disk.qcow2"
+    )
+
+
+def test_one_that_fails_does_not_hide_the_other(tmp_path: Path) -> None:
+    def builder(session: Session) -> ImageRecord:
+        if session.plan.platform == "al2023":
+            raise BuildError("no such disk")
+        return built(session)
+
+    done = run_build(order(tmp_path, "al2023", "debian-12"), builder, Stop())
+    assert [(i.platform, i.outcome, i.error) for i in done.record.images] == [
+        ("al2023", "failed", "no such disk"),
+        ("debian-12", "built", ""),
+    ]
+    assert read_record(done.path) == done.record
+    assert list(done.errors) == ["al2023-x86_64"]
+
+
+def test_the_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
+    seen: list[Path] = []
+
+    def builder(session: Session) -> ImageRecord:
+        seen.append(session.work)
+        (session.work / "big").write_text("x")
+        raise BuildError("no")
+
+    run_build(order(tmp_path), builder, Stop())
+    assert not seen[0].exists()
+
+
+def test_what_stands_now_is_of_all_builds_of_the_spec(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    keep_record(run_build(order(tmp_path, "al2023", "debian-12"), built, Stop()), path)
+    both = read_record(path)
+    again = order(tmp_path, "al2023", "debian-12")
+    one = run_build(dataclasses.replace(again, jobs=again.jobs[1:]), built, Stop())
+    keep_record(one, path)
+    assert [i.platform for i in read_record(path).images] == [i.platform for i in both.images]
+    assert read_record(path).build == one.record.build
+
+
+def test_a_build_that_failed_does_not_touch_what_stands(tmp_path: Path) -> None:
+    def no(_session: Session) -> ImageRecord:
+        raise BuildError("no")
+
+    path = tmp_path / "record.json"
+    keep_record(run_build(order(tmp_path), built, Stop()), path)
+    before = path.read_bytes()
+    assert keep_record(run_build(order(tmp_path), no, Stop()), path) is None
+    assert path.read_bytes() == before
+
+
+def run_packer(session: Session, *, only: str = "qemu.image") -> None:
+    session.run_packer(
+        session.write_files() / "packer/local",
+        single="image.pkr.hcl",
+        only=only,
+        variables={},
+        on_event=lambda _event, _target: None,
+    )
+
+
+def test_a_modern_packer_gets_its_plugins_and_the_folder(tmp_path: Path) -> None:
+    """With a stand-in for Packer: no real one of 1.7 or later can be had everywhere."""
+    program = stand_in_packer(tmp_path)
+
+    def builder(session: Session) -> ImageRecord:
+        run_packer(session)
+        return built(session)
+
+    done = run_build(order(tmp_path, program=str(program), version=(1, 11, 2)), builder, Stop())
+    assert done.errors == {}
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == "init ."
+    assert calls[1].startswith("build -machine-readable -only=qemu.image ")
+    assert calls[1].endswith(" .")
+
+
+def test_what_packer_says_of_its_failure_is_the_message(tmp_path: Path) -> None:
+    program = stand_in_packer(tmp_path, "echo '1,,ui,error,Build halted%!(PACKER_COMMA) no disk'; exit 1")
+
+    def builder(session: Session) -> ImageRecord:
+        run_packer(session)
+        return built(session)
+
+    done = run_build(order(tmp_path, program=str(program)), builder, Stop())
+    [error] = done.errors.values()
+    assert "Packer gave up: Build halted, no disk" in error.message
+    assert "Build halted, no disk" in Path(done.record.images[0].log).read_text()
+
+
+_PROGRAM = """
+import sys
+from pathlib import Path
+from amigen.build.run import run_build
+from amigen.build.stop import Stop, sigterm_as_interrupt
+from tests.build.test_run import order, run_packer, built
+
+def builder(session):
+    run_packer(session)
+    return built(session)
+
+with sigterm_as_interrupt():
+    done = run_build(order(Path(sys.argv[1]), program=sys.argv[2]), builder, Stop())
+print(done.record.images[0].outcome, done.interrupted)
+"""
+# Packer cleans up when it is told to end; this one writes down that it did, and takes its time.
+_PATIENT = (
+    "trap 'sleep 0.5; touch {folder}/cleaned; exit 1' TERM INT; touch {folder}/began; while :; do sleep 0.1; done"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_packer_clean_up(tmp_path: Path, number: int) -> None:
+    program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
+    process = _start(tmp_path, program)
+    process.send_signal(number)
+    assert process.communicate(timeout=60)[0].strip() == "interrupted True"
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_packer_cleans_up_even_when_amigen_is_killed(tmp_path: Path) -> None:
+    program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
+    process = _start(tmp_path, program)
+    process.kill()
+    process.wait(timeout=60)
+    _wait_for(tmp_path / "cleaned")
+    # What is left is a folder without an owner, which the next build removes.
+    sweep()
+
+
+def _start(tmp_path: Path, program: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, str(tmp_path), str(program)], stdout=subprocess.PIPE, text=True
+    )
+    _wait_for(tmp_path / "began")
+    return process
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.05)

@@ -1,0 +1,245 @@
+"""The parts of virtual machines that need none: cache, scratch folders, package sources, the probe."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from amigen.errors import InputError, ToolError
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.spec.model import Local, LocalBase, Mirror, NodeImage
+from amigen.vm import acceleration, apt_sources, bases
+from amigen.vm.acceleration import Acceleration
+from amigen.vm.cache import cache_key, cached
+from amigen.vm.download import download
+from amigen.vm.image import VmImage
+from amigen.vm.qemu import Hardware, qemu_command
+from amigen.vm.scratch import scratch, sweep
+
+EMULATION = Acceleration(name="tcg", cpu="qemu64", accel="tcg,thread=multi", reason="a test")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/amigen"
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def make_one(folder: Path) -> None:
+    (folder / "content").write_text("made")
+
+
+def test_what_is_cached_is_made_once() -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        make_one(folder)
+
+    first, second = (cached("bases", "k", make, log=quiet) for _ in range(2))
+    assert first == second
+    assert len(made) == 1
+    assert (first / "content").read_text() == "made"
+
+
+def test_what_fails_halfway_is_not_there(own_cache: Path) -> None:
+    def make(folder: Path) -> None:
+        make_one(folder)
+        raise ToolError("no")
+
+    with pytest.raises(ToolError):
+        cached("bases", "k", make, log=quiet)
+    assert [p.name for p in (own_cache / "bases").iterdir()] == ["k.lock"]
+
+
+def test_a_key_is_made_of_all_inputs() -> None:
+    keys = {cache_key("n", {"a": 1}), cache_key("n", {"a": 2}), cache_key("n", {"b": 1}), cache_key("m", {"a": 1})}
+    assert len(keys) == 4
+    assert cache_key("n", {"a": 1, "b": 2}) == cache_key("n", {"b": 2, "a": 1})
+
+
+def _slow_make(folder: Path) -> None:
+    with (folder.parent.parent / "made").open("a") as file:
+        file.write("x")
+    time.sleep(0.5)
+    make_one(folder)
+
+
+def _make_in_process(_number: int) -> str:
+    return str(cached("bases", "k", _slow_make, log=quiet))
+
+
+def test_two_processes_at_once_make_it_once(own_cache: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        assert len(set(pool.map(_make_in_process, range(3)))) == 1
+    assert (own_cache / "bases/made").read_text() == "x"
+
+
+def test_a_scratch_folder_ends_with_its_block() -> None:
+    with scratch("test") as folder:
+        (folder / "x").write_text("x")
+    assert not folder.exists()
+
+
+def _fails_in_scratch(seen: list[Path]) -> None:
+    with scratch("test") as folder:
+        seen.append(folder)
+        raise RuntimeError
+
+
+def test_a_scratch_folder_ends_with_a_failure() -> None:
+    seen: list[Path] = []
+    with pytest.raises(RuntimeError):
+        _fails_in_scratch(seen)
+    assert not seen[0].exists()
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else() -> None:
+    code = (
+        "import sys, time\nfrom amigen.vm.scratch import scratch\n"
+        "with scratch('test') as f:\n    print(f, flush=True)\n    time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    left = Path(process.stdout.readline().strip())
+    sweep()
+    assert left.is_dir(), "its owner lives"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert left.is_dir(), "nobody was there to remove it"
+    sweep()
+    assert not left.exists()
+
+
+def test_a_download_is_taken_by_its_checksum(tmp_path: Path) -> None:
+    source = tmp_path / "image"
+    source.write_bytes(b"disk")
+    with pytest.raises(InputError, match="another checksum"):
+        download(source.as_uri(), "0" * 64, log=quiet)
+    right = hashlib.sha256(b"disk").hexdigest()
+    assert download(source.as_uri(), right, log=quiet).read_bytes() == b"disk"
+    source.unlink()
+    assert download(source.as_uri(), right, log=quiet).read_bytes() == b"disk", "the second time from the cache"
+
+
+def test_a_download_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot download"):
+        download((tmp_path / "none").as_uri(), "0" * 64, log=quiet)
+
+
+def spec(base: LocalBase) -> NodeImage:
+    return NodeImage(
+        api_version="amigen/v1alpha1",
+        kind="NodeImage",
+        name="demo",
+        kubernetes_version="1.34",
+        platforms=("al2023",),
+        local=Local(bases={"al2023": base}),
+    )
+
+
+def test_a_base_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.qcow2: there is no such image file"):
+        bases.base_image(spec(LocalBase(path="none.qcow2")), "al2023", "x86_64", folder=tmp_path, log=quiet)
+
+
+def test_no_built_in_base_for_dnf() -> None:
+    with pytest.raises(ToolError, match="no built-in base for Amazon Linux 2023") as caught:
+        bases.built_in_base("al2023", "x86_64", log=quiet)
+    assert "local.bases.al2023" in caught.value.hint
+
+
+def test_no_built_in_base_of_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bases, "machine_architecture", lambda: "x86_64")
+    with pytest.raises(ToolError, match="not for arm64"):
+        bases.built_in_base("debian-12", "arm64", log=quiet)
+
+
+def test_a_release_that_this_machine_has_no_source_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt_sources, "_output", lambda _command: "Release: bookworm\nRepo-URI: http://x/\n")
+    with pytest.raises(ToolError, match="no source of ubuntu noble") as caught:
+        apt_sources.sources_of_machine("ubuntu", "noble")
+    assert "packageSources.mirrors" in caught.value.hint
+
+
+def test_the_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    stanza = "Release: {}\nRepo-URI: http://mirror.test/{}/\nComponent: {}\nOrigin: Debian\nSourcesentry: /none:1\n"
+    listed = "\n".join(
+        stanza.format(*each)
+        for each in (
+            ("bookworm", "debian", "main"),
+            ("bookworm", "debian", "contrib"),
+            ("bookworm-security", "security", "main"),
+            ("bookworm-backports", "debian", "main"),
+            ("trixie", "debian", "main"),
+        )
+    )
+    proxy = 'Acquire::http::Proxy "http://proxy.test:3128";\nAcquire::Languages "none";\n'
+    monkeypatch.setattr(apt_sources, "_output", lambda command: proxy if "apt-config" in command[0] else listed)
+    monkeypatch.setattr(apt_sources, "_signed_by", lambda _keyring: "")
+    found = apt_sources.sources_of_machine("debian", "bookworm")
+    assert found.lines == (
+        "deb http://mirror.test/debian/ bookworm contrib main",
+        "deb http://mirror.test/security/ bookworm-security main",
+    )
+    assert found.options == ('Acquire::http::Proxy "http://proxy.test:3128"',)
+
+
+def test_the_sources_of_a_mirror() -> None:
+    mirror = Mirror(url="http://mirror.test/ubuntu", components=("main",))
+    fact = PLATFORM_FACTS["ubuntu-24.04"]
+    lines = apt_sources.sources_of_mirror("ubuntu", fact.codename, mirror).lines
+    assert [line.split("] ")[-1].removeprefix("deb ") for line in lines] == [
+        "http://mirror.test/ubuntu noble main",
+        "http://mirror.test/ubuntu noble-updates main",
+        "http://mirror.test/ubuntu noble-security main",
+    ]
+
+
+def qemu_that(tmp_path: Path, does: str) -> str:
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("echo 'failed to set MSR' >&2; exit 134", "is there and fails (failed to set MSR)"),
+        ("exit 0", "is there and fails (QEMU ended with 0)"),
+        ("exit 85", None),
+    ],
+)
+def test_kvm_is_taken_only_when_a_guest_has_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, said: str | None
+) -> None:
+    """With a program that plays QEMU: each way it can end."""
+    monkeypatch.setattr(acceleration, "machine_architecture", lambda: "x86_64")
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(Path, "exists", lambda _self: True)
+    found = acceleration._kvm_problem("x86_64", qemu_that(tmp_path, does), None)
+    assert found is None if said is None else said in str(found)
+
+
+def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
+    hardware = Hardware(memory_mib=512, cpus=1, acceleration=EMULATION, forwards=((2222, 22),))
+    image = VmImage(disk=tmp_path / "d", format="raw")
+    try:
+        command = qemu_command(image, hardware, Path("/a,snapshot=on"))
+    except ToolError:
+        pytest.skip("QEMU is not installed")
+    drives = [word for word in command if word.startswith("file=")]
+    assert all(drive.startswith("file=/a,,snapshot=on/") for drive in drives)
