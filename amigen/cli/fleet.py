@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +15,11 @@ from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
     from amigen.plan.model import ImagePlan
-    from amigen.publish.fleet import NodeProof
+    from amigen.publish.fleet import Node
     from amigen.publish.wait import Patience
+    from amigen.verify.report import Report
+
+_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.group()
@@ -28,6 +33,9 @@ def fleet() -> None:
 @click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
 @click.option("--max-concurrency", default="50", show_default=True, help="Instances at once, or a percentage.")
 @click.option("--max-errors", default="10%", show_default=True, help="Stop after so many errors.")
+@click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
+@click.option("--html", type=_FILE, help="Write a page for the browser.")
+@click.option("-v", "--verbose", is_flag=True, help="A line for each check that passed.")
 @click.option("--dry-run", is_flag=True, help="Show which instances would be asked.")
 @output_option
 @wait_options
@@ -38,18 +46,23 @@ def verify(
     regions: tuple[str, ...],
     max_concurrency: str,
     max_errors: str,
+    junit: Path | None,
+    html: Path | None,
+    verbose: bool,
     dry_run: bool,
     output: str,
     aws: Aws,
     patience: Patience,
 ) -> None:
     """Run the checks of SPEC on running instances over Run Command; changes nothing on them."""
+    import secrets
+
     from amigen.cli.policy import parse_tag
     from amigen.plan.make import plan_images
-    from amigen.publish.fleet import verify_region
+    from amigen.publish.fleet import ask_region, judge
     from amigen.publish.names import TAG_NAME
     from amigen.publish.observe import running_instances
-    from amigen.publish.proof import node_proof
+    from amigen.publish.proof import SuiteProof
     from amigen.publish.run_command import Rate
     from amigen.publish.threads import side_by_side
 
@@ -68,60 +81,76 @@ def verify(
         return
     plans: dict[str, ImagePlan] = {plan.platform: plan for plan in plan_images(image)}
     rate = Rate(concurrency=max_concurrency, errors=max_errors)
-    proof = node_proof()
-    found: dict[str, tuple[NodeProof, ...]] = {}
+    proof, token = SuiteProof(), secrets.token_hex(16)
+    found: dict[str, tuple[Node, ...]] = {}
     failures: list[tuple[str, AmigenError]] = []
 
     def one(region: str) -> None:
         try:
-            found[region] = verify_region(
-                aws, region, plans=plans, tag=(key, value), proof=proof, rate=rate, patience=patience
+            found[region] = ask_region(
+                aws, region, plans=plans, tag=(key, value), proof=proof, token=token, rate=rate, patience=patience
             )
         except AmigenError as error:
             failures.append((region, error))
 
     side_by_side(one, where, patience)
-    proofs = [proof for region in where for proof in found.get(region, ())]
-    _report(proofs, output)
+    nodes = [node for region in where for node in found.get(region, ())]
+    outcomes = judge(plans, nodes, proof, token)
+    _report(nodes, outcomes, output, verbose=verbose)
+    reports = tuple(each for each in outcomes if not isinstance(each, AmigenError))
+    if junit:
+        from amigen.verify.junit import junit as junit_document
+
+        junit.write_bytes(junit_document(reports))
+    if html and reports:
+        from amigen.verify.page import page
+
+        html.write_bytes(page(reports))
     raise_failures(failures)
-    _judge(proofs, f"{key}={value}")
+    _conclude(outcomes, f"{key}={value}")
 
 
-def _report(proofs: list[NodeProof], output: str) -> None:
-    from amigen.publish.fleet import summary
-
-    proven, failed, unproven = summary(proofs)
+def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str, *, verbose: bool) -> None:
+    counts = {"proven": 0, "failed": 0, "unproven": 0}
+    for outcome in outcomes:
+        counts["unproven" if isinstance(outcome, AmigenError) else outcome.verdict] += 1
     if output == "json":
-        counts = {"proven": proven, "failed": failed, "unproven": unproven}
-        echo_json({"summary": counts, "instances": [_as_json(each) for each in proofs]})
+        import msgspec
+
+        pairs = zip(nodes, outcomes, strict=True)
+        echo_json({"summary": counts, "instances": [_as_json(node, each, msgspec.to_builtins) for node, each in pairs]})
         return
-    for each in proofs:
-        checks = f"{len(each.outcomes) - len(each.failed)} of {len(each.outcomes)} checks passed"
-        click.echo(f"{each.instance} {each.region} {each.platform}: {each.problem or checks}")
-        for outcome in each.failed:
-            click.echo(f"    FAILED {outcome.check}: {outcome.message}")
-    click.echo(f"{len(proofs)} instances: {proven} proven, {failed} with failed checks, {unproven} unproven")
+    from rich.console import Console
+
+    from amigen.verify.table import print_report
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    for outcome in outcomes:
+        if isinstance(outcome, AmigenError):
+            click.echo(f"UNPROVEN  {outcome.message}\n  hint: {outcome.hint}")
+        else:
+            print_report(outcome, console, every=verbose)
+    words = f"{counts['proven']} proven, {counts['failed']} with failed checks, {counts['unproven']} unproven"
+    click.echo(f"{len(nodes)} instances: {words}")
 
 
-def _judge(proofs: list[NodeProof], what: str) -> None:
-    failed = sum(bool(each.failed) for each in proofs)
-    unproven = [each for each in proofs if each.problem]
-    if failed:
-        raise ChecksFailedError(f"{failed} of {len(proofs)} instances failed checks")
-    if unproven:
-        raise CouldNotCheckError(f"{len(unproven)} of {len(proofs)} instances could not be checked")
-    if not proofs:
+def _conclude(outcomes: list[Report | AmigenError], what: str) -> None:
+    if not outcomes:
         raise CouldNotCheckError(f"no running instance has the tag {what}", "choose others with --tag KEY=VALUE")
+    errors = [each if isinstance(each, AmigenError) else each.error() for each in outcomes]
+    failed = [e for e in errors if isinstance(e, ChecksFailedError)]
+    unproven = [e for e in errors if e is not None and not isinstance(e, ChecksFailedError)]
+    if failed:
+        raise ChecksFailedError(f"{len(failed)} of {len(outcomes)} instances failed checks", failed[0].hint)
+    if unproven:
+        raise CouldNotCheckError(f"{len(unproven)} of {len(outcomes)} instances are not proven", unproven[0].hint)
 
 
-def _as_json(each: NodeProof) -> dict[str, Any]:
-    return {
-        "instance": each.instance,
-        "region": each.region,
-        "platform": each.platform or None,
-        "problem": each.problem or None,
-        "checks": [{"check": o.check, "status": o.status, "message": o.message or None} for o in each.outcomes],
-    }
+def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> dict[str, Any]:
+    base = {"instance": node.instance, "region": node.region, "platform": node.platform or None}
+    if isinstance(outcome, AmigenError):
+        return {**base, "problem": outcome.message, "report": None}
+    return {**base, "problem": None, "report": plain(outcome)}
 
 
 @fleet.command()

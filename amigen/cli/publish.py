@@ -145,12 +145,12 @@ def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = Fals
 def _canary(aws: Aws, spec: NodeImage, ledger: Any, patience: Patience, subnets: dict[str, str]) -> Canary:
     from amigen.plan.make import plan_images
     from amigen.publish.canary import CanaryRunner
-    from amigen.publish.proof import node_proof
+    from amigen.publish.proof import SuiteProof
 
     return CanaryRunner(
         aws=aws,
         plans={plan.platform: plan for plan in plan_images(spec)},
-        proof=node_proof(),
+        proof=SuiteProof(),
         ledger=ledger,
         patience=patience,
         subnets=subnets,

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import ChecksFailedError, CouldNotCheckError
+from amigen.errors import CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
 from amigen.publish.ledger import Entry
 from amigen.publish.names import Place
-from amigen.publish.proof import Proof
+from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, only_answer, run_script
 from amigen.publish.state import Instance
 from amigen.publish.template import as_tags
@@ -153,29 +153,26 @@ class CanaryRunner:
 
     def _prove(self, place: Place, instance: str, what: str) -> None:
         plan = self.plans[place.target.platform]
+        token = uuid.uuid4().hex
         answers = run_script(
             self.aws,
             place.region,
-            _WAIT_FOR_USER_DATA + self.proof.script(plan),
+            _WAIT_FOR_USER_DATA + self.proof.script(plan, token),
             call=calls.SEND_CANARY_COMMAND,
             patience=self.patience,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        try:
-            outcomes = self.proof.judge(plan, only_answer(answers))
-        except ValueError as error:
-            raise CouldNotCheckError(f"{instance}: {error}") from None
-        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-        if failed or not outcomes:
-            lines = [f"    {each.check}: {each.message}" for each in failed] or ["    no check was made"]
-            raise ChecksFailedError(
-                f"the canary {instance} of {what} in {place.region} failed {len(failed)} of {len(outcomes)} checks:\n"
-                + "\n".join(lines),
-                "the default version is where it was; build again, or see the version's user data",
+        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(answers))]
+        report = self.proof.judge(plan, token, gathered)[instance]
+        error = report if isinstance(report, CouldNotCheckError) else report.error()
+        if error is not None:
+            raise type(error)(
+                f"the canary of {what} in {place.region}: {error.message}",
+                f"the default version is where it was; {error.hint}",
             )
-        passed = sum(outcome.status == "passed" for outcome in outcomes)
-        self.patience.say(f"{place.key}: canary {instance}: {passed} of {len(outcomes)} checks passed")
+        assert not isinstance(report, CouldNotCheckError), "an error was raised above"
+        self.patience.say(f"{place.key}: canary {instance}: {report.summary}")
 
     def _terminate(self, place: Place, instance: str) -> None:
         try:

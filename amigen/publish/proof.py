@@ -1,44 +1,128 @@
-"""How a node is proven from afar: a script that gathers facts in one go, and a judgement of them made here."""
+"""Nodes proven from afar: one script gathers what the checks ask, and the checks themselves are run here on its output.
+
+They are the same checks, run the same way, as those of `amigen verify`; only the way of the facts is another.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+import tempfile
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+import amigen
+from amigen.errors import CouldNotCheckError
 from amigen.plan.model import ImagePlan
+
+if TYPE_CHECKING:
+    from amigen.verify.report import Report, Result
+
+# pytest runs in this process, and has one set of plugins and one environment.
+_ONE_SESSION = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one check.
+class Gathered:
+    """What the script printed on one node."""
 
-    Attributes:
-        check: Its id, such as `test_package[ipvsadm]`.
-        message: Expected, found and what to do; empty where it passed.
-    """
-
-    check: str
-    status: Literal["passed", "failed", "unproven"]
-    message: str = ""
+    instance: str
+    region: str
+    output: bytes
 
 
 class Proof(Protocol):
     """Gathers and judges."""
 
-    def script(self, plan: ImagePlan) -> str:
-        """A bash script that prints facts of the node it runs on, and changes nothing."""
+    def script(self, plan: ImagePlan, token: str) -> str:
+        """A script that prints what the checks of a plan ask; `token` marks its sections. It changes nothing."""
 
-    def judge(self, plan: ImagePlan, facts: bytes) -> Sequence[Outcome]:
-        """The outcome of every check of the plan; ValueError where the facts cannot be read."""
+    def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
+        """Instance -> report, or why there is none."""
 
 
-def node_proof() -> Proof:
-    """The proof that `amigen verify` uses, too.
+class SuiteProof:
+    """The rendered suite."""
 
-    Raises:
-        ToolError: It is not there.
-    """
-    from amigen.errors import ToolError
+    def script(self, plan: ImagePlan, token: str) -> str:
+        """See `Proof`."""
+        from amigen.render.suite import prefetch_of
+        from amigen.testing.prefetch import Wanted, gather_script
 
-    raise ToolError("this amigen cannot gather facts of a node", "update amigen")
+        return gather_script(Wanted.of(prefetch_of(plan)), token)
+
+    def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
+        """See `Proof`."""
+        from amigen.render.suite import prefetch_of
+        from amigen.testing.prefetch import Wanted, answers
+        from amigen.testing.prefetch.sections import GatherError
+
+        wanted = Wanted.of(prefetch_of(plan))
+        known: dict[str, Any] = {}
+        out: dict[str, Report | CouldNotCheckError] = {}
+        for each in gathered:
+            try:
+                known[each.instance] = answers(wanted, each.output, token)
+            except GatherError as error:
+                out[each.instance] = CouldNotCheckError(f"{each.instance}: {error}", "is its disk full? run again")
+        started = datetime.now(timezone.utc)
+        results = _session(plan, known) if known else {}
+        regions = {each.instance: each.region for each in gathered}
+        for instance, found in results.items():
+            out[instance] = _report(plan, instance, regions[instance], started, found)
+        return out
+
+
+def _session(plan: ImagePlan, known: Mapping[str, Any]) -> dict[str, list[Result]]:
+    from amigen.render.suite import suite_files
+    from amigen.testing.prefetch import PrefetchedBackend
+    from amigen.verify.session import SessionInput, run_session
+
+    run = secrets.token_hex(4)
+    keys = {f"{run}-{number}": instance for number, instance in enumerate(known)}
+    backends: Any = {
+        key: PrefetchedBackend(silent_backend(instance), known[instance]) for key, instance in keys.items()
+    }
+    with _ONE_SESSION, tempfile.TemporaryDirectory(prefix="amigen-fleet-") as place:
+        text = next(text for name, text in suite_files(plan).items() if Path(name).name == "test_node.py")
+        file = Path(place) / "test_node.py"
+        file.write_text(text, encoding="utf-8")
+        found = run_session(SessionInput(folder=Path(place), files=(file,), phase="node"), backends, set)
+    return {instance: list(found.get(key, ())) for key, instance in keys.items()}
+
+
+def silent_backend(instance: str) -> Any:
+    """A testinfra backend of a node that cannot be asked anything more."""
+    from testinfra.backend.base import BaseBackend
+
+    class SilentBackend(BaseBackend):  # type: ignore[misc,unused-ignore]
+        NAME = "ssm-run-command"
+
+        def get_pytest_id(self) -> str:
+            return instance
+
+        def run(self, command: str, *args: str, **kwargs: Any) -> Any:
+            raise RuntimeError(f"was not gathered, and the node is not asked again: {command[:80]}")
+
+    return SilentBackend(instance)
+
+
+def _report(plan: ImagePlan, instance: str, region: str, started: datetime, results: list[Result]) -> Report:
+    from amigen.verify.report import Report, verdict_of
+
+    return Report(
+        spec=plan.spec.name,
+        digest=plan.digest,
+        platform=plan.platform,
+        target=f"ssm://{instance}?region={region}",
+        kind="ssm",
+        amigen=amigen.__version__,
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round((datetime.now(timezone.utc) - started).total_seconds(), 3),
+        verdict=verdict_of(tuple(results)),
+        results=tuple(results),
+        notes=("gathered over SSM Run Command",),
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from tests.publish.stand_in import moto
 from tests.publish.stand_in.gateway import Gateway
+from tests.publish.stand_in.proof import StandInProof
 from tests.publish.world import KEYS, World
 
 
@@ -33,6 +34,7 @@ def world(moto_url: str, shared_gateway: Gateway, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_ENDPOINT_URL", shared_gateway.url)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setattr("amigen.publish.proof.SuiteProof", StandInProof)
     moto.reset(moto_url)
     shared_gateway.reset()
     shared_gateway.broken.clear()

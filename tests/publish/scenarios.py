@@ -84,6 +84,12 @@ SCENARIOS = (
     Scenario(name="second publish", prepare=_second_publish, args=(*_PUBLISH, "--set-default"), changes=_MADE),
     Scenario(name="rollback", prepare=_published_twice, args=("rollback", "--yes"), changes=_MADE),
     Scenario(
+        name="canary",
+        prepare=_second_publish,
+        args=(*_PUBLISH, "--canary"),
+        changes=_MADE | {"RunInstances", "TerminateInstances", "SendCommand"},
+    ),
+    Scenario(
         name="prune",
         prepare=_old_images,
         args=("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes"),

@@ -216,7 +216,7 @@ class Gateway:
         if own is not None:
             return write_response(request, own(request))
         response = self._forward(method, path, headers, body)
-        return self.gaps.completed(request, response, self._tag)
+        return self.gaps.completed(request, response, self._tag, self.tags_of)
 
     def _tag(self, region: str, resources: list[str], tags: dict[str, str]) -> None:
         """CreateTags at moto, for a copy whose tags moto does not take: (image, `image` or `snapshot`)."""
@@ -228,6 +228,12 @@ class Gateway:
         else:
             resources = [image]
         client.create_tags(Resources=resources, Tags=[{"Key": k, "Value": v} for k, v in tags.items()])
+
+    def tags_of(self, region: str, resource: str) -> list[dict[str, str]]:
+        """The tags of an EC2 resource as they are now."""
+        client = client_at("ec2", region, self.moto)
+        found = client.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])["Tags"]
+        return [{"Key": tag["Key"], "Value": tag["Value"]} for tag in found]
 
     def _forward(self, method: str, path: str, headers: Headers, body: bytes) -> Response:
         target = urlsplit(self.moto)

@@ -31,7 +31,9 @@ class ModelServer:
     Attributes:
         public_parameters: (region, name) -> value, for EKS's and Canonical's images.
         run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
+        health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
+        fail_refreshes, stuck_refreshes: How many of the next instance refreshes fail, or never end.
         offline: Instances whose SSM agent does not answer.
     """
 
@@ -40,9 +42,13 @@ class ModelServer:
         self._gaps = gaps
         self._ids = itertools.count(1)
         self.public_parameters: dict[tuple[str, str], str] = {}
-        self.run: Callable[[str, list[str]], tuple[int, str, str]] = lambda instance, commands: (0, "", "")
+        self.health: dict[str, str] = {}
+        self.everywhere = "healthy"
+        self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
         self.bad_versions: set[str] = set()
+        self.fail_refreshes = 0
+        self.stuck_refreshes = 0
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
         self.updates: dict[str, dict[str, Any]] = {}
@@ -65,6 +71,11 @@ class ModelServer:
             ("eks", "ListUpdates"): self._list_updates,
             ("eks", "DescribeUpdate"): self._describe_update,
         }
+
+    def _run(self, instance: str, commands: list[str]) -> tuple[int, str, str]:
+        from tests.publish.stand_in.proof import run_on_this_machine
+
+        return run_on_this_machine(self.health.get(instance, self.everywhere), commands)
 
     def find(self, request: Request) -> Answer | None:
         """What answers this call; None leaves it to moto."""
@@ -206,6 +217,8 @@ class ModelServer:
             "Preferences": params.get("Preferences", {}),
             "StartTime": _NOW,
         }
+        refresh["_fails"], refresh["_stuck"] = self.fail_refreshes > 0, self.stuck_refreshes > 0
+        self.fail_refreshes, self.stuck_refreshes = max(0, self.fail_refreshes - 1), max(0, self.stuck_refreshes - 1)
         history.insert(0, refresh)
         return {"InstanceRefreshId": refresh["InstanceRefreshId"]}
 
@@ -217,12 +230,16 @@ class ModelServer:
             self._advance(request.region, name, refresh)
         wanted = request.params.get("InstanceRefreshIds")
         found = [r for r in history if not wanted or r["InstanceRefreshId"] in wanted]
-        return {"InstanceRefreshes": [dict(r) for r in found]}
+        return {"InstanceRefreshes": [_public(r) for r in found]}
 
     def _advance(self, region: str, name: str, refresh: dict[str, Any]) -> None:
         template = refresh["DesiredConfiguration"].get("LaunchTemplate", {})
         status = refresh["Status"]
-        if status == "Pending":
+        if status in ("Pending", "InProgress") and refresh.get("_stuck"):
+            refresh["Status"] = "InProgress"
+        elif status == "InProgress" and refresh.get("_fails"):
+            refresh.update(Status="Failed", StatusReason="instances unhealthy")
+        elif status == "Pending":
             refresh.update(Status="InProgress", PercentageComplete=50)
         elif status == "InProgress" and template.get("Version") in self.bad_versions:
             back = refresh["Preferences"].get("AutoRollback")
@@ -233,6 +250,8 @@ class ModelServer:
             refresh.update(Status="Cancelled")
         elif status == "InProgress":
             refresh.update(Status="Successful", PercentageComplete=100)
+            if not template:
+                return
             client = self._client("autoscaling", region)
             client.update_auto_scaling_group(
                 AutoScalingGroupName=name,

@@ -65,7 +65,11 @@ class Gaps:
     # -- responses -----------------------------------------------------------------------------------------------
 
     def completed(
-        self, request: Request, response: Response, tag: Callable[[str, list[str], dict[str, str]], None]
+        self,
+        request: Request,
+        response: Response,
+        tag: Callable[[str, list[str], dict[str, str]], None],
+        look_up: Callable[[str, str], list[dict[str, str]]],
     ) -> Response:
         if response.status != 200 or request.service != "ec2":
             return response
@@ -79,6 +83,12 @@ class Gaps:
                 self._young[image] = self.pending_looks
             if request.region in self.failing_regions:
                 self._failed[image] = "the copy failed, said by the test"
+        if request.operation == "DescribeLaunchTemplates":
+            # moto answers with the tags that a template had when it was made.
+            found = read_response(request, response)
+            for item in found.get("LaunchTemplates", []):
+                item["Tags"] = look_up(request.region, item["LaunchTemplateId"])
+            return write_response(request, found)
         if request.operation == "DescribeImages":
             found = read_response(request, response)
             found["Images"] = [self._image(item) for item in found.get("Images", [])]

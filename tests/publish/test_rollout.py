@@ -1,0 +1,175 @@
+"""`amigen publish --rollout`: instance refresh and node group update, followed, and taken back on failure."""
+
+from __future__ import annotations
+
+from tests.publish.world import BUILD_REGION, World
+
+GROUP = "asg:workers@eu-central-1"
+NODES = "nodegroup:prod/workers@eu-central-1"
+
+
+def _group(world: World, version: str) -> None:
+    """A first publish, and an Auto Scaling group of it; then a second image."""
+    world.write_spec()
+    world.build(tag="1")
+    assert world.publish().code == 0
+    template = world.template(BUILD_REGION)["LaunchTemplateId"]
+    world.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="workers",
+        MinSize=1,
+        MaxSize=3,
+        DesiredCapacity=1,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": version},
+        AvailabilityZones=["eu-central-1a"],
+    )
+    world.gateway.model.nodegroups["prod", "workers"] = {
+        "clusterName": "prod",
+        "nodegroupName": "workers",
+        "launchTemplate": {"id": template, "version": "1"},
+    }
+    world.write_spec(scheduler="sed")
+    world.build(tag="2")
+
+
+def _refreshes(world: World) -> list[tuple[str, str]]:
+    return [
+        (r["DesiredConfiguration"].get("LaunchTemplate", {}).get("Version", ""), r["Status"])
+        for r in world.gateway.model.refreshes["workers"]
+    ]
+
+
+def test_a_group_with_a_number_gets_the_new_one(world: World) -> None:
+    """AWS itself is told to go back on failure, so that it does so even if nobody looks."""
+    _group(world, "1")
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 0, result.err
+    assert _refreshes(world) == [("2", "Successful")]
+    assert world.gateway.named("StartInstanceRefresh")[0].params["Preferences"]["AutoRollback"] in (True, "true")
+    assert "50 %" in result.err
+    assert "version 2 is rolled out" in result.out
+
+
+def test_a_group_with_the_default_keeps_it(world: World) -> None:
+    _group(world, "$Default")
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 0, result.err
+    group = world.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])
+    assert group["AutoScalingGroups"][0]["LaunchTemplate"]["Version"] == "$Default"
+
+
+def test_a_group_with_the_latest_is_refused(world: World) -> None:
+    """Every new version would be live before its canary."""
+    _group(world, "$Latest")
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 13
+    assert "$Latest" in result.err
+
+
+def test_a_rollout_that_fails_is_taken_back(world: World) -> None:
+    """The group by AWS; the default version and the parameter by amigen."""
+    _group(world, "1")
+    old = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
+    world.gateway.model.bad_versions = {"2"}
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 10
+    assert _refreshes(world) == [("2", "RollbackSuccessful")]
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+    assert world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"] == old
+    assert "the default is version 1 again" in result.err
+
+
+def test_a_group_with_the_default_is_taken_back_by_a_second_refresh(world: World) -> None:
+    _group(world, "$Default")
+    world.gateway.model.fail_refreshes = 1
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 10
+    assert [status for _, status in _refreshes(world)] == ["Successful", "Failed"]
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+    assert "its instances are back at version 1" in result.err
+
+
+def test_a_rollout_that_takes_too_long_is_stopped_and_taken_back(world: World) -> None:
+    _group(world, "$Default")
+    world.gateway.model.stuck_refreshes = 1
+
+    result = world.publish("--set-default", "--rollout", GROUP, "--timeout", "0.02")
+
+    assert result.code == 10
+    assert [status for _, status in _refreshes(world)] == ["Successful", "Cancelled"]
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+
+
+def test_a_node_group_gets_the_new_version(world: World) -> None:
+    _group(world, "1")
+
+    result = world.publish("--set-default", "--rollout", NODES)
+
+    assert result.code == 0, result.err
+    assert world.gateway.model.nodegroups["prod", "workers"]["launchTemplate"]["version"] == "2"
+
+
+def test_a_node_group_that_fails_is_taken_back(world: World) -> None:
+    _group(world, "1")
+    world.gateway.model.bad_versions = {"2"}
+
+    result = world.publish("--set-default", "--rollout", NODES)
+
+    assert result.code == 10
+    wanted = [u["params"][0]["value"] for u in world.gateway.model.updates.values()]
+    assert wanted == ["2", "1"]
+    assert world.gateway.model.nodegroups["prod", "workers"]["launchTemplate"]["version"] == "1"
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+    assert "NodeCreationFailure: nodes did not join" in result.err
+
+
+def test_a_second_run_follows_what_is_under_way(world: World) -> None:
+    """Cut off while the refresh runs: the next run takes it up and starts no other."""
+    _group(world, "1")
+    template = world.template(BUILD_REGION)["LaunchTemplateId"]
+    assert world.publish("--set-default").code == 0
+    world.gateway.model.refreshes["workers"] = [
+        {
+            "InstanceRefreshId": "refresh-0",
+            "AutoScalingGroupName": "workers",
+            "Status": "Pending",
+            "DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateId": template, "Version": "2"}},
+            "Preferences": {},
+        }
+    ]
+
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == 0, result.err
+    assert world.gateway.named("StartInstanceRefresh") == []
+
+
+def test_a_group_of_another_template_is_not_touched(world: World) -> None:
+    _group(world, "1")
+    world.gateway.model.nodegroups["prod", "workers"]["launchTemplate"]["id"] = "lt-00000000000000000"
+
+    result = world.publish("--set-default", "--rollout", NODES)
+
+    assert result.code == 14
+    assert "uses lt-00000000000000000" in result.err
+
+
+def test_words_that_are_no_group(world: World) -> None:
+    world.write_spec()
+    for words, said in (
+        ("workers", "is not a group"),
+        ("asg:workers", "needs a region"),
+        ("asg:w@us-west-1", "not a region"),
+    ):
+        result = world.publish("--set-default", "--rollout", words)
+        assert result.code == 14
+        assert said in result.err
