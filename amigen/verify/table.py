@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from amigen.verify.report import Outcome, Report, Result
+from amigen.verify.report import Outcome, Report, Result, alike
 
 SIGNS: dict[Outcome, tuple[str, str]] = {
     "failed": ("FAILED", "bold red"),
@@ -53,10 +53,7 @@ def _table(report: Report, *, every: bool) -> RenderableType:
 
 def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool) -> Iterable[RenderableType]:
     if outcome in ("failed", "error"):
-        alike: dict[tuple[str, str, str], list[Result]] = {}
-        for result in results:
-            alike.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
-        return [_explained(group) for group in alike.values()]
+        return [_explained(group) for group in alike(results)]
     groups: dict[tuple[str, str], list[str]] = {}
     for number, result in enumerate(results):
         test, bracket, subject = result.id.partition("[")
