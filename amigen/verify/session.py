@@ -160,7 +160,11 @@ def _outcome(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Ou
 
 def _message(error: AssertionError) -> str:
     text = str(error)
-    return text.partition("\nassert ")[0] if text.startswith("expected: ") else text or "an assertion without a message"
+    if not text.startswith("expected: "):
+        return text or "an assertion without a message"
+    # Where pytest rewrites assertions, it moves the further lines of a message to the right.
+    text = text.partition("\nassert ")[0]
+    return text.replace("\n  ", "\n") if "\n  found:    " in text else text
 
 
 def _last_words(text: str) -> str:

@@ -74,9 +74,11 @@ def _grouped(test: str, reason: str, subjects: list[str]) -> Text:
 def _explained(results: list[Result]) -> RenderableType:
     """A failure; several that say the same are one, with all their names."""
     first = results[0]
-    lines = [Text(" ".join(result.id for result in results), style="bold")]
+    grid = Table.grid(padding=(0, 1, 0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
     expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
     for label, text in (("expected", expected), ("found", first.found), ("to do", first.todo)):
         if text:
-            lines.append(Text.assemble((f"  {label:9}", "dim"), text))
-    return Group(*lines)
+            grid.add_row(label, Text(text))
+    return Group(Text(" ".join(result.id for result in results), style="bold"), grid)

@@ -54,10 +54,8 @@ def test_a_built_image_is_proven(plan: ImagePlan, image: VmImage) -> None:
     wanted = {check.id for check in plan.checks if not check.image}
     for phase in ("first boot", "after a reboot"):
         assert {r.id for r in report.results if r.phase == phase} == wanted
-    assert {r.id for r in report.results if r.phase == "second node"} == {
-        "test_twins[machine-id]",
-        "test_twins[host-keys]",
-    }
+    twins = {r.id for r in report.results if r.phase == "second node"}
+    assert twins == {"test_twins[machine-id]", "test_twins[host-keys]"}
     assert digest(image.disk) == before
 
 
@@ -91,10 +89,15 @@ RELOAD = "modprobe -r $(ls /sys/module/ip_vs/holders) ip_vs"
 ALL = "systemctl restart systemd-modules-load"
 RESULT = "/run/cloud-init/result.json"
 MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
-WRAPPER = (
-    "mv /usr/sbin/ipvsadm /usr/sbin/ipvsadm.real; printf '%s\\n' '#!/bin/sh' 'case \"$*\" in *\"-s nq\"*) echo refused >&2;"
-    " exit 255;; esac' 'exec /usr/sbin/ipvsadm.real \"$@\"' >/usr/sbin/ipvsadm; chmod 755 /usr/sbin/ipvsadm"
-)
+WRAPPER = """\
+mv /usr/sbin/ipvsadm /usr/sbin/ipvsadm.real
+cat >/usr/sbin/ipvsadm <<'END'
+#!/bin/sh
+case "$*" in *"-s nq"*) echo refused >&2; exit 255 ;; esac
+exec /usr/sbin/ipvsadm.real "$@"
+END
+chmod 755 /usr/sbin/ipvsadm
+"""
 BROKEN: dict[str, tuple[str, str, set[str]]] = {
     "module unloaded": ("modprobe -r ip_vs_sed", "modprobe ip_vs_sed", {"test_module_loaded[ip_vs_sed]"}),
     "smaller table": (
