@@ -8,14 +8,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from amigen.verify.report import Outcome, Report, Result
+from amigen.verify.report import Outcome, Report, Result, alike
 
 ORDER: tuple[Outcome, ...] = ("failed", "error", "not provable", "skipped", "passed")
 
 
 def page(reports: Sequence[Report]) -> bytes:
     """The page of one or more reports."""
-    return _template().render(reports=reports, groups=_groups, order=ORDER).encode("utf-8", "replace")
+    return _template().render(reports=reports, groups=_groups, alike=alike).encode("utf-8", "replace")
 
 
 def _groups(report: Report) -> list[tuple[str, list[tuple[Outcome, list[Result]]]]]:

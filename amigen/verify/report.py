@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -113,6 +114,14 @@ def verdict_of(results: tuple[Result, ...]) -> Verdict:
     unproven = any(result.outcome in ("error", "not provable") and result.required for result in results)
     proved = any(result.outcome == "passed" for result in results)
     return "proven" if proved and not unproven else "unproven"
+
+
+def alike(results: Iterable[Result]) -> list[list[Result]]:
+    """Results of one kind that found the same, together: twelve modules that one broken file explains are one thing."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
+    return list(groups.values())
 
 
 def one_line(text: str) -> str:

@@ -88,7 +88,7 @@ class _Collector:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.broken.append(str(report.longrepr))
+            self.broken.append(_last_words(str(report.longrepr)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
@@ -160,7 +160,16 @@ def _outcome(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Ou
 
 def _message(error: AssertionError) -> str:
     text = str(error)
-    return text.partition("\nassert ")[0] if text.startswith("expected: ") else text or "an assertion without a message"
+    if not text.startswith("expected: "):
+        return text or "an assertion without a message"
+    # Where pytest rewrites assertions, it moves the further lines of a message to the right.
+    text = text.partition("\nassert ")[0]
+    return text.replace("\n  ", "\n") if "\n  found:    " in text else text
+
+
+def _last_words(text: str) -> str:
+    """What a traceback of pytest says in the end: the lines that it marks with `E`."""
+    return "\n".join(line[1:].strip() for line in text.split("\n") if line.startswith("E ")) or text
 
 
 _READY: dict[str, BaseBackend] = {}
@@ -199,7 +208,8 @@ def run_session(
             del _READY[key]
     broken = collector.broken or ([] if code in (0, 1, 5) else [f"pytest ended with {int(code)}"])
     for text in broken:
-        result = Result(id=_broken_id(given, text), phase=given.phase, outcome="error", found=text)
+        file = _broken_id(given, text)
+        result = Result(id=file, phase=given.phase, outcome="error", found=text, own=file != "pytest")
         for key in backends:
             collector.results.setdefault(key, []).append(result)
     return collector.results
@@ -214,7 +224,10 @@ def _broken_id(given: SessionInput, text: str) -> str:
 def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list[str]:
     off = _NOT_NEEDED if given.own else (*_NOT_NEEDED, *_ONLY_FOR_OWN)
     arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib"]
+    # A file of the user's that cannot be read takes nothing of ours with it.
+    arguments += ["--continue-on-collection-errors"]
     arguments += [word for name in off for word in ("-p", f"no:{name}")]
+    arguments += ["-p", "amigen.testing.plugin"]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
     arguments += [f"--amigen-image-root={given.image_root}", *(["--amigen-joined"] if given.joined else [])]
     arguments += ["--amigen-image"] if given.image else []
@@ -222,8 +235,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
         # Their files may import each other, and their plain asserts should say what they saw.
         arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
     else:
-        arguments += ["--assert=plain", "-p", "testinfra.plugin", "-p", "amigen.testing.plugin"]
-        arguments += ["-o", "markers="]
+        arguments += ["--assert=plain", "-p", "testinfra.plugin"]
     return [*arguments, *map(str, given.files), *([str(given.own)] if given.own else [])]
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from amigen.verify.report import Outcome, Report, Result
+from amigen.verify.report import Outcome, Report, Result, alike
 
 SIGNS: dict[Outcome, tuple[str, str]] = {
     "failed": ("FAILED", "bold red"),
@@ -53,10 +53,7 @@ def _table(report: Report, *, every: bool) -> RenderableType:
 
 def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool) -> Iterable[RenderableType]:
     if outcome in ("failed", "error"):
-        alike: dict[tuple[str, str, str], list[Result]] = {}
-        for result in results:
-            alike.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
-        return [_explained(group) for group in alike.values()]
+        return [_explained(group) for group in alike(results)]
     groups: dict[tuple[str, str], list[str]] = {}
     for number, result in enumerate(results):
         test, bracket, subject = result.id.partition("[")
@@ -77,9 +74,11 @@ def _grouped(test: str, reason: str, subjects: list[str]) -> Text:
 def _explained(results: list[Result]) -> RenderableType:
     """A failure; several that say the same are one, with all their names."""
     first = results[0]
-    lines = [Text(" ".join(result.id for result in results), style="bold")]
+    grid = Table.grid(padding=(0, 1, 0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
     expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
     for label, text in (("expected", expected), ("found", first.found), ("to do", first.todo)):
         if text:
-            lines.append(Text.assemble((f"  {label:9}", "dim"), text))
-    return Group(*lines)
+            grid.add_row(label, Text(text))
+    return Group(Text(" ".join(result.id for result in results), style="bold"), grid)

@@ -1,0 +1,174 @@
+"""Image files, for real: booted, checked, rebooted, checked; and the checks of a running system seen red, each once."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from amigen.plan import checks
+from amigen.plan.model import ImagePlan
+from amigen.userdata.make import user_data
+from amigen.verify.backends import machine_backend
+from amigen.verify.report import Result
+from amigen.verify.run import Options, check_hosts
+from amigen.verify.target import parse_target
+from amigen.verify.vm import BootOptions, verify_image
+from amigen.vm import Machine, VmImage, scratch
+from tests.verify.images import built_image, proof_plan
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def plan() -> ImagePlan:
+    with tempfile.TemporaryDirectory() as folder:
+        return proof_plan(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def image(plan: ImagePlan) -> VmImage:
+    return built_image(plan)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(path)
+
+
+def _slow(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_built_image_is_proven(plan: ImagePlan, image: VmImage) -> None:
+    """Hygiene, a first boot with user data, a reboot, and a second node that is no twin; the image stays as it is."""
+    before = digest(image.disk)
+    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), BootOptions(twins=True))
+    assert [(r.id, r.phase, r.found) for r in report.results if r.outcome != "passed"] == []
+    assert report.verdict == "proven"
+    assert [phase.name for phase in report.phases] == ["image", "first boot", "after a reboot", "second node"]
+    wanted = {check.id for check in plan.checks if not check.image}
+    for phase in ("first boot", "after a reboot"):
+        assert {r.id for r in report.results if r.phase == phase} == wanted
+    twins = {r.id for r in report.results if r.phase == "second node"}
+    assert twins == {"test_twins[machine-id]", "test_twins[host-keys]"}
+    assert digest(image.disk) == before
+
+
+@pytest.fixture(scope="module")
+def machine(plan: ImagePlan, image: VmImage) -> Iterator[Machine]:
+    with scratch("verify-test") as work:
+        given = {"work": work, "user": "admin", "user_data": user_data(plan), "log": print}
+        with Machine(image, **given) as running:  # type: ignore[arg-type]
+            running.wait_for_ssh()
+            running.run("systemctl is-system-running --wait", timeout=900)
+            yield running
+
+
+def look(machine: Machine, plan: ImagePlan, *, joined: bool = False) -> list[Result]:
+    backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
+    found = check_hosts(plan, [backend], Options(joined=joined))[0]
+    assert isinstance(found, list), found
+    return found
+
+
+def failed(results: list[Result]) -> set[str]:
+    return {result.id for result in results if result.outcome in ("failed", "error")}
+
+
+def as_root(machine: Machine, script: str) -> None:
+    done = machine.run(["sudo", "-n", "sh", "-c", script], timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+RELOAD = "modprobe -r $(ls /sys/module/ip_vs/holders) ip_vs"
+ALL = "systemctl restart systemd-modules-load"
+RESULT = "/run/cloud-init/result.json"
+MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
+WRAPPER = """\
+mv /usr/sbin/ipvsadm /usr/sbin/ipvsadm.real
+cat >/usr/sbin/ipvsadm <<'END'
+#!/bin/sh
+case "$*" in *"-s nq"*) echo refused >&2; exit 255 ;; esac
+exec /usr/sbin/ipvsadm.real "$@"
+END
+chmod 755 /usr/sbin/ipvsadm
+"""
+BROKEN: dict[str, tuple[str, str, set[str]]] = {
+    "module unloaded": ("modprobe -r ip_vs_sed", "modprobe ip_vs_sed", {"test_module_loaded[ip_vs_sed]"}),
+    "smaller table": (
+        f"{RELOAD}; modprobe ip_vs conn_tab_bits=12; {ALL}",
+        f"{RELOAD}; {ALL}",
+        {"test_connection_table[65536]"},
+    ),
+    "scheduler refused": (WRAPPER, "mv /usr/sbin/ipvsadm.real /usr/sbin/ipvsadm", {"test_scheduler[nq]"}),
+    "other kernel parameter": (
+        "echo 99 >/proc/sys/net/core/somaxconn",
+        "echo 4096 >/proc/sys/net/core/somaxconn",
+        {"test_sysctl[net.core.somaxconn]"},
+    ),
+    "unit stopped": (
+        "systemctl stop amigen-ready",
+        "systemctl start amigen-ready",
+        {"test_unit_active[amigen-ready.service]"},
+    ),
+    "unit failed": (
+        "systemd-run --quiet --wait --unit=amigen-broken false; true",
+        "systemctl reset-failed",
+        {"test_no_failed_unit[systemd]"},
+    ),
+    "user data failed": (
+        f'cp {RESULT} /run/kept; sed -i \'s/"errors": \\[\\]/"errors": ["scripts_user failed"]/\' {RESULT}',
+        f"mv /run/kept {RESULT}",
+        {"test_cloud_init[done]"},
+    ),
+    "cloud-init not through": (f"mv {RESULT} /run/kept", f"mv /run/kept {RESULT}", {"test_cloud_init[done]"}),
+    "user data at every boot": (f"mv {MARK} /run/kept", f"mv /run/kept {MARK}", {"test_cloud_init_once[user-data]"}),
+}
+
+
+def test_the_running_node_is_green(machine: Machine, plan: ImagePlan) -> None:
+    results = look(machine, plan)
+    assert {r.outcome for r in results} == {"passed"}, [r for r in results if r.outcome != "passed"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken(machine: Machine, plan: ImagePlan, name: str) -> None:
+    """Exactly the check of what is broken fails, and is green again when it is mended."""
+    breaks, mends, expected = BROKEN[name]
+    as_root(machine, breaks)
+    try:
+        results = look(machine, plan)
+    finally:
+        as_root(machine, mends)
+    assert failed(results) == expected
+    assert all(r.found and r.todo for r in results if r.outcome == "failed")
+
+
+def with_checks(plan: ImagePlan, *wanted: checks.Check) -> ImagePlan:
+    return structs.replace(plan, steps=(), always=wanted)
+
+
+def test_a_kernel_that_is_too_old(machine: Machine, plan: ImagePlan) -> None:
+    """No such kernel can be had here, and so the demand is what is wrong."""
+    old, enough = (with_checks(plan, checks.KernelVersionCheck(minimum=m)) for m in ((99, 0), (5, 13)))
+    assert failed(look(machine, old)) == {"test_kernel_version[99.0]"}
+    assert failed(look(machine, enough)) == set()
+
+
+def test_a_node_that_has_not_joined(machine: Machine, plan: ImagePlan) -> None:
+    """It fails where it must have joined; elsewhere it is not provable, and not asked for."""
+    join = with_checks(plan, checks.JoinedCheck())
+    assert failed(look(machine, join, joined=True)) == {"test_joined[kubelet]"}
+    (result,) = look(machine, join)
+    assert (result.outcome, result.required) == ("not provable", False)
+
+
+def test_every_check_of_a_running_system_is_seen_red() -> None:
+    red = set().union(*(expected for _b, _m, expected in BROKEN.values())) | {"test_kernel_version[", "test_joined["}
+    kinds = {kind.test for kind in checks.Check.__subclasses__() if kind.needs != "files"}
+    assert kinds <= {name.partition("[")[0] for name in red}
