@@ -22,6 +22,8 @@ def _group(world: World, version: str) -> None:
         LaunchTemplate={"LaunchTemplateId": template, "Version": version},
         AvailabilityZones=["eu-central-1a"],
     )
+    group = world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    world.gateway.gaps.launched_from = {i["InstanceId"]: "1" for i in group["Instances"]}
     world.gateway.model.nodegroups["prod", "workers"] = {
         "clusterName": "prod",
         "nodegroupName": "workers",

@@ -136,7 +136,10 @@ class World:
         """An AMI straight at moto."""
         ec2 = self.client("ec2", region)
         instance = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-        specification = {"ResourceType": "image", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
+        specification = {
+            "ResourceType": "image",
+            "Tags": [{"Key": k, "Value": v} for k, v in (tags or {"made": "by hand"}).items()],
+        }
         image: str = ec2.create_image(InstanceId=instance, Name=name, TagSpecifications=[specification])["ImageId"]
         ec2.terminate_instances(InstanceIds=[instance])
         return image

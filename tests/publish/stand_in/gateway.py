@@ -82,6 +82,7 @@ class Gateway:
     fault_hits: int = 0
     victim: int | None = None
     before: Callable[[Request], None] | None = None
+    authority: Callable[[Request], None] | None = None
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -145,8 +146,17 @@ class Gateway:
             self.calls.clear()
             self._counts.clear()
             self.fault, self.fault_hits, self.victim, self.before = None, 0, None, None
+            self.authority = None
             self.gaps = Gaps()
             self.model = ModelServer(self.moto, self.gaps)
+
+    def reset_fault(self) -> None:
+        """No fault, and nobody asks for permissions."""
+        self.fault, self.authority = None, None
+
+    def tags(self, region: str, resource: str) -> dict[str, str]:
+        """The tags of an EC2 resource as they are now."""
+        return {tag["Key"]: tag["Value"] for tag in self.tags_of(region, resource)}
 
     def start_counting(self) -> None:
         """Positions and the record begin anew."""
@@ -168,6 +178,11 @@ class Gateway:
             raise ConnectionAbortedError
         if kind in _CODES:
             return self._refuse(request, kind)
+        if self.authority:
+            try:
+                self.authority(request)
+            except Refusal as refusal:
+                return write_response(request, refusal)
         response = self._processed(request, method, path, headers, body)
         if kind == "kill-after":
             self._kill()

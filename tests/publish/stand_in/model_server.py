@@ -46,6 +46,7 @@ class ModelServer:
         self.everywhere = "healthy"
         self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
+        self.commands_end = True
         self.bad_versions: set[str] = set()
         self.fail_refreshes = 0
         self.stuck_refreshes = 0
@@ -152,6 +153,8 @@ class ModelServer:
             raise Refusal("InvalidCommandId", "no such command")
         targets = len(self._invocations[command])
         status = "Success" if all(i["Status"] == "Success" for i in self._invocations[command].values()) else "Failed"
+        if not self.commands_end:
+            status = "InProgress"
         item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": targets}
         return {"Commands": [item]}
 

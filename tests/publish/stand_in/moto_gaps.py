@@ -34,6 +34,7 @@ class Gaps:
         self._failed: dict[str, str] = {}
         self.image_dates: dict[str, str] = {}
         self.launched: dict[str, str] = {}
+        self.launched_from: dict[str, str] = {}
 
     # -- client tokens -------------------------------------------------------------------------------------------
 
@@ -71,6 +72,13 @@ class Gaps:
         tag: Callable[[str, list[str], dict[str, str]], None],
         look_up: Callable[[str, str], list[dict[str, str]]],
     ) -> Response:
+        if response.status == 200 and request.operation == "DescribeAutoScalingGroups":
+            # moto says `$Default`'s version of now for instances that were launched before it moved.
+            found = read_response(request, response)
+            for instance in (i for group in found["AutoScalingGroups"] for i in group.get("Instances", [])):
+                if instance["InstanceId"] in self.launched_from:
+                    instance["LaunchTemplate"]["Version"] = self.launched_from[instance["InstanceId"]]
+            return write_response(request, found)
         if response.status != 200 or request.service != "ec2":
             return response
         if request.operation == "CopyImage":

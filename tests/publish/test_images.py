@@ -1,0 +1,331 @@
+"""`amigen images`, `amigen rollback`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from tests.publish.world import BUILD_REGION, COPY_REGION, World
+
+EKS = "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
+
+
+def generations(world: World, count: int) -> list[str]:
+    """So many builds, each published as the default, each a year older than the next."""
+    images = []
+    for number in range(count):
+        world.write_spec(scheduler=("rr", "sed", "nq", "wrr")[number])
+        world.build(tag=str(number))
+        assert world.publish("--set-default").code == 0
+        images.append(world.images["al2023/x86_64"])
+    for region in (BUILD_REGION, COPY_REGION):
+        for image in world.client("ec2", region).describe_images(Owners=["self"])["Images"]:
+            number = int(image["Name"][-1])
+            world.gateway.gaps.image_dates[image["ImageId"]] = f"{2020 + number}-01-01T00:00:00.000Z"
+    return images
+
+
+def own(world: World, region: str = BUILD_REGION) -> list[str]:
+    return [i["ImageId"] for i in world.client("ec2", region).describe_images(Owners=["self"])["Images"]]
+
+
+# -- base --------------------------------------------------------------------------------------------------------------
+
+
+def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
+    world.write_spec()
+    world.build()
+    base = world.make_image("eks-node-1.34-v2", {})
+    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
+    world.gateway.gaps.image_dates[base] = made.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    world.gateway.model.public_parameters[BUILD_REGION, EKS] = base
+
+    result = world.amigen("images", "base", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    assert base in result.out
+    assert "10 days old" in result.out
+    assert EKS in result.out
+    assert "NEWER than that of the last build, ami-0000000000000base" in result.out
+
+
+def test_base_by_filter_takes_the_newest_of_the_owner_only(world: World) -> None:
+    """The owner is part of the question: anybody can publish an image of that name."""
+    world.write_spec('sourceAmis:\n  al2023:\n    filter: {name: "my-base-*", owners: [self]}')
+    older, newer = world.make_image("my-base-1", {}), world.make_image("my-base-2", {})
+    world.gateway.gaps.image_dates |= {older: "2026-01-01T00:00:00.000Z", newer: "2026-02-01T00:00:00.000Z"}
+
+    result = world.amigen("images", "base", "--output", "json")
+
+    assert result.code == 0, result.err
+    assert result.json["bases"][0]["image"] == newer
+    assert world.gateway.named("DescribeImages")[0].params["Owners"] == ["self"]
+
+
+def test_no_base_names_parameter_and_region(world: World) -> None:
+    world.write_spec()
+
+    result = world.amigen("images", "base")
+
+    assert result.code == 14
+    assert EKS in result.err
+    assert BUILD_REGION in result.err
+
+
+# -- drift -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_drift_after_a_publish(world: World) -> None:
+    world.write_spec()
+    world.build()
+    world.publish("--set-default")
+
+    result = world.amigen("images", "drift", "--no-base")
+
+    assert result.code == 0, result.out + result.err
+    assert result.out.count("as the spec says") == 2
+
+
+def test_drift_names_each_thing(world: World) -> None:
+    """Spec changed, parameter moved by hand, an instance of an older image, base out of date."""
+    world.write_spec()
+    world.build(tags={"amigen/source-ami": "ami-0000000000000base"})
+    world.publish("--set-default")
+    ec2 = world.client("ec2")
+    name = [{"Key": "amigen/name", "Value": "ipvs-nodes"}]
+    instance = ec2.run_instances(
+        ImageId="ami-99999999",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": name}],
+    )["Instances"][0]["InstanceId"]
+    world.client("ssm").put_parameter(
+        Name="/amigen/ipvs-nodes/al2023/x86_64", Value="ami-12345678", Type="String", Overwrite=True
+    )
+    base = world.make_image("eks-node-1.34-v2", {})
+    world.gateway.model.public_parameters[BUILD_REGION, EKS] = base
+    world.write_spec(scheduler="sed")
+
+    result = world.amigen("images", "drift", "--region", BUILD_REGION, "--output", "json")
+
+    assert result.code == 4, result.err
+    found = {each["subject"]: each for each in result.json["drift"]}
+    assert set(found) == {"template", "image", "parameter", "instance", "base"}
+    assert found["instance"]["what"] == instance
+    assert any("sched" in line or "sed" in line for line in found["template"]["diff"])
+    assert base in found["base"]["message"]
+
+
+def test_drift_finds_a_canary_that_was_left(world: World) -> None:
+    world.write_spec()
+    world.build()
+    world.publish("--set-default")
+    tags = [{"Key": "amigen/name", "Value": "ipvs-nodes"}, {"Key": "amigen/canary", "Value": "x/1"}]
+    world.client("ec2").run_instances(
+        ImageId="ami-99999999",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+
+    result = world.amigen("images", "drift", "--no-base")
+
+    assert result.code == 4
+    assert "a canary of an earlier publish is still there" in result.out
+
+
+# -- rollback ----------------------------------------------------------------------------------------------------------
+
+
+def test_rollback_goes_to_the_last_default_and_only_there(world: World) -> None:
+    """Asked for again, it stays: not one step further back."""
+    images = generations(world, 3)
+
+    first = world.amigen("rollback", "--yes")
+    second = world.amigen("rollback", "--yes")
+
+    assert first.code == second.code == 0, first.err + second.err
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 2
+    value = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
+    assert value == images[1]
+    assert "~ UserData:" in first.out
+    assert "rolled back from version 3 to 2 already" in second.out
+
+
+def test_rollback_passes_over_a_version_that_never_was_the_default(world: World) -> None:
+    """A canary that failed has a lower number, too."""
+    generations(world, 1)
+    world.write_spec(scheduler="sed")
+    world.build(tag="1")
+    assert world.publish().code == 0  # version 2: made, never the default
+    world.write_spec(scheduler="nq")
+    world.build(tag="2")
+    assert world.publish("--set-default").code == 0
+
+    result = world.amigen("rollback", "--yes", "--region", BUILD_REGION)
+
+    assert result.code == 0, result.err
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+
+
+def test_rollback_to_a_number_and_forward_again(world: World) -> None:
+    generations(world, 3)
+
+    assert world.amigen("rollback", "--yes", "--to", "1").code == 0
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+    assert world.publish("--set-default").code == 0
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 3
+    assert len(world.template(BUILD_REGION)["versions"]) == 3
+
+
+def test_rollback_refuses_where_the_image_is_gone(world: World) -> None:
+    images = generations(world, 2)
+    world.client("ec2").deregister_image(ImageId=images[0])
+
+    result = world.amigen("rollback", "--yes", "--region", BUILD_REGION)
+
+    assert result.code == 13
+    assert f"launches {images[0]}, which is gone" in result.err
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 2
+
+
+def test_rollback_dry_run_changes_nothing(world: World) -> None:
+    generations(world, 2)
+    before = world.end_state()
+
+    result = world.amigen("rollback", "--dry-run")
+
+    assert result.code == 0
+    assert "version 2 -> 1" in result.out
+    assert world.end_state() == before
+
+
+# -- list and prune ----------------------------------------------------------------------------------------------------
+
+
+def prune(world: World, *args: str) -> dict[str, object]:
+    result = world.amigen("images", "prune", "--keep", "1", "--older-than", "30", "--output", "json", *args)
+    assert result.code == 0, result.err
+    region = result.json["regions"][0]
+    return {image["image"]: image["why"] for image in region["images"]}
+
+
+def test_prune_shows_and_does_nothing_by_default(world: World) -> None:
+    generations(world, 3)
+    before = world.end_state()
+
+    result = world.amigen("images", "prune", "--keep", "1", "--older-than", "30")
+
+    assert result.code == 0, result.err
+    assert result.out.count("REMOVE, with its snapshots") == 4
+    assert "--apply does it" in result.out
+    assert world.end_state() == before
+
+
+def test_prune_removes_images_with_their_snapshots(world: World) -> None:
+    images = generations(world, 3)
+    snapshots = len(world.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"])
+
+    result = world.amigen("images", "prune", "--keep", "1", "--older-than", "30", "--apply", "--yes")
+
+    assert result.code == 0, result.err
+    assert own(world) == images[2:]
+    assert len(own(world, COPY_REGION)) == 1
+    assert len(world.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]) == snapshots - 2
+
+
+@pytest.mark.parametrize("by", ["instance", "stopped instance", "group", "group version", "configuration", "parameter"])
+def test_prune_leaves_what_is_used(world: World, by: str) -> None:
+    """Whatever can launch an image keeps it."""
+    images = generations(world, 3)
+    ec2, scaling = world.client("ec2"), world.client("autoscaling")
+    place = {"AvailabilityZones": ["eu-central-1a"], "MinSize": 0, "MaxSize": 1, "AutoScalingGroupName": "g"}
+    if by in ("instance", "stopped instance"):
+        found = ec2.run_instances(ImageId=images[0], MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        if by == "stopped instance":
+            ec2.stop_instances(InstanceIds=[found])
+    elif by == "group":
+        data = {"ImageId": images[0], "InstanceType": "t3.small"}
+        ec2.create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+        scaling.create_auto_scaling_group(
+            LaunchTemplate={"LaunchTemplateName": "other", "Version": "$Default"}, **place
+        )
+    elif by == "group version":
+        template = world.template(BUILD_REGION)["LaunchTemplateId"]
+        scaling.create_auto_scaling_group(LaunchTemplate={"LaunchTemplateId": template, "Version": "1"}, **place)
+    elif by == "configuration":
+        scaling.create_launch_configuration(LaunchConfigurationName="c", ImageId=images[0], InstanceType="t3.small")
+    else:
+        world.client("ssm").put_parameter(Name="/mine", Value=images[0], Type="String")
+        data = {"ImageId": "resolve:ssm:/mine", "InstanceType": "t3.small"}
+        ec2.create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+
+    why = prune(world)
+
+    assert str(why[images[0]]).startswith("used by ")
+    assert why[images[1]] is None
+    assert str(why[images[2]]).startswith("used by launch template ipvs-nodes-al2023-x86_64 version 3")
+
+
+def test_prune_leaves_the_young_and_the_launched(world: World) -> None:
+    """A launch by an account that it is shared with shows only as a date."""
+    images = generations(world, 4)
+    yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    world.gateway.gaps.image_dates[images[1]] = yesterday
+    world.gateway.gaps.image_dates[images[3]] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    world.gateway.gaps.launched[images[0]] = yesterday
+
+    why = prune(world)
+
+    assert str(why[images[0]]).startswith("was launched on")
+    assert why[images[1]] == "is younger than 30 days"
+    assert why[images[2]] is None
+
+
+def test_prune_stops_where_a_reference_cannot_be_resolved(world: World) -> None:
+    """Nobody knows which image that is: nothing in the region is safe, the other region is done."""
+    images = generations(world, 3)
+    data = {"ImageId": "resolve:ssm:/gone", "InstanceType": "t3.small"}
+    world.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+
+    result = world.amigen("images", "prune", "--keep", "1", "--older-than", "30", "--apply", "--yes")
+
+    assert result.code == 7
+    assert "resolve:ssm:/gone" in result.err
+    assert own(world) == images
+    assert len(own(world, COPY_REGION)) == 1
+
+
+def test_prune_looks_again_right_before(world: World) -> None:
+    """An instance that is launched between the plan and its turn keeps its image."""
+    images = generations(world, 3)
+    looks = []
+
+    def launch(request: object) -> None:
+        if getattr(request, "operation", "") == "DescribeLaunchConfigurations" and request.region == BUILD_REGION:  # type: ignore[attr-defined]
+            looks.append(1)
+            if len(looks) == 1:
+                world.client("ec2").run_instances(ImageId=images[0], MinCount=1, MaxCount=1)
+
+    world.gateway.before = launch
+
+    result = world.amigen(
+        "images", "prune", "--keep", "1", "--older-than", "30", "--apply", "--yes", "--region", BUILD_REGION
+    )
+
+    assert result.code == 0, result.err
+    assert f"{images[0]} stays: it has come into use by" in result.err
+    assert images[0] in own(world)
+    assert images[1] not in own(world)
+
+
+def test_list_says_what_uses_what(world: World) -> None:
+    images = generations(world, 2)
+
+    result = world.amigen("images", "list", "--output", "json")
+
+    assert result.code == 0, result.err
+    used = {each["image"]: each["usedBy"] for each in result.json["images"]}
+    assert used[images[0]] == []
+    assert used[images[1]] == ["launch template ipvs-nodes-al2023-x86_64 version 2"]

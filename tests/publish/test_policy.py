@@ -1,0 +1,221 @@
+"""`amigen iam-policy`: every call is allowed by the printed policy, and nothing in it is for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from amigen.aws.calls import CALLS
+from tests.publish import scenarios
+from tests.publish.authority import Authority, Need
+from tests.publish.stand_in.wire import service_model
+from tests.publish.test_images import EKS
+from tests.publish.world import BUILD_REGION, World
+
+PROFILE = """\
+iamInstanceProfile: node
+share:
+  accounts: ["111122223333"]
+encryption:
+  kmsKeyId: alias/images
+deprecateAfterDays: 365"""
+
+
+def _policy(world: World, *purposes: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
+    chosen = [word for purpose in purposes for word in ("--for", purpose)]
+    result = world.amigen("iam-policy", *chosen, *more)
+    assert result.code == 0, result.err
+    document: dict[str, Any] = result.json
+    return document
+
+
+def _under(world: World, purposes: tuple[str, ...], *runs: Callable[[World], None], more: tuple[str, ...] = ()) -> None:
+    """Do it with the policy in force, and see that all of the policy was of use."""
+    world.gateway.reset_fault()
+    authority = Authority(_policy(world, *purposes, more=more), world.gateway.tags)
+    world.gateway.authority = authority
+    for run in runs:
+        run(world)
+    # What EC2 asks of other services on the caller's behalf does not pass here.
+    unseen = {each for each in authority.unused if not each[1].startswith("kms:")}
+    assert unseen == set()
+
+
+def _does(*args: str, code: int = 0) -> Callable[[World], None]:
+    def run(world: World) -> None:
+        result = world.amigen(*(a.replace("{record}", str(world.record_path)) for a in args))
+        assert result.code == code, result.err
+
+    return run
+
+
+PUBLISH = ("publish", "--record", "{record}", "--yes", "--poll", "0")
+
+
+def test_publish_needs_what_the_policy_says(world: World) -> None:
+    """A first and a second publish, and a copy that failed in between."""
+    world.write_spec(PROFILE)
+    world.build(tag="1")
+
+    def copy_fails(world: World) -> None:
+        world.write_spec(PROFILE, scheduler="sed")
+        world.build(tag="2")
+        world.gateway.gaps.failing_regions = {"eu-west-1"}
+        _does(*PUBLISH, "--set-default", code=10)(world)
+        world.gateway.gaps.failing_regions = set()
+
+    again = _does(*PUBLISH)
+    _under(world, ("publish",), again, again, copy_fails, _does(*PUBLISH, "--set-default"))
+    assert world.gateway.named("DeregisterImage")
+
+
+def test_a_canary_needs_what_the_policies_say(world: World) -> None:
+    world.write_spec(PROFILE)
+    world.build(tag="1")
+    assert world.publish().code == 0
+    world.write_spec(PROFILE, scheduler="sed")
+    world.build(tag="2")
+    publish = set(_actions(_policy(world, "publish")))
+
+    def too_long(world: World) -> None:
+        """A command that does not end is called off."""
+        world.gateway.model.commands_end = False
+        _does(*PUBLISH, "--canary", "--timeout", "0.02", code=10)(world)
+        world.gateway.model.commands_end = True
+
+    world.gateway.authority = None
+    authority = Authority(_policy(world, "publish", "canary"), world.gateway.tags)
+    world.gateway.authority = authority
+    too_long(world)
+    _does(*PUBLISH, "--canary")(world)
+    left = {action for _, action in authority.unused if not action.startswith("kms:")}
+    # What only a first publish or a failed copy needs is shown by the test of publish.
+    assert left <= publish - set(_actions(_policy_only(world, "canary")))
+
+
+def _policy_only(world: World, purpose: str) -> dict[str, Any]:
+    world.gateway.authority = None
+    return _policy(world, purpose)
+
+
+def _actions(document: dict[str, Any]) -> list[str]:
+    return [action for statement in document["Statement"] for action in statement["Action"]]
+
+
+def test_rollback_needs_what_the_policy_says(world: World) -> None:
+    world.write_spec()
+    scenarios._published_twice(world)
+
+    _under(world, ("rollback",), _does("rollback", "--yes"))
+
+
+def test_prune_needs_what_the_policy_says(world: World) -> None:
+    scenarios._old_images(world)
+    world.client("ssm").put_parameter(Name="/mine", Value="ami-12345678", Type="String")
+    data = {"ImageId": "resolve:ssm:/mine", "InstanceType": "t3.small"}
+    world.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+    world.client("ec2", "eu-west-1").create_launch_template(
+        LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678"}
+    )
+
+    _under(world, ("prune",), _does("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes"))
+
+
+def test_images_needs_what_the_policy_says(world: World) -> None:
+    world.write_spec()
+    world.build()
+    assert world.publish().code == 0
+    world.gateway.model.public_parameters[BUILD_REGION, EKS] = world.make_image("eks", {})
+
+    _under(
+        world,
+        ("images",),
+        _does("images", "base"),
+        _does("images", "list"),
+        _does("images", "drift", code=4),
+    )
+
+
+def test_fleet_needs_what_the_policy_says(world: World) -> None:
+    world.write_spec(copy_regions="")
+    tags = [{"Key": "team", "Value": "nodes"}]
+    world.client("ec2").run_instances(
+        ImageId="ami-12345678",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+
+    def too_long(world: World) -> None:
+        world.gateway.model.commands_end = False
+        _does("fleet", "verify", "--tag", "team=nodes", "--poll", "0", "--timeout", "0.02", code=10)(world)
+        world.gateway.model.commands_end = True
+
+    _under(
+        world,
+        ("fleet",),
+        too_long,
+        _does("fleet", "verify", "--tag", "team=nodes", "--poll", "0"),
+        more=("--tag", "team=nodes"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ec2:DeregisterImage", "arn:aws:ec2:eu-central-1::image/ami-1", {"aws:ResourceTag/amigen/name": "other"}),
+        ("ec2:DeregisterImage", "arn:aws:ec2:eu-central-1::image/ami-1", {}),
+        ("ec2:TerminateInstances", "arn:aws:ec2:eu-central-1:123456789012:instance/i-1", {}),
+        (
+            "ec2:TerminateInstances",
+            "arn:aws:ec2:eu-central-1:123456789012:instance/i-1",
+            {"aws:ResourceTag/amigen/name": "ipvs-nodes"},
+        ),
+        ("ssm:PutParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/amigen/other/al2023/x86_64", {}),
+        ("ssm:PutParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/anything", {}),
+        ("ec2:ModifyLaunchTemplate", "arn:aws:ec2:eu-central-1:123456789012:launch-template/lt-1", {}),
+        ("ec2:RunInstances", "arn:aws:ec2:eu-central-1:123456789012:instance/*", {}),
+        ("ec2:DeleteLaunchTemplate", "arn:aws:ec2:eu-central-1:123456789012:launch-template/lt-1", {}),
+    ],
+)
+def test_what_is_not_ours_is_refused(world: World, action: str, resource: str, context: dict[str, str]) -> None:
+    """Other people's images, instances, parameters and templates; and calls that amigen never makes."""
+    world.write_spec(PROFILE)
+    authority = Authority(_policy(world), world.gateway.tags)
+
+    assert not authority.allows(
+        Need(action=action, resource=resource, context={"aws:RequestedRegion": BUILD_REGION, **context})
+    )
+
+
+def test_other_regions_are_refused(world: World) -> None:
+    world.write_spec()
+    authority = Authority(_policy(world), world.gateway.tags)
+    there = Need(action="ec2:DescribeImages", resource="*", context={"aws:RequestedRegion": "us-west-1"})
+
+    assert not authority.allows(there)
+    assert authority.allows(
+        Need(action="ec2:DescribeImages", resource="*", context={"aws:RequestedRegion": BUILD_REGION})
+    )
+
+
+def test_the_calls_are_those_of_the_services() -> None:
+    """Each entry of the table names an operation that exists."""
+    for call in CALLS:
+        assert call.operation in service_model(call.service).operation_names
+
+
+def test_keys_and_profiles_only_where_the_spec_has_them(world: World) -> None:
+    world.write_spec()
+    assert not {a for a in _actions(_policy(world)) if a.startswith(("kms:", "iam:"))}
+    world.write_spec(PROFILE)
+    assert {"iam:PassRole", "kms:CreateGrant"} <= set(_actions(_policy(world)))
+
+
+def test_one_purpose_fits_a_managed_policy(world: World) -> None:
+    world.write_spec(PROFILE)
+    for purpose in ("publish", "canary", "rollout", "rollback", "images", "prune", "fleet"):
+        assert len(json.dumps(_policy(world, purpose), separators=(",", ":"))) <= 6144
