@@ -45,8 +45,7 @@ TABLES: Mapping[type[checks.Check], tuple[str, Entry]] = MappingProxyType(
 )
 # Tables of which only the subjects count.
 _LISTS = frozenset(
-    "loaded tables persisted in_every_kernel units_enabled units_active cloud_init cloud_init_once failed_units joined"
-    " schedulers".split()
+    ["loaded", "tables", "persisted", "in_every_kernel", "units_enabled", "units_active", "cloud_init", "cloud_init_once", "failed_units", "joined", "schedulers"]
 )
 
 # Subject -> (a command that lists what is left, in the folder of the image; why it must not be there). Relative paths, no
