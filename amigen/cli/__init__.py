@@ -5,13 +5,16 @@ Commands are loaded on first use: `amigen render` never imports boto3, testinfra
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
 from typing import Any
 
 import click
 
+from amigen import __version__
 from amigen.errors import AmigenError
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
@@ -70,15 +73,20 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(package_name="amigen", prog_name="amigen")
+@click.version_option(__version__, prog_name="amigen")
 def cli() -> None:
     """One spec in, a proven Kubernetes node image out."""
 
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every failure leaves here as one message on stderr and an exit code of its own kind."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that is no text, or a terminal that knows no umlauts, must not end in a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli.main(args=args, prog_name="amigen", standalone_mode=False)
+        sys.stdout.flush()
     except AmigenError as error:
         click.echo(str(error) if "\n" in str(error).split("\n  hint:")[0] else f"amigen: error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -89,12 +97,19 @@ def main(args: list[str] | None = None) -> Any:
         click.echo("amigen: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader went away (`amigen plan | head`); point stdout elsewhere so that Python's exit says nothing either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader went away (`amigen plan | head`).
+        _drop_stdout()
         sys.exit(141)
     except OSError as error:
         # A full disk, a missing right: the system's own words with the file are the message.
         click.echo(
             f"amigen: error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
         )
+        _drop_stdout()
         sys.exit(1)
+
+
+def _drop_stdout() -> None:
+    """Point stdout elsewhere, so that Python's exit does not fail once more on what is still to be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -56,8 +56,13 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
         raise ConflictError(
             f"{file} exists already", "edit it, remove it, or name another: amigen init OTHER.yaml"
         ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        # A full disk: no empty file stays behind that the next run would not overwrite.
+        file.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(file)) from None
     click.echo(f"wrote {file}; next: amigen plan {file}")
 
 

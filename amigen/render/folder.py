@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -82,7 +84,7 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
     """Make the folder what it should be.
 
     Args:
-        folder: Need not exist; its parent must.
+        folder: Need not exist; folders above it are made.
         wanted: All files.
         force: Overwrite files that were edited by hand.
 
@@ -92,23 +94,45 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise RefusedError(f"{folder} is not a folder (or is a link to one)", "name a folder of its own: -o FOLDER")
-    folder = folder.absolute()
-    if folder.exists() and folder.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise RefusedError(f"{folder} is the current folder or holds it", "render into a folder below it: -o FOLDER")
-    found = compare(folder, wanted)
-    if found.edited and not force:
-        listed = "".join(f"\n    {path}" for path in found.edited)
-        hint = "put the change into the spec; see it with --diff, overwrite it with --force"
-        raise ConflictError(f"these files in {folder} were edited by hand or are not amigen's:{listed}", hint)
-    _sweep(folder)
-    if found.changes or not (folder / MANIFEST).exists():
-        _replace(folder, wanted)
+    if folder.name in ("", "..") or (folder.exists() and folder.resolve() in (Path.cwd(), *Path.cwd().parents)):
+        raise RefusedError(
+            f"{folder} is the current folder, holds it, or has no name", "render into a folder below it: -o FOLDER"
+        )
+    folder = folder.parent.resolve() / folder.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent):
+        _sweep(folder)
+        found = compare(folder, wanted)
+        if found.edited and not force:
+            listed = "".join(f"\n    {path}" for path in found.edited)
+            hint = "put the change into the spec; see it with --diff, overwrite it with --force"
+            raise ConflictError(f"these files in {folder} were edited by hand or are not amigen's:{listed}", hint)
+        if found.changes or not (folder / MANIFEST).exists():
+            _replace(folder, wanted)
     return found
 
 
+@contextmanager
+def _locked(parent: Path) -> Iterator[None]:
+    """One writer at a time; the kernel lets go of the lock of a killed one."""
+    import fcntl
+
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some network file systems know no locks; there, two runs at once are the user's to avoid.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.parent / f".{folder.name}.amigen-{what}"
+
+
 def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.parent / f".{folder.name}.amigen-{os.getpid()}"
+    new = _beside(folder, "new")
     try:
         new.mkdir()
         for artifact in wanted:
@@ -117,8 +141,9 @@ def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
         manifest = {"amigen": amigen.__version__, "files": listed}
         _put(new / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), 0o644)
         if folder.exists():
-            skip = {*listed, MANIFEST, *_manifest(folder)}
-            _carry_over(folder, new, skip)
+            ours = {*listed, MANIFEST}
+            folders = {above for path in ours for above in _above(path)}
+            _carry_over(folder, new, skip={*ours, *_manifest(folder)}, folders=folders)
             shutil.copystat(folder, new)
             _exchange(new, folder)
         else:
@@ -137,14 +162,20 @@ def _put(path: Path, content: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _carry_over(old: Path, new: Path, skip: set[str]) -> None:
-    """Bring along what is not amigen's: as hard links, and as copies where links cannot be."""
-    for root, folders, files in os.walk(old):
+def _carry_over(old: Path, new: Path, *, skip: set[str], folders: set[str]) -> None:
+    """Bring along what is not amigen's: as hard links, and as copies where links cannot be.
+
+    Args:
+        skip: Paths that amigen writes or wrote; nothing of them, or below them, is brought along.
+        folders: Paths that are folders now; a file in such a place is not brought along.
+    """
+    for root, inside, files in os.walk(old):
         here = Path(root)
-        for name in [*files, *(f for f in folders if (here / f).is_symlink())]:
+        inside[:] = [name for name in inside if (here / name).relative_to(old).as_posix() not in skip]
+        for name in [*files, *(f for f in inside if (here / f).is_symlink())]:
             source = here / name
             relative = source.relative_to(old)
-            if relative.as_posix() in skip:
+            if relative.as_posix() in skip | folders:
                 continue
             target = new / relative
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,10 +183,18 @@ def _carry_over(old: Path, new: Path, skip: set[str]) -> None:
                 os.link(source, target, follow_symlinks=False)
             except OSError:
                 shutil.copy2(source, target, follow_symlinks=False)
-        for name in folders:
-            empty = here / name
-            if not empty.is_symlink() and not any(empty.iterdir()):
-                (new / empty.relative_to(old)).mkdir(parents=True, exist_ok=True)
+        for name in inside:
+            child = here / name
+            target = new / child.relative_to(old)
+            if child.is_symlink():
+                continue
+            if not any(child.iterdir()):
+                target.mkdir(parents=True, exist_ok=True)
+    for root, inside, _ in os.walk(new):
+        for name in inside:
+            kept = old / (Path(root) / name).relative_to(new)
+            if kept.is_dir() and not kept.is_symlink():
+                shutil.copystat(kept, Path(root) / name, follow_symlinks=False)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -169,7 +208,7 @@ def _exchange(new: Path, old: Path) -> None:
     code = ctypes.get_errno()
     if call is not None and code not in (errno.EINVAL, errno.ENOSYS):
         raise OSError(code, os.strerror(code), str(old))
-    aside = old.parent / f".{old.name}.amigen-old"
+    aside = _beside(old, "old")
     old.rename(aside)
     new.rename(old)
     shutil.rmtree(aside, ignore_errors=True)
@@ -177,62 +216,52 @@ def _exchange(new: Path, old: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed run left beside the folder; put the old one back if the cut was between two renames."""
-    aside = folder.parent / f".{folder.name}.amigen-old"
-    if aside.is_dir():
-        if folder.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.rename(folder)
-    for left in folder.parent.glob(f".{folder.name}.amigen-[0-9]*"):
-        pid = int(left.name.rpartition("-")[2])
-        if not _alive(pid):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    aside = _beside(folder, "old")
+    if aside.is_dir() and not folder.exists():
+        aside.rename(folder)
+    for left in (aside, _beside(folder, "new")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _manifest(folder: Path) -> dict[str, str]:
     """Paths that an earlier render wrote, with the digests of what it wrote; none of them leads out of the folder."""
     try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        content = (folder / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     try:
-        files = json.loads(text)["files"]
-        good = {str(k): str(v) for k, v in files.items() if not k.startswith("/") and ".." not in Path(k).parts}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        files = json.loads(content)["files"]
+        return {str(path): str(digest) for path, digest in files.items() if _is_inside(path)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         hint = "restore it from version control, or remove it and use --force"
         raise ConflictError(f"{folder / MANIFEST} is not a manifest of amigen", hint) from None
-    return good
+
+
+def _is_inside(path: str) -> bool:
+    return path.isprintable() and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _read(folder: Path, path: str, *, executable: bool) -> tuple[bytes | None, bool]:
-    """Content of a file below the folder, and whether its mode is right; a link is never followed."""
-    file = folder / path
-    try:
-        if any((folder / part).is_symlink() for part in _ancestors(path)):
+    """Content of a file below the folder, and whether its mode is right.
+
+    What is no plain file (a link, also above it; a folder; a pipe) has no content: somebody else put it there.
+    """
+    for above in (*_above(path), path):
+        try:
+            mode = (folder / above).lstat().st_mode
+        except FileNotFoundError:
+            return None, False
+        if above != path and not stat.S_ISDIR(mode):
             return b"", False
-        with file.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            return stream.read(), bool(mode & 0o100) == executable
-    except (FileNotFoundError, NotADirectoryError):
-        return None, False
-    except IsADirectoryError:
+    if not stat.S_ISREG(mode):
         return b"", False
+    return (folder / path).read_bytes(), bool(mode & 0o100) == executable
 
 
-def _ancestors(path: str) -> Iterator[str]:
-    parts = path.split("/")
-    for end in range(1, len(parts) + 1):
-        yield "/".join(parts[:end])
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path goes through: `a/b/c` -> `a`, `a/b`."""
+    parts = path.split("/")[:-1]
+    return ("/".join(parts[: end + 1]) for end in range(len(parts)))
 
 
 def _sha256(content: bytes) -> str:

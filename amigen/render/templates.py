@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from amigen.render import quoting
 
@@ -43,17 +45,25 @@ def environment(name: Folder) -> Environment:
 
 def _bytecode_cache() -> FileSystemBytecodeCache | None:
     """Compiled templates in the user's cache: half of a render's time is Jinja's compiler. Keyed by their source."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    place = Path(home) / "amigen" / "templates"
     try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        place = Path(home) / "amigen" / "templates"
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Compiled code is run: a folder that somebody else could write is not used.
         status = place.stat()
         if status.st_uid != os.getuid() or status.st_mode & 0o022:
             return None
-    except OSError:
-        return None
-    return FileSystemBytecodeCache(str(place))
+    except (OSError, RuntimeError):
+        return None  # RuntimeError: a user without a home
+    return _Cache(str(place))
+
+
+class _Cache(FileSystemBytecodeCache):
+    """A cache that is full or read-only is none, and no reason to fail."""
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
 
 
 def render(name: Folder, template: str, /, **context: object) -> str:

@@ -90,6 +90,8 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], tuple[Pro
         boundary = message.get_boundary()
     except (ValueError, LookupError, AttributeError) as error:
         return (), (Problem(message=f"has broken MIME headers: {error}"),)
+    except RecursionError:
+        return (), (Problem(message="is multi-part in multi-part, too deep to be read"),)
     if not boundary:
         hint = 'write Content-Type: multipart/mixed; boundary="..."'
         return (), (Problem(message="is multi-part without a boundary", hint=hint),)

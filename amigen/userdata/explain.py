@@ -182,7 +182,8 @@ def _read(part: Part, number: int) -> tuple[dict[str, Any], list[Problem]]:
         config = yaml.safe_load(part.content)
     except DocumentError as error:
         return {}, [Problem(message=f"part {number}: the NodeConfig {error.problem.message}")]
-    except (ValueError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+        # PyYAML's constructors raise all of these for tags that lie (`!!int ""`, `!!timestamp x`).
         return {}, [Problem(message=f"part {number}: the NodeConfig cannot be read: {error}")]
     if not isinstance(config, dict):
         return {}, [Problem(message=f"part {number}: the NodeConfig is not a mapping")]

@@ -70,7 +70,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 def detect(content: bytes) -> str:
     """The MIME type that cloud-init gives to a document by its first characters; `text/plain` where it knows none."""
-    head = content[:64].lstrip().decode("utf-8", "replace")
+    head = content.lstrip()[:64].decode("utf-8", "replace").lower()
     if is_multipart(content):
         return MULTIPART
     for sign, type_ in SIGNS:
@@ -83,7 +83,8 @@ def detect(content: bytes) -> str:
 
 def is_multipart(content: bytes) -> bool:
     """Whether there are MIME headers at the top that name a multi-part type."""
-    match = re.match(rb"\s*((?:[A-Za-z-]+:[^\n]*\n(?:[ \t]+[^\n]*\n)*)+)\r?\n", content[:8192])
+    # One way only to match each line: `[ \t]+[^\n]*` would take years over a NodeConfig's indented lines.
+    match = re.match(rb"\s*((?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+)\r?\n", content[:8192])
     return bool(match and re.search(rb"(?im)^content-type:\s*multipart/", match.group(1)))
 
 
@@ -142,14 +143,17 @@ def write(parts: tuple[Part, ...], *, pack: bool = False) -> bytes:
         number += 1
     lines = [f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="{boundary}"\n\n'.encode()]
     for headers, body in bodies:
-        lines.append(f"--{boundary}\n{headers}\n".encode() + body + (b"" if body.endswith(b"\n") else b"\n"))
+        # The line end before a boundary is the boundary's (RFC 2046, 5.1.1), so that a part keeps its own last one.
+        lines.append(f"--{boundary}\n{headers}\n".encode() + body + b"\n")
     lines.append(f"--{boundary}--\n".encode())
     return b"".join(lines)
 
 
 def _body(part: Part, *, pack: bool) -> tuple[str, bytes]:
     """Headers and body of a part."""
-    disposition = f'Content-Disposition: attachment; filename="{part.filename}"\n' if part.filename else ""
+    # Somebody else's name may hold what would end the quotes or the header.
+    name = re.sub(r"[^A-Za-z0-9._ +=@-]", "_", part.filename)
+    disposition = f'Content-Disposition: attachment; filename="{name}"\n' if name else ""
     if pack:
         from amigen.userdata.size import gzip
 

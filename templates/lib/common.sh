@@ -67,7 +67,7 @@ require_platform() {
 # One stat for all files that the plan writes.
 look_at() {
   local line
-  while read -r line; do
+  while IFS= read -r line; do
     attributes["${line#* * * }"]=${line%"${line#* * * }"}
   done < <(stat -c '%a %U:%G %u:%g %n' -- "$@" 2>/dev/null)
 }
@@ -109,7 +109,7 @@ put_file() {
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
-  if ! fill "$new" "$content" "${5:-}" || ! chown -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
+  if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
   fi
