@@ -1,4 +1,4 @@
-"""The whole way to an AMI: the real amazon-ebs builder, moto in the place of EC2, a real VM in the place of the builder.
+"""The whole way to an AMI: the real amazon-ebs builder, moto in the place of EC2, and a real VM as the builder.
 
 It does not prove EC2 itself, nor that the AMI holds the VM's disk: moto's AMI is a record.
 """
