@@ -39,11 +39,8 @@ def build_local(
     _refuse_small_disk(base, plan.spec.local.disk_gib)
     image = _run_packer(session, base, acceleration, packer_vars)
     session.begin("boot the image")
-    work = session.work / "boot"
-    work.mkdir()
-    session.judge(
-        session.verifier.image(plan, image, base.user, work, session.say), "image", "a node that booted from the image"
-    )
+    found = session.verifier.image(plan, image, base.user, session.say)
+    session.judge(found, "image", "a node that booted from the image")
     session.begin("keep")
     disk = _keep(image, target)
     session.begin("")
@@ -65,12 +62,12 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
     folder = session.write_files()
     new_key(session.work)
     output = session.work / "image"
-    kernel_files: dict[str, Path] = {}
+    kernel_files: list[Path] = []
 
     def on_event(event: Event, target: SshTarget) -> None:
         if event.name == "proven" and base.image.kernel is not None:
             # The build may have installed another kernel; what boots the image must be what is in it.
-            kernel_files.update(_fetch_kernel(target, session.work))
+            kernel_files.extend(_fetch_kernel(target, session.work))
 
     session.begin("boot the builder")
     session.run_packer(
@@ -80,13 +77,10 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
         variables={**_variables(session, base, acceleration, output), **packer_vars},
         on_event=on_event,
     )
-    return VmImage(
-        disk=output / "disk.qcow2",
-        format="qcow2",
-        architecture=session.architecture,
-        kernel=kernel_files.get(KERNEL_SUFFIX),
-        initrd=kernel_files.get(INITRD_SUFFIX),
-    )
+    for file in kernel_files:
+        # Only now: Packer wants to make the folder itself.
+        file.rename(output / file.name)
+    return VmImage.at(output / "disk.qcow2", session.architecture)
 
 
 def _variables(session: Session, base: Base, acceleration: Acceleration, output: Path) -> dict[str, Any]:
@@ -123,8 +117,8 @@ def _make_seed(session: Session, user: str) -> Path:
     return seed
 
 
-def _fetch_kernel(target: SshTarget, work: Path) -> dict[str, Path]:
-    files = {}
+def _fetch_kernel(target: SshTarget, work: Path) -> list[Path]:
+    files = []
     for link, suffix in (("vmlinuz", KERNEL_SUFFIX), ("initrd.img", INITRD_SUFFIX)):
         remote = f"/tmp/amigen{suffix}"  # noqa: S108 - in the guest, and gone in a moment
         install = f'[ -e "$f" ] && exec sudo -n install -m 0644 "$f" {remote}'
@@ -134,7 +128,7 @@ def _fetch_kernel(target: SshTarget, work: Path) -> dict[str, Path]:
         local = work / f"disk{suffix}"
         target.copy_from(remote, local)
         target.run(f"sudo -n rm -f {remote}")
-        files[suffix] = local
+        files.append(local)
     return files
 
 

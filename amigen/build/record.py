@@ -14,7 +14,7 @@ from amigen.errors import InputError
 SCHEMA = "amigen/build/v1"
 
 When: TypeAlias = Literal["builder", "cleaned", "image"]
-Outcome: TypeAlias = Literal["passed", "failed", "not provable"]
+Outcome: TypeAlias = Literal["passed", "failed", "not provable", "error"]
 
 
 class _Record(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -37,9 +37,12 @@ class CheckRecord(_Record, frozen=True, kw_only=True):
         When,
         Meta(description="On the builder after bootstrap and reboot, after its cleaning, or on a boot of the image."),
     ]
-    outcome: Annotated[Outcome, Meta(description="`not provable`: not on this machine.")]
+    outcome: Annotated[
+        Outcome, Meta(description="`not provable`: not on this machine; `error`: it could not be looked at.")
+    ]
     message: Annotated[str, Meta(description="Expected, found and what to do; empty when it passed.")] = ""
     seconds: Annotated[float, Meta(description="How long it took.")] = 0.0
+    phase: Annotated[str, Meta(description="Of the image: such as `first boot` and `after a reboot`.")] = ""
 
 
 class Kernel(_Record, frozen=True, kw_only=True):

@@ -148,10 +148,10 @@ class Session:
         elif event.name == "proven":
             self.begin("verify")
             self.after = ask_machine(target, family)
-            self.judge(self.verifier.builder(self.plan, target, self.work, self.say), "builder", "the builder")
+            self.judge(self.verifier.builder(self.plan, target, self.say), "builder", "the builder")
             self.begin("clean")
         elif event.name == "clean":
-            found = self.verifier.cleaned(self.plan, target, self.work, self.say)
+            found = self.verifier.cleaned(self.plan, target, self.say)
             self.judge(found, "cleaned", "the cleaned builder")
             target.disconnect()
             self.begin("image")

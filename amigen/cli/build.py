@@ -118,15 +118,15 @@ def _order(
     progress: Progress,
     parallel: int | None,
 ) -> Order:
+    from amigen.build.proof import PlanVerifier
     from amigen.build.run import Order
-    from amigen.build.suite import SuiteVerifier
 
     return Order(
         jobs=jobs,
         target=target,
         output=place,
         packer=packer,
-        verifier=SuiteVerifier(),
+        verifier=PlanVerifier(),
         progress=progress,
         parallel=parallel or (1 if target == "local" else len(jobs)),
     )

@@ -62,10 +62,10 @@ def ssh_backend(target: Target, *, ssh_options: Sequence[str] = (), identity: st
     return made if target.user == "root" else _with_sudo(made)
 
 
-def machine_backend(arguments: Sequence[str], user: str, port: int) -> BaseBackend:
+def machine_backend(arguments: Sequence[str], user: str, port: int, host: str = "127.0.0.1") -> BaseBackend:
     """A machine of amigen.vm, over the connection that it keeps open."""
     made = _class("testinfra.backend.ssh", "SshBackend")(
-        f"{user}@127.0.0.1:{port}", controlpersist=0, ssh_extra_args=shlex.join([*arguments, "-o", "ConnectTimeout=60"])
+        f"{user}@{host}:{port}", controlpersist=0, ssh_extra_args=shlex.join([*arguments, "-o", "ConnectTimeout=60"])
     )
     return _bounded(made if user == "root" else _with_sudo(made))
 

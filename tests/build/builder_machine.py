@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any
 
 from amigen.vm import Base, Machine
-from amigen.vm.machine import free_port
 
 _ALIVE = ("pending", "running")
 
@@ -23,9 +22,9 @@ _ALIVE = ("pending", "running")
 class BuilderMachine:
     """Use it as a context manager around a build; `port` is where the builder's ssh will be."""
 
-    def __init__(self, ec2: Any, base: Base, work: Path) -> None:
+    def __init__(self, ec2: Any, base: Base, work: Path, port: int) -> None:
         self.ec2, self.base, self.work = ec2, base, work
-        self.port = free_port()
+        self.port = port
         self.instance = ""
         self.user_data = b""
         self.boots = 0

@@ -1,4 +1,4 @@
-"""The whole way to an AMI: the real amazon-ebs builder, moto in the place of EC2, a real VM in the place of the builder.
+"""The whole way to an AMI: the real amazon-ebs builder, moto in the place of EC2, and a real VM as the builder.
 
 It does not prove EC2 itself, nor that the AMI holds the VM's disk: moto's AMI is a record.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import boto3
 import pytest
 
 from amigen.vm import built_in_base
+from amigen.vm.machine import free_port
 from tests.build.builder_machine import BuilderMachine
 from tests.publish.stand_in import moto
 from tests.publish.stand_in.gateway import Gateway
@@ -42,7 +45,7 @@ aws:
   tags: {Team: net}
   sourceAmis: {debian-12: {id: %s}}
 """
-REGIONS = ("us-east-1", "eu-west-1")
+RUNNING = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +55,14 @@ class Account:
     url: str
     gateway: Gateway
     folder: Path
-    machine: BuilderMachine
+    port: int
 
     def ec2(self, region: str = "us-east-1") -> Any:
         return boto3.client("ec2", endpoint_url=self.url, region_name=region)
 
     def command(self, *more: str) -> list[str]:
         """`amigen build`, told where the VM's ssh is: the one thing that moto's instance cannot say."""
-        reached = ["--packer-var", "builder_address=127.0.0.1", "--packer-var", f"builder_port={self.machine.port}"]
+        reached = ["--packer-var", "builder_address=127.0.0.1", "--packer-var", f"builder_port={self.port}"]
         endpoint = ["--endpoint-url", self.gateway.url]
         return [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "aws", *endpoint, *reached, *more]
 
@@ -86,19 +89,22 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     for name, value in {**KEYS, "PYTHONPATH": str(Path(__file__).parents[2])}.items():
         monkeypatch.setenv(name, value)
+    with tempfile.TemporaryDirectory(prefix="ab-", dir="/tmp") as name, moto.moto_server(public_images=True) as url:
+        monkeypatch.setenv("TMPDIR", name)
+        (Path(name) / "spec.yaml").write_text(SPEC % SOURCE)
+        with Gateway(moto=url) as gateway:
+            yield Account(url=url, gateway=gateway, folder=Path(name), port=free_port())
+
+
+@pytest.fixture
+def machine(account: Account) -> Iterator[BuilderMachine]:
     # With ipvsadm there already, as EKS's own images have it: no package mirror is needed.
     base = built_in_base("debian-12", "x86_64", log=print, packages=("ipvsadm",))
-    with tempfile.TemporaryDirectory(prefix="ab-", dir="/tmp") as name, moto.moto_server(public_images=True) as url:
-        folder = Path(name)
-        monkeypatch.setenv("TMPDIR", name)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        (folder / "spec.yaml").write_text(SPEC % SOURCE)
-        ec2 = boto3.client("ec2", endpoint_url=url, region_name="us-east-1")
-        with Gateway(moto=url) as gateway, BuilderMachine(ec2, base, folder) as machine:
-            yield Account(url=url, gateway=gateway, folder=folder, machine=machine)
+    with BuilderMachine(account.ec2(), base, account.folder, account.port) as found:
+        yield found
 
 
-def test_an_ami_is_built_proven_copied_and_shared(account: Account) -> None:
+def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: BuilderMachine) -> None:
     done = account.build()
     assert done.returncode == 0, done.stdout + done.stderr
     [image] = account.images("us-east-1")
@@ -109,6 +115,76 @@ def test_an_ami_is_built_proven_copied_and_shared(account: Account) -> None:
     [built] = record["images"]
     assert built["amis"] == {"us-east-1": image["ImageId"], "eu-west-1": copy["ImageId"]}
     assert built["sourceImage"] == SOURCE
-    assert account.machine.boots == 2, "it rebooted before it was checked"
-    assert b"ssh-ed25519 " in account.machine.user_data
+    assert machine.boots == 2, "it rebooted before it was checked"
+    assert b"ssh-ed25519 " in machine.user_data
     account.require_nothing_left()
+
+
+def start(account: Account) -> subprocess.Popen[str]:
+    """A build whose builder never answers, as far as its instance; nothing of a VM is needed for what follows."""
+    process = subprocess.Popen(
+        account.command(), cwd=account.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not account.ec2().describe_instances(Filters=RUNNING)["Reservations"]:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing(account: Account, number: int) -> None:
+    process = start(account)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert account.images("us-east-1") == []
+    account.require_nothing_left()
+
+
+def test_packer_cleans_up_when_amigen_is_killed(account: Account) -> None:
+    process = start(account)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 180
+    while account.ec2().describe_instances(Filters=RUNNING)["Reservations"] or _groups(account) != ["default"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_the_next_build_cleans_up_after_both_were_killed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(account.folder / "cache"))
+    process = start(account)
+    for child in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        for pid in child.read_text().split():
+            os.killpg(int(pid), signal.SIGKILL)
+    process.kill()
+    process.communicate(timeout=60)
+    assert account.ec2().describe_instances(Filters=RUNNING)["Reservations"], "nobody was there to end it"
+    second = start_and_stop(account)
+    assert "was killed; removed what it left in us-east-1: i-" in second
+    account.require_nothing_left()
+
+
+def start_and_stop(account: Account) -> str:
+    """A second build, ended as soon as it has begun: it cleans up before it does anything else."""
+    process = subprocess.Popen(
+        account.command(), cwd=account.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 180
+    while not list((account.folder / "amigen-build/web/builds").glob("*")) or not _second_began(account):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    return process.communicate(timeout=300)[0]
+
+
+def _second_began(account: Account) -> bool:
+    return len(list((account.folder / "amigen-build/web/builds").glob("*"))) == 2
+
+
+def _groups(account: Account) -> list[str]:
+    return [group["GroupName"] for group in account.ec2().describe_security_groups()["SecurityGroups"]]

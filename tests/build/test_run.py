@@ -14,11 +14,11 @@ import pytest
 
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
+from amigen.build.proof import PlanVerifier
 from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Job, Order, keep_record, run_build
 from amigen.build.session import Session
 from amigen.build.stop import Stop
-from amigen.build.suite import SuiteVerifier
 from amigen.errors import BuildError
 from amigen.plan.make import plan_images
 from amigen.vm.scratch import sweep
@@ -33,7 +33,7 @@ def order(folder: Path, *platforms: str, program: str = "packer", version: Any =
         target="local",
         output=folder / "out",
         packer=Packer(path=program, version=version),
-        verifier=SuiteVerifier(),
+        verifier=PlanVerifier(),
         progress=PlainProgress(),
         parallel=2,
     )

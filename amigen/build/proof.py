@@ -1,0 +1,75 @@
+"""The checks of a build, by `amigen.verify`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from amigen.build.verdict import Log, Result
+from amigen.plan.model import ImagePlan
+from amigen.vm.image import VmImage
+from amigen.vm.ssh import SshTarget
+
+if TYPE_CHECKING:
+    from amigen.verify.report import Result as Verified
+
+# pytest runs in this process, and there is only one pytest in a process at a time.
+_ONE_AT_A_TIME = threading.Lock()
+# Looking at a running machine makes it log: who comes in, who becomes root. An image that is off can be asked.
+_NOT_WHILE_IT_RUNS = "test_hygiene[logs]"
+
+
+class PlanVerifier:
+    """See `amigen.build.verdict.Verifier`."""
+
+    def builder(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
+        """The checks of a node, on the builder."""
+        return _on_machine(plan, target, hygiene=False)
+
+    def cleaned(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
+        """The hygiene checks, on the root of the builder; the others have been made, and hold for a node only."""
+        found = [result for result in _on_machine(plan, target, hygiene=True) if result.id.startswith("test_hygiene[")]
+        return tuple(
+            Result(id=r.id, outcome="not provable", message="a machine that runs logs that it is looked at")
+            if r.id == _NOT_WHILE_IT_RUNS and r.outcome == "failed"
+            else r
+            for r in found
+        )
+
+    def image(self, plan: ImagePlan, image: VmImage, user: str, log: Log) -> tuple[Result, ...]:
+        """The image as it lies there, a node that boots from it, and that node after a reboot."""
+        from amigen.verify.run import Options
+        from amigen.verify.target import Target
+        from amigen.verify.vm import BootOptions, verify_image
+
+        named = Target(text=str(image.disk), kind="image", name=str(image.disk))
+        boot = BootOptions(user=user, architecture=image.architecture)
+        with _ONE_AT_A_TIME:
+            report = verify_image(plan, named, Options(log=log), boot)
+        return tuple(_result(each) for each in report.results)
+
+
+def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[Result, ...]:
+    from amigen.verify.backends import machine_backend
+    from amigen.verify.run import Options, check_hosts
+
+    # Over the connection that is open: a cleaned builder lets nobody in any more.
+    backend = machine_backend(target.arguments, target.user, target.port, target.host)
+    with _ONE_AT_A_TIME:
+        [outcome] = check_hosts(plan, [backend], Options(hygiene=hygiene))
+    if isinstance(outcome, Exception):
+        raise outcome
+    return tuple(_result(each) for each in outcome)
+
+
+def _result(found: Verified) -> Result:
+    said = {"expected": found.expected, "found": found.found, "to do": found.todo}
+    lines = [f"{word}: {text}" for word, text in said.items() if text]
+    return Result(
+        id=found.id,
+        # A test of the user's that skips itself proves as little as one that cannot run.
+        outcome="not provable" if found.outcome == "skipped" else found.outcome,
+        message="\n".join(lines),
+        seconds=found.seconds,
+        phase=found.phase,
+    )
