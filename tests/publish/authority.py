@@ -1,5 +1,5 @@
-"""What AWS asks of IAM for a call: action, resource and condition keys, as the Service Authorization Reference has them;
-and an evaluation of a policy that knows what the printed policies use.
+"""What AWS asks of IAM for a call: action, resource and condition keys, as the Service Authorization Reference has
+them; and an evaluation of a policy that knows what the printed policies use.
 
 It is written from the reference and not from `amigen.aws.calls`, so that the two can disagree.
 https://docs.aws.amazon.com/service-authorization/latest/reference/
@@ -59,7 +59,7 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
     operation = request.operation
     if request.service == "ec2" and operation.startswith("Describe"):
         attribute = params.get("ImageId") or params.get("SnapshotId")
-        yield (name, *ec2(attribute)) if operation.endswith("Attribute") else (name, "*", {})
+        yield (name, *ec2(str(attribute))) if operation.endswith("Attribute") else (name, "*", {})
     elif operation == "CopyImage":
         for kind in ("image", "snapshot"):
             yield name, made(kind)[0], {**given.get(kind, {})}

@@ -1,4 +1,4 @@
-"""Every call at every position fails in turn, or the process is killed there: the next run converges to the same end."""
+"""Every call at every position fails in turn, or the process is killed there: the next run comes to the same end."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def test_organisations_and_units_get_their_own_permissions(world: World) -> None
     organization = "arn:aws:organizations::111122223333:organization/o-abcdefghij"
     unit = "arn:aws:organizations::111122223333:ou/o-abcdefghij/ou-abcd-abcdefgh"
     world.write_spec(
-        f"encryption: {{enabled: false}}\nshare:\n  organizations: ['{organization}']\n  organizationalUnits: ['{unit}']",
+        "encryption: {enabled: false}\n"
+        f"share:\n  organizations: ['{organization}']\n  organizationalUnits: ['{unit}']",
         copy_regions="",
     )
     world.build()

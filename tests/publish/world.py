@@ -84,7 +84,8 @@ class World:
 
     @property
     def ledger(self) -> dict[str, Any]:
-        return json.loads((self.folder / "build" / "publish-ledger.json").read_text())
+        ledger: dict[str, Any] = json.loads((self.folder / "build" / "publish-ledger.json").read_text())
+        return ledger
 
     # -- setting up ----------------------------------------------------------------------------------------------
 

@@ -125,7 +125,8 @@ def test_something_of_others_in_the_way(out: Path, what: str, tmp_path: Path) ->
     elif what == "pipe":
         os.mkfifo(place)
     else:
-        place.symlink_to({"link": other / "f13", "dangling link": "/nowhere", "link for folder": other}[what])
+        targets = {"link": other / "f13", "dangling link": Path("/nowhere"), "link for folder": other}
+        place.symlink_to(targets[what])
     wanted = (*OLD, Artifact(path="d9/f13", content=b"ours"))
 
     with pytest.raises(ConflictError, match="d9/f13"):

@@ -53,8 +53,8 @@ def test_rendered_folder_is_the_golden_one(case: Path, renew_golden: bool) -> No
     for artifact in wanted:
         expected = (folder / artifact.path).read_bytes()
         if expected != artifact.content:
-            lines = [text.decode("utf-8", "replace").splitlines() for text in (expected, artifact.content)]
-            pytest.fail("\n".join(difflib.unified_diff(*lines, f"{case.name}/{artifact.path}", "now", lineterm="")))
+            then, now = (text.decode("utf-8", "replace").splitlines() for text in (expected, artifact.content))
+            pytest.fail("\n".join(difflib.unified_diff(then, now, f"{case.name}/{artifact.path}", "now", lineterm="")))
         assert artifact.executable == os.access(folder / artifact.path, os.X_OK)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from amigen.testing.explain import explain, read_explanation
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=80)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 
 
 @given(TEXT, TEXT, TEXT)

@@ -3,6 +3,8 @@
 The calls are those of cloud-init itself at boot: UserDataProcessor.process, then the walk that hands out parts.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import sys
@@ -14,12 +16,14 @@ from cloudinit import handlers, helpers, user_data, util
 with TemporaryDirectory() as folder:
     paths = helpers.Paths({"cloud_dir": folder, "run_dir": folder})
     message = user_data.UserDataProcessor(paths).process(sys.stdin.buffer.read())
-    parts = []
+    parts: list[dict[str, str]] = []
 
-    def see(_data, filename, payload, headers):
+    def see(_data: None, filename: str, payload: str | bytes, headers: dict[str, str]) -> None:
         """Called by cloud-init for each part, as its handlers are."""
         payload = payload if isinstance(payload, bytes) else payload.encode()
-        parts.append({"type": headers["Content-Type"], "filename": filename, "content": base64.b64encode(payload).decode()})
+        parts.append(
+            {"type": headers["Content-Type"], "filename": filename, "content": base64.b64encode(payload).decode()}
+        )
 
     handlers.walk(message, see, data=None)
     for part in parts:

@@ -147,6 +147,18 @@ def test_the_good_root_is_green(good: Good) -> None:
 
 
 MODULES = f"lib/modules/{KERNEL}"
+
+
+def file_to_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def empty_kernel(path: Path) -> None:
+    (path / "kernel").mkdir(parents=True)
+    (path / "modules.dep").write_text("")
+
+
 FILE = "test_file[/etc/motd]"
 BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
     "file gone": ("etc/motd", lambda p: p.unlink(), {FILE}),
@@ -154,7 +166,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
     "wrong mode": ("etc/motd", lambda p: p.chmod(0o666), {FILE}),
     "wrong owner": ("etc/motd", lambda p: os.chown(p, 1, 0), {FILE}),
     "wrong group": ("etc/motd", lambda p: os.chown(p, 0, 1), {FILE}),
-    "a folder in its place": ("etc/motd", lambda p: (p.unlink(), p.mkdir()), {FILE}),
+    "a folder in its place": ("etc/motd", file_to_folder, {FILE}),
     "module file emptied": (
         "etc/modules-load.d/ipvs.conf",
         lambda p: p.write_text(""),
@@ -182,7 +194,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
     ),
     "a second kernel without a module": (
         "lib/modules/7.0.0",
-        lambda p: ((p / "kernel").mkdir(parents=True), (p / "modules.dep").write_text("")),
+        empty_kernel,
         {f"test_module_in_every_kernel[{m}]" for m in IPVS_MODULES},
     ),
     "hook has not run": ("var/lib/amigen/hooks/greet.sha256", lambda p: p.unlink(), {"test_hook[greet]"}),

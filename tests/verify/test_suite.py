@@ -75,7 +75,7 @@ def test_the_same_plan_gives_the_same_text(plan: ImagePlan) -> None:
     assert suite_files(plan) == suite_files(plan)
 
 
-NASTY = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=30)
+NASTY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
 @settings(max_examples=60, deadline=None)

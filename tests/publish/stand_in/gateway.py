@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -118,9 +117,9 @@ class Gateway:
                 self.end_headers()
                 self.wfile.write(response.body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _serve
+            do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
                 pass
 
         class Server(ThreadingHTTPServer):

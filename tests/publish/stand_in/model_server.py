@@ -287,7 +287,7 @@ class ModelServer:
         if any(u["status"] == "InProgress" for u in self.updates.values()):
             raise Refusal("ResourceInUseException", "the node group has an update in progress")
         template = request.params["launchTemplate"]
-        update = {
+        update: dict[str, Any] = {
             "id": f"update-{next(self._ids)}",
             "status": "InProgress",
             "type": "VersionUpdate",

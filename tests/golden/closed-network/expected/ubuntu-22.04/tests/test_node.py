@@ -142,9 +142,11 @@ def test_file(host, path):
     mode, owner, group, digest = FILES[path]
     file = host.file(path)
     assert file.is_file, explain(expected=f"the file {path}", found="there is none", todo=BOOTSTRAP)
-    assert file.sha256sum == digest, explain(
+    # sha256sum(1) puts a backslash before the line of a file whose name has one.
+    content = file.sha256sum.lstrip("\\")
+    assert content == digest, explain(
         expected=f"{path} as amigen writes it, sha256 {digest}",
-        found=f"other content, sha256 {file.sha256sum}",
+        found=f"other content, sha256 {content}",
         todo=f"put the change into the spec; or {BOOTSTRAP}",
     )
     found = f"{file.mode:04o}"

@@ -31,6 +31,8 @@ clean_identity() {
   : >/etc/machine-id
   if [[ -e /var/lib/dbus/machine-id && ! -L /var/lib/dbus/machine-id ]]; then rm -f /var/lib/dbus/machine-id; fi
   rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+  # Stopped now, it does not save a seed at shutdown.
+  stop_units systemd-random-seed.service
   rm -f /var/lib/systemd/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed /var/lib/systemd/credential.secret
   if [[ -s /etc/hostname ]]; then : >/etc/hostname; fi
   rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease
@@ -47,7 +49,15 @@ clean_packages() {
   find /var/lib/apt/lists -mindepth 1 -delete
 }
 
+# In a chroot there is nothing to stop.
+stop_units() {
+  systemctl stop "$@" 2>/dev/null || true
+}
+
 clean_logs() {
+  # These would write of the shutdown; journald goes on in memory.
+  stop_units rsyslog.service syslog.socket systemd-update-utmp.service
+  journalctl --relinquish-var 2>/dev/null || true
   # Emptied, not removed: a daemon that holds one open goes on writing to it.
   find /var/log -type f ! -path '/var/log/journal/*' -exec truncate -s 0 -- {} +
   rm -rf /var/log/journal/*

@@ -9,6 +9,7 @@ variable "base" {
 
 variable "seed" {
   type        = list(string)
+  default     = []
   description = "Files user-data and meta-data of a NoCloud seed that lets the key in."
 }
 
