@@ -13,6 +13,13 @@ from tests.publish.stand_in.proof import StandInProof
 from tests.publish.world import KEYS, World
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What talks to moto's server takes seconds a test: not in the everyday loop."""
+    for item in items:
+        if "world" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     with moto.moto_server() as url:
