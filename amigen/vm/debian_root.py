@@ -52,12 +52,12 @@ _FILES_AFTER = {
     "etc/cloud/cloud.cfg.d/90-network.cfg": "network: {config: disabled}\n",
     # Only the seed disk; probing for clouds that cannot be here costs seconds.
     "etc/cloud/cloud.cfg.d/90-datasource.cfg": "datasource_list: [NoCloud, None]\n",
-    # QEMU's user network answers DNS here.
     # The only locale that a minimal root has; its own package sources; no boot loader to ask about; one host key
     # (under emulation the three usual ones take 15 seconds at first boot).
     "etc/cloud/cloud.cfg.d/90-root.cfg": (
         "locale: C.UTF-8\napt: {preserve_sources_list: true}\ngrub_dpkg: {enabled: false}\nssh_genkeytypes: [ed25519]\n"
     ),
+    # QEMU's user network answers DNS here.
     "etc/resolv.conf": "nameserver 10.0.2.3\n",
     "etc/hostname": "localhost\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",

@@ -19,7 +19,8 @@ from amigen.vm.bases import Base, disk_with_kernel, pack_root
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, in_root, make_root
 
-RECIPE = 1
+RECIPE = 2
+PACKAGES = ("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200")
 REPOSITORY = "srv/standin-repository"
 # Moved here as the last step: with both there, testinfra and scripts would take dpkg for the package manager.
 HIDDEN = "usr/lib/debian-tools"
@@ -64,7 +65,7 @@ def dnf_standin(log: Callable[[str], None] = print) -> Path:
         arch="amd64",
         login_user=PLATFORM_FACTS["al2023"].login_user,
         sources=sources_of_machine("debian", fact.codename),
-        packages=("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200"),
+        packages=PACKAGES,
     )
     key = cache_key("dnf-standin", {**recipe.inputs(), "standin": RECIPE})
     return cached("testbed", key, lambda folder: _make(recipe, folder, log), log=log)
@@ -96,17 +97,24 @@ def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
     root = work / "root"
     make_root(recipe, root, log=log)
     log("turn it into the dnf stand-in")
-    _make_repository(root, work)
-    # Its libraries stay, they were asked for by name.
-    in_root(root, ["dpkg", "--purge", "ipvsadm"])
-    _write(root / "etc/yum.repos.d/amazonlinux.repo", _REPO)
-    _write(root / "etc/dnf/vars/releasever", "2023\n")
-    (root / "etc/os-release").unlink()
-    _write(root / "etc/os-release", _OS_RELEASE)
-    _hide(root)
+    turn_into_amazon_linux(root, work)
     pack_root(root, folder, log=log)
     root.rename(folder / "root")
     shutil.rmtree(work)
+
+
+def turn_into_amazon_linux(root: Path, work: Path) -> None:
+    """Make the stand-in of a Debian root that has the packages `PACKAGES`."""
+    _make_repository(root, work)
+    # Its libraries stay, they were asked for by name.
+    in_root(root, ["dpkg", "--purge", "ipvsadm"])
+    in_root(root, ["rpm", "--initdb"])
+    _write(root / "etc/yum.repos.d/amazonlinux.repo", _REPO)
+    _write(root / "etc/dnf/vars/releasever", "2023\n")
+    # Debian's is a link into /usr/lib; this replaces the link and not what it points to.
+    (root / "etc/os-release").unlink()
+    _write(root / "etc/os-release", _OS_RELEASE)
+    _hide(root)
 
 
 def _make_repository(root: Path, work: Path) -> None:

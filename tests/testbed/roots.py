@@ -3,9 +3,8 @@
 `apt_root`: this machine's own distribution by mmdebstrap. On Debian it stands in for Ubuntu: the same apt and dpkg;
 its `/etc/os-release` is Ubuntu's. It does not prove anything about Ubuntu's archive or kernels.
 
-`dnf_root`: the real dnf and rpm on a Debian root that stands in for Amazon Linux 2023: its os-release, a local
-repository with an ipvsadm RPM made by rpmbuild of Debian's binary, dpkg moved away. It proves what dnf and rpm
-do with amigen's commands. It does not prove AL2023's own kernel, repositories or SELinux.
+`dnf_root`: the real dnf and rpm on a Debian root that stands in for Amazon Linux 2023, as `tests.testbed.dnf_standin`
+makes it, without a kernel and in seconds.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from pathlib import Path
 from amigen.errors import ToolError
 from amigen.vm.apt_sources import AptSources, sources_of_machine
 from amigen.vm.cache import cache_key, cached
+from tests.testbed import dnf_standin
 
 # Raised when this module makes something else out of the same inputs.
-RECIPE = 2
+RECIPE = 3
 
 _COMMON = ("kmod", "procps", "systemd", "util-linux", "bsdutils")
-_IPVSADM_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libpopt0")
 _UBUNTU_RELEASE = """\
 PRETTY_NAME="Ubuntu 24.04 LTS (Debian stands in for it)"
 NAME="Ubuntu"
@@ -33,37 +32,6 @@ VERSION_ID="24.04"
 VERSION_CODENAME=noble
 ID=ubuntu
 ID_LIKE=debian
-"""
-_AL2023_RELEASE = """\
-NAME="Amazon Linux"
-VERSION="2023"
-ID="amzn"
-ID_LIKE="fedora"
-VERSION_ID="2023"
-PLATFORM_ID="platform:al2023"
-PRETTY_NAME="Amazon Linux 2023 (a Debian root with dnf stands in for it)"
-"""
-_RPM_SPEC = """\
-Name: ipvsadm
-Version: 1.31
-Release: 1.standin
-Summary: Utility to administer the Linux Virtual Server (stand-in)
-License: GPLv2
-AutoReqProv: no
-%description
-Debian's binary as an RPM, to prove what dnf and rpm do.
-%install
-mkdir -p %{buildroot}/usr/sbin
-cp %{binary} %{buildroot}/usr/sbin/ipvsadm
-%files
-/usr/sbin/ipvsadm
-"""
-_REPOSITORY = """\
-[amazonlinux]
-name=Stand-in for the repository of Amazon Linux 2023
-baseurl=file:///srv/repository
-enabled=1
-gpgcheck=0
 """
 
 
@@ -84,7 +52,7 @@ def apt_root(target: Path, log: Callable[[str], None] = print) -> Path:
 
 def dnf_root(target: Path, log: Callable[[str], None] = print) -> Path:
     """A new stand-in of AL2023 in `target`."""
-    key = cache_key("dnf", [RECIPE, distribution(), _RPM_SPEC])
+    key = cache_key("dnf", [RECIPE, dnf_standin.RECIPE, distribution()])
     _unpack(cached("roots", key, lambda folder: _make_dnf(folder, log), log=log) / "root.tar", target)
     return target
 
@@ -106,44 +74,13 @@ def _mmdebstrap(target: Path, sources: AptSources, packages: tuple[str, ...], lo
 
 
 def _make_dnf(folder: Path, log: Callable[[str], None]) -> None:
-    root = folder / "root"
-    _unpack(_base("dnf-base", (*_COMMON, *_IPVSADM_LIBRARIES, "dnf", "rpm"), log), root)
-    _write(root / "etc/os-release", _AL2023_RELEASE)
-    _write(root / "etc/dnf/vars/releasever", "2023\n")
-    _write(root / "etc/yum.repos.d/amazonlinux.repo", _REPOSITORY)
-    _make_repository(folder / "work", root / "srv/repository")
-    _run(["chroot", str(root), "rpm", "--initdb"])
-    # testinfra and our own scripts would find dpkg first; only after this nothing of Debian's package manager is seen.
-    aside = root / "usr/lib/dpkg-aside"
-    aside.mkdir()
-    for name in ("dpkg", "dpkg-query", "apt-get", "apt"):
-        shutil.move(root / "usr/bin" / name, aside / name)
+    root, work = folder / "root", folder / "work"
+    _unpack(_base("dnf-base", (*_COMMON, *dnf_standin.PACKAGES), log), root)
+    work.mkdir()
+    dnf_standin.turn_into_amazon_linux(root, work)
     _run(["tar", "-C", str(root), "--numeric-owner", "-cf", str(folder / "root.tar"), "."])
     shutil.rmtree(root)
-    shutil.rmtree(folder / "work")
-
-
-def _make_repository(work: Path, repository: Path) -> None:
-    work.mkdir()
-    repository.mkdir(parents=True)
-    _run(["apt-get", "download", "ipvsadm"], cwd=work)
-    _run(["dpkg-deb", "-x", str(next(work.glob("ipvsadm_*.deb"))), str(work / "deb")])
-    _write(work / "ipvsadm.spec", _RPM_SPEC)
-    binary = f"binary {work / 'deb/sbin/ipvsadm'}"
-    _run(
-        [
-            "rpmbuild",
-            "-bb",
-            "--define",
-            f"_topdir {work}",
-            "--define",
-            f"_rpmdir {repository}",
-            "--define",
-            binary,
-            str(work / "ipvsadm.spec"),
-        ]
-    )
-    _run(["createrepo_c", str(repository)])
+    shutil.rmtree(work)
 
 
 def _unpack(archive: Path, target: Path) -> None:
