@@ -50,7 +50,7 @@ begin() {
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
   if declare -F become_root >/dev/null; then become_root; fi
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is the disk full or read-only?"
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
   open_journal
   exec 8>"$run_dir/lock"
   flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'

@@ -1,4 +1,4 @@
-"""The real kube-proxy in ipvs mode, in a virtual machine that amigen's user data made ready, and a real API server.
+"""The real kube-proxy in ipvs mode, in a virtual machine of an image that amigen built, and a real API server.
 
 What is played: kubelet (tests/real/node.py). What is real: etcd, kube-apiserver, the DaemonSet controller, kube-proxy,
 the kernel with ip_vs, ipvsadm, and the connection.
@@ -7,6 +7,9 @@ the kernel with ip_vs, ipvsadm, and the connection.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +21,7 @@ from click.testing import Result
 
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
-from amigen.knowledge import SCHEDULERS
+from amigen.knowledge import PLATFORM_FACTS, SCHEDULERS
 from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES, connect
 from amigen.plan.make import plan_images
 from amigen.spec.load import load_spec
@@ -40,9 +43,10 @@ name: proof
 kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: ipvs}
-"""
 # What kube-proxy brings in its own image.
-OF_KUBE_PROXY = ("ipset", "iptables", "conntrack")
+packages: [ipset, iptables, conntrack]
+"""
+LOGIN_USER = PLATFORM_FACTS["debian-12"].login_user
 DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
 
 
@@ -79,18 +83,18 @@ class Proof(World):
 @pytest.fixture(scope="module")
 def proof(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     """A booted node with kube-proxy of iptables mode, as a cluster has it before the change."""
-    from amigen.vm import Machine, built_in_base, scratch
+    from amigen.vm import Machine, VmImage, scratch
 
     folder = tmp_path_factory.mktemp("proof")
     spec = folder / "spec.yaml"
     spec.write_text(SPEC)
     user_data = make.user_data(plan_images(load_spec(spec))[0], format_="shell")
-    base = built_in_base("debian-12", "x86_64", log=print, packages=OF_KUBE_PROXY)
+    image = VmImage.at(_built(folder))
     cluster = connect(str(plane.kubeconfig("admin")))
     _delete_all(cluster)
     with (
         scratch("kubeproxy") as work,
-        Machine(base.image, work=work, user=base.user, user_data=user_data, hostname=node.NODE) as machine,
+        Machine(image, work=work, user=LOGIN_USER, user_data=user_data, hostname=node.NODE) as machine,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -105,6 +109,15 @@ def proof(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
             yield found
             _depopulate(found)
     _delete_all(cluster)
+
+
+def _built(folder: Path) -> Path:
+    """The image that `amigen build` makes of the spec in this folder."""
+    command = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "amigen-build/proof/debian-12-x86_64/disk.qcow2"
 
 
 def _populate(found: Proof) -> None:

@@ -43,6 +43,16 @@ class Node:
     def bootstrap(self, plan: ImagePlan, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run_script(bootstrap_script(plan, user_data=True), **environment)
 
+    def put_script(self, plan: ImagePlan) -> None:
+        (self.root / "root/script.sh").write_text(bootstrap_script(plan, user_data=True))
+
+    def run_again(self) -> subprocess.CompletedProcess[str]:
+        """The script that is there already."""
+        return run_in(self.root, "bash", "/root/script.sh", AMIGEN_NO_KERNEL="1")
+
+    def run_as(self, user: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return run_in(self.root, "setpriv", f"--reuid={user}", "--clear-groups", "--", *command, AMIGEN_NO_KERNEL="1")
+
     def clean(self, plan: ImagePlan) -> subprocess.CompletedProcess[str]:
         return self.run_script(hygiene_script(plan))
 
@@ -61,13 +71,12 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
 
 
 @contextmanager
-def fresh_node(platform: str, tmp_path: Path) -> Iterator[Node]:
-    """A fresh root, gone in the end."""
+def fresh_node(platform: str, tmp_path: Path, *, in_memory: bool = True) -> Iterator[Node]:
+    """A fresh root, gone in the end; in memory where there is room, for a root is thousands of small files."""
     if os.geteuid() != 0:
         pytest.skip("needs root: a root of another system cannot be made or entered")
-    # In memory where there is room: a root is thousands of small files.
     shm = Path("/dev/shm")
-    roomy = shm.is_dir() and shutil.disk_usage(shm).free > 4 << 30
+    roomy = in_memory and shm.is_dir() and shutil.disk_usage(shm).free > 4 << 30
     root = Path(tempfile.mkdtemp(prefix="amigen-root-", dir=shm)) / "root" if roomy else tmp_path / "root"
     try:
         FAMILIES[platform](root)

@@ -105,11 +105,15 @@ def mounted(root: Path) -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", str(target)], check=False)
 
 
+def chroot(root: Path, *command: str) -> list[str]:
+    """The command that runs a command in the root."""
+    return [shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/chroot", str(root), *command]
+
+
 def run_in(root: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the root as user data is run: no terminal, next to no environment."""
-    chroot = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/chroot"
     return subprocess.run(
-        [chroot, str(root), *command],
+        chroot(root, *command),
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
