@@ -1,7 +1,7 @@
 # require_option MODULE OPTION VALUE OWN-FILE: another file that sets the option otherwise would win or lose by its name.
 require_option() {
   local file line
-  for file in /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /usr/local/lib/modprobe.d/*.conf /usr/lib/modprobe.d/*.conf; do
+  for file in {/etc,/run,/usr/local/lib,/usr/lib}/modprobe.d/*.conf; do
     [[ -f $file && $file != "$4" ]] || continue
     while read -r line || [[ -n $line ]]; do
       if [[ $line =~ ^options[[:space:]]+$1[[:space:]](.*[[:space:]])?$2=([^[:space:]]*) && ${BASH_REMATCH[2]} != "$3" ]]; then

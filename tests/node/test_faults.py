@@ -195,26 +195,6 @@ def test_without_root_it_says_so(node: Node, user_data: bool) -> None:
     assert not (node.root / "etc/modules-load.d/ipvs.conf").exists()
 
 
-@pytest.mark.parametrize("when", ["2001-01-01 00:00:00", "2099-01-01 00:00:00"])
-def test_a_clock_that_is_far_off(tmp_path: Path, when: str) -> None:
-    """apt judges what it downloads by the clock: it works, or the last line has apt's reason. The files are whole."""
-    with fresh_node("ubuntu-24.04", tmp_path) as node:
-        assert "faketime" in node.run(
-            "apt-get -qq update; apt-get -qq install -y faketime >/dev/null 2>&1; ls /usr/bin"
-        )
-        node.run("rm -rf /var/lib/apt/lists/*")
-        preload = node.run("ls /usr/lib/*/faketime/libfaketime.so.1").strip()
-        plan = node.plan(**SPEC, packageSources={"timeoutSeconds": 60})
-        done = node.bootstrap(plan, LD_PRELOAD=preload, FAKETIME=f"@{when}")
-        if done.returncode:
-            assert last_line(done).startswith("amigen: FAILED: cannot install ipvsadm within 60 s: ")
-            assert "elease" in last_line(done) or "valid" in last_line(done) or "certificate" in last_line(done)
-        assert partial_files(node, plan) == []
-        # The clock is right again (NTP came up): the next run does what is left.
-        done = node.bootstrap(plan)
-        assert done.returncode == 0, done.stdout
-
-
 def test_a_kernel_that_is_installed_afterwards_has_the_modules(tmp_path: Path) -> None:
     """A real kernel package comes later: its modules are looked up, and the run has nothing to do."""
     with fresh_node("ubuntu-24.04", tmp_path) as node:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,59 @@ def test_a_failed_run_leaves_a_running_kubelet_alone(ready: Machine) -> None:
     assert ready.run("sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
 
 
+def test_a_table_of_another_size(ready: Machine) -> None:
+    """In use: said, with what to do, and left alone. Not in use: loaded anew."""
+    other = "sudo modprobe -r $(ls /sys/module/ip_vs/holders) ip_vs && sudo modprobe ip_vs conn_tab_bits=10"
+    used = ready.run(f"{other} && sudo ipvsadm -A -t 192.0.2.1:80 -s rr")
+    assert used.returncode == 0, used.stderr
+    said = out(ready, "sudo bash /var/lib/cloud/instance/scripts/*")
+    warning = "amigen: WARNING: ip_vs is in use with conn_tab_bits=10; conn_tab_bits=16 holds after the next reboot"
+    assert warning in said.splitlines()
+    assert out(ready, "cat /sys/module/ip_vs/parameters/conn_tab_bits") == "10"
+
+    assert ready.run("sudo ipvsadm -C").returncode == 0
+    said = out(ready, "sudo bash /var/lib/cloud/instance/scripts/*")
+    assert "amigen: unloaded ip_vs (it had conn_tab_bits=10), to load it with conn_tab_bits=16" in said.splitlines()
+    assert said.splitlines()[-1].startswith("amigen: ready: ")
+    assert out(ready, "cat /sys/module/ip_vs/parameters/conn_tab_bits") == "16"
+
+
+@pytest.mark.parametrize("year", [2001, 2099])
+def test_a_clock_that_is_far_off(ready: Machine, year: int) -> None:
+    """apt judges the mirror by the clock: it works, or the last line has apt's reason; with the time right, it works."""
+    source = ready.work / "short.sh"
+    spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 60}})
+    source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
+    ready.copy_to(source, "/tmp/short.sh")
+    removed = ready.run(
+        "sudo timedatectl set-ntp false; sudo apt-get purge -y ipvsadm; sudo rm -rf /var/lib/apt/lists/*"
+    )
+    assert removed.returncode == 0, removed.stderr
+    ready.run(f"sudo date -s {year}-01-01")
+    done = ready.run("sudo bash /tmp/short.sh")
+    ready.run(f"sudo date -s @{int(time.time())}")
+    last = done.stdout.splitlines()[-1]
+    if done.returncode:
+        assert last.startswith("amigen: FAILED: cannot install ipvsadm within 60 s: ")
+        assert "Release" in last or "certificate" in last
+    else:
+        assert last.startswith("amigen: ready: ")
+    again = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")
+    assert again.returncode == 0, again.stdout
+    assert out(ready, "dpkg-query -W -f '${db:Status-Status}' ipvsadm") == "installed"
+
+
 def test_everything_is_there_after_a_reboot(ready: Machine) -> None:
-    """Modules by modules-load.d before anything asks for them, the table's size, the gate, kubelet."""
+    """Modules by modules-load.d before anything asks for them, the table's size, the gate, kubelet.
+
+    Before it, the kernel is told to load no more modules, as a hardened node does: that is said, and a reboot mends it.
+    """
+    locked = "sudo modprobe -r $(ls /sys/module/ip_vs/holders) ip_vs && sudo sysctl -q kernel.modules_disabled=1"
+    assert ready.run(locked).returncode == 0
+    done = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")
+    assert done.returncode == 1
+    assert "amigen: FAILED: cannot load ip_vs " in done.stdout.splitlines()[-1]
+    assert "kernel.modules_disabled" in done.stdout.splitlines()[-1]
     ready.reboot()
     ready.wait_for_ssh()
     assert out(ready, "grep -c ^ip_vs /proc/modules") == "11"

@@ -56,7 +56,7 @@ begin() {
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
   if declare -F become_root >/dev/null; then become_root; fi
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is the disk full or read-only?"
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
   open_journal
   exec 8>"$run_dir/lock"
   flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
@@ -236,26 +236,11 @@ package_with_module() {
 
 # Sets `missing` to the modules that are neither loaded nor built into the running kernel.
 find_unloaded() {
-  local module rest line
-  local -A there=()
-  while read -r module rest; do there["$module"]=1; done 2>/dev/null </proc/modules || true
+  local module
   missing=()
-  for module in "$@"; do
-    [[ -n ${there["${module//-/_}"]:-} ]] || missing+=("$module")
-  done
-  ((${#missing[@]} > 0)) || return 0
-  # Built in: no line in /proc/modules, and one in modules.builtin.
-  if [[ -r /lib/modules/$kernel/modules.builtin ]]; then
-    while read -r line; do
-      line=${line##*/}
-      line=${line%.ko*}
-      there["${line//-/_}"]=1
-    done <"/lib/modules/$kernel/modules.builtin"
-  fi
-  set -- "${missing[@]}"
-  missing=()
-  for module in "$@"; do
-    [[ -n ${there["${module//-/_}"]:-} ]] || missing+=("$module")
+  for module in "${@//-/_}"; do
+    # What is built in has no folder there, unless it has parameters.
+    [[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$kernel/modules.builtin" || missing+=("$module")
   done
 }
 
@@ -310,11 +295,14 @@ load_modules() {
 
 # why_not_loaded MODULE MODPROBE-OUTPUT
 why_not_loaded() {
-  local blocked lockdown=''
-  blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d 2>/dev/null | head -n 1) || true
+  local blocked lockdown='' disabled=0
+  blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /{etc,run,usr/lib}/modprobe.d 2>/dev/null | head -n 1) || true
   [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
+  [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
   if [[ ! -e /proc/modules ]]; then
     printf 'the kernel %s cannot load modules at all' "$kernel"
+  elif [[ $disabled == 1 ]]; then
+    printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
   elif [[ ! -d /lib/modules/$kernel ]]; then
     printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
   elif [[ -n $blocked ]]; then

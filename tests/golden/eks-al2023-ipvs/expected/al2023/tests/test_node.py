@@ -121,7 +121,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "c96152d6435147d84ab4fc37843fd2aac42ef247e780aca9f921b628e12d99fe",
+        "e06981799fba2089e2b1f4fe325884174421187b24117ac6c0029ac85acbc9d8",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -141,7 +141,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "97c58a4260cae07a5e121f8843ee4ec021d34eb033740cd50f25e39919660e7e",
+        "026badb4adf8e3a330573484d3db84c8ac81e4128ea669f98cb8134e57b44823",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -116,7 +116,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "4bae0fd79f4d4a26a39ffed04d5dfd37f21b8fb9fb1d7e77f8841b02719f304a",
+        "39e48c73be418f4e04cbf386f7e752d883d8132a7c712ec2ded9cb8f8cfa2a2c",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
