@@ -153,7 +153,7 @@ def test_a_table_of_another_size(ready: Machine) -> None:
 
 @pytest.mark.parametrize("year", [2001, 2099])
 def test_a_clock_that_is_far_off(ready: Machine, year: int) -> None:
-    """apt judges the mirror by the clock: it works, or the last line has apt's reason; with the time right, it works."""
+    """apt judges the mirror by the clock: it works, or the last line has apt's reason; with the time right it works."""
     source = ready.work / "short.sh"
     spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 60}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))

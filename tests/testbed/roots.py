@@ -42,9 +42,9 @@ def distribution() -> tuple[str, str]:
     return release["ID"], release["VERSION_CODENAME"]
 
 
-def apt_root(target: Path, log: Callable[[str], None] = print) -> Path:
-    """A new apt root in `target`."""
-    _unpack(_base("apt", _COMMON, log), target)
+def apt_root(target: Path, log: Callable[[str], None] = print, packages: tuple[str, ...] = ()) -> Path:
+    """A new apt root in `target`, with more packages."""
+    _unpack(_base("apt", (*_COMMON, *packages), log), target)
     if distribution()[0] == "debian":
         _write(target / "etc/os-release", _UBUNTU_RELEASE)
     return target
