@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amigen.errors import BuildError
+from amigen.errors import BuildError, ToolError
 from amigen.vm.ssh import SshTarget
 
 _QUERIES = {
@@ -61,6 +61,18 @@ def ask_machine(target: SshTarget, family: Literal["apt", "dnf"], timeout: float
     return MachineFacts(
         kernel=sections["kernel"][0], kernels=tuple(sections.get("kernels", ())), modules=modules, packages=packages
     )
+
+
+def wait_until_booted(target: SshTarget) -> None:
+    """Wait as `SshTarget.wait_until_booted`; a builder that is never through is a failed build.
+
+    Raises:
+        BuildError: It is not.
+    """
+    try:
+        target.wait_until_booted()
+    except ToolError as error:
+        raise BuildError(f"the builder: {error.message}", error.hint) from None
 
 
 def _sections(text: str) -> dict[str, list[str]]:
