@@ -69,9 +69,14 @@ class Account:
         endpoint = ["--endpoint-url", self.gateway.url]
         return [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "aws", *endpoint, *reached, *more]
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """How it is run: its notes of builds that run go to the folder, and not to the user's cache."""
+        return {"cwd": self.folder, "env": {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}}
+
     def build(self, *more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*more), cwd=self.folder, capture_output=True, text=True, timeout=3600, check=False
+            self.command(*more), capture_output=True, text=True, timeout=3600, check=False, **self.given
         )
 
     def images(self, region: str) -> list[dict[str, Any]]:
@@ -163,7 +168,7 @@ def proven_first(calls: list[Request]) -> None:
 @contextmanager
 def building(account: Account) -> Iterator[subprocess.Popen[str]]:
     """A build whose builder never answers, as far as its instance; nothing of a VM is needed for what follows."""
-    with started(account.command(), cwd=account.folder) as process:
+    with started(account.command(), **account.given) as process:
         deadline = time.monotonic() + 120
         while not account.ec2().describe_instances(Filters=RUNNING)["Reservations"]:
             assert process.poll() is None, process.communicate()[0]
@@ -193,8 +198,7 @@ def test_packer_cleans_up_when_amigen_is_killed(account: Account) -> None:
         time.sleep(0.5)
 
 
-def test_the_next_build_cleans_up_after_both_were_killed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(account.folder / "cache"))
+def test_the_next_build_cleans_up_after_both_were_killed(account: Account) -> None:
     with building(account) as process:
         for child in Path(f"/proc/{process.pid}/task").glob("*/children"):
             for pid in child.read_text().split():
@@ -209,7 +213,7 @@ def test_the_next_build_cleans_up_after_both_were_killed(account: Account, monke
 
 def start_and_stop(account: Account) -> str:
     """A second build, ended as soon as it has begun: it cleans up before it does anything else."""
-    with started(account.command(), cwd=account.folder) as process:
+    with started(account.command(), **account.given) as process:
         deadline = time.monotonic() + 180
         while not _second_began(account):
             assert process.poll() is None, process.communicate()[0]
