@@ -24,4 +24,20 @@ assert folder("templates").name == "_templates", folder("templates")
 assert amigen.user_data(amigen.plan_image(amigen.load_spec("minimal.yaml"), "al2023")).startswith(b"MIME-Version")
 PY
 [[ -f out-minimal/al2023/scripts/bootstrap.sh ]]
+
+# The pytest plugin loads by itself, and without the rest of amigen.
+mkdir own
+cat >own/test_own.py <<'PY'
+import sys
+
+PREFETCH = {"commands": ["uname -r"]}
+
+def test_kernel_module(host, kernel_module):
+    release = host.run("uname -r").stdout.strip()
+    assert not kernel_module("no-such-module").is_loaded
+    assert not kernel_module("no_such_module").is_available(release)
+    assert type(host.backend).__name__ == "PrefetchedBackend"
+    assert not [name for name in sys.modules if name.startswith(("amigen.plan", "amigen.spec", "amigen.cli", "boto3"))]
+PY
+"$work/venv/bin/pytest" -q -c /dev/null -p no:cacheprovider --hosts=local:// --amigen-prefetch own
 printf 'the installed wheel works\n'

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amigen.errors import BuildError
+from amigen.errors import BuildError, ToolError
 from amigen.vm.ssh import SshTarget
 
 _QUERIES = {
-    "apt": (
-        "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n' | sed -n 's/^installed //p'"
-    ),
-    "dnf": "rpm -qa --qf '%{NAME}.%{ARCH} %{EVR}\\n'",
+    "apt": "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n'",
+    "dnf": "rpm -qa --qf 'installed %{NAME}.%{ARCH} %{EVR}\\n'",
 }
 _SCRIPT = """\
 set -e
 echo '== kernel'; uname -r
 echo '== kernels'; ls -1 /lib/modules 2>/dev/null || true
-echo '== loaded'; cut -d' ' -f1 /proc/modules
+echo '== loaded'; cut -d' ' -f1 /proc/modules 2>/dev/null || true
 echo '== builtin'; sed 's|.*/||; s|[.]ko.*||' "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null || true
 echo '== packages'; {query}
 echo '== end'
@@ -50,17 +48,33 @@ def ask_machine(target: SshTarget, family: Literal["apt", "dnf"], timeout: float
     """
     done = target.run(_SCRIPT.format(query=_QUERIES[family]), timeout=timeout)
     sections = _sections(done.stdout)
-    if "end" not in sections or not sections.get("packages"):
+    if "end" not in sections:
         raise BuildError(f"the builder does not say what is installed: {done.stderr.strip() or done.stdout[-300:]}")
     modules = {name.replace("-", "_"): "built in" for name in sections.get("builtin", ())}
     modules |= dict.fromkeys(sections.get("loaded", ()), "loaded")
     packages: dict[str, str] = {}
     for line in sections["packages"]:
-        name, _, version = line.partition(" ")
+        # dpkg also lists what was removed and left its configuration.
+        status, _, rest = line.partition(" ")
+        name, _, version = rest.partition(" ")
+        if status != "installed":
+            continue
         packages[name] = f"{packages[name]} {version}" if name in packages else version
     return MachineFacts(
         kernel=sections["kernel"][0], kernels=tuple(sections.get("kernels", ())), modules=modules, packages=packages
     )
+
+
+def wait_until_booted(target: SshTarget) -> None:
+    """Wait as `SshTarget.wait_until_booted`; a builder that is never through is a failed build.
+
+    Raises:
+        BuildError: It is not.
+    """
+    try:
+        target.wait_until_booted()
+    except ToolError as error:
+        raise BuildError(f"the builder: {error.message}", error.hint) from None
 
 
 def _sections(text: str) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from amigen.build.facts import MachineFacts, ask_machine, package_diff
+from amigen.build.facts import MachineFacts, ask_machine, package_diff, wait_until_booted
 from amigen.build.hook import Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
 from amigen.build.progress import Progress
@@ -143,10 +143,13 @@ class Session:
     def _look(self, event: Event, target: SshTarget) -> None:
         family = PLATFORM_FACTS[self.plan.platform].family
         if event.name == "started":
+            # What starts at boot, cloud-init above all, may still install packages and hold the package manager's lock.
+            wait_until_booted(target)
             self.before = ask_machine(target, family)
             self.begin("bootstrap")
         elif event.name == "proven":
             self.begin("verify")
+            wait_until_booted(target)
             self.after = ask_machine(target, family)
             self.judge(self.verifier.builder(self.plan, target, self.say), "builder", "the builder")
             self.begin("clean")
@@ -195,25 +198,28 @@ class Session:
         return f" (QEMU: {' '.join(word for word in words if word)[-500:]})" if any(words) else ""
 
     def _packer(self, command: list[str], folder: Path, env: dict[str, str]) -> int:
+        read_end, write_end = os.pipe()
         with (
             self.log.open("a", encoding="utf-8") as log,
+            os.fdopen(read_end, encoding="utf-8", errors="replace") as said,
             # TERM: when amigen is gone, Packer still removes what it made.
             subprocess.Popen(
                 tied(command, "TERM"),
                 cwd=folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=write_end,
                 stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
+                # With a reader of its own the pipe does not break when amigen is killed: Packer would die of it in
+                # the middle of cleaning up. What it still says then fits into the pipe.
+                pass_fds=(read_end,),
                 start_new_session=True,
             ) as process,
             self.stop.telling(lambda: _end(process), process.pid),
         ):
-            assert process.stdout is not None
+            os.close(write_end)
             try:
-                for line in process.stdout:
+                for line in said:
                     self._hear(line, log)
                 return process.wait(_CLEANUP_SECONDS)
             finally:
@@ -238,7 +244,7 @@ class Session:
         log.flush()
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(OSError):
         process.send_signal(signal.SIGTERM)
 

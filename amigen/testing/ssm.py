@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import os
 import re
 import shlex
 import time
@@ -89,7 +90,9 @@ class SsmBackend(BaseBackend):
             # Many hosts at once run into the API's rate; botocore slows down by itself.
             config = Config(retries={"mode": "adaptive", "max_attempts": 10})
             try:
-                session = boto3.Session(profile_name=self._profile, region_name=self._region)
+                # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI and all other SDKs AWS_REGION.
+                region = self._region or os.environ.get("AWS_REGION")
+                session = boto3.Session(profile_name=self._profile, region_name=region)
                 self._client = session.client("ssm", config=config)
             except BotoCoreError as error:
                 raise SessionManagerError(f"Session Manager: {error}") from None

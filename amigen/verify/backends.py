@@ -10,11 +10,21 @@ from typing import Any
 from testinfra.backend.base import BaseBackend, CommandResult
 
 from amigen.errors import CouldNotCheckError
+from amigen.tools import find_program
+from amigen.verify.report import Kind
 from amigen.verify.target import Target
 
 # Gathering takes seconds; this is for a target that hangs.
 COMMAND_SECONDS = 300.0
 CONNECT_SECONDS = 15
+# Kind of target -> what testinfra calls to reach it, and the package that brings it.
+_PROGRAMS: dict[Kind, tuple[str, str]] = {
+    "ssh": ("ssh", "openssh-client"),
+    "podman": ("podman", "podman"),
+    "docker": ("docker", "docker.io, or docker-ce of Docker's own repository"),
+    "chroot": ("chroot", "coreutils"),
+    "nspawn": ("systemd-nspawn", "systemd-container"),
+}
 _SSH_OPTIONS = (
     "BatchMode=yes",
     f"ConnectTimeout={CONNECT_SECONDS}",
@@ -31,7 +41,13 @@ def backend_of(target: Target, *, ssh_options: Sequence[str] = (), identity: str
         target: Any but an image.
         ssh_options: More of ssh's options, `Name=value`; they go before ours.
         identity: A key file for ssh.
+
+    Raises:
+        ToolError: The program that reaches such a target is not installed.
     """
+    if target.kind in _PROGRAMS:
+        program, package = _PROGRAMS[target.kind]
+        find_program(program, package=package, purpose=f"reach {target.text}")
     makers: dict[str, Callable[[], BaseBackend]] = {
         "ssh": lambda: ssh_backend(target, ssh_options=ssh_options, identity=identity),
         "ssm": lambda: _ssm(target),

@@ -216,6 +216,7 @@ def explain_unreachable(error: Exception) -> tuple[str, str]:
         "Could not resolve": "is the name right?",
         "Connection refused": "does sshd run there, and is the port right?",
         "timed out": "is the machine up, and the way to it open?",
+        "specify a region": "name it: ssm://INSTANCE?region=REGION, or AWS_REGION",
         "no such container": "podman ps and docker ps list the running ones",
     }
     hint = next((hint for words, hint in hints.items() if words.lower() in said.lower()), "can it be reached by hand?")

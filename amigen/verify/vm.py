@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from amigen.vm import Machine, VmImage
 
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
-# Until everything that starts at boot has started or failed; cloud-init is part of it (cloud-init.target).
-_BOOTED = "systemctl is-system-running --wait"
-BOOT_SECONDS = 900.0
 _IDENTITY = "cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub | cut -d' ' -f1,2 | sort"
 
 
@@ -110,13 +107,13 @@ def _first_node(run: _Run, image: VmImage, boot: BootOptions, work: Path) -> str
     with _machine(run, image, boot, work / "first") as machine:
         with run.phase(FIRST_BOOT):
             _wait(machine.wait_for_ssh)
-            _until_booted(machine)
+            _wait(machine.ssh.wait_until_booted)
             run.check(machine, FIRST_BOOT)
         identity = machine.run(_IDENTITY).stdout
         if boot.reboot:
             with run.phase(REBOOT):
                 _wait(machine.reboot)
-                _until_booted(machine)
+                _wait(machine.ssh.wait_until_booted)
                 run.check(machine, REBOOT)
     return identity
 
@@ -167,17 +164,6 @@ def _wait(what: Callable[[], None]) -> None:
         what()
     except ToolError as error:
         raise CouldNotCheckError(error.message, error.hint or "does it boot, with cloud-init and sshd?") from None
-
-
-def _until_booted(machine: Machine) -> None:
-    try:
-        machine.run(_BOOTED, timeout=BOOT_SECONDS)
-    except ToolError:
-        jobs = machine.run("systemctl list-jobs --no-legend", timeout=60).stdout.strip()
-        raise CouldNotCheckError(
-            f"the VM was not through with booting after {BOOT_SECONDS:.0f} s: {' '.join(jobs.split())}",
-            "these units wait for something that does not come",
-        ) from None
 
 
 def _look_into(

@@ -11,6 +11,9 @@ from pathlib import Path
 from amigen.errors import ToolError
 from amigen.tools import find_program, run_tool
 
+# Emulated machines on a busy host take minutes.
+BOOT_SECONDS = 900.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
@@ -94,6 +97,23 @@ class SshTarget:
         if done.returncode == 255 and not done.stdout:
             raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {done.stderr.strip()}")
         return Completed(command=text, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def wait_until_booted(self, timeout: float = BOOT_SECONDS) -> None:
+        """Until everything that starts at boot has started or failed; cloud-init is part of it.
+
+        ssh answers long before that. Source: systemctl(1), is-system-running --wait.
+
+        Raises:
+            ToolError: It is not through after `timeout` seconds; names the units that are waited for.
+        """
+        try:
+            self.run("systemctl is-system-running --wait", timeout=timeout)
+        except ToolError:
+            jobs = " ".join(self.run("systemctl list-jobs --no-legend", timeout=60).stdout.split())
+            raise ToolError(
+                f"not through with booting after {timeout:.0f} s: {jobs}",
+                "these units wait for something that does not come",
+            ) from None
 
     def copy_to(self, source: Path, target: str, *, timeout: float = 300) -> None:
         """Copy a file or folder there.

@@ -48,8 +48,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def in_turn(a: Sequence[str], b: Sequence[str], *, runs: int = 15) -> tuple[float, ...]:
-    """The time of command A over that of command B, pair by pair, after one run of each that does not count."""
+def in_turn(a: Sequence[str], b: Sequence[str], *, runs: int = 15, warm: bool = True) -> tuple[float, ...]:
+    """The time of command A over that of command B, pair by pair, after one run of each that does not count.
+
+    `warm`: False leaves that one run out, for commands that take minutes.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     def seconds(command: Sequence[str]) -> float:
@@ -57,5 +60,6 @@ def in_turn(a: Sequence[str], b: Sequence[str], *, runs: int = 15) -> tuple[floa
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - started
 
-    seconds(a), seconds(b)
+    if warm:
+        seconds(a), seconds(b)
     return tuple(seconds(a) / seconds(b) for _ in range(runs))

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ import pytest
 from amigen.vm import built_in_base
 from amigen.vm.machine import free_port
 from tests.build.builder_machine import BuilderMachine
+from tests.build.processes import started
 from tests.publish.stand_in import moto
 from tests.publish.stand_in.gateway import Gateway
+from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import KEYS
 
 pytestmark = pytest.mark.slow
@@ -39,7 +42,7 @@ kubernetesVersion: "1.34"
 platforms: [debian-12]
 aws:
   region: us-east-1
-  copyRegions: [eu-west-1]
+  copyRegions: [eu-west-1, eu-west-2]
   share: {accounts: ["210987654321"]}
   encryption: {enabled: false}
   tags: {Team: net}
@@ -66,13 +69,22 @@ class Account:
         endpoint = ["--endpoint-url", self.gateway.url]
         return [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "aws", *endpoint, *reached, *more]
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """How it is run: its notes of builds that run go to the folder, and not to the user's cache."""
+        return {"cwd": self.folder, "env": {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}}
+
     def build(self, *more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*more), cwd=self.folder, capture_output=True, text=True, timeout=3600, check=False
+            self.command(*more), capture_output=True, text=True, timeout=3600, check=False, **self.given
         )
 
     def images(self, region: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ec2(region).describe_images(Owners=["self"])["Images"]
+        return found
+
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "amigen-build/web/record.json").read_text())
         return found
 
     def require_nothing_left(self) -> None:
@@ -104,40 +116,72 @@ def machine(account: Account) -> Iterator[BuilderMachine]:
         yield found
 
 
+def refuse_copies(request: Request) -> None:
+    """eu-west-1 takes no copies."""
+    if (request.operation, request.region) == ("CopyImage", "eu-west-1"):
+        raise Refusal("UnauthorizedOperation", "not here, said by the test")
+
+
 def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: BuilderMachine) -> None:
-    done = account.build()
-    assert done.returncode == 0, done.stdout + done.stderr
-    [image] = account.images("us-east-1")
-    tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
-    assert (tags["Team"], tags["amigen/name"], tags["amigen/verified"]) == ("net", "web", "true")
-    [copy] = account.images("eu-west-1")
-    record = json.loads((account.folder / "amigen-build/web/record.json").read_text())
-    [built] = record["images"]
-    assert built["amis"] == {"us-east-1": image["ImageId"], "eu-west-1": copy["ImageId"]}
-    assert built["sourceImage"] == SOURCE
+    """One region refuses its copy at first: the image and the other region stay, and only what failed is done again."""
+    account.gateway.authority = refuse_copies
+    first = account.build()
+    assert first.returncode == 10, first.stdout + first.stderr
+    assert "eu-west-1: not yet: " in first.stdout
+    assert "--resume" in first.stdout
     assert machine.boots == 2, "it rebooted before it was checked"
     assert b"ssh-ed25519 " in machine.user_data
+    [image] = account.images("us-east-1")
+    [copy] = account.images("eu-west-2")
+    [built] = account.record()["images"]
+    assert built["amis"] == {"us-east-1": image["ImageId"], "eu-west-2": copy["ImageId"]}
+    assert set(built["regionErrors"]) == {"eu-west-1"}
+    assert built["sourceImage"] == SOURCE
+    tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
+    assert (tags["Team"], tags["amigen/name"], tags["amigen/verified"]) == ("net", "web", "true")
     account.require_nothing_left()
+    proven_first(account.gateway.calls)
+
+    account.gateway.authority = None
+    account.gateway.calls.clear()
+    second = account.build("--resume")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "is built already" in second.stderr
+    [late] = account.images("eu-west-1")
+    [built] = account.record()["images"]
+    assert (built["amis"]["eu-west-1"], built["regionErrors"]) == (late["ImageId"], {})
+    done = [(call.operation, call.region) for call in account.gateway.calls]
+    assert [region for operation, region in done if operation == "CopyImage"] == ["eu-west-1"]
+    assert {operation for operation, _region in done} & {"RunInstances", "CreateImage"} == set()
 
 
-def start(account: Account) -> subprocess.Popen[str]:
+def proven_first(calls: list[Request]) -> None:
+    """No copy, no sharing and no tag of success before the image was there, and that was after the checks."""
+    order = [call.operation for call in calls]
+    made = order.index("CreateImage")
+    for operation in ("CopyImage", "ModifySnapshotAttribute"):
+        assert operation not in order[:made]
+    tags = [n for n, call in enumerate(calls) if "amigen/verified" in str(call.params)]
+    assert min(tags) > made
+
+
+@contextmanager
+def building(account: Account) -> Iterator[subprocess.Popen[str]]:
     """A build whose builder never answers, as far as its instance; nothing of a VM is needed for what follows."""
-    process = subprocess.Popen(
-        account.command(), cwd=account.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not account.ec2().describe_instances(Filters=RUNNING)["Reservations"]:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    return process
+    with started(account.command(), **account.given) as process:
+        deadline = time.monotonic() + 120
+        while not account.ec2().describe_instances(Filters=RUNNING)["Reservations"]:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_nothing(account: Account, number: int) -> None:
-    process = start(account)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=300)
+    with building(account) as process:
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=300)
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert account.images("us-east-1") == []
@@ -145,23 +189,22 @@ def test_ctrl_c_leaves_nothing(account: Account, number: int) -> None:
 
 
 def test_packer_cleans_up_when_amigen_is_killed(account: Account) -> None:
-    process = start(account)
-    process.kill()
-    process.communicate(timeout=60)
+    with building(account) as process:
+        process.kill()
+        process.communicate(timeout=60)
     deadline = time.monotonic() + 180
     while account.ec2().describe_instances(Filters=RUNNING)["Reservations"] or _groups(account) != ["default"]:
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
 
-def test_the_next_build_cleans_up_after_both_were_killed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(account.folder / "cache"))
-    process = start(account)
-    for child in Path(f"/proc/{process.pid}/task").glob("*/children"):
-        for pid in child.read_text().split():
-            os.killpg(int(pid), signal.SIGKILL)
-    process.kill()
-    process.communicate(timeout=60)
+def test_the_next_build_cleans_up_after_both_were_killed(account: Account) -> None:
+    with building(account) as process:
+        for child in Path(f"/proc/{process.pid}/task").glob("*/children"):
+            for pid in child.read_text().split():
+                os.killpg(int(pid), signal.SIGKILL)
+        process.kill()
+        process.communicate(timeout=60)
     assert account.ec2().describe_instances(Filters=RUNNING)["Reservations"], "nobody was there to end it"
     second = start_and_stop(account)
     assert "was killed; removed what it left in us-east-1: i-" in second
@@ -170,16 +213,14 @@ def test_the_next_build_cleans_up_after_both_were_killed(account: Account, monke
 
 def start_and_stop(account: Account) -> str:
     """A second build, ended as soon as it has begun: it cleans up before it does anything else."""
-    process = subprocess.Popen(
-        account.command(), cwd=account.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    deadline = time.monotonic() + 180
-    while not list((account.folder / "amigen-build/web/builds").glob("*")) or not _second_began(account):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    return process.communicate(timeout=300)[0]
+    with started(account.command(), **account.given) as process:
+        deadline = time.monotonic() + 180
+        while not _second_began(account):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        return process.communicate(timeout=300)[0]
 
 
 def _second_began(account: Account) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amigen.vm.image import image_info
+from tests.build.processes import started
 from tests.testbed.dnf_standin import dnf_standin
 
 pytestmark = pytest.mark.slow
@@ -43,11 +48,16 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def build(folder: Path, text: str, *more: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, text: str) -> tuple[list[str], dict[str, Any]]:
     (folder / "spec.yaml").write_text(text)
-    command = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local", *more]
+    words = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local"]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=3600, check=False)
+    return words, {"cwd": folder, "env": env}
+
+
+def build(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    words, given = command(folder, text)
+    return subprocess.run(words, **given, capture_output=True, text=True, timeout=3600, check=False)
 
 
 def scratch_folders(folder: Path) -> list[Path]:
@@ -70,7 +80,39 @@ def proven(folder: Path, name: str, platform: str, package: str) -> None:
     assert scratch_folders(folder) == []
 
 
-def test_the_apt_family(folder: Path) -> None:
+def processes(folder: Path, program: str = "") -> list[str]:
+    """Command lines that name the folder, of what runs now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if str(folder) in line and program in line.split(" ")[0]]
+
+
+def until(happens: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 300
+    while not happens():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+
+
+def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None:
+    """Ended while the builder's VM boots; after SIGKILL, the temporary folder is what the next build removes."""
+    words, given = command(folder, APT)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+        with started(words, **given) as process:
+            until(lambda: bool(processes(folder, "qemu-system")), process)
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=300)
+            assert process.returncode == code, said
+        until(lambda: not processes(folder))
+        assert not (folder / "amigen-build/apt/debian-12-x86_64").exists()
+        assert bool(scratch_folders(folder)) == (number == signal.SIGKILL)
+    the_apt_family(folder)
+
+
+def the_apt_family(folder: Path) -> None:
     done = build(folder, APT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Packer 1.6.6" in done.stderr

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from amigen.build.stop import Stop
 from amigen.errors import BuildError
 from amigen.plan.make import plan_images
 from amigen.vm.scratch import sweep
+from tests.build.processes import started
 from tests.build.stand_in_packer import stand_in_packer
 from tests.build.test_packer_files import image
 
@@ -157,28 +160,27 @@ _PATIENT = (
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_packer_clean_up(tmp_path: Path, number: int) -> None:
     program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
-    process = _start(tmp_path, program)
-    process.send_signal(number)
-    assert process.communicate(timeout=60)[0].strip() == "interrupted True"
+    with _building(tmp_path, program) as process:
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[0].splitlines()[-1] == "interrupted True"
     assert (tmp_path / "cleaned").exists()
 
 
 def test_packer_cleans_up_even_when_amigen_is_killed(tmp_path: Path) -> None:
     program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
-    process = _start(tmp_path, program)
-    process.kill()
-    process.wait(timeout=60)
-    _wait_for(tmp_path / "cleaned")
+    with _building(tmp_path, program) as process:
+        process.kill()
+        process.wait(timeout=60)
+        _wait_for(tmp_path / "cleaned")
     # What is left is a folder without an owner, which the next build removes.
     sweep()
 
 
-def _start(tmp_path: Path, program: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(tmp_path), str(program)], stdout=subprocess.PIPE, text=True
-    )
-    _wait_for(tmp_path / "began")
-    return process
+@contextmanager
+def _building(tmp_path: Path, program: Path) -> Iterator[subprocess.Popen[str]]:
+    with started([sys.executable, "-c", _PROGRAM, str(tmp_path), str(program)]) as process:
+        _wait_for(tmp_path / "began")
+        yield process
 
 
 def _wait_for(path: Path) -> None:

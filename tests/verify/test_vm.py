@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +39,6 @@ def image(plan: ImagePlan) -> VmImage:
 
 
 def digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(path)
-
-
-def _slow(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -57,6 +55,29 @@ def test_a_built_image_is_proven(plan: ImagePlan, image: VmImage) -> None:
     twins = {r.id for r in report.results if r.phase == "second node"}
     assert twins == {"test_twins[machine-id]", "test_twins[host-keys]"}
     assert digest(image.disk) == before
+
+
+_HOLDS_A_MACHINE = """
+import sys, time
+from pathlib import Path
+from amigen.vm import Machine, VmImage, scratch
+with scratch("killed") as work, Machine(VmImage.at(Path(sys.argv[1])), work=work, user="admin") as machine:
+    print(machine._process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_machine_does_not_outlive_a_killed_owner(image: VmImage) -> None:
+    command = [sys.executable, "-c", _HOLDS_A_MACHINE, str(image.disk)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        qemu = Path("/proc") / owner.stdout.readline().strip() / "cmdline"
+        assert b"qemu-system" in qemu.read_bytes()
+        owner.kill()
+    deadline = time.monotonic() + 30
+    while qemu.exists() and qemu.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

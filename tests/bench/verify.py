@@ -1,0 +1,146 @@
+"""Verifying over ssh: against a bare connection, against plain testinfra calls, and of many hosts side by side.
+
+The hosts of `rows` are one unpacked root behind sshd on addresses of the loopback (tests.verify.ssh_hosts): stand-ins whose
+work is done by the very processors that measure, and without a kernel of their own. Those of `vm_rows` are a real node in
+a VM that was booted from a built image (tests.verify.images); where KVM does not work, its processor is emulated.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from amigen.plan.model import ImagePlan
+from amigen.render.suite import suite_files
+from amigen.userdata.make import user_data
+from amigen.vm import Machine, VmImage, scratch
+from amigen.vm.ssh import SshTarget
+from tests.bench.row import Row, in_turn
+from tests.verify.good_root import good_root
+from tests.verify.images import SPEC, built_image, proof_plan
+from tests.verify.ssh_hosts import SshHosts, ssh_hosts
+
+MANY = (1, 10, 50)
+
+
+def rows() -> Iterator[Row]:
+    """On the loopback: one host against a bare connection and against plain testinfra; 1, 10 and 50 hosts."""
+    with good_root() as good, ssh_hosts(good.root, max(MANY)) as hosts, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "spec.yaml").write_text(SPEC.replace("debian-12", "ubuntu-24.04"))
+        options = [word for option in hosts.options for word in ("--ssh-option", option)]
+        verify = [*_verify(folder), "--allow-unproven", "--identity", str(hosts.key), *options]
+        one = [*verify, hosts.targets[0]]
+        values = in_turn(one, _bare(hosts), runs=9)
+        yield Row(what="verify a loopback host, all of the process / bare ssh, one command", values=values)
+        plain = _plain(good.plan, folder, hosts)
+        yield Row(
+            what="plain testinfra over ssh / verify, a loopback host", values=in_turn(plain, one, runs=3), at_least=5
+        )
+        for count in MANY[1:]:
+            many = [*verify, *hosts.targets[:count]]
+            limit = 3 if count == max(MANY) else None
+            yield Row(
+                what=f"verify {count} loopback hosts / one of them", values=in_turn(many, one, runs=7), at_most=limit
+            )
+
+
+def _verify(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "amigen", "verify", str(folder / "spec.yaml")]
+
+
+def _bare(hosts: SshHosts) -> list[str]:
+    host, port = hosts.targets[0].removeprefix("ssh://").rsplit(":", 1)
+    return ["ssh", *hosts.arguments, "-p", port, host, "true"]
+
+
+def _plain(plan: ImagePlan, folder: Path, hosts: SshHosts) -> list[str]:
+    config = folder / "ssh_config"
+    lines = [f"IdentityFile {hosts.key}", *(option.replace("=", " ") for option in hosts.options)]
+    config.write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
+    return _pytest(plan, folder, [f"--hosts={hosts.targets[0]}", f"--ssh-config={config}"])
+
+
+def _pytest(plan: ImagePlan, folder: Path, more: Sequence[str]) -> list[str]:
+    """The rendered suite of the same plan, each assertion asking its host: what testinfra does by itself."""
+    for name, text in suite_files(plan).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider"]
+    return [*command, "-p", "amigen.testing.plugin", *more, str(folder / "tests/test_node.py")]
+
+
+def vm_rows() -> Iterator[Row]:
+    """In a VM: a whole verification against the same boots by hand; the suite against a bare connection and plain calls."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plan = proof_plan(folder, SPEC)
+        image = built_image(plan, log=_quiet)
+        verify = [*_verify(folder), str(image.disk)]
+        by_hand = [sys.executable, "-m", "tests.bench.verify", str(image.disk)]
+        yield Row(
+            what="verify an image: boot, checks, reboot, checks / the same boots by hand",
+            values=in_turn(verify, by_hand, runs=3, warm=False),
+            at_most=1.1,
+        )
+        with _node(plan, image) as node:
+            yield from _node_rows(plan, folder, node)
+
+
+def _node_rows(plan: ImagePlan, folder: Path, node: SshTarget) -> Iterator[Row]:
+    where = f"{node.user}@{node.host}:{node.port}"
+    known = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes"]
+    options = [word for option in known for word in ("-o", option)]
+    bare = [
+        "ssh",
+        "-F",
+        "none",
+        "-i",
+        str(node.key),
+        *options,
+        "-p",
+        str(node.port),
+        f"{node.user}@{node.host}",
+        "true",
+    ]
+    verify = [*_verify(folder), f"ssh://{where}", "--identity", str(node.key)]
+    verify += [word for option in known for word in ("--ssh-option", option)]
+    yield Row(what="verify a node in a VM / bare ssh, one command", values=in_turn(verify, bare, runs=7), at_most=2)
+    config = folder / "ssh_config"
+    lines = [f"IdentityFile {node.key}", *(option.replace("=", " ") for option in known)]
+    config.write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
+    plain = _pytest(plan, folder, [f"--hosts=ssh://{where}", f"--ssh-config={config}", "--sudo"])
+    values = in_turn(plain, verify, runs=1, warm=False)
+    yield Row(what="plain testinfra over ssh / verify, a node in a VM", values=values, at_least=5)
+
+
+@contextmanager
+def _node(plan: ImagePlan, image: VmImage) -> Iterator[SshTarget]:
+    with scratch("bench") as work:
+        with Machine(image, work=work, user="admin", user_data=user_data(plan)) as machine:
+            machine.wait_for_ssh()
+            machine.ssh.wait_until_booted()
+            yield machine.ssh
+
+
+def boots_by_hand(disk: Path) -> None:
+    """What a verification waits for, and nothing else: a boot with user data, and a reboot."""
+    with tempfile.TemporaryDirectory() as name, scratch("hand") as work:
+        plan = proof_plan(Path(name), SPEC)
+        with Machine(VmImage.at(disk), work=work, user="admin", user_data=user_data(plan)) as machine:
+            machine.wait_for_ssh()
+            machine.ssh.wait_until_booted()
+            machine.reboot()
+            machine.ssh.wait_until_booted()
+
+
+def _quiet(_line: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    boots_by_hand(Path(sys.argv[1]))

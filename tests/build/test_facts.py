@@ -1,0 +1,56 @@
+"""What a builder says of itself: the real script, run by a shell, with programs that play the package managers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from amigen.build.facts import ask_machine, package_diff
+from amigen.errors import BuildError
+from amigen.vm.ssh import Completed, SshTarget
+
+
+class Here:
+    """In the place of a machine that is reached by ssh."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = f"{folder}:{os.environ['PATH']}"
+
+    def run(self, command: str, **_given: Any) -> Completed:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": self.path}
+        )
+        return Completed(command=command, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def machine(folder: Path, program: str, does: str) -> SshTarget:
+    path = folder / program
+    path.write_text(f"#!/bin/sh\n{does}\n")
+    path.chmod(0o755)
+    return cast(SshTarget, Here(folder))
+
+
+def test_apt(tmp_path: Path) -> None:
+    """What was removed and left its configuration is not there."""
+    rows = "installed kmod:amd64 30\\nconfig-files jq:amd64 1.6\\ninstalled linux:amd64 1\\ninstalled linux:amd64 2\\n"
+    found = ask_machine(machine(tmp_path, "dpkg-query", f"printf '{rows}'"), "apt")
+    assert found.packages == {"kmod:amd64": "30", "linux:amd64": "1 2"}
+    assert found.kernel == os.uname().release
+
+
+def test_dnf_without_any_package(tmp_path: Path) -> None:
+    assert ask_machine(machine(tmp_path, "rpm", "true"), "dnf").packages == {}
+
+
+def test_a_package_manager_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="does not say what is installed: database is locked"):
+        ask_machine(machine(tmp_path, "rpm", "echo database is locked >&2; exit 1"), "dnf")
+
+
+def test_what_the_build_did() -> None:
+    found = package_diff({"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"})
+    assert (found.added, found.changed, found.removed) == ({"d": "1"}, {"b": ("1", "2")}, {"c": "1"})

@@ -1,0 +1,164 @@
+"""A report as a table, JSON, JUnit and a page, from results that are made up; and its verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from typing import Any
+
+import jsonschema
+import pytest
+from msgspec import structs
+from rich.console import Console
+
+from amigen.errors import ChecksFailedError, CouldNotCheckError
+from amigen.verify.junit import junit
+from amigen.verify.page import page
+from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of
+from amigen.verify.table import print_report
+
+HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"
+
+
+def result(outcome: Outcome, name: str = "ipvsadm", **more: Any) -> Result:
+    words = {"expected": f"{name} is there", "found": "it is not", "todo": "install it"} if outcome == "failed" else {}
+    fields: dict[str, Any] = {"id": f"test_package[{name}]", "phase": "node", "outcome": outcome, **words, **more}
+    return Result(**fields)
+
+
+def report(*results: Result, **more: Any) -> Report:
+    fields: dict[str, Any] = {
+        "spec": "web",
+        "digest": "0" * 64,
+        "platform": "al2023",
+        "target": "ssh://node",
+        "kind": "ssh",
+        "amigen": "1",
+        "started": "2026-11-23T12:00:00Z",
+        "seconds": 1.5,
+        "verdict": verdict_of(results),
+        "results": results,
+    }
+    return Report(**{**fields, **more})
+
+
+ALL = report(
+    result("passed"),
+    result("failed", "kmod"),
+    result("error", "jq", found="no answer"),
+    result("not provable", "ip_vs", found="a container borrows the kernel of its host"),
+    result("skipped", "own", found="not today", own=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict", "error"),
+    [
+        ((result("passed"),), "proven", None),
+        ((result("passed"), result("failed")), "failed", ChecksFailedError),
+        ((result("passed"), result("error")), "unproven", CouldNotCheckError),
+        ((result("passed"), result("not provable")), "unproven", CouldNotCheckError),
+        ((result("passed"), result("not provable", required=False)), "proven", None),
+        ((result("passed"), result("skipped")), "proven", None),
+        ((result("skipped"),), "unproven", CouldNotCheckError),
+        ((), "unproven", CouldNotCheckError),
+        ((result("failed"), result("error")), "failed", ChecksFailedError),
+    ],
+)
+def test_verdict(results: tuple[Result, ...], verdict: str, error: type[Exception] | None) -> None:
+    """What is not provable is never passed, and nothing at all proves nothing."""
+    made = report(*results)
+    assert made.verdict == verdict
+    found = made.error()
+    assert (type(found) if found else None) is error
+
+
+def test_json_is_of_its_schema() -> None:
+    document = json.loads(to_json((ALL,)))
+    jsonschema.validate(document, report_schema())
+    assert [r["outcome"] for r in document["results"]] == ["passed", "failed", "error", "not provable", "skipped"]
+    assert document["results"][1]["todo"] == "install it"
+    two = json.loads(to_json((ALL, ALL)))
+    assert len(two["reports"]) == 2
+
+
+def test_junit_has_a_suite_per_phase() -> None:
+    later = structs.replace(result("passed"), phase="after a reboot")
+    root = ET.fromstring(junit([structs.replace(ALL, results=(*ALL.results, later))]))
+    first, second = root.findall("testsuite")
+    assert {k: first.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "2",
+    }
+    assert second.get("name") == "web al2023 on ssh://node: after a reboot"
+    failure = first.find("testcase/failure")
+    assert failure is not None
+    assert failure.text == "expected: kmod is there\nfound: it is not\nto do: install it"
+    skipped = [element.get("message", "") for element in first.findall("testcase/skipped")]
+    assert skipped[0].startswith("not provable here: a container")
+
+
+def test_hostile_text_breaks_no_format() -> None:
+    """What a target printed stays text in each of them."""
+    bad = report(result("failed", HOSTILE, found=HOSTILE, todo=HOSTILE), target=HOSTILE, notes=(HOSTILE,))
+    ET.fromstring(junit([bad]))
+    assert json.loads(to_json((bad,)))["results"][0]["found"] == HOSTILE
+    html = page([bad]).decode()
+    assert "<script" not in html
+    out = io.StringIO()
+    print_report(bad, Console(file=out, width=100, force_terminal=False))
+    assert "[bold]" in out.getvalue()
+
+
+class _Page(HTMLParser):
+    """Checks that elements are closed in their order, and collects what would be loaded from elsewhere."""
+
+    _EMPTY = frozenset({"meta", "br", "link", "img", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        if tag not in self._EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_whole_and_self_contained() -> None:
+    parser = _Page()
+    parser.feed(page([ALL, ALL]).decode())
+    assert (parser.open, parser.loads) == ([], [])
+    for text in ("kmod is there", "install it", "no answer", "a container borrows the kernel", "1 passed"):
+        assert text in parser.text
+
+
+def test_the_table_says_what_failed_first_and_what_to_do() -> None:
+    out = io.StringIO()
+    print_report(ALL, Console(file=out, width=120))
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("FAILED")
+    assert "test_package[kmod]" in lines[0]
+    assert [line.split()[0] for line in lines[1:4]] == ["expected", "found", "to"]
+    assert "FAILED  1 passed, 1 failed, 1 could not be checked, 1 not provable here, 1 skipped" in lines[-1]
+
+
+def test_failures_that_say_the_same_are_one() -> None:
+    twins = [structs.replace(result("failed", name), expected=f"{name} is there") for name in ("a", "b", "c")]
+    out = io.StringIO()
+    print_report(report(*twins), Console(file=out, width=120))
+    assert out.getvalue().count("install it") == 1
+    assert "(and so for 2 more)" in out.getvalue()
+    assert page([report(*twins)]).decode().count("install it") == 1

@@ -1,0 +1,239 @@
+"""`amigen verify` as a person types it, against every kind of target that is there already, with the real checks.
+
+The targets share one root (tests.verify.good_root). None of them has a kernel of its own, so that nothing here proves a
+kernel; what proves one is tests.verify.test_vm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from amigen.render.suite import suite_files
+from tests.testing.ssm_server import INSTANCE, ssm_server
+from tests.verify.good_root import Good
+from tests.verify.images import SPEC
+from tests.verify.ssh_hosts import SshHosts, ssh_hosts
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="makes and enters a root")]
+
+ROOT = Path(__file__).parents[2]
+MOTD = "etc/motd"
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.replace("debian-12", "ubuntu-24.04"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def hosts(good: Good) -> Iterator[SshHosts]:
+    with ssh_hosts(good.root, 3) as made:
+        yield made
+
+
+def amigen(spec: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "amigen", "verify", str(spec), *arguments],
+        cwd=spec.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def ssh(hosts: SshHosts) -> list[str]:
+    return ["--identity", str(hosts.key), *(word for option in hosts.options for word in ("--ssh-option", option))]
+
+
+def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return {r["id"]: r["outcome"] for r in json.loads(done.stdout)["results"]}
+
+
+def test_ssh(good: Good, hosts: SshHosts, spec: Path) -> None:
+    done = amigen(spec, hosts.targets[0], *ssh(hosts), "--output", "json")
+    found = outcomes(done)
+    assert done.returncode == 7, done.stderr
+    assert "not provable" in done.stderr
+    assert set(found) == {check.id for check in good.plan.checks if not check.image}
+    assert set(found.values()) == {"passed", "not provable"}
+    assert found["test_package[ipvsadm]"] == "passed"
+    assert found["test_module_loaded[ip_vs]"] == "not provable"
+
+
+def test_the_three_exit_codes(good: Good, hosts: SshHosts, spec: Path) -> None:
+    """Proven as far as this target can, a check that failed, and no verdict."""
+    target = [hosts.targets[0], *ssh(hosts)]
+    assert amigen(spec, *target, "--allow-unproven").returncode == 0
+    motd = good.root / MOTD
+    before = motd.read_text()
+    motd.write_text("changed by hand\n")
+    try:
+        done = amigen(spec, *target, "--allow-unproven")
+    finally:
+        motd.write_text(before)
+    assert done.returncode == 6
+    assert "test_file[/etc/motd]" in done.stdout
+    assert "to do" in done.stdout
+    done = amigen(spec, "ssh://root@127.0.7.1:1", "--allow-unproven")
+    assert done.returncode == 7
+    assert "Connection refused" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_files_of_a_report(hosts: SshHosts, spec: Path) -> None:
+    files = {name: spec.parent / f"report.{name}" for name in ("junit", "html")}
+    done = amigen(spec, hosts.targets[0], *ssh(hosts), *(w for n, f in files.items() for w in (f"--{n}", str(f))))
+    assert done.returncode == 7
+    root = ET.parse(files["junit"]).getroot()
+    assert {s.get("failures") for s in root.iter("testsuite")} == {"0"}
+    assert "not provable here" in files["html"].read_text()
+    assert amigen(spec, "local", "--junit", "no/such/folder/x").returncode == 14
+
+
+def test_hosts_side_by_side(hosts: SshHosts, spec: Path) -> None:
+    """One that cannot be reached does not hide the others."""
+    done = amigen(spec, hosts.targets[0], "ssh://root@127.0.7.9:1", *hosts.targets[1:], *ssh(hosts), "--output", "json")
+    assert done.returncode == 7
+    reports = json.loads(done.stdout)["reports"]
+    assert [r["target"] for r in reports] == list(hosts.targets)
+    assert all(r["verdict"] == "unproven" for r in reports)
+    assert "3 more of 4 targets" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["chroot://{}", "nspawn://{}", "{}"])
+def test_folders(good: Good, spec: Path, form: str) -> None:
+    done = amigen(spec, form.format(good.root), "--allow-unproven", "--output", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(outcomes(done).values()) == {"passed", "not provable"}
+
+
+def test_a_container(good: Good, spec: Path) -> None:
+    """podman's own exec; a container borrows its host's kernel, which is never taken for the image's."""
+    name = f"amigen-test-{os.getpid()}"
+    run = ["podman", "--runtime", "/usr/sbin/runc", "run", "--rm", "-d", "--name", name, "--network=none"]
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=32768:32768"]
+    started = subprocess.run(
+        [*run, *limits, "--rootfs", str(good.root), "sleep", "600"], capture_output=True, text=True, check=False
+    )
+    if started.returncode != 0:
+        pytest.skip(f"no container can be run here: {started.stderr.strip()[-200:]}")
+    try:
+        done = amigen(spec, f"podman://{name}", "--output", "json")
+        allowed = amigen(spec, f"podman://{name}", "--allow-unproven")
+    finally:
+        subprocess.run(["podman", "rm", "-f", "-t", "0", name], capture_output=True, check=False)
+    assert done.returncode == 7, done.stderr
+    report = json.loads(done.stdout)
+    found = outcomes(done)
+    assert {v for k, v in found.items() if k.startswith("test_package")} == {"passed"}
+    assert {v for k, v in found.items() if k.startswith(("test_module_loaded", "test_scheduler", "test_sysctl"))} == {
+        "not provable"
+    }
+    assert any("borrows the kernel of its host" in r["found"] for r in report["results"] if "found" in r)
+    assert allowed.returncode == 0, allowed.stderr
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+def test_without_the_tool(spec: Path, tmp_path: Path, tool: str) -> None:
+    """The message names what is missing; nothing is passed."""
+    for name in ("sh", "env"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).symlink_to(f"/bin/{name}" if name == "sh" else "/usr/bin/env")
+    done = amigen(spec, f"{tool}://box", PATH=str(tmp_path / "bin"))
+    assert done.returncode == 9, done.stderr
+    assert f"{tool} is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_session_manager(spec: Path) -> None:
+    """Through SendCommand of a stand-in that runs the script on this machine, which is no node of this spec."""
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-central-1"}
+    with ssm_server() as server:
+        done = amigen(spec, f"ssm://{INSTANCE}", "--output", "json", **keys, AWS_ENDPOINT_URL_SSM=server.url)
+        sent = len(server.scripts)
+    assert done.returncode == 6, done.stderr
+    found = outcomes(done)
+    assert found["test_release[proof]"] == "failed"
+    assert found["test_file[/etc/modules-load.d/ipvs.conf]"] == "failed"
+    # One command, and what of its answer did not fit into the first.
+    assert 1 <= sent <= 4
+
+
+def test_local(spec: Path) -> None:
+    """This machine: no node of this spec, and it is not taken for one."""
+    done = amigen(spec, "local", "--output", "json")
+    assert done.returncode == 6, done.stderr
+    assert outcomes(done)["test_release[proof]"] == "failed"
+
+
+OWN = """\
+def test_motd(host):
+    assert host.file("/etc/motd").contains("amigen")
+
+def test_wrong(host):
+    assert host.file("/etc/motd").size == 1
+"""
+
+
+def test_checks_of_ones_own(hosts: SshHosts, spec: Path) -> None:
+    """The folder `checks` beside the spec, without any option: the same fixtures, the same report."""
+    checks = spec.parent / "checks"
+    checks.mkdir()
+    (checks / "test_mine.py").write_text(OWN)
+    (checks / "test_torn.py").write_text("def test_(:\n")
+    done = amigen(spec, hosts.targets[0], *ssh(hosts), "--output", "json")
+    found = outcomes(done)
+    assert done.returncode == 6
+    assert found["checks/test_mine.py::test_motd"] == "passed"
+    assert found["checks/test_mine.py::test_wrong"] == "failed"
+    assert found["checks/test_torn.py"] == "error"
+    assert found["test_package[ipvsadm]"] == "passed"
+
+
+def test_the_rendered_suite_in_a_pytest_of_ones_own(good: Good, hosts: SshHosts, tmp_path: Path) -> None:
+    """`pytest --hosts=...` on the rendered files, without amigen's command; over ssh with one round trip."""
+    for name, text in suite_files(good.plan).items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    config = tmp_path / "ssh_config"
+    lines = [f"IdentityFile {hosts.key}", *(option.replace("=", " ") for option in hosts.options)]
+    config.write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        "/dev/null",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "amigen.testing.plugin",
+    ]
+    command += [f"--ssh-config={config}", str(tmp_path / "tests/test_node.py"), "-rs"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    wanted = sum(not check.image for check in good.plan.checks)
+    for more in ([f"--hosts=chroot://{good.root}"], [f"--hosts={hosts.targets[0]}", "--amigen-prefetch"]):
+        done = subprocess.run([*command, *more], env=env, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        summary = done.stdout.splitlines()[-1]
+        counts = {
+            word: int(number)
+            for number, word in zip(summary.split()[1::2], summary.split()[2::2], strict=False)
+            if number.isdigit()
+        }
+        passed, skipped = counts["passed,"], counts["skipped"]
+        assert passed + skipped == wanted
+        assert "not provable here" in done.stdout
