@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class World:
     gateway: Gateway
     folder: Path
     images: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
 
     @property
     def spec_path(self) -> Path:
@@ -119,6 +121,7 @@ class World:
                 own = {"amigen/name": spec.name, "amigen/digest": digest, "amigen/platform": platform}
                 image = self.make_image(f"{spec.name}-{platform}-{architecture}-{tag}", {**own, **(tags or {})})
                 self.images[f"{platform}/{architecture}"] = image
+                self._names[image] = f"<{platform}/{architecture} of build {tag}>"
                 records.append(
                     {
                         "platform": platform,
@@ -194,7 +197,7 @@ class World:
 
     def end_state(self, *regions: str) -> dict[str, Any]:
         """What stands in the account, without the ids that differ from run to run."""
-        names = {image: f"<{key}>" for key, image in self.images.items()}
+        names = dict(self._names)
         return {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
 
     def _region_state(self, region: str, names: dict[str, str]) -> dict[str, Any]:
@@ -206,7 +209,7 @@ class World:
         def named(text: str) -> str:
             for real, name in names.items():
                 text = text.replace(real, name)
-            return text
+            return re.sub(r"\bami-[0-9a-f]{17}\b", "<an image that is gone>", text)
 
         templates = ec2.describe_launch_templates()["LaunchTemplates"]
         return {
