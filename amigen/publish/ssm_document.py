@@ -27,6 +27,7 @@ from amigen.testing.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 # Systems Manager takes documents of 64 KB (https://docs.aws.amazon.com/general/latest/gr/ssm.html, quotas).
 LIMIT = 64 * 1024
 _TIMEOUT_SECONDS = 600
+_PACKAGE = {"dnf": "rpm_package", "apt": "deb_package"}
 
 # Check -> the call of the shell function that makes it, in the order in which they have to be made: what is loaded
 # before anything can load it, and the schedulers last, because trying one loads its module.
@@ -53,7 +54,6 @@ CALLS: Mapping[type[checks.Check], Words] = MappingProxyType(
         checks.SchedulerCheck: lambda c, _: ("takes_scheduler", c.scheduler),
     }
 )
-_PACKAGE = {"dnf": "rpm_package", "apt": "deb_package"}
 
 
 def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:
 
     document = {
         "schemaVersion": "2.2",
-        "description": f"Checks that a node is what the spec {plan.spec.name} says of {plan.platform}; changes nothing.",
+        "description": f"Checks a node of {plan.spec.name} on {plan.platform} against its spec; changes nothing.",
         "mainSteps": [
             {
                 "action": "aws:runShellScript",

@@ -1,8 +1,8 @@
 """`amigen fleet document`: the script runs for real, in a root of its own whose programs and kernel files are made up.
 
-What the script looks at (files, /proc, the kernel's folders) is laid out as on a node; `systemctl`, `rpm`, `dpkg-query`,
-`ipvsadm`, `uname` and `unshare` are stand-ins that answer from files. It proves what the script makes of their answers,
-and not what a real node's programs say.
+What the script looks at (files, /proc, the kernel's folders) is laid out as on a node; `systemctl`, `rpm`,
+`dpkg-query`, `ipvsadm`, `uname` and `unshare` are stand-ins that answer from files. It proves what the script makes of
+their answers, and not what a real node's programs say.
 """
 
 from __future__ import annotations
@@ -189,7 +189,11 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ),
     ("test_cloud_init[done]", "with errors", lambda n: n.put("run/cloud-init/result.json", '{"v1":{"errors":["x"]}}')),
     ("test_cloud_init[done]", "has not ended", lambda n: n.remove("run/cloud-init/result.json")),
-    ("test_cloud_init_once[user-data]", "no mark", lambda n: n.remove("var/lib/cloud/instance/sem/config_scripts_user")),
+    (
+        "test_cloud_init_once[user-data]",
+        "no mark",
+        lambda n: n.remove("var/lib/cloud/instance/sem/config_scripts_user"),
+    ),
     ("test_no_failed_unit[systemd]", "a.service b.service", lambda n: n.put("said/failed", "a.service\nb.service\n")),
     ("test_joined[kubelet]", "no kubelet runs", lambda n: n.put("said/is-active kubelet.service", "inactive")),
     ("test_scheduler[sed]", "does not take the scheduler sed", lambda n: n.put("said/schedulers", "rr\n")),
