@@ -8,16 +8,15 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import boto3
 
 from amigen.spec.load import load_spec, spec_digest
-from tests.publish.stand_in import moto
+from tests.publish.stand_in import moto, zygote
 from tests.publish.stand_in.gateway import Gateway
 
 BUILD_REGION = "eu-central-1"
@@ -183,15 +182,9 @@ class World:
     def publish(self, *args: str) -> Result:
         return self.amigen("publish", "--record", str(self.record_path), "--yes", "--poll", "0", *args)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str) -> BaseProcess:
         """The real command in a process of its own, with the stand-in for a node's checks."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.publish.stand_in.proof", *self.arguments(args)],
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return zygote.start(self.arguments(args), self.folder / "log")
 
     # -- looking -------------------------------------------------------------------------------------------------
 
