@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+Need = Literal["always", "kms-key", "instance-profile", "source-parameter", "network", "deprecation", "session-manager"]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
@@ -29,7 +30,9 @@ _GROUP = "arn:{p}:autoscaling:*:{a}:autoScalingGroup:*:autoScalingGroupName/{gro
 _NODEGROUP = "arn:{p}:eks:*:{a}:nodegroup/{cluster}/{nodegroup}/*"
 _CLUSTER = "arn:{p}:eks:*:{a}:cluster/{cluster}"
 
-_OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
+OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
+# Nodes carry the name, too; a builder and what is made of it also say which build it was.
+BUILDER: Condition = {**OURS, "StringLike": {"aws:ResourceTag/amigen/build": "*"}}
 _MADE_OURS: Condition = {"StringEquals": {"aws:RequestTag/amigen/name": "{name}"}}
 _CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
 
@@ -39,13 +42,14 @@ class Grant:
     """A permission: an IAM action on resources, under conditions.
 
     Attributes:
-        when: Part of the spec without which the permission is not needed: a customer's KMS key, an instance profile.
+        when: Part of the spec without which the permission is not needed: a customer's KMS key, an instance profile,
+            a source parameter of the user's own, a subnet or VPC of the builder, deprecation, Session Manager.
     """
 
     action: str
     resources: tuple[str, ...] = ("*",)
     condition: Condition = field(default_factory=dict)
-    when: Literal["always", "kms-key", "instance-profile", "source-parameter"] = "always"
+    when: Need = "always"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,7 @@ def _kms(*actions: str) -> tuple[Grant, ...]:
     return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when="kms-key"))
 
 
-def _created(action: str, *resources: str) -> Grant:
+def created_tags(action: str, *resources: str) -> Grant:
     """Tags that are given while a thing is made.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
@@ -106,8 +110,8 @@ def _pass_role() -> Grant:
     )
 
 
-def _launch() -> tuple[Grant, ...]:
-    """RunInstances of a template: what is made carries our tags, what is used is read.
+def launch_grants() -> tuple[Grant, ...]:
+    """RunInstances: what is made carries our tags, what is used is read.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html (RunInstances)
     """
@@ -115,50 +119,55 @@ def _launch() -> tuple[Grant, ...]:
     used = tuple(f"arn:{{p}}:ec2:*:{{a}}:{kind}/*" for kind in kinds)
     return (
         Grant(action="ec2:RunInstances", resources=(_INSTANCE, _VOLUME), condition=_MADE_OURS),
-        Grant(action="ec2:RunInstances", resources=(_TEMPLATE,), condition=_OURS),
         Grant(action="ec2:RunInstances", resources=(_IMAGE, _SNAPSHOT, *used)),
-        _created("RunInstances", _INSTANCE, _VOLUME),
+        created_tags("RunInstances", _INSTANCE, _VOLUME),
         _pass_role(),
     )
 
 
+def _launch() -> tuple[Grant, ...]:
+    """RunInstances of one of our templates."""
+    return (Grant(action="ec2:RunInstances", resources=(_TEMPLATE,), condition=OURS), *launch_grants())
+
+
 def _ec2(
-    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = _OURS, also: tuple[Grant, ...] = ()
+    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = OURS, also: tuple[Grant, ...] = ()
 ) -> Call:
     own = Grant(action=f"ec2:{operation}", resources=on, condition=condition)
     return Call(service="ec2", operation=operation, purposes=purposes, grants=(own, *also))
 
 
 # -- EC2: images -----------------------------------------------------------------------------------------------------
-DESCRIBE_IMAGES = _read("ec2", "DescribeImages", "publish", "canary", "rollback", "images", "prune", "fleet")
+DESCRIBE_IMAGES = _read("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
 DESCRIBE_SNAPSHOTS = _read("ec2", "DescribeSnapshots", "prune")
 DESCRIBE_INSTANCES = _read("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
 DESCRIBE_TEMPLATES = _read("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images", "prune")
 DESCRIBE_TEMPLATE_VERSIONS = _read(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
-DESCRIBE_IMAGE_ATTRIBUTE = _ec2("DescribeImageAttribute", "publish", on=(_IMAGE,))
-DESCRIBE_SNAPSHOT_ATTRIBUTE = _ec2("DescribeSnapshotAttribute", "publish", on=(_SNAPSHOT,))
+DESCRIBE_IMAGE_ATTRIBUTE = _ec2("DescribeImageAttribute", "build", "publish", on=(_IMAGE,))
+DESCRIBE_SNAPSHOT_ATTRIBUTE = _ec2("DescribeSnapshotAttribute", "build", "publish", on=(_SNAPSHOT,))
 COPY_IMAGE = _ec2(
     "CopyImage",
+    "build",
     "publish",
     on=(_IMAGE, _SNAPSHOT),
     condition={},
     also=(
-        _created("CopyImage", _IMAGE, _SNAPSHOT),
+        created_tags("CopyImage", _IMAGE, _SNAPSHOT),
         *_kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
     ),
 )
 TAG_IMAGE = Call(
     service="ec2",
     operation="CreateTags",
-    purposes=("publish",),
+    purposes=("build", "publish"),
     grants=(Grant(action="ec2:CreateTags", resources=(_IMAGE, _SNAPSHOT), condition=_MADE_OURS),),
 )
-SHARE_IMAGE = _ec2("ModifyImageAttribute", "publish", on=(_IMAGE,))
-SHARE_SNAPSHOT = _ec2("ModifySnapshotAttribute", "publish", on=(_SNAPSHOT,))
-DEPRECATE_IMAGE = _ec2("EnableImageDeprecation", "publish", on=(_IMAGE,))
-REMOVE_FAILED_COPY = _ec2("DeregisterImage", "publish", on=(_IMAGE,))
+SHARE_IMAGE = _ec2("ModifyImageAttribute", "build", "publish", on=(_IMAGE,))
+SHARE_SNAPSHOT = _ec2("ModifySnapshotAttribute", "build", "publish", on=(_SNAPSHOT,))
+DEPRECATE_IMAGE = _ec2("EnableImageDeprecation", "build", "publish", on=(_IMAGE,))
+REMOVE_FAILED_COPY = _ec2("DeregisterImage", "build", "publish", on=(_IMAGE,))
 DEREGISTER_IMAGE = _ec2("DeregisterImage", "prune", on=(_IMAGE,))
 MARK_SNAPSHOT = Call(
     service="ec2",
@@ -168,7 +177,7 @@ MARK_SNAPSHOT = Call(
         Grant(
             action="ec2:CreateTags",
             resources=(_SNAPSHOT,),
-            condition={**_OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/pruned-image"}},
+            condition={**OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/pruned-image"}},
         ),
     ),
 )
@@ -180,7 +189,7 @@ CREATE_TEMPLATE = _ec2(
     "publish",
     on=(_TEMPLATE,),
     condition=_MADE_OURS,
-    also=(_created("CreateLaunchTemplate", _TEMPLATE),),
+    also=(created_tags("CreateLaunchTemplate", _TEMPLATE),),
 )
 CREATE_TEMPLATE_VERSION = _ec2("CreateLaunchTemplateVersion", "publish", on=(_TEMPLATE,))
 SET_DEFAULT_VERSION = _ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(_TEMPLATE,))
@@ -193,7 +202,7 @@ TAG_TEMPLATE = Call(
             action="ec2:CreateTags",
             resources=(_TEMPLATE,),
             condition={
-                **_OURS,
+                **OURS,
                 "ForAllValues:StringEquals": {"aws:TagKeys": ("amigen/default-history", "amigen/rollback")},
             },
         ),
@@ -208,13 +217,13 @@ TERMINATE_CANARY = _ec2("TerminateInstances", "canary", on=(_INSTANCE,), conditi
 GET_PUBLIC_PARAMETER = Call(
     service="ssm",
     operation="GetParameter",
-    purposes=("images",),
+    purposes=("build", "images"),
     grants=(Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*::parameter/aws/service/*",)),),
 )
 GET_SOURCE_PARAMETER = Call(
     service="ssm",
     operation="GetParameter",
-    purposes=("images",),
+    purposes=("build", "images"),
     grants=(
         Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*:{a}:parameter{source}",), when="source-parameter"),
     ),
@@ -228,7 +237,7 @@ GET_PARAMETER = Call(
 GET_NAMED_PARAMETERS = Call(
     service="ssm",
     operation="GetParameters",
-    purposes=("prune",),
+    purposes=("images", "prune"),
     # Any template of the account may name its image by a parameter, and prune must know which image that is.
     grants=(Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:*:parameter/*",)),),
 )
@@ -238,7 +247,7 @@ PUT_PARAMETER = Call(
     purposes=("publish", "rollback"),
     grants=(Grant(action="ssm:PutParameter", resources=(_PARAMETER,)),),
 )
-DESCRIBE_MANAGED_INSTANCES = _read("ssm", "DescribeInstanceInformation", "canary", "fleet")
+DESCRIBE_MANAGED_INSTANCES = _read("ssm", "DescribeInstanceInformation", "canary")
 LIST_COMMANDS = _read("ssm", "ListCommands", "canary", "fleet")
 LIST_COMMAND_INVOCATIONS = _read("ssm", "ListCommandInvocations", "canary", "fleet")
 GET_COMMAND_INVOCATION = _read("ssm", "GetCommandInvocation", "canary", "fleet")
@@ -272,8 +281,8 @@ SEND_CANARY_COMMAND = Call(
 )
 
 # -- Auto Scaling ----------------------------------------------------------------------------------------------------
-DESCRIBE_GROUPS = _read("autoscaling", "DescribeAutoScalingGroups", "rollout", "prune")
-DESCRIBE_LAUNCH_CONFIGURATIONS = _read("autoscaling", "DescribeLaunchConfigurations", "prune")
+DESCRIBE_GROUPS = _read("autoscaling", "DescribeAutoScalingGroups", "rollout", "images", "prune")
+DESCRIBE_LAUNCH_CONFIGURATIONS = _read("autoscaling", "DescribeLaunchConfigurations", "images", "prune")
 DESCRIBE_REFRESHES = _read("autoscaling", "DescribeInstanceRefreshes", "rollout")
 START_REFRESH = Call(
     service="autoscaling",

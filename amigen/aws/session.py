@@ -10,7 +10,7 @@ from typing import Any
 from amigen.aws.calls import Call
 from amigen.aws.errors import translate
 from amigen.aws.model import loader
-from amigen.errors import AwsError
+from amigen.errors import AwsError, InputError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
 _ATTEMPTS = 6
@@ -93,9 +93,14 @@ class Aws:
                     retries={"mode": "standard", "total_max_attempts": _attempts(session)},
                     user_agent_extra="amigen",
                 )
-                self._clients[service, region] = session.create_client(
-                    service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
-                )
+                try:
+                    self._clients[service, region] = session.create_client(
+                        service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
+                    )
+                except ValueError as error:
+                    # botocore's word for an address that is none, wherever it was configured.
+                    hint = "write it as https://HOST or http://HOST:PORT; see --endpoint-url and AWS_ENDPOINT_URL"
+                    raise InputError(f"cannot call {service}: {error}", hint) from None
             return self._clients[service, region]
 
     def _boto_session(self) -> Any:
@@ -115,8 +120,11 @@ class Aws:
 
 
 def _attempts(session: Any) -> int:
-    configured = session.get_config_variable("max_attempts")
-    return int(configured) if configured else _ATTEMPTS
+    try:
+        configured = session.get_config_variable("max_attempts")
+        return int(configured) if configured else _ATTEMPTS
+    except ValueError as error:
+        raise InputError(f"AWS_MAX_ATTEMPTS or max_attempts of the profile: {error}", "write a number") from None
 
 
 def _assume(session: Any, options: AwsOptions) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amigen.aws.calls import Call, Grant
+from amigen.aws.calls import BUILDER, OURS, Call, Condition, Grant
 
 
-def _call(operation: str, *resources: str) -> Call:
-    grant = Grant(action=f"ec2:{operation}", resources=resources or ("*",))
+def _call(operation: str, *resources: str, condition: Condition | None = None) -> Call:
+    grant = Grant(action=f"ec2:{operation}", resources=resources or ("*",), condition=condition or {})
     return Call(service="ec2", operation=operation, purposes=("build",), grants=(grant,))
 
 
@@ -15,13 +15,13 @@ DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
 DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
 # Only with Packer 1.6, which knows neither metadata_options nor imds_support.
-REQUIRE_IMDSV2 = _call("ModifyInstanceMetadataOptions", "arn:{p}:ec2:*:{a}:instance/*")
-REQUIRE_IMDSV2_OF_IMAGE = _call("ModifyImageAttribute", "arn:{p}:ec2:*::image/*")
+REQUIRE_IMDSV2 = _call("ModifyInstanceMetadataOptions", "arn:{p}:ec2:*:{a}:instance/*", condition=BUILDER)
+REQUIRE_IMDSV2_OF_IMAGE = _call("ModifyImageAttribute", "arn:{p}:ec2:*::image/*", condition=OURS)
 # Only after a build that was killed and could not clean up by itself.
-TERMINATE = _call("TerminateInstances", "arn:{p}:ec2:*:{a}:instance/*")
-DELETE_KEY_PAIR = _call("DeleteKeyPair", "arn:{p}:ec2:*:{a}:key-pair/*")
+TERMINATE = _call("TerminateInstances", "arn:{p}:ec2:*:{a}:instance/*", condition=BUILDER)
+DELETE_KEY_PAIR = _call("DeleteKeyPair", "arn:{p}:ec2:*:{a}:key-pair/amigen-*")
 DELETE_SECURITY_GROUP = _call("DeleteSecurityGroup", "arn:{p}:ec2:*:{a}:security-group/*")
-DEREGISTER = _call("DeregisterImage", "arn:{p}:ec2:*::image/*")
-DELETE_SNAPSHOT = _call("DeleteSnapshot", "arn:{p}:ec2:*::snapshot/*")
+DEREGISTER = _call("DeregisterImage", "arn:{p}:ec2:*::image/*", condition=OURS)
+DELETE_SNAPSHOT = _call("DeleteSnapshot", "arn:{p}:ec2:*::snapshot/*", condition=OURS)
 
 ALL = tuple(value for value in vars().values() if isinstance(value, Call))

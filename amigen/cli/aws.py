@@ -150,15 +150,18 @@ def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
     """
     if not failures:
         return
-    kinds = {type(error) for _, error in failures}
-    kind = type(failures[0][1]) if len(kinds) == 1 and _plain(kinds) else AwsError
-    for each in kinds if len(kinds) > 1 else ():
-        kind = each if each.exit_code != AwsError.exit_code and len({k.exit_code for k in kinds}) == 1 else kind
+    kinds = [_kind(error) for _, error in failures]
+    # Several kinds of one exit code are told apart by their words alone.
+    kind = kinds[0] if len({each.exit_code for each in kinds}) == 1 else AwsError
+    if len(failures) == 1:
+        where, error = failures[0]
+        raise kind(f"{where}: {error.message}", error.hint)
     lines = [
         f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures
     ]
-    raise kind("\n  ".join(lines) if len(lines) == 1 else "\n  ".join(("several failed:", *lines)))
+    raise kind("\n  ".join(("several failed:", *lines)))
 
 
-def _plain(kinds: set[type[AmigenError]]) -> bool:
-    return all(kind.__init__ is AmigenError.__init__ for kind in kinds)
+def _kind(error: AmigenError) -> type[AmigenError]:
+    """The class to raise anew: the nearest that is made of a message and a hint alone."""
+    return next(c for c in type(error).__mro__ if issubclass(c, AmigenError) and c.__init__ is AmigenError.__init__)

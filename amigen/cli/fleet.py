@@ -156,8 +156,9 @@ def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> dict[str,
 @fleet.command()
 @spec_argument
 @click.option("--platform", help="Of this platform, where the spec has several.")
-def document(spec: str, platform: str | None) -> None:
-    """Print an SSM document that checks a node of SPEC by itself, for State Manager associations."""
+@click.option("--joined", is_flag=True, help="The nodes must have joined their cluster.")
+def document(spec: str, platform: str | None, joined: bool) -> None:
+    """Print an SSM document (JSON) that checks a node of SPEC by itself, for State Manager associations."""
     from amigen.publish.ssm_document import ssm_document
 
-    echo_json(ssm_document(one_plan(load(spec), platform)))
+    echo_json(ssm_document(one_plan(load(spec), platform), joined=joined))

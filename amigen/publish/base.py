@@ -80,7 +80,7 @@ def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
     found = _by_filter(aws, region, source, target) if source.name_filter else _by_id(aws, region, source)
     if found is None:
         raise InputError(
-            f"no base image for {target.key} in {region}: {source.text}",
+            f"no base image for {target.key} in {region}: nothing there by {source.text}",
             "check kubernetesVersion, aws.baseImage and aws.sourceAmis of the spec",
         )
     if found.architecture and found.architecture != target.architecture:

@@ -175,10 +175,12 @@ class CanaryRunner:
         self.patience.say(f"{place.key}: canary {instance}: {report.summary}")
 
     def _terminate(self, place: Place, instance: str) -> None:
+        # Its token is spent: EC2 would answer it with this instance again, gone as it is. Forgotten before the call, as
+        # after a cut the instance itself is found by its tag.
+        self.ledger.note(place.key, canary_token="")
         try:
             self.aws.call(calls.TERMINATE_CANARY, place.region, f"instance {instance}", InstanceIds=[instance])
         except CallError as error:
             if error.code != "InvalidInstanceID.NotFound":
                 raise
-        self.ledger.note(place.key, canary_token="")
         self.patience.say(f"{place.key}: terminated canary {instance}")

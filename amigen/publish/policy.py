@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.aws.calls import CALLS, Grant, Purpose
 from amigen.aws.packer import PACKER_CALLS
+from amigen.build.calls import ALL as BUILD_CALLS
 from amigen.publish import names
 from amigen.spec.model import NodeImage
 
@@ -42,7 +43,7 @@ def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = N
     """
     grants = [
         grant
-        for call in (*CALLS, *PACKER_CALLS)
+        for call in (*CALLS, *BUILD_CALLS, *PACKER_CALLS)
         if set(call.purposes) & set(purposes)
         for grant in call.grants
         if _needed(grant, spec)
@@ -74,9 +75,14 @@ def _needed(grant: Grant, spec: NodeImage) -> bool:
         return bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids))
     if grant.when == "instance-profile":
         return bool(aws.iam_instance_profile or aws.launch_template.iam_instance_profile)
-    if grant.when == "source-parameter":
-        return any(_own_parameters(spec))
-    return True
+    if grant.when == "network":
+        return bool(aws.vpc_id or aws.subnet_id)
+    return {
+        "always": True,
+        "source-parameter": any(_own_parameters(spec)),
+        "deprecation": aws.deprecate_after_days is not None,
+        "session-manager": aws.communicator == "session-manager",
+    }[grant.when]
 
 
 def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[str], dict[str, Any]]]:

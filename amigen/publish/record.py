@@ -47,7 +47,9 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
             f"no build record at {path}", "build first (`amigen build SPEC --target aws`), or name it with --record"
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the build record {path}: {error}") from None
+        raise InputError(
+            f"cannot read the build record {path}: {error}", "name the record.json that `amigen build` wrote"
+        ) from None
     try:
         return tuple(_image(document, each, spec, path) for each in document["images"])
     except (KeyError, TypeError, ValueError) as error:
@@ -56,6 +58,11 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
 
 def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path: Path) -> ProvenImage:
     target = Target(name=spec.name, platform=each["platform"], architecture=each["architecture"])
+    if not (each["imageId"] and each["region"]):
+        raise InputError(
+            f"{path}: {target.key} is no AMI; it is a local image, or its build failed",
+            "build it with `amigen build SPEC --target aws`",
+        )
     if each.get("verified") is not True:
         raise RefusedError(
             f"{path}: the checks of {target.key} ({each['imageId']}) have not passed", "build and verify it again"

@@ -15,7 +15,14 @@ from typing import Any
 from tests.publish.stand_in.wire import Refusal, Request
 
 ACCOUNT = "123456789012"
-_KINDS = {"ami": "image", "snap": "snapshot", "lt": "launch-template", "i": "instance", "vol": "volume"}
+_KINDS = {
+    "ami": "image",
+    "snap": "snapshot",
+    "lt": "launch-template",
+    "i": "instance",
+    "vol": "volume",
+    "sg": "security-group",
+}
 _OWNERLESS = {"image", "snapshot"}
 Tags = Callable[[str, str], dict[str, str]]
 
@@ -56,6 +63,17 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         for kind, request_tags in given.items():
             yield "ec2:CreateTags", made(kind)[0], {**request_tags, "ec2:CreateAction": request.operation}
 
+    def launches(template: str) -> Iterator[tuple[str, str, dict[str, str | list[str]]]]:
+        """A service launches for the caller, who must be able to; what is made has the tags that the template gives."""
+        arn, context = ec2(template)
+        yield "ec2:RunInstances", arn, context
+        ours = {key.replace("aws:ResourceTag", "aws:RequestTag"): value for key, value in context.items()}
+        for kind in ("instance", "volume"):
+            yield "ec2:RunInstances", made(kind)[0], ours
+            yield "ec2:CreateTags", made(kind)[0], {**ours, "ec2:CreateAction": "RunInstances"}
+        for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
+            yield "ec2:RunInstances", made(kind)[0], {}
+
     operation = request.operation
     if request.service == "ec2" and operation.startswith("Describe"):
         attribute = params.get("ImageId") or params.get("SnapshotId")
@@ -74,8 +92,8 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
             arn, context = ec2(resource)
             yield name, arn, {**context, **asked}
     elif operation == "RunInstances":
-        template = params["LaunchTemplate"]["LaunchTemplateId"]
-        yield (name, *ec2(template))
+        if "LaunchTemplate" in params:
+            yield (name, *ec2(params["LaunchTemplate"]["LaunchTemplateId"]))
         for kind in ("instance", "volume"):
             yield name, made(kind)[0], {**given.get(kind, {})}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
@@ -84,8 +102,20 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         if "IamInstanceProfile" in params:
             role = f"arn:aws:iam::{ACCOUNT}:role/{params['IamInstanceProfile']['Name']}"
             yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+    elif operation in ("CreateKeyPair", "DeleteKeyPair"):
+        yield name, f"arn:aws:ec2:{region}:{ACCOUNT}:key-pair/{params['KeyName']}", {}
+    elif operation == "CreateSecurityGroup":
+        for kind in ("security-group", "vpc"):
+            yield name, made(kind)[0], {}
+        yield from tagged()
+    elif operation == "CreateImage":
+        yield (name, *ec2(params["InstanceId"]))
+        for kind in ("image", "snapshot"):
+            yield name, made(kind)[0], {}
+    elif operation == "GetInstanceProfile":
+        yield name, f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
     elif request.service == "ec2":
-        keys = ("ImageId", "SnapshotId", "LaunchTemplateId")
+        keys = ("ImageId", "SnapshotId", "LaunchTemplateId", "GroupId", "InstanceId")
         resources = params.get("InstanceIds") or [params[key] for key in keys if key in params]
         for resource in resources:
             yield (name, *ec2(resource))
@@ -104,9 +134,14 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
     elif operation in ("StartInstanceRefresh", "CancelInstanceRefresh"):
         group = params["AutoScalingGroupName"]
         yield name, f"arn:aws:autoscaling:{region}:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{group}", {}
+        template = params.get("DesiredConfiguration", {}).get("LaunchTemplate", {}).get("LaunchTemplateId")
+        if template:
+            yield from launches(template)
     elif request.service == "eks":
         cluster, group = params.get("clusterName") or params["name"], params["nodegroupName"]
         yield name, f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}
+        if operation == "UpdateNodegroupVersion":
+            yield from launches(params["launchTemplate"]["id"])
         if operation in ("ListUpdates", "DescribeUpdate"):
             yield name, f"arn:aws:eks:{region}:{ACCOUNT}:cluster/{cluster}", {}
     else:

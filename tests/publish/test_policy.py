@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from amigen.aws.calls import CALLS
-from tests.publish import scenarios
+from tests.publish import scenarios, test_rollout
 from tests.publish.authority import Authority, Need
 from tests.publish.stand_in.wire import service_model
 from tests.publish.test_images import EKS
@@ -73,12 +73,12 @@ def test_publish_needs_what_the_policy_says(world: World) -> None:
 
 
 def test_a_canary_needs_what_the_policies_say(world: World) -> None:
+    world.client("iam").create_instance_profile(InstanceProfileName="node")
     world.write_spec(PROFILE)
     world.build(tag="1")
     assert world.publish().code == 0
     world.write_spec(PROFILE, scheduler="sed")
     world.build(tag="2")
-    publish = set(_actions(_policy(world, "publish")))
 
     def too_long(world: World) -> None:
         """A command that does not end is called off."""
@@ -91,14 +91,21 @@ def test_a_canary_needs_what_the_policies_say(world: World) -> None:
     world.gateway.authority = authority
     too_long(world)
     _does(*PUBLISH, "--canary")(world)
-    left = {action for _, action in authority.unused if not action.startswith("kms:")}
-    # What only a first publish or a failed copy needs is shown by the test of publish.
-    assert left <= publish - set(_actions(_policy_only(world, "canary")))
-
-
-def _policy_only(world: World, purpose: str) -> dict[str, Any]:
     world.gateway.authority = None
-    return _policy(world, purpose)
+    # What only a first publish or a failed copy needs is shown by the test of publish.
+    assert _unused_of(authority, _policy(world, "canary")) == set()
+
+
+def _unused_of(authority: Authority, part: dict[str, Any]) -> set[tuple[str, str]]:
+    """What of a part of the policy was of no use: action, with its resources and conditions."""
+
+    def pairs(statements: list[dict[str, Any]]) -> list[set[tuple[str, str]]]:
+        keys = [json.dumps([s["Resource"], s.get("Condition")], sort_keys=True) for s in statements]
+        return [{(action, key) for action in s["Action"]} for s, key in zip(statements, keys, strict=True)]
+
+    whole = pairs(authority.statements)
+    unused = {pair for number, action in authority.unused for pair in whole[number] if pair[0] == action}
+    return {pair for each in pairs(part["Statement"]) for pair in each} & unused
 
 
 def _actions(document: dict[str, Any]) -> list[str]:
@@ -112,11 +119,16 @@ def test_rollback_needs_what_the_policy_says(world: World) -> None:
     _under(world, ("rollback",), _does("rollback", "--yes"))
 
 
-def test_prune_needs_what_the_policy_says(world: World) -> None:
-    scenarios._old_images(world)
+def _template_of_a_parameter(world: World) -> None:
+    """Somebody else's template, whose image is what a parameter says."""
     world.client("ssm").put_parameter(Name="/mine", Value="ami-12345678", Type="String")
     data = {"ImageId": "resolve:ssm:/mine", "InstanceType": "t3.small"}
     world.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+
+
+def test_prune_needs_what_the_policy_says(world: World) -> None:
+    scenarios._old_images(world)
+    _template_of_a_parameter(world)
     world.client("ec2", "eu-west-1").create_launch_template(
         LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678"}
     )
@@ -124,11 +136,37 @@ def test_prune_needs_what_the_policy_says(world: World) -> None:
     _under(world, ("prune",), _does("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes"))
 
 
+def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
+    """An instance refresh and a node group update; one that fails and is taken back; one that is cancelled."""
+    group, nodes = "asg:workers@eu-central-1", "nodegroup:prod/workers@eu-central-1"
+    test_rollout._group(world, "1")
+    authority = Authority(
+        _policy(world, "publish", "rollback", "rollout", more=("--group", "workers", "--nodegroup", "prod/workers")),
+        world.gateway.tags,
+    )
+    world.gateway.authority = authority
+    _does(*PUBLISH, "--set-default", "--rollout", group, "--rollout", nodes)(world)
+    for number, scheduler in enumerate(("nq", "wrr"), 3):
+        world.gateway.authority = None
+        world.write_spec(scheduler=scheduler)
+        world.build(tag=str(number))
+        world.gateway.authority = authority
+        world.gateway.model.bad_versions = {"3"}
+        world.gateway.model.stuck_refreshes = number - 3
+        _does(*PUBLISH, "--set-default", "--rollout", group, "--timeout", "0.02", code=10)(world)
+    world.gateway.authority = None
+
+    assert world.gateway.named("CancelInstanceRefresh")
+    more = ("--group", "workers", "--nodegroup", "prod/workers")
+    assert _unused_of(authority, _policy(world, "rollout", more=more)) == set()
+
+
 def test_images_needs_what_the_policy_says(world: World) -> None:
     world.write_spec()
     world.build()
     assert world.publish().code == 0
     world.gateway.model.public_parameters[BUILD_REGION, EKS] = world.make_image("eks", {})
+    _template_of_a_parameter(world)
 
     _under(
         world,
@@ -217,5 +255,5 @@ def test_keys_and_profiles_only_where_the_spec_has_them(world: World) -> None:
 
 def test_one_purpose_fits_a_managed_policy(world: World) -> None:
     world.write_spec(PROFILE)
-    for purpose in ("publish", "canary", "rollout", "rollback", "images", "prune", "fleet"):
+    for purpose in ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"):
         assert len(json.dumps(_policy(world, purpose), separators=(",", ":"))) <= 6144

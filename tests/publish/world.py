@@ -7,16 +7,16 @@ import functools
 import io
 import json
 import os
-import subprocess
-import sys
+import re
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import boto3
 
 from amigen.spec.load import load_spec, spec_digest
-from tests.publish.stand_in import moto
+from tests.publish.stand_in import moto, zygote
 from tests.publish.stand_in.gateway import Gateway
 
 BUILD_REGION = "eu-central-1"
@@ -73,6 +73,7 @@ class World:
     gateway: Gateway
     folder: Path
     images: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
 
     @property
     def spec_path(self) -> Path:
@@ -119,6 +120,7 @@ class World:
                 own = {"amigen/name": spec.name, "amigen/digest": digest, "amigen/platform": platform}
                 image = self.make_image(f"{spec.name}-{platform}-{architecture}-{tag}", {**own, **(tags or {})})
                 self.images[f"{platform}/{architecture}"] = image
+                self._names[image] = f"<{platform}/{architecture} of build {tag}>"
                 records.append(
                     {
                         "platform": platform,
@@ -180,21 +182,15 @@ class World:
     def publish(self, *args: str) -> Result:
         return self.amigen("publish", "--record", str(self.record_path), "--yes", "--poll", "0", *args)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str) -> BaseProcess:
         """The real command in a process of its own, with the stand-in for a node's checks."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.publish.stand_in.proof", *self.arguments(args)],
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return zygote.start(self.arguments(args), self.folder / "log")
 
     # -- looking -------------------------------------------------------------------------------------------------
 
     def end_state(self, *regions: str) -> dict[str, Any]:
         """What stands in the account, without the ids that differ from run to run."""
-        names = {image: f"<{key}>" for key, image in self.images.items()}
+        names = dict(self._names)
         return {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
 
     def _region_state(self, region: str, names: dict[str, str]) -> dict[str, Any]:
@@ -206,7 +202,7 @@ class World:
         def named(text: str) -> str:
             for real, name in names.items():
                 text = text.replace(real, name)
-            return text
+            return re.sub(r"\bami-[0-9a-f]{17}\b", "<an image that is gone>", text)
 
         templates = ec2.describe_launch_templates()["LaunchTemplates"]
         return {

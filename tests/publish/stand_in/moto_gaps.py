@@ -105,6 +105,8 @@ class Gaps:
 
     def _image(self, item: dict[str, Any]) -> dict[str, Any]:
         image = item["ImageId"]
+        # moto's say `standard`, the instance store of long ago, which Packer refuses.
+        item = {**item, "RootDeviceType": "ebs"}
         if image in self._failed:
             item = {**item, "State": "failed", "StateReason": {"Code": "x", "Message": self._failed[image]}}
         elif self._young.get(image, 0) > 0:

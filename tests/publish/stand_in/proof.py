@@ -2,8 +2,6 @@
 
 The way there and back is real: the script goes through SendCommand, is run by a shell, and its output comes home. What
 the checks themselves are worth is shown by the tests of verifying.
-
-    python -m tests.publish.stand_in.proof ARGS     # the amigen command with this proof
 """
 
 from __future__ import annotations
@@ -67,10 +65,3 @@ def use() -> None:
     from amigen.publish import proof
 
     proof.SuiteProof = StandInProof  # type: ignore[misc,assignment]
-
-
-if __name__ == "__main__":
-    from amigen.cli import main
-
-    use()
-    main()

@@ -1,0 +1,181 @@
+"""`amigen iam-policy --for build`: the real amazon-ebs builder works under the printed policy, and needs all of it.
+
+The builder is told not to connect (`communicator = "none"`), so that moto's instances, which are records, suffice. What
+only Packer 1.7 and later calls is not seen here, and named below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from amigen.aws.session import Aws, AwsOptions
+from amigen.build.leftovers import remove_build
+from amigen.render.artifacts import artifacts
+from amigen.spec.load import load_spec
+from tests.publish.authority import Authority
+from tests.publish.world import BUILD_REGION, World
+
+SPEC = """\
+iamInstanceProfile: node
+encryption: {enabled: false}
+share:
+  accounts: ["111122223333"]
+deprecateAfterDays: 365"""
+# Printed, and called by Packer 1.7 and later only.
+MODERN = {"ec2:DescribeInstanceStatus", "ec2:CreateTags"}
+
+
+def policy(world: World) -> dict[str, Any]:
+    result = world.amigen("iam-policy", "--for", "build")
+    assert result.code == 0, result.err
+    document: dict[str, Any] = result.json
+    return document
+
+
+def packer_build(world: World, source: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Packer, with the rendered sources for 1.6, without connecting and so without provisioners."""
+    folder = world.folder / "rendered"
+    for artifact in artifacts(load_spec(world.spec_path)):
+        path = folder / artifact.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(artifact.content)
+    file = next(folder.rglob("packer-1.6/image.pkr.hcl"))
+    text = file.read_text()
+    for pattern, new in (
+        (r'communicator\s*= "ssh"', 'communicator = "none"'),
+        (r"(?ms)^  provisioner .*?^  }\n", ""),
+        # Without a key of ours Packer makes a temporary one, as 1.7 and later always does here.
+        (r"(?m)^  ssh_(?!username).*\n", ""),
+        (r"delay_seconds\s*= .*", "delay_seconds = 1"),
+    ):
+        text, count = re.subn(pattern, new, text)
+        assert count, pattern
+    file.write_text(text)
+    variables = {
+        "source_ami_x86_64": source,
+        "endpoint_url": world.gateway.url,
+        "ssh_private_key_file": os.devnull,
+        "ssh_public_key": "none",
+        **settings,
+    }
+    words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
+    return subprocess.run(
+        ["packer", "build", "-color=false", *words, file.name],
+        cwd=file.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def leave_something(world: World) -> None:
+    """What a build that was killed leaves: an instance, a group, a key pair, an image."""
+    ec2 = world.client("ec2")
+    tags = [{"Key": "amigen/build", "Value": "b1"}, {"Key": "amigen/name", "Value": "ipvs-nodes"}]
+
+    def tagged(kind: str) -> list[dict[str, Any]]:
+        return [{"ResourceType": kind, "Tags": tags}]
+
+    ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tagged("instance"))
+    ec2.create_security_group(GroupName="packer_b1", Description="x", TagSpecifications=tagged("security-group"))
+    ec2.create_key_pair(KeyName="amigen-b1-x86_64")
+    image = world.make_image("half-done", {tag["Key"]: tag["Value"] for tag in tags})
+    found = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    ec2.create_tags(Resources=[found], Tags=tags)
+
+
+def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packer's calls, those that amigen makes beside it, those after it, and the clean-up after a killed one."""
+    monkeypatch.setenv("AMIGEN_POLL_SECONDS", "0")
+    world.client("iam").create_instance_profile(InstanceProfileName="node")
+    world.write_spec(SPEC)
+    base = world.make_image("base", {})
+    world.gateway.model.public_parameters[
+        BUILD_REGION, "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
+    ] = base
+    leave_something(world)
+    authority = Authority(policy(world), world.gateway.tags)
+    world.gateway.authority = authority
+    aws = Aws(AwsOptions(endpoint_url=world.gateway.url))
+
+    assert world.amigen("images", "base").code == 0
+    done = packer_build(world, base)
+    assert done.returncode == 0, done.stdout + done.stderr
+    removed = remove_build(aws, BUILD_REGION, "b1")
+    assert {each.split("-")[0] for each in removed} == {"i", "sg", "amigen", "ami", "snap"}
+    _make_sure(world, aws)
+    _publish_images(world)
+
+    unused = {action for _, action in authority.unused}
+    assert unused == MODERN
+
+
+def _make_sure(world: World, aws: Aws) -> None:
+    """IMDSv2 of the builder and the image, which Packer 1.6 cannot ask for."""
+    from amigen.build import calls
+
+    ec2 = world.client("ec2")
+    names = [{"Key": "amigen/name", "Value": "ipvs-nodes"}, {"Key": "amigen/build", "Value": "b2"}]
+    tags = [{"ResourceType": "instance", "Tags": names}]
+    started = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tags)
+    instance = started["Instances"][0]["InstanceId"]
+    aws.call(calls.REQUIRE_IMDSV2, BUILD_REGION, "builder", InstanceId=instance, HttpTokens="required")
+
+
+def _publish_images(world: World) -> None:
+    """What a build does with its proven images, by the code of publish; a copy fails once."""
+    world.build()
+    world.gateway.gaps.failing_regions = {"eu-west-1"}
+    command = ("publish", "--images-only", "--record", str(world.record_path), "--yes", "--poll", "0")
+    assert world.amigen(*command).code == 10
+    world.gateway.gaps.failing_regions = set()
+    world.gateway.gaps.encrypted |= {
+        i["ImageId"] for i in world.client("ec2").describe_images(Owners=["self"])["Images"]
+    }
+    result = world.amigen(*command)
+    assert result.code == 0, result.err
+
+
+def test_the_policy_of_a_build_asks_only_for_what_the_spec_uses(world: World) -> None:
+    world.write_spec("encryption: {enabled: false}")
+    plain = json.dumps(policy(world))
+    world.write_spec(
+        "iamInstanceProfile: node\ncommunicator: session-manager\nsubnetId: subnet-0123456789abcdef0\n"
+        "vpcId: vpc-0123456789abcdef0\nencryption: {kmsKeyId: alias/images}\ndeprecateAfterDays: 9"
+    )
+    whole = json.dumps(policy(world))
+
+    for action in (
+        "ssm:StartSession",
+        "ssm:TerminateSession",
+        "ec2:DescribeSubnets",
+        "kms:CreateGrant",
+        "iam:PassRole",
+    ):
+        assert action not in plain
+        assert action in whole
+    assert "session/${aws:userid}-*" in whole
+    assert len(json.dumps(json.loads(whole), separators=(",", ":"))) <= 6144
+
+
+def test_a_build_that_may_not_launch_is_told_by_packer(world: World) -> None:
+    """The policy is in force: without one of its actions the builder is refused."""
+    world.client("iam").create_instance_profile(InstanceProfileName="node")
+    world.write_spec(SPEC)
+    base = world.make_image("base", {})
+    document = policy(world)
+    for statement in document["Statement"]:
+        statement["Action"] = [action for action in statement["Action"] if action != "ec2:RunInstances"]
+    world.gateway.authority = Authority(document, world.gateway.tags)
+
+    done = packer_build(world, base, offline="true")
+
+    assert done.returncode != 0
+    assert "Error launching source instance" in done.stdout
+    assert "ec2:RunInstances" in done.stdout

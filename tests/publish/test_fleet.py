@@ -1,0 +1,156 @@
+"""`amigen fleet verify`: Run Command by the model-answering server, its scripts run by a shell of this machine."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from amigen.publish import proof
+from tests.publish.stand_in.gateway import Fault
+from tests.publish.world import BUILD_REGION, COPY_REGION, World
+
+REAL_PROOF = proof.SuiteProof
+FLEET = ("fleet", "verify", "--poll", "0")
+
+
+def launch(world: World, count: int = 1, region: str = BUILD_REGION, **tags: str) -> list[str]:
+    """Running nodes of the spec."""
+    named = {"amigen/name": "ipvs-nodes", "amigen/platform": "al2023", **tags}
+    specification = {"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in named.items()]}
+    made = world.client("ec2", region).run_instances(
+        ImageId="ami-12345678", MinCount=count, MaxCount=count, TagSpecifications=[specification]
+    )
+    return [instance["InstanceId"] for instance in made["Instances"]]
+
+
+def outcomes(document: dict[str, Any]) -> dict[str, str]:
+    """Instance -> verdict, or `unproven`."""
+    return {
+        each["instance"]: each["report"]["verdict"] if each["report"] else "unproven" for each in document["instances"]
+    }
+
+
+def test_all_nodes_of_all_regions_are_asked_with_one_command_each(world: World) -> None:
+    world.write_spec()
+    here, there = launch(world, 3), launch(world, 2, COPY_REGION)
+
+    result = world.amigen(*FLEET, "--max-concurrency", "25%", "--max-errors", "3", "--output", "json")
+
+    assert result.code == 0, result.err
+    assert outcomes(result.json) == dict.fromkeys([*here, *there], "proven")
+    assert result.json["summary"] == {"proven": 5, "failed": 0, "unproven": 0}
+    sent = world.gateway.named("SendCommand")
+    assert sorted(call.region for call in sent) == [BUILD_REGION, COPY_REGION]
+    assert {(c.params["MaxConcurrency"], c.params["MaxErrors"]) for c in sent} == {("25%", "3")}
+    assert sent[0].params["Targets"] == [{"Key": "tag:amigen/name", "Values": ["ipvs-nodes"]}]
+    assert "3 of 3 answered" in result.err
+
+
+def test_the_sick_and_the_silent_are_told_apart(world: World) -> None:
+    """A failed check is a verdict; a node that does not answer is none."""
+    world.write_spec(copy_regions="")
+    well, sick, silent = launch(world, 3)
+    world.gateway.model.health[sick] = "sick"
+    world.gateway.model.offline = {silent}
+
+    result = world.amigen(*FLEET, "--output", "json")
+
+    assert outcomes(result.json) == {well: "proven", sick: "failed", silent: "unproven"}
+    assert result.code == 6
+    assert "1 of 3 instances failed checks" in result.err
+    problem = next(each["problem"] for each in result.json["instances"] if each["instance"] == silent)
+    assert f"{silent} in {BUILD_REGION}: did not answer" in problem
+
+
+def test_nodes_that_do_not_answer_are_no_success(world: World) -> None:
+    world.write_spec(copy_regions="")
+    world.gateway.model.offline = set(launch(world, 2))
+
+    result = world.amigen(*FLEET)
+
+    assert result.code == 7
+    assert "2 of 2 instances are not proven" in result.err
+    assert result.out.count("UNPROVEN") == 2
+
+
+def test_the_reports_of_verify_are_written(world: World) -> None:
+    """One JUnit file and one page for all nodes."""
+    world.write_spec(copy_regions="")
+    well, sick = launch(world, 2)
+    world.gateway.model.health[sick] = "sick"
+    junit, page = world.folder / "fleet.xml", world.folder / "fleet.html"
+
+    result = world.amigen(*FLEET, "--junit", str(junit), "--html", str(page))
+
+    assert result.code == 6
+    root = ET.parse(junit).getroot()
+    assert (len(root.findall(".//testcase")), len(root.findall(".//failure"))) == (2, 1)
+    assert well in page.read_text()
+    assert sick in page.read_text()
+
+
+def test_a_region_that_cannot_be_asked_does_not_hide_the_others(world: World) -> None:
+    world.write_spec()
+    here = launch(world)
+    launch(world, 1, COPY_REGION)
+    world.amigen(*FLEET)
+    position = next(p for p in world.gateway.positions() if (p.operation, p.region) == ("SendCommand", COPY_REGION))
+    world.gateway.start_counting()
+    world.gateway.fault = Fault(at=position, kind="denied")
+
+    result = world.amigen(*FLEET, "--output", "json")
+
+    assert result.code == 10
+    assert outcomes(result.json) == {here[0]: "proven"}
+    assert f"ssm:SendCommand in {COPY_REGION} for instances with amigen/name=ipvs-nodes failed" in result.err
+
+
+def test_dry_run_names_the_nodes_and_asks_none(world: World) -> None:
+    world.write_spec(copy_regions="")
+    found = launch(world, 2, team="a")
+    launch(world, 1, team="b")
+
+    result = world.amigen(*FLEET, "--tag", "team=a", "--dry-run", "--output", "json")
+
+    assert sorted(result.json["instances"][BUILD_REGION]) == sorted(found)
+    assert world.gateway.named("SendCommand") == []
+
+
+def test_a_node_of_an_unknown_platform_is_said(world: World) -> None:
+    """Of several platforms, only the node's own tags say which it is."""
+    world.write_spec(platforms="al2023, ubuntu-24.04", copy_regions="")
+    known, unknown = launch(world)[0], launch(world, 1, **{"amigen/platform": "windows"})[0]
+
+    result = world.amigen(*FLEET, "--output", "json")
+
+    assert result.code == 7
+    problems = {each["instance"]: each["problem"] for each in result.json["instances"]}
+    assert "its platform is not known" in problems[unknown]
+    assert "its platform is not known" not in problems[known]
+
+
+@pytest.mark.parametrize(("tag", "code", "said"), [("team", 14, "'team' is not a tag"), ("team=none", 7, "team=none")])
+def test_tags_that_find_nothing(world: World, tag: str, code: int, said: str) -> None:
+    world.write_spec(copy_regions="")
+
+    result = world.amigen(*FLEET, "--tag", tag)
+
+    assert result.code == code
+    assert said in result.err
+
+
+def test_the_real_checks_find_that_this_machine_is_no_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the stand-in: the rendered suite, its facts gathered by a shell through the packed command."""
+    monkeypatch.setattr("amigen.publish.proof.SuiteProof", REAL_PROOF)
+    world.write_spec(copy_regions="")
+    instance = launch(world)[0]
+
+    result = world.amigen(*FLEET, "--output", "json")
+
+    assert result.code == 6, result.err
+    report = result.json["instances"][0]["report"]
+    assert report["target"] == f"ssm://{instance}?region={BUILD_REGION}"
+    failed = {each["id"] for each in report["results"] if each["outcome"] == "failed"}
+    assert {"test_file[/etc/modules-load.d/ipvs.conf]", "test_release[ipvs-nodes]"} <= failed
