@@ -11,6 +11,13 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 
+def plain(text: str, keep: str = "") -> str:
+    """The text with what a terminal would obey, or nobody can see, written as an escape; `keep` stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 class AmigenError(Exception):
     """Base of all failures that amigen explains.
 
@@ -61,7 +68,7 @@ class Problem(Struct, frozen=True, kw_only=True):
             parts.append(f"; {self.hint}")
         if self.source:
             parts.append(f" [{self.source}]")
-        return "".join(parts)
+        return plain("".join(parts))
 
 
 class SpecError(AmigenError):

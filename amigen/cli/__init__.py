@@ -10,12 +10,13 @@ import importlib
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from amigen import __version__
-from amigen.errors import AmigenError
+from amigen.errors import AmigenError, plain
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -80,6 +81,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every failure leaves here as one message on stderr and an exit code of its own kind."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no umlauts, must not end in a traceback.
         if isinstance(stream, io.TextIOWrapper):
@@ -88,7 +90,8 @@ def main(args: list[str] | None = None) -> Any:
         cli.main(args=args, prog_name="amigen", standalone_mode=False)
         sys.stdout.flush()
     except AmigenError as error:
-        click.echo(str(error) if "\n" in str(error).split("\n  hint:")[0] else f"amigen: error: {error}", err=True)
+        text = plain(str(error), keep="\n")
+        click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -102,11 +105,17 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(141)
     except OSError as error:
         # A full disk, a missing right: the system's own words with the file are the message.
-        click.echo(
-            f"amigen: error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
-        )
+        text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        click.echo(f"amigen: error: {plain(text)}", err=True)
         _drop_stdout()
         sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """Who was started with a stream closed (`>&-`) has none in `sys`, and the next file would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
 def _drop_stdout() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,5 +67,7 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
 
 
 def echo_json(document: Any) -> None:
-    """A document for programs, on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """A document for programs, on stdout; ASCII where the terminal's encoding is another than UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    utf8 = encoding.lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not utf8))

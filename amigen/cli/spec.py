@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from amigen.cli.options import echo_json, output_option, spec_argument
-from amigen.errors import ConflictError, SpecError
+from amigen.errors import ConflictError, InputError, SpecError
 from amigen.spec.load import check_file
 
 _FIRST = """\
@@ -48,7 +48,9 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
     from amigen.spec.load import check_bytes
 
     text = _FIRST.format(name=name, version=version, platform=platform, mode=mode, ipvs=_IPVS if mode == "ipvs" else "")
-    check_bytes(text.encode("utf-8", "surrogateescape"), "the spec of these options").require()
+    made = check_bytes(text.encode("utf-8", "surrogateescape"), "the spec of these options").require()
+    if (made.name, made.kubernetes_version, *made.platforms) != (name, version, platform):
+        raise InputError("an option holds what YAML takes for more than a word", "give plain words")
     try:
         # O_EXCL: two runs at once, or a link that points elsewhere, cannot make this overwrite anything.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)

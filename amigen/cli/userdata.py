@@ -12,7 +12,7 @@ from typing import cast
 import click
 
 from amigen.cli.options import echo_json, load, one_plan, output_option
-from amigen.errors import InputError, Problem
+from amigen.errors import InputError, Problem, plain
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.model import Architecture
 from amigen.userdata import make
@@ -105,7 +105,7 @@ def explain(file: Path, system: str, platform: str | None, output: str) -> None:
         echo_json(msgspec.to_builtins(found))
     else:
         for line in _lines(found):
-            click.echo(line)
+            click.echo(plain(line))
     if any(problem.severity == "error" for problem in found.problems):
         sys.exit(InputError.exit_code)
 

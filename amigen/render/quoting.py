@@ -28,6 +28,15 @@ def sh(value: object) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def ascii_only(script: str) -> str:
+    """A bash script in ASCII: what is not stands, by `sh`, between single quotes, and becomes `$'...'` there."""
+    if script.isascii():
+        return script
+    return re.sub(
+        r"[^\x00-\x7f]+", lambda match: "'$'" + "".join(f"\\{byte:03o}" for byte in match[0].encode()) + "''", script
+    )
+
+
 def words(values: Iterable[object]) -> str:
     """Arguments of a shell command, each with a space before it."""
     return "".join(f" {sh(value)}" for value in values)

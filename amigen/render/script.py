@@ -30,6 +30,7 @@ from amigen.plan.model import (
     WriteRelease,
 )
 from amigen.render.join import bootstrap_arguments
+from amigen.render.quoting import ascii_only
 from amigen.render.templates import folder, render
 
 
@@ -52,8 +53,8 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = next((step for step in steps if isinstance(step, InstallGate)), None)
     files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
-    calls = [call for step in steps for call in _calls(step, plan)]
-    return render(
+    calls = [call for step in steps for call in _calls(step, plan, plain=user_data)]
+    script = render(
         "templates",
         "bootstrap.sh.jinja",
         title=fact.title,
@@ -71,6 +72,9 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         calls=calls,
         nothing_to_do=_nothing_to_do(plan, len(files)),
     )
+    # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
+    # decoded text without a charset, and gets it back in raw-unicode-escape).
+    return ascii_only(script) if user_data else script
 
 
 def hygiene_script(plan: ImagePlan) -> str:
@@ -156,16 +160,16 @@ def _nothing_to_do(plan: ImagePlan, files: int) -> str:
     return f"nothing to do: {found}; no package manager was called"
 
 
-def _calls(step: Step, plan: ImagePlan) -> Iterator[Call]:
+def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
     if isinstance(step, InstallGate):
         yield Call(function="install_gate")
     elif isinstance(step, RunHook):
         digest = hashlib.sha256(step.script.encode()).hexdigest()
-        text, encoding = _text(step.script.encode())
+        text, encoding = _text(step.script.encode(), plain=plain)
         when = "once" if step.once else "always"
         yield Call(function="run_hook", arguments=(step.name, when, digest, text, *encoding))
     elif isinstance(step, WriteFile):
-        yield _put(step)
+        yield _put(step, plain=plain)
     elif isinstance(step, InstallPackages):
         wanted = tuple(f"{p.name}={p.version}" if p.version else p.name for p in step.packages)
         yield Call(function="ensure_packages", arguments=(str(plan.spec.package_sources.timeout_seconds), *wanted))
@@ -207,20 +211,21 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
         yield Call(function="open_gate")
 
 
-def _put(file: WriteFile) -> Call:
-    text, encoding = _text(file.content)
+def _put(file: WriteFile, *, plain: bool = False) -> Call:
+    text, encoding = _text(file.content, plain=plain)
     # stat prints the mode without leading zeros.
     mode = f"{int(file.mode, 8):o}"
     return Call(function="put_file", arguments=(file.path, mode, f"{file.owner}:{file.group}", text, *encoding))
 
 
-def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
+def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     """Content as a shell argument: itself where it is plain text, else base64 and the content's sha256."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = "\0"
     # Tabs, line ends and what a person can read; a control character or an odd space is better seen in base64.
-    if text.replace("\n", "").replace("\t", "").isprintable():
+    readable = text.replace("\n", "").replace("\t", "").isprintable()
+    if readable and (text.isascii() or not plain):
         return text, ()
     return base64.b64encode(content).decode("ascii"), (hashlib.sha256(content).hexdigest(),)

@@ -15,6 +15,8 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 # Aliases are followed, and each use counts: a "billion laughs" runs into this within milliseconds.
 MAX_NODES = 50_000
+# Characters of all values, for the same reason: thirty thousand aliases of one long text are 27 GB.
+MAX_TEXT = 8 * MAX_BYTES
 
 # The C parser, where PyYAML was built with it, is ten times faster; both give the same nodes and marks.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -89,7 +91,7 @@ def _depth(text: str) -> None:
 
 def _limit(root: yaml.Node) -> None:
     """Walk as the reader will, aliases included, and stop at the limits."""
-    seen = 0
+    seen = text = 0
     stack: list[tuple[yaml.Node, int]] = [(root, 1)]
     while stack:
         node, depth = stack.pop()
@@ -101,7 +103,12 @@ def _limit(root: yaml.Node) -> None:
         if seen > MAX_NODES:
             message = f"holds more than {MAX_NODES} values, aliases counted at each use"
             raise DocumentError(Problem(line=line, column=column, message=message))
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.ScalarNode):
+            text += len(node.value)
+            if text > MAX_TEXT:
+                message = f"holds more than {MAX_TEXT} characters, aliases counted at each use"
+                raise DocumentError(Problem(line=line, column=column, message=message))
+        elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 stack.append((key, depth + 1))
                 stack.append((value, depth + 1))

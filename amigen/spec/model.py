@@ -52,7 +52,7 @@ ModuleName: TypeAlias = Annotated[
 SysctlKey: TypeAlias = Annotated[
     str,
     Meta(
-        extra_json_schema=_p(r"^[a-z0-9_-]+([./][A-Za-z0-9_@-]+)+$"),
+        extra_json_schema=_p(r"^[a-z0-9_][a-z0-9_-]*([./][A-Za-z0-9_@-]+)+$"),
         max_length=200,
         description="a kernel parameter such as `net.core.somaxconn`",
     ),
@@ -64,7 +64,7 @@ SysctlValue: TypeAlias = Annotated[
 AbsolutePath: TypeAlias = Annotated[
     str,
     Meta(
-        extra_json_schema=_p(r"^(/[^/\x00-\x1f\x7f]+)+$"),
+        extra_json_schema=_p(r"^(/[^/\x00-\x1f\x7f-\x9f]+)+$"),
         max_length=1024,
         description="an absolute path without `//`, control characters or a slash at the end",
     ),
@@ -72,7 +72,8 @@ AbsolutePath: TypeAlias = Annotated[
 UserName: TypeAlias = Annotated[
     str,
     Meta(
-        extra_json_schema=_p(r"^([a-z_][a-z0-9_-]{0,30}|[0-9]{1,9})$"), description="a user or group, by name or number"
+        extra_json_schema=_p(r"^([a-z_][a-z0-9_-]{0,30}|0|[1-9][0-9]{0,8})$"),
+        description="a user or group, by name or number",
     ),
 ]
 FileMode: TypeAlias = Annotated[
@@ -582,7 +583,7 @@ class LocalBase(_Model, frozen=True, kw_only=True):
     """A disk image to start a local build from: a file, or a URL with its checksum."""
 
     path: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=4096, extra_json_schema=_p(r"^[^\x00-\x1f\x7f]+$"))] | None,
+        Annotated[str, Meta(min_length=1, max_length=4096, extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]+$"))] | None,
         Meta(description="A qcow2 or raw file, relative to the spec."),
     ] = None
     url: Annotated[Url | None, Meta(description="A download, such as the official cloud image.")] = None

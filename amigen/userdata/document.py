@@ -53,7 +53,8 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         return Document(type="application/gzip", wrapped=("gzip",), size=len(raw), parts=(), problems=(problem,))
     size = len(raw)
     if "base64" in wrapped:
-        size = len(b"".join(raw.split())) * 3 // 4
+        compact = b"".join(raw.split())
+        size = len(compact) // 4 * 3 - compact[-2:].count(b"=")
     type_ = mime.detect(content)
     if type_ != mime.MULTIPART:
         part = Part(type=type_, content=content, origin=origin)
@@ -116,7 +117,8 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], tuple[Pro
         part, found = _part(child, len(parts) + 1, origin)
         problems += found
         parts.append(part)
-        if f"--{boundary}".encode() in part.content:
+        encoded = str(child.get("Content-Transfer-Encoding", "")).lower() in ("base64", "quoted-printable")
+        if not encoded and f"--{boundary}".encode() in part.content:
             hint = "use a boundary that occurs in no part"
             problems.append(Problem(message=f"the boundary {boundary!r} occurs inside part {len(parts)}", hint=hint))
     problems += _torn(parts, boundary)
@@ -138,7 +140,9 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
         try:
             content = mime.gunzip(content)
             wrapped.append("gzip")
-            type_ = mime.detect(content) if type_ in mime.GZIP_TYPES else type_
+            if type_ in mime.GZIP_TYPES:
+                type_ = mime.detect(content)
+                problems += _garbled(content, number)
         except ValueError as error:
             problems.append(Problem(message=f"part {number}: {error}"))
     if type_ in ("text/plain", "text/x-not-multipart", mime.SHELL):
@@ -162,6 +166,15 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
         )
     filename = child.get_filename() or ""
     return Part(type=type_, content=content, filename=filename, origin=origin, wrapped=tuple(wrapped)), problems
+
+
+def _garbled(content: bytes, number: int) -> list[Problem]:
+    """cloud-init takes an unpacked part as text without a charset, and gets it back in raw-unicode-escape."""
+    if content.isascii():
+        return []
+    message = f"part {number} is packed, and holds more than ASCII: cloud-init garbles it"
+    hint = "pack the whole document, or carry the part in base64 alone"
+    return [Problem(message=message, hint=hint, source="cloudinit/user_data.py, _process_msg")]
 
 
 def _torn(parts: list[Part], boundary: str) -> list[Problem]:

@@ -176,20 +176,22 @@ def _read(part: Part, number: int) -> tuple[dict[str, Any], list[Problem]]:
     from amigen.spec.document import DocumentError, compose
 
     try:
-        compose(part.content)
+        node = compose(part.content)
         import yaml
 
-        config = yaml.safe_load(part.content)
+        # Each value as the text that stands there: no tag is looked at, and no number is made of a million digits.
+        config = yaml.constructor.BaseConstructor().construct_document(node)
     except DocumentError as error:
         return {}, [Problem(message=f"part {number}: the NodeConfig {error.problem.message}")]
-    except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
-        # PyYAML's constructors raise all of these for tags that lie (`!!int ""`, `!!timestamp x`).
-        return {}, [Problem(message=f"part {number}: the NodeConfig cannot be read: {error}")]
+    except yaml.YAMLError as error:
+        reason = str(error).replace("\n", " ")
+        return {}, [Problem(message=f"part {number}: the NodeConfig cannot be read: {reason}")]
     if not isinstance(config, dict):
         return {}, [Problem(message=f"part {number}: the NodeConfig is not a mapping")]
     problems = []
     if config.get("kind") != "NodeConfig" or not str(config.get("apiVersion", "")).startswith("node.eks.aws/"):
-        message = f"part {number} is typed as NodeConfig and is {config.get('apiVersion')} {config.get('kind')}"
+        kind = _shown(f"{config.get('apiVersion')} {config.get('kind')}")
+        message = f"part {number} is typed as NodeConfig and is {kind}"
         problems.append(Problem(message=message, hint="apiVersion: node.eks.aws/v1alpha1, kind: NodeConfig"))
     return config, problems
 
@@ -200,5 +202,8 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
             if path or key == "spec":
                 yield from _flat(child, f"{path}.{key}" if path else str(key))
     elif path:
-        text = str(value)
-        yield path, text if len(text) <= 60 else f"{text[:57]}..."
+        yield path, _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -133,7 +133,8 @@ def write(parts: tuple[Part, ...], *, pack: bool = False) -> bytes:
         parts: In order.
         pack: True to carry scripts as gzip in base64, which cloud-init unpacks and EKS can still merge.
     """
-    bodies = [_body(part, pack=pack and part.type == SHELL) for part in parts]
+    # What is not ASCII would reach the node garbled: see `amigen.render.script`.
+    bodies = [_body(part, pack=pack and part.type == SHELL and part.content.isascii()) for part in parts]
     everything = b"\0".join(body for _, body in bodies)
     number = 0
     while True:

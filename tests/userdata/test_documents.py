@@ -19,6 +19,7 @@ import yaml
 from amigen.errors import InputError, SizeError
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
+from amigen.render import quoting
 from amigen.render.script import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
@@ -56,8 +57,16 @@ def script(made: ImagePlan) -> bytes:
     return bootstrap_script(made, user_data=True).encode()
 
 
+FOREIGN: dict[str, Any] = {
+    "files": [*BULK["files"], {"path": "/etc/ä 'ö'", "content": "ä😀'\n"}],
+    "hooks": {"after": [{"name": "a", "script": "echo 'ü'"}]},
+}
+
+
 @pytest.mark.parametrize(
-    "change", [{}, joins(), BULK, {**joins(), **BULK}, {"files": [{"path": "/etc/ä", "content": "ä😀"}]}], ids=str
+    "change",
+    [{}, joins(), BULK, {**joins(), **BULK}, {"files": [{"path": "/etc/ä", "content": "ä😀"}]}, {**joins(), **FOREIGN}],
+    ids=str,
 )
 def test_cloud_init_gets_the_script_to_the_byte(change: dict[str, Any], cloud_init: CloudInit) -> None:
     """Plain, packed and base64 parts of our MIME are the very script again."""
@@ -178,6 +187,29 @@ def test_the_schema_of_node_config_can_fail() -> None:
         jsonschema.validate(
             {"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": {"clusters": {}}}, SCHEMA
         )
+
+
+def test_user_data_is_ascii() -> None:
+    """cloud-init garbles anything else in a part that it unpacks; bash reads the same words out of it."""
+    made = plan(joins(), FOREIGN)
+    said = subprocess.run(
+        ["bash", "-c", quoting.ascii_only(f"printf %s {quoting.sh(FOREIGN['files'][-1]['path'])}")],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert script(made).isascii()
+    assert FOREIGN["files"][-1]["path"] == said.stdout.decode()
+
+
+def test_a_merged_script_that_is_not_ascii_is_not_packed(cloud_init: CloudInit) -> None:
+    """Beside a packed one it travels in base64, and arrives to the byte."""
+    mine = "#!/bin/sh\necho 'ä😀'\n".encode()
+    document = user_data(plan(joins(), BULK), merge=mine)
+
+    assert [part.wrapped for part in parse(document).parts] == [("base64", "gzip"), ("base64",), ()]
+    assert mine == cloud_init(document)[1].content
 
 
 def test_what_is_too_long_is_packed_part_by_part() -> None:

@@ -81,7 +81,7 @@ def files(spec: NodeImage) -> Iterator[Problem]:
         path = PurePosixPath(file.path)
         if {".", ".."} & set(file.path.split("/")):
             yield Problem(path=f"{where}.path", message="holds `.` or `..`", hint="write the plain path")
-        elif max(len(part.encode()) for part in path.parts) > _LONGEST_NAME:
+        elif max((len(part.encode()) for part in path.parts), default=0) > _LONGEST_NAME:
             message = "holds a name that is longer than a file name may be here"
             yield Problem(path=f"{where}.path", message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
         elif own := _own(path):

@@ -63,8 +63,8 @@ require_platform() {
 look_at() {
   local line
   while IFS= read -r line; do
-    attributes["${line#* * * }"]=${line%"${line#* * * }"}
-  done < <(stat -c '%a %U:%G %u:%g %n' -- "$@" 2>/dev/null)
+    attributes["${line#* * * * * }"]=${line%"${line#* * * * * }"}
+  done < <(stat -c '%a u:%U u:%u g:%G g:%g %n' -- "$@" 2>/dev/null)
 }
 file_is() {
   local there
@@ -78,7 +78,7 @@ file_is() {
 }
 has_attributes() {
   local have=${attributes["$1"]:-}
-  [[ $have == "${2#0} $3 "* || $have == "${2#0} "*" $3 " ]]
+  [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 keep_foreign() {
   local path=$1 kept=$1.before-amigen sum
@@ -106,11 +106,15 @@ put_file() {
   log "wrote $path"
 }
 fill() {
+  local code=0
+  umask 077
   if [[ -n $3 ]]; then
-    printf '%s' "$2" | base64 -d >"$1"
+    printf '%s' "$2" | base64 -d >"$1" || code=$?
   else
-    printf '%s' "$2" >"$1"
+    printf '%s' "$2" >"$1" || code=$?
   fi
+  umask 022
+  return "$code"
 }
 finish() {
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi

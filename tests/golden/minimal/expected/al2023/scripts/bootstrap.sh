@@ -74,8 +74,8 @@ require_platform() {
 look_at() {
   local line
   while IFS= read -r line; do
-    attributes["${line#* * * }"]=${line%"${line#* * * }"}
-  done < <(stat -c '%a %U:%G %u:%g %n' -- "$@" 2>/dev/null)
+    attributes["${line#* * * * * }"]=${line%"${line#* * * * * }"}
+  done < <(stat -c '%a u:%U u:%u g:%G g:%g %n' -- "$@" 2>/dev/null)
 }
 
 # file_is PATH CONTENT [SHA256]: the same to the byte. `read` ends with 0 only where it meets a NUL, which text cannot hold.
@@ -90,10 +90,10 @@ file_is() {
   ! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
 }
 
-# has_attributes PATH MODE OWNER
+# has_attributes PATH MODE OWNER:GROUP, each by name or by number
 has_attributes() {
   local have=${attributes["$1"]:-}
-  [[ $have == "${2#0} $3 "* || $have == "${2#0} "*" $3 " ]]
+  [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 
 # What somebody else wrote is kept beside the new file; in modules-load.d it also stays in effect.
@@ -126,12 +126,17 @@ put_file() {
   log "wrote $path"
 }
 
+# For nobody else to read until it has its mode.
 fill() {
+  local code=0
+  umask 077
   if [[ -n $3 ]]; then
-    printf '%s' "$2" | base64 -d >"$1"
+    printf '%s' "$2" | base64 -d >"$1" || code=$?
   else
-    printf '%s' "$2" >"$1"
+    printf '%s' "$2" >"$1" || code=$?
   fi
+  umask 022
+  return "$code"
 }
 
 # finish WORDS-FOR-NOTHING

@@ -1,0 +1,90 @@
+"""Every golden user data document in the eyes of cloud-init: which parts, in which order, and to the byte."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from amigen.errors import InputError
+from amigen.plan.make import plan_image
+from amigen.plan.model import ImagePlan
+from amigen.render.script import bootstrap_script
+from amigen.spec.load import load_spec
+from amigen.userdata import mime
+from amigen.userdata.make import SCRIPT_NAME, user_data
+from amigen.userdata.size import LIMIT
+from tests.specs import GOLDEN
+from tests.userdata.conftest import SYSTEM_PYTHON, Seen
+from tests.userdata.test_documents import SCHEMA
+
+CloudInit = Callable[[bytes], list[Seen]]
+DOCUMENTS = sorted(GOLDEN.glob("*/expected/*/user-data.*"))
+
+
+def name(path: Path) -> str:
+    return f"{path.parts[-4]}-{path.parts[-2]}"
+
+
+def plan_of(document: Path) -> ImagePlan:
+    return plan_image(load_spec(document.parents[2] / "spec.yaml"), document.parent.name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_cloud_init_finds_the_parts_in_their_order(document: Path, cloud_init: CloudInit) -> None:
+    """The bootstrap script first, a NodeConfig after it where nodeadm joins; no byte changed."""
+    plan = plan_of(document)
+    seen = cloud_init(document.read_bytes())
+    joins = plan.spec.join.eks is not None and plan.platform == "al2023"
+
+    assert [mime.SHELL, *[mime.NODE_CONFIG] * joins] == [part.type for part in seen]
+    assert bootstrap_script(plan, user_data=True).encode() == seen[0].content
+    assert document.suffix != ".mime" or seen[0].filename == SCRIPT_NAME
+    if joins:
+        config = yaml.safe_load(seen[1].content)
+        jsonschema.Draft202012Validator(SCHEMA).validate(config)
+        assert plan.spec.join.eks is not None
+        assert config["spec"]["cluster"]["name"] == plan.spec.join.eks.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_ec2_takes_it(document: Path) -> None:
+    """What is in the rendered folder is within the limit."""
+    assert document.stat().st_size <= LIMIT
+
+
+def test_every_platform_of_every_case_has_a_document() -> None:
+    """The tests above are not green for want of files."""
+    cases = {
+        (spec.parent.name, platform) for spec in GOLDEN.glob("*/spec.yaml") for platform in load_spec(spec).platforms
+    }
+
+    assert cases == {(path.parts[-4], path.parts[-2]) for path in DOCUMENTS}
+
+
+def test_every_cloud_config_passes_cloud_inits_schema(tmp_path: Path) -> None:
+    """`cloud-init schema` on the cloud-config of every golden plan that can be one."""
+    made = []
+    for number, document in enumerate(DOCUMENTS):
+        try:
+            text = user_data(plan_of(document), format_="cloud-config")
+        except InputError:
+            assert plan_of(document).spec.join.eks  # a NodeConfig has to travel with it
+            continue
+        made.append(tmp_path / f"{number}.yaml")
+        # Over the limit it travels packed, and cloud-init unpacks it before it looks.
+        made[-1].write_bytes(mime.unpack(text)[0])
+    for file in made:
+        done = subprocess.run(
+            [SYSTEM_PYTHON, "-m", "cloudinit.cmd.main", "schema", "--config-file", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, "Valid" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert len(made) >= 3
