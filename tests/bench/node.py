@@ -66,7 +66,8 @@ def rows() -> Iterator[Row]:
     ours = _script(bootstrap_script(plan, user_data=True))
     yield Row(what="stock root: user data / the mission's bare commands", values=_pairs(ours, _script(BARE)))
     if shutil.which("ansible-playbook"):
-        yield Row(what="stock root: user data / the same as an Ansible playbook", values=_pairs(ours, _ansible))
+        values = _pairs(ours, _ansible, packages=("python3", "python3-apt"))
+        yield Row(what="stock root: user data / the same as an Ansible playbook", values=values)
     yield Row(
         what="stock root: user data / plain cloud-config, both by cloud-init",
         values=_pairs(

@@ -41,7 +41,7 @@ class Row(Struct, frozen=True, kw_only=True):
         limit = f"<= {self.at_most:g}" if self.at_most is not None else ""
         limit = f">= {self.at_least:g}" if self.at_least is not None else limit
         numbers = " ".join(f"{_number(v) + self.unit:>10}" for v in (self.median, min(self.values), max(self.values)))
-        return f"{self.what:66} {numbers}  {limit}{'' if self.holds else '  MISSED'}"
+        return f"{self.what:76} {numbers}  {limit}{'' if self.holds else '  MISSED'}"
 
 
 def _number(value: float) -> str:

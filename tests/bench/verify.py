@@ -1,8 +1,8 @@
 """Verifying over ssh: against a bare connection, against plain testinfra calls, and of many hosts side by side.
 
-The hosts of `rows` are one unpacked root behind sshd on addresses of the loopback (tests.verify.ssh_hosts): stand-ins whose
-work is done by the very processors that measure, and without a kernel of their own. Those of `vm_rows` are a real node in
-a VM that was booted from a built image (tests.verify.images); where KVM does not work, its processor is emulated.
+The hosts of `rows` are one unpacked root behind sshd on addresses of the loopback (tests.verify.ssh_hosts): stand-ins
+whose work is done by the very processors that measure, and without a kernel of their own. Those of `vm_rows` are a real
+node in a VM that was booted from a built image (tests.verify.images); where KVM does not work, its processor is emulated.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _pytest(plan: ImagePlan, folder: Path, more: Sequence[str]) -> list[str]:
 
 
 def vm_rows() -> Iterator[Row]:
-    """In a VM: a whole verification against the same boots by hand; the suite against a bare connection and plain calls."""
+    """In a VM: a whole verification against the same boots by hand; the suite against bare ssh and plain calls."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan = proof_plan(folder, SPEC)
@@ -120,11 +120,10 @@ def _node_rows(plan: ImagePlan, folder: Path, node: SshTarget) -> Iterator[Row]:
 
 @contextmanager
 def _node(plan: ImagePlan, image: VmImage) -> Iterator[SshTarget]:
-    with scratch("bench") as work:
-        with Machine(image, work=work, user="admin", user_data=user_data(plan)) as machine:
-            machine.wait_for_ssh()
-            machine.ssh.wait_until_booted()
-            yield machine.ssh
+    with scratch("bench") as work, Machine(image, work=work, user="admin", user_data=user_data(plan)) as machine:
+        machine.wait_for_ssh()
+        machine.ssh.wait_until_booted()
+        yield machine.ssh
 
 
 def boots_by_hand(disk: Path) -> None:
