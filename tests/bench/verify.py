@@ -1,8 +1,8 @@
 """Verifying over ssh: against a bare connection, against plain testinfra calls, and of many hosts side by side.
 
 The hosts of `rows` are one unpacked root behind sshd on addresses of the loopback (tests.verify.ssh_hosts): stand-ins
-whose work is done by the very processors that measure, and without a kernel of their own. Those of `vm_rows` are a real
-node in a VM that was booted from a built image (tests.verify.images); where KVM does not work, its processor is emulated.
+whose work is done by the very processors that measure, and without a kernel of their own. Those of `vm_rows` are a
+real node in a VM booted from a built image (tests.verify.images); where KVM does not work, its processor is emulated.
 """
 
 from __future__ import annotations

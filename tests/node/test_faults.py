@@ -31,7 +31,6 @@ SPEC: dict[str, Any] = {
     "files": [{"path": f"/etc/app/{n}.conf", "content": f"{n}\n" * 900, "mode": "0640"} for n in range(3)],
     "hooks": {"after": [{"name": "last", "script": "command -v ipvsadm > /root/order"}]},
 }
-KILLS = 20
 PAGE = 4096
 
 
@@ -42,23 +41,25 @@ def partial_files(node: Node, plan: ImagePlan) -> list[str]:
     return broken + [str(path) for path in (node.root / "etc").rglob("*.amigen-new")]
 
 
-@pytest.fixture
-def undisturbed(node: Node, tmp_path: Path) -> tuple[str, float]:
-    """What a run that nothing disturbs leaves, and the seconds it took."""
-    with fresh_node(node.platform, tmp_path / "undisturbed") as other:
-        started = time.monotonic()
-        assert other.bootstrap(other.plan(**SPEC)).returncode == 0
-        return other.run(INVENTORY), time.monotonic() - started
+# Sourced by bash before the script, which stays as it is rendered: counts its commands, and ends all of it at one.
+TRAP = """\
+unset BASH_ENV
+count=0
+set -T
+trap 'if ((++count == KILL_AT)); then kill -KILL 0; fi; ((KILL_AT)) || printf %s "$count" >/root/count' DEBUG
+"""
 
 
-def start(node: Node, plan: ImagePlan) -> subprocess.Popen[bytes]:
-    """The script in a process group of its own."""
+def start(node: Node, plan: ImagePlan, kill_at: int) -> subprocess.Popen[bytes]:
+    """The script in a process group of its own, killed at its command number `kill_at`."""
     node.put_script(plan)
+    (node.root / "root/trap").write_text(TRAP)
+    environment = {"BASH_ENV": "/root/trap", "KILL_AT": str(kill_at), "AMIGEN_NO_KERNEL": "1"}
     return subprocess.Popen(
         chroot(node.root, "bash", "/root/script.sh"),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "AMIGEN_NO_KERNEL": "1"},
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -74,28 +75,60 @@ def kill_all_in(root: Path) -> None:
             continue  # it ended meanwhile
 
 
+@pytest.fixture
+def undisturbed(node: Node, tmp_path: Path) -> tuple[str, int]:
+    """What a run that nothing disturbs leaves, and how many commands it has."""
+    with fresh_node(node.platform, tmp_path / "undisturbed") as other:
+        process = start(other, other.plan(**SPEC), 0)
+        process.communicate(timeout=600)
+        assert process.returncode == 0
+        count = int(other.read("/root/count"))
+        (other.root / "root/count").unlink()
+        return other.run(INVENTORY), count
+
+
+def ends_the_same(victim: Node, wanted: str, when: str) -> None:
+    """Nothing partial now, and after one more run what an undisturbed one leaves."""
+    plan = victim.plan(**SPEC)
+    whole = [path for path in partial_files(victim, plan) if not path.endswith(".amigen-new")]
+    assert whole == [], when
+    done = victim.bootstrap(plan)
+    assert done.returncode == 0, f"{when}:\n{done.stdout}"
+    assert partial_files(victim, plan) == [], when
+    assert victim.run(INVENTORY) == wanted, when
+
+
 @pytest.mark.timeout(3600)
-def test_killed_anywhere_the_next_run_ends_the_same(node: Node, undisturbed: tuple[str, float], tmp_path: Path) -> None:
-    """SIGKILL at 20 points spread over the run; then one run: the same files, packages and units, nothing partial."""
-    wanted, seconds = undisturbed
-    plan = node.plan(**SPEC)
-    interrupted = 0
-    for point in range(KILLS):
+def test_killed_anywhere_the_next_run_ends_the_same(node: Node, undisturbed: tuple[str, int], tmp_path: Path) -> None:
+    """SIGKILL between two commands at 14 points spread over the run; then one run: the same files, packages, units."""
+    wanted, count = undisturbed
+    assert count > 100
+    for point in range(14):
+        kill_at = 1 + count * point // 14
         with fresh_node(node.platform, tmp_path / f"kill{point}") as victim:
-            process = start(victim, plan)
-            try:
-                process.wait(timeout=seconds * (point + 0.5) / KILLS)
-            except subprocess.TimeoutExpired:
-                interrupted += 1
-                kill_all_in(victim.root)
-            process.wait()
-            assert partial_files(victim, plan) == [] or interrupted
-            done = victim.bootstrap(plan)
-            assert done.returncode == 0, f"killed at point {point}:\n{done.stdout}"
-            assert partial_files(victim, plan) == []
-            assert victim.run(INVENTORY) == wanted, f"killed at point {point}"
-    # Runs differ in length; that most were cut is what makes this a test.
-    assert interrupted > KILLS // 2
+            process = start(victim, victim.plan(**SPEC), kill_at)
+            process.communicate(timeout=600)
+            assert process.returncode == -signal.SIGKILL
+            ends_the_same(victim, wanted, f"killed at command {kill_at} of {count}")
+
+
+@pytest.mark.timeout(3600)
+def test_killed_in_the_installation_the_next_run_ends_the_same(
+    node: Node, undisturbed: tuple[str, int], tmp_path: Path
+) -> None:
+    """Six times, at a moment while the package manager works, or, on a quick machine, right after."""
+    wanted, _count = undisturbed
+    for delay in (0.1, 0.4, 0.8, 1.3, 2.0, 3.0):
+        with fresh_node(node.platform, tmp_path / f"kill{delay}") as victim:
+            process = start(victim, victim.plan(**SPEC), -1)
+            assert process.stdout is not None
+            while line := process.stdout.readline():
+                if b"amigen: installing ipvsadm" in line:
+                    break
+            time.sleep(delay)
+            kill_all_in(victim.root)
+            process.communicate(timeout=600)
+            ends_the_same(victim, wanted, f"killed {delay} s into the installation")
 
 
 @contextmanager
