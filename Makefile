@@ -30,14 +30,14 @@ kubernetes: system-slow
 test: system-check system-roots system-slow check wheel kubernetes slow
 
 slow: $(VENV)/.done system-roots system-slow kubernetes
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
 # The installed wheel, and not only the checkout.
 wheel: $(VENV)/.done
 	tests/wheel.sh $(BIN)/python
 
-bench: $(VENV)/.done
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.done system-roots system-slow
+	$(BIN)/python -m tests.bench $(PARTS)
 
 docs: $(VENV)/.done
 	$(BIN)/python -c "from amigen.spec.schema import reference; print(reference(), end='')" > docs/spec.md
