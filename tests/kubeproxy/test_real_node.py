@@ -34,7 +34,7 @@ from tests.real.control_plane import ControlPlane
 if TYPE_CHECKING:
     from amigen.vm import Machine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SPEC = """\
 apiVersion: amigen/v1alpha1
