@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import threading
@@ -411,6 +412,32 @@ def test_an_image_that_was_not_verified_is_refused(world: World) -> None:
 
     assert result.code == 13
     assert "have not passed" in result.err
+
+
+def test_a_local_image_is_refused(world: World) -> None:
+    world.write_spec()
+    world.build()
+    document = json.loads(world.record_path.read_text())
+    document["images"][0] |= {"region": "", "imageId": ""}
+    world.record_path.write_text(json.dumps(document))
+
+    result = world.publish()
+
+    assert result.code == 14
+    assert "al2023/x86_64 is no AMI" in result.err
+
+
+def test_each_region_encrypts_with_its_own_key(world: World) -> None:
+    world.write_spec(
+        "encryption:\n  kmsKeyId: alias/images\n  regionKmsKeyIds: {eu-west-1: alias/west}",
+        copy_regions="eu-west-1, us-east-2",
+    )
+    world.build()
+
+    assert world.publish().code == 0
+
+    keys = {call.region: call.params["KmsKeyId"] for call in world.gateway.named("CopyImage")}
+    assert keys == {"eu-west-1": "alias/west", "us-east-2": "alias/images"}
 
 
 def test_no_record_says_what_to_do(world: World) -> None:
