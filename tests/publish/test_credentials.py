@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.publish.stand_in.gateway import Fault
+from tests.publish.stand_in.gateway import Fault, FaultKind
 from tests.publish.world import World
 
 SSO = """\
@@ -69,16 +69,20 @@ def test_settings_that_do_not_work(
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [("expired", "the credentials have expired; renew them"), ("denied", "`amigen iam-policy SPEC` prints the policy")],
+ENDS: tuple[tuple[FaultKind, str], ...] = (
+    ("expired", "the credentials have expired; renew them"),
+    ("denied", "`amigen iam-policy SPEC` prints the policy"),
 )
-def test_credentials_that_end_in_the_middle(world: World, kind: str, said: str) -> None:
+BREAKS: tuple[FaultKind, ...] = ("denied", "expired", "internal", "cut-after")
+
+
+@pytest.mark.parametrize(("kind", "said"), ENDS)
+def test_credentials_that_end_in_the_middle(world: World, kind: FaultKind, said: str) -> None:
     world.write_spec(copy_regions="")
     world.amigen("images", "list")
     position = world.gateway.positions()[0]
     world.gateway.start_counting()
-    world.gateway.fault = Fault(at=position, kind=kind)  # type: ignore[arg-type]
+    world.gateway.fault = Fault(at=position, kind=kind)
 
     result = world.amigen("images", "list")
 
@@ -93,12 +97,12 @@ def test_no_secret_in_any_message(world: World, monkeypatch: pytest.MonkeyPatch,
     world.write_spec()
     world.build()
     said = ""
-    for fault in ("denied", "expired", "internal", "cut-after"):
+    for fault in BREAKS:
         world.gateway.start_counting()
         world.publish("--dry-run")
         position = world.gateway.positions()[0]
         world.gateway.start_counting()
-        world.gateway.fault = Fault(at=position, kind=fault)  # type: ignore[arg-type]
+        world.gateway.fault = Fault(at=position, kind=fault)
         result = world.publish()
         world.gateway.fault = None
         assert result.code == 10
