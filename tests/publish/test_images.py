@@ -150,6 +150,7 @@ def test_rollback_goes_to_the_last_default_and_only_there(world: World) -> None:
     value = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
     assert value == images[1]
     assert "~ UserData:" in first.out
+    assert "version 2, the default" in first.out
     assert "rolled back from version 3 to 2 already" in second.out
 
 

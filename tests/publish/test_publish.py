@@ -248,6 +248,35 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(world: World) -> None:
     assert world.template()["DefaultVersionNumber"] == 2
 
 
+def test_of_two_first_publishers_one_makes_the_template(world: World) -> None:
+    """Both saw none; its name is unique."""
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    other = World(moto=world.moto, gateway=world.gateway, folder=world.folder / "other")
+    other.folder.mkdir()
+    other.write_spec(scheduler="nq", copy_regions="")
+    other.build(tag="2")
+    results = []
+
+    def meanwhile(request: Request) -> None:
+        if request.operation == "CreateLaunchTemplate":
+            world.gateway.before = None
+            client = world.client("ssm")
+            client.delete_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")
+            thread = threading.Thread(target=lambda: results.append(other.publish()))
+            thread.start()
+            thread.join(60)
+
+    world.gateway.before = meanwhile
+
+    mine = world.publish()
+
+    assert results[0].code == 0, results[0].err
+    assert mine.code == 5, mine.err
+    assert "another publisher has just made" in mine.err
+    assert list(world.template()["versions"]) == [1]
+
+
 def test_a_default_that_somebody_else_moved_is_not_moved_again(world: World) -> None:
     world.write_spec(copy_regions="")
     world.build(tag="1")
