@@ -61,7 +61,6 @@ def verify(
     from amigen.plan.make import plan_images
     from amigen.publish.fleet import ask_region, judge
     from amigen.publish.names import TAG_NAME
-    from amigen.publish.observe import running_instances
     from amigen.publish.proof import SuiteProof
     from amigen.publish.run_command import Rate
     from amigen.publish.threads import side_by_side
@@ -70,14 +69,7 @@ def verify(
     key, value = parse_tag(tag) if tag else (TAG_NAME, image.name)
     where = chosen_regions(image, regions)
     if dry_run:
-        there = {
-            r: [i.id for i in running_instances(aws, r, f"instances with {key}={value}", **{key: value})] for r in where
-        }
-        if output == "json":
-            echo_json({"dryRun": True, "instances": there})
-            return
-        for region, ids in there.items():
-            click.echo(f"{region}: would ask {', '.join(ids) or 'none'}")
+        _who(aws, where, key, value, output)
         return
     plans: dict[str, ImagePlan] = {plan.platform: plan for plan in plan_images(image)}
     rate = Rate(concurrency=max_concurrency, errors=max_errors)
@@ -108,6 +100,27 @@ def verify(
         html.write_bytes(page(reports))
     raise_failures(failures)
     _conclude(outcomes, f"{key}={value}")
+
+
+def _who(aws: Aws, regions: tuple[str, ...], key: str, value: str, output: str) -> None:
+    """The instances that would be asked; a region that cannot be looked at does not hide the others."""
+    from amigen.publish.observe import running_instances
+
+    there: dict[str, list[str]] = {}
+    failures: list[tuple[str, AmigenError]] = []
+    for region in regions:
+        try:
+            found = running_instances(aws, region, f"instances with {key}={value}", **{key: value})
+        except AmigenError as error:
+            failures.append((region, error))
+            continue
+        there[region] = [instance.id for instance in found if instance.state == "running"]
+    if output == "json":
+        echo_json({"dryRun": True, "instances": there})
+    else:
+        for region, ids in there.items():
+            click.echo(f"{region}: would ask {', '.join(ids) or 'none'}")
+    raise_failures(failures)
 
 
 def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str, *, verbose: bool) -> None:

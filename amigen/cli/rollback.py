@@ -41,7 +41,7 @@ def rollback(
     aws: Aws,
 ) -> None:
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
-    from amigen.cli.places import as_json, show
+    from amigen.cli.places import as_json, conclude, show
     from amigen.publish.apply import Applier, NoNotes
     from amigen.publish.names import Place
     from amigen.publish.rollback import plan_rollback
@@ -75,4 +75,6 @@ def rollback(
         failures += [(run.plan.place.key, run.error) for run in runs if run.error]
     if output == "json":
         echo_json({"dryRun": dry_run, "places": as_json(looked, runs)})
+    elif runs:
+        conclude(runs)
     raise_failures(failures)

@@ -24,13 +24,13 @@ class ManagedNodegroup:
 
     def to(self, releases: Sequence[Release]) -> str:
         """See `amigen.publish.rollout.roll_out`."""
-        described = self._aws.call(calls.DESCRIBE_NODEGROUP, self._group.region, self._group.text, **self._names)
-        current = described["nodegroup"].get("launchTemplate") or {}
+        current, busy = self._look()
         release = release_for(self._group, str(current.get("id", "")), releases)
-        old = str(current.get("version", ""))
         updates = self._updates()
-        busy = described["nodegroup"].get("status") == "UPDATING"
         update = self._running(release, updates) if busy else None
+        if busy and update is None:
+            current, _ = self._look()  # it has ended between the two looks
+        old = str(current.get("version", ""))
         if update is None:
             if old == str(release.version):
                 return f"{self._group.text}: has version {release.version}"
@@ -49,6 +49,12 @@ class ManagedNodegroup:
             else (f"; bringing its nodes back to version {old} is {ended}: {why}")
         )
         raise RolloutError(f"{message}; {said}", "see the update in EKS and the new version; then publish again")
+
+    def _look(self) -> tuple[dict[str, Any], bool]:
+        """The launch template that the group has, and whether an update is under way."""
+        found = self._aws.call(calls.DESCRIBE_NODEGROUP, self._group.region, self._group.text, **self._names)
+        group = found["nodegroup"]
+        return group.get("launchTemplate") or {}, group.get("status") == "UPDATING"
 
     def _updates(self) -> tuple[str, ...]:
         found = self._aws.pages(

@@ -55,16 +55,19 @@ def fails_well(result: Result, fault: Fault) -> None:
 
 def faulted_run(world: World, scenario: Scenario, position: Position, kind: FaultKind) -> bool:
     """A run with a fault; False where it did not come to this call, and so went through."""
-    world.gateway.start_counting()
-    world.gateway.fault = Fault(at=position, kind=kind)
-    world.gateway.fault_hits = 0
-    # Only the timeout waits for it; a loaded machine must not time out anywhere else.
-    timeout = "1" if kind == "timeout" else "60"
-    result = world.amigen(*scenario.command(world), "--read-timeout", timeout)
+    fault = Fault(at=position, kind=kind)
+    for _ in range(5):
+        world.gateway.start_counting()
+        world.gateway.fault = fault
+        world.gateway.fault_hits = 0
+        result = world.amigen(*scenario.command(world), "--read-timeout", "1.5" if kind == "timeout" else "60")
+        # A loaded machine may time out elsewhere: one more fault to converge from, and not the one that is meant.
+        if kind != "timeout" or world.gateway.fault_hits or "ReadTimeoutError" not in result.err:
+            break
     if world.gateway.fault_hits == 0:
         assert result.code == 0, result.err
         return False
-    fails_well(result, world.gateway.fault)
+    fails_well(result, fault)
     return True
 
 

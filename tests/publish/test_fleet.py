@@ -118,6 +118,21 @@ def test_dry_run_names_the_nodes_and_asks_none(world: World) -> None:
     assert world.gateway.named("SendCommand") == []
 
 
+def test_dry_run_shows_the_regions_that_can_be_looked_at(world: World) -> None:
+    world.write_spec()
+    here = launch(world)
+    world.amigen(*FLEET, "--dry-run")
+    position = next(p for p in world.gateway.positions() if p.region == COPY_REGION)
+    world.gateway.start_counting()
+    world.gateway.fault = Fault(at=position, kind="expired")
+
+    result = world.amigen(*FLEET, "--dry-run")
+
+    assert result.code == 10
+    assert result.out == f"{BUILD_REGION}: would ask {here[0]}\n"
+    assert f"{COPY_REGION}: ec2:DescribeInstances" in result.err
+
+
 def test_a_node_of_an_unknown_platform_is_said(world: World) -> None:
     """Of several platforms, only the node's own tags say which it is."""
     world.write_spec(platforms="al2023, ubuntu-24.04", copy_regions="")

@@ -150,6 +150,7 @@ def test_rollback_goes_to_the_last_default_and_only_there(world: World) -> None:
     value = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
     assert value == images[1]
     assert "~ UserData:" in first.out
+    assert "version 2, the default" in first.out
     assert "rolled back from version 3 to 2 already" in second.out
 
 
@@ -235,7 +236,10 @@ def test_prune_removes_images_with_their_snapshots(world: World) -> None:
     assert len(world.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]) == snapshots - 2
 
 
-@pytest.mark.parametrize("by", ["instance", "stopped instance", "group", "group version", "configuration", "parameter"])
+@pytest.mark.parametrize(
+    "by",
+    ["instance", "stopped instance", "group", "mixed group", "group version", "configuration", "parameter", "latest"],
+)
 def test_prune_leaves_what_is_used(world: World, by: str) -> None:
     """Whatever can launch an image keeps it."""
     images = generations(world, 3)
@@ -251,6 +255,16 @@ def test_prune_leaves_what_is_used(world: World, by: str) -> None:
         scaling.create_auto_scaling_group(
             LaunchTemplate={"LaunchTemplateName": "other", "Version": "$Default"}, **place
         )
+    elif by == "mixed group":
+        template = world.template(BUILD_REGION)["LaunchTemplateId"]
+        specification = {"LaunchTemplateId": template, "Version": "1"}
+        policy = {"LaunchTemplate": {"LaunchTemplateSpecification": specification, "Overrides": []}}
+        scaling.create_auto_scaling_group(MixedInstancesPolicy=policy, **place)
+    elif by == "latest":
+        data = {"ImageId": "ami-12345678", "InstanceType": "t3.small"}
+        ec2.create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+        data["ImageId"] = images[0]
+        ec2.create_launch_template_version(LaunchTemplateName="other", LaunchTemplateData=data)
     elif by == "group version":
         template = world.template(BUILD_REGION)["LaunchTemplateId"]
         scaling.create_auto_scaling_group(LaunchTemplate={"LaunchTemplateId": template, "Version": "1"}, **place)
@@ -318,6 +332,17 @@ def test_prune_looks_again_right_before(world: World) -> None:
     assert f"{images[0]} stays: it has come into use by" in result.err
     assert images[0] in own(world)
     assert images[1] not in own(world)
+
+
+def test_prune_leaves_images_of_other_specs(world: World) -> None:
+    """However old, and whatever their names."""
+    generations(world, 2)
+    foreign = world.make_image("ipvs-nodes-al2023-x86_64-0", {"amigen/name": "other"})
+    world.gateway.gaps.image_dates[foreign] = "2019-01-01T00:00:00.000Z"
+
+    assert foreign not in prune(world)
+    assert world.amigen("images", "prune", "--keep", "1", "--older-than", "30", "--apply", "--yes").code == 0
+    assert foreign in own(world)
 
 
 def test_list_says_what_uses_what(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import threading
@@ -247,6 +248,35 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(world: World) -> None:
     assert world.template()["DefaultVersionNumber"] == 2
 
 
+def test_of_two_first_publishers_one_makes_the_template(world: World) -> None:
+    """Both saw none; its name is unique."""
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    other = World(moto=world.moto, gateway=world.gateway, folder=world.folder / "other")
+    other.folder.mkdir()
+    other.write_spec(scheduler="nq", copy_regions="")
+    other.build(tag="2")
+    results = []
+
+    def meanwhile(request: Request) -> None:
+        if request.operation == "CreateLaunchTemplate":
+            world.gateway.before = None
+            client = world.client("ssm")
+            client.delete_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")
+            thread = threading.Thread(target=lambda: results.append(other.publish()))
+            thread.start()
+            thread.join(60)
+
+    world.gateway.before = meanwhile
+
+    mine = world.publish()
+
+    assert results[0].code == 0, results[0].err
+    assert mine.code == 5, mine.err
+    assert "another publisher has just made" in mine.err
+    assert list(world.template()["versions"]) == [1]
+
+
 def test_a_default_that_somebody_else_moved_is_not_moved_again(world: World) -> None:
     world.write_spec(copy_regions="")
     world.build(tag="1")
@@ -411,6 +441,32 @@ def test_an_image_that_was_not_verified_is_refused(world: World) -> None:
 
     assert result.code == 13
     assert "have not passed" in result.err
+
+
+def test_a_local_image_is_refused(world: World) -> None:
+    world.write_spec()
+    world.build()
+    document = json.loads(world.record_path.read_text())
+    document["images"][0] |= {"region": "", "imageId": ""}
+    world.record_path.write_text(json.dumps(document))
+
+    result = world.publish()
+
+    assert result.code == 14
+    assert "al2023/x86_64 is no AMI" in result.err
+
+
+def test_each_region_encrypts_with_its_own_key(world: World) -> None:
+    world.write_spec(
+        "encryption:\n  kmsKeyId: alias/images\n  regionKmsKeyIds: {eu-west-1: alias/west}",
+        copy_regions="eu-west-1, us-east-2",
+    )
+    world.build()
+
+    assert world.publish().code == 0
+
+    keys = {call.region: call.params["KmsKeyId"] for call in world.gateway.named("CopyImage")}
+    assert keys == {"eu-west-1": "alias/west", "us-east-2": "alias/images"}
 
 
 def test_no_record_says_what_to_do(world: World) -> None:

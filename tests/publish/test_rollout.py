@@ -134,6 +134,23 @@ def test_a_node_group_that_fails_is_taken_back(world: World) -> None:
     assert "NodeCreationFailure: nodes did not join" in result.err
 
 
+def test_a_node_group_that_takes_too_long_is_followed_by_the_next_run(world: World) -> None:
+    """EKS has no call that stops an update: it is said, and the default stays where the nodes are going."""
+    _group(world, "1")
+    world.gateway.model.updates_end = False
+
+    slow = world.publish("--set-default", "--rollout", NODES, "--timeout", "0.01")
+
+    assert slow.code == 10
+    assert "it goes on in AWS; run the same command again" in slow.err
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 2
+    world.gateway.model.updates_end = True
+    again = world.publish("--set-default", "--rollout", NODES)
+    assert again.code == 0, again.err
+    assert len(world.gateway.named("UpdateNodegroupVersion")) == 1
+    assert world.gateway.model.nodegroups["prod", "workers"]["launchTemplate"]["version"] == "2"
+
+
 def test_a_second_run_follows_what_is_under_way(world: World) -> None:
     """Cut off while the refresh runs: the next run takes it up and starts no other."""
     _group(world, "1")

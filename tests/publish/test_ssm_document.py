@@ -26,6 +26,12 @@ from amigen.publish.ssm_document import CALLS, LIMIT, check_script, ssm_document
 from amigen.spec.load import load_spec
 from tests.specs import EXAMPLES, joins, spec
 
+# As root, or where users may have namespaces of their own.
+UNSHARE = ("unshare", *(() if os.geteuid() == 0 else ("-r",)), "-m")
+in_a_root = pytest.mark.skipif(
+    subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,
+    reason="this user may not mount in a namespace",
+)
 KERNEL = "6.12.0-1"
 CONTENT = b"ip_vs\n"
 DIGEST = "a" * 64
@@ -121,7 +127,7 @@ class Node:
         # The programs of this machine, in a mount namespace that ends with the script.
         inner = 'mount --bind /usr "$1/usr" && exec chroot "$1" /usr/bin/env -i PATH=/stand-in:/usr/bin "$2" /script'
         return subprocess.run(
-            ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", inner, "sh", str(self.root), shell],
+            [*UNSHARE, "sh", "-c", inner, "sh", str(self.root), shell],
             capture_output=True,
             text=True,
             timeout=60,
@@ -133,6 +139,7 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path / "root")
 
 
+@in_a_root
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize("platform", ["al2023", "ubuntu-24.04"])
 def test_a_node_as_it_should_be_passes(node: Node, platform: str, shell: str) -> None:
@@ -200,6 +207,7 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
 ]
 
 
+@in_a_root
 @pytest.mark.parametrize(("id_", "said", "spoil"), BREAKS, ids=[f"{n}-{b[0]}" for n, b in enumerate(BREAKS)])
 def test_what_is_wrong_is_one_line(node: Node, id_: str, said: str, spoil: Callable[[Node], object]) -> None:
     """Exactly the check of the thing that was spoiled fails; the exit code is 1."""
@@ -214,6 +222,7 @@ def test_what_is_wrong_is_one_line(node: Node, id_: str, said: str, spoil: Calla
     assert last.startswith(f"1 of {len(CHECKS)} checks failed of ipvs-nodes on al2023")
 
 
+@in_a_root
 @pytest.mark.parametrize(("minimum", "code"), [((6, 12), 0), ((6, 13), 1), ((7, 0), 1), ((5, 99), 0)])
 def test_the_kernel_is_compared_by_number(node: Node, minimum: tuple[int, int], code: int) -> None:
     assert node.run(plan_of(checks.KernelVersionCheck(minimum=minimum))).returncode == code

@@ -47,6 +47,7 @@ class ModelServer:
         self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
         self.commands_end = True
+        self.updates_end = True
         self.bad_versions: set[str] = set()
         self.fail_refreshes = 0
         self.stuck_refreshes = 0
@@ -310,7 +311,7 @@ class ModelServer:
             raise Refusal("ResourceNotFoundException", "no such update")
         update["_looks"] += 1
         version = update["params"][0]["value"]
-        if update["status"] == "InProgress" and update["_looks"] > 1:
+        if update["status"] == "InProgress" and update["_looks"] > 1 and self.updates_end:
             if version in self.bad_versions:
                 error = {"errorCode": "NodeCreationFailure", "errorMessage": "nodes did not join", "resourceIds": ["x"]}
                 update.update(status="Failed", errors=[error])
