@@ -7,6 +7,6 @@ import re
 
 def key_path(path: str, key: str) -> str:
     """The path of an entry: `aws.tags.team`, and `sysctls['net.core.somaxconn']` where the key is no plain word."""
-    if re.search(r"[^A-Za-z0-9_-]", key):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
         return f"{path}[{key!r}]"
     return f"{path}.{key}" if path else key
