@@ -19,6 +19,7 @@ from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import load_spec
 from amigen.verify import verify
+from tests.testbed.dnf_standin import HIDDEN
 from tests.testbed.roots import dnf_root, mounted, run_in
 from tests.verify.images import SPEC
 
@@ -34,7 +35,7 @@ def root() -> Iterator[Path]:
             done = run_in(root, "dnf", "install", "-y", "ipvsadm")
             assert done.returncode == 0, done.stdout
         for tool in ("dpkg", "dpkg-query"):
-            (root / "usr/lib/dpkg-aside" / tool).rename(root / "usr/bin" / tool)
+            (root / HIDDEN / tool).rename(root / "usr/bin" / tool)
         yield root
         subprocess.run(["rm", "-rf", "--one-file-system", str(root)], check=True)
 
@@ -63,7 +64,7 @@ def test_rpm_is_asked(root: Path) -> None:
     assert found == {"test_package[kmod]": "failed", "test_package[ipvsadm]": "passed"}
 
 
-@pytest.mark.parametrize(("version", "outcome"), [("1.31-1.standin", "passed"), ("1.30-1.standin", "failed")])
+@pytest.mark.parametrize(("version", "outcome"), [("1.31-1.amzn2023", "passed"), ("1.30-1.amzn2023", "failed")])
 def test_versions_are_those_of_rpm(root: Path, version: str, outcome: str) -> None:
     found = outcomes(root, checks.PackageCheck(name="ipvsadm", version=version))
     assert found == {"test_package[ipvsadm]": outcome}
