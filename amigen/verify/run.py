@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # ssh clients at once: more would only wait for the processor.
 _AT_ONCE = 64
+# From so many hosts on, the tests are shared out to the processors: below, another process costs more than it saves.
+_SHARED_FROM = 8
 NODE = "node"
 
 
@@ -135,7 +137,7 @@ def check_hosts(
     try:
         futures = {key: pool.submit(gather, backend, wanted) for key, backend in zip(keys, backends, strict=True)}
         # While the targets answer: pytest takes longer to load than a near one to answer.
-        from amigen.verify.session import SessionInput, run_session
+        from amigen.verify.session import SessionInput, run_session, run_sessions
 
         ready = {key: PrefetchedBackend(backend, {}) for key, backend in zip(keys, backends, strict=True)}
         failed: dict[str, CouldNotCheckError] = {}
@@ -160,7 +162,12 @@ def check_hosts(
                 joined=options.joined,
                 image=options.hygiene,
             )
-            results = run_session(given, ready, settle)
+            if len(keys) < _SHARED_FROM:
+                results = run_session(given, ready, settle)
+            else:
+                settle()
+                pool.shutdown()
+                results = run_sessions(given, {key: ready[key] for key in keys if key not in failed})
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return [failed.get(key) or results.get(key, []) for key in keys]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import testinfra.backend
 from testinfra.backend.base import BaseBackend
 
 from amigen.testing.explain import read_explanation
-from amigen.testing.plugin import NOT_PROVABLE
+from amigen.verify.outcome import called, last_words, outcome_of, outcome_of_ours
 from amigen.verify.report import Outcome, Result
 
 # Plugins of pytest that cost time and do nothing here; tests of the user's may need the rest.
@@ -37,8 +39,6 @@ _ONLY_FOR_OWN = (
     "unraisableexception",
     "subtests",
 )
-# What a test may raise when it could not look; all else that it raises says that what it looked at is wrong.
-_COULD_NOT = (RuntimeError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,10 @@ class _Collector:
         host = callspec.params.get("_testinfra_host") if callspec else None
         return next((key for key, backend in self.backends.items() if host and host.backend is backend), None)
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        # Results are made of the exceptions themselves: pytest's own account of each failure takes 10 ms, for nobody.
+        config.option.tbstyle = "value"
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         gone = self.settle()
@@ -88,7 +92,24 @@ class _Collector:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.broken.append(_last_words(str(report.longrepr)))
+            self.broken.append(last_words(str(report.longrepr)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Our own tests, without the reports and events of pytest that nobody hears here: half of their time."""
+        if self._is_own(item):
+            return None
+        hook = item.ihook
+        begun = time.perf_counter()
+        call = called(lambda: hook.pytest_runtest_setup(item=item), "setup")
+        if call.excinfo is None:
+            call = called(lambda: hook.pytest_runtest_call(item=item), "call")
+        self.seconds = time.perf_counter() - begun
+        self._keep(item, *outcome_of_ours(call))
+        after = called(lambda: hook.pytest_runtest_teardown(item=item, nextitem=nextitem), "teardown")
+        if after.excinfo is not None:
+            self._keep(item, "error", f"{type(after.excinfo.value).__name__}: {after.excinfo.value}")
+        return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
@@ -98,14 +119,20 @@ class _Collector:
         elif report.when == "call":
             self.seconds += report.duration
         if report.when == "call" or (report.outcome != "passed"):
-            key = self._key(item)
-            for each in [key] if key is not None else list(self.backends):
-                self.results.setdefault(each, []).append(self._result(item, call, report))
+            self._keep(item, *outcome_of(call, report))
         return report  # type: ignore[return-value]
 
-    def _result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Result:
-        own = self.given.own is not None and self.given.own in item.path.parents
-        outcome, text = _outcome(call, report)
+    def _is_own(self, item: pytest.Item) -> bool:
+        """Whether it is a test of the user's."""
+        return self.given.own is not None and self.given.own in item.path.parents
+
+    def _keep(self, item: pytest.Item, outcome: Outcome, text: str) -> None:
+        key = self._key(item)
+        for each in [key] if key is not None else list(self.backends):
+            self.results.setdefault(each, []).append(self._result(item, outcome, text))
+
+    def _result(self, item: pytest.Item, outcome: Outcome, text: str) -> Result:
+        own = self._is_own(item)
         said = read_explanation(text)
         return Result(
             id=_own_id(item, self.given) if own else check_id(item),
@@ -138,38 +165,6 @@ def _own_id(item: pytest.Item, given: SessionInput) -> str:
         label = host.backend.get_pytest_id()
         name = name.replace(f"[{label}-", "[", 1).replace(f"[{label}]", "", 1)
     return f"{given.own.name}/{item.path.relative_to(given.own).as_posix()}::{name}"
-
-
-def _outcome(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Outcome, str]:
-    if report.passed:
-        return "passed", ""
-    error = call.excinfo.value if call.excinfo else None
-    text = str(error)
-    if report.skipped:
-        if text.startswith(NOT_PROVABLE):
-            return "not provable", text.removeprefix(NOT_PROVABLE)
-        return "skipped", text
-    # pytest appends what it knows of the values to the message of an assertion.
-    if isinstance(error, AssertionError):
-        return ("failed" if report.when == "call" else "error"), _message(error)
-    if isinstance(error, pytest.fail.Exception) and report.when == "call":
-        return "failed", text
-    said = f"{type(error).__name__}: {text}"
-    return ("error" if isinstance(error, _COULD_NOT) or report.when != "call" else "failed"), said
-
-
-def _message(error: AssertionError) -> str:
-    text = str(error)
-    if not text.startswith("expected: "):
-        return text or "an assertion without a message"
-    # Where pytest rewrites assertions, it moves the further lines of a message to the right.
-    text = text.partition("\nassert ")[0]
-    return text.replace("\n  ", "\n") if "\n  found:    " in text else text
-
-
-def _last_words(text: str) -> str:
-    """What a traceback of pytest says in the end: the lines that it marks with `E`."""
-    return "\n".join(line[1:].strip() for line in text.split("\n") if line.startswith("E ")) or text
 
 
 _READY: dict[str, BaseBackend] = {}
@@ -213,6 +208,33 @@ def run_session(
         for key in backends:
             collector.results.setdefault(key, []).append(result)
     return collector.results
+
+
+def run_sessions(given: SessionInput, backends: Mapping[str, BaseBackend]) -> dict[str, list[Result]]:
+    """As `run_session`, for many hosts that have their facts: a session per processor, in processes of their own."""
+    keys = list(backends)
+    count = min(len(os.sched_getaffinity(0)), len(keys))
+    if count < 2:
+        return run_session(given, backends, set)
+    parts = [{key: backends[key] for key in keys[start::count]} for start in range(count)]
+    # Forked, so that the facts need not travel; only results do.
+    with get_context("fork").Pool(count, initializer=_take, initargs=(given, parts)) as pool:
+        found: dict[str, list[Result]] = {}
+        for results in pool.map(_run_part, range(count), chunksize=1):
+            found |= results
+    return found
+
+
+_PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
+
+
+def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
+    _PARTS.append((given, parts))
+
+
+def _run_part(number: int) -> dict[str, list[Result]]:
+    given, parts = _PARTS[-1]
+    return run_session(given, parts[number], set)
 
 
 def _broken_id(given: SessionInput, text: str) -> str:

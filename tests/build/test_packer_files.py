@@ -24,6 +24,7 @@ from amigen.spec.model import (
     RootVolume,
     SourceAmi,
 )
+from tests.specs import GOLDEN
 
 # What Packer 1.6.6 does not know and 1.7 and later do; without them its own parser must take the modern file, too.
 _UNKNOWN_TO_16 = (
@@ -32,6 +33,9 @@ _UNKNOWN_TO_16 = (
     r"(?m)^ +deprecate_at +=  *local.*\n",
     r"(?ms)^  metadata_options \{.*?^  }\n",
 )
+
+
+GOLDEN_FOLDERS = sorted(GOLDEN.glob("*/expected/*/packer"))
 
 
 def image(**changes: Any) -> NodeImage:
@@ -109,16 +113,27 @@ def plans() -> Iterator[Any]:
 @pytest.mark.parametrize("plan", [*plans()])
 def test_the_real_packer_takes_them(plan: ImagePlan, tmp_path: Path, key: Path) -> None:
     """`packer fmt -check` for all files, `packer validate` for those of its version."""
-    folder = written(plan, tmp_path)
+    take(written(plan, tmp_path), key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", GOLDEN_FOLDERS, ids=lambda folder: f"{folder.parts[-4]}-{folder.parts[-2]}")
+def test_the_real_packer_takes_what_is_rendered(folder: Path, key: Path) -> None:
+    """The golden cases, where they lie: what `amigen render` writes (tests.render.test_golden)."""
+    take(folder, key)
+
+
+def take(folder: Path, key: Path) -> None:
     for part in ("aws", "aws/packer-1.6", "local"):
         packer("fmt", "-check", "-diff", str(folder / part))
     key_file = ["-var", f"ssh_private_key_file={key}"]
     seed = ["-var", "base=/dev/null", "-var", f'seed=["{key}"]']
     packer("validate", *key_file, *seed, str(folder / "local/image.pkr.hcl"))
     public = ["-var", "ssh_public_key=ssh-ed25519 AAAA"]
-    sources = [f"source_ami_{a}=ami-12345678" for a in plan.architectures if source_parameter(plan, a)]
-    named = [part for source in sources for part in ("-var", source)]
-    packer("validate", *key_file, *public, *named, str(folder / AWS_IMAGE_16))
+    old = folder / AWS_IMAGE_16
+    sources = re.findall(r'variable "(source_ami_\w+)"', old.read_text())
+    named = [part for source in sources for part in ("-var", f"{source}=ami-12345678")]
+    packer("validate", *key_file, *public, *named, str(old))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from amigen.vm.bases import Base, disk_with_kernel, pack_root
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, in_root, make_root
 
-RECIPE = 2
+RECIPE = 3
 PACKAGES = ("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200")
 REPOSITORY = "srv/standin-repository"
 # Moved here as the last step: with both there, testinfra and scripts would take dpkg for the package manager.
@@ -52,6 +52,8 @@ baseurl=file:///srv/standin-repository
 gpgcheck=0
 enabled=1
 """
+# Modules of Debian's cloud-init that call dpkg; Amazon's cloud.cfg does not name them.
+_DEBIAN_MODULES = ("apt-configure", "apt-pipelining", "grub-dpkg")
 # Older first: the newest is what `dnf install ipvsadm` takes, the older one is for pinned versions.
 IPVSADM_VERSIONS = ("1.30", "1.31")
 
@@ -97,10 +99,17 @@ def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
     root = work / "root"
     make_root(recipe, root, log=log)
     log("turn it into the dnf stand-in")
+    _leave_out(root / "etc/cloud/cloud.cfg")
     turn_into_amazon_linux(root, work)
     pack_root(root, folder, log=log)
     root.rename(folder / "root")
     shutil.rmtree(work)
+
+
+def _leave_out(config: Path) -> None:
+    left_out = [f"- {module}" for module in _DEBIAN_MODULES]
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if line.strip() not in left_out))
 
 
 def turn_into_amazon_linux(root: Path, work: Path) -> None:

@@ -189,6 +189,13 @@ def test_every_hygiene_subject_is_seen_red() -> None:
     assert {f"test_hygiene[{what}]" for what in get_args(checks.HygieneSubject)} <= red
 
 
+def test_every_check_of_files_is_seen_red() -> None:
+    """Commands are, where the package is really removed, below."""
+    red = set().union(*(expected for _place, _breaks, expected in BROKEN.values())) | {"test_command["}
+    kinds = {kind.test for kind in checks.Check.__subclasses__() if kind.needs == "files"}
+    assert kinds == {name.partition("[")[0] for name in red}
+
+
 def test_a_package_that_was_really_removed(good: Good) -> None:
     with kept(good.root / "var/lib/dpkg"), kept(good.root / "sbin/ipvsadm"):
         subprocess.run(["chroot", str(good.root), "dpkg", "--purge", "ipvsadm"], check=True, capture_output=True)

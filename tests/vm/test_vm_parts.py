@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -137,6 +142,67 @@ def test_a_download_is_taken_by_its_checksum(tmp_path: Path) -> None:
 def test_a_download_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot download"):
         download((tmp_path / "none").as_uri(), "0" * 64, log=quiet)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server on the loopback with a small real qcow2, `disk.qcow2`."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", str(folder / "disk.qcow2"), "1M"]
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is not installed")
+    subprocess.run(create, check=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+def test_a_base_by_url(web: str, tmp_path: Path) -> None:
+    """Taken with the right checksum alone, and then from the cache."""
+    right = hashlib.sha256((tmp_path / "web/disk.qcow2").read_bytes()).hexdigest()
+    said: list[str] = []
+
+    def base(url: str, sha256: str) -> bases.Base:
+        named = spec(LocalBase(url=url, sha256=sha256))
+        return bases.base_image(named, "al2023", "x86_64", folder=tmp_path, log=said.append)
+
+    with pytest.raises(InputError, match="another checksum") as caught:
+        base(f"{web}/disk.qcow2", "0" * 64)
+    assert right in caught.value.message
+    with pytest.raises(InputError, match=r"cannot download .*none: File not found"):
+        base(f"{web}/none", right)
+    for _ in range(2):
+        found = base(f"{web}/disk.qcow2", right)
+        assert (found.kind, found.image.format, found.digest, found.user) == (
+            "url",
+            "qcow2",
+            f"sha256:{right}",
+            "ec2-user",
+        )
+    assert sum(line.startswith("download ") for line in said) == 3, "the last time from the cache"
+
+
+def test_a_base_that_is_a_file(tmp_path: Path, web: str) -> None:
+    """Relative to the spec, with its login user."""
+    found = bases.base_image(
+        spec(LocalBase(path="web/disk.qcow2", user="me")), "al2023", "x86_64", folder=tmp_path, log=quiet
+    )
+    assert (found.kind, found.user, found.image.disk) == ("file", "me", tmp_path / "web/disk.qcow2")
+
+
+def test_a_base_that_is_no_image(tmp_path: Path) -> None:
+    """QEMU takes any bytes as a raw disk; an empty file or a folder is none."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="there is no such image file"):
+        bases.base_image(spec(LocalBase(path="folder")), "al2023", "x86_64", folder=tmp_path, log=quiet)
 
 
 def spec(base: LocalBase) -> NodeImage:

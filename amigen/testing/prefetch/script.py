@@ -99,7 +99,9 @@ def _schedulers(schedulers: Iterable[str]) -> str:
     inner = (
         'port=0; for scheduler in "$@"; do port=$((port + 1));'
         ' errors=$(ipvsadm -A -t "127.0.0.1:$port" -s "$scheduler" 2>&1); code=$?;'
-        ' printf "%s %s %s\\n" "$scheduler" "$code" "$(printf "%s" "$errors" | tr "\\n" " ")"; done'
+        # Where all is well, no process is spent on words.
+        ' [ -z "$errors" ] || errors=$(printf "%s" "$errors" | tr "\\n" " ");'
+        ' printf "%s %s %s\\n" "$scheduler" "$code" "$errors"; done'
     )
     names = " ".join(shlex.quote(name) for name in schedulers)
     return (
