@@ -10,10 +10,12 @@ from amigen.vm.ssh import SshTarget
 
 _QUERIES = {
     "apt": "dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture} ${Version}\\n'",
-    "dnf": "rpm -qa --qf 'installed %{NAME}.%{ARCH} %{EVR}\\n'",
+    # Some distributions give users that are not root an rpm database of their own, which is empty.
+    "dnf": "$as_root rpm -qa --qf 'installed %{NAME}.%{ARCH} %{EVR}\\n'",
 }
 _SCRIPT = """\
 set -e
+if [ "$(id -u)" = 0 ]; then as_root=; else as_root="sudo -n"; fi
 echo '== kernel'; uname -r
 echo '== kernels'; ls -1 /lib/modules 2>/dev/null || true
 echo '== loaded'; cut -d' ' -f1 /proc/modules 2>/dev/null || true

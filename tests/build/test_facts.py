@@ -28,9 +28,10 @@ class Here:
 
 
 def machine(folder: Path, program: str, does: str) -> SshTarget:
-    path = folder / program
-    path.write_text(f"#!/bin/sh\n{does}\n")
-    path.chmod(0o755)
+    for name, text in ((program, does), ("sudo", 'shift; exec "$@"')):
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
     return cast(SshTarget, Here(folder))
 
 
