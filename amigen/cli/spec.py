@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from amigen.cli.options import echo_json, output_option, spec_argument
-from amigen.errors import ConflictError, InputError, SpecError
+from amigen.errors import ConflictError, InputError, SpecError, plain
 from amigen.spec.load import check_file
 
 _FIRST = """\
@@ -88,7 +88,8 @@ def check(spec: str, output: str, strict: bool) -> None:
         raise SpecError(checked.file, checked.problems)
     for problem in checked.problems:
         click.echo(problem.text(checked.file))
-    click.echo(f"{checked.file}: ok" + (f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""))
+    counted = f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""
+    click.echo(plain(f"{checked.file}: ok") + counted)
 
 
 @click.command()

@@ -26,6 +26,10 @@ _FOUND = {
 }
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
+# Of a text that is refused, how much the rules see.
+_JUDGED = 1024
+# From so many problems on, nobody reads which known name is the nearest, and finding it takes time.
+_HELPED = 200
 # Stands for a value that could not be read; its problem has been noted.
 INVALID: Any = object()
 
@@ -123,7 +127,7 @@ class Reader:
             return self._note(
                 node, path, f"{node.value} is read as {_FOUND[kind]}", f'put it in quotes: "{node.value}"'
             )
-        near = _nearest(str(node.value), shape.choices)
+        near = _nearest(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
         hint = f"allowed: {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
         return self._note(node, path, f"{_shown(node.value)} is not known", hint)
 
@@ -144,9 +148,10 @@ class Reader:
         # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
         if shape.pattern and (not re.search(shape.pattern, text) or text.endswith("\n")):
             self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
-        else:
-            self._length(node, shape, path, len(text))
-        return text
+        elif not self._length(node, shape, path, len(text)):
+            return text
+        # The rules look at it all the same, beside the rest, and should not take years over it.
+        return text[:_JUDGED]
 
     def _integer(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         if _kind(node) != "int":
@@ -212,7 +217,7 @@ class Reader:
         return False
 
     def _unknown(self, node: yaml.Node, key: str, known: dict[str, Any], path: str) -> None:
-        near = _nearest(key, tuple(known))
+        near = _nearest(key, tuple(known)) if len(self.problems) < _HELPED else None
         hint = f"did you mean `{near}`? " if near else ""
         self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}")
 

@@ -6,9 +6,9 @@ One generator serves hypothesis (whose `randoms()` it draws from) and the run of
 from __future__ import annotations
 
 import re
-import re._constants as signs
-import re._parser as patterns
+import sys
 from functools import cache
+from importlib import import_module
 from random import Random
 from typing import Any
 
@@ -20,6 +20,10 @@ from amigen.spec.shape import Shape, fields
 from tests.hostile.corpus import strings
 from tests.properties.places import at, is_there, steps
 from tests.specs import CA, EKS, MINIMAL, mapping
+
+# Python's own reader of patterns, which has no public name.
+signs: Any = import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants")
+patterns: Any = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
 _PRINTABLE = [chr(c) for c in range(0x20, 0x7F)]
 # Where a random text that fits the pattern would nearly always break a rule.

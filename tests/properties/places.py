@@ -71,7 +71,8 @@ def rename(document: Any, place: Place, key: str) -> None:
 
 
 _STEP = re.compile(
-    r"""\.?(?P<word>[A-Za-z0-9_-]+)|\[(?P<index>\d+)\]|\[(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]"""
+    r"""\.?(?P<word>[A-Za-z0-9_-]+)|\[(?P<index>\d+)\]|"""
+    r"""\[(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]"""
 )
 
 

@@ -1,4 +1,4 @@
-"""Reads what was rendered with readers of each language, and says whether it is what the plan holds: no more, no less."""
+"""Reads what was rendered with readers of each language: it must be what the plan holds, no more and no less."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def read_user_data(plan: ImagePlan) -> None:
     script = bootstrap_script(plan, user_data=True).encode()
     for format_ in ("shell", "cloud-config", "mime"):
         try:
-            document = user_data(plan, format_=format_)  # type: ignore[arg-type]
+            document = user_data(plan, format_=format_)
         except (SizeError, InputError):
             continue
         found = parse(document)

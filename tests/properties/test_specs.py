@@ -94,7 +94,7 @@ def _refused_or_rendered(document: dict[str, Any], place: Place, value: Any) -> 
         spec = parse_spec(document)
     except SpecError as error:
         refused_with_places(document, error)
-        # One problem at least stands at the field, or at what holds it; where rules weigh two fields, maybe at the other.
+        # One problem at least stands at the field, or at what holds it; where rules weigh two, maybe at the other.
         near = [steps(problem.path) for problem in error.problems if problem.severity == "error"]
         assert place[0] in _WEIGHED or any(place[: len(n)] == n or n[: len(place)] == place for n in near), near
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 
 from amigen import knowledge
 from amigen.errors import Problem
@@ -75,36 +74,46 @@ def packages(spec: NodeImage) -> Iterator[Problem]:
 def files(spec: NodeImage) -> Iterator[Problem]:
     """Each file has one content and a place of its own that lasts."""
     first: dict[str, int] = {}
+    folders: dict[str, int] = {}
     for index, file in enumerate(spec.files):
         where = f"files[{index}]"
         yield from _content(file, where)
-        path = PurePosixPath(file.path)
-        if {".", ".."} & set(file.path.split("/")):
-            yield Problem(path=f"{where}.path", message="holds `.` or `..`", hint="write the plain path")
-        elif max((len(part.encode()) for part in path.parts), default=0) > _LONGEST_NAME:
-            message = "holds a name that is longer than a file name may be here"
-            yield Problem(path=f"{where}.path", message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
-        elif own := _own(path):
-            yield Problem(
-                path=f"{where}.path", message=f"{own} is written by amigen itself", hint="choose another name"
-            )
-        elif gone := next((p for p in _VOLATILE if PurePosixPath(p) in path.parents or str(path) == p), None):
-            message = f"{gone} does not last: a file there is gone after a reboot"
-            yield Problem(path=f"{where}.path", message=message, hint="write it elsewhere, or make it with tmpfiles.d")
+        yield from _place(file.path, f"{where}.path")
         if file.path in first:
             message = f"{file.path} is written twice (also files[{first[file.path]}])"
             yield Problem(path=f"{where}.path", message=message, hint="remove one")
-        for other, other_index in first.items():
-            if PurePosixPath(other) in path.parents or path in PurePosixPath(other).parents:
-                message = f"{file.path} and {other} (files[{other_index}]) cannot both be files"
-                yield Problem(path=f"{where}.path", message=message, hint="one is the folder of the other")
+        above = [file.path[:end] for end, sign in enumerate(file.path) if sign == "/" and end]
+        others = [first[folder] for folder in above if folder in first]
+        for other in [*others, *([folders[file.path]] if file.path in folders else ())]:
+            message = f"{file.path} and {spec.files[other].path} (files[{other}]) cannot both be files"
+            yield Problem(path=f"{where}.path", message=message, hint="one is the folder of the other")
         first.setdefault(file.path, index)
+        for folder in above:
+            folders.setdefault(folder, index)
 
 
-def _own(path: PurePosixPath) -> str | None:
-    if path.name == _DROP_IN and path.is_relative_to("/etc/systemd/system"):
-        return str(path)
-    return next((own for own in OWN_PATHS if path.is_relative_to(own)), None)
+def _place(path: str, where: str) -> Iterator[Problem]:
+    names = path.split("/")
+    if {".", ".."} & set(names):
+        yield Problem(path=where, message="holds `.` or `..`", hint="write the plain path")
+    elif max(len(name.encode()) for name in names) > _LONGEST_NAME:
+        message = "holds a name that is longer than a file name may be here"
+        yield Problem(path=where, message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
+    elif own := _own(path):
+        yield Problem(path=where, message=f"{own} is written by amigen itself", hint="choose another name")
+    elif gone := next((folder for folder in _VOLATILE if _is_in(path, folder)), None):
+        message = f"{gone} does not last: a file there is gone after a reboot"
+        yield Problem(path=where, message=message, hint="write it elsewhere, or make it with tmpfiles.d")
+
+
+def _own(path: str) -> str | None:
+    if _is_in(path, "/etc/systemd/system") and path.endswith(f"/{_DROP_IN}"):
+        return path
+    return next((own for own in OWN_PATHS if _is_in(path, own)), None)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _content(file: File, where: str) -> Iterator[Problem]:
