@@ -6,6 +6,7 @@ own and an equal share of the time; the first finding ends its process with the 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -56,10 +57,8 @@ def search(name: str, seconds: int) -> None:
     target = TARGETS[name]
 
     def one(content: bytes) -> None:
-        try:
+        with contextlib.suppress(*target.errors):
             target.run(content)
-        except target.errors:
-            pass
 
     with tempfile.TemporaryDirectory(prefix="amigen-fuzz-") as folder:
         for number, seed in enumerate(target.seeds):
