@@ -49,9 +49,21 @@ def ask_machine(target: SshTarget, family: Literal["apt", "dnf"], timeout: float
         BuildError: It does not answer as a machine of this family.
     """
     done = target.run(_SCRIPT.format(query=_QUERIES[family]), timeout=timeout)
-    sections = _sections(done.stdout)
+    try:
+        return read_facts(done.stdout)
+    except BuildError as error:
+        raise BuildError(f"{error.message}: {done.stderr.strip() or done.stdout[-300:]}") from None
+
+
+def read_facts(text: str) -> MachineFacts:
+    """The answer of a machine.
+
+    Raises:
+        BuildError: It is cut, or none.
+    """
+    sections = _sections(text)
     if "end" not in sections:
-        raise BuildError(f"the builder does not say what is installed: {done.stderr.strip() or done.stdout[-300:]}")
+        raise BuildError("the builder does not say what is installed")
     modules = {name.replace("-", "_"): "built in" for name in sections.get("builtin", ())}
     modules |= dict.fromkeys(sections.get("loaded", ()), "loaded")
     packages: dict[str, str] = {}

@@ -124,7 +124,7 @@ def read_record(path: Path) -> BuildRecord:
         return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
     except OSError as error:
         raise InputError(f"cannot read the build record {path}: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a build record of this amigen: {error}", "build again") from None
 
 

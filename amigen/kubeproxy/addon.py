@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import yaml
 
 from amigen.errors import AwsError, ConflictError, InputError, RefusedError
+from amigen.kubeproxy.config import YAML_ERRORS
 from amigen.kubeproxy.settings import Settings
 
 ADDON = "kube-proxy"
@@ -230,8 +231,9 @@ def read_values(text: str) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(text) if text.strip() else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"the add-on's configurationValues cannot be parsed: {str(error).splitlines()[0]}") from None
+    except YAML_ERRORS as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"the add-on's configurationValues cannot be parsed: {reason}") from None
     if not isinstance(values, dict):
         raise InputError("the add-on's configurationValues are not a mapping")
     return values

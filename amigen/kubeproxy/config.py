@@ -21,6 +21,11 @@ from amigen.kubeproxy.settings import Value
 KIND = "KubeProxyConfiguration"
 API_GROUP = "kubeproxy.config.k8s.io/"
 _MAX = 1_000_000  # a ConfigMap holds no more
+# PyYAML's constructors raise all of these for values that lie (`!!int ""`, `!!timestamp x`, a float of base 60).
+YAML_ERRORS = (
+    *(yaml.YAMLError, ValueError, TypeError, LookupError),
+    *(AttributeError, ArithmeticError, RecursionError),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +93,7 @@ def read_config(text: str, where: str) -> ProxyConfig:
     root = _compose(text, where)
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except YAML_ERRORS as error:
         _unreadable(where, error)
     assert isinstance(root, yaml.MappingNode)
     if not isinstance(values, dict) or values.get("kind") != KIND:
@@ -103,7 +108,7 @@ def read_config(text: str, where: str) -> ProxyConfig:
         )
     try:
         json.dumps(values, default=str)
-    except (TypeError, ValueError, RecursionError) as error:
+    except YAML_ERRORS as error:
         _unreadable(where, error)
     for section in ("ipvs", "iptables", "nftables", "featureGates"):
         if not isinstance(values.get(section), (dict, type(None))):
@@ -127,7 +132,7 @@ def _compose(text: str, where: str) -> yaml.MappingNode:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _refuse_twice(root, where)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except YAML_ERRORS as error:
         _unreadable(where, error)
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{where}: the configuration is empty or not a mapping")

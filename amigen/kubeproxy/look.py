@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from amigen.errors import CouldNotCheckError
+from amigen.errors import CouldNotCheckError, InputError
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.run import NodeRunner
@@ -58,7 +58,7 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
 
     Raises:
         CouldNotCheckError: The node cannot be reached, or the script cannot run there.
-        InputError: The node's IPVS listing cannot be read.
+        InputError: The node's IPVS listing, or its addresses, cannot be read.
     """
     code, out, err = runner.run(script(metrics))
     sections = _sections(out)
@@ -102,7 +102,11 @@ def _mode(text: str) -> str:
 
 def _bound(text: str) -> frozenset[Address]:
     """Addresses out of `ip -o addr show dev kube-ipvs0`."""
-    return frozenset(ip_address(match[1]) for match in re.finditer(r"\binet6? ([0-9A-Fa-f.:]+)(?:/\d+)?\s", text))
+    found = re.findall(r"\binet6? ([0-9A-Fa-f.:]+)(?:/\d+)?\s", text)
+    try:
+        return frozenset(map(ip_address, found))
+    except ValueError as error:
+        raise InputError(f"the addresses of kube-ipvs0 cannot be read: {error}") from None
 
 
 def _names(text: str) -> frozenset[str]:

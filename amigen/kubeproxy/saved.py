@@ -84,7 +84,7 @@ def load(path: Path, server: str) -> Saved:
         raise InputError(
             f"{path}: {error.strerror}", "the saved configurations are listed by `rollback --list`"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a configuration that amigen saved ({error})") from None
     if saved.server != server:
         raise InputError(f"{path}: saved from {saved.server}, and this context is {server}", "choose another --context")

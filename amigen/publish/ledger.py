@@ -131,7 +131,7 @@ def read_ledger(path: Path) -> _Document | None:
         return None
     try:
         document = msgspec.json.decode(content, type=_Document)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a ledger: {error}", "move it away; AWS is asked for what is there") from None
     if document.schema != SCHEMA:
         raise InputError(f"{path} has the schema {document.schema}; this amigen knows {SCHEMA}", "update amigen")

@@ -46,13 +46,13 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
         raise InputError(
             f"no build record at {path}", "build first (`amigen build SPEC --target aws`), or name it with --record"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"cannot read the build record {path}: {error}", "name the record.json that `amigen build` wrote"
         ) from None
     try:
         return tuple(_image(document, each, spec, path) for each in document["images"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a build record: {error!r}", "build again") from None
 
 

@@ -1,0 +1,73 @@
+"""A coverage-guided search for inputs that break a parser: `python -m tests.fuzz [SECONDS] [TARGET...]`.
+
+Needs atheris (https://github.com/google/atheris), which is no dependency of the tests. Each target gets a process of its
+own and an equal share of the time; the first finding ends its process with the input, its traceback and a code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SECONDS = 300
+# Larger inputs find nothing that small ones do not, and the limits of size have tests of their own.
+MAX_LENGTH = 4096
+# One input may take this long, in a process that is slowed down by its own instrumentation.
+ONE_INPUT = 20
+
+
+def main(arguments: list[str]) -> int:
+    """Search in all targets, or in those that are named; 1 where one of them has a finding."""
+    if arguments[:1] == ["--one"]:
+        search(arguments[1], int(arguments[2]))
+        return 0
+    try:
+        import atheris  # noqa: F401
+    except ImportError:
+        print("the search needs atheris: pip install atheris", file=sys.stderr)
+        return 9
+    from tests.fuzz.targets import TARGETS
+
+    seconds = int(arguments[0]) if arguments else SECONDS
+    names = arguments[1:] or list(TARGETS)
+    found = 0
+    for name in names:
+        share = max(1, seconds // len(names))
+        command = [sys.executable, "-m", "tests.fuzz", "--one", name, str(share)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=share * 3 + 300, check=False
+        )
+        runs = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("Done ")), "no count")
+        print(f"{name}: {'ok' if done.returncode == 0 else 'FOUND SOMETHING'} ({runs})", flush=True)
+        if done.returncode:
+            found += 1
+            print((done.stdout + done.stderr)[-4000:])
+    return 1 if found else 0
+
+
+def search(name: str, seconds: int) -> None:
+    """Search in one target until the time is up; does not return."""
+    import atheris
+
+    with atheris.instrument_imports(include=["amigen", "email", "yaml"]):
+        from tests.fuzz.targets import TARGETS
+    target = TARGETS[name]
+
+    def one(content: bytes) -> None:
+        with contextlib.suppress(*target.errors):
+            target.run(content)
+
+    with tempfile.TemporaryDirectory(prefix="amigen-fuzz-") as folder:
+        for number, seed in enumerate(target.seeds):
+            (Path(folder) / str(number)).write_bytes(seed[:MAX_LENGTH])
+        # A fixed seed: two runs of the same time look at much the same inputs.
+        options = ["-seed=1", f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}", f"-timeout={ONE_INPUT}"]
+        atheris.Setup([sys.argv[0], *options, "-rss_limit_mb=1024", f"-artifact_prefix={folder}/", folder], one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
