@@ -6,13 +6,15 @@ import base64
 import json
 import os
 import re
+import socket
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.publish.scenarios import SHARED
-from tests.publish.stand_in.gateway import Fault, Position
+from tests.publish.stand_in.gateway import Fault, Gateway, Position
 from tests.publish.stand_in.wire import Request
 from tests.publish.world import BUILD_REGION, COPY_REGION, KEYS, World
 
@@ -572,3 +574,14 @@ def test_positions_tell_calls_apart() -> None:
     third = Request(service="ec2", operation="X", region="r", params={"ImageIds": ["ami-fedcba98765432100"]})
     assert content_of(first) == content_of(second) != content_of(third)
     assert Position(region="r", service="ec2", operation="X", content="a", number=1)
+
+
+def test_half_a_request_is_none() -> None:
+    """A command that is killed while it sends must not look like a fault of the stand-in."""
+    with Gateway(moto="http://127.0.0.1:1") as gateway:
+        address = urlsplit(gateway.url)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nActi")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+        assert (gateway.broken, gateway.calls) == ([], [])

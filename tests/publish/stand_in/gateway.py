@@ -103,6 +103,10 @@ class Gateway:
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
+                if len(body) < length:
+                    # Killed while it was sending: AWS would not take half a request for one either.
+                    self.close_connection = True
+                    return
                 headers = Headers(list(self.headers.items()))
                 try:
                     response = gateway.answer(self.command, self.path, headers, body)
