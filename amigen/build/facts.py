@@ -62,7 +62,7 @@ def read_facts(text: str) -> MachineFacts:
         BuildError: It is cut, or none.
     """
     sections = _sections(text)
-    if "end" not in sections:
+    if "end" not in sections or "packages" not in sections or not sections.get("kernel"):
         raise BuildError("the builder does not say what is installed")
     modules = {name.replace("-", "_"): "built in" for name in sections.get("builtin", ())}
     modules |= dict.fromkeys(sections.get("loaded", ()), "loaded")

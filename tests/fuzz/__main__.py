@@ -1,7 +1,7 @@
 """A coverage-guided search for inputs that break a parser: `python -m tests.fuzz [SECONDS] [TARGET...]`.
 
-Needs atheris (https://github.com/google/atheris), which is no dependency of the tests. Each target gets a process of its
-own and an equal share of the time; the first finding ends its process with the input, its traceback and a code.
+Needs atheris (https://github.com/google/atheris), which is no dependency of the tests. Each target gets a process of
+its own and an equal share of the time; the first finding ends its process with the input, its traceback and a code.
 """
 
 from __future__ import annotations

@@ -122,6 +122,7 @@ def test_any_bytes_are_refused(content: bytes) -> None:
     assert all(problem.text("f").isprintable() for problem in found.problems)
 
 
+@pytest.mark.slow
 @needs_root
 @settings(max_examples=12)
 @given(RANDOM)
