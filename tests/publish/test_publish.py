@@ -580,7 +580,7 @@ def test_half_a_request_is_none() -> None:
     """A command that is killed while it sends must not look like a fault of the stand-in."""
     with Gateway(moto="http://127.0.0.1:1") as gateway:
         address = urlsplit(gateway.url)
-        with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", address.port or 0), timeout=10) as client:
             client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nActi")
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b""
