@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_KUBERNETES := dpkg-dev jq rsync openssl make
-APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client e2fsprogs packer ipvsadm
+APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs fdisk systemd-container podman runc packer ipvsadm
 
-.PHONY: demo check test kubernetes slow wheel bench docs golden clean system-check system-roots system-slow
+.PHONY: demo check test kubernetes slow wheel bench fuzz docs golden clean system-check system-roots system-slow
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -54,6 +54,12 @@ $(VENV)/.done: pyproject.toml
 system-check: ; @tools/system-packages $(APT_CHECK)
 system-roots: ; @tools/system-packages $(APT_ROOTS)
 system-slow: ; @tools/system-packages $(APT_SLOW)
+
+# A coverage-guided search in the parsers; FUZZ_SECONDS is for all of them together.
+FUZZ_SECONDS ?= 300
+fuzz: $(VENV)/.done
+	$(BIN)/python -m pip install -q --disable-pip-version-check atheris
+	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache

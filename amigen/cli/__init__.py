@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from amigen import __version__
 from amigen.errors import AmigenError, plain
@@ -89,6 +90,11 @@ def main(args: list[str] | None = None) -> Any:
     try:
         cli.main(args=args, prog_name="amigen", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit:
+        # click's own answer to a reader that went away while it wrote.
+        if isinstance(sys.stdout, PacifyFlushWrapper):
+            sys.exit(141)
+        raise
     except AmigenError as error:
         text = plain(str(error), keep="\n")
         click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)
