@@ -92,7 +92,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.stdout.flush()
     except SystemExit:
         # click's own answer to a reader that went away while it wrote.
-        if isinstance(sys.stdout, PacifyFlushWrapper):
+        if type(sys.stdout) is PacifyFlushWrapper:
             sys.exit(141)
         raise
     except AmigenError as error:
