@@ -66,7 +66,8 @@ def run_and_compare(document: dict[str, Any]) -> int:
             last = again.stdout.splitlines()[-1]
             assert last.startswith("amigen: ready: " if hooks else "amigen: nothing to do"), last
             wrote = {line.removeprefix("amigen: wrote ") for line in again.stdout.splitlines()}
-            assert not wrote & set(expected)
+            # The file of such a hook is written anew with it.
+            assert not {path for path in wrote & set(expected) if "/amigen/hooks/" not in path or not hooks}
             compared += len(expected)
     return compared
 
