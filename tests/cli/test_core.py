@@ -17,6 +17,9 @@ import pytest
 from tests.cli.conftest import COMMAND, ENVIRONMENT, Amigen
 from tests.specs import EXAMPLES, joins
 
+# A process each.
+pytestmark = pytest.mark.slow
+
 SpecFile = Callable[..., str]
 TAKES_A_SPEC = [
     ["check"],

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS, TOKEN
 from tests.hostile.corpus import strings
 
+pytestmark = pytest.mark.slow
+
 _PIECES = st.one_of(
     st.binary(max_size=12),
     st.sampled_from([text.encode("utf-8", "surrogateescape") for text in strings() if len(text) < 80]),

@@ -13,6 +13,9 @@ import yaml
 
 from tests.specs import MINIMAL, ROOT
 
+# A process each, with bounds.
+pytestmark = pytest.mark.slow
+
 HEAD = yaml.safe_dump(MINIMAL, sort_keys=False)
 MEGABYTE = 1 << 20
 # Far above what the check takes (it needs some 100 MB and a few seconds), far below what such files are made for.
