@@ -22,7 +22,7 @@ ONE_INPUT = 20
 def main(arguments: list[str]) -> int:
     """Search in all targets, or in those that are named; 1 where one of them has a finding."""
     if arguments[:1] == ["--one"]:
-        search(arguments[1], int(arguments[2]))
+        search(arguments[1], int(arguments[2]), Path(arguments[3]))
         return 0
     try:
         import atheris  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
@@ -36,10 +36,12 @@ def main(arguments: list[str]) -> int:
     found = 0
     for name in names:
         share = max(1, seconds // len(names))
-        command = [sys.executable, "-m", "tests.fuzz", "--one", name, str(share)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=share * 3 + 300, check=False
-        )
+        # libFuzzer ends its process at once, so that the folder is this one's to remove.
+        with tempfile.TemporaryDirectory(prefix="amigen-fuzz-") as folder:
+            command = [sys.executable, "-m", "tests.fuzz", "--one", name, str(share), folder]
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=share * 3 + 300, check=False
+            )
         runs = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("Done ")), "no count")
         print(f"{name}: {'ok' if done.returncode == 0 else 'FOUND SOMETHING'} ({runs})", flush=True)
         if done.returncode:
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> int:
     return 1 if found else 0
 
 
-def search(name: str, seconds: int) -> None:
+def search(name: str, seconds: int, folder: Path) -> None:
     """Search in one target until the time is up; does not return."""
     import atheris
 
@@ -60,15 +62,14 @@ def search(name: str, seconds: int) -> None:
         with contextlib.suppress(*target.errors):
             target.run(content)
 
-    with tempfile.TemporaryDirectory(prefix="amigen-fuzz-") as folder:
-        for number, seed in enumerate(target.seeds):
-            (Path(folder) / str(number)).write_bytes(seed[:MAX_LENGTH])
-        # A fixed seed: two runs of the same time look at much the same inputs. The well-formed inputs are kept: where a
-        # library in C reads them, coverage does not tell them from noise, and they would be cut down to a byte.
-        options = ["-seed=1", "-keep_seed=1", "-reduce_inputs=0", f"-max_len={MAX_LENGTH}", "-rss_limit_mb=1024"]
-        options += [f"-max_total_time={seconds}", f"-timeout={ONE_INPUT}", f"-artifact_prefix={folder}/"]
-        atheris.Setup([sys.argv[0], *options, folder], one)
-        atheris.Fuzz()
+    for number, seed in enumerate(target.seeds):
+        (folder / str(number)).write_bytes(seed[:MAX_LENGTH])
+    # A fixed seed: two runs of the same time look at much the same inputs. The well-formed inputs are kept: where a
+    # library in C reads them, coverage does not tell them from noise, and they would be cut down to a byte.
+    options = ["-seed=1", "-keep_seed=1", "-reduce_inputs=0", f"-max_len={MAX_LENGTH}", "-rss_limit_mb=1024"]
+    options += [f"-max_total_time={seconds}", f"-timeout={ONE_INPUT}", f"-artifact_prefix={folder}/"]
+    atheris.Setup([sys.argv[0], *options, str(folder)], one)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ DOCUMENTS: dict[str, bytes] = {
     "wide laughs": laughs(4, 200).encode(),
     "one long text, many aliases": (HEAD + f"a: &a {'x' * 900_000}\nb: [{'*a,' * 30_000}]\n").encode(),
     "many files of one text": (
-        HEAD + f"a: &a {'x' * 60_000}\nfiles: [{', '.join(f'{{path: /a/{n}, content: *a}}' for n in range(256))}]\n"
+        HEAD
+        + f"files: [{{path: /a/x, content: &a {'x' * 60_000}}}"
+        + "".join(f", {{path: /a/{n}, content: *a}}" for n in range(255))
+        + "]\n"
     ).encode(),
     "an alias of itself": b"a: &a {b: *a}",
     "deep lists": b"[" * 500_000,
