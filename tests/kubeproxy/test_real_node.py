@@ -44,7 +44,7 @@ kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: ipvs}
 # What kube-proxy brings in its own image.
-packages: [ipset, iptables, conntrack]
+packages: [{name: ipset}, {name: iptables}, {name: conntrack}]
 """
 LOGIN_USER = PLATFORM_FACTS["debian-12"].login_user
 DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
