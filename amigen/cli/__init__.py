@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from amigen import __version__
 from amigen.errors import AmigenError, plain
@@ -83,6 +82,7 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every failure leaves here as one message on stderr and an exit code of its own kind."""
     _open_closed_streams()
+    stdout = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no umlauts, must not end in a traceback.
         if isinstance(stream, io.TextIOWrapper):
@@ -91,8 +91,8 @@ def main(args: list[str] | None = None) -> Any:
         cli.main(args=args, prog_name="amigen", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit:
-        # click's own answer to a reader that went away while it wrote.
-        if type(sys.stdout) is PacifyFlushWrapper:
+        # click's own answer to a reader that went away while it wrote: it wraps stdout, and ends with 1.
+        if sys.stdout is not stdout:
             sys.exit(141)
         raise
     except AmigenError as error:
