@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.errors import ToolError
@@ -22,6 +25,17 @@ def find_program(*names: str, package: str, purpose: str) -> str:
         if found:
             return found
     raise ToolError(f"{' or '.join(names)} is not installed: needed to {purpose}", f"install the package {package}")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process of ours is at work in this folder, and keep others out; a killed one is out."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def last_line(text: str | bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from amigen.build.hook import Event
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session
 from amigen.errors import BuildError, InputError
+from amigen.tools import alone_in
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
 from amigen.vm.bases import Base, base_image
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
-from amigen.vm.qemu import MACHINES, boot_arguments, escaped
+from amigen.vm.qemu import MACHINES, boot_arguments, disk_drive, seed_drive
 from amigen.vm.seed import make_seed, meta_data
 from amigen.vm.ssh import SshTarget, new_key
 
@@ -99,9 +99,8 @@ def _variables(session: Session, base: Base, acceleration: Acceleration, output:
             ["-accel", acceleration.accel],
             ["-cpu", acceleration.cpu],
             ["-serial", f"file:{session.console}"],
-            # The seed as a disk: kernels made for clouds have no driver for a CD, which Packer would make of it.
-            ["-drive", f"file={escaped(output / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"],
-            ["-drive", f"file={escaped(_make_seed(session, base.user))},format=raw,if=virtio,readonly=on"],
+            ["-drive", disk_drive(output / "disk.qcow2")],
+            ["-drive", seed_drive(_make_seed(session, base.user))],
             *pairs,
         ],
         "output_directory": str(output),
@@ -144,21 +143,26 @@ def _refuse_small_disk(base: Base, disk_gib: int) -> None:
 def _keep(image: VmImage, target: Path) -> Path:
     """Move the image into place as a folder; the one before it stays until the new one is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (target.parent / f".{target.name}.{word}-{os.getpid()}" for word in ("new", "old"))
-    for left in target.parent.glob(f".{target.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        new.mkdir()
-        for file in (image.disk, image.kernel, image.initrd):
-            if file is not None:
-                shutil.move(file, new / f"disk{file.suffix}")
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    new, old = (target.parent / f".{target.name}.{word}" for word in ("new", "old"))
+    with alone_in(target.parent):
+        # What stands there now was left by a build that was killed.
+        _remove(new, old)
+        try:
+            new.mkdir()
+            for file in (image.disk, image.kernel, image.initrd):
+                if file is not None:
+                    shutil.move(file, new / f"disk{file.suffix}")
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+        finally:
+            _remove(new, old)
     return target / image.disk.name
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

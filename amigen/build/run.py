@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,10 +23,14 @@ from amigen.build.record import BuildRecord, ImageRecord, read_record, write_rec
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.build.verdict import Verifier
-from amigen.errors import AmigenError, InputError
+from amigen.errors import AmigenError, BuildError, InputError
 from amigen.plan.model import ImagePlan
 from amigen.spec.model import Architecture
+from amigen.tools import alone_in
 from amigen.vm.scratch import scratch
+
+# A file system of which less is free counts as full: images are written in clusters and blocks, not to the last byte.
+_NO_ROOM = 1 << 20
 
 Builder = Callable[[Session], ImageRecord]
 
@@ -143,7 +150,7 @@ def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
 def _build_one(
     order: Order, job: Job, builder: Builder, folder: Path, stop: Stop
 ) -> tuple[ImageRecord, AmigenError | None]:
-    with scratch("build") as work:
+    with scratch("build") as work, _room_watched(work) as full:
         session = Session(
             plan=job.plan,
             architecture=job.architecture,
@@ -158,7 +165,8 @@ def _build_one(
             if stop.asked:
                 raise AmigenError("interrupted before it began")
             image = builder(session)
-        except AmigenError as error:
+        except (AmigenError, OSError) as problem:
+            error = _explained(problem, work, full.is_set())
             session.begin("")
             outcome: Literal["interrupted", "failed"] = "interrupted" if stop.asked else "failed"
             order.progress.end(session.job, f"{outcome}; nothing was kept", well=False)
@@ -174,17 +182,46 @@ def _build_one(
         return image, None
 
 
+@contextmanager
+def _room_watched(folder: Path) -> Iterator[threading.Event]:
+    """Set once the file system of the folder was full, if only for a moment: who fails of it gives back its room."""
+    full, over = threading.Event(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2) and not full.is_set():
+            if shutil.disk_usage(folder).free < _NO_ROOM:
+                full.set()
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield full
+    finally:
+        over.set()
+        thread.join()
+
+
+def _explained(problem: AmigenError | OSError, work: Path, full: bool) -> AmigenError:
+    """A full disk shows in many ways: as the guest's I/O error, as Packer's, as a file's."""
+    error = problem if isinstance(problem, AmigenError) else BuildError(f"{problem.strerror}: {problem.filename}")
+    if not full and not (isinstance(problem, OSError) and problem.errno == errno.ENOSPC):
+        return error
+    said = error.message.replace("\n", "\n  ")
+    return BuildError(f"the disk of {work.parent} was full; it showed as: {said}", "set TMPDIR to a folder with room")
+
+
 def keep_record(built: Built, path: Path) -> BuildRecord | None:
     """The record of what stands now, for the commands that come after: this build's images, and those of earlier builds
     of the same spec that this one did not make again. None, and nothing is written, where there is no image at all.
     """
     made = {(i.platform, i.architecture): i for i in built.record.images if i.outcome == "built"}
-    old = _older(path, built.record)
-    images = {**old, **made}
-    if not images or not made:
+    if not made:
         return None
-    record = msgspec.structs.replace(built.record, images=tuple(images[key] for key in sorted(images)))
-    write_record(record, path)
+    # Another build of the same spec, of another platform, may end at the same moment.
+    with alone_in(path.parent):
+        images = {**_older(path, built.record), **made}
+        record = msgspec.structs.replace(built.record, images=tuple(images[key] for key in sorted(images)))
+        write_record(record, path)
     return record
 
 

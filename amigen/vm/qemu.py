@@ -54,8 +54,8 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
         *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", MACHINES[image.architecture][0], "-accel", hardware.acceleration.accel),
         *("-cpu", hardware.acceleration.cpu, "-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
-        *("-drive", f"file={escaped(work / 'disk.qcow2')},format=qcow2,if=virtio,cache=unsafe,discard=unmap"),
-        *("-drive", f"file={escaped(work / 'seed.iso')},format=raw,if=virtio,readonly=on"),
+        *("-drive", disk_drive(work / "disk.qcow2")),
+        *("-drive", seed_drive(work / "seed.iso")),
         *("-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net"),
         *("-device", "virtio-rng-pci"),
         # append=on: the console of the boots before a restart stays in the log.
@@ -64,6 +64,19 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
         *(("-loadvm", resume) if resume else ()),
         *boot_arguments(image, hardware.acceleration),
     ]
+
+
+def disk_drive(path: Path) -> str:
+    """The guest's disk, as `-drive` takes it."""
+    # werror: by default QEMU halts a guest whose host has no room left, for ever; with an error, the guest's own
+    # programs fail and say so.
+    return f"file={escaped(path)},format=qcow2,if=virtio,cache=unsafe,discard=unmap,werror=report"
+
+
+def seed_drive(path: Path) -> str:
+    """The NoCloud seed, as `-drive` takes it."""
+    # A disk: kernels made for clouds have no driver for a CD.
+    return f"file={escaped(path)},format=raw,if=virtio,readonly=on"
 
 
 def escaped(path: Path) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 
 import amigen
-from tests.bench import node, render, userdata, verify
+from tests.bench import build, node, render, userdata, verify
 from tests.bench.row import Row
 
 PARTS: Mapping[str, Callable[[], Iterator[Row]]] = MappingProxyType(
@@ -20,6 +20,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Row]]] = MappingProxyType(
         "node": node.rows,
         "verify": verify.rows,
         "verify-vm": verify.vm_rows,
+        "build": build.rows,
     }
 )
 _LIBRARIES = ("jinja2", "pyyaml", "click", "msgspec", "pytest-testinfra")

@@ -7,6 +7,8 @@ node in a VM, booted from a built image (tests.verify.images); where KVM does no
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.plan.model import ImagePlan
+from amigen.render.script import bootstrap_script
 from amigen.render.suite import suite_files
 from amigen.userdata.make import user_data
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.ssh import SshTarget
+from tests.bench.node import MODULES
 from tests.bench.row import Row, in_turn
 from tests.verify.good_root import good_root
 from tests.verify.images import SPEC, built_image, proof_plan
@@ -101,6 +105,65 @@ def _node_rows(plan: ImagePlan, folder: Path, node: SshTarget) -> Iterator[Row]:
     plain = _pytest(plan, folder, target, node.key, known, "--sudo")
     values = in_turn(plain, verify, runs=1, warm=False)
     yield Row(what="plain testinfra over ssh / verify, a node in a VM", values=values, at_least=5)
+    yield from _boot_cost(plan, node)
+    if shutil.which("ansible-playbook"):
+        values = in_turn(_ansible(folder, node, known), verify, runs=3, warm=False)
+        yield Row(what="Ansible in check mode / verify, a node in a VM", values=values)
+
+
+def _boot_cost(plan: ImagePlan, node: SshTarget) -> Iterator[Row]:
+    """What the user data costs each boot of a prepared node, measured in the guest."""
+    done = node.run("cat > /dev/shm/user-data.sh", stdin=bootstrap_script(plan, user_data=True))
+    assert done.returncode == 0, done.stderr
+    ours = _in_guest(node, "bash /dev/shm/user-data.sh")
+    bare = _in_guest(node, f"modprobe -a {MODULES} nf_conntrack")
+    ratios = tuple(a / b for a, b in zip(ours, bare, strict=True))
+    yield Row(what="prepared node in a VM: user data / a bare modprobe -a", values=ratios)
+    yield Row(what="prepared node in a VM: user data, milliseconds", values=ours, unit=" ms")
+    yield Row(what="prepared node in a VM: a bare modprobe -a, milliseconds", values=bare, unit=" ms")
+
+
+def _in_guest(node: SshTarget, command: str, runs: int = 9) -> tuple[float, ...]:
+    """Milliseconds of each run, after one that does not count."""
+    loop = (
+        f"for n in $(seq {runs + 1}); do a=${{EPOCHREALTIME/./}}; {command} >/dev/null 2>&1 </dev/null || exit 1; "
+        "b=${EPOCHREALTIME/./}; echo $((b - a)); done"
+    )
+    done = node.run(f"sudo -n bash -c {shlex.quote(loop)}", timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tuple(int(line) / 1000 for line in done.stdout.split()[1:])
+
+
+PLAYBOOK = f"""\
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - ansible.builtin.apt: {{name: ipvsadm}}
+    - ansible.builtin.copy:
+        dest: /etc/modules-load.d/ipvs.conf
+        content: "{MODULES.replace(" ", chr(92) + "n")}{chr(92)}nnf_conntrack{chr(92)}n"
+    - community.general.modprobe: {{name: "{{{{ item }}}}"}}
+      loop: [{MODULES.replace(" ", ", ")}, nf_conntrack]
+    - ansible.builtin.command: cat /sys/module/ip_vs/parameters/conn_tab_bits
+      check_mode: false
+      changed_when: false
+    - ansible.posix.sysctl: {{name: net.core.somaxconn, value: "4096"}}
+"""
+
+
+def _ansible(folder: Path, node: SshTarget, options: Sequence[str]) -> list[str]:
+    """A playbook that looks at less than the suite does: package, modules file, modules, table size, a sysctl."""
+    done = node.run("sudo -n apt-get -o DPkg::Lock::Timeout=300 install -y -q python3-apt", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "playbook.yaml").write_text(PLAYBOOK)
+    (folder / "hosts.ini").write_text(
+        f"node ansible_host={node.host} ansible_port={node.port} ansible_user={node.user} "
+        f"ansible_ssh_private_key_file={node.key} ansible_python_interpreter=/usr/bin/python3\n"
+    )
+    arguments = " ".join(f"-o {option}" for option in options)
+    command = ["env", "ANSIBLE_PIPELINING=1", "ansible-playbook", "--check", "-i", str(folder / "hosts.ini")]
+    return [*command, f"--ssh-common-args={arguments}", str(folder / "playbook.yaml")]
 
 
 @contextmanager

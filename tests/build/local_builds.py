@@ -1,0 +1,82 @@
+"""Local builds as processes of their own, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from amigen.vm.image import image_info
+
+APT = """\
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: apt
+kubernetesVersion: "1.34"
+platforms: [debian-12]
+kubeProxy: {mode: ipvs, ipvs: {scheduler: lc, connTabBits: 16}}
+"""
+# The stand-in calls itself Amazon Linux 2023; it proves what dnf and rpm do, nothing of Amazon's kernel or packages.
+DNF = """\
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: dnf
+kubernetesVersion: "1.34"
+platforms: [al2023]
+local: {bases: {al2023: {path: %s}}}
+"""
+
+
+def command(folder: Path, text: str) -> tuple[list[str], dict[str, Any]]:
+    (folder / "spec.yaml").write_text(text)
+    words = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder)}
+    return words, {"cwd": folder, "env": env}
+
+
+def build(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    words, given = command(folder, text)
+    return subprocess.run(words, **given, capture_output=True, text=True, timeout=3600, check=False)
+
+
+def scratch_folders(folder: Path) -> list[Path]:
+    return [*folder.glob(f"amigen-{os.getuid()}/*")]
+
+
+def proven(folder: Path, name: str, platform: str, package: str) -> None:
+    """An image, with its record, and nothing else left."""
+    record = json.loads((folder / f"amigen-build/{name}/local.json").read_text())
+    [image] = record["images"]
+    assert (image["outcome"], image["verified"]) == ("built", True)
+    assert any(each.startswith(package) for each in image["packages"]["added"])
+    assert image["packages"]["removed"] == {}
+    assert set(image["kernel"]["modules"].values()) <= {"loaded", "built in"}
+    assert {check["when"] for check in image["checks"]} == {"builder", "cleaned", "image"}
+    assert {check["outcome"] for check in image["checks"]} <= {"passed", "not provable"}
+    assert list(image["phases"])[:3] == ["base", "boot the builder", "bootstrap"]
+    disk = Path(folder / f"amigen-build/{name}/{platform}-x86_64/disk.qcow2")
+    assert "backing-filename" not in image_info(disk)
+    assert scratch_folders(folder) == []
+
+
+def processes(folder: Path, program: str = "") -> list[str]:
+    """Command lines that name the folder, of what runs now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if str(folder) in line and program in line.split(" ")[0]]
+
+
+def until(happens: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 300
+    while not happens():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)

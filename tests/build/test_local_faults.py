@@ -1,0 +1,96 @@
+"""Faults of a local build, for real: the VM dies, the disk is full, two builds at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from amigen.vm.bases import built_in_base
+from tests.build.local_builds import APT, build, command, processes, proven, scratch_folders, until
+from tests.build.processes import started
+
+pytestmark = pytest.mark.slow
+
+ROOM = 40 << 20
+
+
+def nothing_is_left(folder: Path) -> None:
+    until(lambda: not processes(folder))
+    assert scratch_folders(folder) == []
+    assert not (folder / "amigen-build/apt/debian-12-x86_64").exists()
+    assert not (folder / "amigen-build/apt/local.json").exists()
+
+
+@pytest.mark.parametrize("phase", ["boot the builder", "bootstrap", "boot the image"])
+def test_the_vm_dies(folder: Path, phase: str) -> None:
+    """Killed by another hand, as by the kernel when memory is short."""
+    words, given = command(folder, APT)
+    with started(words, **given) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if phase in line:
+                break
+        until(lambda: bool(processes(folder, "qemu-system")), process)
+        subprocess.run(["pkill", "-KILL", "-f", f"^[^ ]*qemu-system.*{folder}"], check=True)
+        said, _ = process.communicate(timeout=900)
+    assert process.returncode in (8, 9), said
+    assert "Traceback" not in said
+    nothing_is_left(folder)
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")
+@pytest.mark.parametrize("holds_the_base", [False, True])
+def test_a_full_disk(folder: Path, holds_the_base: bool) -> None:
+    """Too small for Packer's copy of the base; then large enough for it, and not for what the guest writes."""
+    base = built_in_base("debian-12", "x86_64", log=lambda _line: None).image.disk.stat().st_size
+    with small_disk(folder, base + ROOM if holds_the_base else ROOM):
+        done = build(folder, APT)
+        assert done.returncode == 8, done.stdout + done.stderr
+        assert "was full; it showed as: " in done.stderr
+        assert "set TMPDIR to a folder with room" in done.stderr
+        assert "Traceback" not in done.stderr
+        nothing_is_left(folder)
+
+
+def test_two_builds_at_once(folder: Path) -> None:
+    """Of one spec, to one place: both end well, and what stands there is whole."""
+    words, given = command(folder, APT)
+    with started(words, **given) as one, started(words, **given) as other:
+        for process in (one, other):
+            said, _ = process.communicate(timeout=3600)
+            assert process.returncode == 0, said
+    proven(folder, "apt", "debian-12", "ipvsadm")
+    records = [json.loads(p.read_text()) for p in (folder / "amigen-build/apt/builds").glob("*/record.json")]
+    assert [record["images"][0]["outcome"] for record in records] == ["built", "built"]
+    assert [path.name for path in (folder / "amigen-build/apt").glob(".*")] == []
+
+
+def test_a_signal_while_it_verifies(folder: Path) -> None:
+    """The VM of the verification goes with the build."""
+    words, given = command(folder, APT)
+    with started(words, **given) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "boot the image" in line:
+                break
+        until(lambda: bool(processes(folder, "qemu-system")), process)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    nothing_is_left(folder)
