@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -204,7 +205,7 @@ def _room_watched(folder: Path) -> Iterator[threading.Event]:
 def _explained(problem: AmigenError | OSError, work: Path, full: bool) -> AmigenError:
     """A full disk shows in many ways: as the guest's I/O error, as Packer's, as a file's."""
     error = problem if isinstance(problem, AmigenError) else BuildError(f"{problem.strerror}: {problem.filename}")
-    if not full and not (isinstance(problem, OSError) and problem.errno == errno.ENOSPC):
+    if not full and os.strerror(errno.ENOSPC).lower() not in error.message.lower():
         return error
     said = error.message.replace("\n", "\n  ")
     return BuildError(f"the disk of {work.parent} was full; it showed as: {said}", "set TMPDIR to a folder with room")

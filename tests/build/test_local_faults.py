@@ -40,7 +40,7 @@ def test_the_vm_dies(folder: Path, phase: str) -> None:
         until(lambda: bool(processes(folder, "qemu-system")), process)
         subprocess.run(["pkill", "-KILL", "-f", f"^[^ ]*qemu-system.*{folder}"], check=True)
         said, _ = process.communicate(timeout=900)
-    assert process.returncode in (8, 9), said
+    assert process.returncode == (7 if phase == "boot the image" else 8), said
     assert "Traceback" not in said
     nothing_is_left(folder)
 
@@ -51,7 +51,8 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # A process that was killed still holds its files while its memory is taken down.
+        until(lambda: subprocess.run(["umount", str(folder)], check=False, capture_output=True).returncode == 0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system, which needs root")

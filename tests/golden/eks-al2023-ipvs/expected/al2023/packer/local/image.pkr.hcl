@@ -114,8 +114,10 @@ build {
   }
 
   provisioner "shell" {
-    execute_command = "{{ .Vars }} bash {{ .Path }}"
-    script          = "${path.root}/../../scripts/bootstrap.sh"
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../scripts/bootstrap.sh"
   }
 
   provisioner "shell-local" {
@@ -129,8 +131,10 @@ build {
   }
 
   provisioner "shell" {
-    execute_command = "{{ .Vars }} bash {{ .Path }}"
-    script          = "${path.root}/../../scripts/hygiene.sh"
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../scripts/hygiene.sh"
   }
 
   provisioner "shell-local" {

@@ -140,8 +140,10 @@ build {
   }
 
   provisioner "shell" {
-    execute_command = "{{ .Vars }} bash {{ .Path }}"
-    script          = "${path.root}/../../scripts/bootstrap.sh"
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../scripts/bootstrap.sh"
   }
 
   # What the modules' persistence is worth shows after a boot.
@@ -168,8 +170,10 @@ build {
   }
 
   provisioner "shell" {
-    execute_command = "{{ .Vars }} bash {{ .Path }}"
-    script          = "${path.root}/../../scripts/hygiene.sh"
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../scripts/hygiene.sh"
   }
 
   provisioner "shell-local" {
