@@ -11,7 +11,7 @@ from amigen.aws.calls import BUILDER, Call, Condition, Grant, Need, created_tags
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
-_KEY = "arn:{p}:ec2:*:{a}:key-pair/packer_*"
+_KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*"
 _MADE = ("arn:{p}:ec2:*::image/*", "arn:{p}:ec2:*::snapshot/*")
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
 

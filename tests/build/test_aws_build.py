@@ -150,6 +150,9 @@ def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: Bui
     [late] = account.images("eu-west-1")
     [built] = account.record()["images"]
     assert (built["amis"]["eu-west-1"], built["regionErrors"]) == (late["ImageId"], {})
+    for region, image_id in built["amis"].items():
+        given = account.ec2(region).describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
+        assert [each["UserId"] for each in given["LaunchPermissions"]] == ["210987654321"], region
     done = [(call.operation, call.region) for call in account.gateway.calls]
     assert [region for operation, region in done if operation == "CopyImage"] == ["eu-west-1"]
     assert {operation for operation, _region in done} & {"RunInstances", "CreateImage"} == set()
@@ -161,8 +164,8 @@ def proven_first(calls: list[Request]) -> None:
     made = order.index("CreateImage")
     for operation in ("CopyImage", "ModifySnapshotAttribute"):
         assert operation not in order[:made]
-    tags = [n for n, call in enumerate(calls) if "amigen/verified" in str(call.params)]
-    assert min(tags) > made
+    for word in ("amigen/verified", "LaunchPermission"):
+        assert min(n for n, call in enumerate(calls) if word in str(call.params)) > made
 
 
 @contextmanager

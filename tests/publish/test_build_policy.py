@@ -50,7 +50,8 @@ def packer_build(world: World, source: str, **settings: str) -> subprocess.Compl
     for pattern, new in (
         (r'communicator\s*= "ssh"', 'communicator = "none"'),
         (r"(?ms)^  provisioner .*?^  }\n", ""),
-        # Without a key of ours Packer makes a temporary one, as 1.7 and later always does here.
+        # Without a key of ours Packer makes a temporary one, as 1.7 and later always does here, by this name.
+        (r"(?m)^  ssh_private_key_file.*", '  temporary_key_pair_name = "amigen-${local.build}-web"'),
         (r"(?m)^  ssh_(?!username).*\n", ""),
         (r"delay_seconds\s*= .*", "delay_seconds = 1"),
     ):

@@ -114,6 +114,8 @@ source "amazon-ebs" "x86_64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
+  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  temporary_key_pair_name = "amigen-${local.build}-closed-network-al2023-x86_64"
 
   aws_polling {
     delay_seconds = 15

@@ -112,6 +112,8 @@ source "amazon-ebs" "x86_64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
+  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  temporary_key_pair_name = "amigen-${local.build}-large-cluster-ubuntu-24.04-x86_64"
 
   aws_polling {
     delay_seconds = 15

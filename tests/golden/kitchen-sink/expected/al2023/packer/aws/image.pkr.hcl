@@ -122,6 +122,8 @@ source "amazon-ebs" "arm64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
+  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  temporary_key_pair_name = "amigen-${local.build}-kitchen-sink-al2023-arm64"
 
   aws_polling {
     delay_seconds = 15

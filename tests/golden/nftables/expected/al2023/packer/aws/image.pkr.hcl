@@ -118,6 +118,8 @@ source "amazon-ebs" "x86_64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
+  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  temporary_key_pair_name = "amigen-${local.build}-nftables-nodes-al2023-x86_64"
 
   aws_polling {
     delay_seconds = 15
@@ -170,6 +172,8 @@ source "amazon-ebs" "arm64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
+  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  temporary_key_pair_name = "amigen-${local.build}-nftables-nodes-al2023-arm64"
 
   aws_polling {
     delay_seconds = 15
