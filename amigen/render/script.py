@@ -68,13 +68,22 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         options=_options(plan),
         environment=_environment(plan),
         os=f"{fact.os_id} {fact.os_version}",
-        paths=[file.path for file in files] + [step.path for step in steps if isinstance(step, WriteRelease)],
+        paths=[*(file.path for file in files), *_paths_besides(steps)],
         calls=calls,
         nothing_to_do=_nothing_to_do(plan, len(files)),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
     # decoded text without a charset, and gets it back in raw-unicode-escape).
     return ascii_only(script) if user_data else script
+
+
+def _paths_besides(steps: list[Step]) -> Iterator[str]:
+    """What the functions of other steps write by `put_file`, at every run."""
+    for step in steps:
+        if isinstance(step, WriteRelease):
+            yield step.path
+        elif isinstance(step, RunHook) and not step.once:
+            yield f"/usr/local/lib/amigen/hooks/{step.name}"
 
 
 def hygiene_script(plan: ImagePlan) -> str:

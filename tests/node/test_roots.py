@@ -171,8 +171,11 @@ def test_a_hook_runs_once_per_text(node: Node) -> None:
         always = {"name": "always", "script": "echo x >> /root/always", "run": "always"}
         return {"hooks": {"after": [once, always]}}
 
+    written = []
     for word in ("a", "a", "b"):
         assert node.bootstrap(node.plan(**hooks(word))).returncode == 0
+        written.append((node.root / "usr/local/lib/amigen/hooks/always").stat().st_ino)
+    assert len({*written}) == 1, "the file of a hook that did not change is left alone"
     assert node.read("/root/once") == b"a\nb\n"
     assert node.read("/root/always") == b"x\nx\nx\n"
 

@@ -475,7 +475,7 @@ After=amigen-ready.service
 main() {
   begin
   require_platform 'amzn 2023'
-  look_at /usr/local/lib/amigen/ready /etc/systemd/system/amigen-ready.service /etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf /etc/systemd/system/kubelet.service.d/10-amigen-ready.conf '/etc/profile.d/it'\''s $(here).sh' /opt/control /opt/empty /opt/no-newline-at-end /opt/bytes /etc/modules-load.d/ipvs.conf /etc/modules-load.d/amigen.conf /etc/modprobe.d/amigen-ipvs.conf /etc/sysctl.d/90-amigen.conf /etc/amigen/release.json
+  look_at /usr/local/lib/amigen/ready /etc/systemd/system/amigen-ready.service /etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf /etc/systemd/system/kubelet.service.d/10-amigen-ready.conf '/etc/profile.d/it'\''s $(here).sh' /opt/control /opt/empty /opt/no-newline-at-end /opt/bytes /etc/modules-load.d/ipvs.conf /etc/modules-load.d/amigen.conf /etc/modprobe.d/amigen-ipvs.conf /etc/sysctl.d/90-amigen.conf /usr/local/lib/amigen/hooks/python-hook /etc/amigen/release.json
 
   install_gate
   run_hook trust-ca once b40d08aa8c5c3ece0919f588723340c2e1ea07e818539e4d5c5288cb6944ea86 'update-ca-certificates
