@@ -7,10 +7,14 @@ node in a VM, booted from a built image (tests.verify.images); where KVM does no
 
 from __future__ import annotations
 
+import os
+import resource
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,10 +51,29 @@ def rows() -> Iterator[Row]:
             values = in_turn([*verify, *hosts.targets[:count]], one, runs=5)
             limit = 3 if count == max(MANY) else None
             yield Row(what=f"verify {count} loopback hosts / one of them", values=values, at_most=limit)
+        yield Row(what=_OWN_SHARE, values=_own_share([*verify, *hosts.targets], one), at_most=3)
         # What the key exchange of OpenSSH 9 (sntrup761) costs on both ends, without it.
         light = [*verify, "--ssh-option", "KexAlgorithms=^curve25519-sha256"]
         values = in_turn([*light, *hosts.targets], [*light, hosts.targets[0]], runs=5)
         yield Row(what=f"verify {max(MANY)} loopback hosts / one, key exchange curve25519", values=values)
+
+
+_OWN_SHARE = f"verify {max(MANY)} hosts, processor time of this side alone / one host"
+
+
+def _own_share(many: list[str], one: list[str], runs: int = 5) -> tuple[float, ...]:
+    """What many hosts take at least when theirs is another processor than ours: all of our processors' time, ssh's
+    included and sshd's not, over that of a run on one host.
+    """
+
+    def measured(command: list[str]) -> tuple[float, float]:
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+    cpus = len(os.sched_getaffinity(0))
+    return tuple(measured(many)[0] / cpus / measured(one)[1] for _ in range(runs))
 
 
 def _verify(folder: Path) -> list[str]:
