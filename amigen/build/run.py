@@ -139,6 +139,8 @@ def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
+            if stop.asked:
+                stop.end_children()
         except KeyboardInterrupt:
             if stop.asked:
                 raise

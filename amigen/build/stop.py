@@ -19,6 +19,7 @@ class Stop:
         self._lock = threading.Lock()
         self._calls: list[Callable[[], None]] = []
         self._told: set[int] = set()
+        self._ended: set[int] = set()
 
     @property
     def asked(self) -> bool:
@@ -34,7 +35,7 @@ class Stop:
         with self._lock:
             self._calls.append(call)
             self._told.add(pid)
-            late = self.asked
+            late = self.asked and pid not in self._ended
         if late:
             call()
         try:
@@ -48,12 +49,20 @@ class Stop:
         """End the build. Programs that run for it get SIGTERM; Packer cleans up then."""
         with self._lock:
             self._event.set()
-            calls, told = list(self._calls), set(self._told)
+            calls = list(self._calls)
         for call in calls:
             call()
-        for child in set(_children()) - told:
-            with contextlib.suppress(OSError):
-                os.kill(child, signal.SIGTERM)
+        self.end_children()
+
+    def end_children(self) -> None:
+        """SIGTERM, once, to each program that runs now and has no call of its own; to be repeated until all is over:
+        a thread that has not yet heard of the end may start another one.
+        """
+        with self._lock:
+            for child in set(_children()) - self._told - self._ended:
+                self._ended.add(child)
+                with contextlib.suppress(OSError):
+                    os.kill(child, signal.SIGTERM)
 
 
 def _children() -> list[int]:

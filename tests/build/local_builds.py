@@ -22,6 +22,15 @@ kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: ipvs, ipvs: {scheduler: lc, connTabBits: 16}}
 """
+# Installs nothing: for faults that have nothing to do with what is installed.
+LIGHT = """\
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: light
+kubernetesVersion: "1.34"
+platforms: [debian-12]
+kubeProxy: {mode: iptables}
+"""
 # The stand-in calls itself Amazon Linux 2023; it proves what dnf and rpm do, nothing of Amazon's kernel or packages.
 DNF = """\
 apiVersion: amigen/v1alpha1

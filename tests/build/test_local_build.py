@@ -27,15 +27,22 @@ def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None
         until(lambda: not processes(folder))
         assert not (folder / "amigen-build/apt/debian-12-x86_64").exists()
         assert bool(scratch_folders(folder)) == (number == signal.SIGKILL)
-    the_apt_family(folder)
+    two_at_once(folder)
 
 
-def the_apt_family(folder: Path) -> None:
-    done = build(folder, APT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Packer 1.6.6" in done.stderr
-    assert "processor: " in done.stderr
+def two_at_once(folder: Path) -> None:
+    """Of one spec, to one place: both end well, and what stands there is whole."""
+    words, given = command(folder, APT)
+    with started(words, **given) as one, started(words, **given) as other:
+        for process in (one, other):
+            said, _ = process.communicate(timeout=3600)
+            assert process.returncode == 0, said
+            assert "Packer 1.6.6" in said
+            assert "processor: " in said
     proven(folder, "apt", "debian-12", "ipvsadm")
+    records = [json.loads(p.read_text()) for p in (folder / "amigen-build/apt/builds").glob("*/record.json")]
+    assert sorted(record["images"][0]["outcome"] for record in records)[:2] == ["built", "built"]
+    assert [path.name for path in (folder / "amigen-build/apt").glob(".*")] == []
 
 
 def test_the_dnf_stand_in(folder: Path) -> None:

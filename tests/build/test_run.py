@@ -176,6 +176,30 @@ def test_packer_cleans_up_even_when_amigen_is_killed(tmp_path: Path) -> None:
     sweep()
 
 
+_LATE = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from amigen.build.run import run_build
+from amigen.build.stop import Stop
+from amigen.errors import BuildError
+from tests.build.test_run import order, built
+
+def builder(session):
+    os.kill(os.getpid(), signal.SIGINT)
+    while not session.stop.asked:
+        pass
+    ended = subprocess.run(["sleep", "600"])
+    raise BuildError(f"sleep ended with {ended.returncode}")
+
+print(run_build(order(Path(sys.argv[1])), builder, Stop()).record.images[0].error)
+"""
+
+
+def test_a_program_that_starts_after_the_signal_is_ended_too(tmp_path: Path) -> None:
+    with started([sys.executable, "-c", _LATE, str(tmp_path)]) as process:
+        assert process.communicate(timeout=60)[0].splitlines()[-1] == "sleep ended with -15"
+
+
 @contextmanager
 def _building(tmp_path: Path, program: Path) -> Iterator[subprocess.Popen[str]]:
     with started([sys.executable, "-c", _PROGRAM, str(tmp_path), str(program)]) as process:

@@ -155,7 +155,7 @@ def test_a_table_of_another_size(ready: Machine) -> None:
 def test_a_clock_that_is_far_off(ready: Machine, year: int) -> None:
     """apt judges the mirror by the clock: it works, or the last line has apt's reason; with the time right it works."""
     source = ready.work / "short.sh"
-    spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 60}})
+    spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 120}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
     ready.copy_to(source, "/tmp/short.sh")
     removed = ready.run(
@@ -167,8 +167,8 @@ def test_a_clock_that_is_far_off(ready: Machine, year: int) -> None:
     ready.run(f"sudo date -s @{int(time.time())}")
     last = done.stdout.splitlines()[-1]
     if done.returncode:
-        assert last.startswith("amigen: FAILED: cannot install ipvsadm within 60 s: ")
-        assert "Release" in last or "certificate" in last
+        assert last.startswith("amigen: FAILED: cannot install ipvsadm within 120 s: ")
+        assert any(why in last for why in ("Release", "certificate", "still at work when its time was over"))
     else:
         assert last.startswith("amigen: ready: ")
     again = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")

@@ -192,6 +192,19 @@ def test_an_unknown_package_fails_within_its_bound(node: Node) -> None:
     assert time.monotonic() - started < 200
 
 
+def test_a_package_manager_without_an_end_is_stopped_and_said(node: Node) -> None:
+    """With a stand-in for it that says half a line and hangs: proves the bound and the words, nothing of apt or dnf."""
+    program = node.root / "usr/bin" / ("dnf" if node.plan().platform == "al2023" else "apt-get")
+    program.rename(program.with_suffix(".real"))
+    program.write_text("#!/bin/sh\nprintf 'Reading package lists...'\nexec sleep 600\n")
+    program.chmod(0o755)
+    done = node.bootstrap(node.plan(packageSources={"timeoutSeconds": 60}))
+    assert done.returncode == 1
+    assert "  | Reading package lists..." in done.stdout.splitlines()
+    why = "it was still at work when its time was over"
+    assert last_line(done) == f"amigen: FAILED: cannot install ipvsadm within 60 s: {why}"
+
+
 def test_a_pinned_version_that_is_not_there_fails(node: Node) -> None:
     """A version is a promise: another one is not taken in its place."""
     plan = node.plan(packages=[{"name": "ipvsadm", "version": "9.99"}], packageSources={"timeoutSeconds": 60})

@@ -183,7 +183,8 @@ ensure_packages() {
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
   until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
-    sed 's/^/  | /' "$out" | tail -n 12
+    # What was stopped may have said half a line.
+    { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
     log "that did not work ($(last_error "$out")); again in $delay s"
     sleep "$delay"
@@ -197,6 +198,7 @@ ensure_packages() {
 # The line that says why, of a package manager's output.
 last_error() {
   local line found='no message'
+  ((SECONDS < deadline)) || found='it was still at work when its time was over'
   while read -r line || [[ -n $line ]]; do
     [[ ! $line =~ ^(E:|Err|Error|W:.*[Ff]ailed|\[Errno|Curl|RPM:|No\ space|.*No\ space) ]] || found=$line
   done <"$1"
