@@ -40,13 +40,18 @@ class InstanceRefresh:
             )
         refreshes = self._refreshes()
         running = next((r for r in refreshes if r["Status"] in _ACTIVE), None)
+        if running and not _wanted(running):
+            # To what was the default when it began, which may be the way back of an earlier run: its end is judged.
+            self._await()
+            refreshes, running = self._refreshes(), None
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
             bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
-            if not bad and _all_at(group, release):
+            # Looked at once more: a refresh may have ended between the two looks.
+            if not bad and _all_at(self._describe(), release):
                 return f"{self._group.text}: all its instances have version {release.version}"
             self._start(release.template, release.version, now=version, skip=not bad)
-        elif _wanted(running) not in (str(release.version), ""):
+        elif _wanted(running) != str(release.version):
             raise RolloutError(
                 f"{self._group.text} is in the middle of another instance refresh, to version {_wanted(running)}",
                 "wait until it has ended, or cancel it",
