@@ -128,8 +128,9 @@ class InstanceRefresh:
     def _back(self, release: Release, version: str) -> str:
         """Bring instances that are new already back to the old version."""
         old = int(version) if version.isdigit() else release.old
+        assert old is not None, "a group of $Default comes back after its default"
         try:
-            self._start(release.template, old or 0, now=version)
+            self._start(release.template, old, now=version)
             status, reason = self._await()
         except AmigenError as error:
             raise RolloutError(f"its instances are not back at version {old}: {error.message}", error.hint) from None

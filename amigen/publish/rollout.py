@@ -108,9 +108,10 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Releas
         if template is None:
             continue
         begun = read_rollback(template.tags)
-        # A going back that was cut off has taken the history back already, and says where it was going.
-        last = begun[1:] if begun and begun[0] == template.default else ()
-        history = read_history(template.tags, template.default) or last
+        history = read_history(template.tags, template.default)
+        if begun and begun[0] == template.default:
+            # A going back that was cut off has taken the history back already, and says where it was going.
+            history = (*history, begun[1])
         out.append(
             Release(
                 place=run.plan.place,

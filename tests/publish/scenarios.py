@@ -92,8 +92,8 @@ def _groups(version: str, *bad: str) -> Callable[[World], None]:
 
 
 def _stuck_group(world: World) -> None:
-    groups_of_a_first_publish(world, "1")
-    world.gateway.model.stuck_refreshes = 1
+    groups_of_a_first_publish(world, "$Default")
+    world.gateway.model.stuck_versions = {"2"}
 
 
 def _rolled_out_once(world: World, result: Result) -> Any:
@@ -228,6 +228,24 @@ SCENARIOS = (
         args=("fleet", "verify", "--poll", "0", "--output", "json"),
         changes=frozenset({"SendCommand"}),
         end=_verdicts,
+    ),
+    Scenario(
+        name="fleet verify that takes too long",
+        prepare=_silent_fleet,
+        args=("fleet", "verify", "--poll", "0", "--timeout", "0", "--output", "json"),
+        changes=frozenset({"SendCommand", "CancelCommand"}),
+        code=10,
+        end=_verdicts,
+        sample=frozenset({"CancelCommand"}),
+    ),
+    Scenario(
+        name="rollout that takes too long",
+        prepare=_stuck_group,
+        args=(*_ROLLOUT, GROUP, "--timeout", "0.03"),
+        changes=_MADE | _ROLLED | {"CancelInstanceRefresh"},
+        code=10,
+        sample=frozenset({"CancelInstanceRefresh"}),
+        uncertain=frozenset({"DescribeInstanceRefreshes"}),
     ),
     Scenario(name="images base", prepare=_published, args=("images", "base", "--output", "json"), end=_said),
     Scenario(name="images list", prepare=_published, args=("images", "list", "--output", "json"), end=_said),

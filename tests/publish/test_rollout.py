@@ -75,7 +75,7 @@ def test_a_group_with_the_default_is_taken_back_by_a_second_refresh(world: World
 
 def test_a_rollout_that_takes_too_long_is_stopped_and_taken_back(world: World) -> None:
     groups_of_a_first_publish(world, "$Default")
-    world.gateway.model.stuck_refreshes = 1
+    world.gateway.model.stuck_versions = {"2"}
 
     result = world.publish("--set-default", "--rollout", GROUP, "--timeout", "0.02")
 

@@ -33,7 +33,8 @@ class ModelServer:
         run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
         health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
-        fail_refreshes, stuck_refreshes: How many of the next instance refreshes fail, or never end.
+        stuck_versions: Template versions to which an instance refresh never ends.
+        fail_refreshes: How many of the next instance refreshes fail.
         offline: Instances whose SSM agent does not answer.
     """
 
@@ -50,7 +51,7 @@ class ModelServer:
         self.updates_end = True
         self.bad_versions: set[str] = set()
         self.fail_refreshes = 0
-        self.stuck_refreshes = 0
+        self.stuck_versions: set[str] = set()
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
         self.updates: dict[str, dict[str, Any]] = {}
@@ -222,8 +223,8 @@ class ModelServer:
             "StartTime": _NOW,
         }
         refresh["_version"] = self._version(request.region, params.get("DesiredConfiguration") or group)
-        refresh["_fails"], refresh["_stuck"] = self.fail_refreshes > 0, self.stuck_refreshes > 0
-        self.fail_refreshes, self.stuck_refreshes = max(0, self.fail_refreshes - 1), max(0, self.stuck_refreshes - 1)
+        refresh["_fails"] = self.fail_refreshes > 0
+        self.fail_refreshes = max(0, self.fail_refreshes - 1)
         history.insert(0, refresh)
         return {"InstanceRefreshId": refresh["InstanceRefreshId"]}
 
@@ -255,7 +256,7 @@ class ModelServer:
     def _advance(self, region: str, name: str, refresh: dict[str, Any]) -> None:
         template = refresh["DesiredConfiguration"].get("LaunchTemplate", {})
         status = refresh["Status"]
-        if status == "InProgress" and refresh.get("_stuck"):
+        if status == "InProgress" and refresh.get("_version") in self.stuck_versions:
             return
         if status == "Pending":
             refresh.update(Status="InProgress", PercentageComplete=50)
