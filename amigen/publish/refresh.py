@@ -40,10 +40,6 @@ class InstanceRefresh:
             )
         refreshes = self._refreshes()
         running = next((r for r in refreshes if r["Status"] in _ACTIVE), None)
-        if running and not _wanted(running):
-            # To what was the default when it began, which may be the way back of an earlier run: its end is judged.
-            self._await()
-            refreshes, running = self._refreshes(), None
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
             bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
@@ -51,12 +47,17 @@ class InstanceRefresh:
             if not bad and _all_at(self._describe(), release):
                 return f"{self._group.text}: all its instances have version {release.version}"
             self._start(release.template, release.version, now=version, skip=not bad)
-        elif _wanted(running) != str(release.version):
+        elif _wanted(running) not in (str(release.version), ""):
             raise RolloutError(
                 f"{self._group.text} is in the middle of another instance refresh, to version {_wanted(running)}",
                 "wait until it has ended, or cancel it",
             )
-        return self._follow(release, version)
+        said = self._follow(release, version)
+        if running and not _all_at(self._describe(), release):
+            # It went to what was the default when it began: the way back of an earlier run.
+            self._start(release.template, release.version, now=version)
+            said = self._follow(release, version)
+        return said
 
     def _describe(self) -> dict[str, Any]:
         found = self._aws.pages(

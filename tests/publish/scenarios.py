@@ -249,5 +249,5 @@ SCENARIOS = (
     ),
     Scenario(name="images base", prepare=_published, args=("images", "base", "--output", "json"), end=_said),
     Scenario(name="images list", prepare=_published, args=("images", "list", "--output", "json"), end=_said),
-    Scenario(name="images drift", prepare=_published, args=("images", "drift", "--output", "json"), end=_said),
+    Scenario(name="images drift", prepare=_published, args=("images", "drift", "--output", "json"), code=4, end=_said),
 )

@@ -153,7 +153,7 @@ def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
         world.build(tag=str(number))
         world.gateway.authority = authority
         world.gateway.model.bad_versions = {"3"}
-        world.gateway.model.stuck_refreshes = number - 3
+        world.gateway.model.stuck_versions = {"4"}
         _does(*PUBLISH, "--set-default", "--rollout", group, "--timeout", "0.02", code=10)(world)
     world.gateway.authority = None
 
