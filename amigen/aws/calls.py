@@ -1,55 +1,33 @@
 """Every AWS call that amigen makes, with the permission it needs: the code calls by this table, and
 `amigen iam-policy` prints it. A call that is not here cannot be made; a permission that no call needs is not printed.
-
-Actions, resource types and condition keys: https://docs.aws.amazon.com/service-authorization/latest/reference/
-(list_amazonec2, list_awssystemsmanager, list_amazonec2autoscaling, list_amazonelastickubernetesservice).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
+
+from amigen.aws.grants import (
+    CANARY,
+    CLUSTER,
+    GROUP,
+    IMAGE,
+    INSTANCE,
+    MADE_OURS,
+    NODEGROUP,
+    OURS,
+    PARAMETER,
+    SNAPSHOT,
+    TEMPLATE,
+    Condition,
+    Grant,
+    created_tags,
+    kms_grants,
+    template_launch_grants,
+)
 
 Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-Need = Literal["always", "kms-key", "instance-profile", "source-parameter", "network", "deprecation", "session-manager"]
-
-# Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
-#   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
-#   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image.
-Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
-
-_IMAGE = "arn:{p}:ec2:*::image/*"
-_SNAPSHOT = "arn:{p}:ec2:*::snapshot/*"
-_TEMPLATE = "arn:{p}:ec2:*:{a}:launch-template/*"
-_INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
-_VOLUME = "arn:{p}:ec2:*:{a}:volume/*"
-_PARAMETER = "arn:{p}:ssm:*:{a}:parameter/amigen/{name}/*"
-_GROUP = "arn:{p}:autoscaling:*:{a}:autoScalingGroup:*:autoScalingGroupName/{group}"
-_NODEGROUP = "arn:{p}:eks:*:{a}:nodegroup/{cluster}/{nodegroup}/*"
-_CLUSTER = "arn:{p}:eks:*:{a}:cluster/{cluster}"
-
-OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
-# Nodes carry the name, too; a builder and what is made of it also say which build it was.
-BUILDER: Condition = {**OURS, "StringLike": {"aws:ResourceTag/amigen/build": "*"}}
-_MADE_OURS: Condition = {"StringEquals": {"aws:RequestTag/amigen/name": "{name}"}}
-_CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """A permission: an IAM action on resources, under conditions.
-
-    Attributes:
-        when: Part of the spec without which the permission is not needed: a customer's KMS key, an instance profile,
-            a source parameter of the user's own, a subnet or VPC of the builder, deprecation, Session Manager.
-    """
-
-    action: str
-    resources: tuple[str, ...] = ("*",)
-    condition: Condition = field(default_factory=dict)
-    when: Need = "always"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,64 +48,10 @@ class Call:
     tokens: tuple[str, str] = ("NextToken", "NextToken")
 
 
-def _kms(*actions: str) -> tuple[Grant, ...]:
-    """What EC2 does with the customer's key on the caller's behalf.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html
-    """
-    through_ec2: Condition = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
-    key = "arn:{p}:kms:*:{a}:key/*"
-    grants = tuple(
-        Grant(action=f"kms:{action}", resources=(key,), condition=through_ec2, when="kms-key") for action in actions
-    )
-    for_service: Condition = {**through_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when="kms-key"))
-
-
-def created_tags(action: str, *resources: str) -> Grant:
-    """Tags that are given while a thing is made.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
-    """
-    condition: Condition = {"StringEquals": {"ec2:CreateAction": action, **_MADE_OURS["StringEquals"]}}
-    return Grant(action="ec2:CreateTags", resources=resources, condition=condition)
-
-
 def _read(service: str, operation: str, *purposes: Purpose, prefix: str = "", tokens: str = "NextToken") -> Call:
     """A call that only reads and takes no resource in a policy."""
     grant = Grant(action=f"{prefix or service}:{operation}")
     return Call(service=service, operation=operation, purposes=purposes, grants=(grant,), tokens=(tokens, tokens))
-
-
-def _pass_role() -> Grant:
-    """The role of the instance profile is passed to EC2.
-
-    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
-    """
-    condition = {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}}
-    return Grant(
-        action="iam:PassRole", resources=("arn:{p}:iam::{a}:role/*",), condition=condition, when="instance-profile"
-    )
-
-
-def launch_grants() -> tuple[Grant, ...]:
-    """RunInstances: what is made carries our tags, what is used is read.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html (RunInstances)
-    """
-    kinds = ("network-interface", "subnet", "security-group", "key-pair")
-    used = tuple(f"arn:{{p}}:ec2:*:{{a}}:{kind}/*" for kind in kinds)
-    return (
-        Grant(action="ec2:RunInstances", resources=(_INSTANCE, _VOLUME), condition=_MADE_OURS),
-        Grant(action="ec2:RunInstances", resources=(_IMAGE, _SNAPSHOT, *used)),
-        created_tags("RunInstances", _INSTANCE, _VOLUME),
-        _pass_role(),
-    )
-
-
-def _launch() -> tuple[Grant, ...]:
-    """RunInstances of one of our templates."""
-    return (Grant(action="ec2:RunInstances", resources=(_TEMPLATE,), condition=OURS), *launch_grants())
 
 
 def _ec2(
@@ -145,30 +69,30 @@ DESCRIBE_TEMPLATES = _read("ec2", "DescribeLaunchTemplates", "publish", "canary"
 DESCRIBE_TEMPLATE_VERSIONS = _read(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
-DESCRIBE_IMAGE_ATTRIBUTE = _ec2("DescribeImageAttribute", "build", "publish", on=(_IMAGE,))
-DESCRIBE_SNAPSHOT_ATTRIBUTE = _ec2("DescribeSnapshotAttribute", "build", "publish", on=(_SNAPSHOT,))
+DESCRIBE_IMAGE_ATTRIBUTE = _ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
+DESCRIBE_SNAPSHOT_ATTRIBUTE = _ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
 COPY_IMAGE = _ec2(
     "CopyImage",
     "build",
     "publish",
-    on=(_IMAGE, _SNAPSHOT),
+    on=(IMAGE, SNAPSHOT),
     condition={},
     also=(
-        created_tags("CopyImage", _IMAGE, _SNAPSHOT),
-        *_kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
+        created_tags("CopyImage", IMAGE, SNAPSHOT),
+        *kms_grants("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
     ),
 )
 TAG_IMAGE = Call(
     service="ec2",
     operation="CreateTags",
     purposes=("build", "publish"),
-    grants=(Grant(action="ec2:CreateTags", resources=(_IMAGE, _SNAPSHOT), condition=_MADE_OURS),),
+    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=MADE_OURS),),
 )
-SHARE_IMAGE = _ec2("ModifyImageAttribute", "build", "publish", on=(_IMAGE,))
-SHARE_SNAPSHOT = _ec2("ModifySnapshotAttribute", "build", "publish", on=(_SNAPSHOT,))
-DEPRECATE_IMAGE = _ec2("EnableImageDeprecation", "build", "publish", on=(_IMAGE,))
-REMOVE_FAILED_COPY = _ec2("DeregisterImage", "build", "publish", on=(_IMAGE,))
-DEREGISTER_IMAGE = _ec2("DeregisterImage", "prune", on=(_IMAGE,))
+SHARE_IMAGE = _ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
+SHARE_SNAPSHOT = _ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
+DEPRECATE_IMAGE = _ec2("EnableImageDeprecation", "build", "publish", on=(IMAGE,))
+REMOVE_FAILED_COPY = _ec2("DeregisterImage", "build", "publish", on=(IMAGE,))
+DEREGISTER_IMAGE = _ec2("DeregisterImage", "prune", on=(IMAGE,))
 MARK_SNAPSHOT = Call(
     service="ec2",
     operation="CreateTags",
@@ -176,23 +100,23 @@ MARK_SNAPSHOT = Call(
     grants=(
         Grant(
             action="ec2:CreateTags",
-            resources=(_SNAPSHOT,),
+            resources=(SNAPSHOT,),
             condition={**OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/pruned-image"}},
         ),
     ),
 )
-DELETE_SNAPSHOT = _ec2("DeleteSnapshot", "prune", on=(_SNAPSHOT,))
+DELETE_SNAPSHOT = _ec2("DeleteSnapshot", "prune", on=(SNAPSHOT,))
 
 # -- EC2: launch templates -------------------------------------------------------------------------------------------
 CREATE_TEMPLATE = _ec2(
     "CreateLaunchTemplate",
     "publish",
-    on=(_TEMPLATE,),
-    condition=_MADE_OURS,
-    also=(created_tags("CreateLaunchTemplate", _TEMPLATE),),
+    on=(TEMPLATE,),
+    condition=MADE_OURS,
+    also=(created_tags("CreateLaunchTemplate", TEMPLATE),),
 )
-CREATE_TEMPLATE_VERSION = _ec2("CreateLaunchTemplateVersion", "publish", on=(_TEMPLATE,))
-SET_DEFAULT_VERSION = _ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(_TEMPLATE,))
+CREATE_TEMPLATE_VERSION = _ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
+SET_DEFAULT_VERSION = _ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 TAG_TEMPLATE = Call(
     service="ec2",
     operation="CreateTags",
@@ -200,7 +124,7 @@ TAG_TEMPLATE = Call(
     grants=(
         Grant(
             action="ec2:CreateTags",
-            resources=(_TEMPLATE,),
+            resources=(TEMPLATE,),
             condition={
                 **OURS,
                 "ForAllValues:StringEquals": {"aws:TagKeys": ("amigen/default-history", "amigen/rollback")},
@@ -210,8 +134,8 @@ TAG_TEMPLATE = Call(
 )
 
 # -- EC2: the canary -------------------------------------------------------------------------------------------------
-RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=_launch())
-TERMINATE_CANARY = _ec2("TerminateInstances", "canary", on=(_INSTANCE,), condition=_CANARY)
+RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=template_launch_grants())
+TERMINATE_CANARY = _ec2("TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
 
 # -- Systems Manager -------------------------------------------------------------------------------------------------
 GET_PUBLIC_PARAMETER = Call(
@@ -232,7 +156,7 @@ GET_PARAMETER = Call(
     service="ssm",
     operation="GetParameter",
     purposes=("publish", "rollback", "images"),
-    grants=(Grant(action="ssm:GetParameter", resources=(_PARAMETER,)),),
+    grants=(Grant(action="ssm:GetParameter", resources=(PARAMETER,)),),
 )
 GET_NAMED_PARAMETERS = Call(
     service="ssm",
@@ -245,7 +169,7 @@ PUT_PARAMETER = Call(
     service="ssm",
     operation="PutParameter",
     purposes=("publish", "rollback"),
-    grants=(Grant(action="ssm:PutParameter", resources=(_PARAMETER,)),),
+    grants=(Grant(action="ssm:PutParameter", resources=(PARAMETER,)),),
 )
 DESCRIBE_MANAGED_INSTANCES = _read("ssm", "DescribeInstanceInformation", "canary")
 LIST_COMMANDS = _read("ssm", "ListCommands", "canary", "fleet")
@@ -261,7 +185,7 @@ SEND_COMMAND = Call(
         Grant(action="ssm:SendCommand", resources=(_SHELL,)),
         Grant(
             action="ssm:SendCommand",
-            resources=(_INSTANCE,),
+            resources=(INSTANCE,),
             condition={"StringEquals": {"ssm:resourceTag/{tag}": "{value}"}},
         ),
     ),
@@ -274,7 +198,7 @@ SEND_CANARY_COMMAND = Call(
         Grant(action="ssm:SendCommand", resources=(_SHELL,)),
         Grant(
             action="ssm:SendCommand",
-            resources=(_INSTANCE,),
+            resources=(INSTANCE,),
             condition={"StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"}},
         ),
     ),
@@ -290,13 +214,13 @@ START_REFRESH = Call(
     purposes=("rollout",),
     # Auto Scaling checks that the caller could launch the template that it is to use
     # (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html).
-    grants=(Grant(action="autoscaling:StartInstanceRefresh", resources=(_GROUP,)), *_launch()),
+    grants=(Grant(action="autoscaling:StartInstanceRefresh", resources=(GROUP,)), *template_launch_grants()),
 )
 CANCEL_REFRESH = Call(
     service="autoscaling",
     operation="CancelInstanceRefresh",
     purposes=("rollout",),
-    grants=(Grant(action="autoscaling:CancelInstanceRefresh", resources=(_GROUP,)),),
+    grants=(Grant(action="autoscaling:CancelInstanceRefresh", resources=(GROUP,)),),
 )
 
 # -- EKS -------------------------------------------------------------------------------------------------------------
@@ -304,26 +228,26 @@ DESCRIBE_NODEGROUP = Call(
     service="eks",
     operation="DescribeNodegroup",
     purposes=("rollout",),
-    grants=(Grant(action="eks:DescribeNodegroup", resources=(_NODEGROUP,)),),
+    grants=(Grant(action="eks:DescribeNodegroup", resources=(NODEGROUP,)),),
 )
 UPDATE_NODEGROUP = Call(
     service="eks",
     operation="UpdateNodegroupVersion",
     purposes=("rollout",),
-    grants=(Grant(action="eks:UpdateNodegroupVersion", resources=(_NODEGROUP,)), *_launch()),
+    grants=(Grant(action="eks:UpdateNodegroupVersion", resources=(NODEGROUP,)), *template_launch_grants()),
 )
 LIST_UPDATES = Call(
     service="eks",
     operation="ListUpdates",
     purposes=("rollout",),
-    grants=(Grant(action="eks:ListUpdates", resources=(_CLUSTER, _NODEGROUP)),),
+    grants=(Grant(action="eks:ListUpdates", resources=(CLUSTER, NODEGROUP)),),
     tokens=("nextToken", "nextToken"),
 )
 DESCRIBE_UPDATE = Call(
     service="eks",
     operation="DescribeUpdate",
     purposes=("rollout",),
-    grants=(Grant(action="eks:DescribeUpdate", resources=(_CLUSTER, _NODEGROUP)),),
+    grants=(Grant(action="eks:DescribeUpdate", resources=(CLUSTER, NODEGROUP)),),
 )
 
 CALLS: tuple[Call, ...] = tuple(value for value in vars().values() if isinstance(value, Call))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amigen.aws.calls import BUILDER, OURS, Call, Condition, Grant
+from amigen.aws.calls import Call
+from amigen.aws.grants import BUILDER, OURS, Condition, Grant
 
 
 def _call(operation: str, *resources: str, condition: Condition | None = None) -> Call:

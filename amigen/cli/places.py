@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from amigen.publish.apply import PlaceRun
+from amigen.publish.progress import PlaceRun
 from amigen.publish.run import Looked
 
 

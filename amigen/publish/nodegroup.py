@@ -10,8 +10,9 @@ from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.session import Aws
+from amigen.errors import AmigenError
 from amigen.publish import names
-from amigen.publish.rollout import Group, Release, RolloutError, default_back, release_for
+from amigen.publish.rollout import Group, Release, RolloutError, default_back, go_back, release_for
 from amigen.publish.wait import Patience
 
 
@@ -40,15 +41,22 @@ class ManagedNodegroup:
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
         self._patience.say(f"{message}; going back")
-        said = default_back(self._aws, release, self._patience)
-        back = self._start(release.template, int(old), after=(*updates, update))
-        ended, why = self._await(back)
-        said += (
-            f"; its nodes are back at version {old}"
-            if ended == "Successful"
-            else (f"; bringing its nodes back to version {old} is {ended}: {why}")
+        raise go_back(
+            message,
+            "see the update in EKS and the new version; then publish again",
+            lambda: default_back(self._aws, release, self._patience),
+            lambda: self._back(release, int(old), after=(*updates, update)),
         )
-        raise RolloutError(f"{message}; {said}", "see the update in EKS and the new version; then publish again")
+
+    def _back(self, release: Release, old: int, *, after: Sequence[str]) -> str:
+        """Bring nodes that are new already back to the old version."""
+        try:
+            ended, why = self._await(self._start(release.template, old, after=after))
+        except AmigenError as error:
+            raise RolloutError(f"its nodes are not back at version {old}: {error.message}", error.hint) from None
+        if ended == "Successful":
+            return f"its nodes are back at version {old}"
+        return f"bringing its nodes back to version {old} is {ended}: {why}"
 
     def _look(self) -> tuple[dict[str, Any], bool]:
         """The launch template that the group has, and whether an update is under way."""

@@ -12,11 +12,12 @@ from typing import Any
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import InputError, RefusedError
-from amigen.publish.rollout import Group, Release, RolloutError, default_back, release_for
+from amigen.errors import AmigenError, InputError, RefusedError
+from amigen.publish.rollout import Group, Release, RolloutError, default_back, go_back, release_for
 from amigen.publish.wait import Patience, TooLongError
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
+_BAD = ("Failed", "Cancelled", "RollbackFailed")
 _ENDED = ("Successful", "Failed", "Cancelled", "RollbackSuccessful", "RollbackFailed")
 
 
@@ -37,17 +38,26 @@ class InstanceRefresh:
                 f"{self._group.text} runs $Latest: every new version of its template goes live at once, proven or not",
                 "set the group to $Default, or to a version number",
             )
-        running = next((r for r in self._refreshes() if r["Status"] in _ACTIVE), None)
+        refreshes = self._refreshes()
+        running = next((r for r in refreshes if r["Status"] in _ACTIVE), None)
         if running is None:
-            if _all_at(group, release):
+            # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
+            bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
+            # Looked at once more: a refresh may have ended between the two looks.
+            if not bad and _all_at(self._describe(), release):
                 return f"{self._group.text}: all its instances have version {release.version}"
-            self._start(release.template, release.version, now=version)
+            self._start(release.template, release.version, now=version, skip=not bad)
         elif _wanted(running) not in (str(release.version), ""):
             raise RolloutError(
                 f"{self._group.text} is in the middle of another instance refresh, to version {_wanted(running)}",
                 "wait until it has ended, or cancel it",
             )
-        return self._follow(release, version)
+        said = self._follow(release, version)
+        if running and not _all_at(self._describe(), release):
+            # It went to what was the default when it began: the way back of an earlier run.
+            self._start(release.template, release.version, now=version)
+            said = self._follow(release, version)
+        return said
 
     def _describe(self) -> dict[str, Any]:
         found = self._aws.pages(
@@ -73,16 +83,17 @@ class InstanceRefresh:
         )
         return list(answer.get("InstanceRefreshes", ()))
 
-    def _start(self, template: str, version: int, *, now: str) -> None:
+    def _start(self, template: str, version: int, *, now: str, skip: bool = True) -> None:
         """Begin.
 
         A group that names a number is told the new one, and AWS itself goes back to the old one on failure, even if
-        nobody looks any more. A group that runs `$Default` keeps doing so; AWS cannot go back for it.
+        nobody looks any more. A group that runs `$Default` keeps doing so; AWS cannot go back for it. `skip` leaves
+        instances that have the version already.
         """
-        more: dict[str, Any] = {"Preferences": {"SkipMatching": True}}
+        more: dict[str, Any] = {"Preferences": {"SkipMatching": skip}}
         if now.isdigit():
             target = {"LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)}}
-            more = {"Preferences": {"SkipMatching": True, "AutoRollback": True}, "DesiredConfiguration": target}
+            more = {"Preferences": {"SkipMatching": skip, "AutoRollback": True}, "DesiredConfiguration": target}
         try:
             self._aws.call(
                 calls.START_REFRESH,
@@ -101,37 +112,41 @@ class InstanceRefresh:
         try:
             status, reason = self._await()
         except TooLongError as error:
-            self._cancel()
+            self._cancel(error.message)
             status, reason = "too slow", error.message
         if status == "Successful":
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the instance refresh of {self._group.text} to version {release.version} is {status}"
         message += f": {reason}" if reason else ""
         self._patience.say(f"{message}; going back")
-        said = default_back(self._aws, release, self._patience)
+        steps = [lambda: default_back(self._aws, release, self._patience)]
         if status != "RollbackSuccessful":
-            said += f"; {self._back(release, version)}"
-        raise RolloutError(f"{message}; {said}", "see the group's activity and the new version; then publish again")
+            steps.append(lambda: self._back(release, version))
+        hint = "see the group's activity and the new version; then publish again"
+        # Instances of `$Default` would only be made anew of the bad version where the default is not back.
+        raise go_back(message, hint, *steps, ordered=not version.isdigit())
 
     def _back(self, release: Release, version: str) -> str:
         """Bring instances that are new already back to the old version."""
         old = int(version) if version.isdigit() else release.old
-        if old is None:
-            return "instances of the new version are left"
-        self._start(release.template, old, now=version)
-        status, reason = self._await()
+        assert old is not None, "a group of $Default comes back after its default"
+        try:
+            self._start(release.template, old, now=version)
+            status, reason = self._await()
+        except AmigenError as error:
+            raise RolloutError(f"its instances are not back at version {old}: {error.message}", error.hint) from None
         if status == "Successful":
             return f"its instances are back at version {old}"
         return f"bringing its instances back to version {old} is {status}{f': {reason}' if reason else ''}"
 
-    def _cancel(self) -> None:
+    def _cancel(self, why: str) -> None:
         try:
             self._aws.call(
                 calls.CANCEL_REFRESH, self._group.region, self._group.text, AutoScalingGroupName=self._group.name
             )
         except CallError as error:
             if error.code != "ActiveInstanceRefreshNotFound":
-                raise
+                raise RolloutError(f"{why}; it goes on, as it cannot be stopped: {error.message}", error.hint) from None
         self._await()
 
     def _await(self) -> tuple[str, str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from amigen.aws.session import Aws
-from amigen.errors import AwsError, InputError
+from amigen.errors import AmigenError, AwsError, InputError
 from amigen.publish import observe
-from amigen.publish.apply import Applier, NoNotes, PlaceRun
-from amigen.publish.names import Place, read_history
+from amigen.publish.apply import Applier
+from amigen.publish.names import Place, read_history, read_rollback
+from amigen.publish.progress import NoNotes, PlaceRun
 from amigen.publish.rollback import plan_rollback
 from amigen.publish.wait import Patience
 
@@ -106,7 +107,11 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Releas
         template = observe.find_template(aws, region, run.plan.place.target.template)
         if template is None:
             continue
+        begun = read_rollback(template.tags)
         history = read_history(template.tags, template.default)
+        if begun and begun[0] == template.default:
+            # A going back that was cut off has taken the history back already, and says where it was going.
+            history = (*history, begun[1])
         out.append(
             Release(
                 place=run.plan.place,
@@ -119,14 +124,49 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Releas
 
 
 def default_back(aws: Aws, release: Release, patience: Patience) -> str:
-    """Move default and parameter back after a failed rollout; says what was done."""
+    """Move default and parameter back after a failed rollout; says what was done.
+
+    Raises:
+        RolloutError: They are not back.
+    """
     if release.old is None:
-        return "nobody knows which version was the default before, so it is left"
-    plan = plan_rollback(aws, release.place, release.old)
-    run = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply([plan])[0]
-    if run.error:
-        return f"the default is still version {release.version}: {run.error.message}"
+        raise RolloutError(
+            "nobody knows which version was the default before, so it is left", "name it: --to of rollback"
+        )
+    try:
+        plan = plan_rollback(aws, release.place, release.old)
+        error = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply([plan])[0].error
+    except AmigenError as found:
+        error = found
+    if error:
+        raise RolloutError(
+            f"default or parameter are still those of version {release.version}: {error.message}", error.hint
+        )
     return f"the default is version {release.old} again"
+
+
+def go_back(failed: str, hint: str, *steps: Callable[[], str], ordered: bool = False) -> RolloutError:
+    """Take a failed rollout back.
+
+    Args:
+        failed: What failed, in words.
+        hint: The way out where all of this goes well.
+        steps: Each says what it did.
+        ordered: A step needs those before it; else each is tried, whatever came of the others.
+
+    Returns:
+        The error that says all of it, with the ways out of the steps that failed.
+    """
+    said, hints = [failed], []
+    for step in steps:
+        try:
+            said.append(step())
+        except AmigenError as error:
+            said.append(error.message)
+            hints.append(error.hint or "")
+            if ordered:
+                break
+    return RolloutError("; ".join(said), "; ".join(dict.fromkeys(filter(None, hints))) or hint)
 
 
 def release_for(group: Group, template: str, releases: Sequence[Release]) -> Release:

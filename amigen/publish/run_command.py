@@ -117,7 +117,7 @@ def run_script(
     try:
         _await(aws, region, command, where, patience)
     except BaseException:
-        _cancel(aws, region, command)
+        _cancel(aws, region, command, patience)
         raise
     found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
     return tuple(_answer(aws, region, command, item) for item in found)
@@ -132,12 +132,12 @@ def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) 
     patience.until(f"{region}: checks on {where}", look)
 
 
-def _cancel(aws: Aws, region: str, command: str) -> None:
-    """As far as it goes: what stopped the run is what the person has to see."""
+def _cancel(aws: Aws, region: str, command: str, patience: Patience) -> None:
+    """As far as it goes: what stopped the run is the error, and that the command goes on is said besides."""
     try:
         aws.call(calls.CANCEL_COMMAND, region, f"command {command}", CommandId=command)
-    except CallError:
-        return
+    except CallError as error:
+        patience.say(f"command {command} goes on until it ends by itself: {error.message}; {error.hint}")
 
 
 def _answer(aws: Aws, region: str, command: str, item: dict[str, Any]) -> Answer:

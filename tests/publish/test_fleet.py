@@ -8,21 +8,12 @@ from typing import Any
 import pytest
 
 from amigen.publish import proof
+from tests.publish.groups import launch
 from tests.publish.stand_in.gateway import Fault
 from tests.publish.world import BUILD_REGION, COPY_REGION, World
 
 REAL_PROOF = proof.SuiteProof
 FLEET = ("fleet", "verify", "--poll", "0")
-
-
-def launch(world: World, count: int = 1, region: str = BUILD_REGION, **tags: str) -> list[str]:
-    """Running nodes of the spec."""
-    named = {"amigen/name": "ipvs-nodes", "amigen/platform": "al2023", **tags}
-    specification = {"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in named.items()]}
-    made = world.client("ec2", region).run_instances(
-        ImageId="ami-12345678", MinCount=count, MaxCount=count, TagSpecifications=[specification]
-    )
-    return [instance["InstanceId"] for instance in made["Instances"]]
 
 
 def outcomes(document: dict[str, Any]) -> dict[str, str]:

@@ -202,6 +202,25 @@ def test_rollback_dry_run_changes_nothing(world: World) -> None:
     assert world.end_state() == before
 
 
+def test_rollback_says_in_json_what_it_would_do_and_did(world: World) -> None:
+    """One object per place: the plan alone in a dry run, and what came of it after."""
+    images = generations(world, 2)
+
+    planned = world.amigen("rollback", "--dry-run", "--output", "json")
+    done = world.amigen("rollback", "--yes", "--output", "json")
+
+    assert (planned.code, done.code) == (0, 0), planned.err + done.err
+    assert planned.json["dryRun"] is True
+    assert done.json["dryRun"] is False
+    assert [place["region"] for place in done.json["places"]] == [BUILD_REGION, COPY_REGION]
+    here = done.json["places"][0]
+    assert (here["platform"], here["architecture"], here["version"], here["default"]) == ("al2023", "x86_64", 1, 1)
+    assert (here["image"], here["error"]) == (images[0], None)
+    assert [action["step"] for action in here["actions"]] == ["default", "parameter"]
+    assert here["done"] == [action["title"] for action in planned.json["places"][0]["actions"]]
+    assert any(line.startswith("~ UserData:") for line in here["actions"][0]["diff"])
+
+
 # -- list and prune ----------------------------------------------------------------------------------------------------
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from amigen.aws.calls import CALLS
-from tests.publish import scenarios, test_rollout
+from tests.publish import scenarios
 from tests.publish.authority import Authority, Need
+from tests.publish.groups import groups_of_a_first_publish
 from tests.publish.stand_in.wire import service_model
 from tests.publish.test_images import EKS
 from tests.publish.world import BUILD_REGION, World
@@ -139,7 +140,7 @@ def test_prune_needs_what_the_policy_says(world: World) -> None:
 def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
     """An instance refresh and a node group update; one that fails and is taken back; one that is cancelled."""
     group, nodes = "asg:workers@eu-central-1", "nodegroup:prod/workers@eu-central-1"
-    test_rollout._group(world, "1")
+    groups_of_a_first_publish(world, "1")
     authority = Authority(
         _policy(world, "publish", "rollback", "rollout", more=("--group", "workers", "--nodegroup", "prod/workers")),
         world.gateway.tags,
@@ -152,7 +153,7 @@ def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
         world.build(tag=str(number))
         world.gateway.authority = authority
         world.gateway.model.bad_versions = {"3"}
-        world.gateway.model.stuck_refreshes = number - 3
+        world.gateway.model.stuck_versions = {"4"}
         _does(*PUBLISH, "--set-default", "--rollout", group, "--timeout", "0.02", code=10)(world)
     world.gateway.authority = None
 

@@ -2,35 +2,8 @@
 
 from __future__ import annotations
 
+from tests.publish.groups import GROUP, NODES, groups_of_a_first_publish
 from tests.publish.world import BUILD_REGION, World
-
-GROUP = "asg:workers@eu-central-1"
-NODES = "nodegroup:prod/workers@eu-central-1"
-
-
-def _group(world: World, version: str) -> None:
-    """A first publish, and an Auto Scaling group of it; then a second image."""
-    world.write_spec()
-    world.build(tag="1")
-    assert world.publish().code == 0
-    template = world.template(BUILD_REGION)["LaunchTemplateId"]
-    world.client("autoscaling").create_auto_scaling_group(
-        AutoScalingGroupName="workers",
-        MinSize=1,
-        MaxSize=3,
-        DesiredCapacity=1,
-        LaunchTemplate={"LaunchTemplateId": template, "Version": version},
-        AvailabilityZones=["eu-central-1a"],
-    )
-    group = world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
-    world.gateway.gaps.launched_from = {i["InstanceId"]: "1" for i in group["Instances"]}
-    world.gateway.model.nodegroups["prod", "workers"] = {
-        "clusterName": "prod",
-        "nodegroupName": "workers",
-        "launchTemplate": {"id": template, "version": "1"},
-    }
-    world.write_spec(scheduler="sed")
-    world.build(tag="2")
 
 
 def _refreshes(world: World) -> list[tuple[str, str]]:
@@ -42,7 +15,7 @@ def _refreshes(world: World) -> list[tuple[str, str]]:
 
 def test_a_group_with_a_number_gets_the_new_one(world: World) -> None:
     """AWS itself is told to go back on failure, so that it does so even if nobody looks."""
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
 
     result = world.publish("--set-default", "--rollout", GROUP)
 
@@ -54,7 +27,7 @@ def test_a_group_with_a_number_gets_the_new_one(world: World) -> None:
 
 
 def test_a_group_with_the_default_keeps_it(world: World) -> None:
-    _group(world, "$Default")
+    groups_of_a_first_publish(world, "$Default")
 
     result = world.publish("--set-default", "--rollout", GROUP)
 
@@ -65,7 +38,7 @@ def test_a_group_with_the_default_keeps_it(world: World) -> None:
 
 def test_a_group_with_the_latest_is_refused(world: World) -> None:
     """Every new version would be live before its canary."""
-    _group(world, "$Latest")
+    groups_of_a_first_publish(world, "$Latest")
 
     result = world.publish("--set-default", "--rollout", GROUP)
 
@@ -75,7 +48,7 @@ def test_a_group_with_the_latest_is_refused(world: World) -> None:
 
 def test_a_rollout_that_fails_is_taken_back(world: World) -> None:
     """The group by AWS; the default version and the parameter by amigen."""
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
     old = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
     world.gateway.model.bad_versions = {"2"}
 
@@ -89,7 +62,7 @@ def test_a_rollout_that_fails_is_taken_back(world: World) -> None:
 
 
 def test_a_group_with_the_default_is_taken_back_by_a_second_refresh(world: World) -> None:
-    _group(world, "$Default")
+    groups_of_a_first_publish(world, "$Default")
     world.gateway.model.fail_refreshes = 1
 
     result = world.publish("--set-default", "--rollout", GROUP)
@@ -101,8 +74,8 @@ def test_a_group_with_the_default_is_taken_back_by_a_second_refresh(world: World
 
 
 def test_a_rollout_that_takes_too_long_is_stopped_and_taken_back(world: World) -> None:
-    _group(world, "$Default")
-    world.gateway.model.stuck_refreshes = 1
+    groups_of_a_first_publish(world, "$Default")
+    world.gateway.model.stuck_versions = {"2"}
 
     result = world.publish("--set-default", "--rollout", GROUP, "--timeout", "0.02")
 
@@ -112,7 +85,7 @@ def test_a_rollout_that_takes_too_long_is_stopped_and_taken_back(world: World) -
 
 
 def test_a_node_group_gets_the_new_version(world: World) -> None:
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
 
     result = world.publish("--set-default", "--rollout", NODES)
 
@@ -121,7 +94,7 @@ def test_a_node_group_gets_the_new_version(world: World) -> None:
 
 
 def test_a_node_group_that_fails_is_taken_back(world: World) -> None:
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
     world.gateway.model.bad_versions = {"2"}
 
     result = world.publish("--set-default", "--rollout", NODES)
@@ -136,7 +109,7 @@ def test_a_node_group_that_fails_is_taken_back(world: World) -> None:
 
 def test_a_node_group_that_takes_too_long_is_followed_by_the_next_run(world: World) -> None:
     """EKS has no call that stops an update: it is said, and the default stays where the nodes are going."""
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
     world.gateway.model.updates_end = False
 
     slow = world.publish("--set-default", "--rollout", NODES, "--timeout", "0.01")
@@ -153,7 +126,7 @@ def test_a_node_group_that_takes_too_long_is_followed_by_the_next_run(world: Wor
 
 def test_a_second_run_follows_what_is_under_way(world: World) -> None:
     """Cut off while the refresh runs: the next run takes it up and starts no other."""
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
     template = world.template(BUILD_REGION)["LaunchTemplateId"]
     assert world.publish("--set-default").code == 0
     world.gateway.model.refreshes["workers"] = [
@@ -173,7 +146,7 @@ def test_a_second_run_follows_what_is_under_way(world: World) -> None:
 
 
 def test_a_group_of_another_template_is_not_touched(world: World) -> None:
-    _group(world, "1")
+    groups_of_a_first_publish(world, "1")
     world.gateway.model.nodegroups["prod", "workers"]["launchTemplate"]["id"] = "lt-00000000000000000"
 
     result = world.publish("--set-default", "--rollout", NODES)

@@ -191,7 +191,21 @@ class World:
     def end_state(self, *regions: str) -> dict[str, Any]:
         """What stands in the account, without the ids that differ from run to run."""
         names = dict(self._names)
-        return {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
+        found = {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
+        return {**found, "groups": self._groups()}
+
+    def _groups(self) -> dict[str, Any]:
+        """What the groups of the account run, and what is still going on there."""
+        groups = self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        model = self.gateway.model
+        refreshes = [r["Status"] for history in model.refreshes.values() for r in history]
+        updates = [u["status"] for u in model.updates.values()]
+        return {
+            "versions": {g["AutoScalingGroupName"]: g["LaunchTemplate"]["Version"] for g in groups},
+            "instances": sorted(self.gateway.gaps.launched_from.values()),
+            "nodegroups": {n["nodegroupName"]: n["launchTemplate"]["version"] for n in model.nodegroups.values()},
+            "under way": [s for s in refreshes + updates if s in ("Pending", "InProgress", "Cancelling")],
+        }
 
     def _region_state(self, region: str, names: dict[str, str]) -> dict[str, Any]:
         ec2 = self.client("ec2", region)

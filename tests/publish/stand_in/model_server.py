@@ -33,7 +33,8 @@ class ModelServer:
         run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
         health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
-        fail_refreshes, stuck_refreshes: How many of the next instance refreshes fail, or never end.
+        stuck_versions: Template versions to which an instance refresh never ends.
+        fail_refreshes: How many of the next instance refreshes fail.
         offline: Instances whose SSM agent does not answer.
     """
 
@@ -50,7 +51,7 @@ class ModelServer:
         self.updates_end = True
         self.bad_versions: set[str] = set()
         self.fail_refreshes = 0
-        self.stuck_refreshes = 0
+        self.stuck_versions: set[str] = set()
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
         self.updates: dict[str, dict[str, Any]] = {}
@@ -221,10 +222,26 @@ class ModelServer:
             "Preferences": params.get("Preferences", {}),
             "StartTime": _NOW,
         }
-        refresh["_fails"], refresh["_stuck"] = self.fail_refreshes > 0, self.stuck_refreshes > 0
-        self.fail_refreshes, self.stuck_refreshes = max(0, self.fail_refreshes - 1), max(0, self.stuck_refreshes - 1)
+        refresh["_version"] = self._version(request.region, params.get("DesiredConfiguration") or group)
+        refresh["_fails"] = self.fail_refreshes > 0
+        self.fail_refreshes = max(0, self.fail_refreshes - 1)
         history.insert(0, refresh)
         return {"InstanceRefreshId": refresh["InstanceRefreshId"]}
+
+    def _version(self, region: str, source: dict[str, Any]) -> str:
+        """The number that new instances have: what the template's default is when the refresh begins."""
+        template = source.get("LaunchTemplate", {})
+        version = str(template.get("Version", ""))
+        if version != "$Default":
+            return version
+        client = self._client("ec2", region)
+        found = client.describe_launch_templates(LaunchTemplateIds=[template["LaunchTemplateId"]])["LaunchTemplates"]
+        return str(found[0]["DefaultVersionNumber"])
+
+    def _replaced(self, region: str, name: str, version: str) -> None:
+        """The group's instances have this version by now, also where the refresh did not get to its end."""
+        for instance in self._group(region, name)["Instances"]:
+            self._gaps.launched_from[instance["InstanceId"]] = version
 
     def _describe_refreshes(self, request: Request) -> dict[str, Any]:
         name = request.params["AutoScalingGroupName"]
@@ -239,17 +256,17 @@ class ModelServer:
     def _advance(self, region: str, name: str, refresh: dict[str, Any]) -> None:
         template = refresh["DesiredConfiguration"].get("LaunchTemplate", {})
         status = refresh["Status"]
-        if status in ("Pending", "InProgress") and refresh.get("_stuck"):
-            refresh["Status"] = "InProgress"
-        elif status == "InProgress" and refresh.get("_fails"):
-            refresh.update(Status="Failed", StatusReason="instances unhealthy")
-        elif status == "Pending":
+        if status == "InProgress" and refresh.get("_version") in self.stuck_versions:
+            return
+        if status == "Pending":
             refresh.update(Status="InProgress", PercentageComplete=50)
-        elif status == "InProgress" and template.get("Version") in self.bad_versions:
+            self._replaced(region, name, refresh.get("_version", template.get("Version", "")))
+        elif status == "InProgress" and (refresh.get("_fails") or refresh.get("_version") in self.bad_versions):
             back = refresh["Preferences"].get("AutoRollback")
             refresh.update(Status="RollbackInProgress" if back else "Failed", StatusReason="instances unhealthy")
         elif status == "RollbackInProgress":
             refresh.update(Status="RollbackSuccessful", PercentageComplete=100)
+            self._replaced(region, name, self._version(region, self._group(region, name)))
         elif status == "Cancelling":
             refresh.update(Status="Cancelled")
         elif status == "InProgress":
