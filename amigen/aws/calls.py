@@ -69,6 +69,10 @@ class Call:
     grants: tuple[Grant, ...]
     tokens: tuple[str, str] = ("NextToken", "NextToken")
 
+    def words(self, region: str, what: str) -> str:
+        """The call and its resource, for messages."""
+        return f"{self.service}:{self.operation} in {region} for {what}"
+
 
 def _kms(*actions: str) -> tuple[Grant, ...]:
     """What EC2 does with the customer's key on the caller's behalf.

@@ -13,10 +13,11 @@ from amigen.cli.aws import (
     chosen_regions,
     chosen_targets,
     confirm,
+    progress,
     raise_failures,
     target_options,
 )
-from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
 from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
@@ -81,16 +82,16 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
 
 def _show_base(row: dict[str, Any]) -> None:
     age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
-    click.echo(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
-    click.echo(f"  from {row['from']}")
+    echo_line(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
+    echo_line(f"  from {row['from']}")
     if row["deprecated"]:
-        click.echo(f"  deprecated since {row['deprecated']}")
+        echo_line(f"  deprecated since {row['deprecated']}")
     if row["lastBuild"] is None:
-        click.echo("  no build yet")
+        echo_line("  no build yet")
     elif row["newer"]:
-        click.echo(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
+        echo_line(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
     else:
-        click.echo("  the last build used it")
+        echo_line("  the last build used it")
 
 
 @images.command(name="list")
@@ -112,7 +113,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
         echo_json({"images": [_listed(each) for plan in plans for each in plan.images]})
     else:
         for plan in plans:
-            click.echo(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
+            echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
             for each in plan.images:
                 _show_image(each, ", ".join(each.used) or "not used")
     raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
@@ -167,12 +168,12 @@ def prune(
             confirm(yes, "Remove these for good?")
         _by_region_again(
             [plan for plan in plans if not plan.error],
-            lambda plan: apply_prune(aws, plan, lambda line: click.echo(f"  {line}", err=True)),
+            lambda plan: apply_prune(aws, plan, progress),
         )
     if output == "json":
         echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
-        click.echo("nothing was removed; --apply does it")
+        echo_line("nothing was removed; --apply does it")
     raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
 
 
@@ -221,12 +222,12 @@ def drift(
     else:
         for item in looked:
             mine = found.get(item.place.key)
-            click.echo(item.place.key + (": as the spec says" if mine == () else ""))
+            echo_line(item.place.key + (": as the spec says" if mine == () else ""))
             for each in mine or ():
-                click.echo(f"  {each.subject}: {each.what} {each.message}")
+                echo_line(f"  {each.subject}: {each.what} {each.message}")
                 for line in each.lines:
-                    click.echo(f"       {line}")
-                click.echo(f"    hint: {each.hint}")
+                    echo_line(f"       {line}")
+                echo_line(f"    hint: {each.hint}")
     raise_failures([(item.place.key, item.error) for item in looked if item.error])
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
@@ -268,16 +269,16 @@ def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
 
 
 def _show_prune(plan: RegionPrune) -> None:
-    click.echo(plan.region + (": cannot be looked at" if plan.error else ""))
+    echo_line(plan.region + (": cannot be looked at" if plan.error else ""))
     for snapshot in plan.snapshots:
-        click.echo(f"  remove {snapshot} (its image is gone already)")
+        echo_line(f"  remove {snapshot} (its image is gone already)")
     for each in plan.images:
         _show_image(each, f"stays: {each.keep}" if each.keep else "REMOVE, with its snapshots")
 
 
 def _show_image(each: Listed, words: str) -> None:
     image = each.image
-    click.echo(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
+    echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
 
 
 def _prune_json(plan: RegionPrune) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from amigen.cli.aws import (
     chosen_regions,
     chosen_targets,
     confirm,
+    progress,
     raise_failures,
     target_options,
 )
@@ -50,7 +51,7 @@ def rollback(
     from amigen.publish.wait import Patience
 
     image = load(spec)
-    patience = Patience(lambda line: click.echo(f"  {line}", err=True), every=1)
+    patience = Patience(progress, every=1)
     looked = [
         Looked(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)

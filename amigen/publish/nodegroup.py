@@ -41,14 +41,18 @@ class ManagedNodegroup:
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
         self._patience.say(f"{message}; going back")
         said = default_back(self._aws, release, self._patience)
-        back = self._start(release.template, int(old), after=(*updates, update))
-        ended, why = self._await(back)
-        said += (
-            f"; its nodes are back at version {old}"
-            if ended == "Successful"
-            else (f"; bringing its nodes back to version {old} is {ended}: {why}")
-        )
+        said += f"; {self._back(release, old, after=(*updates, update))}"
         raise RolloutError(f"{message}; {said}", "see the update in EKS and the new version; then publish again")
+
+    def _back(self, release: Release, old: str, *, after: Sequence[str]) -> str:
+        """Bring the nodes back to the version that the group had; says what was done."""
+        if not old.isdecimal():
+            return "nobody knows which version its nodes had, so they are left"
+        back = self._start(release.template, int(old), after=after)
+        ended, why = self._await(back)
+        if ended == "Successful":
+            return f"its nodes are back at version {old}"
+        return f"bringing its nodes back to version {old} is {ended}: {why}"
 
     def _look(self) -> tuple[dict[str, Any], bool]:
         """The launch template that the group has, and whether an update is under way."""
