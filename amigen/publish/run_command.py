@@ -130,7 +130,7 @@ def run_script(
 
 def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> None:
     def look() -> tuple[bool | None, str]:
-        found = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
+        found: dict[str, Any] = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
         seen = f"{found.get('CompletedCount', 0)} of {found.get('TargetCount', 0)} answered"
         return (True if found.get("Status") in _DONE else None), seen
 

@@ -77,7 +77,7 @@ def harmless(result: Result, what: str) -> None:
     """Nothing that a terminal obeys, no Python, no end without bounds."""
     said = result.out + result.err
     assert "Traceback" not in said, what
-    assert "/tmp/amigen-was-here" not in said or not Path("/tmp/amigen-was-here").exists(), what  # noqa: S108
+    assert "/tmp/amigen-was-here" not in said or not Path("/tmp/amigen-was-here").exists(), what
     left = {c for c in said if not c.isprintable() and c not in "\n\t"}
     assert not left, f"{what}: {left!r}"
 
