@@ -182,12 +182,15 @@ NONSENSE: dict[str, bytes] = {
 }
 
 
+_OTHERS: tuple[Any, ...] = (None, 7, "text", [], {}, [None], WORDS, True)
+
+
 def spoilt(answer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each part of an object in turn: not there, null, and of each other type."""
     places = [("", answer)] if "items" not in answer else [("items[0] ", answer["items"][0])]
     for where, start in places:
         for path in _paths(start):
-            for value in (None, 7, "text", [], {}, [None], WORDS, True):
+            for value in _OTHERS:
                 changed = copy.deepcopy(answer)
                 place = changed if start is answer else changed["items"][0]
                 *above, last = path

@@ -65,6 +65,44 @@ def _old_images(world: World) -> None:
                 world.gateway.gaps.image_dates.setdefault(image["ImageId"], date)
 
 
+def _first_publish_with_groups(world: World) -> None:
+    """An Auto Scaling group and a node group run the first version; then there is another image."""
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    assert world.publish().code == 0
+    template = world.template()["LaunchTemplateId"]
+    world.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="workers",
+        MinSize=1,
+        MaxSize=3,
+        DesiredCapacity=1,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+        AvailabilityZones=["eu-central-1a"],
+    )
+    group = world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    world.gateway.gaps.launched_from = {i["InstanceId"]: "1" for i in group["Instances"]}
+    world.gateway.model.nodegroups["prod", "workers"] = {
+        "clusterName": "prod",
+        "nodegroupName": "workers",
+        "launchTemplate": {"id": template, "version": "1"},
+    }
+    world.write_spec(scheduler="sed", copy_regions="")
+    world.build(tag="2", finished="2026-11-21T10:00:00Z")
+
+
+def _nodes(world: World) -> None:
+    """Running nodes in both regions."""
+    world.write_spec()
+    tags = [{"Key": "amigen/name", "Value": "ipvs-nodes"}, {"Key": "amigen/platform", "Value": "al2023"}]
+    for region in ("eu-central-1", COPY_REGION):
+        world.client("ec2", region).run_instances(
+            ImageId="ami-12345678",
+            MinCount=2,
+            MaxCount=2,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+
+
 _MADE = frozenset(
     {
         "CopyImage",
@@ -94,5 +132,23 @@ SCENARIOS = (
         prepare=_old_images,
         args=("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes"),
         changes=frozenset({"CreateTags", "DeregisterImage", "DeleteSnapshot"}),
+    ),
+    Scenario(
+        name="instance refresh",
+        prepare=_first_publish_with_groups,
+        args=(*_PUBLISH, "--set-default", "--rollout", "asg:workers"),
+        changes=_MADE | {"StartInstanceRefresh"},
+    ),
+    Scenario(
+        name="node group update",
+        prepare=_first_publish_with_groups,
+        args=(*_PUBLISH, "--set-default", "--rollout", "nodegroup:prod/workers"),
+        changes=_MADE | {"UpdateNodegroupVersion"},
+    ),
+    Scenario(
+        name="fleet verify",
+        prepare=_nodes,
+        args=("fleet", "verify", "--poll", "0"),
+        changes=frozenset({"SendCommand"}),
     ),
 )

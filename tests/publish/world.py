@@ -191,7 +191,23 @@ class World:
     def end_state(self, *regions: str) -> dict[str, Any]:
         """What stands in the account, without the ids that differ from run to run."""
         names = dict(self._names)
-        return {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
+        found = {region: self._region_state(region, names) for region in regions or (BUILD_REGION, COPY_REGION)}
+        return {**found, "rollouts": self._rollouts()}
+
+    def _rollouts(self) -> dict[str, Any]:
+        """What was rolled out where, and how often: one more than an undisturbed run's is a duplicate."""
+        model = self.gateway.model
+        return {
+            "refreshes": {
+                name: [
+                    (each["DesiredConfiguration"].get("LaunchTemplate", {}).get("Version"), each["Status"])
+                    for each in history
+                ]
+                for name, history in model.refreshes.items()
+            },
+            "updates": [(each["params"][0]["value"], each["status"]) for each in model.updates.values()],
+            "nodegroups": {"/".join(key): each["launchTemplate"]["version"] for key, each in model.nodegroups.items()},
+        }
 
     def _region_state(self, region: str, names: dict[str, str]) -> dict[str, Any]:
         ec2 = self.client("ec2", region)
