@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amigen.aws.calls import Call
+from amigen.aws.grants import Call
 from amigen.errors import AwsError, plain
 
 _LOG_IN = "renew them: `aws sso login`, or new keys; then run the same command again, it goes on where it stopped"

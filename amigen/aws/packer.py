@@ -7,7 +7,7 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (IAM task o
 
 from __future__ import annotations
 
-from amigen.aws.calls import BUILDER, Call, Condition, Grant, Need, created_tags, launch_grants
+from amigen.aws.grants import BUILDER, Call, Condition, Grant, Need, created_tags, launch_grants
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"

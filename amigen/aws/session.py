@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws.answer import Fields, ask
-from amigen.aws.calls import Call
 from amigen.aws.errors import translate
+from amigen.aws.grants import Call
 from amigen.aws.model import loader
 from amigen.errors import AwsError, InputError
 

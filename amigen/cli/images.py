@@ -17,12 +17,13 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
+from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
 from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
-    from amigen.publish.prune import Listed, RegionPrune
+    from amigen.publish.prune import RegionPrune
 
 
 @click.group()
@@ -76,22 +77,8 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
         echo_json({"bases": rows})
     else:
         for row in rows:
-            _show_base(row)
+            show_base(row)
     raise_failures(failures)
-
-
-def _show_base(row: dict[str, Any]) -> None:
-    age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
-    echo_line(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
-    echo_line(f"  from {row['from']}")
-    if row["deprecated"]:
-        echo_line(f"  deprecated since {row['deprecated']}")
-    if row["lastBuild"] is None:
-        echo_line("  no build yet")
-    elif row["newer"]:
-        echo_line(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
-    else:
-        echo_line("  the last build used it")
 
 
 @images.command(name="list")
@@ -110,12 +97,12 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 
     plans = _by_region(chosen_regions(image, regions), look)
     if output == "json":
-        echo_json({"images": [_listed(each) for plan in plans for each in plan.images]})
+        echo_json({"images": [listed_json(each) for plan in plans for each in plan.images]})
     else:
         for plan in plans:
             echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
             for each in plan.images:
-                _show_image(each, ", ".join(each.used) or "not used")
+                show_image(each, ", ".join(each.used) or "not used")
     raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
 
 
@@ -162,7 +149,7 @@ def prune(
     plans = _by_region(chosen_regions(image, regions), look)
     if output == "text":
         for plan in plans:
-            _show_prune(plan)
+            show_prune(plan)
     if apply:
         if any(plan.doomed or plan.snapshots for plan in plans):
             confirm(yes, "Remove these for good?")
@@ -171,7 +158,7 @@ def prune(
             lambda plan: apply_prune(aws, plan, progress),
         )
     if output == "json":
-        echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
+        echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
         echo_line("nothing was removed; --apply does it")
     raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
@@ -218,7 +205,7 @@ def drift(
     side_by_side(one, looked, Patience(lambda line: None))
     findings = [each for item in looked for each in found.get(item.place.key, ())]
     if output == "json":
-        echo_json({"drift": [_finding(each) for each in findings]})
+        echo_json({"drift": [finding_json(each) for each in findings]})
     else:
         for item in looked:
             mine = found.get(item.place.key)
@@ -231,19 +218,6 @@ def drift(
     raise_failures([(item.place.key, item.error) for item in looked if item.error])
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
-
-
-def _finding(each: Any) -> dict[str, Any]:
-    return {
-        "region": each.place.region,
-        "platform": each.place.target.platform,
-        "architecture": each.place.target.architecture,
-        "subject": each.subject,
-        "what": each.what,
-        "message": each.message,
-        "hint": each.hint,
-        "diff": list(each.lines),
-    }
 
 
 def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
@@ -266,44 +240,3 @@ def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
             plan.error = error
 
     side_by_side(one, plans, Patience(lambda line: None))
-
-
-def _show_prune(plan: RegionPrune) -> None:
-    echo_line(plan.region + (": cannot be looked at" if plan.error else ""))
-    for snapshot in plan.snapshots:
-        echo_line(f"  remove {snapshot} (its image is gone already)")
-    for each in plan.images:
-        _show_image(each, f"stays: {each.keep}" if each.keep else "REMOVE, with its snapshots")
-
-
-def _show_image(each: Listed, words: str) -> None:
-    image = each.image
-    echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
-
-
-def _prune_json(plan: RegionPrune) -> dict[str, Any]:
-    return {
-        "region": plan.region,
-        "error": plan.error.message if plan.error else None,
-        "leftoverSnapshots": list(plan.snapshots),
-        "images": [{**_listed(each), "remove": not each.keep, "why": each.keep or None} for each in plan.images],
-        "removed": plan.removed,
-    }
-
-
-def _listed(each: Listed) -> dict[str, Any]:
-    image = each.image
-    return {
-        "region": each.region,
-        "image": image.id,
-        "name": image.name,
-        "state": image.state,
-        "created": image.created,
-        "deprecated": image.deprecated or None,
-        "lastLaunched": image.launched or None,
-        "digest": image.tags.get("amigen/digest"),
-        "platform": image.tags.get("amigen/platform"),
-        "architecture": image.tags.get("amigen/architecture"),
-        "snapshots": [s.id for s in image.snapshots],
-        "usedBy": list(each.used),
-    }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from amigen.cli.options import echo_line
-from amigen.publish.apply import PlaceRun
+from amigen.publish.place_run import PlaceRun
 from amigen.publish.run import Looked
 
 

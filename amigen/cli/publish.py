@@ -23,7 +23,7 @@ from amigen.errors import AmigenError, InputError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
-    from amigen.publish.apply import Canary, PlaceRun
+    from amigen.publish.place_run import Canary, PlaceRun
     from amigen.publish.plan import Wish
     from amigen.publish.rollout import Group
     from amigen.publish.run import Looked

@@ -43,8 +43,9 @@ def rollback(
 ) -> None:
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
     from amigen.cli.places import as_json, conclude, show
-    from amigen.publish.apply import Applier, NoNotes
+    from amigen.publish.apply import Applier
     from amigen.publish.names import Place
+    from amigen.publish.place_run import NoNotes
     from amigen.publish.rollback import plan_rollback
     from amigen.publish.run import Looked, places
     from amigen.publish.threads import side_by_side

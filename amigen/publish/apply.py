@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -26,56 +25,12 @@ from amigen.publish.actions import (
     ShareImage,
     TagImage,
 )
-from amigen.publish.names import Place, VersionLabel
+from amigen.publish.names import VersionLabel
+from amigen.publish.place_run import Canary, Notes, PlaceRun
 from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.threads import side_by_side
 from amigen.publish.wait import Patience
-
-
-class Canary(Protocol):
-    """Proves one version of a template on one instance; see `amigen.publish.canary`."""
-
-    def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
-        """Raise ChecksFailedError or CouldNotCheckError where it is not proven."""
-
-
-class Notes(Protocol):
-    """Where progress is written down: the ledger, or nowhere."""
-
-    def restart(self, key: str, *, digest: str, built: str) -> None:
-        """Begin an entry anew when it speaks of another image."""
-
-    def note(self, key: str, *steps: str, **fields: object) -> None:
-        """Write down what is done."""
-
-
-class NoNotes:
-    """Writes nothing down."""
-
-    def restart(self, key: str, *, digest: str, built: str) -> None:
-        """Nothing."""
-
-    def note(self, key: str, *steps: str, **fields: object) -> None:
-        """Nothing."""
-
-
-@dataclass(kw_only=True)
-class PlaceRun:
-    """One place on its way: what is known by now, and what came of it.
-
-    Attributes:
-        done: Titles of the actions that were done.
-        error: Why it stopped; None where it got to its end.
-    """
-
-    plan: PlacePlan
-    image: str | None
-    template: str | None
-    version: int | None
-    default: int | None = None
-    done: list[str] = field(default_factory=list)
-    error: AmigenError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

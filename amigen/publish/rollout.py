@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from amigen.aws.session import Aws
 from amigen.errors import AwsError, InputError
 from amigen.publish import observe
-from amigen.publish.apply import Applier, NoNotes, PlaceRun
+from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history
+from amigen.publish.place_run import NoNotes, PlaceRun
 from amigen.publish.rollback import plan_rollback
 from amigen.publish.wait import Patience
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws import calls
-from amigen.aws.calls import Call
+from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.errors import AwsError, CouldNotCheckError
 from amigen.publish.wait import Patience
