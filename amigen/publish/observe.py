@@ -79,7 +79,7 @@ def image_permissions(aws: Aws, region: str, image: str) -> frozenset[str]:
         calls.DESCRIBE_IMAGE_ATTRIBUTE, region, f"image {image}", ImageId=image, Attribute="launchPermission"
     )
     keys = ("UserId", "OrganizationArn", "OrganizationalUnitArn")
-    return frozenset(p[key] for p in answer["LaunchPermissions"] for key in keys if p.get(key))
+    return frozenset(p[key] for p in answer.get("LaunchPermissions", ()) for key in keys if p.get(key))
 
 
 def snapshot_permissions(aws: Aws, region: str, snapshot: str) -> frozenset[str]:
@@ -91,7 +91,7 @@ def snapshot_permissions(aws: Aws, region: str, snapshot: str) -> frozenset[str]
         SnapshotId=snapshot,
         Attribute="createVolumePermission",
     )
-    return frozenset(p["UserId"] for p in answer["CreateVolumePermissions"] if p.get("UserId"))
+    return frozenset(p["UserId"] for p in answer.get("CreateVolumePermissions", ()) if p.get("UserId"))
 
 
 def find_template(aws: Aws, region: str, name: str) -> Template | None:

@@ -241,6 +241,7 @@ def test_what_is_no_answer(api: Api, tmp_path: Path, kind: str) -> None:
         assert api.changes == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS[:-1])
 def test_parts_of_other_types(api: Api, tmp_path: Path, kind: str) -> None:
     """Each part of each object: an error of its own kind, or it does not matter."""
