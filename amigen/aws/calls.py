@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 from amigen.aws.grants import (
     CANARY,
     CLUSTER,
@@ -19,59 +16,26 @@ from amigen.aws.grants import (
     PARAMETER,
     SNAPSHOT,
     TEMPLATE,
-    Condition,
+    Call,
     Grant,
     created_tags,
-    kms_grants,
+    kms,
+    on_ec2,
+    reading,
     template_launch_grants,
 )
 
-Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """An operation of a service, what it is used for, and what it needs.
-
-    Attributes:
-        service: boto3's name.
-        operation: As in botocore's service model.
-        grants: The permissions; the first is the call's own, the others are those that AWS checks besides it.
-        tokens: Parameter and field of paging.
-    """
-
-    service: str
-    operation: str
-    purposes: tuple[Purpose, ...]
-    grants: tuple[Grant, ...]
-    tokens: tuple[str, str] = ("NextToken", "NextToken")
-
-
-def _read(service: str, operation: str, *purposes: Purpose, prefix: str = "", tokens: str = "NextToken") -> Call:
-    """A call that only reads and takes no resource in a policy."""
-    grant = Grant(action=f"{prefix or service}:{operation}")
-    return Call(service=service, operation=operation, purposes=purposes, grants=(grant,), tokens=(tokens, tokens))
-
-
-def _ec2(
-    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = OURS, also: tuple[Grant, ...] = ()
-) -> Call:
-    own = Grant(action=f"ec2:{operation}", resources=on, condition=condition)
-    return Call(service="ec2", operation=operation, purposes=purposes, grants=(own, *also))
-
-
 # -- EC2: images -----------------------------------------------------------------------------------------------------
-DESCRIBE_IMAGES = _read("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
-DESCRIBE_SNAPSHOTS = _read("ec2", "DescribeSnapshots", "prune")
-DESCRIBE_INSTANCES = _read("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
-DESCRIBE_TEMPLATES = _read("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images", "prune")
-DESCRIBE_TEMPLATE_VERSIONS = _read(
+DESCRIBE_IMAGES = reading("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
+DESCRIBE_SNAPSHOTS = reading("ec2", "DescribeSnapshots", "prune")
+DESCRIBE_INSTANCES = reading("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
+DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images", "prune")
+DESCRIBE_TEMPLATE_VERSIONS = reading(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
-DESCRIBE_IMAGE_ATTRIBUTE = _ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
-DESCRIBE_SNAPSHOT_ATTRIBUTE = _ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
-COPY_IMAGE = _ec2(
+DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
+DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
+COPY_IMAGE = on_ec2(
     "CopyImage",
     "build",
     "publish",
@@ -79,7 +43,7 @@ COPY_IMAGE = _ec2(
     condition={},
     also=(
         created_tags("CopyImage", IMAGE, SNAPSHOT),
-        *kms_grants("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
+        *kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
     ),
 )
 TAG_IMAGE = Call(
@@ -88,11 +52,11 @@ TAG_IMAGE = Call(
     purposes=("build", "publish"),
     grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=MADE_OURS),),
 )
-SHARE_IMAGE = _ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
-SHARE_SNAPSHOT = _ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
-DEPRECATE_IMAGE = _ec2("EnableImageDeprecation", "build", "publish", on=(IMAGE,))
-REMOVE_FAILED_COPY = _ec2("DeregisterImage", "build", "publish", on=(IMAGE,))
-DEREGISTER_IMAGE = _ec2("DeregisterImage", "prune", on=(IMAGE,))
+SHARE_IMAGE = on_ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
+SHARE_SNAPSHOT = on_ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
+DEPRECATE_IMAGE = on_ec2("EnableImageDeprecation", "build", "publish", on=(IMAGE,))
+REMOVE_FAILED_COPY = on_ec2("DeregisterImage", "build", "publish", on=(IMAGE,))
+DEREGISTER_IMAGE = on_ec2("DeregisterImage", "prune", on=(IMAGE,))
 MARK_SNAPSHOT = Call(
     service="ec2",
     operation="CreateTags",
@@ -105,18 +69,18 @@ MARK_SNAPSHOT = Call(
         ),
     ),
 )
-DELETE_SNAPSHOT = _ec2("DeleteSnapshot", "prune", on=(SNAPSHOT,))
+DELETE_SNAPSHOT = on_ec2("DeleteSnapshot", "prune", on=(SNAPSHOT,))
 
 # -- EC2: launch templates -------------------------------------------------------------------------------------------
-CREATE_TEMPLATE = _ec2(
+CREATE_TEMPLATE = on_ec2(
     "CreateLaunchTemplate",
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
     also=(created_tags("CreateLaunchTemplate", TEMPLATE),),
 )
-CREATE_TEMPLATE_VERSION = _ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
-SET_DEFAULT_VERSION = _ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
+CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
+SET_DEFAULT_VERSION = on_ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 TAG_TEMPLATE = Call(
     service="ec2",
     operation="CreateTags",
@@ -135,7 +99,7 @@ TAG_TEMPLATE = Call(
 
 # -- EC2: the canary -------------------------------------------------------------------------------------------------
 RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=template_launch_grants())
-TERMINATE_CANARY = _ec2("TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
+TERMINATE_CANARY = on_ec2("TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
 
 # -- Systems Manager -------------------------------------------------------------------------------------------------
 GET_PUBLIC_PARAMETER = Call(
@@ -171,11 +135,11 @@ PUT_PARAMETER = Call(
     purposes=("publish", "rollback"),
     grants=(Grant(action="ssm:PutParameter", resources=(PARAMETER,)),),
 )
-DESCRIBE_MANAGED_INSTANCES = _read("ssm", "DescribeInstanceInformation", "canary")
-LIST_COMMANDS = _read("ssm", "ListCommands", "canary", "fleet")
-LIST_COMMAND_INVOCATIONS = _read("ssm", "ListCommandInvocations", "canary", "fleet")
-GET_COMMAND_INVOCATION = _read("ssm", "GetCommandInvocation", "canary", "fleet")
-CANCEL_COMMAND = _read("ssm", "CancelCommand", "canary", "fleet")
+DESCRIBE_MANAGED_INSTANCES = reading("ssm", "DescribeInstanceInformation", "canary")
+LIST_COMMANDS = reading("ssm", "ListCommands", "canary", "fleet")
+LIST_COMMAND_INVOCATIONS = reading("ssm", "ListCommandInvocations", "canary", "fleet")
+GET_COMMAND_INVOCATION = reading("ssm", "GetCommandInvocation", "canary", "fleet")
+CANCEL_COMMAND = reading("ssm", "CancelCommand", "canary", "fleet")
 _SHELL = "arn:{p}:ssm:*::document/AWS-RunShellScript"
 SEND_COMMAND = Call(
     service="ssm",
@@ -205,9 +169,9 @@ SEND_CANARY_COMMAND = Call(
 )
 
 # -- Auto Scaling ----------------------------------------------------------------------------------------------------
-DESCRIBE_GROUPS = _read("autoscaling", "DescribeAutoScalingGroups", "rollout", "images", "prune")
-DESCRIBE_LAUNCH_CONFIGURATIONS = _read("autoscaling", "DescribeLaunchConfigurations", "images", "prune")
-DESCRIBE_REFRESHES = _read("autoscaling", "DescribeInstanceRefreshes", "rollout")
+DESCRIBE_GROUPS = reading("autoscaling", "DescribeAutoScalingGroups", "rollout", "images", "prune")
+DESCRIBE_LAUNCH_CONFIGURATIONS = reading("autoscaling", "DescribeLaunchConfigurations", "images", "prune")
+DESCRIBE_REFRESHES = reading("autoscaling", "DescribeInstanceRefreshes", "rollout")
 START_REFRESH = Call(
     service="autoscaling",
     operation="StartInstanceRefresh",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amigen.aws.calls import Call
-from amigen.errors import AwsError
+from amigen.aws.grants import Call
+from amigen.errors import AwsError, plain
 
 _LOG_IN = "renew them: `aws sso login`, or new keys; then run the same command again, it goes on where it stopped"
+# Of a message: an encoded authorization message is as long as this (sts:DecodeAuthorizationMessage takes it).
+_LONGEST = 10_240
 _AGAIN = "run the same command again: it goes on where it stopped"
 _POLICY = "`amigen iam-policy SPEC` prints the policy that is needed"
 
@@ -53,13 +55,13 @@ class CallError(AwsError):
 def translate(error: Exception, *, call: Call, region: str, what: str) -> CallError:
     """A botocore error as one sentence that names the call, the resource and the way out; it never holds a secret."""
     response: dict[str, Any] = getattr(error, "response", None) or {}
-    details = response.get("Error", {})
+    details = response.get("Error") or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(details.get("Code") or type(error).__name__)
-    said = str(details.get("Message") or error)
-    where = f"{call.service}:{call.operation} in {region} for {what}"
+    said = plain(str(details.get("Message") or error))[:_LONGEST]
+    where = call.words(region, what)
     hint = _WAYS_OUT.get(code) or _by_kind(code, status)
-    return CallError(f"{where} failed: {code}: {said}", hint, code=code, call=call)
+    return CallError(f"{plain(where)} failed: {plain(code)[:100]}: {said}", hint, code=code, call=call)
 
 
 def _by_kind(code: str, status: int) -> str:

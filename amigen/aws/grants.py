@@ -1,4 +1,4 @@
-"""What IAM is asked for a call: actions on resources, under conditions.
+"""What a call to AWS needs: actions, resources and conditions of IAM, and the parts that calls are described by.
 
 Actions, resource types and condition keys: https://docs.aws.amazon.com/service-authorization/latest/reference/
 (list_amazonec2, list_awssystemsmanager, list_amazonec2autoscaling, list_amazonelastickubernetesservice).
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 Need = Literal["always", "kms-key", "instance-profile", "source-parameter", "network", "deprecation", "session-manager"]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
@@ -49,7 +51,29 @@ class Grant:
     when: Need = "always"
 
 
-def kms_grants(*actions: str) -> tuple[Grant, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """An operation of a service, what it is used for, and what it needs.
+
+    Attributes:
+        service: boto3's name.
+        operation: As in botocore's service model.
+        grants: The permissions; the first is the call's own, the others are those that AWS checks besides it.
+        tokens: Parameter and field of paging.
+    """
+
+    service: str
+    operation: str
+    purposes: tuple[Purpose, ...]
+    grants: tuple[Grant, ...]
+    tokens: tuple[str, str] = ("NextToken", "NextToken")
+
+    def words(self, region: str, what: str) -> str:
+        """The call and its resource, for messages."""
+        return f"{self.service}:{self.operation} in {region} for {what}"
+
+
+def kms(*actions: str) -> tuple[Grant, ...]:
     """What EC2 does with the customer's key on the caller's behalf.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html
@@ -70,6 +94,12 @@ def created_tags(action: str, *resources: str) -> Grant:
     """
     condition: Condition = {"StringEquals": {"ec2:CreateAction": action, **MADE_OURS["StringEquals"]}}
     return Grant(action="ec2:CreateTags", resources=resources, condition=condition)
+
+
+def reading(service: str, operation: str, *purposes: Purpose, prefix: str = "", tokens: str = "NextToken") -> Call:
+    """A call that only reads and takes no resource in a policy."""
+    grant = Grant(action=f"{prefix or service}:{operation}")
+    return Call(service=service, operation=operation, purposes=purposes, grants=(grant,), tokens=(tokens, tokens))
 
 
 def _pass_role() -> Grant:
@@ -101,3 +131,10 @@ def launch_grants() -> tuple[Grant, ...]:
 def template_launch_grants() -> tuple[Grant, ...]:
     """RunInstances of one of our templates."""
     return (Grant(action="ec2:RunInstances", resources=(TEMPLATE,), condition=OURS), *launch_grants())
+
+
+def on_ec2(
+    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = OURS, also: tuple[Grant, ...] = ()
+) -> Call:
+    own = Grant(action=f"ec2:{operation}", resources=on, condition=condition)
+    return Call(service="ec2", operation=operation, purposes=purposes, grants=(own, *also))

@@ -7,12 +7,11 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (IAM task o
 
 from __future__ import annotations
 
-from amigen.aws.calls import Call
-from amigen.aws.grants import BUILDER, Condition, Grant, Need, created_tags, launch_grants
+from amigen.aws.grants import BUILDER, Call, Condition, Grant, Need, created_tags, launch_grants
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
-_KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*"
+_KEY = "arn:{p}:ec2:*:{a}:key-pair/packer_*"
 _MADE = ("arn:{p}:ec2:*::image/*", "arn:{p}:ec2:*::snapshot/*")
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
 

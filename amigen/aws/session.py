@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws.calls import Call
+from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
+from amigen.aws.grants import Call
 from amigen.aws.model import loader
 from amigen.errors import AwsError, InputError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
 _ATTEMPTS = 6
+# Pages of one call: far more than an account has of anything.
+_PAGES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ class Aws:
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
 
-    def call(self, call: Call, region: str, what: str, **params: Any) -> dict[str, Any]:
+    def call(self, call: Call, region: str, what: str, **params: Any) -> Fields:
         """One call.
 
         Args:
@@ -59,27 +62,35 @@ class Aws:
 
         Raises:
             AwsError: It failed, after the retries that make sense; names call, resource and way out.
+                The answer is not of the documented form: also when a field is read that is not there.
         """
-        from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            method = getattr(self._client(call.service, region), xform_name(call.operation))
-            response: dict[str, Any] = method(**params)
+            client = self._client(call.service, region)
+            return ask(client, call.operation, call.words(region, what), **params)
         except (ClientError, BotoCoreError) as error:
             raise translate(error, call=call, region=region, what=what) from None
-        return response
 
-    def pages(self, call: Call, region: str, what: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """The items under `key` of all pages of a call that answers in pages."""
-        token: str | None = None
+    def pages(self, call: Call, region: str, what: str, key: str, **params: Any) -> Iterator[Any]:
+        """The items under `key` of all pages of a call that answers in pages.
+
+        The list is there in every answer of AWS, if only empty: without it the answer is none, and "nothing uses this
+        image" would be concluded from the page of a proxy.
+        """
         token_in, token_out = call.tokens
+        more: dict[str, str] = {}
+        seen: set[str] = set()
         while True:
-            page = self.call(call, region, what, **params, **({token_in: token} if token else {}))
-            yield from page.get(key, [])
-            token = page.get(token_out) or None
-            if token is None:
+            page = self.call(call, region, what, **params, **more)
+            yield from page[key]
+            token = page.get(token_out)
+            if not token:
                 return
+            if token in seen or len(seen) >= _PAGES:
+                raise page.error(token_out, "goes on without end")
+            seen.add(token)
+            more = {token_in: token}
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from amigen.aws.calls import Call
-from amigen.aws.grants import BUILDER, OURS, Condition, Grant
+from amigen.aws.grants import BUILDER, OURS, Call, Condition, Grant
 
 
 def _call(operation: str, *resources: str, condition: Condition | None = None) -> Call:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from amigen.cli.options import echo_line
 from amigen.errors import AmigenError, AwsError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.names import Target
@@ -92,7 +93,7 @@ def _with(command: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
 
 def progress(line: str) -> None:
     """One line on stderr, whole: several threads speak."""
-    click.echo(f"  {line}", err=True)
+    echo_line(f"  {line}", err=True)
 
 
 def chosen_targets(spec: NodeImage, platform: str | None, architecture: str | None) -> tuple[Target, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
-from amigen.cli.options import echo_json, load, one_plan, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, echo_text, load, one_plan, output_option, spec_argument
 from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _who(aws: Aws, regions: tuple[str, ...], key: str, value: str, output: str) 
         echo_json({"dryRun": True, "instances": there})
     else:
         for region, ids in there.items():
-            click.echo(f"{region}: would ask {', '.join(ids) or 'none'}")
+            echo_line(f"{region}: would ask {', '.join(ids) or 'none'}")
     raise_failures(failures)
 
 
@@ -140,11 +140,11 @@ def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
     for outcome in outcomes:
         if isinstance(outcome, AmigenError):
-            click.echo(f"UNPROVEN  {outcome.message}\n  hint: {outcome.hint}")
+            echo_text(f"UNPROVEN  {outcome.message}\n  hint: {outcome.hint}")
         else:
             print_report(outcome, console, every=verbose)
     words = f"{counts['proven']} proven, {counts['failed']} with failed checks, {counts['unproven']} unproven"
-    click.echo(f"{len(nodes)} instances: {words}")
+    echo_line(f"{len(nodes)} instances: {words}")
 
 
 def _conclude(outcomes: list[Report | AmigenError], what: str) -> None:

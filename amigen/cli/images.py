@@ -1,8 +1,8 @@
-"""`amigen images`: `base` and `drift` here, `list` and `prune` in `amigen.cli.own_images`."""
+"""`amigen images base | list | drift | prune`."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +12,23 @@ from amigen.cli.aws import (
     aws_options,
     chosen_regions,
     chosen_targets,
+    confirm,
+    progress,
     raise_failures,
     target_options,
 )
-from amigen.cli.options import echo_json, load, output_option, spec_argument
-from amigen.cli.own_images import list_, prune
+from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
+from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
 from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.publish.prune import RegionPrune
 
 
 @click.group()
 def images() -> None:
     """Base images, own images, drift, pruning."""
-
-
-images.add_command(list_)
-images.add_command(prune)
 
 
 @images.command()
@@ -78,22 +77,91 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
         echo_json({"bases": rows})
     else:
         for row in rows:
-            _show_base(row)
+            show_base(row)
     raise_failures(failures)
 
 
-def _show_base(row: dict[str, Any]) -> None:
-    age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
-    click.echo(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
-    click.echo(f"  from {row['from']}")
-    if row["deprecated"]:
-        click.echo(f"  deprecated since {row['deprecated']}")
-    if row["lastBuild"] is None:
-        click.echo("  no build yet")
-    elif row["newer"]:
-        click.echo(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
+@images.command(name="list")
+@spec_argument
+@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@output_option
+@aws_options
+def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
+    """List the images of SPEC by region, newest first, with what refers to them."""
+    from amigen.publish.prune import list_images
+
+    image = load(spec)
+
+    def look(plan: RegionPrune) -> None:
+        plan.images = list_images(aws, plan.region, image.name)
+
+    plans = _by_region(chosen_regions(image, regions), look)
+    if output == "json":
+        echo_json({"images": [listed_json(each) for plan in plans for each in plan.images]})
     else:
-        click.echo("  the last build used it")
+        for plan in plans:
+            echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
+            for each in plan.images:
+                show_image(each, ", ".join(each.used) or "not used")
+    raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
+
+
+@images.command()
+@spec_argument
+@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Newest of each kind that stay.")
+@click.option(
+    "--older-than",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="DAYS",
+    help="Only older ones go.",
+)
+@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
+@click.option("--yes", is_flag=True, help="With --apply: do not ask.")
+@output_option
+@aws_options
+def prune(
+    spec: str,
+    keep: int,
+    older_than: int,
+    regions: tuple[str, ...],
+    apply: bool,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    aws: Aws,
+) -> None:
+    """Remove old images of SPEC with their snapshots; never one that a template, a group or an instance relies on."""
+    from amigen.publish.prune import Rules, apply_prune, plan_prune
+
+    if apply and dry_run:
+        raise click.UsageError("--apply and --dry-run exclude each other")
+    image = load(spec)
+    rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(timezone.utc))
+
+    def look(plan: RegionPrune) -> None:
+        found = plan_prune(aws, plan.region, image.name, rules)
+        plan.images, plan.snapshots = found.images, found.snapshots
+
+    plans = _by_region(chosen_regions(image, regions), look)
+    if output == "text":
+        for plan in plans:
+            show_prune(plan)
+    if apply:
+        if any(plan.doomed or plan.snapshots for plan in plans):
+            confirm(yes, "Remove these for good?")
+        _by_region_again(
+            [plan for plan in plans if not plan.error],
+            lambda plan: apply_prune(aws, plan, progress),
+        )
+    if output == "json":
+        echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
+    elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
+        echo_line("nothing was removed; --apply does it")
+    raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
 
 
 @images.command()
@@ -137,29 +205,38 @@ def drift(
     side_by_side(one, looked, Patience(lambda line: None))
     findings = [each for item in looked for each in found.get(item.place.key, ())]
     if output == "json":
-        echo_json({"drift": [_finding(each) for each in findings]})
+        echo_json({"drift": [finding_json(each) for each in findings]})
     else:
         for item in looked:
             mine = found.get(item.place.key)
-            click.echo(item.place.key + (": as the spec says" if mine == () else ""))
+            echo_line(item.place.key + (": as the spec says" if mine == () else ""))
             for each in mine or ():
-                click.echo(f"  {each.subject}: {each.what} {each.message}")
+                echo_line(f"  {each.subject}: {each.what} {each.message}")
                 for line in each.lines:
-                    click.echo(f"       {line}")
-                click.echo(f"    hint: {each.hint}")
+                    echo_line(f"       {line}")
+                echo_line(f"    hint: {each.hint}")
     raise_failures([(item.place.key, item.error) for item in looked if item.error])
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
 
 
-def _finding(each: Any) -> dict[str, Any]:
-    return {
-        "region": each.place.region,
-        "platform": each.place.target.platform,
-        "architecture": each.place.target.architecture,
-        "subject": each.subject,
-        "what": each.what,
-        "message": each.message,
-        "hint": each.hint,
-        "diff": list(each.lines),
-    }
+def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
+    from amigen.publish.prune import RegionPrune
+
+    plans = [RegionPrune(region=region) for region in regions]
+    _by_region_again(plans, look)
+    return plans
+
+
+def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
+    """Side by side; a region that fails keeps its error and does not hide the others."""
+    from amigen.publish.threads import side_by_side
+    from amigen.publish.wait import Patience
+
+    def one(plan: RegionPrune) -> None:
+        try:
+            work(plan)
+        except AmigenError as error:
+            plan.error = error
+
+    side_by_side(one, plans, Patience(lambda line: None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amigen.cli.options import output_option
+from amigen.cli.options import echo_json, echo_line, echo_text, output_option
 from amigen.errors import ChecksFailedError, InputError, RefusedError
 from amigen.knowledge import PROXY_MODES
 
@@ -174,9 +173,9 @@ def status(output: str, targets: tuple[str, ...], listing: Any, wait: float, int
         observed = session.observed
         modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.looks)
         if output == "json":
-            click.echo(json.dumps(show.cluster_json(observed, modes), indent=2))
+            echo_json(show.cluster_json(observed, modes))
         else:
-            click.echo(show.cluster_text(observed, modes, states(observed.proxy_version)), nl=False)
+            echo_text(show.cluster_text(observed, modes, states(observed.proxy_version)))
         wrong = [one.node for one in modes if one.mode and one.mode != observed.config.mode]
         if wrong:
             raise ChecksFailedError(f"{', '.join(wrong)}: not in the configured mode {observed.config.mode}")
@@ -187,12 +186,12 @@ def status(output: str, targets: tuple[str, ...], listing: Any, wait: float, int
         session.clock,
         seconds=wait if targets else 0.0,
         interval=interval,
-        say=lambda line: click.echo(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
+        say=lambda line: echo_line(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
     )
     if output == "json":
-        click.echo(json.dumps([as_json(one, lasted) for one in found], indent=2))
+        echo_json([as_json(one, lasted) for one in found])
     else:
-        click.echo(show.node_text(found, lasted, watched=bool(wait)), nl=False)
+        echo_text(show.node_text(found, lasted, watched=bool(wait)))
     if lasted:
         raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
 
@@ -233,9 +232,9 @@ def migrate(
         except FileExistsError:
             raise InputError(f"{write_spec} is there already", "name another file") from None
     if output == "json":
-        click.echo(json.dumps(show.migration_json(found), indent=2))
+        echo_json(show.migration_json(found))
     else:
-        click.echo(show.migration_text(found), nl=False)
+        echo_text(show.migration_text(found))
 
 
 def _session(options: dict[str, Any]) -> Session:
@@ -255,7 +254,10 @@ def _read(file: str) -> str:
 def _print_plan(found: ChangePlan, output: str) -> None:
     from amigen.kubeproxy import show
 
-    click.echo(json.dumps(show.plan_json(found), indent=2) if output == "json" else show.plan_text(found).rstrip("\n"))
+    if output == "json":
+        echo_json(show.plan_json(found))
+    else:
+        echo_text(show.plan_text(found))
 
 
 def _settings(options: dict[str, Any]) -> Settings:

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from amigen.cli.options import echo_line
 from amigen.errors import AwsError, InputError
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.apply import Executor
-from amigen.kubeproxy.cluster import Cluster, connect
+from amigen.kubeproxy.cluster import Cluster
+from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.look import look
@@ -126,14 +128,14 @@ class Session:
             cluster=self.cluster,
             addon=self.addon,
             clock=self.clock,
-            say=lambda line: click.echo(line, err=True),
+            say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
             looks=self.looks,
         )
         modes = executor.apply(plan, back=back)
         click.echo("mode of each node, read back:", err=True)
         for line in show.modes_text(modes):
-            click.echo(line, err=True)
+            echo_line(line, err=True)
 
     def compare(self, targets: tuple[str, ...], listing: str | None) -> tuple[NodeStatus, ...]:
         """Look once on each target, and at a saved listing, against the cluster as it is now."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amigen.errors import InputError
+from amigen.errors import InputError, plain
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import Checked, check_file
@@ -68,6 +68,22 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
 
 def echo_json(document: Any) -> None:
     """A document for programs, on stdout; ASCII where the terminal's encoding is another than UTF-8."""
+    click.echo(_printable_json(document))
+
+
+def _printable_json(document: Any) -> str:
     encoding = getattr(sys.stdout, "encoding", None) or ""
     utf8 = encoding.lower().replace("-", "") == "utf8"
-    click.echo(json.dumps(document, indent=2, ensure_ascii=not utf8))
+    text = json.dumps(document, indent=2, ensure_ascii=not utf8)
+    # What a terminal obeys is not only below 32, where JSON escapes by itself.
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def echo_line(text: str, *, err: bool = False) -> None:
+    """One line, of which parts may come from elsewhere: no part of it breaks the line, or commands the terminal."""
+    click.echo(plain(text, keep="\t"), err=err)
+
+
+def echo_text(text: str) -> None:
+    """Several lines, of which parts may come from elsewhere; a line break at the end is not needed."""
+    click.echo(plain(text, keep="\n\t").rstrip("\n"))

@@ -5,42 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
-from amigen.publish.progress import PlaceRun
+from amigen.cli.options import echo_line
+from amigen.publish.place_run import PlaceRun
 from amigen.publish.run import Looked
 
 
 def show(looked: Sequence[Looked]) -> None:
     """The plans, with the differences."""
     for item in looked:
-        click.echo(f"{item.place.key}")
+        echo_line(f"{item.place.key}")
         if item.error:
-            click.echo(f"  cannot be planned: {item.error.message}")
+            echo_line(f"  cannot be planned: {item.error.message}")
             continue
         assert item.plan is not None, "a place has a plan or an error"
         if not item.plan.actions:
-            click.echo("  nothing to do")
+            echo_line("  nothing to do")
         for number, action in enumerate(item.plan.actions, 1):
-            click.echo(f"  {number}. {action.title}")
+            echo_line(f"  {number}. {action.title}")
             for line in getattr(action, "lines", ()):
-                click.echo(f"       {line}")
+                echo_line(f"       {line}")
         for note in item.plan.notes:
-            click.echo(f"  note: {note}")
+            echo_line(f"  note: {note}")
 
 
 def conclude(runs: Sequence[PlaceRun]) -> None:
     """Where things stand after applying."""
-    click.echo("")
+    echo_line("")
     for run in runs:
         if run.error:
-            click.echo(f"{run.plan.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
+            echo_line(f"{run.plan.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
             continue
         parts = [f"image {run.image}"]
         if run.template:
             default = ", the default" if run.default == run.version else ""
             parts.append(f"{run.plan.place.target.template} ({run.template}) version {run.version}{default}")
-        click.echo(f"{run.plan.place.key}: " + ", ".join(parts))
+        echo_line(f"{run.plan.place.key}: " + ", ".join(parts))
 
 
 def as_json(looked: Sequence[Looked], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, n
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
     from typing import cast
 
-    from amigen.aws.calls import PURPOSES, Purpose
+    from amigen.aws.grants import PURPOSES, Purpose
     from amigen.publish.policy import LIMIT, Scope, policy, size
 
     cluster, slash, name = nodegroup.partition("/")

@@ -18,13 +18,13 @@ from amigen.cli.aws import (
     target_options,
     wait_options,
 )
-from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
 from amigen.errors import AmigenError, InputError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.publish.place_run import Canary, PlaceRun
     from amigen.publish.plan import Wish
-    from amigen.publish.progress import Canary, PlaceRun
     from amigen.publish.rollout import Group
     from amigen.publish.run import Looked
     from amigen.publish.wait import Patience
@@ -112,7 +112,7 @@ def publish(
         if output == "text":
             show(looked)
             for group in groups:
-                click.echo(f"then: roll the default version out to {group.text}")
+                echo_line(f"then: roll the default version out to {group.text}")
         if dry_run or ledger is None:
             if output == "json":
                 echo_json({"dryRun": True, "places": as_json(looked)})
@@ -209,10 +209,11 @@ def _apply(
     else:
         conclude(runs)
         for _, said, _ in rolled:
-            click.echo(said, nl=bool(said))
+            if said:
+                echo_line(said)
         if groups and not rolled:
-            click.echo("no rollout: not everything before it was done")
-        click.echo(f"ledger: {ledger.path}")
+            echo_line("no rollout: not everything before it was done")
+        echo_line(f"ledger: {ledger.path}")
     raise_failures(failures)
 
 

@@ -11,6 +11,7 @@ from amigen.cli.aws import (
     chosen_regions,
     chosen_targets,
     confirm,
+    progress,
     raise_failures,
     target_options,
 )
@@ -44,14 +45,14 @@ def rollback(
     from amigen.cli.places import as_json, conclude, show
     from amigen.publish.apply import Applier
     from amigen.publish.names import Place
-    from amigen.publish.progress import NoNotes
+    from amigen.publish.place_run import NoNotes
     from amigen.publish.rollback import plan_rollback
     from amigen.publish.run import Looked, places
     from amigen.publish.threads import side_by_side
     from amigen.publish.wait import Patience
 
     image = load(spec)
-    patience = Patience(lambda line: click.echo(f"  {line}", err=True), every=1)
+    patience = Patience(progress, every=1)
     looked = [
         Looked(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias, get_args
 
+from amigen.errors import KubernetesError
 from amigen.ipvs.model import Address, Key, Protocol
 
 Json: TypeAlias = Mapping[str, Any]
@@ -192,7 +193,21 @@ def _addresses(spec: Json, status: Json) -> list[tuple[Address, Reach]]:
         # ipMode Proxy: the load balancer is to be reached itself, kube-proxy leaves its address alone (KEP-1860).
         if ingress.get("ip") and ingress.get("ipMode") != "Proxy":
             pairs.append((ingress["ip"], "load balancer"))
-    return [(ip_address(ip), reach) for ip, reach in dict(pairs).items()]
+    return [(_address(ip), reach) for ip, reach in dict(pairs).items()]
+
+
+def _address(text: str) -> Address:
+    """An address as the API says it.
+
+    Raises:
+        KubernetesError: It is none.
+    """
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise KubernetesError(
+            f"the cluster says an address that is none: {text!r}", "which Service or EndpointSlice has it?"
+        ) from None
 
 
 def _of_family(targets: Iterable[Target], address: Address) -> frozenset[Target]:
@@ -229,7 +244,7 @@ def _sort_in(found: _Endpoints, endpoint: Json, port: int, *, node: str, zone: s
     zones = [hint.get("name") for hint in (endpoint.get("hints") or {}).get("forZones") or []]
     nodes = [hint.get("name") for hint in (endpoint.get("hints") or {}).get("forNodes") or []]
     hinted_away = bool((zones and zone not in zones) or (nodes and node not in nodes))
-    targets = {(ip_address(address), port) for address in endpoint.get("addresses") or []}
+    targets = {(_address(address), port) for address in endpoint.get("addresses") or []}
     if ready and not hinted_away and not (local and not node):
         found.required |= targets
     elif ready or ending:

@@ -8,6 +8,7 @@ does not fail on UPDATE_FAILED, so the update itself is polled.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
+from amigen.aws.answer import Fields, ask
 from amigen.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy.config import YAML_ERRORS
 from amigen.kubeproxy.settings import Settings
@@ -84,7 +86,7 @@ class Addon:
     def read(self) -> AddonState | None:
         """The add-on; None where EKS lists none. Raises AwsError where EKS cannot be asked."""
         try:
-            found = self._client.describe_addon(clusterName=self.cluster, addonName=ADDON)["addon"]
+            found = self._ask("DescribeAddon", clusterName=self.cluster, addonName=ADDON)["addon"]
         except self._client.exceptions.ResourceNotFoundException as error:
             # The same error for an unknown cluster: only its message tells them apart.
             if "cluster" in _message(error).lower() and "addon" not in _message(error).lower().replace(
@@ -105,9 +107,9 @@ class Addon:
     def schema(self, version: str) -> dict[str, Any]:
         """The JSON schema that this version of the add-on publishes."""
         try:
-            answer = self._client.describe_addon_configuration(addonName=ADDON, addonVersion=version)
+            answer = self._ask("DescribeAddonConfiguration", addonName=ADDON, addonVersion=version)
             schema = json.loads(answer["configurationSchema"])
-        except (ValueError, KeyError):
+        except (ValueError, RecursionError):
             raise AwsError(f"DescribeAddonConfiguration: the schema of {ADDON} {version} is not JSON") from None
         except Exception as error:
             raise _explained("DescribeAddonConfiguration", self.cluster, error) from None
@@ -118,8 +120,12 @@ class Addon:
     def update(self, values: str, resolve: Resolve) -> str:
         """Start the update; its id. botocore adds the clientRequestToken, so its own retries start no second one."""
         try:
-            answer = self._client.update_addon(
-                clusterName=self.cluster, addonName=ADDON, configurationValues=values, resolveConflicts=resolve
+            answer = self._ask(
+                "UpdateAddon",
+                clusterName=self.cluster,
+                addonName=ADDON,
+                configurationValues=values,
+                resolveConflicts=resolve,
             )
         except self._client.exceptions.ResourceInUseException as error:
             raise ConflictError(
@@ -133,13 +139,21 @@ class Addon:
     def under_way(self) -> str | None:
         """The id of an update that is in progress; None: there is none."""
         try:
-            for update_id in self._client.list_updates(name=self.cluster, addonName=ADDON).get("updateIds") or []:
-                found = self._client.describe_update(name=self.cluster, updateId=update_id, addonName=ADDON)["update"]
-                if found.get("status") == "InProgress":
+            for update_id in self._ask("ListUpdates", name=self.cluster, addonName=ADDON)["updateIds"]:
+                if self._update(update_id).get("status") == "InProgress":
                     return str(update_id)
         except Exception as error:
             raise _explained("ListUpdates", self.cluster, error) from None
         return None
+
+    def _ask(self, operation: str, **params: Any) -> Fields:
+        return ask(self._client, operation, f"eks:{operation} for cluster {self.cluster}", **params)
+
+    def _update(self, update_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask("DescribeUpdate", name=self.cluster, updateId=update_id, addonName=ADDON)[
+            "update"
+        ]
+        return found
 
     def follow(self, update_id: str, *, seconds: float, say: Callable[[str], None]) -> None:
         """Poll the update to its end.
@@ -150,7 +164,7 @@ class Addon:
         deadline = self._monotonic() + seconds
         while True:
             try:
-                found = self._client.describe_update(name=self.cluster, updateId=update_id, addonName=ADDON)["update"]
+                found = self._update(update_id)
             except Exception as error:
                 raise _explained("DescribeUpdate", self.cluster, error) from None
             status = found.get("status")
@@ -254,13 +268,20 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
     """
     from jsonschema import SchemaError
     from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
-    cls = validator_for(schema)
+    unusable = f"the schema of {ADDON} {version} is not a valid JSON schema"
     try:
+        cls = validator_for(schema)
         cls.check_schema(schema)
+        # The registry of its own: a schema must not make amigen fetch what it refers to.
+        errors = cls(schema, registry=Registry()).iter_errors(json.loads(values))
+        found = sorted(errors, key=lambda error: list(map(str, error.absolute_path)))
     except SchemaError as error:
-        raise AwsError(f"the schema of {ADDON} {version} is not a valid JSON schema: {error.message}") from None
-    found = sorted(cls(schema).iter_errors(json.loads(values)), key=lambda error: list(map(str, error.absolute_path)))
+        raise AwsError(f"{unusable}: {error.message}") from None
+    except (Unresolvable, RecursionError, re.error, TypeError, AttributeError) as error:
+        raise AwsError(f"{unusable}: {type(error).__name__}: {error}") from None
     if found:
         lines = [f"the add-on {ADDON} {version} cannot express this; nothing was changed:"]
         for violation in found:

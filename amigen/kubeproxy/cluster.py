@@ -8,20 +8,24 @@ that is written back must be whole.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from amigen.errors import AmigenError, ConflictError, InputError, KubernetesError
+from amigen.errors import AmigenError, ConflictError, KubernetesError, plain
+from amigen.kubeproxy import shapes
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 NAMESPACE = "kube-system"
 _CONNECT_SECONDS, _READ_SECONDS, _PAGE = 10, 60, 500
+_PAGES = 10_000  # five million objects
+
+
+_LONGEST = 2000  # of what a server says, in a message
+_PROXY = "is there a proxy or a login page in between, or is it no Kubernetes API?"
 
 
 class UnreachableError(KubernetesError):
@@ -38,10 +42,11 @@ class ForbiddenError(KubernetesError):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of objects: where they are in the API, and what RBAC calls them."""
+    """A kind of objects: where they are in the API, what RBAC calls them, and what amigen reads of them."""
 
     root: str
     plural: str
+    shape: Any = dict[str, Any]
     namespaced: bool = True
 
     @property
@@ -55,15 +60,21 @@ class Kind:
         return f"{self.root}{inside}/{self.plural}" + (f"/{quote(name, safe=':')}" if name else "")
 
 
-CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps")
-PODS = Kind(root="/api/v1", plural="pods")
-NODES = Kind(root="/api/v1", plural="nodes", namespaced=False)
-SERVICES = Kind(root="/api/v1", plural="services")
-DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets")
+CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps", shape=shapes.ConfigMap)
+PODS = Kind(root="/api/v1", plural="pods", shape=shapes.Pod)
+NODES = Kind(root="/api/v1", plural="nodes", shape=shapes.Node, namespaced=False)
+SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Service)
+DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets", shape=shapes.DaemonSet)
 # v1 from Kubernetes 1.21 on, v1beta1 up to 1.24 (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
+_REVIEWS = Kind(
+    root="/apis/authorization.k8s.io/v1",
+    plural="selfsubjectaccessreviews",
+    shape=shapes.Review,
+    namespaced=False,
+)
 ENDPOINT_SLICES = (
-    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices"),
-    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices"),
+    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.EndpointSlice),
+    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices", shape=shapes.EndpointSlice),
 )
 
 
@@ -89,12 +100,16 @@ class Cluster:
     def list(self, kind: Kind, namespace: str = NAMESPACE, labels: str = "") -> Iterator[dict[str, Any]]:
         """All objects, page by page; `namespace=""` for all namespaces."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        seen: set[str] = set()
         while True:
             answer = self._json("GET", "list", kind, f"{kind.path('', namespace)}?{urlencode(query)}", "")
-            yield from answer.get("items") or []
+            yield from answer["items"] or []
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return
+            if token in seen or len(seen) >= _PAGES:
+                raise self._misfit("list", kind, "", "it goes on without end")
+            seen.add(token)
             query["continue"] = token
 
     def replace(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +130,8 @@ class Cluster:
 
     def delete(self, kind: Kind, name: str, *, uid: str) -> None:
         """Delete this very object; one of the same name that came after it stays."""
-        self._json("DELETE", "delete", kind, kind.path(name), name, body={"preconditions": {"uid": uid}})
+        path = kind.path(name)
+        self._json("DELETE", "delete", kind, path, name, body={"preconditions": {"uid": uid}}, shape=dict[str, Any])
 
     def version(self) -> str:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
@@ -124,19 +140,20 @@ class Cluster:
             raise self._failure(status, "get", NODES, "", "")
         if status != 200:
             raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
-        return str(json.loads(text)["gitVersion"])
+        answer = _read(text)
+        if problem := shapes.misfit(answer, shapes.Version):
+            raise KubernetesError(f"{self.server} answers GET /version with no version: {problem}", _PROXY)
+        return str(answer["gitVersion"])
 
     def may(self, verb: str, kind: Kind, name: str = "", subresource: str = "") -> bool:
         """Ask the server whether this is allowed (SelfSubjectAccessReview, which everybody may create)."""
         attributes = {"verb": verb, "group": kind.group, "resource": kind.plural}
         attributes |= {"namespace": NAMESPACE} if kind.namespaced else {}
         attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
-        review = Kind(root="/apis/authorization.k8s.io/v1", plural="selfsubjectaccessreviews", namespaced=False)
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-        answer = self._json(
-            "POST", "create", review, review.path(), "", body=body | {"spec": {"resourceAttributes": attributes}}
-        )
-        return bool((answer.get("status") or {}).get("allowed"))
+        body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        body["spec"] = {"resourceAttributes": attributes}
+        answer = self._json("POST", "create", _REVIEWS, _REVIEWS.path(), "", body=body, shape=shapes.Review)
+        return bool(answer["status"].get("allowed"))
 
     def now(self) -> str:
         """The server's time at its last answer, RFC 3339 to the second: this machine's clock may go otherwise."""
@@ -144,7 +161,10 @@ class Cluster:
 
         if not self._date:
             self.version()
-        return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
+        except (ValueError, TypeError, LookupError, OverflowError):
+            raise KubernetesError(f"{self.server} answers with a Date that is none: {self._date!r}", _PROXY) from None
 
     def text(self, path: str) -> str | None:
         """The text at a path (a log, a proxied answer of a pod); None where it cannot be had for whatever reason."""
@@ -164,20 +184,25 @@ class Cluster:
         *,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        shape: Any = None,
     ) -> dict[str, Any]:
         status, text = self._send(method, path, body, content_type)
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
-        if 200 <= status < 300 and isinstance(answer, dict):
-            return answer
-        said = str(answer.get("message") or "") if isinstance(answer, dict) else text[:200]
-        raise self._failure(status, verb, kind, name, said)
+        answer = _read(text)
+        if not 200 <= status < 300:
+            said = str(answer.get("message") or "") if isinstance(answer, dict) else text
+            raise self._failure(status, verb, kind, name, plain(said)[:_LONGEST])
+        if problem := shapes.misfit(answer, shape or kind.shape, listed=verb == "list"):
+            raise self._misfit(verb, kind, name, problem)
+        found: dict[str, Any] = answer
+        return found
+
+    def _misfit(self, verb: str, kind: Kind, name: str, problem: str) -> KubernetesError:
+        what, where = _words(kind, name)
+        problem = plain(problem)[:_LONGEST]
+        return KubernetesError(f"{verb} {what}{where}: the answer is not what Kubernetes documents: {problem}", _PROXY)
 
     def _failure(self, status: int, verb: str, kind: Kind, name: str, said: str) -> AmigenError:
-        what = f"{kind.plural}{f'.{kind.group}' if kind.group else ''}{f' {name}' if name else ''}"
-        where = f" in namespace {NAMESPACE}" if kind.namespaced else ""
+        what, where = _words(kind, name)
         if status == 401:
             return KubernetesError(
                 f"{self.server} does not accept the credentials of context {self.context}",
@@ -222,53 +247,20 @@ class Cluster:
         return response.status, bytes(response.data).decode("utf-8", "replace")
 
 
+def _words(kind: Kind, name: str) -> tuple[str, str]:
+    """What was asked for, and where."""
+    what = f"{kind.plural}{f'.{kind.group}' if kind.group else ''}{f' {name}' if name else ''}"
+    return what, f" in namespace {NAMESPACE}" if kind.namespaced else ""
+
+
+def _read(text: str) -> Any:
+    """The JSON of a body; None for what is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _short(reason: object) -> str:
     """The reason without the object that urllib3 puts before it."""
     return str(reason).rsplit(">: ", 1)[-1].rsplit("): ", 1)[-1]
-
-
-def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
-    """The cluster of a kubeconfig's context, chosen as kubectl does.
-
-    In this order: the option, `$KUBECONFIG` (several files are merged), `~/.kube/config`, the pod's own account.
-
-    Raises:
-        InputError: No kubeconfig, not readable, or no such context.
-    """
-    import urllib3
-    from kubernetes import config
-    from kubernetes.client import ApiClient, Configuration
-
-    # A kubeconfig that says insecure-skip-tls-verify says it on purpose; kubectl does not warn at each call either.
-    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    configuration = Configuration()
-    files = [kubeconfig] if kubeconfig else os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    files = [str(Path(file).expanduser()) for file in files if file] or [str(Path("~/.kube/config").expanduser())]
-    present = [file for file in files if Path(file).is_file()]
-    if not present:
-        if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
-        raise InputError(
-            f"no kubeconfig: {', '.join(files)} is not there",
-            "name one with --kubeconfig or $KUBECONFIG; for EKS, `aws eks update-kubeconfig --name CLUSTER` writes it",
-        )
-    source = os.pathsep.join(present)
-    try:
-        contexts, active = config.list_kube_config_contexts(config_file=source)  # type: ignore[no-untyped-call]
-        chosen = next((one for one in contexts if one["name"] == context), None) if context else active
-        if chosen is None:
-            names = ", ".join(sorted(one["name"] for one in contexts))
-            raise InputError(f"{source}: no context {context!r}", f"there are: {names or 'none'}")
-        config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=source, context=chosen["name"], client_configuration=configuration
-        )
-    except InputError:
-        raise
-    except Exception as error:
-        # The library raises its own ConfigException and whatever YAML, base64 or certificates raise below it.
-        raise InputError(
-            f"{source}: not a usable kubeconfig: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            "does `kubectl config view` read it?",
-        ) from None
-    return Cluster(ApiClient(configuration), name=str(chosen["context"]["cluster"]), context=str(chosen["name"]))

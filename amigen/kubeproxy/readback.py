@@ -64,7 +64,7 @@ def _read(cluster: Cluster, pod: Pod, runner: NodeRunner | None, metrics: str) -
             return NodeMode(node=pod.node, mode=mode, by="looked")
     base = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod.name}"
     host, _, port = metrics.rpartition(":")
-    if host not in ("127.0.0.1", "[::1]", "localhost") and port.isdigit():
+    if host not in ("127.0.0.1", "[::1]", "localhost") and port.isascii() and port.isdigit():
         said = (cluster.text(f"{base}:{port}/proxy/proxyMode") or "").strip()
         if said in PROXY_MODES:
             return NodeMode(node=pod.node, mode=said, by="proxy")

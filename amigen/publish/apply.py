@@ -26,7 +26,7 @@ from amigen.publish.actions import (
     TagImage,
 )
 from amigen.publish.names import VersionLabel
-from amigen.publish.progress import Canary, Notes, PlaceRun
+from amigen.publish.place_run import Canary, Notes, PlaceRun
 from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.threads import side_by_side

@@ -44,11 +44,8 @@ class Base:
 
     def age_days(self, now: datetime) -> int | None:
         """Days since it was made; None where EC2 does not say."""
-        try:
-            made = datetime.fromisoformat(self.image.created.replace("Z", "+00:00"))
-        except ValueError:
-            return None
-        return (now - made).days
+        made = self.image.created_at
+        return (now - made).days if made else None
 
 
 def source_of(spec: NodeImage, target: Target) -> Source:

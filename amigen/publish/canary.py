@@ -87,7 +87,7 @@ class CanaryRunner:
             f"canary of {name} version {version}",
             **self._launch(place, template, version, image, mark, token),
         )
-        instance: str = answer["Instances"][0]["InstanceId"]
+        instance: str = answer.first("Instances")["InstanceId"]
         self.patience.say(f"{place.key}: launched canary {instance}")
         return instance
 

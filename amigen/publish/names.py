@@ -121,13 +121,16 @@ class VersionLabel:
         return cls(**match.groupdict()) if match else None
 
 
+_NUMBER = r"[0-9]{1,9}"  # anybody may write tags
+
+
 def read_history(tags: dict[str, str], default: int) -> tuple[int, ...]:
     """The versions that were the default before the current one, oldest first.
 
     The tag and the default cannot be written in one call: after a cut between the two, the last entry is the current
     default, and is left out here.
     """
-    history = [int(number) for number in tags.get(TAG_HISTORY, "").split() if number.isdigit()]
+    history = [int(number) for number in tags.get(TAG_HISTORY, "").split() if re.fullmatch(_NUMBER, number)]
     while history and history[-1] == default:
         history.pop()
     return tuple(history)
@@ -140,5 +143,5 @@ def write_history(history: tuple[int, ...]) -> str:
 
 def read_rollback(tags: dict[str, str]) -> tuple[int, int] | None:
     """The last rollback, (from, to); None where there was none since the last publish."""
-    match = re.fullmatch(r"(\d+)>(\d+)", tags.get(TAG_ROLLBACK, ""))
+    match = re.fullmatch(rf"({_NUMBER})>({_NUMBER})", tags.get(TAG_ROLLBACK, ""))
     return (int(match[1]), int(match[2])) if match else None

@@ -45,13 +45,15 @@ class ManagedNodegroup:
             message,
             "see the update in EKS and the new version; then publish again",
             lambda: default_back(self._aws, release, self._patience),
-            lambda: self._back(release, int(old), after=(*updates, update)),
+            lambda: self._back(release, old, after=(*updates, update)),
         )
 
-    def _back(self, release: Release, old: int, *, after: Sequence[str]) -> str:
-        """Bring nodes that are new already back to the old version."""
+    def _back(self, release: Release, old: str, *, after: Sequence[str]) -> str:
+        """Bring nodes that are new already back to the old version; says what was done."""
+        if not old.isdecimal():
+            return "nobody knows which version its nodes had, so they are left"
         try:
-            ended, why = self._await(self._start(release.template, old, after=after))
+            ended, why = self._await(self._start(release.template, int(old), after=after))
         except AmigenError as error:
             raise RolloutError(f"its nodes are not back at version {old}: {error.message}", error.hint) from None
         if ended == "Successful":

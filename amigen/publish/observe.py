@@ -112,13 +112,16 @@ def find_template(aws: Aws, region: str, name: str) -> Template | None:
         LaunchTemplateId=found["LaunchTemplateId"],
         MaxResults=200,
     )
+    read = tuple(sorted((read_version(v) for v in versions), key=lambda v: v.number))
+    if found["DefaultVersionNumber"] not in {version.number for version in read}:
+        raise found.error("DefaultVersionNumber", "names a version that is not there")
     return Template(
         id=found["LaunchTemplateId"],
         name=name,
         default=found["DefaultVersionNumber"],
         latest=found["LatestVersionNumber"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", ())},
-        versions=tuple(sorted((read_version(v) for v in versions), key=lambda v: v.number)),
+        versions=read,
     )
 
 
@@ -162,7 +165,7 @@ def running_instances(aws: Aws, region: str, what: str, **tags: str) -> tuple[In
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
     filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
     pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, "Reservations", Filters=filters)
-    return tuple(read_instance(item) for reservation in pages for item in reservation.get("Instances", ()))
+    return tuple(read_instance(item) for reservation in pages for item in reservation["Instances"])
 
 
 def read_instance(item: dict[str, Any]) -> Instance:

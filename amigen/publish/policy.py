@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws.calls import CALLS, Purpose
-from amigen.aws.grants import Grant
+from amigen.aws.calls import CALLS
+from amigen.aws.grants import Grant, Purpose
 from amigen.aws.packer import PACKER_CALLS
 from amigen.build.calls import ALL as BUILD_CALLS
 from amigen.publish import names

@@ -64,7 +64,8 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
     what = f"launch template {name}"
 
     def current() -> tuple[int, dict[str, str]]:
-        found = next(aws.pages(calls.DESCRIBE_TEMPLATES, region, what, "LaunchTemplates", LaunchTemplateIds=[template]))
+        answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
+        found = answer.first("LaunchTemplates")
         return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
 
     def refuse_other(seen: int, allowed: int) -> None:

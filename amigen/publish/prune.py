@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.errors import AmigenError
 from amigen.publish import names, observe
-from amigen.publish.state import Image
+from amigen.publish.state import Image, moment
 from amigen.publish.usage import Usage, find_usage
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
@@ -105,21 +105,13 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
     if rank is not None and rank <= rules.keep:
         return f"is among the newest {rules.keep}"
     limit = rules.now - rules.older_than
-    if _time(image.created) is None or (_time(image.created) or rules.now) > limit:
+    if (image.created_at or rules.now) > limit:
         return f"is younger than {rules.older_than.days} days"
-    launched = _time(image.launched)
+    launched = moment(image.launched)
     if launched is not None and launched > limit:
         # Also launches by accounts that it is shared with, whose instances cannot be seen from here.
         return f"was launched on {image.launched[:10]}"
     return ""
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:

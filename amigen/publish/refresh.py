@@ -67,7 +67,7 @@ class InstanceRefresh:
             "AutoScalingGroups",
             AutoScalingGroupNames=[self._group.name],
         )
-        group = next(found, None)
+        group: dict[str, Any] | None = next(found, None)
         if group is None:
             raise InputError(f"there is no {self._group.text}", "check its name and region")
         return group

@@ -11,7 +11,7 @@ from amigen.errors import AmigenError, AwsError, InputError
 from amigen.publish import observe
 from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history, read_rollback
-from amigen.publish.progress import NoNotes, PlaceRun
+from amigen.publish.place_run import NoNotes, PlaceRun
 from amigen.publish.rollback import plan_rollback
 from amigen.publish.wait import Patience
 

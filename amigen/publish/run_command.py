@@ -9,20 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws import calls
-from amigen.aws.calls import Call
-from amigen.aws.errors import CallError
+from amigen.aws.grants import Call
 from amigen.aws.session import Aws
-from amigen.errors import CouldNotCheckError
+from amigen.errors import AwsError, CouldNotCheckError
 from amigen.publish.wait import Patience
 
 DOCUMENT = "AWS-RunShellScript"
 _DONE = ("Success", "Failed", "TimedOut", "Cancelled")
 _END = "amigen-end"
+_MOST = 50_000_000  # bytes of unpacked output; 24,000 characters hold less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,14 @@ def unwrap(text: str) -> bytes:
     body, mark, _ = text.rpartition(_END)
     if not mark:
         raise ValueError("the output is cut off: Run Command keeps 24,000 characters")
+    unpacking: Any = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        return gzip.decompress(base64.b64decode(body.strip(), validate=True))
-    except (binascii.Error, OSError, EOFError) as error:
+        found: bytes = unpacking.decompress(base64.b64decode(body.strip(), validate=True), _MOST)
+    except (binascii.Error, zlib.error) as error:
         raise ValueError(f"the output is broken: {error}") from None
+    if not unpacking.eof:
+        raise ValueError(f"the output is broken: no end within {_MOST} bytes")
+    return found
 
 
 def run_script(
@@ -125,7 +130,7 @@ def run_script(
 
 def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> None:
     def look() -> tuple[bool | None, str]:
-        found = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
+        found: dict[str, Any] = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
         seen = f"{found.get('CompletedCount', 0)} of {found.get('TargetCount', 0)} answered"
         return (True if found.get("Status") in _DONE else None), seen
 
@@ -136,7 +141,7 @@ def _cancel(aws: Aws, region: str, command: str, patience: Patience) -> None:
     """As far as it goes: what stopped the run is the error, and that the command goes on is said besides."""
     try:
         aws.call(calls.CANCEL_COMMAND, region, f"command {command}", CommandId=command)
-    except CallError as error:
+    except AwsError as error:
         patience.say(f"command {command} goes on until it ends by itself: {error.message}; {error.hint}")
 
 

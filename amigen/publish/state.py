@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from amigen.publish.names import VersionLabel
@@ -41,6 +42,20 @@ class Image:
     snapshots: tuple[Snapshot, ...] = ()
     shared: frozenset[str] | None = None
     snapshots_shared: frozenset[str] = frozenset()
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was made; None where EC2 does not say."""
+        return moment(self.created)
+
+
+def moment(text: str) -> datetime | None:
+    """A time as EC2 writes it; None for anything else."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, kw_only=True)

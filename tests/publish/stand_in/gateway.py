@@ -1,4 +1,4 @@
-"""A proxy in front of moto: records calls, injects faults, adds what moto leaves out."""
+"""A proxy in front of moto: records calls, injects faults, spoils answers, adds what moto leaves out."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ class Gateway:
     fault_hits: int = 0
     victim: int | None = None
     before: Callable[[Request], None] | None = None
+    spoil: Callable[[Request, Response], Response] | None = None
     authority: Callable[[Request], None] | None = None
     broken: list[str] = field(default_factory=list)
 
@@ -154,7 +155,7 @@ class Gateway:
             self.calls.clear()
             self._counts.clear()
             self.fault, self.fault_hits, self.victim, self.before = None, 0, None, None
-            self.authority = None
+            self.authority, self.spoil = None, None
             self.gaps = Gaps()
             self.model = ModelServer(self.moto, self.gaps)
 
@@ -196,7 +197,7 @@ class Gateway:
             self._kill()
         if kind == "cut-after":
             raise ConnectionAbortedError
-        return response
+        return self.spoil(request, response) if self.spoil else response
 
     def _record(self, request: Request) -> FaultKind | None:
         with self._lock:

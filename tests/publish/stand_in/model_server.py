@@ -278,6 +278,9 @@ class ModelServer:
                 AutoScalingGroupName=name,
                 LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": template["Version"]},
             )
+            # moto replaces no instance: those that are there speak of the new version from now on.
+            instances = self._group(region, name)["Instances"]
+            self._gaps.launched_from |= {each["InstanceId"]: template["Version"] for each in instances}
 
     def _cancel_refresh(self, request: Request) -> dict[str, Any]:
         history = self.refreshes.get(request.params["AutoScalingGroupName"], [])

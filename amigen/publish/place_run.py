@@ -1,4 +1,4 @@
-"""A place on its way through a plan: what is known by now, and where that is written down."""
+"""One place while its plan is applied: how far it has come, where that is written down, and who proves a canary."""
 
 from __future__ import annotations
 

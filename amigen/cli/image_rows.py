@@ -1,0 +1,85 @@
+"""Images, differences and what prune does, for a person and for a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amigen.cli.options import echo_line
+
+if TYPE_CHECKING:
+    from amigen.publish.drift import Finding
+    from amigen.publish.prune import Listed, RegionPrune
+
+
+def show_base(row: dict[str, Any]) -> None:
+    """A base image, its age, and whether the last build used it."""
+    age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
+    echo_line(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
+    echo_line(f"  from {row['from']}")
+    if row["deprecated"]:
+        echo_line(f"  deprecated since {row['deprecated']}")
+    if row["lastBuild"] is None:
+        echo_line("  no build yet")
+    elif row["newer"]:
+        echo_line(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
+    else:
+        echo_line("  the last build used it")
+
+
+def finding_json(each: Finding) -> dict[str, Any]:
+    """A difference, for a program."""
+    return {
+        "region": each.place.region,
+        "platform": each.place.target.platform,
+        "architecture": each.place.target.architecture,
+        "subject": each.subject,
+        "what": each.what,
+        "message": each.message,
+        "hint": each.hint,
+        "diff": list(each.lines),
+    }
+
+
+def show_prune(plan: RegionPrune) -> None:
+    """What prune would do in one region."""
+    echo_line(plan.region + (": cannot be looked at" if plan.error else ""))
+    for snapshot in plan.snapshots:
+        echo_line(f"  remove {snapshot} (its image is gone already)")
+    for each in plan.images:
+        show_image(each, f"stays: {each.keep}" if each.keep else "REMOVE, with its snapshots")
+
+
+def show_image(each: Listed, words: str) -> None:
+    """One image in a line."""
+    image = each.image
+    echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
+
+
+def prune_json(plan: RegionPrune) -> dict[str, Any]:
+    """What prune would do, and did, in one region."""
+    return {
+        "region": plan.region,
+        "error": plan.error.message if plan.error else None,
+        "leftoverSnapshots": list(plan.snapshots),
+        "images": [{**listed_json(each), "remove": not each.keep, "why": each.keep or None} for each in plan.images],
+        "removed": plan.removed,
+    }
+
+
+def listed_json(each: Listed) -> dict[str, Any]:
+    """One image with what refers to it, for a program."""
+    image = each.image
+    return {
+        "region": each.region,
+        "image": image.id,
+        "name": image.name,
+        "state": image.state,
+        "created": image.created,
+        "deprecated": image.deprecated or None,
+        "lastLaunched": image.launched or None,
+        "digest": image.tags.get("amigen/digest"),
+        "platform": image.tags.get("amigen/platform"),
+        "architecture": image.tags.get("amigen/architecture"),
+        "snapshots": [s.id for s in image.snapshots],
+        "usedBy": list(each.used),
+    }

@@ -1,0 +1,56 @@
+"""The cluster of a kubeconfig, chosen as kubectl does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from amigen.errors import InputError
+from amigen.kubeproxy.cluster import Cluster
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
+    """The cluster of a kubeconfig's context, chosen as kubectl does.
+
+    In this order: the option, `$KUBECONFIG` (several files are merged), `~/.kube/config`, the pod's own account.
+
+    Raises:
+        InputError: No kubeconfig, not readable, or no such context.
+    """
+    import urllib3
+    from kubernetes import config
+    from kubernetes.client import ApiClient, Configuration
+
+    # A kubeconfig that says insecure-skip-tls-verify says it on purpose; kubectl does not warn at each call either.
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    configuration = Configuration()
+    files = [kubeconfig] if kubeconfig else os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    files = [str(Path(file).expanduser()) for file in files if file] or [str(Path("~/.kube/config").expanduser())]
+    present = [file for file in files if Path(file).is_file()]
+    if not present:
+        if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
+        raise InputError(
+            f"no kubeconfig: {', '.join(files)} is not there",
+            "name one with --kubeconfig or $KUBECONFIG; for EKS, `aws eks update-kubeconfig --name CLUSTER` writes it",
+        )
+    source = os.pathsep.join(present)
+    try:
+        contexts, active = config.list_kube_config_contexts(config_file=source)  # type: ignore[no-untyped-call]
+        chosen = next((one for one in contexts if one["name"] == context), None) if context else active
+        if chosen is None:
+            names = ", ".join(sorted(one["name"] for one in contexts))
+            raise InputError(f"{source}: no context {context!r}", f"there are: {names or 'none'}")
+        config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=source, context=chosen["name"], client_configuration=configuration
+        )
+    except InputError:
+        raise
+    except Exception as error:
+        # The library raises its own ConfigException and whatever YAML, base64 or certificates raise below it.
+        raise InputError(
+            f"{source}: not a usable kubeconfig: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            "does `kubectl config view` read it?",
+        ) from None
+    return Cluster(ApiClient(configuration), name=str(chosen["context"]["cluster"]), context=str(chosen["name"]))
