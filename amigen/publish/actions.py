@@ -55,7 +55,6 @@ class CopyImage(Action):
     source: str
     source_region: str
     name: str
-    token: str
     tags: dict[str, str]
     encrypted: bool
     kms_key: str | None

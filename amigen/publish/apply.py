@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.threads import side_by_side
 from amigen.publish.wait import Patience
+
+VISIBLE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +92,19 @@ class Applier:
             return
         if image.state != "failed":
             raise ConflictError(f"{action.image} in {region} is {image.state} by now, not failed", "run again")
+        # Noted first: what is noted and not there has used up its token, see `copy`.
+        self.ledger.note(run.plan.place.key, image=action.image)
         self.aws.call(calls.REMOVE_FAILED_COPY, region, f"image {action.image}", ImageId=action.image)
 
     def copy(self, run: PlaceRun, action: CopyImage) -> None:
-        """Copy with tags from the start, so that a cut leaves nothing that the next run could not find."""
+        """Copy with tags from the start, so that a cut leaves nothing that the next run could not find.
+
+        The token names the copy that was made here last, which is no more: with the token of that one, EC2 would answer
+        with its id for ever.
+        """
         region, key = run.plan.place.region, run.plan.place.key
         tags = as_tags(action.tags)
+        token = names.token("copy", action.source, region, self.ledger.image(key))
         answer = self.aws.call(
             calls.COPY_IMAGE,
             region,
@@ -102,7 +112,7 @@ class Applier:
             SourceImageId=action.source,
             SourceRegion=action.source_region,
             Name=action.name,
-            ClientToken=action.token,
+            ClientToken=token,
             TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")],
             **({"Encrypted": True} if action.encrypted else {}),
             **({"KmsKeyId": action.kms_key} if action.kms_key else {}),
@@ -118,11 +128,14 @@ class Applier:
 
     def _await_image(self, run: PlaceRun, image: str) -> None:
         region = run.plan.place.region
+        began = time.monotonic()
 
         def look() -> tuple[bool | None, str]:
             # Right after CopyImage the id may not be known everywhere yet; that is not a failure.
             found = observe.find_image(self.aws, region, image)
             state = found.state if found else "not visible yet"
+            if not found and time.monotonic() - began > VISIBLE_SECONDS:
+                raise AwsError(f"{image} is not in {region}: it was deregistered", "run again: another copy is made")
             if state in ("failed", "error", "invalid", "deregistered", "disabled"):
                 reason = f" ({found.reason})" if found and found.reason else ""
                 hint = "the image of the build is untouched; run again: the failed copy is removed and made anew"

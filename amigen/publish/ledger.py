@@ -69,6 +69,10 @@ class Ledger:
         with self._lock:
             return msgspec.structs.replace(self._document.entries.get(key, Entry()))
 
+    def image(self, key: str) -> str:
+        """The image of `Place.key` that was noted last; empty where there is none."""
+        return self.entry(key).image
+
     def note(self, key: str, *steps: str, **fields: Any) -> None:
         """Write down what is done, at once and durably."""
         with self._lock:

@@ -23,6 +23,10 @@ class Notes(Protocol):
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Begin an entry anew when it speaks of another image."""
 
+    def image(self, key: str) -> str:
+        """The image that was noted last; empty where there is none."""
+        ...
+
     def note(self, key: str, *steps: str, **fields: object) -> None:
         """Write down what is done."""
 
@@ -32,6 +36,10 @@ class NoNotes:
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Nothing."""
+
+    def image(self, key: str) -> str:
+        """Nothing."""
+        return ""
 
     def note(self, key: str, *steps: str, **fields: object) -> None:
         """Nothing."""

@@ -116,7 +116,7 @@ def _image_actions(
             actions.append(TagImage(image=built.id, snapshots=tuple(s.id for s in built.snapshots), tags=tags))
     elif state.image is None:
         actions += [RemoveFailedCopy(image=failed.id, reason=failed.reason) for failed in state.failed_copies]
-        actions.append(_copy(wish, place, proven, built, tags, state.failed_copies))
+        actions.append(_copy(wish, place, proven, built, tags))
     elif state.image.state == "pending":
         actions.append(AwaitImage(image=state.image.id))
     share, notes = _share(wish, state.image)
@@ -126,17 +126,13 @@ def _image_actions(
     return actions, notes
 
 
-def _copy(
-    wish: Wish, place: Place, proven: ProvenImage, built: Image, tags: dict[str, str], failed: tuple[Image, ...]
-) -> CopyImage:
+def _copy(wish: Wish, place: Place, proven: ProvenImage, built: Image, tags: dict[str, str]) -> CopyImage:
     keys = wish.spec.aws.encryption
     own = {key: value for key, value in built.tags.items() if not key.startswith("aws:")}
     return CopyImage(
         source=built.id,
         source_region=proven.region,
         name=built.name,
-        # A copy that failed has used up its token.
-        token=names.token("copy", built.id, place.region, *sorted(each.id for each in failed)),
         tags={**own, **tags, names.TAG_COPIED_FROM: built.id},
         encrypted=keys.enabled,
         kms_key=keys.region_kms_key_ids.get(place.region, keys.kms_key_id) if keys.enabled else None,

@@ -180,7 +180,11 @@ SCENARIOS = (
         changes=frozenset({"CreateTags", "DeregisterImage", "DeleteSnapshot"}),
     ),
     Scenario(
-        name="publish after a failed copy", prepare=_failed_copy, args=_PUBLISH, changes=_MADE | {"DeregisterImage"}
+        name="publish after a failed copy",
+        prepare=_failed_copy,
+        args=_PUBLISH,
+        changes=_MADE | {"DeregisterImage"},
+        sample=frozenset({"DescribeImages", "DeregisterImage", "CopyImage"}),
     ),
     Scenario(
         name="rollout",

@@ -17,7 +17,7 @@ from tests.publish.scenarios import SCENARIOS, Scenario
 from tests.publish.stand_in.gateway import FAULTS, Fault, FaultKind, Position
 from tests.publish.world import Result, World
 
-_WHOLE = pytest.mark.skipif(not os.environ.get("AMIGEN_EVERY_FAULT"), reason="half an hour: AMIGEN_EVERY_FAULT=1")
+_WHOLE = pytest.mark.skipif(not os.environ.get("AMIGEN_EVERY_FAULT"), reason="takes hours: AMIGEN_EVERY_FAULT=1")
 _BY_NAME = [pytest.param(s, id=s.name.replace(" ", "-")) for s in SCENARIOS]
 _BY_NAME_CHANGING = [pytest.param(s, id=s.name.replace(" ", "-")) for s in SCENARIOS if s.changes]
 
