@@ -1,7 +1,7 @@
 """Calls fail, each in turn, or the process is killed there: the next run comes to the same end.
 
 Always run: every operation of every command, the kinds of fault in turn, and a kill before and after what changes
-something. With AMIGEN_EVERY_FAULT=1 also all kinds at every position, and a kill between any two calls (half an hour).
+something. With AMIGEN_EVERY_FAULT=1 also all kinds at every position, and a kill between any two calls (hours).
 """
 
 from __future__ import annotations
