@@ -11,7 +11,7 @@ from amigen.aws.grants import BUILDER, Call, Condition, Grant, Need, created_tag
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
-_KEY = "arn:{p}:ec2:*:{a}:key-pair/packer_*"
+_KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*"
 _MADE = ("arn:{p}:ec2:*::image/*", "arn:{p}:ec2:*::snapshot/*")
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
 
@@ -32,7 +32,7 @@ PACKER_CALLS: tuple[Call, ...] = (
     *(_call(f"Describe{what}") for what in ("Regions", "SecurityGroups", "Volumes", "Instances")),
     _call("DescribeInstanceStatus"),  # from Packer 1.7 on
     *(_call(f"Describe{what}", when="network") for what in ("Vpcs", "Subnets")),
-    # Temporary, and told apart by the name that Packer gives; they carry tags from Packer 1.7 on.
+    # Temporary, and told apart by the name that the rendered file gives; they carry tags from Packer 1.7 on.
     _call("CreateKeyPair", _KEY, also=(created_tags("CreateKeyPair", _KEY),)),
     _call("DeleteKeyPair", _KEY),
     _call(
