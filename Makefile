@@ -30,7 +30,7 @@ kubernetes: system-slow
 test: system-check system-roots system-slow check wheel kubernetes slow
 
 slow: $(VENV)/.done system-roots system-slow kubernetes
-	$(BIN)/pytest -m slow -n 2 --dist loadfile
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 # The installed wheel, and not only the checkout.
 wheel: $(VENV)/.done

@@ -1,4 +1,4 @@
-"""What all tests share: the flag that renews golden files, and how long hypothesis searches."""
+"""What all tests share: the flag that renews golden files, how long hypothesis searches, and what runs first."""
 
 from __future__ import annotations
 
@@ -21,3 +21,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def renew_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--renew-golden"))
+
+
+# Minutes each. Begun first, the others run beside them, and no worker is the last one at work (`--dist loadfile`).
+_LONGEST = (
+    "build/test_local_faults.py",
+    "node/test_gate_vm.py",
+    "kubeproxy/test_real_node.py",
+    "build/test_local_build.py",
+    "verify/test_vm.py",
+    "build/test_aws_build.py",
+    "publish/test_faults.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get("/".join(item.path.parts[-2:]), len(place)))

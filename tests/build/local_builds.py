@@ -58,12 +58,14 @@ def scratch_folders(folder: Path) -> list[Path]:
     return [*folder.glob(f"amigen-{os.getuid()}/*")]
 
 
-def proven(folder: Path, name: str, platform: str, package: str) -> None:
+def proven(folder: Path, name: str, platform: str, *packages: str) -> None:
     """An image, with its record, and nothing else left."""
     record = json.loads((folder / f"amigen-build/{name}/local.json").read_text())
     [image] = record["images"]
     assert (image["outcome"], image["verified"]) == ("built", True)
-    assert any(each.startswith(package) for each in image["packages"]["added"])
+    added = image["packages"]["added"]
+    assert bool(added) == bool(packages)
+    assert all(any(each.startswith(package) for each in added) for package in packages)
     assert image["packages"]["removed"] == {}
     assert set(image["kernel"]["modules"].values()) <= {"loaded", "built in"}
     assert {check["when"] for check in image["checks"]} == {"builder", "cleaned", "image"}

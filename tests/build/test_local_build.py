@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.local_builds import APT, DNF, build, command, processes, proven, scratch_folders, until
+from tests.build.local_builds import DNF, LIGHT, build, command, processes, proven, scratch_folders, until
 from tests.build.processes import started
 from tests.testbed.dnf_standin import dnf_standin
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None:
     """Ended while the builder's VM boots; after SIGKILL, the temporary folder is what the next build removes."""
-    words, given = command(folder, APT)
+    words, given = command(folder, LIGHT)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
         with started(words, **given) as process:
             until(lambda: bool(processes(folder, "qemu-system")), process)
@@ -25,24 +25,24 @@ def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None
             said, _ = process.communicate(timeout=300)
             assert process.returncode == code, said
         until(lambda: not processes(folder))
-        assert not (folder / "amigen-build/apt/debian-12-x86_64").exists()
+        assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
         assert bool(scratch_folders(folder)) == (number == signal.SIGKILL)
     two_at_once(folder)
 
 
 def two_at_once(folder: Path) -> None:
     """Of one spec, to one place: both end well, and what stands there is whole."""
-    words, given = command(folder, APT)
+    words, given = command(folder, LIGHT)
     with started(words, **given) as one, started(words, **given) as other:
         for process in (one, other):
             said, _ = process.communicate(timeout=3600)
             assert process.returncode == 0, said
             assert "Packer 1.6.6" in said
             assert "processor: " in said
-    proven(folder, "apt", "debian-12", "ipvsadm")
-    records = [json.loads(p.read_text()) for p in (folder / "amigen-build/apt/builds").glob("*/record.json")]
+    proven(folder, "light", "debian-12")
+    records = [json.loads(p.read_text()) for p in (folder / "amigen-build/light/builds").glob("*/record.json")]
     assert sorted(record["images"][0]["outcome"] for record in records)[:2] == ["built", "built"]
-    assert [path.name for path in (folder / "amigen-build/apt").glob(".*")] == []
+    assert [path.name for path in (folder / "amigen-build/light").glob(".*")] == []
 
 
 def test_the_dnf_stand_in(folder: Path) -> None:
@@ -53,13 +53,13 @@ def test_the_dnf_stand_in(folder: Path) -> None:
 
 def test_a_failing_check_leaves_no_image(folder: Path) -> None:
     """A hook breaks what an earlier step made: the one check that sees it is named."""
-    hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/ipvs.conf'}]}\n"
-    done = build(folder, APT + hook)
+    hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/amigen.conf'}]}\n"
+    done = build(folder, LIGHT + hook)
     assert done.returncode == 6, done.stdout + done.stderr
-    assert "test_module_persisted[ip_vs_rr]" in done.stderr
+    assert "test_module_persisted[nf_conntrack]" in done.stderr
     assert "expected" in done.stderr
-    assert not (folder / "amigen-build/apt/debian-12-x86_64").exists()
+    assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
     assert scratch_folders(folder) == []
-    [record] = (folder / "amigen-build/apt/builds").glob("*/record.json")
+    [record] = (folder / "amigen-build/light/builds").glob("*/record.json")
     [image] = json.loads(record.read_text())["images"]
     assert (image["outcome"], image["verified"]) == ("failed", False)

@@ -7,9 +7,7 @@ the kernel with ip_vs, ipvsadm, and the connection.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,8 +23,9 @@ from amigen.knowledge import PLATFORM_FACTS, SCHEDULERS
 from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
 from amigen.kubeproxy.connect import connect
 from amigen.plan.make import plan_images
-from amigen.spec.load import load_spec
+from amigen.spec.load import parse_spec
 from amigen.userdata import make
+from tests.build.local_builds import build, proven
 from tests.kubeproxy import samples
 from tests.kubeproxy.conftest import World, _delete_all
 from tests.real import node
@@ -82,30 +81,31 @@ class Proof(World):
 
 
 @pytest.fixture(scope="module")
-def proof(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+def proof(plane: ControlPlane) -> Iterator[Proof]:
     """A booted node with kube-proxy of iptables mode, as a cluster has it before the change."""
     from amigen.vm import Machine, VmImage, scratch
 
-    folder = tmp_path_factory.mktemp("proof")
-    spec = folder / "spec.yaml"
-    spec.write_text(SPEC)
-    user_data = make.user_data(plan_images(load_spec(spec))[0], format_="shell")
-    image = VmImage.at(_built(folder))
+    user_data = make.user_data(plan_images(parse_spec(SPEC))[0], format_="shell")
     cluster = connect(str(plane.kubeconfig("admin")))
     _delete_all(cluster)
     with (
+        # With a short path: sockets lie below it.
+        tempfile.TemporaryDirectory(prefix="ab-", dir="/tmp") as name,
         scratch("kubeproxy") as work,
-        Machine(image, work=work, user=LOGIN_USER, user_data=user_data, hostname=node.NODE) as machine,
+        Machine(
+            VmImage.at(_built(Path(name))), work=work, user=LOGIN_USER, user_data=user_data, hostname=node.NODE
+        ) as machine,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        state = Path(name, "state")
+        patch.setenv("XDG_STATE_HOME", str(state))
         machine.wait_for_ssh()
         done = machine.wait_for_cloud_init()
         assert done.returncode == 0, machine.run("sudo cat /var/log/cloud-init-output.log").stdout[-3000:]
         node.install(machine, plane)
         node.run(machine, node.WEB_SERVER)
         with node.VmKubelet(cluster, plane.folder, machine=machine) as kubelet:
-            found = Proof(plane=plane, cluster=cluster, kubelet=kubelet, state=folder / "state", machine=machine)
+            found = Proof(plane=plane, cluster=cluster, kubelet=kubelet, state=state, machine=machine)
             _populate(found)
             yield found
             _depopulate(found)
@@ -113,11 +113,10 @@ def proof(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _built(folder: Path) -> Path:
-    """The image that `amigen build` makes of the spec in this folder."""
-    command = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local"]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=1500, check=False)
+    """The image that `amigen build` makes of the spec: of the apt family, with its packages."""
+    done = build(folder, SPEC)
     assert done.returncode == 0, done.stdout + done.stderr
+    proven(folder, "proof", "debian-12", "ipvsadm", "ipset")
     return folder / "amigen-build/proof/debian-12-x86_64/disk.qcow2"
 
 

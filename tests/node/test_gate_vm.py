@@ -151,26 +151,26 @@ def test_a_table_of_another_size(ready: Machine) -> None:
     assert out(ready, "cat /sys/module/ip_vs/parameters/conn_tab_bits") == "16"
 
 
-@pytest.mark.parametrize("year", [2001, 2099])
-def test_a_clock_that_is_far_off(ready: Machine, year: int) -> None:
+def test_a_clock_that_is_far_off(ready: Machine) -> None:
     """apt judges the mirror by the clock: it works, or the last line has apt's reason; with the time right it works."""
     source = ready.work / "short.sh"
-    spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 120}})
+    spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 90}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
     ready.copy_to(source, "/tmp/short.sh")
-    removed = ready.run(
-        "sudo timedatectl set-ntp false; sudo apt-get purge -y ipvsadm; sudo rm -rf /var/lib/apt/lists/*"
-    )
-    assert removed.returncode == 0, removed.stderr
-    ready.run(f"sudo date -s {year}-01-01")
-    done = ready.run("sudo bash /tmp/short.sh")
-    ready.run(f"sudo date -s @{int(time.time())}")
-    last = done.stdout.splitlines()[-1]
-    if done.returncode:
-        assert last.startswith("amigen: FAILED: cannot install ipvsadm within 120 s: ")
-        assert any(why in last for why in ("Release", "certificate", "still at work when its time was over"))
-    else:
-        assert last.startswith("amigen: ready: ")
+    for year in (2001, 2099):
+        removed = ready.run(
+            "sudo timedatectl set-ntp false; sudo dpkg --purge ipvsadm; sudo rm -rf /var/lib/apt/lists/*"
+        )
+        assert removed.returncode == 0, removed.stderr
+        ready.run(f"sudo date -s {year}-01-01")
+        done = ready.run("sudo bash /tmp/short.sh")
+        ready.run(f"sudo date -s @{int(time.time())}")
+        last = done.stdout.splitlines()[-1]
+        if done.returncode:
+            assert last.startswith("amigen: FAILED: cannot install ipvsadm within 90 s: ")
+            assert any(why in last for why in ("Release", "certificate", "still at work when its time was over"))
+        else:
+            assert last.startswith("amigen: ready: ")
     again = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")
     assert again.returncode == 0, again.stdout
     assert out(ready, "dpkg-query -W -f '${db:Status-Status}' ipvsadm") == "installed"
@@ -221,7 +221,9 @@ def test_a_node_without_its_modules_does_not_join(ready: Machine) -> None:
 
 def test_a_failed_bootstrap_does_not_join(base: Base, image: VmImage) -> None:
     """A module that no kernel has: cloud-init reports an error, the module is named, kubelet never starts."""
-    with scratch("test") as work, boot(base, image, work, document(modules={"extra": ["no_such_module"]})) as machine:
+    # Nothing to install: what is shown here comes after it.
+    broken = document(kubeProxy={"mode": "iptables"}, modules={"extra": ["no_such_module"]})
+    with scratch("test") as work, boot(base, image, work, broken) as machine:
         machine.wait_for_ssh()
         machine.wait_for_cloud_init()
         assert "status: error" in out(machine, "cloud-init status")
