@@ -37,6 +37,7 @@ wheel: $(VENV)/.done
 	tests/wheel.sh $(BIN)/python
 
 bench: $(VENV)/.done system-roots system-slow
+	@tools/system-packages ansible
 	$(BIN)/python -m tests.bench $(PARTS)
 
 docs: $(VENV)/.done

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from amigen.spec.model import Platform, ProxyMode, Scheduler
+from amigen.spec.values import Platform, ProxyMode, Scheduler
 
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)

@@ -26,7 +26,7 @@ from amigen.build.stop import Stop
 from amigen.build.verdict import Verifier
 from amigen.errors import AmigenError, BuildError, InputError
 from amigen.plan.model import ImagePlan
-from amigen.spec.model import Architecture
+from amigen.spec.values import Architecture
 from amigen.tools import alone_in
 from amigen.vm.scratch import scratch
 

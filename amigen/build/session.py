@@ -24,7 +24,7 @@ from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
 from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
-from amigen.spec.model import Architecture
+from amigen.spec.values import Architecture
 from amigen.tools import run_tool, tied
 from amigen.vm.ssh import SshTarget
 

@@ -14,7 +14,7 @@ import click
 from amigen.cli.options import echo_json, load, one_plan, output_option
 from amigen.errors import InputError, Problem, plain
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import Architecture
+from amigen.spec.values import Architecture
 from amigen.userdata import make
 from amigen.userdata.document import parse
 from amigen.userdata.explain import Explanation

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from amigen.families import apt, dnf
 from amigen.knowledge import PLATFORM_FACTS, PlatformFact
-from amigen.spec.model import Mirror, Platform
+from amigen.spec.model import Mirror
+from amigen.spec.values import Platform
 
 
 class Family(Protocol):

@@ -11,7 +11,7 @@ from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.look import Snapshot
 from amigen.plan.checks import LoadedCheck
-from amigen.spec.model import ProxyMode
+from amigen.spec.values import ProxyMode
 
 Verdict: TypeAlias = Literal["ready", "not ready", "not known"]
 

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from amigen.errors import InputError
 from amigen.knowledge import SCHEDULERS
-from amigen.spec.model import ProxyMode
+from amigen.spec.values import ProxyMode
 
 Value: TypeAlias = str | bool | int | list[str] | None
 Kind: TypeAlias = Literal["duration", "scheduler", "bool", "cidrs", "bit", "gate", "text"]

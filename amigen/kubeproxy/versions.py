@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from amigen.errors import InputError, RefusedError
 from amigen.knowledge import MODE_FACTS, PROXY_MODES, ModeFact, mode_fact
-from amigen.spec.model import ProxyMode
+from amigen.spec.values import ProxyMode
 
 
 def minor_version(text: str, what: str) -> str:

@@ -13,7 +13,8 @@ from amigen import knowledge
 from amigen.plan import checks
 from amigen.plan.model import InstallGate, WriteFile
 from amigen.render.templates import render
-from amigen.spec.model import NodeImage, Platform
+from amigen.spec.model import NodeImage
+from amigen.spec.values import Platform
 
 UNIT = "amigen-ready.service"
 SCRIPT_PATH = "/usr/local/lib/amigen/ready"

@@ -24,8 +24,9 @@ from amigen.plan.model import (
     WriteRelease,
 )
 from amigen.spec.load import spec_digest
-from amigen.spec.model import File, Hook, NodeImage, Platform
+from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
+from amigen.spec.values import Platform
 
 RELEASE_PATH = "/etc/amigen/release.json"
 IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from amigen.plan.checks import Check
-from amigen.spec.model import Architecture, NodeImage, Platform
+from amigen.spec.model import NodeImage
+from amigen.spec.values import Architecture, Platform
 
 # Where a step runs. `both`: in the image build and in user data, the same code; `user-data`: only on the node (join);
 # `image`: only in the build (hygiene).

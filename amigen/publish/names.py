@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import Architecture, NodeImage, Platform
+from amigen.spec.model import NodeImage
+from amigen.spec.values import Architecture, Platform
 
 TAG_NAME = "amigen/name"
 TAG_DIGEST = "amigen/digest"

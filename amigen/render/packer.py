@@ -14,7 +14,8 @@ import amigen
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
 from amigen.render.templates import render
-from amigen.spec.model import Architecture, SourceAmi
+from amigen.spec.model import SourceAmi
+from amigen.spec.values import Architecture
 
 # https://github.com/hashicorp/packer-plugin-amazon; imds_support and reboots over Session Manager are older than this.
 AMAZON_PLUGIN = "1.8"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from amigen.errors import ToolError
-from amigen.spec.model import Architecture
+from amigen.spec.values import Architecture
 from amigen.tools import find_program, last_line
 
 _PROBE_SECONDS = 20

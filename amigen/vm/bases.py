@@ -10,7 +10,8 @@ from typing import Literal, cast
 
 from amigen.errors import InputError, ToolError
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import Architecture, LocalBase, Mirror, NodeImage, Platform
+from amigen.spec.model import LocalBase, Mirror, NodeImage
+from amigen.spec.values import Architecture, Platform
 from amigen.tools import find_program, run_tool
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror

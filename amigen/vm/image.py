@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from amigen.errors import InputError
-from amigen.spec.model import Architecture
+from amigen.spec.values import Architecture
 from amigen.tools import find_program, run_tool
 
 KERNEL_SUFFIX, INITRD_SUFFIX = ".vmlinuz", ".initrd"

@@ -14,16 +14,7 @@ from amigen.knowledge import PLATFORMS
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.render.packer import AWS_IMAGE, AWS_IMAGE_16, packer_files, source_parameter
-from amigen.spec.model import (
-    AmiFilter,
-    Aws,
-    Encryption,
-    Local,
-    LocalBase,
-    NodeImage,
-    RootVolume,
-    SourceAmi,
-)
+from amigen.spec.model import AmiFilter, Aws, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
 from tests.specs import GOLDEN
 
 # What Packer 1.6.6 does not know and 1.7 and later do; without them its own parser must take the modern file, too.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import Platform
+from amigen.spec.values import Platform
 
 _ACCOUNTS = "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/bin/sh\n"
 _GROUPS = "root:x:0:\ndaemon:x:1:\n"

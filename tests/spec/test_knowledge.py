@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amigen import knowledge
-from amigen.spec.model import ProxyMode
+from amigen.spec.values import ProxyMode
 
 MINORS = range(28, 47)
 
