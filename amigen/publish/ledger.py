@@ -79,10 +79,29 @@ class Ledger:
             old = self._document.entries.get(key, Entry())
             now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
+            if "default" in steps:
+                done.pop("rolled-back", None)
             new = msgspec.structs.replace(old, steps=done, **fields)
             if new != old:
                 self._document.entries[key] = new
-                write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+                self._write()
+
+    def _write(self) -> None:
+        write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+
+    def went_back(self, key: str, *, default: int) -> None:
+        """`$Default` went back to an older version, and the parameter with it: image and version are those of the
+        publish still, and the default is not theirs any more. A place that the ledger does not know stays unknown.
+        """
+        with self._lock:
+            old = self._document.entries.get(key)
+            if old is None or old.default == default:
+                return
+            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            steps = {step: at for step, at in old.steps.items() if step not in ("default", "parameter")}
+            new = msgspec.structs.replace(old, default=default, steps={**steps, "rolled-back": now})
+            self._document.entries[key] = new
+            self._write()
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Begin an entry anew when it speaks of another image."""
