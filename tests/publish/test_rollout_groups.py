@@ -222,7 +222,7 @@ def test_the_refresh_that_was_begun_is_the_one_that_is_followed(world: World) ->
         if (
             request.operation == "DescribeInstanceRefreshes"
             and history
-            and history[0]["Status"] == "RollbackSuccessful"
+            and history[0]["Status"] == "RollbackInProgress"
         ):
             history.insert(0, {**history[0], "InstanceRefreshId": "other", "Status": "Successful"})
 

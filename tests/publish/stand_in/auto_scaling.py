@@ -121,7 +121,7 @@ class InstanceRefreshes:
         name = request.params["AutoScalingGroupName"]
         self._group(request.region, name)
         history = self.refreshes.get(name, [])
-        for refresh in history[:1]:
+        for refresh in history:
             self._advance(request.region, name, refresh)
         wanted = request.params.get("InstanceRefreshIds")
         found = [r for r in history if not wanted or r["InstanceRefreshId"] in wanted]
