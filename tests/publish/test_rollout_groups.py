@@ -10,7 +10,7 @@ from tests.publish.groups import GROUP, NODES, groups_of_a_first_publish
 from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import World
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "InstancesDistribution": {
         "OnDemandAllocationStrategy": "prioritized",
         "OnDemandBaseCapacity": 1,
@@ -71,12 +71,12 @@ def test_a_mixed_group_keeps_its_policy(world: World) -> None:
         LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.small"}
     )["LaunchTemplate"]["LaunchTemplateId"]
     own = {"LaunchTemplateId": template, "Version": "1"}
-    overrides = [
+    overrides: list[dict[str, Any]] = [
         {"InstanceType": "m5.large", "WeightedCapacity": "2"},
         {"InstanceType": "m5a.large", "LaunchTemplateSpecification": own},
         {"InstanceType": "m6g.large", "LaunchTemplateSpecification": {"LaunchTemplateId": other, "Version": "1"}},
     ]
-    mixed = {**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": overrides}}
+    mixed: dict[str, Any] = {**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": overrides}}
     _group(world, MixedInstancesPolicy=mixed)
     before = _described(world)["MixedInstancesPolicy"]
 
