@@ -253,6 +253,8 @@ def test_a_template_of_a_parameter_goes_back_without_aws(world: World, bad: bool
     assert not any("AutoRollback" in c.params["Preferences"] for c in world.gateway.named("StartInstanceRefresh"))
     assert _default(world) == (1 if bad else 2)
     assert ("its instances are back at version 1" in result.err) == bad
+    entry = world.ledger["entries"]["al2023/x86_64/eu-central-1"]
+    assert (entry["default"], entry["version"], "rolled-back" in entry["steps"]) == (1 if bad else 2, 2, bad)
 
 
 # -- several groups ----------------------------------------------------------------------------------------------------
