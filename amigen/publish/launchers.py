@@ -9,12 +9,13 @@ https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateOverr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.session import Aws
+from amigen.errors import CouldNotCheckError
 from amigen.publish import group_templates
 
 # These launch nothing any more; what still runs of them is seen as instances.
@@ -44,6 +45,7 @@ def find_launchers(aws: Aws, region: str) -> tuple[Launcher, ...]:
     """All of a region.
 
     Raises:
+        CouldNotCheckError: This machine's boto3 is too old to see all that they name.
         AwsError: A call failed.
     """
     groups = aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region", "AutoScalingGroups")
@@ -69,28 +71,33 @@ def _group(group: dict[str, Any]) -> Launcher:
     return Launcher(
         words=f"Auto Scaling group {group.get('AutoScalingGroupName')}",
         versions=tuple(_named((*group_templates.specifications(group), *filter(None, instances)))),
-        images=tuple(_images(mixed.get("Overrides", ()))),
+        images=tuple(_images(_overrides(mixed.get("Overrides", ()), "autoscaling", "LaunchTemplateOverrides"))),
     )
 
 
 def _fleet(fleet: dict[str, Any]) -> Launcher:
     """One of type `instant` is not listed, and launches only once."""
-    return _of_configs(f"EC2 Fleet {fleet.get('FleetId')}", fleet.get("LaunchTemplateConfigs", ()))
+    configs = fleet.get("LaunchTemplateConfigs", ())
+    overrides = (override for each in configs for override in each.get("Overrides", ()))
+    return Launcher(
+        words=f"EC2 Fleet {fleet.get('FleetId')}",
+        versions=tuple(_of_configs(configs)),
+        images=tuple(_images(_overrides(overrides, "ec2", "FleetLaunchTemplateOverrides"))),
+    )
 
 
 def _spot_fleet(request: dict[str, Any]) -> Launcher:
+    """Its overrides have no image (API_LaunchTemplateOverrides of EC2); its launch specifications have."""
     config = request.get("SpotFleetRequestConfig") or {}
-    words = f"Spot Fleet {request.get('SpotFleetRequestId')}"
-    return _of_configs(words, config.get("LaunchTemplateConfigs", ()), config.get("LaunchSpecifications", ()))
-
-
-def _of_configs(words: str, configs: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]] = ()) -> Launcher:
-    overrides = (override for each in configs for override in each.get("Overrides", ()))
     return Launcher(
-        words=words,
-        versions=tuple(_named(each.get("LaunchTemplateSpecification") or {} for each in configs)),
-        images=tuple(_images((*overrides, *more))),
+        words=f"Spot Fleet {request.get('SpotFleetRequestId')}",
+        versions=tuple(_of_configs(config.get("LaunchTemplateConfigs", ()))),
+        images=tuple(_images(config.get("LaunchSpecifications", ()))),
     )
+
+
+def _of_configs(configs: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    return _named(each.get("LaunchTemplateSpecification") or {} for each in configs)
 
 
 def _request(request: dict[str, Any]) -> Launcher:
@@ -99,6 +106,17 @@ def _request(request: dict[str, Any]) -> Launcher:
         words=f"Spot request {request.get('SpotInstanceRequestId')}",
         images=tuple(_images([request.get("LaunchSpecification") or {}])),
     )
+
+
+def _overrides(items: Iterable[dict[str, Any]], service: str, shape: str) -> tuple[dict[str, Any], ...]:
+    """Raise CouldNotCheckError where botocore is older than images of overrides: an image in use would not be seen."""
+    found = tuple(items)
+    if found and not model.knows(service, shape, "ImageId"):
+        raise CouldNotCheckError(
+            f"this machine's boto3 does not know that overrides may name images ({service}, {shape})",
+            "update boto3; until then nobody can tell whether an image is in use",
+        )
+    return found
 
 
 def _named(specifications: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:

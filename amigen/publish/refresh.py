@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.errors import AmigenError, ConflictError, InputError, RefusedError
@@ -45,9 +45,10 @@ class InstanceRefresh:
         template, version = templates.base(group)
         own = of_template(self._group, template, coming)
         self._refuse_latest(group, {each.template for each in coming})
-        running = self._running()
         # A version that is not made yet is what no refresh can go to.
         new = {each.template: each.version or 0 for each in coming}
+        self._forward(group, new)
+        running = self._running()
         if running and not (self._is_ours(running, group, new) or _in_place(running, group)):
             raise self._somebody_else(running)
         return version, own.version
@@ -142,6 +143,11 @@ class InstanceRefresh:
         """What the group is to be; empty for one that names no number, which gets what is the default."""
         if not any(version.isdigit() for template, version in templates.signature(group) if template in new):
             return {}
+        if group.get("MixedInstancesPolicy") and not model.knows("autoscaling", "LaunchTemplateOverrides", "ImageId"):
+            raise RefusedError(
+                f"{self._group.text} has a mixed instances policy, and this machine's boto3 does not know all of one",
+                "update boto3: what it does not know would be lost",
+            )
         return templates.configuration(group, templates.forward(new))
 
     def _require_all(self, new: dict[str, int], release: Release) -> None:
