@@ -41,7 +41,7 @@ class ManagedNodegroup:
             )
         old = str(current.get("version", ""))
         update, wanted = self._running(self._updates()) if busy else ("", "")
-        if update and wanted not in (str(own.version), old):
+        if update and wanted not in (str(own.version), old, str(own.default)):
             raise self._somebody_else(update, wanted)
         return old, own.version
 
@@ -52,7 +52,7 @@ class ManagedNodegroup:
         updates = self._updates()
         update, wanted = self._running(updates) if busy else ("", "")
         if update and wanted != str(release.version):
-            if wanted != str(current.get("version", "")):
+            if wanted not in (str(current.get("version", "")), str(release.old)):
                 raise self._somebody_else(update, wanted)
             self._await(update)  # the way back of an earlier run
             update = ""

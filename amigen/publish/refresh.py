@@ -49,7 +49,8 @@ class InstanceRefresh:
         new = {each.template: each.version or 0 for each in coming}
         self._forward(group, new)
         running = self._running()
-        if running and not (self._is_ours(running, group, new) or _in_place(running, group)):
+        old = {each.template: each.default for each in coming if each.default}
+        if running and not (self._goes_to(running, group, new) or self._returns(running, group, old)):
             raise self._somebody_else(running)
         return version, own.version
 
@@ -62,10 +63,11 @@ class InstanceRefresh:
         self._refuse_latest(group, set(new))
         refreshes = self._refreshes()
         running = next((r for r in refreshes if r["Status"] in _ACTIVE), None)
-        if running and not self._is_ours(running, group, new):
-            if not _in_place(running, group):
+        if running and not self._goes_to(running, group, new):
+            if not self._returns(running, group, {each.template: each.old for each in releases if each.old}):
                 raise self._somebody_else(running)
-            self._await(running["InstanceRefreshId"])  # the way back of an earlier run, say
+            self._await(running["InstanceRefreshId"])
+            group = self._before = self._describe()
             refreshes, running = self._refreshes(), None
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
@@ -135,9 +137,16 @@ class InstanceRefresh:
             "wait until it has ended, or cancel it; then run the same command again",
         )
 
-    def _is_ours(self, running: dict[str, Any], group: dict[str, Any], new: dict[str, int]) -> bool:
+    def _goes_to(self, running: dict[str, Any], group: dict[str, Any], versions: dict[str, int]) -> bool:
         wanted = templates.signature(running.get("DesiredConfiguration") or {})
-        return wanted == templates.signature(self._forward(group, new))
+        return wanted == templates.signature(self._forward(group, versions))
+
+    def _returns(self, running: dict[str, Any], group: dict[str, Any], old: dict[str, int]) -> bool:
+        """It makes instances anew of what the group names now, or goes back to what was the default: it is the way back
+        of an earlier run, and worth waiting for.
+        """
+        wanted = templates.signature(running.get("DesiredConfiguration") or {})
+        return not wanted or wanted == templates.signature(group) or self._goes_to(running, group, old)
 
     def _forward(self, group: dict[str, Any], new: dict[str, int]) -> dict[str, Any]:
         """What the group is to be; empty for one that names no number, which gets what is the default."""
@@ -282,9 +291,3 @@ class InstanceRefresh:
             return ((status, str(found.get("StatusReason", ""))) if status in _ENDED else None), seen
 
         return self._patience.until(self._group.text, look)
-
-
-def _in_place(running: dict[str, Any], group: dict[str, Any]) -> bool:
-    """It replaces instances by what the group names now, and takes it nowhere else."""
-    wanted = templates.signature(running.get("DesiredConfiguration") or {})
-    return not wanted or wanted == templates.signature(group)

@@ -42,11 +42,13 @@ class Coming:
 
     Attributes:
         version: None for the version that the plan makes.
+        default: What it is now; a refresh that goes there is the way back of an earlier run.
         data: What that version says.
     """
 
     template: str
     version: int | None
+    default: int | None
     data: dict[str, Any] = field(repr=False)
 
 

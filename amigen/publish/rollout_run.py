@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from amigen.aws.session import Aws
 from amigen.errors import AmigenError
 from amigen.publish import observe
-from amigen.publish.actions import CreateVersion
+from amigen.publish.actions import CreateVersion, SetDefault
 from amigen.publish.place_run import NoNotes, Notes, PlaceRun
 from amigen.publish.rollout import (
     Coming,
@@ -69,7 +69,9 @@ def _coming(aws: Aws, region: str, looked: Sequence[Looked]) -> tuple[Coming, ..
         template = None if made else observe.find_template(aws, region, item.place.target.template)
         version = template.version(plan.version) if template and plan.version else None
         data = made.data if made else version.data if version else {}
-        out.append(Coming(template=plan.template, version=plan.version, data=data))
+        move = next((action for action in plan.actions if isinstance(action, SetDefault)), None)
+        default = move.old if move else plan.version
+        out.append(Coming(template=plan.template, version=plan.version, default=default, data=data))
     return tuple(out)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.publish.groups import GROUP, NODES, groups_of_a_first_publish
+from tests.publish.groups import GROUP, NODES, auto_scaling_group, described, groups_of_a_first_publish
 from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import World
 
@@ -29,26 +29,6 @@ def _first_publish(world: World, aws: str = "") -> str:
     world.write_spec(aws, copy_regions="", scheduler="sed")
     world.build(tag="2")
     return template
-
-
-def _group(world: World, name: str = "workers", version: str = "1", **more: Any) -> None:
-    template = {"LaunchTemplateId": world.template()["LaunchTemplateId"], "Version": version}
-    world.client("autoscaling").create_auto_scaling_group(
-        AutoScalingGroupName=name,
-        MinSize=1,
-        MaxSize=3,
-        DesiredCapacity=1,
-        AvailabilityZones=["eu-central-1a"],
-        **(more or {"LaunchTemplate": template}),
-    )
-    for instance in _described(world, name)["Instances"]:
-        world.gateway.gaps.launched_from[instance["InstanceId"]] = "1"
-
-
-def _described(world: World, name: str = "workers") -> dict[str, Any]:
-    found = world.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
-    group: dict[str, Any] = found["AutoScalingGroups"][0]
-    return group
 
 
 def _default(world: World) -> int:
@@ -77,13 +57,13 @@ def test_a_mixed_group_keeps_its_policy(world: World) -> None:
         {"InstanceType": "m6g.large", "LaunchTemplateSpecification": {"LaunchTemplateId": other, "Version": "1"}},
     ]
     mixed: dict[str, Any] = {**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own, "Overrides": overrides}}
-    _group(world, MixedInstancesPolicy=mixed)
-    before = _described(world)["MixedInstancesPolicy"]
+    auto_scaling_group(world, "workers", MixedInstancesPolicy=mixed)
+    before = described(world)["MixedInstancesPolicy"]
 
     result = _rolled_out(world)
 
     assert result.code == 0, result.err
-    after = _described(world)["MixedInstancesPolicy"]
+    after = described(world)["MixedInstancesPolicy"]
     assert after["InstancesDistribution"] == before["InstancesDistribution"]
     assert after["LaunchTemplate"]["LaunchTemplateSpecification"]["Version"] == "2"
     moved = {"LaunchTemplateId": template, "Version": "2"}
@@ -96,7 +76,9 @@ def test_a_mixed_group_keeps_its_policy(world: World) -> None:
 
 def test_a_policy_that_an_old_boto3_cannot_keep_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"LaunchTemplateId": _first_publish(world), "Version": "1"}
-    _group(world, MixedInstancesPolicy={**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own}})
+    auto_scaling_group(
+        world, "workers", MixedInstancesPolicy={**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own}}
+    )
     monkeypatch.setattr("amigen.aws.model.knows", lambda *_: False)
 
     result = _rolled_out(world)
@@ -111,7 +93,7 @@ def test_a_policy_that_an_old_boto3_cannot_keep_is_refused(world: World, monkeyp
 
 def test_the_plan_says_from_which_version_to_which(world: World) -> None:
     _first_publish(world)
-    _group(world)
+    auto_scaling_group(world, "workers")
 
     text = _rolled_out(world, more=("--dry-run",))
     document = _rolled_out(world, more=("--dry-run", "--output", "json"))
@@ -126,7 +108,7 @@ def test_the_plan_says_from_which_version_to_which(world: World) -> None:
 
 
 def _busy(world: World) -> None:
-    _group(world)
+    auto_scaling_group(world, "workers")
     template = {"LaunchTemplateId": world.template()["LaunchTemplateId"], "Version": "7"}
     world.gateway.model.refreshes["workers"] = [
         {
@@ -164,7 +146,7 @@ def _nodes(world: World) -> None:
     [
         (GROUP, lambda world: None, "", 14, "there is no Auto Scaling group workers"),
         (NODES, lambda world: None, "", 14, "there is no node group prod/workers"),
-        (GROUP, lambda world: _group(world, version="$Latest"), "", 13, "runs $Latest"),
+        (GROUP, lambda world: auto_scaling_group(world, "workers", "$Latest"), "", 13, "runs $Latest"),
         (GROUP, _busy, "", 5, "another instance refresh to version 7, somebody-elses"),
         (NODES, _busy_nodes, "", 5, "another update to version 7, somebody-elses"),
         (NODES, _nodes, "launchTemplate: {iamInstanceProfile: node}", 13, "names an instance profile"),
@@ -193,7 +175,7 @@ def test_a_group_that_cannot_follow_is_refused_before_the_default_moves(
 def test_somebody_elses_refresh_is_not_taken_for_the_rollout(world: World) -> None:
     """It began between the look and the start, and goes nowhere."""
     _first_publish(world)
-    _group(world)
+    auto_scaling_group(world, "workers")
     other = {"InstanceRefreshId": "other", "AutoScalingGroupName": "workers", "Status": "Pending"}
 
     def refused(request: Request) -> None:
@@ -212,8 +194,8 @@ def test_somebody_elses_refresh_is_not_taken_for_the_rollout(world: World) -> No
 
 def test_instances_that_a_refresh_has_left_are_named(world: World) -> None:
     _first_publish(world)
-    _group(world)
-    kept = _described(world)["Instances"][0]["InstanceId"]
+    auto_scaling_group(world, "workers")
+    kept = described(world)["Instances"][0]["InstanceId"]
     world.gateway.model.kept = {kept}
 
     result = _rolled_out(world)
@@ -226,7 +208,7 @@ def test_instances_that_a_refresh_has_left_are_named(world: World) -> None:
 def test_the_refresh_that_was_begun_is_the_one_that_is_followed(world: World) -> None:
     """A newer one of somebody else, which succeeds, says nothing about ours."""
     _first_publish(world)
-    _group(world)
+    auto_scaling_group(world, "workers")
     world.gateway.model.bad_versions = {"2"}
 
     def later(request: Request) -> None:
@@ -254,7 +236,7 @@ def test_the_refresh_that_was_begun_is_the_one_that_is_followed(world: World) ->
 def test_a_template_of_a_parameter_goes_back_without_aws(world: World, bad: bool) -> None:
     """AWS does not roll back to a template that has a parameter in place of its AMI id."""
     _first_publish(world, "launchTemplate: {resolveSsmParameter: true}")
-    _group(world)
+    auto_scaling_group(world, "workers")
     world.gateway.model.bad_versions = {"2"} if bad else set()
 
     result = _rolled_out(world)
@@ -276,9 +258,9 @@ def test_a_template_of_a_parameter_goes_back_without_aws(world: World, bad: bool
 def test_groups_before_the_one_that_failed_are_taken_back(world: World, version: str) -> None:
     """All or none: the first would run what is the default of nothing."""
     _first_publish(world)
-    _group(world, version=version)
-    _group(world, "second", version)
-    _group(world, "third", version)
+    auto_scaling_group(world, "workers", version)
+    auto_scaling_group(world, "second", version)
+    auto_scaling_group(world, "third", version)
     _nodes(world)
     world.gateway.model.bad_versions, world.gateway.model.bad_groups = {"2"}, {"second"}
 
@@ -287,7 +269,7 @@ def test_groups_before_the_one_that_failed_are_taken_back(world: World, version:
 
     assert result.code == 10
     assert _default(world) == 1
-    assert [_described(world, name)["LaunchTemplate"]["Version"] for name in ("workers", "second", "third")] == (
+    assert [described(world, name)["LaunchTemplate"]["Version"] for name in ("workers", "second", "third")] == (
         [version] * 3
     )
     assert set(world.gateway.gaps.launched_from.values()) == {"1"}
@@ -304,7 +286,7 @@ def test_groups_before_the_one_that_failed_are_taken_back(world: World, version:
 def test_a_group_before_that_cannot_be_taken_back_is_named(world: World) -> None:
     groups_of_a_first_publish(world, "1")
     world.gateway.model.bad_versions, world.gateway.model.bad_groups = {"2"}, {"second"}
-    _group(world, "second")
+    auto_scaling_group(world, "second")
 
     def refused(request: Request) -> None:
         if request.operation == "UpdateNodegroupVersion" and request.params["launchTemplate"]["version"] == "1":
