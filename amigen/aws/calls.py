@@ -15,6 +15,7 @@ from amigen.aws.grants import (
     OURS,
     PARAMETER,
     SNAPSHOT,
+    STAYS_OURS,
     TEMPLATE,
     Call,
     Grant,
@@ -50,7 +51,7 @@ TAG_IMAGE = Call(
     service="ec2",
     operation="CreateTags",
     purposes=("build", "publish"),
-    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=MADE_OURS),),
+    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=STAYS_OURS),),
 )
 SHARE_IMAGE = on_ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
 SHARE_SNAPSHOT = on_ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))

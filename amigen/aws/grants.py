@@ -33,6 +33,11 @@ OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
 # Nodes carry the name, too; a builder and what is made of it also say which build it was.
 BUILDER: Condition = {**OURS, "StringLike": {"aws:ResourceTag/amigen/build": "*"}}
 MADE_OURS: Condition = {"StringEquals": {"aws:RequestTag/amigen/name": "{name}"}}
+# A thing that is ours already and stays so. The request's tag alone would let anything of the account be made ours, and
+# then be shared, deregistered and deleted, as those ask only for the tag.
+STAYS_OURS: Condition = {"StringEquals": {**OURS["StringEquals"], **MADE_OURS["StringEquals"]}}
+# A thing that nobody has named yet.
+BECOMES_OURS: Condition = {**MADE_OURS, "Null": {"aws:ResourceTag/amigen/name": "true"}}
 CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
 
 

@@ -112,6 +112,7 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         yield (name, *ec2(params["InstanceId"]))
         for kind in ("image", "snapshot"):
             yield name, made(kind)[0], {}
+        yield from tagged()
     elif operation == "GetInstanceProfile":
         yield name, f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
     elif request.service == "ec2":
@@ -194,6 +195,8 @@ def _matches(statement: dict[str, Any], need: Need) -> bool:
 def _holds(operator: str, key: str, wanted: str | list[str], given: str | list[str] | None) -> bool:
     patterns = [wanted] if isinstance(wanted, str) else wanted
     values = given if isinstance(given, list) else [given] if given is not None else []
+    if operator == "Null":
+        return (not values) == (wanted == "true")
     if operator == "ForAllValues:StringEquals":
         return all(value in patterns for value in values)
     if operator == "StringEquals":

@@ -230,6 +230,38 @@ def test_what_is_not_ours_is_refused(world: World, action: str, resource: str, c
     )
 
 
+def _tagging(resource: str, tags: dict[str, str]) -> Need:
+    """CreateTags with our name on a thing that has these tags."""
+    return Need(
+        action="ec2:CreateTags",
+        resource=f"arn:aws:ec2:eu-central-1::{resource}",
+        context={
+            "aws:RequestedRegion": BUILD_REGION,
+            "aws:RequestTag/amigen/name": "ipvs-nodes",
+            "aws:TagKeys": ["amigen/name"],
+            **{f"aws:ResourceTag/{key}": value for key, value in tags.items()},
+        },
+    )
+
+
+@pytest.mark.parametrize("resource", ["image/ami-1", "snapshot/snap-1"])
+def test_nothing_of_others_is_made_ours_by_a_tag(world: World, resource: str) -> None:
+    """Tagged first, it could be deregistered, shared or deleted: all of that asks only for the tag.
+
+    A build may tag what has no name at all, which Packer has just made; never what has the name of another spec.
+    """
+    world.write_spec(PROFILE)
+    others = _policy(world, "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
+    refused = Authority(others, world.gateway.tags)
+    build = Authority(_policy(world, "build"), world.gateway.tags)
+
+    assert not refused.allows(_tagging(resource, {}))
+    assert not refused.allows(_tagging(resource, {"amigen/name": "other"}))
+    assert refused.allows(_tagging(resource, {"amigen/name": "ipvs-nodes"}))
+    assert build.allows(_tagging(resource, {}))
+    assert not build.allows(_tagging(resource, {"amigen/name": "other"}))
+
+
 def test_other_regions_are_refused(world: World) -> None:
     world.write_spec()
     authority = Authority(_policy(world), world.gateway.tags)

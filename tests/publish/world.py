@@ -139,11 +139,12 @@ class World:
         """An AMI straight at moto."""
         ec2 = self.client("ec2", region)
         instance = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-        specification = {
-            "ResourceType": "image",
-            "Tags": [{"Key": k, "Value": v} for k, v in (tags or {"made": "by hand"}).items()],
-        }
+        given = [{"Key": k, "Value": v} for k, v in (tags or {"made": "by hand"}).items()]
+        specification = {"ResourceType": "image", "Tags": given}
         image: str = ec2.create_image(InstanceId=instance, Name=name, TagSpecifications=[specification])["ImageId"]
+        # moto takes no tags for the snapshots.
+        disks = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"]
+        ec2.create_tags(Resources=[disk["Ebs"]["SnapshotId"] for disk in disks], Tags=given)
         ec2.terminate_instances(InstanceIds=[instance])
         return image
 
