@@ -179,7 +179,8 @@ class Applier:
     def parameter(self, run: PlaceRun, action: PutParameter) -> None:
         """Write it if it is still what the plan saw."""
         image = _image(run)
-        put_parameter(self.aws, run.plan.place.region, action.name, old=action.old, new=image)
+        region = run.plan.place.region
+        put_parameter(self.aws, region, action.name, old=action.old, new=image, patience=self.patience)
         self.ledger.note(run.plan.place.key, parameter=action.name)
 
     def create_template(self, run: PlaceRun, action: CreateTemplate) -> None:
@@ -241,6 +242,7 @@ class Applier:
             action.template,
             old=action.old,
             new=version,
+            patience=self.patience,
             back=action.back,
         )
         run.default = version

@@ -36,6 +36,8 @@ class ModelServer:
         stuck_versions: Template versions to which an instance refresh never ends.
         fail_refreshes: How many of the next instance refreshes fail.
         offline: Instances whose SSM agent does not answer.
+        late_parameters: Looks at a parameter of an image's id that still see what was there before it was written.
+        refuse_parameters: Such a value is taken with status 200, and dropped when it is checked.
     """
 
     def __init__(self, moto: str, gaps: Gaps) -> None:
@@ -47,6 +49,9 @@ class ModelServer:
         self.everywhere = "healthy"
         self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
+        self.late_parameters = 0
+        self.refuse_parameters = False
+        self._unchecked: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self.commands_end = True
         self.updates_end = True
         self.bad_versions: set[str] = set()
@@ -82,7 +87,10 @@ class ModelServer:
 
     def find(self, request: Request) -> Answer | None:
         """What answers this call; None leaves it to moto."""
+        if request.operation == "PutParameter":
+            return self._take_parameter if self.late_parameters or self.refuse_parameters else None
         if request.operation == "GetParameter" and not request.params["Name"].startswith("/aws/service/"):
+            self._check_parameter(request)
             return None
         return self._answers.get((request.service, request.operation))
 
@@ -103,6 +111,23 @@ class ModelServer:
         if value is None:
             raise Refusal("ParameterNotFound", f"Parameter {name} not found.")
         return {"Parameter": {"Name": name, "Type": "String", "Value": value, "Version": 1}}
+
+    def _take_parameter(self, request: Request) -> dict[str, Any]:
+        """Of an image's id SSM says 200, and checks it afterwards (systems-manager, API_PutParameter, DataType)."""
+        assert request.params.get("DataType") == "aws:ec2:image"
+        if not self.refuse_parameters:
+            self._unchecked[request.region, request.params["Name"]] = (self.late_parameters, request.params)
+        return {"Version": 1, "Tier": "Standard"}
+
+    def _check_parameter(self, request: Request) -> None:
+        key = (request.region, request.params["Name"])
+        if key not in self._unchecked:
+            return
+        looks, params = self._unchecked.pop(key)
+        if looks:
+            self._unchecked[key] = (looks - 1, params)
+        else:
+            self._client("ssm", request.region).put_parameter(**params)
 
     # -- Systems Manager -----------------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class Gaps:
         self.image_dates: dict[str, str] = {}
         self.launched: dict[str, str] = {}
         self.launched_from: dict[str, str] = {}
+        # So many looks at a template after its default has moved still see it where it was: EC2 is eventually
+        # consistent (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+        self.stale_looks = 0
+        self._defaults: dict[tuple[str, str], int] = {}
+        self._stale: dict[tuple[str, str], tuple[int, int]] = {}
 
     # -- client tokens -------------------------------------------------------------------------------------------
 
@@ -96,12 +101,25 @@ class Gaps:
             found = read_response(request, response)
             for item in found.get("LaunchTemplates", []):
                 item["Tags"] = look_up(request.region, item["LaunchTemplateId"])
+                self._as_it_was(request.region, item)
             return write_response(request, found)
+        if request.operation == "ModifyLaunchTemplate" and self.stale_looks:
+            key = request.region, request.params["LaunchTemplateId"]
+            if key in self._defaults:
+                self._stale[key] = self.stale_looks, self._defaults[key]
         if request.operation == "DescribeImages":
             found = read_response(request, response)
             found["Images"] = [self._image(item) for item in found.get("Images", [])]
             return write_response(request, found)
         return response
+
+    def _as_it_was(self, region: str, item: dict[str, Any]) -> None:
+        key = region, item["LaunchTemplateId"]
+        self._defaults[key] = item["DefaultVersionNumber"]
+        looks, before = self._stale.pop(key, (0, 0))
+        if looks:
+            item["DefaultVersionNumber"] = before
+            self._stale[key] = looks - 1, before
 
     def _image(self, item: dict[str, Any]) -> dict[str, Any]:
         image = item["ImageId"]
