@@ -23,6 +23,7 @@ from amigen.aws.grants import (
     kms,
     on_ec2,
     reading,
+    resolved_parameter,
     template_launch_grants,
 )
 
@@ -78,9 +79,9 @@ CREATE_TEMPLATE = on_ec2(
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
-    also=(created_tags("CreateLaunchTemplate", TEMPLATE),),
+    also=(created_tags("CreateLaunchTemplate", TEMPLATE), resolved_parameter()),
 )
-CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
+CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),))
 SET_DEFAULT_VERSION = on_ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 TAG_TEMPLATE = Call(
     service="ec2",

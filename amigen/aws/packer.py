@@ -7,7 +7,17 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (IAM task o
 
 from __future__ import annotations
 
-from amigen.aws.grants import BECOMES_OURS, BUILDER, Call, Condition, Grant, Need, created_tags, launch_grants
+from amigen.aws.grants import (
+    BECOMES_OURS,
+    BUILDER,
+    NOBODYS,
+    Call,
+    Condition,
+    Grant,
+    Need,
+    created_tags,
+    launch_grants,
+)
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
@@ -56,9 +66,9 @@ PACKER_CALLS: tuple[Call, ...] = (
     # Packer 1.6, and every Packer in China and GovCloud, tags only what it has made already (step_create_ami.go of
     # packer-plugin-amazon: `IsRestricted`). No condition says that it was made just now; that it is nobody's, one does.
     _call("CreateTags", *_MADE, condition=BECOMES_OURS),
-    # Before Packer tags the image.
-    _call("ModifyImageAttribute", _MADE[0]),
-    _call("EnableImageDeprecation", _MADE[0], when="deprecation"),  # from Packer 1.7 on
+    # Before Packer 1.6 tags the image.
+    _call("ModifyImageAttribute", _MADE[0], condition=NOBODYS),
+    _call("EnableImageDeprecation", _MADE[0], condition=NOBODYS, when="deprecation"),  # from Packer 1.7 on
     _call(
         "StartSession",
         _INSTANCE,
