@@ -14,8 +14,8 @@ from amigen.publish.wait import Patience, TooLongError
 
 # SSM checks the image within seconds; a parameter that has not changed after this will not.
 PARAMETER_SECONDS = 120.0
-# EC2 is eventually consistent (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html): so many looks
-# at a default before it is believed to be another than it should be.
+# So many looks at a default before it is believed to be another than it should be: EC2 is eventually consistent
+# (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
 _LOOKS = 6
 _PAUSE = 2.0
 
