@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from amigen.publish.base import Base, find_base
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import Wish
+from amigen.publish.same import is_default_same
 from amigen.publish.state import Image, Instance, Parameter, Template
 from amigen.publish.template import desired
 
@@ -89,8 +91,8 @@ def _template(wish: Wish, place: Place, template: Template, image: Image | None)
     if version.label is None:
         message = "the default version was not made by amigen"
         return (Finding(place=place, subject="template", what=what, message=message, hint=hint),)
-    wanted = desired(
-        version.data,
+    make = functools.partial(
+        desired,
         spec=wish.spec,
         target=place.target,
         digest=wish.digest,
@@ -98,9 +100,9 @@ def _template(wish: Wish, place: Place, template: Template, image: Image | None)
         root_device=image.root_device if image else _root_device(version.data),
         user_data=wish.user_data[place.target.platform],
     )
-    lines = difference(version.data, wanted)
-    if not lines:
+    if is_default_same(template, make, version.image):
         return ()
+    lines = difference(version.data, make(version.data))
     if version.label.spec != wish.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {wish.digest[:12]})"
     else:

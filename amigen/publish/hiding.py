@@ -18,7 +18,23 @@ _SECRET_ENDS = ("password", "passwd", "passphrase", "authtoken", "apikey", "secr
 _SECRET_KEYS = {"api", "access", "private", "secret", "auth", "encryption", "signing"}
 _SHORT = {"pass", "pwd", "pw"}
 # Names of something about a secret.
-_ABOUT = set("file path dir ttl name type length url uri endpoint policy count mode ref seconds stdin hash arn".split())
+_ABOUT = {
+    "file",
+    "path",
+    "dir",
+    "ttl",
+    "name",
+    "type",
+    "length",
+    "url",
+    "uri",
+    "endpoint",
+    "policy",
+    "count",
+    "mode",
+    "ref",
+}
+_ABOUT |= {"seconds", "stdin", "arn"}
 _PLAIN_VALUES = re.compile(
     r"(?i)(?:true|false|yes|no|on|off|null|none|required|optional|enabled|disabled|~|\{\}|\[\]|[|>][-+0-9]*)[,;]?"
     # The lookups of /etc/nsswitch.conf, whose first line is `passwd:`.
@@ -29,7 +45,7 @@ _PLAIN_VALUES = re.compile(
 def is_secret_name(name: str) -> bool:
     """Does a variable, key or option of this name hold a secret?"""
     words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _ABOUT - {"hash"} or "ttl" in words or words[-2:] == ["cert", "hash"]:
+    if not words or words[-1] in _ABOUT or "ttl" in words or words[-2:] == ["cert", "hash"]:
         return False
     if words in (["auth"], ["pass"]) or (words[-1] in _SHORT and len(words) > 1):
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,8 +27,9 @@ from amigen.publish.actions import (
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.record import ProvenImage
-from amigen.publish.state import Image, PlaceState, Template, Version
-from amigen.publish.template import PENDING_IMAGE, canonical, desired
+from amigen.publish.same import same_version
+from amigen.publish.state import Image, PlaceState, Template
+from amigen.publish.template import PENDING_IMAGE, desired
 from amigen.spec.model import NodeImage
 
 
@@ -181,8 +183,8 @@ def _template_actions(
     wish: Wish, place: Place, built: Image, image: str | None, state: PlaceState
 ) -> tuple[list[Action], int | None]:
     template = state.template
-    data = desired(
-        template.default_version.data if template else {},
+    make = functools.partial(
+        desired,
         spec=wish.spec,
         target=place.target,
         digest=wish.digest,
@@ -190,7 +192,8 @@ def _template_actions(
         root_device=built.root_device,
         user_data=wish.user_data[place.target.platform],
     )
-    found = _same(template, data, image) if template and image else None
+    data = make(template.default_version.data if template else {})
+    found = same_version(template, make, image) if template and image else None
     version = found.number if found else None
     name = place.target.template
     made = _make(wish, place, data, image, template) if found is None else None
@@ -224,12 +227,6 @@ def _make(
         digest=wish.digest,
         lines=difference(template.default_version.data, data),
     )
-
-
-def _same(template: Template, data: dict[str, Any], image: str) -> Version | None:
-    """The version that says this already: the default one, or else the newest."""
-    in_order = (template.default_version, *reversed(template.versions))
-    return next((v for v in in_order if canonical(v.data) == data and v.image == image), None)
 
 
 def _parameter(wish: Wish, place: Place, image: str | None, state: PlaceState) -> tuple[PutParameter | None, bool]:

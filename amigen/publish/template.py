@@ -127,6 +127,15 @@ def content_digest(data: dict[str, Any], image: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def covers(have: Any, want: Any) -> bool:
+    """Does the one say all that the other says? It may have further fields, such as defaults that EC2 adds."""
+    if isinstance(want, dict) and isinstance(have, dict):
+        return all(key in have and covers(have[key], value) for key, value in want.items())
+    if isinstance(want, list) and isinstance(have, list):
+        return len(have) == len(want) and all(map(covers, have, want))
+    return bool(have == want)
+
+
 def as_request(data: dict[str, Any]) -> dict[str, Any]:
     """What DescribeLaunchTemplateVersions answers, cut to what CreateLaunchTemplateVersion takes.
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.publish.scenarios import SHARED
 from tests.publish.stand_in.gateway import Fault, Gateway, Position
-from tests.publish.stand_in.wire import Request
+from tests.publish.stand_in.wire import Request, Response, read_response, write_response
 from tests.publish.world import BUILD_REGION, COPY_REGION, KEYS, World
 
 
@@ -67,6 +67,45 @@ def test_second_publish_changes_nothing(world: World) -> None:
     assert world.end_state() == before
     assert changes(world) == []
     assert result.out.count("nothing to do") == 2
+
+
+@pytest.mark.parametrize("default", ["1", "2"])
+def test_what_ec2_adds_to_its_answers_is_no_change(world: World, default: str) -> None:
+    """EC2 need not answer with just what it was told: fields with its own defaults, in amigen's structures and beside.
+
+    What the spec itself takes away is one.
+    """
+    own = "rootVolume: {throughput: 250}"
+    world.write_spec(own, copy_regions="")
+    world.build(tag="1")
+    assert world.publish().code == 0
+    world.write_spec(own, scheduler="sed", copy_regions="")
+    world.build(tag="2")
+
+    def adds(request: Request, response: Response) -> Response:
+        if request.operation != "DescribeLaunchTemplateVersions":
+            return response
+        found = read_response(request, response)
+        for version in found["LaunchTemplateVersions"]:
+            data = version["LaunchTemplateData"]
+            data["DisableApiStop"] = False
+            data["MetadataOptions"]["HttpProtocolIpv6"] = "disabled"
+            for disk in data["BlockDeviceMappings"]:
+                disk["Ebs"] |= {"Encrypted": True, "VolumeInitializationRate": 100}
+        return write_response(request, found)
+
+    world.gateway.spoil = adds
+    runs = [world.publish(*(["--set-default"] if default == "2" else [])) for _ in range(3)]
+    drift = world.amigen("images", "drift", "--no-base")
+
+    assert [run.code for run in runs] == [0, 0, 0], runs[0].err
+    assert "nothing to do" in runs[1].out
+    assert world.template()["LatestVersionNumber"] == 2
+    assert drift.code == (0 if default == "2" else 4), drift.out
+    assert ("as the spec says" in drift.out) == (default == "2")
+    world.write_spec("rootVolume: {throughput: 500}", scheduler="sed", copy_regions="")
+    assert world.publish("--keep-image").code == 0
+    assert world.template()["LatestVersionNumber"] == 3
 
 
 def test_dry_run_changes_nothing(world: World) -> None:
