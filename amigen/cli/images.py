@@ -203,15 +203,18 @@ def drift(
             item.error = error
 
     side_by_side(one, looked, Patience(lambda line: None))
-    findings = [each for item in looked for each in found.get(item.place.key, ())]
+    seen = [each for item in looked for each in found.get(item.place.key, ())]
+    findings = [each for each in seen if not each.note]
     if output == "json":
-        echo_json({"drift": [finding_json(each) for each in findings]})
+        notes = [finding_json(each) for each in seen if each.note]
+        echo_json({"drift": [finding_json(each) for each in findings], "notes": notes})
     else:
         for item in looked:
             mine = found.get(item.place.key)
-            echo_line(item.place.key + (": as the spec says" if mine == () else ""))
+            well = mine is not None and all(each.note for each in mine)
+            echo_line(item.place.key + (": as the spec says" if well else ""))
             for each in mine or ():
-                echo_line(f"  {each.subject}: {each.what} {each.message}")
+                echo_line(f"  {'note: ' * each.note}{each.subject}: {each.what} {each.message}")
                 for line in each.lines:
                     echo_line(f"       {line}")
                 echo_line(f"    hint: {each.hint}")

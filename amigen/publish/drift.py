@@ -27,6 +27,7 @@ class Finding:
     Attributes:
         what: The thing: `i-0abc`, `ipvs-nodes-al2023-x86_64 version 3`.
         lines: Details, as of a diff.
+        note: Worth knowing, and no difference: somebody has asked for it.
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Finding:
     message: str
     hint: str
     lines: tuple[str, ...] = ()
+    note: bool = False
 
 
 def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: bool = True) -> tuple[Finding, ...]:
@@ -116,7 +118,8 @@ def _root_device(data: dict[str, object]) -> str:
 
 
 def _image(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
-    named = template.default_version.image
+    version = template.default_version
+    named = version.image
     if image is None:
         message = f"the image of the default version of {template.name} is gone: new nodes cannot start"
         hint = "amigen rollback SPEC --to VERSION, or publish a new one"
@@ -126,6 +129,10 @@ def _image(wish: Wish, place: Place, template: Template, image: Image | None) ->
         return ()
     was = f"digest {digest[:12]}" if digest else "no digest"
     message = f"was built from another spec ({was}, the spec has {wish.digest[:12]})"
+    if version.label and version.label.spec == wish.digest:
+        message += f"; version {version.number} of {template.name} is of this spec and names it on purpose"
+        hint = "`publish --keep-image` did that; a build of the spec ends it"
+        return (Finding(place=place, subject="image", what=image.id, message=message, hint=hint, note=True),)
     return (Finding(place=place, subject="image", what=image.id, message=message, hint="amigen build, then publish"),)
 
 
@@ -146,18 +153,36 @@ def _parameter(place: Place, template: Template, parameter: Parameter | None) ->
 
 
 def _instances(place: Place, template: Template, instances: Sequence[Instance]) -> tuple[Finding, ...]:
-    wanted = template.default_version.image
     out = []
     for instance in instances:
         if names.TAG_CANARY in instance.tags:
             message = "a canary of an earlier publish is still there"
             hint = "amigen publish SPEC --canary takes it up again; or terminate it"
             out.append(Finding(place=place, subject="canary", what=instance.id, message=message, hint=hint))
-        elif instance.image != wanted:
-            message = f"runs {instance.image}; the template's default launches {wanted}"
+        elif message := _runs(template, instance):
             hint = "amigen publish SPEC --rollout asg:NAME"
             out.append(Finding(place=place, subject="instance", what=instance.id, message=message, hint=hint))
     return tuple(out)
+
+
+def _runs(template: Template, instance: Instance) -> str:
+    """What an instance has in place of the default version; empty where that is what it runs.
+
+    The image alone does not tell: another version of the same image has other user data, disks or settings. Auto
+    Scaling and EKS tag their instances with the version; others have the digest that the template gives them.
+    """
+    default = template.default_version
+    if instance.image != default.image:
+        return f"runs {instance.image}; the template's default launches {default.image}"
+    by, number = instance.version or ("", "")
+    if by == template.id and number.isdecimal():
+        launched = f"was launched by version {number} of {template.name}; the default is {default.number}"
+        return "" if int(number) == default.number else launched
+    digest = instance.tags.get(names.TAG_DIGEST)
+    if digest and default.label and digest != default.label.spec:
+        of = default.label.spec[:12]
+        return f"was launched for another spec (digest {digest[:12]}, the default version has {of})"
+    return ""
 
 
 def _stale(place: Place, image: Image, base: Base) -> tuple[Finding, ...]:
