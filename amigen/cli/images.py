@@ -18,7 +18,7 @@ from amigen.cli.aws import (
     target_options,
 )
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
-from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
     from amigen.publish.base import find_base
     from amigen.publish.record import default_path, last_sources
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     used = last_sources(record or default_path(image), image, required=record is not None)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, AmigenError]] = []
@@ -90,7 +90,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     """List the images of SPEC by region, newest first, with what refers to them."""
     from amigen.publish.prune import list_images
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
 
     def look(plan: RegionPrune) -> None:
         plan.images = list_images(aws, plan.region, image.name)
@@ -139,7 +139,7 @@ def prune(
 
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other")
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(timezone.utc))
 
     def look(plan: RegionPrune) -> None:
@@ -187,7 +187,7 @@ def drift(
     from amigen.publish.threads import side_by_side
     from amigen.publish.wait import Patience
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     wish = make_wish(image)
     looked = [
         Looked(place=Place(region=region, target=target))

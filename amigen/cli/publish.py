@@ -18,7 +18,7 @@ from amigen.cli.aws import (
     target_options,
     wait_options,
 )
-from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def publish(
     from amigen.publish.run import look, require_digest
     from amigen.spec.load import spec_digest
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     where = chosen_regions(image, regions)
     groups = parse_groups(rollouts, where)
     if groups and not (set_default or canary):
