@@ -142,12 +142,13 @@ def as_request(data: dict[str, Any]) -> dict[str, Any]:
     The two shapes share their names; the response has some more (the `State` of metadata options, for example). What
     the request takes is read from botocore's service model, so that new fields survive with a new boto3.
     """
-    return canonical(_cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
+    return canonical(cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
 
 
-def _cut(value: Any, shape: Any) -> Any:
+def cut(value: Any, shape: Any) -> Any:
+    """A value without what a shape of botocore's does not know."""
     if shape.type_name == "structure":
-        return {name: _cut(each, shape.members[name]) for name, each in value.items() if name in shape.members}
+        return {name: cut(each, shape.members[name]) for name, each in value.items() if name in shape.members}
     if shape.type_name == "list":
-        return [_cut(each, shape.member) for each in value]
+        return [cut(each, shape.member) for each in value]
     return value

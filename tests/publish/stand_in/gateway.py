@@ -244,11 +244,28 @@ class Gateway:
             return write_response(request, refusal)
 
     def _answered(self, request: Request, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        if request.operation == "RunInstances":
+            self._refuse_subnet(request)
         own = self.model.find(request)
         if own is not None:
             return write_response(request, own(request))
         response = self._forward(method, path, headers, body)
         return self.gaps.completed(request, response, self._tag, self.tags_of)
+
+    def _refuse_subnet(self, request: Request) -> None:
+        """EC2 takes a subnet beside network interfaces no better where a template brings them; moto looks only here.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html (SubnetId)
+        """
+        template = request.params.get("LaunchTemplate")
+        if not template or "SubnetId" not in request.params:
+            return
+        data = self.template_data(request.region, template["LaunchTemplateId"], str(template["Version"]))
+        if data.get("NetworkInterfaces"):
+            raise Refusal(
+                "InvalidParameterCombination",
+                "Network interfaces and an instance-level subnet ID may not be specified on the same request",
+            )
 
     def _tag(self, region: str, resources: list[str], tags: dict[str, str]) -> None:
         """CreateTags at moto, for a copy whose tags moto does not take: (image, `image` or `snapshot`)."""
