@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -58,7 +59,7 @@ def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, stat
     """The actions for one target in one region; `built` is the image of the build, in the build's region.
 
     Raises:
-        RefusedError: The image is not what the record says.
+        RefusedError: The image is not what the record says, or the template is not ours.
     """
     _refuse_wrong(proven, built)
     image_actions, notes = _image_actions(wish, proven, place, built, state)
@@ -67,6 +68,9 @@ def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, stat
     version = None
     if wish.templates:
         template_actions, version = _template_actions(wish, place, built, image, state)
+        if template_actions and state.template:
+            _refuse_foreign(state.template, place)
+        notes += _joins(wish, template_actions)
         if wish.spec.aws.launch_template.resolve_ssm_parameter and not (wish.set_default or wish.canary):
             notes.append(f"{place.target.parameter} is what the template resolves: it moves with --set-default")
     return PlacePlan(
@@ -93,6 +97,30 @@ def _refuse_wrong(proven: ProvenImage, built: Image) -> None:
             f"{where} was built from another spec (digest {tagged[:12]}, the record says {proven.digest[:12]})",
             "use the record of that image, or build again",
         )
+
+
+def _refuse_foreign(template: Template, place: Place) -> None:
+    """A template of this name that nobody has said to be ours; the printed policy asks for the tag, too."""
+    name = place.target.name
+    if template.tags.get(names.TAG_NAME) != name:
+        tag = f"Key={names.TAG_NAME},Value={name}"
+        raise RefusedError(
+            f"launch template {template.name} ({template.id}) in {place.region} has no tag {names.TAG_NAME}={name}:"
+            " it was made by somebody else",
+            "if amigen may take it over: "
+            f"`aws ec2 create-tags --region {place.region} --resources {template.id} --tags {tag}`",
+        )
+
+
+def _joins(wish: Wish, actions: Sequence[Action]) -> list[str]:
+    """A canary has the user data of the nodes, and so becomes one."""
+    cluster = wish.spec.join.eks
+    if cluster is None or not any(isinstance(each, RunCanary) for each in actions):
+        return []
+    return [
+        f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may be"
+        " scheduled on it, and it is terminated without a drain"
+    ]
 
 
 def image_tags(wish: Wish, proven: ProvenImage) -> dict[str, str]:

@@ -177,3 +177,25 @@ def test_a_failed_check_is_told_where_the_canary_cannot_be_terminated(world: Wor
     assert "test_health[node]" in result.err
     instance = _living(world)[0]
     assert f"and the canary {instance} is still there: ec2:TerminateInstances in eu-central-1" in result.err
+
+
+JOIN = """\
+join:
+  eks:
+    name: prod
+    apiServerEndpoint: https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com
+    certificateAuthority: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUMKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
+    serviceCIDR: 10.100.0.0/16
+"""
+
+
+def test_the_plan_says_that_a_canary_joins_the_cluster(world: World) -> None:
+    world.write_spec(copy_regions="")
+    world.spec_path.write_text(world.spec_path.read_text() + JOIN)
+    world.build()
+
+    with_canary, without = world.publish("--canary", "--dry-run"), world.publish("--dry-run")
+
+    assert with_canary.code == 0, with_canary.err
+    assert "note: the canary joins the cluster prod as a node for some minutes" in with_canary.out
+    assert "joins the cluster" not in without.out

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.publish.authority import Authority
 from tests.publish.scenarios import SHARED
 from tests.publish.stand_in.gateway import Fault, Gateway, Position
 from tests.publish.stand_in.wire import Request, Response, read_response, write_response
@@ -216,6 +217,29 @@ def test_what_others_set_in_the_template_stays(world: World) -> None:
     assert new["KeyName"] == "ops"
     assert sorted(d["DeviceName"] for d in new["BlockDeviceMappings"]) == ["/dev/sda1", "/dev/sdf"]
     assert new["ImageId"] == world.images["al2023/x86_64"]
+
+
+def test_a_template_made_by_hand_is_taken_over_on_purpose_only(world: World) -> None:
+    """Of this name, and nobody has said that it is ours; the printed policy would not let amigen touch it either."""
+    world.write_spec(copy_regions="")
+    world.build()
+    ec2 = world.client("ec2")
+    name = "ipvs-nodes-al2023-x86_64"
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"InstanceType": "t3.small"})
+    template = made["LaunchTemplate"]["LaunchTemplateId"]
+    world.gateway.authority = Authority(world.amigen("iam-policy", "--for", "publish").json, world.gateway)
+
+    refused = world.publish()
+
+    assert refused.code == 13, refused.err
+    assert f"launch template {name} ({template}) in eu-central-1 has no tag amigen/name=ipvs-nodes" in refused.err
+    command = f"aws ec2 create-tags --region eu-central-1 --resources {template} --tags Key=amigen/name,Value=ipvs-nodes"
+    assert command in refused.err
+    assert changes(world) == []
+    ec2.create_tags(Resources=[template], Tags=[{"Key": "amigen/name", "Value": "ipvs-nodes"}])
+    taken = world.publish()
+    assert taken.code == 0, taken.err
+    assert world.template()["versions"][2]["LaunchTemplateData"]["InstanceType"] == "t3.small"
 
 
 def test_the_default_moves_only_when_asked(world: World) -> None:
