@@ -44,7 +44,7 @@ def images() -> None:
 @aws_options
 def base(spec: str, record: Path | None, platform: str | None, architecture: str | None, output: str, aws: Aws) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
-    from amigen.publish.base import find_base
+    from amigen.publish.base import compared_to, find_base
     from amigen.publish.record import default_path, last_sources
 
     image = load_on_aws(spec, aws.profile)
@@ -54,10 +54,11 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
     for target in chosen_targets(image, platform, architecture):
         try:
             found = find_base(aws, image, target, image.aws.region)
+            last = used.get(target, "")
+            is_now = compared_to(aws, found, last) if last else "same"
         except AmigenError as error:
             failures.append((target.key, error))
             continue
-        last = used.get(target, "")
         rows.append(
             {
                 "platform": target.platform,
@@ -70,7 +71,8 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
                 "ageDays": found.age_days(datetime.now(timezone.utc)),
                 "deprecated": found.image.deprecated or None,
                 "lastBuild": last or None,
-                "newer": bool(last) and last != found.image.id,
+                "newer": is_now == "newer",
+                "another": is_now != "same",
             }
         )
     if output == "json":

@@ -9,7 +9,7 @@ from typing import Literal
 
 from amigen.aws.session import Aws
 from amigen.publish import names, observe
-from amigen.publish.base import Base, find_base
+from amigen.publish.base import Base, Comparison, compared_to, find_base
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import Wish
@@ -55,8 +55,10 @@ def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: b
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     image = images.get(image_id)
     findings = compare(wish, place, template, image, parameter, own)
-    if base and image and place.region == build_region:
-        findings += _stale(place, image, find_base(aws, wish.spec, place.target, place.region))
+    used = image.tags.get(names.TAG_SOURCE) if image else None
+    if base and image and used and place.region == build_region:
+        found = find_base(aws, wish.spec, place.target, place.region)
+        findings += _stale(place, image, found, used, compared_to(aws, found, used))
     return findings
 
 
@@ -185,16 +187,17 @@ def _runs(template: Template, instance: Instance) -> str:
     return ""
 
 
-def _stale(place: Place, image: Image, base: Base) -> tuple[Finding, ...]:
-    used = image.tags.get(names.TAG_SOURCE)
-    if not used or used == base.image.id:
+def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison) -> tuple[Finding, ...]:
+    if is_now == "same":
         return ()
+    words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
+    now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
     return (
         Finding(
             place=place,
             subject="base",
             what=image.id,
-            message=f"was made from {used}; {base.image.id} ({base.image.name}, {base.image.created}) is newer",
+            message=f"was made from {used}; {now}",
             hint="amigen build SPEC --target aws",
         ),
     )

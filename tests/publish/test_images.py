@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -35,21 +36,67 @@ def own(world: World, region: str = BUILD_REGION) -> list[str]:
 # -- base --------------------------------------------------------------------------------------------------------------
 
 
-def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
+def _bases(world: World, found: str, used: str | None) -> None:
+    """The parameter names an image of this date; the last build used one of that date, or one that is gone."""
     world.write_spec()
-    world.build()
-    base = world.make_image("eks-node-1.34-v2", {})
-    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
-    world.gateway.gaps.image_dates[base] = made.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    base, last = world.make_image("eks-node-1.34-v2", {}), world.make_image("eks-node-1.34-v1", {})
+    world.gateway.gaps.image_dates |= {base: found, last: used or found}
     world.gateway.model.public_parameters[BUILD_REGION, EKS] = base
+    world.build(tags={"amigen/source-ami": last})
+    document = json.loads(world.record_path.read_text())
+    document["images"][0]["sourceImage"] = last
+    world.record_path.write_text(json.dumps(document))
+    assert world.publish("--set-default").code == 0
+    if used is None:
+        world.client("ec2").deregister_image(ImageId=last)
+
+
+def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
+    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
+    _bases(world, made.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "2026-01-01T00:00:00.000Z")
 
     result = world.amigen("images", "base", "--record", str(world.record_path))
 
     assert result.code == 0, result.err
-    assert base in result.out
     assert "10 days old" in result.out
     assert EKS in result.out
-    assert "NEWER than that of the last build, ami-0000000000000base" in result.out
+    assert "NEWER than that of the last build, ami-" in result.out
+
+
+@pytest.mark.parametrize(
+    ("found", "used", "newer", "words"),
+    [
+        ("2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z", True, "is newer"),
+        ("2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z", False, "is another, and older"),
+        ("2026-01-01T00:00:00.000Z", None, False, "is another"),
+    ],
+)
+def test_newer_is_what_was_made_later(world: World, found: str, used: str | None, newer: bool, words: str) -> None:
+    """Another is not newer: a source that was pinned back, or an image that is gone and has no date any more."""
+    _bases(world, found, used)
+    command = ("images", "base", "--record", str(world.record_path))
+
+    said = world.amigen(*command).out
+    row = world.amigen(*command, "--output", "json").json["bases"][0]
+    drift = world.amigen("images", "drift", "--output", "json", "--region", BUILD_REGION).json["drift"]
+
+    assert (row["newer"], row["another"]) == (newer, True)
+    assert ("NEWER than that" in said) == newer
+    assert ("another than that of the last build" in said) == (not newer)
+    assert [each["message"].endswith(words) for each in drift if each["subject"] == "base"] == [True]
+
+
+def test_base_asks_of_the_last_build_only_its_source(world: World) -> None:
+    """Whatever came of that build: an image that was not verified, or not kept."""
+    _bases(world, "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z")
+    document = json.loads(world.record_path.read_text())
+    document["images"][0] |= {"verified": False, "imageId": ""}
+    world.record_path.write_text(json.dumps(document))
+
+    result = world.amigen("images", "base", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    assert "NEWER than that of the last build" in result.out
 
 
 def test_base_by_filter_takes_the_newest_of_the_owner_only(world: World) -> None:

@@ -233,7 +233,9 @@ def test_a_template_made_by_hand_is_taken_over_on_purpose_only(world: World) -> 
 
     assert refused.code == 13, refused.err
     assert f"launch template {name} ({template}) in eu-central-1 has no tag amigen/name=ipvs-nodes" in refused.err
-    command = f"aws ec2 create-tags --region eu-central-1 --resources {template} --tags Key=amigen/name,Value=ipvs-nodes"
+    command = (
+        f"aws ec2 create-tags --region eu-central-1 --resources {template} --tags Key=amigen/name,Value=ipvs-nodes"
+    )
     assert command in refused.err
     assert changes(world) == []
     ec2.create_tags(Resources=[template], Tags=[{"Key": "amigen/name", "Value": "ipvs-nodes"}])
