@@ -605,6 +605,29 @@ def test_wrong_options_are_explained(world: World, args: tuple[str, ...], code: 
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("other", [("--set-default",), ("--canary",), ("--rollout", "asg:x@eu-west-1")])
+def test_images_only_and_what_needs_templates_exclude_each_other(world: World, other: tuple[str, ...]) -> None:
+    """Nothing that was asked for is left undone without a word."""
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--images-only", *other)
+
+    assert result.code == 2, result.err
+    assert f"--images-only leaves the templates, and {other[0]} is about them" in result.err
+    assert world.gateway.calls == []
+
+
+def test_a_canary_subnet_needs_a_canary(world: World) -> None:
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--canary-subnet", "eu-central-1=subnet-1")
+
+    assert result.code == 2, result.err
+    assert "--canary-subnet belongs to --canary" in result.err
+
+
 def test_a_record_of_another_spec_is_refused(world: World) -> None:
     world.write_spec()
     world.build()
