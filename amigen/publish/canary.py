@@ -168,7 +168,7 @@ class CanaryRunner:
     def _prove(self, place: Place, instance: str, what: str) -> None:
         plan = self.plans[place.target.platform]
         token = uuid.uuid4().hex
-        answers = run_script(
+        asked = run_script(
             self.aws,
             place.region,
             _WAIT_FOR_USER_DATA + self.proof.script(plan, token),
@@ -177,7 +177,7 @@ class CanaryRunner:
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(answers))]
+        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(asked.answers))]
         report = self.proof.judge(plan, token, gathered)[instance]
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:

@@ -327,6 +327,29 @@ def test_keys_and_profiles_only_where_the_spec_has_them(world: World) -> None:
     assert {"iam:PassRole", "kms:CreateGrant"} <= set(_actions(_policy(world)))
 
 
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("eu-central-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eu-isoe-west-1", "aws-iso-e"),
+        ("us-isof-south-1", "aws-iso-f"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("mars-north-1", "aws"),
+    ],
+)
+def test_the_partition_is_that_of_the_region(world: World, region: str, partition: str) -> None:
+    world.write_spec(copy_regions="")
+    world.spec_path.write_text(world.spec_path.read_text().replace("region: eu-central-1", f"region: {region}"))
+
+    resources = [each for s in _policy(world, "prune")["Statement"] for each in s["Resource"] if each != "*"]
+
+    assert {each.split(":")[1] for each in resources} == {partition}
+
+
 def test_one_purpose_fits_a_managed_policy(world: World) -> None:
     world.write_spec(PROFILE)
     for purpose in ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"):

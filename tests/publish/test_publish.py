@@ -492,6 +492,23 @@ def test_a_copy_that_somebody_removed_is_made_anew(world: World) -> None:
     assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
 
 
+@pytest.mark.parametrize("state", ["failed", "error", "invalid"])
+def test_a_copy_that_is_no_image_is_removed_and_made_anew(world: World, state: str) -> None:
+    """Whatever EC2 calls it: it is not used, and its name is in the way of the next."""
+    world.write_spec()
+    world.build()
+    world.gateway.gaps.failing_regions, world.gateway.gaps.failed_state = {COPY_REGION}, state
+
+    first = world.publish()
+    world.gateway.gaps.failing_regions = set()
+    second = world.publish()
+
+    assert (first.code, second.code) == (10, 0), first.err + second.err
+    assert f"in {COPY_REGION} is {state}" in first.err
+    assert "remove the failed copy ami-" in second.out
+    assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
+
+
 def test_a_removed_copy_without_a_ledger_takes_a_run_to_be_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """EC2 answers to the token of a copy that is gone with its id."""
     world.write_spec()
@@ -559,6 +576,22 @@ def test_a_lost_ledger_costs_nothing(world: World) -> None:
     assert world.publish().code == 0
     assert changes(world) == []
     assert world.end_state() == before
+
+
+@pytest.mark.parametrize("name", ["publish-ledger.json", "publish-ledger.json.lock"])
+def test_a_ledger_that_is_a_folder_is_said(world: World, name: str) -> None:
+    world.write_spec()
+    world.build()
+    path = world.record_path.with_name(name)
+    path.mkdir()
+
+    result = world.publish()
+    path.rmdir()
+
+    assert result.code == 14, result.err
+    assert f"{path}: Is a directory" in result.err
+    assert "Traceback" not in result.err
+    assert changes(world) == []
 
 
 def test_a_second_publisher_on_this_machine_is_told(world: World) -> None:

@@ -14,6 +14,8 @@ import boto3
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request
 
+# Details of a status that is less exact (ssm, API_CommandInvocation).
+_DETAILED = {"Undeliverable": "TimedOut", "Terminated": "Cancelled"}
 Answer = Callable[[Request], dict[str, Any]]
 _NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 
@@ -36,6 +38,7 @@ class ModelServer:
         stuck_versions: Template versions to which an instance refresh never ends.
         fail_refreshes: How many of the next instance refreshes fail.
         offline: Instances whose SSM agent does not answer.
+        lists_unsent: Invocations that were not sent, as there were too many errors, are listed as `Terminated`.
         late_parameters: Looks at a parameter of an image's id that still see what was there before it was written.
         refuse_parameters: Such a value is taken with status 200, and dropped when it is checked.
     """
@@ -53,6 +56,7 @@ class ModelServer:
         self.refuse_parameters = False
         self._unchecked: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self.commands_end = True
+        self.lists_unsent = True
         self.updates_end = True
         self.bad_versions: set[str] = set()
         self.fail_refreshes = 0
@@ -155,7 +159,14 @@ class ModelServer:
             instances += self._instances(request.region, filters)
         command = f"00000000-0000-0000-0000-{next(self._ids):012d}"
         invocations: dict[str, dict[str, Any]] = {}
-        for instance in instances:
+        at_once = _limit(params.get("MaxConcurrency", "50"), len(instances))
+        errors = _limit(params.get("MaxErrors", "0"), len(instances))
+        for number, instance in enumerate(instances):
+            if number % at_once == 0 and sum(i["Status"] == "Failed" for i in invocations.values()) > errors:
+                # What is on its way ends; no more is sent (systems-manager, send-commands-multiple, error controls).
+                left = instances[number:] if self.lists_unsent else []
+                invocations |= {i: {"Status": "Terminated", "code": -1, "out": "", "err": ""} for i in left}
+                break
             if instance in self.offline:
                 invocations[instance] = {"Status": "Undeliverable", "code": -1, "out": "", "err": ""}
                 continue
@@ -164,7 +175,7 @@ class ModelServer:
             # Run Command keeps this much of the output (docs: GetCommandInvocation).
             invocations[instance] = {"Status": status, "code": code, "out": out[:24000], "err": err[:8000]}
         self._invocations[command] = invocations
-        self._commands[command] = params
+        self._commands[command] = {**params, "_targets": len(instances)}
         return {
             "Command": {
                 "CommandId": command,
@@ -178,11 +189,12 @@ class ModelServer:
         command = request.params["CommandId"]
         if command not in self._commands:
             raise Refusal("InvalidCommandId", "no such command")
-        targets = len(self._invocations[command])
-        status = "Success" if all(i["Status"] == "Success" for i in self._invocations[command].values()) else "Failed"
+        states = [each["Status"] for each in self._invocations[command].values()]
+        targets = self._commands[command]["_targets"]
+        status = "Success" if states == ["Success"] * targets else "Failed"
         if not self.commands_end:
             status = "InProgress"
-        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": targets}
+        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": len(states)}
         return {"Commands": [item]}
 
     def _invocations_of(self, request: Request) -> dict[str, Any]:
@@ -194,7 +206,7 @@ class ModelServer:
             {
                 "CommandId": command,
                 "InstanceId": instance,
-                "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+                "Status": _DETAILED.get(each["Status"], each["Status"]),
                 "StatusDetails": each["Status"],
             }
             for instance, each in found.items()
@@ -209,7 +221,7 @@ class ModelServer:
         return {
             "CommandId": params["CommandId"],
             "InstanceId": params["InstanceId"],
-            "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+            "Status": _DETAILED.get(each["Status"], each["Status"]),
             "StatusDetails": each["Status"],
             "ResponseCode": each["code"],
             "StandardOutputContent": each["out"],
@@ -364,6 +376,11 @@ class ModelServer:
                 update["status"] = "Successful"
                 update["_group"]["launchTemplate"] = {**update["_group"]["launchTemplate"], "version": version}
         return {"update": _public(update)}
+
+
+def _limit(text: str, of: int) -> int:
+    """A number, or a percentage of the targets."""
+    return max(of * int(text[:-1]) // 100, int(text != "0%")) if text.endswith("%") else int(text)
 
 
 def _public(update: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Gaps:
         self.pending_looks = 0
         self._young: dict[str, int] = {}
         self.failing_regions: set[str] = set()
+        self.failed_state = "failed"
         self._failed: dict[str, str] = {}
         self.image_dates: dict[str, str] = {}
         self.launched: dict[str, str] = {}
@@ -126,7 +127,7 @@ class Gaps:
         # moto's say `standard`, the instance store of long ago, which Packer refuses.
         item = {**item, "RootDeviceType": "ebs"}
         if image in self._failed:
-            item = {**item, "State": "failed", "StateReason": {"Code": "x", "Message": self._failed[image]}}
+            item = {**item, "State": self.failed_state, "StateReason": {"Code": "x", "Message": self._failed[image]}}
         elif self._young.get(image, 0) > 0:
             self._young[image] -= 1
             item = {**item, "State": "pending"}
