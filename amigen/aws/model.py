@@ -20,3 +20,17 @@ def shape(service: str, name: str) -> Any:
     from botocore.model import ServiceModel
 
     return ServiceModel(loader().load_service_model(service, "service-2"), service).shape_for(name)
+
+
+@cache
+def partition_of(region: str) -> str:
+    """The partition of a region as botocore knows them, such as `aws-cn`; `aws` for a region that it does not know."""
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+    session = botocore.session.Session()
+    session.register_component("data_loader", loader())
+    try:
+        return str(session.get_partition_for_region(region))
+    except BotoCoreError:
+        return "aws"

@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.aws.calls import CALLS
 from amigen.aws.grants import Grant, Purpose
+from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
 from amigen.build.calls import ALL as BUILD_CALLS
 from amigen.publish import names
@@ -99,7 +100,7 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
     sources = sorted(_own_parameters(spec)) if grant.when == "source-parameter" else [""]
     for source in sources:
         values = {
-            "p": _partition(regions[0]),
+            "p": partition_of(regions[0]),
             "a": scope.account,
             "name": spec.name,
             "group": scope.group,
@@ -131,10 +132,3 @@ def _own_parameters(spec: NodeImage) -> set[str]:
         if (source := spec.aws.source_amis.get(target.platform)) and source.ssm_parameter
     }
     return {parameter for parameter in found if not parameter.startswith("/aws/service/")}
-
-
-def _partition(region: str) -> str:
-    for prefix, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("us-iso-", "aws-iso")):
-        if region.startswith(prefix):
-            return partition
-    return "aws"

@@ -177,7 +177,7 @@ Taint: TypeAlias = Annotated[
 Region: TypeAlias = Annotated[
     str,
     Meta(
-        extra_json_schema=_p(r"^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$"),
+        extra_json_schema=_p(r"^([a-z]{2}|eusc)(-[a-z]+){1,2}-[1-9][0-9]?$"),
         description="an AWS region such as `eu-central-1`",
     ),
 ]
