@@ -63,7 +63,9 @@ class Need:
 
 
 def needs(request: Request, account: Account) -> Iterator[Need]:
-    """What a call needs."""
+    """What a call needs; to assume the role that has the policy is a matter of another one."""
+    if request.service == "sts":
+        return
     region = {"aws:RequestedRegion": request.region}
     for action, resource, context in _raw(request, account):
         yield Need(action=action, resource=resource, context={**region, **context})
