@@ -15,6 +15,7 @@ from amigen.aws.grants import (
     OURS,
     PARAMETER,
     SNAPSHOT,
+    STAYS_OURS,
     TEMPLATE,
     Call,
     Grant,
@@ -22,6 +23,7 @@ from amigen.aws.grants import (
     kms,
     on_ec2,
     reading,
+    resolved_parameter,
     template_launch_grants,
 )
 
@@ -53,7 +55,7 @@ TAG_IMAGE = Call(
     service="ec2",
     operation="CreateTags",
     purposes=("build", "publish"),
-    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=MADE_OURS),),
+    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=STAYS_OURS),),
 )
 SHARE_IMAGE = on_ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
 SHARE_SNAPSHOT = on_ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
@@ -80,9 +82,9 @@ CREATE_TEMPLATE = on_ec2(
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
-    also=(created_tags("CreateLaunchTemplate", TEMPLATE),),
+    also=(created_tags("CreateLaunchTemplate", TEMPLATE), resolved_parameter()),
 )
-CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
+CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),))
 SET_DEFAULT_VERSION = on_ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 TAG_TEMPLATE = Call(
     service="ec2",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.cli.options import echo_json, load, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, InputError
 from amigen.plan.make import plan_images
 
@@ -64,7 +64,7 @@ def build(
     from amigen.build.progress import make_progress
     from amigen.build.stop import sigterm_as_interrupt
 
-    node_image = load(spec)
+    node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
     jobs = _jobs(node_image, platforms, architectures)
     variables = _variables(packer_vars)
     packer = find_packer(packer_path)

@@ -18,7 +18,7 @@ from amigen.cli.aws import (
     target_options,
     wait_options,
 )
-from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
 from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_outlooks
 from amigen.errors import InputError
 
@@ -97,7 +97,10 @@ def publish(
     from amigen.publish.run import look, require_digest
     from amigen.spec.load import spec_digest
 
-    image = load(spec)
+    _refuse_combinations(images_only, {"--set-default": set_default, "--canary": canary, "--rollout": bool(rollouts)})
+    if subnets and not canary:
+        raise click.UsageError("--canary-subnet belongs to --canary")
+    image = load_on_aws(spec, aws.profile)
     where = chosen_regions(image, regions)
     groups = parse_groups(rollouts, where)
     if groups and not (set_default or canary):
@@ -126,6 +129,12 @@ def publish(
             confirm(yes, "Apply this plan?")
         prover = _canary(aws, image, ledger, patience, parse_subnets(subnets, where)) if canary else None
         _apply(aws, looked, outlooks, ledger, patience, output, prover)
+
+
+def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
+    for option, given in others.items():
+        if images_only and given:
+            raise click.UsageError(f"--images-only leaves the templates, and {option} is about them")
 
 
 def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True) -> Wish:

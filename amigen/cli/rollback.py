@@ -17,7 +17,7 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
-from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.cli.options import echo_json, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, RefusedError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def rollback(
     from amigen.publish.threads import side_by_side
     from amigen.publish.wait import Patience
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     patience = Patience(progress, every=1)
     looked = [
         Looked(place=Place(region=region, target=target))

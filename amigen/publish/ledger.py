@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -126,13 +126,12 @@ def open_ledger(
 
     Raises:
         ConflictError: Another publisher works with it, or it belongs to another spec.
-        InputError: It cannot be read.
+        InputError: It cannot be read or written.
     """
     import fcntl
 
     lock = path.with_name(path.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
+    with _opened(lock) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -158,6 +157,20 @@ def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterat
         yield notes
 
 
+def _opened(lock: Path) -> IO[str]:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock.open("w")
+    except OSError as error:
+        raise _unusable(lock, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot use {path}: {error.strerror}", "the ledger stands beside the build record; --record names another"
+    )
+
+
 def read_ledger(path: Path) -> _Document | None:
     """The document of a file; None where there is none.
 
@@ -168,6 +181,8 @@ def read_ledger(path: Path) -> _Document | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unusable(path, error) from None
     try:
         document = msgspec.json.decode(content, type=_Document)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

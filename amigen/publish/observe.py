@@ -11,7 +11,7 @@ from amigen.aws.session import Aws
 from amigen.publish.names import TAG_COPIED_FROM, Target
 from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
 
-_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
+_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed")
 
 
 def find_image(aws: Aws, region: str, image: str) -> Image | None:

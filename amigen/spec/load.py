@@ -36,11 +36,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         file: Name of the source, for messages.
         spec: The spec; None where it has errors that keep it from being read.
         problems: All findings, in the order of their lines.
+        written: Key paths that the document has; all others have their defaults.
     """
 
     file: str
     spec: NodeImage | None
     problems: tuple[Problem, ...]
+    written: frozenset[str] = frozenset()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -72,7 +74,8 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
         found = (_placed(problem, reader.places) for problem in rules.check(spec))
         problems += [problem for problem in found if not _touches(problem.path, broken)]
     problems.sort(key=lambda p: (p.line, p.column))
-    return Checked(file=file, spec=None if broken or spec is INVALID else spec, problems=tuple(problems))
+    found_spec = None if broken or spec is INVALID else spec
+    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=frozenset(reader.places))
 
 
 def check_file(path: str | Path) -> Checked:

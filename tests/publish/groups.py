@@ -47,11 +47,13 @@ def described(world: World, name: str = "workers") -> dict[str, Any]:
     return group
 
 
-def launch(world: World, count: int = 1, region: str = BUILD_REGION, **tags: str) -> list[str]:
+def launch(
+    world: World, count: int = 1, region: str = BUILD_REGION, *, image: str = "ami-12345678", **tags: str
+) -> list[str]:
     """Running nodes of the spec."""
     named = {"amigen/name": "ipvs-nodes", "amigen/platform": "al2023", **tags}
     specification = {"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in named.items()]}
     made = world.client("ec2", region).run_instances(
-        ImageId="ami-12345678", MinCount=count, MaxCount=count, TagSpecifications=[specification]
+        ImageId=image, MinCount=count, MaxCount=count, TagSpecifications=[specification]
     )
     return [instance["InstanceId"] for instance in made["Instances"]]

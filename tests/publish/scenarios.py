@@ -53,6 +53,7 @@ class Scenario:
 def _first_publish(world: World) -> None:
     world.write_spec(SHARED)
     world.build()
+    world.gateway.model.late_parameters = 1
 
 
 def _second_publish(world: World) -> None:
@@ -62,6 +63,7 @@ def _second_publish(world: World) -> None:
     assert world.publish().code == 0
     world.write_spec(SHARED, scheduler="sed")
     world.build(tag="2", finished="2026-11-21T10:00:00Z")
+    world.gateway.gaps.stale_looks = 1
 
 
 def _published_twice(world: World) -> None:

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.publish.authority import Authority
 from tests.publish.scenarios import SHARED
 from tests.publish.stand_in.gateway import Fault, Gateway, Position
-from tests.publish.stand_in.wire import Request
+from tests.publish.stand_in.wire import Request, Response, read_response, write_response
 from tests.publish.world import BUILD_REGION, COPY_REGION, KEYS, World
 
 
@@ -67,6 +68,45 @@ def test_second_publish_changes_nothing(world: World) -> None:
     assert world.end_state() == before
     assert changes(world) == []
     assert result.out.count("nothing to do") == 2
+
+
+@pytest.mark.parametrize("default", ["1", "2"])
+def test_what_ec2_adds_to_its_answers_is_no_change(world: World, default: str) -> None:
+    """EC2 need not answer with just what it was told: fields with its own defaults, in amigen's structures and beside.
+
+    What the spec itself takes away is one.
+    """
+    own = "rootVolume: {throughput: 250}"
+    world.write_spec(own, copy_regions="")
+    world.build(tag="1")
+    assert world.publish().code == 0
+    world.write_spec(own, scheduler="sed", copy_regions="")
+    world.build(tag="2")
+
+    def adds(request: Request, response: Response) -> Response:
+        if request.operation != "DescribeLaunchTemplateVersions":
+            return response
+        found = read_response(request, response)
+        for version in found["LaunchTemplateVersions"]:
+            data = version["LaunchTemplateData"]
+            data["DisableApiStop"] = False
+            data["MetadataOptions"]["HttpProtocolIpv6"] = "disabled"
+            for disk in data["BlockDeviceMappings"]:
+                disk["Ebs"] |= {"Encrypted": True, "VolumeInitializationRate": 100}
+        return write_response(request, found)
+
+    world.gateway.spoil = adds
+    runs = [world.publish(*(["--set-default"] if default == "2" else [])) for _ in range(3)]
+    drift = world.amigen("images", "drift", "--no-base")
+
+    assert [run.code for run in runs] == [0, 0, 0], runs[0].err
+    assert "nothing to do" in runs[1].out
+    assert world.template()["LatestVersionNumber"] == 2
+    assert drift.code == (0 if default == "2" else 4), drift.out
+    assert ("as the spec says" in drift.out) == (default == "2")
+    world.write_spec("rootVolume: {throughput: 500}", scheduler="sed", copy_regions="")
+    assert world.publish("--keep-image").code == 0
+    assert world.template()["LatestVersionNumber"] == 3
 
 
 def test_dry_run_changes_nothing(world: World) -> None:
@@ -179,6 +219,31 @@ def test_what_others_set_in_the_template_stays(world: World) -> None:
     assert new["ImageId"] == world.images["al2023/x86_64"]
 
 
+def test_a_template_made_by_hand_is_taken_over_on_purpose_only(world: World) -> None:
+    """Of this name, and nobody has said that it is ours; the printed policy would not let amigen touch it either."""
+    world.write_spec(copy_regions="")
+    world.build()
+    ec2 = world.client("ec2")
+    name = "ipvs-nodes-al2023-x86_64"
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"InstanceType": "t3.small"})
+    template = made["LaunchTemplate"]["LaunchTemplateId"]
+    world.gateway.authority = Authority(world.amigen("iam-policy", "--for", "publish").json, world.gateway)
+
+    refused = world.publish()
+
+    assert refused.code == 13, refused.err
+    assert f"launch template {name} ({template}) in eu-central-1 has no tag amigen/name=ipvs-nodes" in refused.err
+    command = (
+        f"aws ec2 create-tags --region eu-central-1 --resources {template} --tags Key=amigen/name,Value=ipvs-nodes"
+    )
+    assert command in refused.err
+    assert changes(world) == []
+    ec2.create_tags(Resources=[template], Tags=[{"Key": "amigen/name", "Value": "ipvs-nodes"}])
+    taken = world.publish()
+    assert taken.code == 0, taken.err
+    assert world.template()["versions"][2]["LaunchTemplateData"]["InstanceType"] == "t3.small"
+
+
 def test_the_default_moves_only_when_asked(world: World) -> None:
     world.write_spec(copy_regions="")
     world.build(tag="1")
@@ -217,6 +282,55 @@ def test_a_template_that_resolves_a_parameter_is_promoted_by_it(world: World) ->
     assert data["ImageId"] == "resolve:ssm:/amigen/ipvs-nodes/al2023/x86_64"
     assert world.amigen("rollback", "--yes").code == 0
     assert parameter() == first
+
+
+def _parameter(world: World, region: str = BUILD_REGION) -> str:
+    found = world.client("ssm", region).get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")
+    return str(found["Parameter"]["Value"])
+
+
+def test_a_parameter_that_shows_late_is_waited_for(world: World) -> None:
+    """SSM says 200 before it has checked the image: a template that resolves the parameter comes after it is there."""
+    world.write_spec("launchTemplate: {resolveSsmParameter: true}", copy_regions="")
+    world.build(tag="1")
+    world.gateway.model.late_parameters = 3
+
+    result = world.publish()
+
+    assert result.code == 0, result.err
+    assert _parameter(world) == world.images["al2023/x86_64"]
+    operations = [call.operation for call in world.gateway.calls]
+    assert operations[operations.index("PutParameter") :][:6] == [
+        "PutParameter",
+        *["GetParameter"] * 4,
+        "CreateLaunchTemplate",
+    ]
+
+
+@pytest.mark.parametrize("resolves", ["true", "false"])
+def test_a_parameter_that_is_refused_afterwards_is_no_promotion(
+    world: World, monkeypatch: pytest.MonkeyPatch, resolves: str
+) -> None:
+    """200, and then the check fails: the default stays where it was, with what it launches."""
+    monkeypatch.setattr("amigen.publish.promote.PARAMETER_SECONDS", 0.0)
+    own = f"launchTemplate: {{resolveSsmParameter: {resolves}}}"
+    world.write_spec(own, copy_regions="")
+    world.build(tag="1")
+    assert world.publish().code == 0
+    first = world.images["al2023/x86_64"]
+    world.write_spec(own, scheduler="sed", copy_regions="")
+    world.build(tag="2")
+    world.gateway.model.refuse_parameters = True
+
+    result = world.publish("--set-default")
+
+    assert result.code == 10, result.err
+    assert f"is still {first}" in result.err
+    assert f"is {world.images['al2023/x86_64']} available to this account in {BUILD_REGION}?" in result.err
+    assert (_parameter(world), world.template()["DefaultVersionNumber"]) == (first, 1)
+    world.gateway.model.refuse_parameters = False
+    assert world.publish("--set-default").code == 0
+    assert (_parameter(world), world.template()["DefaultVersionNumber"]) == (world.images["al2023/x86_64"], 2)
 
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(world: World) -> None:
@@ -304,6 +418,43 @@ def test_a_default_that_somebody_else_moved_is_not_moved_again(world: World) -> 
     assert world.template()["DefaultVersionNumber"] == 2
 
 
+def test_a_look_that_is_behind_is_no_other_publisher(world: World) -> None:
+    """EC2 is eventually consistent: right after the default has moved, a look may see it where it was."""
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    world.publish()
+    world.write_spec(scheduler="sed", copy_regions="")
+    world.build(tag="2")
+    world.gateway.gaps.stale_looks = 2
+
+    there = world.publish("--set-default")
+    back = world.amigen("rollback", "--yes")
+
+    assert (there.code, back.code) == (0, 0), there.err + back.err
+    assert world.template()["DefaultVersionNumber"] == 1
+
+
+def test_a_default_that_is_moved_on_right_after_is_told(world: World) -> None:
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    world.publish()
+    world.write_spec(scheduler="sed", copy_regions="")
+    world.build(tag="2")
+
+    def meanwhile(request: Request) -> None:
+        if request.operation == "DescribeLaunchTemplates" and world.gateway.named("ModifyLaunchTemplate"):
+            world.client("ec2").modify_launch_template(
+                LaunchTemplateName="ipvs-nodes-al2023-x86_64", DefaultVersion="1"
+            )
+
+    world.gateway.before = meanwhile
+
+    result = world.publish("--set-default")
+
+    assert result.code == 5
+    assert "the default of launch template ipvs-nodes-al2023-x86_64 in eu-central-1 is version 1, not 2" in result.err
+
+
 def test_one_failing_region_does_not_hide_the_others(world: World) -> None:
     world.write_spec(copy_regions="eu-west-1, us-east-2")
     world.build()
@@ -338,6 +489,23 @@ def test_a_copy_that_somebody_removed_is_made_anew(world: World) -> None:
         _remove_copies(world)
         result = world.publish()
         assert result.code == 0, result.err
+    assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
+
+
+@pytest.mark.parametrize("state", ["failed", "error", "invalid"])
+def test_a_copy_that_is_no_image_is_removed_and_made_anew(world: World, state: str) -> None:
+    """Whatever EC2 calls it: it is not used, and its name is in the way of the next."""
+    world.write_spec()
+    world.build()
+    world.gateway.gaps.failing_regions, world.gateway.gaps.failed_state = {COPY_REGION}, state
+
+    first = world.publish()
+    world.gateway.gaps.failing_regions = set()
+    second = world.publish()
+
+    assert (first.code, second.code) == (10, 0), first.err + second.err
+    assert f"in {COPY_REGION} is {state}" in first.err
+    assert "remove the failed copy ami-" in second.out
     assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
 
 
@@ -410,6 +578,22 @@ def test_a_lost_ledger_costs_nothing(world: World) -> None:
     assert world.end_state() == before
 
 
+@pytest.mark.parametrize("name", ["publish-ledger.json", "publish-ledger.json.lock"])
+def test_a_ledger_that_is_a_folder_is_said(world: World, name: str) -> None:
+    world.write_spec()
+    world.build()
+    path = world.record_path.with_name(name)
+    path.mkdir()
+
+    result = world.publish()
+    path.rmdir()
+
+    assert result.code == 14, result.err
+    assert f"{path}: Is a directory" in result.err
+    assert "Traceback" not in result.err
+    assert changes(world) == []
+
+
 def test_a_second_publisher_on_this_machine_is_told(world: World) -> None:
     from amigen.publish.ledger import open_ledger
 
@@ -452,6 +636,29 @@ def test_wrong_options_are_explained(world: World, args: tuple[str, ...], code: 
     assert result.code == code, result.err
     assert said in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("other", [("--set-default",), ("--canary",), ("--rollout", "asg:x@eu-west-1")])
+def test_images_only_and_what_needs_templates_exclude_each_other(world: World, other: tuple[str, ...]) -> None:
+    """Nothing that was asked for is left undone without a word."""
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--images-only", *other)
+
+    assert result.code == 2, result.err
+    assert f"--images-only leaves the templates, and {other[0]} is about them" in result.err
+    assert world.gateway.calls == []
+
+
+def test_a_canary_subnet_needs_a_canary(world: World) -> None:
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--canary-subnet", "eu-central-1=subnet-1")
+
+    assert result.code == 2, result.err
+    assert "--canary-subnet belongs to --canary" in result.err
 
 
 def test_a_record_of_another_spec_is_refused(world: World) -> None:

@@ -13,6 +13,8 @@ from tests.publish.stand_in.auto_scaling import NOW, InstanceRefreshes, public
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request
 
+# Details of a status that is less exact (ssm, API_CommandInvocation).
+_DETAILED = {"Undeliverable": "TimedOut", "Terminated": "Cancelled"}
 Answer = Callable[[Request], dict[str, Any]]
 
 
@@ -32,6 +34,9 @@ class ModelServer(InstanceRefreshes):
         health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
         offline: Instances whose SSM agent does not answer.
+        lists_unsent: Invocations that were not sent, as there were too many errors, are listed as `Terminated`.
+        late_parameters: Looks at a parameter of an image's id that still see what was there before it was written.
+        refuse_parameters: Such a value is taken with status 200, and dropped when it is checked.
     """
 
     def __init__(self, moto: str, gaps: Gaps) -> None:
@@ -42,7 +47,11 @@ class ModelServer(InstanceRefreshes):
         self.everywhere = "healthy"
         self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
+        self.late_parameters = 0
+        self.refuse_parameters = False
+        self._unchecked: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self.commands_end = True
+        self.lists_unsent = True
         self.updates_end = True
         self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
         self.updates: dict[str, dict[str, Any]] = {}
@@ -73,7 +82,10 @@ class ModelServer(InstanceRefreshes):
 
     def find(self, request: Request) -> Answer | None:
         """What answers this call; None leaves it to moto."""
+        if request.operation == "PutParameter":
+            return self._take_parameter if self.late_parameters or self.refuse_parameters else None
         if request.operation == "GetParameter" and not request.params["Name"].startswith("/aws/service/"):
+            self._check_parameter(request)
             return None
         return self._answers.get((request.service, request.operation))
 
@@ -94,6 +106,23 @@ class ModelServer(InstanceRefreshes):
         if value is None:
             raise Refusal("ParameterNotFound", f"Parameter {name} not found.")
         return {"Parameter": {"Name": name, "Type": "String", "Value": value, "Version": 1}}
+
+    def _take_parameter(self, request: Request) -> dict[str, Any]:
+        """Of an image's id SSM says 200, and checks it afterwards (systems-manager, API_PutParameter, DataType)."""
+        assert request.params.get("DataType") == "aws:ec2:image"
+        if not self.refuse_parameters:
+            self._unchecked[request.region, request.params["Name"]] = (self.late_parameters, request.params)
+        return {"Version": 1, "Tier": "Standard"}
+
+    def _check_parameter(self, request: Request) -> None:
+        key = (request.region, request.params["Name"])
+        if key not in self._unchecked:
+            return
+        looks, params = self._unchecked.pop(key)
+        if looks:
+            self._unchecked[key] = (looks - 1, params)
+        else:
+            self._client("ssm", request.region).put_parameter(**params)
 
     # -- Systems Manager -----------------------------------------------------------------------------------------
 
@@ -121,7 +150,14 @@ class ModelServer(InstanceRefreshes):
             instances += self._instances(request.region, filters)
         command = f"00000000-0000-0000-0000-{next(self._ids):012d}"
         invocations: dict[str, dict[str, Any]] = {}
-        for instance in instances:
+        at_once = _limit(params.get("MaxConcurrency", "50"), len(instances))
+        errors = _limit(params.get("MaxErrors", "0"), len(instances))
+        for number, instance in enumerate(instances):
+            if number % at_once == 0 and sum(i["Status"] == "Failed" for i in invocations.values()) > errors:
+                # What is on its way ends; no more is sent (systems-manager, send-commands-multiple, error controls).
+                left = instances[number:] if self.lists_unsent else []
+                invocations |= {i: {"Status": "Terminated", "code": -1, "out": "", "err": ""} for i in left}
+                break
             if instance in self.offline:
                 invocations[instance] = {"Status": "Undeliverable", "code": -1, "out": "", "err": ""}
                 continue
@@ -130,7 +166,7 @@ class ModelServer(InstanceRefreshes):
             # Run Command keeps this much of the output (docs: GetCommandInvocation).
             invocations[instance] = {"Status": status, "code": code, "out": out[:24000], "err": err[:8000]}
         self._invocations[command] = invocations
-        self._commands[command] = params
+        self._commands[command] = {**params, "_targets": len(instances)}
         return {
             "Command": {
                 "CommandId": command,
@@ -144,11 +180,12 @@ class ModelServer(InstanceRefreshes):
         command = request.params["CommandId"]
         if command not in self._commands:
             raise Refusal("InvalidCommandId", "no such command")
-        targets = len(self._invocations[command])
-        status = "Success" if all(i["Status"] == "Success" for i in self._invocations[command].values()) else "Failed"
+        states = [each["Status"] for each in self._invocations[command].values()]
+        targets = self._commands[command]["_targets"]
+        status = "Success" if states == ["Success"] * targets else "Failed"
         if not self.commands_end:
             status = "InProgress"
-        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": targets}
+        item = {"CommandId": command, "Status": status, "TargetCount": targets, "CompletedCount": len(states)}
         return {"Commands": [item]}
 
     def _invocations_of(self, request: Request) -> dict[str, Any]:
@@ -160,7 +197,7 @@ class ModelServer(InstanceRefreshes):
             {
                 "CommandId": command,
                 "InstanceId": instance,
-                "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+                "Status": _DETAILED.get(each["Status"], each["Status"]),
                 "StatusDetails": each["Status"],
             }
             for instance, each in found.items()
@@ -175,7 +212,7 @@ class ModelServer(InstanceRefreshes):
         return {
             "CommandId": params["CommandId"],
             "InstanceId": params["InstanceId"],
-            "Status": "TimedOut" if each["Status"] == "Undeliverable" else each["Status"],
+            "Status": _DETAILED.get(each["Status"], each["Status"]),
             "StatusDetails": each["Status"],
             "ResponseCode": each["code"],
             "StandardOutputContent": each["out"],
@@ -235,3 +272,8 @@ class ModelServer(InstanceRefreshes):
                 update["status"] = "Successful"
                 update["_group"]["launchTemplate"] = {**update["_group"]["launchTemplate"], "version": version}
         return {"update": public(update)}
+
+
+def _limit(text: str, of: int) -> int:
+    """A number, or a percentage of the targets."""
+    return max(of * int(text[:-1]) // 100, int(text != "0%")) if text.endswith("%") else int(text)
