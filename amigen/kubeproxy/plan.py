@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from amigen.errors import InputError
 from amigen.knowledge import ModeFact, mode_fact
-from amigen.kubeproxy import addon as eks
+from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
-from amigen.kubeproxy.addon import Resolve
+from amigen.kubeproxy.addon_values import Resolve
 from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.detect import Way
 from amigen.kubeproxy.observe import Observed
@@ -177,7 +177,7 @@ def _texts(
         return observed.config.text, after.text, observed.config.diff(after)
     state = detect.known_addon(observed.managed)
     assert schema is not None, "the caller fetches the schema of the add-on that it found"
-    values = eks.merged(state, settings)
+    values = eks.merged(state.values, settings)
     fields = "".join(f" --set {path}={_plain(value)}" for path, value in settings.fields.items())
     other = detect.leave_addon(wish.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
     eks.validate(values, schema, state.version, f"{other}{fields}`")

@@ -6,7 +6,7 @@ import difflib
 
 from amigen.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy import addon as eks
+from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed

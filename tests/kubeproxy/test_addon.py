@@ -12,7 +12,8 @@ from botocore.config import Config
 
 from amigen.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
-from amigen.kubeproxy.addon import Addon, AddonState, merged, validate
+from amigen.kubeproxy.addon import Addon, AddonState
+from amigen.kubeproxy.addon_values import merged, validate
 from amigen.kubeproxy.detect import choose, detect, known_addon
 from amigen.kubeproxy.settings import Settings
 from tests.kubeproxy import samples
@@ -77,15 +78,15 @@ def test_merge_keeps_other_settings() -> None:
     expected = {"mode": "ipvs", "ipvs": {"scheduler": "lc"}, "podLabels": {"team": "net"}}
 
     for text in ('{"podLabels": {"team": "net"}}', "podLabels:\n  team: net\n"):
-        assert json.loads(merged(AddonState(version="", values=text, status=""), settings)) == expected
-    assert json.loads(merged(AddonState(version="", values="", status=""), settings))["mode"] == "ipvs"
+        assert json.loads(merged(text, settings)) == expected
+    assert json.loads(merged("", settings))["mode"] == "ipvs"
 
 
 @pytest.mark.parametrize("values", ["[1]", "{", "just text", "a: b: c"])
 def test_values_that_cannot_be_read(values: str) -> None:
     """They are an error, never overwritten."""
     with pytest.raises(InputError):
-        merged(AddonState(version="", values=values, status=""), Settings(mode="ipvs"))
+        merged(values, Settings(mode="ipvs"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_values_that_cannot_be_read(values: str) -> None:
 )  # fmt: skip
 def test_what_the_schema_cannot_express_is_refused(fields: dict[str, Any], path: str) -> None:
     """Before anything is changed, with the other way."""
-    values = merged(AddonState(version="", values="", status=""), Settings(mode="ipvs", fields=fields))
+    values = merged("", Settings(mode="ipvs", fields=fields))
 
     with pytest.raises(RefusedError) as caught:
         validate(values, SCHEMA, "v1", "the other way")
