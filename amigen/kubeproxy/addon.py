@@ -15,9 +15,10 @@ from typing import Any
 
 from amigen.aws.answer import Fields, ask
 from amigen.errors import AwsError, ConflictError
-from amigen.kubeproxy.addon_values import ADDON, Resolve
+from amigen.kubeproxy.addon_values import ADDON, Resolve, Update
 
 _POLL_SECONDS = 5.0
+_PAGES = 1000  # of the list of updates
 
 # What an update's error code asks for (EKS API reference, ErrorDetail).
 _EXPLAIN: dict[str, str] = {
@@ -124,15 +125,23 @@ class Addon:
             raise _explained("UpdateAddon", self.cluster, error) from None
         return str(answer["update"]["id"])
 
-    def under_way(self) -> str | None:
-        """The id of an update that is in progress; None: there is none."""
+    def under_way(self) -> Update | None:
+        """The update that is in progress, an own one that was interrupted or somebody else's; None: there is none."""
         try:
-            for update_id in self._ask("ListUpdates", name=self.cluster, addonName=ADDON)["updateIds"]:
-                if self._update(update_id).get("status") == "InProgress":
-                    return str(update_id)
+            token: dict[str, str] = {}
+            for _ in range(_PAGES):
+                page = self._ask("ListUpdates", name=self.cluster, addonName=ADDON, **token)
+                for update_id in page["updateIds"]:
+                    found = self._update(update_id)
+                    if found.get("status") == "InProgress":
+                        params = {one.get("type"): one.get("value") for one in found.get("params") or []}
+                        return Update(id=str(update_id), values=params.get("ConfigurationValues") or "")
+                if not page.get("nextToken"):
+                    return None
+                token = {"nextToken": page["nextToken"]}
         except Exception as error:
             raise _explained("ListUpdates", self.cluster, error) from None
-        return None
+        raise AwsError(f"ListUpdates for cluster {self.cluster} goes on without end")
 
     def _ask(self, operation: str, **params: Any) -> Fields:
         return ask(self._client, operation, f"eks:{operation} for cluster {self.cluster}", **params)

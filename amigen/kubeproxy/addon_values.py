@@ -9,11 +9,12 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import yaml
 
-from amigen.errors import AwsError, InputError, RefusedError
+from amigen.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy.config import YAML_ERRORS
 from amigen.kubeproxy.settings import Settings
 
@@ -25,6 +26,35 @@ RESOLVE_MEANS: dict[Resolve, str] = {
     "PRESERVE": "what was edited by hand in the cluster stays, also where it contradicts this change",
     "NONE": "what was edited by hand in the cluster stays, and the update fails where it contradicts",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """An update that is under way; `values` are those that it sets, empty where EKS does not say them."""
+
+    id: str
+    values: str = ""
+
+
+def followed(running: Update | None, current: str, wanted: str) -> str:
+    """The id of the update that is under way, where it is the wanted one; empty where there is none.
+
+    Args:
+        running: What EKS says.
+        current: The add-on's values now.
+        wanted: Those that are to be.
+
+    Raises:
+        ConflictError: It is another one: its values would be lost, or these refused.
+    """
+    if running is None:
+        return ""
+    if read_values(running.values or current) == read_values(wanted):
+        return running.id
+    raise ConflictError(
+        f"another update of the add-on, {running.id}, is under way",
+        "wait for it (`aws eks describe-update`), look at `amigen kube-proxy plan` again, then repeat",
+    )
 
 
 def merged(current: str, settings: Settings) -> str:

@@ -168,8 +168,13 @@ class DaemonSetSpec(_Fields):
     update_strategy: UpdateStrategy | None = None
 
 
+class DaemonSetStatus(_Fields):
+    desired_number_scheduled: int | None = None
+
+
 class DaemonSet(Object):
     spec: DaemonSetSpec
+    status: DaemonSetStatus | None = None
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------

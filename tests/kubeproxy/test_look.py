@@ -14,7 +14,8 @@ from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import LocalRunner, SshRunner, runner
-from amigen.kubeproxy.status import NodeStatus, judge, wanted_on, watch
+from amigen.kubeproxy.status import NodeStatus, judge, wanted_on
+from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amigen.kubeproxy.cluster import CONFIG_MAPS
+from amigen.kubeproxy.config import read_config
 from tests.kubeproxy.conftest import World
 from tests.real.eks_server import EksServer
 
@@ -17,14 +19,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def eks(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
-    """An EKS that manages the world's kube-proxy."""
+    """An EKS that manages the world's kube-proxy: with PRESERVE it leaves what is not as it wrote it."""
+    wrote = [read_config(world.text(), "x").text]
 
-    def write(values: dict[str, object]) -> None:
+    def write(values: dict[str, Any], resolve: str) -> None:
         found = world.cluster.get(CONFIG_MAPS, "kube-proxy")
         text = found["data"]["config.conf"]
-        mode = values.get("mode", "iptables")
-        lines = [f'mode: "{mode}"' if line.startswith("mode:") else line for line in text.splitlines()]
-        found["data"]["config.conf"] = "\n".join(lines) + "\n"
+        if resolve == "PRESERVE" and text != wrote[-1]:
+            return
+        ipvs = values.get("ipvs") or {}
+        wanted = {"mode": values.get("mode", "iptables"), "ipvs.scheduler": ipvs.get("scheduler", "")}
+        wrote.append(read_config(text, "x").edited(wanted).text)
+        found["data"]["config.conf"] = wrote[-1]
         found["metadata"].pop("managedFields")
         world.cluster.replace(CONFIG_MAPS, "kube-proxy", found)
 
