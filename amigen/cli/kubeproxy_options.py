@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from amigen.knowledge import PROXY_MODES
+
+# What stands for name and context where the pod's own account is used.
+IN_CLUSTER = "in-cluster"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,3 +78,31 @@ execute_options = _options(
         "--timeout", type=click.FloatRange(1, 86400), default=600.0, show_default=True, help="Seconds per pool."
     ),
 )
+
+# What names the cluster and how to look at its nodes: a rollback needs the same.
+_KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_option", "pools")
+_NAMES = {"pools": "pool"}
+
+
+def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, despite_addon: bool) -> str:
+    """The command that takes back what a command with these options did, from whatever folder it is run.
+
+    Args:
+        options: As click gave them.
+        context: The context that was used; the current one may be another by then.
+        saved: The configuration to go to; None: the newest.
+        despite_addon: The ConfigMap was edited although the add-on manages it.
+    """
+    words = ["amigen", "kube-proxy", "rollback"]
+    if options["kubeconfig"]:
+        words.append(f"--kubeconfig={Path(options['kubeconfig']).expanduser().absolute()}")
+    if context != IN_CLUSTER:
+        words.append(f"--context={context}")
+    for key in _KEPT:
+        given = options[key] or ()
+        name = _NAMES.get(key, key).replace("_", "-")
+        words += [f"--{name}={value}" for value in ((given,) if isinstance(given, str) else given)]
+    words += ["--by-pool"] if options["by_pool"] else []
+    words += ["--despite-addon"] if despite_addon else []
+    words += [f"--saved={saved}"] if saved else []
+    return shlex.join(words)

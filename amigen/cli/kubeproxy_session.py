@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
 from amigen.errors import AmigenError, AwsError, CouldNotCheckError, InputError
 from amigen.ipvs.model import Table
@@ -141,11 +142,16 @@ class Session:
             say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
             looks=self.looks,
+            back=self._back,
         )
         modes = executor.apply(plan, back=back)
         click.echo("mode of each node, read back:", err=True)
         for line in show.modes_text(modes):
             echo_line(line, err=True)
+
+    def _back(self, plan: ChangePlan, saved: Path | None) -> str:
+        despite = plan.way == "configmap" and plan.observed.managed.way == "addon"
+        return way_back(self._options, context=self.cluster.context, saved=saved, despite_addon=despite)
 
     def runners(self, targets: tuple[str, ...]) -> tuple[NodeRunner, ...]:
         """One for each target; a wrong one is an error before anything is asked."""

@@ -39,6 +39,7 @@ class Executor:
         seconds: How long the add-on's update, and each pool, may take.
         say: Takes a line of progress.
         looks: Makes a runner for a node, to read its mode there; None: through the API server.
+        back: The command that goes back to a saved configuration (None: the newest) after this plan.
     """
 
     cluster: Cluster
@@ -47,6 +48,7 @@ class Executor:
     say: Callable[[str], None]
     seconds: float = 600.0
     looks: Callable[[Node], NodeRunner] | None = None
+    back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
         """Do it; the mode of each node afterwards.
@@ -68,17 +70,18 @@ class Executor:
             self._write(plan, path)
             return self._roll(plan)
         except AmigenError as error:
-            error.hint = "\n  ".join(part for part in (error.hint, *self._way_back(path)) if part)
+            error.hint = "\n  ".join(part for part in (error.hint, *self._way_back(plan, path)) if part)
             raise
         except KeyboardInterrupt:
-            for line in ("interrupted; the cluster stays as it is now", *self._way_back(path)):
+            for line in ("interrupted; the cluster stays as it is now", *self._way_back(plan, path)):
                 self.say(line)
             raise
 
-    def _way_back(self, path: Path | None) -> tuple[str, ...]:
-        saved = f"saved configuration: {path}" if path and path.exists() else ""
-        back = f"way back: amigen kube-proxy rollback --context {self.cluster.context}"
-        return (saved, back) if saved or path is None else ()
+    def _way_back(self, plan: ChangePlan, path: Path | None) -> tuple[str, ...]:
+        if path is not None and not path.exists():
+            return ()  # nothing was changed
+        saved = (f"saved configuration: {path}",) if path else ()
+        return (*saved, f"way back: {self.back(plan, path)}")
 
     def _rights(self, plan: ChangePlan) -> None:
         wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]

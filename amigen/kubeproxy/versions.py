@@ -93,7 +93,7 @@ def gates_refused(gates: Mapping[str, object], version: str) -> RefusedError | N
             why = f"it is fixed to true since {'.'.join(map(str, gate.locked))}"
         if why:
             return RefusedError(
-                f"kube-proxy {version} would exit over featureGates.{gate.name}={str(value).lower()}: {why} [{gate.source}]",
+                f"kube-proxy {version} exits with featureGates.{gate.name}={str(value).lower()}: {why} [{gate.source}]",
                 f"leave featureGates.{gate.name} out of the configuration",
             )
     return None
