@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from amigen.errors import CouldNotCheckError, InputError
-from amigen.ipvs.compare import Difference, Network, compare
+from amigen.ipvs.compare import Comparison, Difference, Kind, Network, comparison
 from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Table
 from amigen.kubeproxy.cluster import ENDPOINT_SLICES, SERVICES, Cluster, NotFoundError
@@ -39,6 +39,10 @@ class NodeStatus:
     def key(self) -> str:
         """What stays the same from look to look."""
         return self.target or self.subject
+
+
+# What cannot be said to be right of a listing that hides some services.
+_NEEDS_ALL: frozenset[Kind] = frozenset({"missing-service", "stale-service"})
 
 
 def services_and_slices(cluster: Cluster) -> tuple[list[Json], list[Json]]:
@@ -88,8 +92,9 @@ def judge_table(
     table: Table, config: ProxyConfig, wanted: Expected, subject: str, *, bound: frozenset[Any] | None = None
 ) -> NodeStatus:
     """An IPVS table alone, such as a saved listing."""
-    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
-    return NodeStatus(subject=subject, facts=_facts(table, config, wanted, found, bound), differences=found)
+    found = comparison(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
+    facts = _facts(table, config, wanted, found, bound)
+    return NodeStatus(subject=subject, facts=facts, differences=found.differences)
 
 
 def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
@@ -99,11 +104,11 @@ def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
         raise InputError(f"{config.where}: ipvs.excludeCIDRs is not a list of CIDRs") from None
 
 
-def _facts(
-    table: Table, config: ProxyConfig, wanted: Expected, found: tuple[Difference, ...], bound: object
-) -> tuple[str, ...]:
+def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Comparison, bound: object) -> tuple[str, ...]:
     """What was found to be right, counted; a line is there only if nothing contradicts it."""
-    kinds = {one.kind for one in found}
+    kinds = {one.kind for one in found.differences}
+    if found.unjudged:
+        kinds |= _NEEDS_ALL
     servers = sum(len(one.required) for one in wanted.services)
     candidates: list[tuple[set[str], str]] = [
         ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
@@ -121,6 +126,8 @@ def _facts(
     head = (
         f"{len(table.services)} virtual services, {sum(len(one.servers) for one in table.services)} real servers{size}"
     )
+    if found.unjudged:
+        head += f"; {len(found.unjudged)} Service addresses may be behind names that say nothing, and were not judged"
     return (head, *(text for against, text in candidates if not kinds & against))
 
 

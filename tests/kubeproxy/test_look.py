@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -144,6 +145,23 @@ def test_the_script_loads_nothing_and_changes_nothing() -> None:
 
     for word in ("modprobe", "ipvsadm -A", "ipvsadm -C", "ip link add", "ip link del", "sysctl -w", ">/proc", " rm "):
         assert word not in text
+
+
+@pytest.mark.parametrize(("code", "says"), [(0, "made by ipvsadm"), (255, "as the kernel says")])
+def test_an_ipvsadm_that_fails_is_not_taken_for_an_empty_node(tmp_path: Path, code: int, says: str) -> None:
+    """Then the kernel's own file says it; both programs are played."""
+    (tmp_path / "ip_vs").write_text("as the kernel says\n")
+    (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\necho made by ipvsadm\nexit {code}\n")
+    (tmp_path / "ipvsadm").chmod(0o755)
+    text = (
+        (Path(look_module.__file__).parent / "look.sh").read_text().replace("/proc/net/ip_vs", str(tmp_path / "ip_vs"))
+    )
+    function = text[text.index("ipvs_table() {") : text.index("release=")]
+    path = f"{tmp_path}:/usr/bin:/bin"
+
+    done = subprocess.run(["sh", "-c", function + "ipvs_table"], capture_output=True, text=True, env={"PATH": path})
+
+    assert done.stdout == says + "\n"
 
 
 def test_the_script_runs_here() -> None:
