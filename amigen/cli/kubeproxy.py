@@ -116,11 +116,16 @@ def migrate(
         seen = _session(options).observed
         found = plan_migration(seen.config, seen.proxy_version, seen.nodes, server_version=seen.version, name=name)
     if write_spec:
+        from amigen.spec.load import parse_spec
+
+        parse_spec(found.spec, write_spec)  # what is written must be one
         try:
             with Path(write_spec).open("x", encoding="utf-8") as file:
                 file.write(found.spec)
         except FileExistsError:
             raise InputError(f"{write_spec} is there already", "name another file") from None
+        except OSError as error:
+            raise InputError(f"{write_spec}: {error.strerror}") from None
     if output == "json":
         echo_json(show.migration_json(found))
     else:

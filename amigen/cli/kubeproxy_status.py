@@ -24,7 +24,11 @@ _MAX_LISTING = 16 * 1024 * 1024
 @cluster_options
 @output_option
 @click.option(
-    "--node", "targets", multiple=True, metavar="TARGET", help="Compare this node: local, ssh://USER@HOST[:PORT]."
+    "--node",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="Compare this node: local, ssh://USER@HOST[:PORT], ssm://INSTANCE.",
 )
 @click.option("--listing", metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin.")
 @click.option(

@@ -43,7 +43,8 @@ class Pod:
     Attributes:
         stamp: Its `restartedAt` annotation; empty: none.
         digest: Of the configuration for which amigen restarted it; empty: amigen did not.
-        why: Why it is not ready, as far as it says so.
+        why: Why it is not ready, or what its last exit was, as far as it says so.
+        restarts: Of its containers.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Pod:
     ready: bool
     ending: bool
     why: str
+    restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,7 @@ def pods(items: Iterable[Json]) -> tuple[Pod, ...]:
                 ready=(conditions.get("Ready") or {}).get("status") == "True",
                 ending=bool(meta.get("deletionTimestamp")),
                 why=_why(status, conditions),
+                restarts=sum(one.get("restartCount") or 0 for one in status.get("containerStatuses") or []),
             )
         )
     return tuple(sorted(found, key=lambda pod: (pod.node, pod.name)))

@@ -10,19 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from amigen.errors import RefusedError
-from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, ModeFact, mode_fact
+from amigen.errors import InputError, RefusedError
+from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, PROXY_MODES, ModeFact, mode_fact
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.fates import Row, fates
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.versions import why_not
 from amigen.spec.model import API_VERSION
+from amigen.spec.values import Name
 
+# As the spec has it.
+_NAME = re.compile(get_args(Name)[1].extra_json_schema["pattern"])
 # kube-proxy calls `nft`; this is the oldest that the documentation names.
 NFT_MINIMUM = "1.0.1"
 NFT_NEEDED = (
@@ -33,7 +36,11 @@ NFT_NEEDED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """The whole way."""
+    """The whole way.
+
+    Attributes:
+        strangers: Operating systems of nodes for which amigen makes no image.
+    """
 
     mode: str
     version: str
@@ -45,6 +52,7 @@ class Migration:
     cleanup: tuple[str, ...]
     steps: tuple[str, ...]
     spec: str
+    strangers: tuple[str, ...] = ()
 
 
 def plan_migration(
@@ -58,7 +66,17 @@ def plan_migration(
         nodes: Those of the cluster, for their kernels.
         server_version: The cluster's, for the image spec; empty: as kube-proxy.
         name: Of the image spec.
+
+    Raises:
+        InputError: A mode that is none on Linux, or a name that no spec may have.
     """
+    if config.mode not in PROXY_MODES:
+        raise InputError(
+            f"{config.where}: mode {config.mode!r} is not a mode of kube-proxy on Linux",
+            "userspace is gone since Kubernetes 1.26, kernelspace is of Windows",
+        )
+    if not _NAME.fullmatch(name):
+        raise InputError(f"--name {name!r} is not a name for a spec", "1 to 48 lower-case letters, digits and `-`")
     gates = dict(config.get("featureGates") or {})
     rows = fates(config)
     return Migration(
@@ -72,6 +90,7 @@ def plan_migration(
         cleanup=_cleanup(config.mode),
         steps=_steps(rows),
         spec=_spec(nodes, server_version or version, name),
+        strangers=tuple(sorted({node.os_image or "unknown" for node in nodes if not _platform(node.os_image)})),
     )
 
 
@@ -84,6 +103,8 @@ _NEEDS = (
 
 
 def _cleanup(mode: str) -> tuple[str, ...]:
+    if mode == "nftables":
+        return ("`amigen kube-proxy status --node TARGET` says what an earlier mode has left over on a node",)
     common = "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; look all the same:"
     check = "`amigen kube-proxy status --node TARGET` says what is left over on a node"
     if mode == "ipvs":

@@ -41,6 +41,11 @@ class Rollout:
     stamp: str
     digest: str = ""
 
+    @property
+    def labels(self) -> str:
+        """What kubectl finds the pods by."""
+        return daemonset.selector(self.daemon_set)
+
     def hold(self) -> None:
         """Stop the DaemonSet from replacing pods by itself; what it did before is kept in an annotation."""
         kept = daemonset.kept_strategy(self.daemon_set) or self.daemon_set["spec"].get("updateStrategy") or {}

@@ -76,6 +76,7 @@ class State(_Fields):
 class ContainerStatus(_Fields):
     state: State | None = None
     last_state: State | None = None
+    restart_count: int | None = None
 
 
 class PodStatus(_Fields):

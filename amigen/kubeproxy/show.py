@@ -184,20 +184,24 @@ def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Differenc
 
 def migration_text(found: Migration) -> str:
     """The way to nftables."""
-    lines = [f"from {found.mode} to nftables, kube-proxy {found.version}", *_facts([found.fact])]
+    there = found.mode == "nftables"
+    head = "already nftables: nothing to migrate" if there else f"from {found.mode} to nftables"
+    lines = [f"{head}, kube-proxy {found.version}", *_facts([found.fact])]
     if found.blocked:
         lines += [f"not yet: {found.blocked.message}", f"  {found.blocked.hint}"]
-    lines += ["", "settings:"]
-    for row in found.rows:
+    lines += [] if there else ["", "settings:"]
+    for row in () if there else found.rows:
         mark = "!" if row.matters else " "
         lines.append(f" {mark} {row.setting}={row.value} -> {row.fate}")
         lines.append(f"     {row.note}")
     lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
     if found.nodes:
         lines += ["", *_readiness(found.nodes, "nftables")]
-    lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
+    if not there:
+        lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
     lines += ["", "to clean up after:", *(f"  - {one}" for one in found.cleanup)]
     lines += ["", "image spec:", *(f"  {line}" for line in found.spec.splitlines())]
+    lines += [f"amigen makes no images of {one}: these nodes need another way" for one in found.strangers]
     return "\n".join(lines) + "\n"
 
 
@@ -214,4 +218,5 @@ def migration_json(found: Migration) -> dict[str, Any]:
         "steps": list(found.steps),
         "cleanup": list(found.cleanup),
         "spec": found.spec,
+        "strangers": list(found.strangers),
     }

@@ -230,6 +230,25 @@ def test_detection_where_eks_cannot_be_asked(server: EksServer) -> None:
         known_addon(by_eks)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://ABC.gr7.eu-central-1.eks.amazonaws.com", "https://ABC.eu-central-1.api.aws:443/",
+     "https://ABC.sk1.cn-north-1.eks.amazonaws.com.cn", "https://ABC.cn-north-1.api.amazonwebservices.com.cn"],
+)  # fmt: skip
+def test_eks_that_was_not_asked_is_not_written_to(server: EksServer, url: str) -> None:
+    """Without a name, or without rights: the ConfigMap only by an explicit wish. Elsewhere nobody has to say so."""
+    server.state.denied = {"DescribeAddon"}
+    config_map = samples.config_map(manager="kubectl-edit")
+
+    for managed in (detect(None, config_map, server=url), detect(an_addon(server), config_map, server=url)):
+        with pytest.raises(RefusedError, match="whether its add-on manages kube-proxy is not known") as caught:
+            choose(managed, "auto", despite_addon=False, cluster="")
+        assert "--cluster-name" in caught.value.hint
+        assert choose(managed, "configmap", despite_addon=False, cluster="") == "configmap"
+    elsewhere = detect(None, config_map, server="https://api.example.com")
+    assert choose(elsewhere, "auto", despite_addon=False, cluster="") == "configmap"
+
+
 def test_the_addon_is_not_fought(server: EksServer) -> None:
     """--by configmap is refused with the way out, unless on purpose; --by addon without add-on likewise."""
     managed = detect(an_addon(server), samples.config_map(), server="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.kubeproxy.fake_api import FakeApi, a_node, run
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("amigen.kubeproxy.steady.SECONDS", 0.01)
     with FakeApi() as found:
         monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig(tmp_path)))
         yield found
@@ -315,3 +317,118 @@ def test_a_machine_is_the_node_of_its_name_else_of_its_whole_address(host: str, 
     found = matching_node(Snapshot(host=host), target, nodes)
 
     assert (found.name if found else None) == name
+
+
+def test_a_kube_proxy_that_does_not_stay_up(api: FakeApi) -> None:
+    """Ready, and its log says ipvs; it restarts each time one looks."""
+    api.restarts = {"b": list(range(1000))}
+
+    result = run("apply", "--mode", "ipvs", "--yes")
+
+    assert result.exit_code == 11
+    assert "kube-proxy does not stay up on 1 of 2 nodes" in result.stderr
+    assert "b: restarted" in result.stderr
+
+
+def test_one_restart_is_forgiven(api: FakeApi) -> None:
+    """It stays up from then on."""
+    api.restarts = {"b": [0, 0, 0, 0, 1, 1, 1]}
+
+    assert run("apply", "--mode", "ipvs", "--yes").exit_code == 0
+
+
+def test_nodes_that_are_known_not_to_be_ready_are_refused(api: FakeApi) -> None:
+    """Nothing is asked of the user and nothing is changed; the plan alone is shown."""
+    api.lists["nodes"][1]["metadata"]["labels"]["amigen/ipvs"] = "no"
+
+    result = run("apply", "--mode", "ipvs", "--yes")
+
+    assert result.exit_code == 13
+    assert "1 nodes are not ready for ipvs: b" in result.stderr
+    assert api.text == samples.EKS_CONFIG
+    assert run("apply", "--mode", "ipvs", "--yes", "--dry-run").exit_code == 0
+    api.lists["nodes"][0]["metadata"]["labels"]["karpenter.sh/nodepool"] = "good"
+    assert run("apply", "--mode", "ipvs", "--yes", "--pool", "good").exit_code == 0
+
+
+def test_pools_go_in_the_order_of_the_options(api: FakeApi) -> None:
+    """And no other pool."""
+    for item, pool in zip(api.lists["nodes"], ("blue", "green"), strict=True):
+        item["metadata"]["labels"]["karpenter.sh/nodepool"] = pool
+
+    plan = run("plan", "--mode", "ipvs", "--pool", "green", "--pool", "blue", "--output", "json")
+
+    assert [pool["name"] for pool in json.loads(plan.stdout)["pools"]] == ["green", "blue"]
+    one = json.loads(run("plan", "--mode", "ipvs", "--pool", "green", "--output", "json").stdout)
+    assert [(pool["name"], pool["nodes"]) for pool in one["pools"]] == [("green", ["b"])]
+
+
+def test_one_machine_does_not_speak_for_all_nodes(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--look without a place for the node's own name; several looks go side by side."""
+    asked: list[str] = []
+    together = threading.Barrier(2, timeout=20)
+
+    def look(runner: Any, metrics: str) -> Snapshot:
+        del metrics
+        asked.append(runner.host)
+        together.wait()  # neither is answered before both are asked
+        return Snapshot(host=runner.host, mode="iptables")
+
+    monkeypatch.setattr("amigen.kubeproxy.look.look", look)
+    refused = run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@192.0.2.1")
+    assert refused.exit_code == 14
+    assert "one machine cannot speak for 2 nodes" in refused.stderr
+    assert asked == []
+
+    assert run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@{address}").exit_code == 0
+    assert sorted(asked) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_migrate_where_there_is_nothing_to_migrate(api: FakeApi) -> None:
+    """Already nftables; nothing is planned for it."""
+    api.write(samples.EKS_CONFIG.replace('"iptables"', '"nftables"'))
+
+    result = run("migrate")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("already nftables: nothing to migrate")
+    assert "steps:" not in result.stdout
+
+
+def test_migrate_with_nodes_that_amigen_makes_no_image_of(api: FakeApi) -> None:
+    """Named, and not taken for another system in silence."""
+    api.lists["nodes"][1]["status"]["nodeInfo"]["osImage"] = "Bottlerocket OS 1.30 (aws-k8s-1.33)"
+
+    result, document = run("migrate"), run("migrate", "--output", "json")
+
+    assert "amigen makes no images of Bottlerocket OS 1.30 (aws-k8s-1.33)" in result.stdout
+    assert json.loads(document.stdout)["strangers"] == ["Bottlerocket OS 1.30 (aws-k8s-1.33)"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "code", "says"),
+    [
+        ("userspace", (), 14, "mode 'userspace' is not a mode of kube-proxy on Linux"),
+        ("ipvs", ("--name", "a b"), 14, "--name 'a b' is not a name"),
+        ("ipvs", ("--name", ""), 14, "--name '' is not a name"),
+        ("ipvs", ("--write-spec", "/no/such/folder/spec.yaml"), 14, "No such file or directory"),
+    ],
+)
+def test_wrong_migrations(api: FakeApi, mode: str, arguments: tuple[str, ...], code: int, says: str) -> None:
+    """Nothing is written."""
+    api.write(samples.EKS_CONFIG.replace('"iptables"', f'"{mode}"'))
+
+    result = run("migrate", *arguments)
+
+    assert result.exit_code == code
+    assert says in result.stderr
+
+
+def test_no_spec_is_written_that_is_none(api: FakeApi, tmp_path: Path) -> None:
+    """A version of kube-proxy that has no nftables yet."""
+    api.version = "v1.28.3"
+
+    result = run("migrate", "--write-spec", str(tmp_path / "spec.yaml"))
+
+    assert result.exit_code == 3
+    assert not (tmp_path / "spec.yaml").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -14,11 +15,12 @@ from amigen.kubeproxy import look as look_module
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.run import LocalRunner, SshRunner, runner
+from amigen.kubeproxy.run import LocalRunner, SshRunner, SsmRunner, runner
 from amigen.kubeproxy.status import NodeStatus, judge, wanted_on
 from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
+from tests.testing.ssm_server import INSTANCE, ssm_server
 
 ANSWER = (
     "=== amigen host\nnode-a\n=== amigen kernel\n6.1.0\n=== amigen proxyMode\nipvs\n=== amigen ipvs\n"
@@ -110,7 +112,10 @@ def test_targets(target: str, host: str, user: str, port: int | None) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"],
+    [
+        *("", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"),
+        *("ssm://", "ssm://node", "ssm://i-0123456789abcdef0?x=y"),
+    ],
 )
 def test_wrong_targets(target: str) -> None:
     """An error that names the forms, and never prints a password."""
@@ -118,6 +123,22 @@ def test_wrong_targets(target: str) -> None:
         runner(target)
 
     assert "secret" not in str(caught.value)
+
+
+def test_looking_over_session_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script runs on the instance; the stand-in for Session Manager runs it here."""
+    for key, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(key, value)
+    with ssm_server() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
+        found = runner(f"ssm://{INSTANCE}?region=eu-central-1")
+
+        snapshot = look(found)
+
+        assert isinstance(found, SsmRunner)
+        assert snapshot.kernel == os.uname().release
+        with pytest.raises(CouldNotCheckError, match="Session Manager"):
+            runner("ssm://i-00000000000000000?region=eu-central-1").run("true")
 
 
 def test_an_unreachable_host() -> None:

@@ -165,6 +165,18 @@ def test_a_node_in_another_mode_is_an_error(world: World, monkeypatch: pytest.Mo
     assert "node-b: iptables (by log)" in result.stderr
 
 
+def test_a_kube_proxy_that_restarts_again_and_again(world: World) -> None:
+    """Its log says the mode and its pod is ready, for a moment: that is not healthy."""
+    world.kubelet.flapping = {"node-b"}
+
+    result = world.run("apply", "--mode", "ipvs", "--yes")
+
+    assert result.exit_code == 11
+    assert "kube-proxy does not stay up on 1 of 2 nodes" in result.stderr
+    assert "node-b: restarted" in result.stderr
+    assert "way back: amigen kube-proxy rollback" in result.stderr
+
+
 def test_by_pool_stops_at_the_first_sick_pool(world: World) -> None:
     """The pool blue is sick: green keeps its old pod. After the repair, apply goes on with what is left."""
     world.kubelet.crashing = {"node-a"}
@@ -231,6 +243,9 @@ def test_no_rights_names_verb_and_resource(world: World) -> None:
     assert "verb 'patch' on resource daemonsets" in refused.stderr
     assert "nothing was changed" in refused.stderr
     assert world.text() == samples.KUBEADM_CONFIG
+    proof = world.run("status", "--listing", "-", user="reader", text="TCP  10.96.0.1:443 rr\n")
+    assert proof.exit_code == 11
+    assert "verb 'list' on resource services across all namespaces" in proof.stderr
 
 
 def _grant_reading(world: World) -> None:

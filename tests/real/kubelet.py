@@ -28,12 +28,14 @@ class PretendKubelet:
 
     Attributes:
         crashing: Nodes on which new pods crash.
+        flapping: Nodes on which kube-proxy says its mode, gets ready, and ends, again and again.
         deaf: Nodes on which kube-proxy starts and stays in this mode, whatever is configured.
     """
 
     cluster: Cluster
     folder: Path
     crashing: set[str] = field(default_factory=set)
+    flapping: set[str] = field(default_factory=set)
     deaf: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
     pod_ip: str = "127.0.0.1"
@@ -132,6 +134,10 @@ class PretendKubelet:
             self.cluster._send("POST", f"{path}/binding", body)
         elif (item.get("status") or {}).get("phase") != "Running":
             self._start(item, pod.node, path)
+        elif pod.node in self.flapping:
+            container = item["status"]["containerStatuses"][0]
+            container["restartCount"] += 1
+            self._patch(f"{path}/status", {"status": {"containerStatuses": [container]}})
 
     def _start(self, item: dict[str, Any], node: str, path: str) -> None:
         """What kube-proxy would do: read the ConfigMap, and say in its log which mode it runs in."""
