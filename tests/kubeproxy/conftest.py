@@ -77,7 +77,8 @@ class World:
 
 
 def _delete_all(cluster: Cluster) -> None:
-    for path in (DAEMON_SETS.path("kube-proxy"), CONFIG_MAPS.path("kube-proxy")):
+    maps = (CONFIG_MAPS.path("kube-proxy"), CONFIG_MAPS.path("kube-proxy-config"))
+    for path in (DAEMON_SETS.path("kube-proxy"), *maps):
         cluster._send("DELETE", path, {"propagationPolicy": "Background"})
     for item in cluster.list(NODES):
         cluster._send("DELETE", NODES.path(item["metadata"]["name"]))

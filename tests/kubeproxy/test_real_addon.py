@@ -64,6 +64,23 @@ def test_apply_and_rollback_through_the_addon(world: World, eks: EksServer) -> N
     assert "node-b: iptables (by log)" in back.stderr
 
 
+def test_an_edit_by_hand_that_preserve_keeps(world: World, eks: EksServer) -> None:
+    """No kube-proxy is restarted for an update that does not show; OVERWRITE takes it back."""
+    world.edit('mode: ""', 'mode: "nftables"')
+
+    kept = world.run("apply", *NAME, "--mode", "ipvs", "--resolve-conflicts", "PRESERVE", "--yes")
+    status = world.run("status", *NAME)
+
+    assert kept.exit_code == 11
+    assert "mode is nftables, not ipvs" in kept.stderr
+    assert "restarted DaemonSet" not in kept.stderr
+    assert status.exit_code == 6
+    assert "mode is nftables, not ipvs" in status.stdout
+    again = world.run("apply", *NAME, "--mode", "ipvs", "--yes")
+    assert again.exit_code == 0, again.stderr
+    assert "node-a: ipvs (by log)" in again.stderr
+
+
 def test_a_failing_update_leaves_the_way_back(world: World, eks: EksServer) -> None:
     """The error explained, the saved configuration and the way back; no kube-proxy was restarted."""
     eks.state.outcome = "Failed"

@@ -52,6 +52,24 @@ def test_apply_restarts_follows_and_reads_the_mode_back(world: World) -> None:
     assert "node-b: ipvs (by log)" in result.stderr
 
 
+def test_the_form_that_eks_has(world: World) -> None:
+    """Another ConfigMap under another key, with Windows line ends: found through the mount, changed in two lines."""
+    before = samples.EKS_CONFIG.replace("\n", "\r\n")
+    world.create(CONFIG_MAPS, samples.config_map("kube-proxy-config", "config", before))
+    world.kubelet.config_map = "kube-proxy-config"
+    found = world.cluster.get(DAEMON_SETS, "kube-proxy")
+    found["spec"]["template"] = samples.daemon_set("kube-proxy-config", "config")["spec"]["template"]
+    world.cluster.replace(DAEMON_SETS, "kube-proxy", found)
+
+    result = world.run("apply", "--mode", "ipvs", "--scheduler", "lc", "--yes")
+
+    assert result.exit_code == 0, result.stderr
+    after = world.cluster.get(CONFIG_MAPS, "kube-proxy-config")["data"]["config"]
+    assert after == before.replace('mode: "iptables"', 'mode: "ipvs"').replace('scheduler: ""', 'scheduler: "lc"')
+    assert world.text() == samples.KUBEADM_CONFIG
+    assert "node-b: ipvs (by log)" in result.stderr
+
+
 def test_apply_again_changes_nothing(world: World) -> None:
     """A second run finds the configuration and all pods as they should be."""
     assert world.run("apply", "--mode", "ipvs", "--yes").exit_code == 0

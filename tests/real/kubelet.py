@@ -38,6 +38,7 @@ class PretendKubelet:
     flapping: set[str] = field(default_factory=set)
     deaf: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    config_map: str = "kube-proxy"
     pod_ip: str = "127.0.0.1"
     paused: threading.Event = field(default_factory=threading.Event)
 
@@ -141,7 +142,7 @@ class PretendKubelet:
 
     def _start(self, item: dict[str, Any], node: str, path: str) -> None:
         """What kube-proxy would do: read the ConfigMap, and say in its log which mode it runs in."""
-        config = yaml.safe_load(next(iter(self.cluster.get(CONFIG_MAPS, "kube-proxy")["data"].values())))
+        config = yaml.safe_load(next(iter(self.cluster.get(CONFIG_MAPS, self.config_map)["data"].values())))
         mode = self.deaf.get(node) or config.get("mode") or "iptables"
         crashes = node in self.crashing
         name = item["metadata"]["name"]
