@@ -101,7 +101,7 @@ def _scheduler(value: str) -> Row:
         setting="ipvs.scheduler",
         value=value,
         becomes="",
-        note="no counterpart: nftables mode only spreads evenly, at random per connection; each node balanced its own"
+        note="nftables mode only spreads evenly, at random per connection; each node balanced its own"
         " connections only, so the loss is smaller than it sounds [KEP-5495]. sessionAffinity of a Service still works",
         matters=True,
     )

@@ -62,8 +62,7 @@ def _of_version(mode: ProxyMode, version: str) -> list[str]:
         found.append(f"{mode} is {fact.says} [{fact.source}]; {way_out}")
     coming = next(iter(versions.worse(mode, version)), None)
     if coming is not None and coming.since[1] - int(version.split(".")[1]) <= _AHEAD:
-        when = ".".join(map(str, coming.since))
-        found.append(f"{mode} from {when} on: {coming.says} [{coming.source}]; this is {version}, {way_out}")
+        found.append(f"this is {version}, and {mode} is {coming.says} [{coming.source}]; {way_out}")
     return found
 
 

@@ -65,13 +65,13 @@ def test_each_worse_state_to_come_is_told(version: str, later: list[str]) -> Non
 
 @pytest.mark.parametrize(
     ("version", "says"),
-    [("1.32", ""), ("1.33", "from 1.35 on: deprecated"), ("1.34", "from 1.35 on: deprecated"), ("1.36", ""),
-     ("1.38", "from 1.40 on: planned to be off by default"), ("1.39", "from 1.40 on")],
+    [("1.32", ""), ("1.33", "ipvs is deprecated since 1.35"), ("1.34", "ipvs is deprecated since 1.35"), ("1.36", ""),
+     ("1.38", "ipvs is planned to be off by default from 1.40 on"), ("1.39", "from 1.40 on")],
 )  # fmt: skip
 def test_a_worse_state_that_is_near_is_a_warning(version: str, says: str) -> None:
     """One or two minor versions away."""
     found = [
-        line for line in warned(Settings(mode="ipvs"), version=version, text=NFTABLES).split("\n") if " on: " in line
+        line for line in warned(Settings(mode="ipvs"), version=version, text=NFTABLES).split("\n") if "this is 1." in line
     ]
 
     assert bool(found) == bool(says)
