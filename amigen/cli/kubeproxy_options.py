@@ -11,9 +11,6 @@ import click
 
 from amigen.knowledge import PROXY_MODES
 
-# What stands for name and context where the pod's own account is used.
-IN_CLUSTER = "in-cluster"
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -38,7 +35,9 @@ cluster_options = _options(
         "--pool-label", metavar="KEY", default="", help="Node label that names the pool; else EKS's, Karpenter's."
     ),
     click.option(
-        "--look", metavar="TARGET", help="Look on each node, such as ssh://ec2-user@{address} ({name} works too)."
+        "--look",
+        metavar="TARGET",
+        help="Look on each node, such as ssh://ec2-user@{address} or ssm://{name}, where nodes are named so.",
     ),
     click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
 )
@@ -93,6 +92,8 @@ def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, de
         saved: The configuration to go to; None: the newest.
         despite_addon: The ConfigMap was edited although the add-on manages it.
     """
+    from amigen.kubeproxy.connect import IN_CLUSTER
+
     words = ["amigen", "kube-proxy", "rollback"]
     if options["kubeconfig"]:
         words.append(f"--kubeconfig={Path(options['kubeconfig']).expanduser().absolute()}")

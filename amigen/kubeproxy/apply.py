@@ -9,16 +9,9 @@ from pathlib import Path
 from amigen.errors import AmigenError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import (
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    NODES,
-    PODS,
-    Cluster,
-    ForbiddenError,
-    Kind,
-)
+from amigen.kubeproxy.cluster import Cluster, ForbiddenError
 from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan, Pool
 from amigen.kubeproxy.readback import NodeMode, read_modes

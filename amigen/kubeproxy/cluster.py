@@ -10,17 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from amigen.errors import AmigenError, ConflictError, KubernetesError, plain
 from amigen.kubeproxy import shapes
+from amigen.kubeproxy.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-NAMESPACE = "kube-system"
 _CONNECT_SECONDS, _READ_SECONDS, _PAGE = 10, 60, 500
 _PAGES = 10_000  # five million objects
 
@@ -41,71 +40,6 @@ class NotFoundError(KubernetesError):
 
 class ForbiddenError(KubernetesError):
     """No right to do this; the message names verb and resource."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of objects: where they are in the API, what RBAC calls them, and what amigen reads of them."""
-
-    root: str
-    plural: str
-    shape: Any = dict[str, Any]
-    namespaced: bool = True
-
-    @property
-    def group(self) -> str:
-        """The API group as RBAC writes it; empty for core."""
-        return "" if self.root == "/api/v1" else self.root.split("/")[2]
-
-    def path(self, name: str = "", namespace: str = NAMESPACE) -> str:
-        """The URL path; without `name` that of the list, without `namespace` that of all namespaces."""
-        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{self.root}{inside}/{self.plural}" + (f"/{quote(name, safe=':')}" if name else "")
-
-
-CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps", shape=shapes.ConfigMap)
-PODS = Kind(root="/api/v1", plural="pods", shape=shapes.Pod)
-NODES = Kind(root="/api/v1", plural="nodes", shape=shapes.Node, namespaced=False)
-SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Service)
-DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets", shape=shapes.DaemonSet)
-# v1 from Kubernetes 1.21 on, v1beta1 up to 1.24 (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
-_REVIEWS = Kind(
-    root="/apis/authorization.k8s.io/v1",
-    plural="selfsubjectaccessreviews",
-    shape=shapes.Review,
-    namespaced=False,
-)
-ENDPOINT_SLICES = (
-    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.EndpointSlice),
-    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices", shape=shapes.EndpointSlice),
-)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What was asked for and where, in the words of RBAC."""
-
-    kind: Kind
-    name: str
-    namespace: str
-
-    @property
-    def what(self) -> str:
-        """Resource with group and name."""
-        group = f".{self.kind.group}" if self.kind.group else ""
-        return f"{self.kind.plural}{group}{f' {self.name}' if self.name else ''}"
-
-    @property
-    def option(self) -> str:
-        """What kubectl needs to ask the same."""
-        if not self.kind.namespaced:
-            return ""
-        return f" -n {self.namespace}" if self.namespace else " --all-namespaces"
-
-    def __str__(self) -> str:
-        if not self.kind.namespaced:
-            return self.what
-        return f"{self.what} {f'in namespace {self.namespace}' if self.namespace else 'across all namespaces'}"
 
 
 class Cluster:
@@ -143,7 +77,7 @@ class Cluster:
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise self._misfit("list", _Asked(kind, "", namespace), "it goes on without end")
+                raise self._misfit("list", Asked(kind, "", namespace), "it goes on without end")
             seen.add(token)
             query["continue"] = token
 
@@ -172,7 +106,7 @@ class Cluster:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
         status, text = self._send("GET", "/version")
         if status == 401:
-            raise self._failure(status, "get", _Asked(NODES, "", ""), "")
+            raise self._failure(status, "get", Asked(NODES, "", ""), "")
         if status != 200:
             raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
         answer = _read(text)
@@ -187,7 +121,7 @@ class Cluster:
         attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body["spec"] = {"resourceAttributes": attributes}
-        answer = self._json("POST", "create", _REVIEWS, _REVIEWS.path(), "", body=body, shape=shapes.Review)
+        answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body, shape=shapes.Review)
         return bool(answer["status"].get("allowed"))
 
     def now(self) -> str:
@@ -222,7 +156,7 @@ class Cluster:
         shape: Any = None,
         namespace: str = NAMESPACE,
     ) -> dict[str, Any]:
-        asked = _Asked(kind, name, namespace)
+        asked = Asked(kind, name, namespace)
         status, text = self._send(method, path, body, content_type)
         answer = _read(text)
         if not 200 <= status < 300:
@@ -233,11 +167,11 @@ class Cluster:
         found: dict[str, Any] = answer
         return found
 
-    def _misfit(self, verb: str, asked: _Asked, problem: str) -> KubernetesError:
+    def _misfit(self, verb: str, asked: Asked, problem: str) -> KubernetesError:
         problem = plain(problem)[:_LONGEST]
         return KubernetesError(f"{verb} {asked}: the answer is not what Kubernetes documents: {problem}", _PROXY)
 
-    def _failure(self, status: int, verb: str, asked: _Asked, said: str) -> AmigenError:
+    def _failure(self, status: int, verb: str, asked: Asked, said: str) -> AmigenError:
         if status == 401:
             return KubernetesError(
                 f"{self.server} does not accept the credentials of context {self.context}",

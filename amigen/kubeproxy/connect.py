@@ -11,6 +11,9 @@ from amigen.errors import InputError
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.credentials import guarded, heard, impersonation, plugin_failed
 
+# What stands for name and context where the pod's own account is used.
+IN_CLUSTER = "in-cluster"
+
 
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
     """The cluster of a kubeconfig's context, chosen as kubectl does.
@@ -33,7 +36,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     if not present:
         if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
+            return Cluster(ApiClient(configuration), name=IN_CLUSTER, context=IN_CLUSTER)
         raise InputError(
             f"no kubeconfig: {', '.join(files)} is not there",
             "name one with --kubeconfig or $KUBECONFIG; for EKS, `aws eks update-kubeconfig --name CLUSTER` writes it",

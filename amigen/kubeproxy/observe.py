@@ -9,10 +9,11 @@ from typing import Any
 from amigen.errors import AmigenError, InputError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS, Cluster, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
 from amigen.kubeproxy.look import DEFAULT_METRICS, Snapshot, look_on
 from amigen.kubeproxy.run import NodeRunner
 from amigen.kubeproxy.versions import minor_version

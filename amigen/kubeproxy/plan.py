@@ -13,9 +13,9 @@ from amigen.knowledge import ModeFact
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.addon_values import Resolve
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.detect import Way
 from amigen.kubeproxy.drift import contradictions
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together

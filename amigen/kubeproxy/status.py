@@ -11,9 +11,10 @@ from amigen.errors import CouldNotCheckError, InputError
 from amigen.ipvs.compare import Comparison, Difference, Kind, Network, comparison
 from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Table
-from amigen.kubeproxy.cluster import ENDPOINT_SLICES, SERVICES, Cluster, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Json, Node
+from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.look import Snapshot
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from amigen.errors import AmigenError, ConflictError, KubernetesError
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import CONFIG_MAPS, Cluster, UnreachableError
+from amigen.kubeproxy.cluster import Cluster, UnreachableError
 from amigen.kubeproxy.drift import contradictions
+from amigen.kubeproxy.kinds import CONFIG_MAPS
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan
 from amigen.kubeproxy.rollout import Clock

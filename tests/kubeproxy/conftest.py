@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from amigen.cli import cli
 from amigen.errors import AmigenError
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Cluster, Kind, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from tests.kubeproxy import samples
 from tests.real.control_plane import ControlPlane, running
 from tests.real.kubelet import PretendKubelet

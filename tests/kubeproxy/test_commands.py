@@ -24,6 +24,7 @@ from tests.kubeproxy.fake_api import FakeApi, a_node, run
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("amigen.kubeproxy.steady.SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
     with FakeApi() as found:
         monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig(tmp_path)))
         yield found

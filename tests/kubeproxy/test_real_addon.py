@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS
 from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.kinds import CONFIG_MAPS
 from tests.kubeproxy.conftest import World
 from tests.real.eks_server import EksServer
 

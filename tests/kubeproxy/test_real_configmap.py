@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.daemonset import KEPT_STRATEGY
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.saved import Saved, save
 from tests.kubeproxy import samples
 from tests.kubeproxy.conftest import World

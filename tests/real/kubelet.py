@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS, NODES, PODS, Cluster, Kind
+from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import pods as read_pods
+from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, PODS, Kind
 
 BINDINGS = Kind(root="/api/v1", plural="bindings")
 
