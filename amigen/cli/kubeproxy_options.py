@@ -37,7 +37,7 @@ cluster_options = _options(
     click.option(
         "--look",
         metavar="TARGET",
-        help="Look on each node, such as ssh://ec2-user@{address} or ssm://{name}, where nodes are named so.",
+        help="Look on each node, such as ssh://ec2-user@{address}, or with {name}.",
     ),
     click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
 )

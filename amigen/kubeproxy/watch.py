@@ -65,6 +65,8 @@ def watch(
         try:
             states = look_once()
         except (UnreachableError, CouldNotCheckError) as error:
+            if not seconds:
+                raise
             away = error
             if ("", "away", "") not in told:
                 say(f"not seen: {error.message}")

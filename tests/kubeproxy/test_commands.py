@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import threading
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from amigen.errors import CouldNotCheckError
+from amigen.errors import CouldNotCheckError, InputError
 from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.credentials import guarded
 from amigen.kubeproxy.look import Snapshot
 from tests.ipvs.test_compare import LISTING
 from tests.kubeproxy import samples
@@ -108,6 +110,20 @@ def test_an_exec_plugin_that_works(api: FakeApi, tmp_path: Path) -> None:
 
     assert run("status", "--kubeconfig", str(api.kubeconfig(tmp_path, exec=plugin))).exit_code == 0
     assert ("Authorization", "Bearer fresh") in {(key.title(), value) for key, value in api.headers}
+
+
+def test_credentials_that_cannot_be_renewed_in_the_middle_of_a_run() -> None:
+    """The library would go on with the old token; a plugin that works is left alone."""
+    user = {"exec": {"command": "aws"}}
+    fine = guarded(lambda _: None, "kubeconfig", user)
+    broken = guarded(lambda _: logging.error("the session has expired"), "kubeconfig", user)
+    assert fine is not None
+    assert broken is not None
+
+    fine(None)
+
+    with pytest.raises(InputError, match=r"`aws` .* the session has expired"):
+        broken(None)
 
 
 def test_impersonation_is_sent(api: FakeApi, tmp_path: Path) -> None:

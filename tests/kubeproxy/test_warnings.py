@@ -70,11 +70,8 @@ def test_each_worse_state_to_come_is_told(version: str, later: list[str]) -> Non
 )  # fmt: skip
 def test_a_worse_state_that_is_near_is_a_warning(version: str, says: str) -> None:
     """One or two minor versions away."""
-    found = [
-        line
-        for line in warned(Settings(mode="ipvs"), version=version, text=NFTABLES).split("\n")
-        if "this is 1." in line
-    ]
+    lines = warned(Settings(mode="ipvs"), version=version, text=NFTABLES).split("\n")
+    found = [line for line in lines if "this is 1." in line]
 
     assert bool(found) == bool(says)
     assert not says or says in found[0]
