@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.daemonset import KEPT_STRATEGY
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.saved import Saved, save
 from tests.kubeproxy import samples
 from tests.kubeproxy.conftest import World
@@ -49,6 +49,24 @@ def test_apply_restarts_follows_and_reads_the_mode_back(world: World) -> None:
     assert "node-a: new and ready" in result.stderr
     assert "node-b: new and ready (2 of 2 done)" in result.stderr
     assert "node-a: ipvs (by log)" in result.stderr
+    assert "node-b: ipvs (by log)" in result.stderr
+
+
+def test_the_form_that_eks_has(world: World) -> None:
+    """Another ConfigMap under another key, with Windows line ends: found through the mount, changed in two lines."""
+    before = samples.EKS_CONFIG.replace("\n", "\r\n")
+    world.create(CONFIG_MAPS, samples.config_map("kube-proxy-config", "config", before))
+    world.kubelet.config_map = "kube-proxy-config"
+    found = world.cluster.get(DAEMON_SETS, "kube-proxy")
+    found["spec"]["template"] = samples.daemon_set("kube-proxy-config", "config")["spec"]["template"]
+    world.cluster.replace(DAEMON_SETS, "kube-proxy", found)
+
+    result = world.run("apply", "--mode", "ipvs", "--scheduler", "lc", "--yes")
+
+    assert result.exit_code == 0, result.stderr
+    after = world.cluster.get(CONFIG_MAPS, "kube-proxy-config")["data"]["config"]
+    assert after == before.replace('mode: "iptables"', 'mode: "ipvs"').replace('scheduler: ""', 'scheduler: "lc"')
+    assert world.text() == samples.KUBEADM_CONFIG
     assert "node-b: ipvs (by log)" in result.stderr
 
 
@@ -165,6 +183,18 @@ def test_a_node_in_another_mode_is_an_error(world: World, monkeypatch: pytest.Mo
     assert "node-b: iptables (by log)" in result.stderr
 
 
+def test_a_kube_proxy_that_restarts_again_and_again(world: World) -> None:
+    """Its log says the mode and its pod is ready, for a moment: that is not healthy."""
+    world.kubelet.flapping = {"node-b"}
+
+    result = world.run("apply", "--mode", "ipvs", "--yes")
+
+    assert result.exit_code == 11
+    assert "kube-proxy does not stay up on 1 of 2 nodes" in result.stderr
+    assert "node-b: restarted" in result.stderr
+    assert "way back: amigen kube-proxy rollback" in result.stderr
+
+
 def test_by_pool_stops_at_the_first_sick_pool(world: World) -> None:
     """The pool blue is sick: green keeps its old pod. After the repair, apply goes on with what is left."""
     world.kubelet.crashing = {"node-a"}
@@ -231,6 +261,9 @@ def test_no_rights_names_verb_and_resource(world: World) -> None:
     assert "verb 'patch' on resource daemonsets" in refused.stderr
     assert "nothing was changed" in refused.stderr
     assert world.text() == samples.KUBEADM_CONFIG
+    proof = world.run("status", "--listing", "-", user="reader", text="TCP  10.96.0.1:443 rr\n")
+    assert proof.exit_code == 11
+    assert "verb 'list' on resource services across all namespaces" in proof.stderr
 
 
 def _grant_reading(world: World) -> None:
