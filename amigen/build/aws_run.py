@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from amigen.aws.session import Aws, AwsOptions
+from amigen.build.account import ec2_endpoint, find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.leftovers import clean_up_after_the_dead, noted
 from amigen.build.record import BuildRecord, read_record, write_record
@@ -31,28 +32,30 @@ def build_on_aws(
 
     With `resume`, images of this very spec that the record names are not built again.
     """
+    spec = order.jobs[0].plan.spec
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
+    ec2_url = ec2_endpoint(spec.aws.region, profile=profile, endpoint_url=endpoint_url)
+    account = find_account(aws, spec.aws.region, profile=profile, endpoint_url=ec2_url)
     path = order.output / "record.json"
 
     def say(text: str) -> None:
         order.progress.line(JOB, text)
 
-    clean_up_after_the_dead(aws, say)
+    clean_up_after_the_dead(aws, account, say)
     done = _done(order.jobs, path) if resume else set()
     for name in sorted(done):
         say(f"{name} is built already")
     build = AwsBuild(
         aws=aws,
         build_id=order.build_id,
-        endpoint_url=endpoint_url,
+        endpoint_url=ec2_url,
         packer_vars=packer_vars,
         environment={"AWS_PROFILE": profile} if profile else {},
     )
     stop = Stop()
     left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
-    spec = order.jobs[0].plan.spec
     if left.jobs:
-        with noted(order.build_id, spec.aws.region):
+        with noted(order.build_id, spec.aws.region, account):
             built = run_build(left, lambda session: build_aws(session, build), stop)
             record = keep_record(built, path)
     else:

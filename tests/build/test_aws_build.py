@@ -66,18 +66,22 @@ class Account:
     def command(self, *more: str) -> list[str]:
         """`amigen build`, told where the VM's ssh is: the one thing that moto's instance cannot say."""
         reached = ["--packer-var", "builder_address=127.0.0.1", "--packer-var", f"builder_port={self.port}"]
-        endpoint = ["--endpoint-url", self.gateway.url]
-        return [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "aws", *endpoint, *reached, *more]
+        return [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "aws", *reached, *more]
 
     @property
     def given(self) -> dict[str, Any]:
-        """How it is run: its notes of builds that run go to the folder, and not to the user's cache."""
-        return {"cwd": self.folder, "env": {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}}
+        """How it is run: its notes of builds that run go to the folder, and not to the user's cache.
+
+        That the environment names the address of AWS is one of the two ways; `build` goes the other.
+        """
+        own = {"XDG_CACHE_HOME": str(self.folder / "cache"), "AWS_ENDPOINT_URL": self.gateway.url}
+        return {"cwd": self.folder, "env": {**os.environ, **own}}
 
     def build(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*more), capture_output=True, text=True, timeout=3600, check=False, **self.given
-        )
+        given = self.given
+        url = given["env"].pop("AWS_ENDPOINT_URL")
+        command = self.command("--endpoint-url", url, *more)
+        return subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False, **given)
 
     def images(self, region: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ec2(region).describe_images(Owners=["self"])["Images"]
