@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
+
 from amigen.aws.session import Aws, AwsOptions
 from amigen.build.account import ec2_endpoint, find_account
 from amigen.build.aws import AwsBuild, build_aws
@@ -13,7 +15,8 @@ from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
-from amigen.errors import InputError
+from amigen.errors import AmigenError, InputError
+from amigen.publish.names import regions
 from amigen.publish.wait import Patience
 
 JOB = "aws"
@@ -57,14 +60,36 @@ def build_on_aws(
     if left.jobs:
         with noted(order.build_id, spec.aws.region, account):
             built = run_build(left, lambda session: build_aws(session, build), stop)
-            record = keep_record(built, path)
     else:
-        record = read_record(path)
-        built = Built(record=record, path=path, errors={}, interrupted=False)
-    if record is None or stop.asked:
-        return built
-    order.progress.phase(JOB, "tag, copy and share")
-    return _spread(aws, order, built, record, path, Patience(say, every=poll_seconds))
+        built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
+    try:
+        record = keep_record(built, path)
+        if record is None:
+            return built
+        if not stop.asked:
+            order.progress.phase(JOB, "tag, copy and share")
+            return _spread(aws, order, built, record, path, Patience(say, every=poll_seconds))
+    except KeyboardInterrupt:
+        order.progress.end(JOB, "interrupted; the images stay", well=False)
+    except AmigenError as error:
+        order.progress.end(JOB, f"failed; the images stay: {error.message}", well=False)
+        failed = dataclasses.replace(built, errors={**built.errors, "tag, copy and share": error})
+        return _unfinished(failed, path, dict.fromkeys(regions(spec), error.message))
+    cut = dataclasses.replace(built, interrupted=True)
+    return _unfinished(cut, path, dict.fromkeys(regions(spec), "interrupted"))
+
+
+def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
+    """Images are there, and which regions have what they should is not known: the next `--resume` looks."""
+    images = tuple(
+        msgspec.structs.replace(image, region_errors=errors) if image.outcome == "built" else image
+        for image in built.record.images
+    )
+    built = dataclasses.replace(built, record=msgspec.structs.replace(built.record, images=images))
+    write_record(built.record, built.path)
+    if built.path != path:
+        keep_record(built, path)
+    return built
 
 
 def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, patience: Patience) -> Built:
@@ -75,16 +100,12 @@ def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Pat
     # The build's own record names the copies, too; an image that failed to build is only there.
     named = {(image.platform, image.architecture): image for image in record.images}
     images = tuple(named.get((i.platform, i.architecture), i) for i in built.record.images)
-    final = dataclasses.replace(built, record=_with(built.record, images), errors={**built.errors, **dict(failures)})
+    final = dataclasses.replace(
+        built, record=msgspec.structs.replace(built.record, images=images), errors={**built.errors, **dict(failures)}
+    )
     if built.path != path:
         write_record(final.record, built.path)
     return final
-
-
-def _with(record: BuildRecord, images: tuple[object, ...]) -> BuildRecord:
-    import msgspec
-
-    return msgspec.structs.replace(record, images=images)
 
 
 def _done(jobs: tuple[Job, ...], path: Path) -> set[str]:

@@ -74,6 +74,6 @@ def _next(record: BuildRecord, spec: str) -> list[str]:
         return []
     if record.target == "aws":
         if any(image.region_errors for image in built):
-            return [f"next: amigen build {spec} --target aws --resume, for the regions that failed"]
+            return [f"next: amigen build {spec} --target aws --resume, for what is missing"]
         return [f"next: amigen publish {spec}, for launch templates"]
     return [f"next: amigen verify {spec} {built[0].file}, or boot it: docs/build.md says how"]

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 
+from amigen.build.record import ImageRecord, write_record
+from amigen.plan.make import plan_images
+from amigen.spec.load import load_spec
 from amigen.vm import built_in_base
 from amigen.vm.machine import free_port
 from tests.build.builder_machine import BuilderMachine
 from tests.build.processes import started
+from tests.build.test_record import RECORD
 from tests.publish.stand_in import moto
 from tests.publish.stand_in.gateway import Gateway
 from tests.publish.stand_in.wire import Refusal, Request
@@ -160,6 +166,53 @@ def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: Bui
     done = [(call.operation, call.region) for call in account.gateway.calls]
     assert [region for operation, region in done if operation == "CopyImage"] == ["eu-west-1"]
     assert {operation for operation, _region in done} & {"RunInstances", "CreateImage"} == set()
+
+
+def image_of_an_earlier_build(account: Account) -> str:
+    """An AMI, and the record that says that its checks have passed."""
+    ec2 = account.ec2()
+    instance = ec2.run_instances(ImageId=SOURCE, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    image_id: str = ec2.create_image(InstanceId=instance, Name="web-debian-12-x86_64-b1")["ImageId"]
+    ec2.terminate_instances(InstanceIds=[instance])
+    [plan] = plan_images(load_spec(account.folder / "spec.yaml"))
+    image = ImageRecord(
+        platform="debian-12",
+        architecture="x86_64",
+        outcome="built",
+        verified=True,
+        region="us-east-1",
+        image_id=image_id,
+        amis={"us-east-1": image_id},
+    )
+    record = msgspec.structs.replace(RECORD, name="web", spec_digest=plan.digest, images=(image,))
+    write_record(record, account.folder / "amigen-build/web/record.json")
+    return image_id
+
+
+def test_ctrl_c_while_it_copies_hides_no_image(account: Account) -> None:
+    """What is there is said and recorded; --resume does the rest, and no copy twice."""
+    image_id = image_of_an_earlier_build(account)
+    copying = threading.Event()
+    account.gateway.before = lambda request: copying.set() if request.operation == "CopyImage" else None
+    with started(account.command("--resume"), **account.given) as process:
+        assert copying.wait(120)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert f"debian-12/x86_64: {image_id} in us-east-1" in said
+    assert "us-east-1: not yet: interrupted" in said
+    assert "record: amigen-build/web/record.json" in said
+    assert "next: amigen build spec.yaml --target aws --resume" in said
+    assert "Traceback" not in said
+    [image] = account.record()["images"]
+    assert (image["imageId"], image["outcome"], image["verified"]) == (image_id, "built", True)
+
+    account.gateway.before = None
+    again = account.build("--resume")
+    assert again.returncode == 0, again.stdout + again.stderr
+    [image] = account.record()["images"]
+    assert (sorted(image["amis"]), image["regionErrors"]) == (["eu-west-1", "eu-west-2", "us-east-1"], {})
+    assert [len(account.images(region)) for region in ("eu-west-1", "eu-west-2")] == [1, 1]
 
 
 def proven_first(calls: list[Request]) -> None:

@@ -36,7 +36,11 @@ def enter(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, KEYS[name])
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     role = f"arn:aws:iam::{account}:role/builder"
-    keys = boto3.Session().client("sts", region_name=REGION).assume_role(RoleArn=role, RoleSessionName="build")["Credentials"]
+    keys = (
+        boto3.Session()
+        .client("sts", region_name=REGION)
+        .assume_role(RoleArn=role, RoleSessionName="build")["Credentials"]
+    )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
