@@ -37,6 +37,8 @@ def build_local(
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)
     _refuse_small_disk(base, plan.spec.local.disk_gib)
+    # Before the build: a file of the user's may be another one by its end.
+    source_image = base.digest or f"sha256:{_sha256(base.image.disk)}"
     image = _run_packer(session, base, acceleration, packer_vars)
     session.begin("boot the image")
     found = session.verifier.image(plan, image, base.user, session.say)
@@ -50,7 +52,7 @@ def build_local(
         outcome="built",
         verified=True,
         source=base.says,
-        source_image=base.digest,
+        source_image=source_image,
         file=str(disk),
         sha256=_sha256(disk),
         processor=acceleration.name,

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -168,8 +169,9 @@ def _build_one(
             if stop.asked:
                 raise AmigenError("interrupted before it began")
             image = builder(session)
-        except (AmigenError, OSError) as problem:
-            error = _explained(problem, work, full.is_set())
+        except Exception as problem:
+            # Whatever it is: the other images go on, and the record says so.
+            error = _explained(_as_error(problem, session.log), work, full.is_set())
             session.begin("")
             outcome: Literal["interrupted", "failed"] = "interrupted" if stop.asked else "failed"
             order.progress.end(session.job, f"{outcome}; nothing was kept", well=False)
@@ -204,9 +206,19 @@ def _room_watched(folder: Path) -> Iterator[threading.Event]:
         thread.join()
 
 
-def _explained(problem: AmigenError | OSError, work: Path, full: bool) -> AmigenError:
+def _as_error(problem: Exception, log: Path) -> AmigenError:
+    if isinstance(problem, AmigenError):
+        return problem
+    if isinstance(problem, OSError):
+        return BuildError(": ".join(str(part) for part in (problem.strerror or problem, problem.filename) if part))
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(problem))
+    said = f"{type(problem).__name__}: {problem}"
+    return BuildError(said, f"this is a fault of amigen; its traceback is at the end of {log}")
+
+
+def _explained(error: AmigenError, work: Path, full: bool) -> AmigenError:
     """A full disk shows in many ways: as the guest's I/O error, as Packer's, as a file's."""
-    error = problem if isinstance(problem, AmigenError) else BuildError(f"{problem.strerror}: {problem.filename}")
     if not full and os.strerror(errno.ENOSPC).lower() not in error.message.lower():
         return error
     said = error.message.replace("\n", "\n  ")
