@@ -60,7 +60,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     )
     image_id = manifest_artifact(session.work).rpartition(":")[2]
     if not session.packer.modern:
-        _require_imdsv2(build.aws, region, image_id)
+        require_imdsv2(build.aws, region, image_id)
     session.begin("")
     return ImageRecord(
         platform=session.plan.platform,
@@ -120,7 +120,7 @@ def _variables(session: Session, build: AwsBuild, source: str) -> dict[str, Any]
     return found
 
 
-def _require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
+def require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
     """Of instances that are launched from the image; without that, there is no image.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html

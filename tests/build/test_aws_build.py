@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.slow
 
 # An image of moto's own, as every account has; what runs is the VM.
 SOURCE = "ami-076f415166b04f5fe"
+ORGANIZATION = "arn:aws:organizations::123456789012:organization/o-exampleorgid"
 SPEC = """\
 apiVersion: amigen/v1alpha1
 kind: NodeImage
@@ -49,8 +51,11 @@ platforms: [debian-12]
 aws:
   region: us-east-1
   copyRegions: [eu-west-1, eu-west-2]
-  share: {accounts: ["210987654321"]}
-  encryption: {enabled: false}
+  share:
+    accounts: ["210987654321"]
+    organizations: ["%s"]
+  encryption: {kmsKeyId: alias/images}
+  deprecateAfterDays: 90
   tags: {Team: net}
   sourceAmis: {debian-12: {id: %s}}
 """
@@ -113,7 +118,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setenv(name, value)
     with tempfile.TemporaryDirectory(prefix="ab-", dir="/tmp") as name, moto.moto_server(public_images=True) as url:
         monkeypatch.setenv("TMPDIR", name)
-        (Path(name) / "spec.yaml").write_text(SPEC % SOURCE)
+        (Path(name) / "spec.yaml").write_text(SPEC % (ORGANIZATION, SOURCE))
         with Gateway(moto=url) as gateway:
             yield Account(url=url, gateway=gateway, folder=Path(name), port=free_port())
 
@@ -151,6 +156,7 @@ def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: Bui
     assert (tags["Team"], tags["amigen/name"], tags["amigen/verified"]) == ("net", "web", "true")
     account.require_nothing_left()
     proven_first(account.gateway.calls)
+    as_the_spec_says(account, image, copy)
 
     account.gateway.authority = None
     account.gateway.calls.clear()
@@ -162,7 +168,7 @@ def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: Bui
     assert (built["amis"]["eu-west-1"], built["regionErrors"]) == (late["ImageId"], {})
     for region, image_id in built["amis"].items():
         given = account.ec2(region).describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
-        assert [each["UserId"] for each in given["LaunchPermissions"]] == ["210987654321"], region
+        assert [e["UserId"] for e in given["LaunchPermissions"] if "UserId" in e] == ["210987654321"], region
     done = [(call.operation, call.region) for call in account.gateway.calls]
     assert [region for operation, region in done if operation == "CopyImage"] == ["eu-west-1"]
     assert {operation for operation, _region in done} & {"RunInstances", "CreateImage"} == set()
@@ -225,6 +231,59 @@ def proven_first(calls: list[Request]) -> None:
         assert min(n for n, call in enumerate(calls) if word in str(call.params)) > made
 
 
+def as_the_spec_says(account: Account, image: dict[str, Any], copy: dict[str, Any]) -> None:
+    """What AWS was asked for: IMDSv2, encryption, tags of snapshots, deprecation, the organization."""
+    gateway = account.gateway
+    [run] = gateway.named("RunInstances")
+    [disk] = run.params["BlockDeviceMappings"]
+    assert (disk["Ebs"]["Encrypted"], disk["Ebs"]["KmsKeyId"]) == (True, "alias/images")
+    [builder] = gateway.named("ModifyInstanceMetadataOptions")
+    assert builder.params["HttpTokens"] == "required"
+    changes = [call.params for call in gateway.named("ModifyImageAttribute")]
+    imds = [(c["ImageId"], c["ImdsSupport"]["Value"]) for c in changes if "ImdsSupport" in c]
+    assert imds == [(image["ImageId"], "v2.0")]
+    shared = [(c["ImageId"], each) for c in changes for each in c.get("LaunchPermission", {}).get("Add", ())]
+    for image_id in (image["ImageId"], copy["ImageId"]):
+        assert (image_id, {"OrganizationArn": ORGANIZATION}) in shared
+    copied = {call.region: call.params for call in gateway.named("CopyImage")}
+    assert {(c["Encrypted"], c["KmsKeyId"]) for c in copied.values()} == {(True, "alias/images")}
+    for region, found in (("us-east-1", image), ("eu-west-2", copy)):
+        snapshots = [m["Ebs"]["SnapshotId"] for m in found["BlockDeviceMappings"] if m.get("Ebs", {}).get("SnapshotId")]
+        assert snapshots
+        for snapshot in snapshots:
+            tags = gateway.tags(region, snapshot)
+            assert (tags["Team"], tags["amigen/name"], tags["amigen/verified"]) == ("net", "web", "true")
+    ends = {call.params["ImageId"]: call.params["DeprecateAt"] for call in gateway.named("EnableImageDeprecation")}
+    assert set(ends) == {image["ImageId"], copy["ImageId"]}
+    finished = datetime.fromisoformat(account.record()["finishedAt"].replace("Z", "+00:00"))
+    for end in ends.values():
+        assert timedelta(days=89) < moment(end) - finished < timedelta(days=91)
+
+
+def moment(found: Any) -> datetime:
+    """As the wire's parser gives it: a time, or its text."""
+    return found if isinstance(found, datetime) else datetime.fromisoformat(str(found).replace("Z", "+00:00"))
+
+
+def test_a_failing_check_leaves_no_ami(account: Account, machine: BuilderMachine) -> None:
+    """A hook breaks what an earlier step made: it is seen after the reboot, before there is an image."""
+    hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/amigen.conf'}]}\n"
+    with (account.folder / "spec.yaml").open("a") as spec:
+        spec.write(hook)
+    done = account.build()
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert "test_module_persisted[nf_conntrack]" in done.stderr
+    assert "expected" in done.stderr
+    assert machine.boots == 2
+    assert [call.operation for call in account.gateway.calls if call.operation in ("CreateImage", "CopyImage")] == []
+    assert account.images("us-east-1") == []
+    assert not (account.folder / "amigen-build/web/record.json").exists()
+    [record] = (account.folder / "amigen-build/web/builds").glob("*/record.json")
+    [image] = json.loads(record.read_text())["images"]
+    assert (image["outcome"], image["verified"], image["amis"]) == ("failed", False, {})
+    account.require_nothing_left()
+
+
 @contextmanager
 def building(account: Account) -> Iterator[subprocess.Popen[str]]:
     """A build whose builder never answers, as far as its instance; nothing of a VM is needed for what follows."""
@@ -237,11 +296,27 @@ def building(account: Account) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_nothing(account: Account, number: int) -> None:
+def test_ctrl_c_leaves_nothing(account: Account) -> None:
+    """While Packer waits for the builder's ssh."""
     with building(account) as process:
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=300)
+    require_interrupted(account, process, said)
+
+
+@pytest.mark.parametrize("operation", ["CreateSecurityGroup", "RunInstances"])
+def test_a_signal_in_the_middle_of_a_call_leaves_nothing(account: Account, operation: str) -> None:
+    """What AWS makes in that very moment is found by Packer, and removed."""
+    reached = threading.Event()
+    account.gateway.before = lambda request: reached.set() if request.operation == operation else None
+    with started(account.command(), **account.given) as process:
+        assert reached.wait(120), process.poll()
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=300)
+    require_interrupted(account, process, said)
+
+
+def require_interrupted(account: Account, process: subprocess.Popen[str], said: str) -> None:
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert account.images("us-east-1") == []
