@@ -45,7 +45,7 @@ def build_on_aws(
         order.progress.line(JOB, text)
 
     clean_up_after_the_dead(aws, account, say)
-    done = _done(order.jobs, path) if resume else set()
+    done = built_already(order.jobs, path) if resume else frozenset()
     for name in sorted(done):
         say(f"{name} is built already")
     build = AwsBuild(
@@ -108,12 +108,13 @@ def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Pat
     return final
 
 
-def _done(jobs: tuple[Job, ...], path: Path) -> set[str]:
+def built_already(jobs: tuple[Job, ...], path: Path) -> frozenset[str]:
     """Names of the jobs whose image is in the record of this very spec."""
     try:
         record = read_record(path)
     except InputError:
-        return set()
+        return frozenset()
     if record.spec_digest != jobs[0].plan.digest:
-        return set()
-    return {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}
+        return frozenset()
+    found = {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}
+    return frozenset(found & {job.name for job in jobs})

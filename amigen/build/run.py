@@ -23,7 +23,7 @@ from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, write_record
 from amigen.build.session import Session
-from amigen.build.stop import Stop
+from amigen.build.stop import Stop, signals_noted
 from amigen.build.verdict import Verifier
 from amigen.errors import AmigenError, BuildError, InputError
 from amigen.plan.model import ImagePlan
@@ -97,7 +97,7 @@ def rfc3339(time: datetime) -> str:
 def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
     """Build all images; one that fails does not hide the others.
 
-    Ctrl-C and SIGTERM (as KeyboardInterrupt) end it: what runs is told to, and is waited for.
+    Ctrl-C, SIGTERM and SIGHUP end it: what runs is told to, and is waited for.
     """
     started = now_utc()
     folder = order.output / "builds" / order.build_id
@@ -113,7 +113,7 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
             if error is not None:
                 errors[job.name] = error
 
-    with ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
+    with signals_noted(stop), ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
         _wait_for_all([pool.submit(one, job) for job in order.jobs], stop)
     record = BuildRecord(
         build=order.build_id,
@@ -135,20 +135,17 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
 def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
     waiting = set(futures)
     while waiting:
-        try:
-            # With a bound, so that a signal is seen at once.
-            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            if stop.asked:
-                stop.end_children()
-        except KeyboardInterrupt:
-            if stop.asked:
-                raise
+        # With a bound, so that a signal is seen soon.
+        done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        if stop.told and not stop.asked:
             stop.ask()
             for future in waiting:
                 future.cancel()
             waiting = {future for future in waiting if not future.cancelled()}
+        elif stop.asked:
+            stop.end_children()
 
 
 def _build_one(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from amigen.build.describe import conclusion
+from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
 from amigen.build.proof import PlanVerifier
@@ -87,7 +87,7 @@ def test_a_log_that_was_never_written_is_not_named(tmp_path: Path) -> None:
 
     done = run_build(order(tmp_path), builder, Stop())
     assert done.record.images[0].log == ""
-    assert "nothing was kept\n" in conclusion(done.record, done.path, "spec.yaml")
+    assert "nothing was kept\n" in conclusion(done.record, done.path, Asked(spec=image(), path="spec.yaml"))
 
 
 def test_one_after_the_other_is_not_side_by_side(tmp_path: Path) -> None:
