@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from amigen.build.verdict import NOT_IN_A_BUILD, Log, Result
@@ -13,8 +12,6 @@ from amigen.vm.ssh import SshTarget
 if TYPE_CHECKING:
     from amigen.verify.report import Result as Verified
 
-# pytest runs in this process, and there is only one pytest in a process at a time.
-_ONE_AT_A_TIME = threading.Lock()
 # Looking at a running machine makes it log: who comes in, who becomes root. A local image that is off can be asked.
 _NOT_WHILE_IT_RUNS = "test_hygiene[logs]"
 
@@ -44,8 +41,7 @@ class PlanVerifier:
 
         named = Target(text=str(image.disk), kind="image", name=str(image.disk))
         boot = BootOptions(user=user, architecture=image.architecture)
-        with _ONE_AT_A_TIME:
-            report = verify_image(plan, named, Options(log=log), boot)
+        report = verify_image(plan, named, Options(log=log), boot)
         return tuple(_result(each) for each in report.results)
 
 
@@ -55,8 +51,7 @@ def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[R
 
     # Over the connection that is open: a cleaned builder lets nobody in any more.
     backend = machine_backend(target.arguments, target.user, target.port, target.host)
-    with _ONE_AT_A_TIME:
-        [outcome] = check_hosts(plan, [backend], Options(hygiene=hygiene))
+    [outcome] = check_hosts(plan, [backend], Options(hygiene=hygiene))
     if isinstance(outcome, Exception):
         raise outcome
     return tuple(_result(each) for each in outcome)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from amigen.vm.bases import built_in_base
-from tests.build.local_builds import APT, LIGHT, build, command, processes, scratch_folders, until
+from tests.build.local_builds import APT, LIGHT, build, command, left_in, processes, until
 from tests.build.processes import started
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ ROOM = 40 << 20
 
 def nothing_is_left(folder: Path) -> None:
     until(lambda: not processes(folder))
-    assert scratch_folders(folder) == []
+    assert left_in(folder) == []
     assert [*folder.glob("amigen-build/*/*.json")] == []
     assert [*folder.glob("amigen-build/*/debian-12-x86_64")] == []
 
