@@ -101,3 +101,11 @@ def until(happens: Callable[[], bool], process: subprocess.Popen[str] | None = N
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
+
+
+def read_until(process: subprocess.Popen[str], phase: str) -> None:
+    """As far as this phase."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if phase in line:
+            return

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from amigen.spec.load import load_spec, spec_digest
-from tests.build.local_builds import APT, DNF, LIGHT, build, command, left_in, processes, proven, scratch_folders, until
+from tests.build.local_builds import (
+    APT,
+    DNF,
+    LIGHT,
+    build,
+    command,
+    left_in,
+    processes,
+    proven,
+    read_until,
+    until,
+)
 from tests.build.processes import started
 from tests.testbed.dnf_standin import dnf_standin
 
@@ -17,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None:
-    """Ended while the builder's VM boots; after SIGKILL, the temporary folder is what the next build removes."""
+    """Ended while the builder's VM boots, and while it verifies; what SIGKILL leaves is what the next build removes."""
     words, given = command(folder, LIGHT)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
         with started(words, **given) as process:
@@ -27,8 +38,22 @@ def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None
             assert process.returncode == code, said
         until(lambda: not processes(folder))
         assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
-        assert bool(scratch_folders(folder)) == (number == signal.SIGKILL)
+        assert bool(left_in(folder)) == (number == signal.SIGKILL)
+    ended_while_it_verifies(folder)
     two_at_once(folder)
+
+
+def ended_while_it_verifies(folder: Path) -> None:
+    """The VM of the verification goes with the build."""
+    words, given = command(folder, LIGHT)
+    with started(words, **given) as process:
+        read_until(process, "boot the image")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    until(lambda: not processes(folder))
+    assert left_in(folder) == []
+    assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
 
 
 def two_at_once(folder: Path) -> None:
