@@ -53,7 +53,8 @@ def build_on_aws(
         build_id=order.build_id,
         endpoint_url=ec2_url,
         packer_vars=packer_vars,
-        environment={"AWS_PROFILE": profile} if profile else {},
+        # Packer's plugins of today know the address of the other services (Systems Manager) by the environment.
+        environment={k: v for k, v in (("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)) if v},
     )
     stop = Stop()
     left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
