@@ -63,13 +63,19 @@ def build_on_aws(
             built = run_build(left, lambda session: build_aws(session, build), stop)
     else:
         built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
+    return _finish(aws, order, built, path, Patience(say, every=poll_seconds))
+
+
+def _finish(aws: Aws, order: Order, built: Built, path: Path, patience: Patience) -> Built:
+    """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
+    spec = order.jobs[0].plan.spec
     try:
         record = keep_record(built, path)
         if record is None:
             return built
-        if not stop.asked:
+        if not built.interrupted:
             order.progress.phase(JOB, "tag, copy and share")
-            return _spread(aws, order, built, record, path, Patience(say, every=poll_seconds))
+            return _spread(aws, order, built, record, path, patience)
     except KeyboardInterrupt:
         order.progress.end(JOB, "interrupted; the images stay", well=False)
     except AmigenError as error:
