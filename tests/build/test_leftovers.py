@@ -22,6 +22,8 @@ from amigen.errors import AwsError
 from tests.publish.world import KEYS
 
 REGION = "us-east-1"
+# Without the thousands of public images that every region would be filled with.
+_QUICK = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """moto in this process: every role that is assumed leads into an account of its own."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {**KEYS, "XDG_CACHE_HOME": str(tmp_path), "AMIGEN_POLL_SECONDS": "0"}.items():
+    for name, value in {**KEYS, "XDG_CACHE_HOME": str(tmp_path), "AMIGEN_POLL_SECONDS": "0", **_QUICK}.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
         yield
@@ -54,7 +56,7 @@ def enter(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def killed_build(account: Account) -> None:
     """An instance of a build, and the note of a process that was gone at once."""
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "amigen/build", "Value": "b1"}]}]
-    ec2().run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=tags)
+    ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tags)
     child = os.fork()
     if child == 0:
         with noted("b1", REGION, account):
@@ -164,7 +166,7 @@ class Refused(Aws):
 @pytest.mark.usefixtures("aws")
 def test_an_image_of_which_imdsv2_cannot_be_required_is_removed() -> None:
     """Packer 1.6 makes the image without."""
-    instance = ec2().run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    instance = ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     image_id = ec2().create_image(InstanceId=instance, Name="one")["ImageId"]
     before = len(ec2().describe_snapshots(OwnerIds=["self"])["Snapshots"])
     with pytest.raises(AwsError, match="said by the test"):
