@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -261,8 +261,9 @@ def as_the_spec_says(account: Account, image: dict[str, Any], copy: dict[str, An
 
 
 def moment(found: Any) -> datetime:
-    """As the wire's parser gives it: a time, or its text."""
-    return found if isinstance(found, datetime) else datetime.fromisoformat(str(found).replace("Z", "+00:00"))
+    """As the wire's parser gives it: a time without its zone, or its text."""
+    text = found.isoformat() if isinstance(found, datetime) else str(found)
+    return datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=timezone.utc)
 
 
 def test_a_failing_check_leaves_no_ami(account: Account, machine: BuilderMachine) -> None:
