@@ -12,6 +12,9 @@ from pathlib import Path
 
 from amigen.errors import ToolError
 
+# Not in everybody's PATH, and mke2fs lives there.
+SYSTEM_PATH = "/usr/sbin:/sbin"
+
 
 def find_program(*names: str, package: str, purpose: str) -> str:
     """The path of the first of these programs that is there.
@@ -20,8 +23,7 @@ def find_program(*names: str, package: str, purpose: str) -> str:
         ToolError: None is; says which package brings it.
     """
     for name in names:
-        # /usr/sbin is not in everybody's PATH, and mke2fs lives there.
-        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        found = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
         if found:
             return found
     raise ToolError(f"{' or '.join(names)} is not installed: needed to {purpose}", f"install the package {package}")

@@ -93,8 +93,14 @@ def check(spec: str, output: str, strict: bool) -> None:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of the spec, for editors and check-jsonschema."""
+@click.argument("what", type=click.Choice(["spec", "build-record"]), default="spec")
+def schema(what: str) -> None:
+    """Print the JSON Schema of the spec, for editors and check-jsonschema; or that of build records."""
+    if what == "build-record":
+        from amigen.build.record import record_schema
+
+        echo_json(record_schema())
+        return
     from amigen.spec.schema import json_schema
 
     echo_json(json_schema())

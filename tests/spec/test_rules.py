@@ -131,6 +131,9 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
     ("error", "aws.tags['amigen/x']", "amigen's own tags", [aws(tags={"amigen/x": "y"})], [aws(tags={"amigen-x": "y"})]),
     ("error", "aws.communicator", "needs aws.iamInstanceProfile", [aws(communicator="session-manager")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
+    ("error", "aws.sshSourceCidrs[0]", "not an address range", [aws(sshSourceCidrs=["10.0.0.1/8"])], [aws(sshSourceCidrs=["10.0.0.0/8", "2001:db8::/32"])]),
+    ("error", "aws.sshSourceCidrs", "does nothing with aws.securityGroupIds", [aws(sshSourceCidrs=["10.0.0.0/8"], securityGroupIds=["sg-01234567"])], [aws(sshSourceCidrs=["10.0.0.0/8"])]),
+    ("error", "aws.sshSourceCidrs", "does nothing with aws.communicator", [aws(sshSourceCidrs=["10.0.0.0/8"], communicator="session-manager", iamInstanceProfile="p")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
     ("warning", "platforms[0]", "start with Kubernetes 1.29", [{"platforms": ["ubuntu-22.04"]}, version("1.28")], [{"platforms": ["ubuntu-22.04"]}, version("1.28"), aws(baseImage="plain")]),
 ]  # fmt: skip
 IDS = [f"{path}: {words}" for _, path, words, _, _ in CASES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -132,6 +133,25 @@ def communicator(spec: NodeImage) -> Iterator[Problem]:
         )
 
 
+def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
+    """They are address ranges, and the builder has a temporary security group that lets ssh in."""
+    aws = spec.aws
+    for index, cidr in enumerate(aws.ssh_source_cidrs):
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError as error:
+            where = f"aws.sshSourceCidrs[{index}]"
+            yield Problem(path=where, message=f"is not an address range: {error}", hint="such as 192.0.2.0/24")
+    other = "aws.securityGroupIds" if aws.security_group_ids else ""
+    other = "aws.communicator: session-manager" if aws.communicator == "session-manager" else other
+    if aws.ssh_source_cidrs and other:
+        yield Problem(
+            path="aws.sshSourceCidrs",
+            message=f"does nothing with {other}: there is no temporary group that lets ssh in",
+            hint="remove one of the two",
+        )
+
+
 def eks_images(spec: NodeImage) -> Iterator[Problem]:
     """The default source image exists for this Kubernetes version."""
     if spec.join.eks is not None:
@@ -150,4 +170,4 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
             )
 
 
-RULES = (sources, instance_types, volume, encryption, regions, tags, communicator, eks_images)
+RULES = (sources, instance_types, volume, encryption, regions, tags, communicator, ssh_sources, eks_images)

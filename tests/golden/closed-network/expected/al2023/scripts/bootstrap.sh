@@ -390,7 +390,7 @@ nf_conntrack
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "closed-network",
-  "digest": "ab5461cc25de2750cf19a217b4557807da1754277e6075316187da6cd74fc8ca",
+  "digest": "14033ad7a01658bc6d027a92710bdbc631441e99a903ad99922043f4219b9da2",
   "platform": "al2023",
   "kubernetesVersion": "1.34",
   "kubeProxyMode": "ipvs",

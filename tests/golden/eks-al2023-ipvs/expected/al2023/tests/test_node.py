@@ -176,7 +176,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "web-nodes": "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6",
+    "web-nodes": "967fac46751c0ea4cfc0dd2721bd9df0ed8f8cdb1d04fb1e569083bf1385920e",
 }
 
 

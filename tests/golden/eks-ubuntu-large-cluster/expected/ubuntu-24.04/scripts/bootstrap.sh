@@ -504,7 +504,7 @@ net/core/somaxconn = 32768
   set_sysctl /proc/sys/net/core/somaxconn 32768
   write_release /etc/amigen/release.json '{
   "name": "large-cluster",
-  "digest": "c6d99a779e682ef7a8012ad573256e578b99aa5e29f229f5c24dee9d9e68d629",
+  "digest": "e77bc5f42233ba25d5b0f53ff58fe51654de6f00e24b10b6c5325f9e0394325e",
   "platform": "ubuntu-24.04",
   "kubernetesVersion": "1.33",
   "kubeProxyMode": "ipvs",

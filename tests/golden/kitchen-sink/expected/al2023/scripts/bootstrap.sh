@@ -525,7 +525,7 @@ print("it'\''s $HOME")
 '
   write_release /etc/amigen/release.json '{
   "name": "kitchen-sink",
-  "digest": "12a66d9dbebe1ed0d1ea0b9474ae06406d6b587d35474e6f42d2dedcef87c222",
+  "digest": "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218",
   "platform": "al2023",
   "kubernetesVersion": "1.36",
   "kubeProxyMode": "ipvs",

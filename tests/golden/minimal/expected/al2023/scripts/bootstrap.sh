@@ -353,7 +353,7 @@ nf_conntrack
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "ipvs-nodes",
-  "digest": "3049f22bea6d442e785ac6b824ada5ea3b041ead6623b3c835b341aaea945f44",
+  "digest": "abe7d37be9fc1810bdf175272090e237aa5985579f6cd7c1889c838f58dd5c99",
   "platform": "al2023",
   "kubernetesVersion": "1.34",
   "kubeProxyMode": "ipvs",

@@ -355,7 +355,7 @@ nf_conntrack
   load_modules nf_tables nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "nftables-nodes",
-  "digest": "a0ecaabcf5a3ce8c269ab95eec2602beb69f24bb9bd796c2d28bf2ab14b80f16",
+  "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
   "platform": "ubuntu-24.04",
   "kubernetesVersion": "1.35",
   "kubeProxyMode": "nftables",
