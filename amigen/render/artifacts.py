@@ -48,10 +48,7 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
     try:
-        # A document that is packed as a whole is no text; in the folder it says so by its name.
-        document = user_data(plan)
-        suffix += ".gz" if document[:2] == b"\x1f\x8b" else ""
-        yield Artifact(path=f"{base}/user-data.{suffix}", content=document)
+        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan))
     except SizeError:
         # Then the image carries it all, and README.md says so.
         pass

@@ -436,7 +436,7 @@ nf_conntrack
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "web-nodes",
-  "digest": "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6",
+  "digest": "42062fd4e5336745c09895e3f63c7a6a42611ee0e6a8623878f8d7a2a042a522",
   "platform": "al2023",
   "kubernetesVersion": "1.34",
   "kubeProxyMode": "ipvs",

@@ -176,7 +176,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "web-nodes": "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6",
+    "web-nodes": "42062fd4e5336745c09895e3f63c7a6a42611ee0e6a8623878f8d7a2a042a522",
 }
 
 

@@ -504,7 +504,7 @@ net/core/somaxconn = 32768
   set_sysctl /proc/sys/net/core/somaxconn 32768
   write_release /etc/amigen/release.json '{
   "name": "large-cluster",
-  "digest": "c6d99a779e682ef7a8012ad573256e578b99aa5e29f229f5c24dee9d9e68d629",
+  "digest": "3040b246683c73420e3a1fdd36090678bba63b66001f96bf9748084f28c5ac2d",
   "platform": "ubuntu-24.04",
   "kubernetesVersion": "1.33",
   "kubeProxyMode": "ipvs",

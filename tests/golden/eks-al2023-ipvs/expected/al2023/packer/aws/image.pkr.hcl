@@ -67,7 +67,7 @@ locals {
   deprecate_at = timeadd(timestamp(), "2160h")
 
   tags = {
-    "amigen/digest"   = "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6"
+    "amigen/digest"   = "42062fd4e5336745c09895e3f63c7a6a42611ee0e6a8623878f8d7a2a042a522"
     "amigen/name"     = "web-nodes"
     "amigen/platform" = "al2023"
     "team"            = "platform"

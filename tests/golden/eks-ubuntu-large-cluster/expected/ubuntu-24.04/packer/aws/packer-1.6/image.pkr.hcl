@@ -65,7 +65,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "c6d99a779e682ef7a8012ad573256e578b99aa5e29f229f5c24dee9d9e68d629"
+    "amigen/digest"   = "3040b246683c73420e3a1fdd36090678bba63b66001f96bf9748084f28c5ac2d"
     "amigen/name"     = "large-cluster"
     "amigen/platform" = "ubuntu-24.04"
     "amigen/build"    = local.build
