@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -47,11 +48,9 @@ def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
 def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
-    try:
+    # Where it is too large, the image carries it all, and README.md says so.
+    with contextlib.suppress(SizeError):
         yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan))
-    except SizeError:
-        # Then the image carries it all, and README.md says so.
-        pass
     yield Artifact(
         path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True
     )

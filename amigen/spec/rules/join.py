@@ -9,6 +9,7 @@ from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
+from amigen.spec.rules.rule import Rule
 
 # The kubelet refuses to start with a label of kubernetes.io or k8s.io that is not one of these (NodeRestriction;
 # https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
@@ -107,4 +108,4 @@ def _version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-RULES = (platforms_can_join, cluster)
+RULES = (Rule(platforms_can_join, "kubernetesVersion"), Rule(cluster))
