@@ -58,8 +58,8 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     problems = list(reader.problems)
     valid = not problems
     if spec is not INVALID:
-        found = rules.check(spec, Broken(reader.broken()))
-        problems += [_placed(reader.as_written(problem), reader.places) for problem in found]
+        found = reader.left.as_written(rules.check(spec, Broken(reader.broken())))
+        problems += [_placed(problem, reader.places) for problem in found]
     problems.sort(key=lambda p: (p.line, p.column))
     return Checked(file=file, spec=spec if valid else None, problems=tuple(problems))
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any
 
 import msgspec
 import yaml
 
 from amigen.errors import Problem
+from amigen.spec.left import Left
 from amigen.spec.paths import key_path
-from amigen.spec.shape import Shape, fields
+from amigen.spec.shape import Shape, fields, stand_in
 
 _TAG = "tag:yaml.org,2002:"
 _FOUND = {
@@ -43,27 +43,18 @@ class Reader:
     Attributes:
         problems: What was found so far.
         places: Key path -> (line, column), for the rules that look at the whole later.
+        left: What is left of lists with entries that could not be read.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.places: dict[str, tuple[int, int]] = {}
         self._broken: set[str] = set()
-        # Of a list with entries that could not be read: which ones are left, by their places in the document.
-        self._left: dict[str, list[int]] = {}
+        self.left = Left()
 
     def broken(self) -> frozenset[str]:
         """Key paths of the values that could not be read, with the places of what is left."""
-        places = {path: {old: str(new) for new, old in enumerate(left)} for path, left in self._left.items()}
-        return frozenset(_moved(path, places, "gone") for path in self._broken)
-
-    def as_written(self, problem: Problem) -> Problem:
-        """A finding about what is left, with the places that the document has."""
-        places = {path: dict(enumerate(map(str, left))) for path, left in self._left.items()}
-        if not places:
-            return problem
-        path, message = _moved(problem.path, places), _moved(problem.message, places)
-        return msgspec.structs.replace(problem, path=path, message=message)
+        return frozenset(self.left.place_left(path) for path in self._broken)
 
     def struct(self, node: yaml.Node, struct: type[msgspec.Struct], path: str) -> Any:
         """An instance of `struct`; INVALID where it is no mapping.
@@ -84,11 +75,11 @@ class Reader:
             attribute, shape, required = known[key]
             value = self.value(value_node, shape, _join(path, key))
             if value is not INVALID or required:
-                values[attribute] = _stand_in(shape) if value is INVALID else value
+                values[attribute] = stand_in(shape) if value is INVALID else value
         for key, (attribute, shape, required) in known.items():
             if required and key not in entries:
                 self._note(node, path, f"`{key}` is missing", f"allowed: {shape.allowed}", broken=_join(path, key))
-                values[attribute] = _stand_in(shape)
+                values[attribute] = stand_in(shape)
         return struct(**values)
 
     def value(self, node: yaml.Node, shape: Shape, path: str) -> Any:
@@ -135,7 +126,7 @@ class Reader:
             return INVALID
         left = [index for index, item in enumerate(items) if item is not INVALID]
         if len(left) < len(items):
-            self._left[path] = left
+            self.left.keep(path, left)
         return tuple(items[index] for index in left)
 
     def _choice(self, node: yaml.Node, shape: Shape, path: str) -> Any:
@@ -282,31 +273,6 @@ def _kind(node: yaml.Node) -> str:
     kind = str(node.tag).removeprefix(_TAG)
     own = {"map": yaml.MappingNode, "seq": yaml.SequenceNode}.get(kind, yaml.ScalarNode)
     return kind if isinstance(node, own) else str(node.tag)
-
-
-def _moved(text: str, places: dict[str, dict[int, str]], otherwise: str = "") -> str:
-    """A text with other places in the lists that it names."""
-    for path, moves in places.items():
-        if f"{path}[" in text:
-            pattern = rf"(?<![\w.]){re.escape(path)}\[([0-9]+)\]"
-            text = re.sub(pattern, partial(_at, path, moves, otherwise), text)
-    return text
-
-
-def _at(path: str, moves: dict[int, str], otherwise: str, found: re.Match[str]) -> str:
-    return f"{path}[{moves.get(int(found[1]), otherwise or found[1])}]"
-
-
-def _stand_in(shape: Shape) -> Any:
-    """Something of the shape, for a value that could not be read."""
-    if shape.kind == "struct":
-        return shape.type(
-            **{name: _stand_in(inner) for name, inner, required in fields(shape.type).values() if required}
-        )
-    if shape.kind == "union":
-        return _stand_in(shape.members[0])
-    values: dict[str, Any] = {"map": {}, "list": (), "text": "", "integer": 0, "boolean": False}
-    return shape.choices[0] if shape.kind == "choice" else values[shape.kind]
 
 
 def _as_mapping(node: yaml.Node, struct: type[msgspec.Struct], path: str) -> str:
