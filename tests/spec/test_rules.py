@@ -321,3 +321,36 @@ def test_hints_for_common_slips(change: dict[str, Any], hint: str) -> None:
     (problem,) = problems(change)
 
     assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("label", "starts"),
+    [
+        ("example.com/a", True),
+        ("beta.kubernetes.io/os", True),
+        ("beta.kubernetes.io/arch", True),
+        ("topology.kubernetes.io/zone", True),
+        ("node.kubernetes.io/anything", True),
+        ("a.kubelet.kubernetes.io/b", True),
+        ("mynode.kubernetes.io/a", False),
+        ("node-role.kubernetes.io/worker", False),
+        ("kubernetes.io/a", False),
+        ("x.k8s.io/a", False),
+    ],
+)
+def test_labels_that_the_kubelet_takes(label: str, starts: bool) -> None:
+    """The same ones in `labels` and in the flag (kubernetes cmd/kubelet/app/options/options.go)."""
+    as_labels = problems(joins(labels={label: "x"}))
+    as_flag = problems(joins(flags=["--v=2", f"--node-labels=example.com/b=c,{label}=x"]))
+
+    assert [p.path for p in as_labels] == [f"join.eks.kubelet.labels['{label}']"] * (not starts)
+    assert [p.path for p in as_flag] == ["join.eks.kubelet.flags[1]"] * (not starts)
+    assert all(label in p.message for p in (*as_labels, *as_flag))
+
+
+@pytest.mark.parametrize("labels", ["a", "a=b=c", "a/b/c=d", "-a=b", "a=b!", "a=b,c"])
+def test_a_flag_of_labels_that_are_none(labels: str) -> None:
+    """The kubelet says it only at its start."""
+    (problem,) = problems(joins(flags=[f"--node-labels={labels}"]))
+
+    assert (problem.path, "is no label" in problem.message) == ("join.eks.kubelet.flags[0]", True)
