@@ -188,7 +188,36 @@ def test_node_config_is_valid(path: Path) -> None:
 
 
 # Every key of the published CRD (the version is in the schema's $comment) that is not free.
-CRD_KEYS = ["apiVersion", "kind", "metadata", "spec", "spec.cluster", "spec.cluster.apiServerEndpoint", "spec.cluster.certificateAuthority", "spec.cluster.cidr", "spec.cluster.enableOutpost", "spec.cluster.id", "spec.cluster.name", "spec.containerd", "spec.containerd.baseRuntimeSpec", "spec.containerd.config", "spec.featureGates", "spec.instance", "spec.instance.environment", "spec.instance.localStorage", "spec.instance.localStorage.disabledMounts", "spec.instance.localStorage.mountPath", "spec.instance.localStorage.strategy", "spec.instance.network", "spec.instance.network.domains", "spec.instance.network.nameservers", "spec.kubelet", "spec.kubelet.config", "spec.kubelet.flags", "spec.kubelet.maxPodsExpression"]
+CRD_KEYS = [
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "spec.cluster",
+    "spec.cluster.apiServerEndpoint",
+    "spec.cluster.certificateAuthority",
+    "spec.cluster.cidr",
+    "spec.cluster.enableOutpost",
+    "spec.cluster.id",
+    "spec.cluster.name",
+    "spec.containerd",
+    "spec.containerd.baseRuntimeSpec",
+    "spec.containerd.config",
+    "spec.featureGates",
+    "spec.instance",
+    "spec.instance.environment",
+    "spec.instance.localStorage",
+    "spec.instance.localStorage.disabledMounts",
+    "spec.instance.localStorage.mountPath",
+    "spec.instance.localStorage.strategy",
+    "spec.instance.network",
+    "spec.instance.network.domains",
+    "spec.instance.network.nameservers",
+    "spec.kubelet",
+    "spec.kubelet.config",
+    "spec.kubelet.flags",
+    "spec.kubelet.maxPodsExpression",
+]
 
 
 def test_the_schema_of_node_config_has_the_keys_of_the_crd() -> None:
