@@ -23,6 +23,7 @@ FOLDER = "/var/lib/amigen/unpacked"
 WRAPPED = "self-unpacking"
 _MARK = b"#!/usr/bin/env bash\n# Packed by amigen: "
 _PAYLOAD = re.compile(rb"\n  base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n")
+_BOUNDARY = re.compile(rb'MIME-Version: 1\.0\nContent-Type: multipart/mixed; boundary="(==amigen-[0-9a-f]+==)"\n')
 _TOO_LARGE = f"would be too large for the {LIMIT} bytes of EC2's user data"
 _NOT_PLAIN = "holds more than ASCII, which cloud-init garbles in a plain part"
 
@@ -67,6 +68,22 @@ def unpack(content: bytes) -> bytes | None:
     except binascii.Error as error:
         raise ValueError(f"the payload of the packed script is broken: {error}") from None
     return mime.gunzip(payload)
+
+
+def settled(document: bytes) -> bytes:
+    """A document of ours without what depends on the zlib at work: zlib and zlib-ng pack the same bytes differently."""
+    boundary = _BOUNDARY.match(document)
+    if boundary:
+        document = document.replace(boundary[1], b"boundary")
+    return _PAYLOAD.sub(_settled, document)
+
+
+def _settled(found: re.Match[bytes]) -> bytes:
+    try:
+        inside = mime.gunzip(base64.b64decode(b"".join(found[1].split()), validate=True))
+    except ValueError:
+        return found[0]
+    return found[0].replace(found[1], hashlib.sha256(inside).hexdigest().encode())
 
 
 def unix_lines(content: bytes) -> bytes:

@@ -245,3 +245,34 @@ def test_no_gzip_packs_nothing() -> None:
         user_data(plan(joins(), BULK), gzip_=False)
     assert "--gzip, where the nodes are self-managed" in str(caught.value)
     assert SCRIPT_NAME in str(caught.value)
+
+
+def test_another_zlib_is_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that a colleague rendered is up to date; a script with another content is not."""
+    import zlib
+
+    from amigen.render.artifacts import artifacts
+    from amigen.render.folder import compare, write
+
+    (path,) = [path for path in EXAMPLES if path.stem == "eks-al2023-ipvs"]
+    mine = artifacts(load_spec(path))
+    write(tmp_path / "out", mine)
+    file = tmp_path / "out/al2023/user-data.mime"
+
+    def other(content: bytes) -> bytes:
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        return packer.compress(content) + packer.flush()
+
+    monkeypatch.setattr("amigen.userdata.packed.gzip", other)
+    theirs = artifacts(load_spec(path))
+    assert {artifact.path for artifact in theirs if artifact not in mine} == {"al2023/user-data.mime"}
+    assert compare(tmp_path / "out", theirs).changes == ()
+
+    for changed in (b"umask 027", b"umask 07"):
+        file.write_bytes(file.read_bytes().replace(b"umask 077", changed))
+        assert [change.path for change in compare(tmp_path / "out", theirs).changes] == ["al2023/user-data.mime"]
+    payload = file.read_bytes().split(b"\nH4sI")[1][:40]
+    file.write_bytes(
+        mine[[a.path for a in mine].index("al2023/user-data.mime")].content.replace(payload, payload[::-1])
+    )
+    assert [change.path for change in compare(tmp_path / "out", theirs).changes] == ["al2023/user-data.mime"]
