@@ -14,7 +14,14 @@ from amigen.userdata import mime, packed
 from amigen.userdata.mime import Part
 
 # Headers of a part that its type, content, name and wrapping say.
-_SAID_OTHERWISE = ("content-type", "content-transfer-encoding", "content-disposition", "mime-version")
+_SAID_OTHERWISE = (
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+    "mime-version",
+    "content-length",
+    "content-md5",
+)
 
 
 class Document(Struct, frozen=True, kw_only=True):

@@ -114,11 +114,13 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
     """What the system does to one part."""
     if about.headers is None:
         return
-    hint = "amigen user-data --merge FILE packs scripts so that they need no header"
+    hint = "write it in ASCII, without a transfer encoding"
+    if part.type == mime.SHELL:
+        hint = "amigen user-data --merge FILE packs scripts so that they need no header"
     coded = [how for how in part.wrapped if how in ("base64", "gzip")]
     if coded and part.type != mime.NODE_CONFIG:
         # nodeadm looks at the bytes of a NodeConfig, not at its headers (configprovider/encoding.go).
-        then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot run it"
+        then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot read it"
         message = f"part {number} is {' and '.join(coded)}, and the header that says so is dropped: cloud-init {then}"
         yield Problem(message=message, hint=hint, source=about.source)
     elif "quoted-printable" in part.wrapped and not mime.is_plain(part.content) and part.type != mime.NODE_CONFIG:

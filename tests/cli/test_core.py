@@ -154,7 +154,7 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["plan", "spec.yaml", "more"], 2, b"unexpected extra argument"),
         (["plann"], 2, b"Did you mean 'plan'?"),
         (["init", "spec.yaml"], 5, b"exists already"),
-        (["init", "missing/x.yaml"], 1, b"No such file"),
+        (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
         (["init", "x.yaml", "--platform", "windows"], 3, b"'windows' is not known"),
         (["init", "x.yaml", "--name", "No Name"], 3, b"is not allowed"),
         (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"more than a word"),

@@ -57,7 +57,7 @@ KARPENTER: tuple[SystemName, ...] = ("karpenter",)
 EKSCTL: tuple[SystemName, ...] = ("eksctl",)
 TEXT = "error: is base64 as a whole, and .* takes text"
 TAKEN = "error: is .*, and Karpenter.* for a NodeConfig if it is a YAML mapping"
-CODED = {"error: part 1 is base64, and the header that says so is dropped: cloud-init cannot run it": KARPENTER}
+CODED = {"error: part 1 is base64, and the header that says so is dropped: cloud-init cannot read it": KARPENTER}
 LOST = {
     "error: part 1 is base64 and gzip, and the header .* is dropped: .* gives up on all of the user data": KARPENTER
 }
@@ -155,7 +155,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {
             "error: part 1 holds a whole multi-part document": ALL,
             "error: part 1 is a shell script by its type, and does not begin": ALL,
-            "error: part 1 is base64, and the header that says so is dropped: cloud-init cannot run it": KARPENTER,
+            "error: part 1 is base64, and the header that says so is dropped: cloud-init cannot read it": KARPENTER,
         },
     ),
     "boundary in a script": (
