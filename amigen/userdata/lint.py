@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -131,8 +132,9 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
         message = f"part {number} arrives without its {', '.join(lost)}"
         hint = "write `merge_how` into the cloud-config" if any("merge-type" in key.lower() for key in lost) else ""
         yield Problem(severity="warning", message=message, hint=hint, source=about.source)
-    if about.boundary and f"\n--{about.boundary}".encode() in b"\n" + part.content and not part.wrapped:
-        message = f"a line of part {number} begins with --{about.boundary}, the boundary of the merged document"
+    line = rb"(?m)^--" + re.escape(about.boundary.encode()) + rb"(--)?[ \t]*\r?$"
+    if about.boundary and not part.wrapped and re.search(line, part.content):
+        message = f"a line of part {number} is --{about.boundary}, the boundary of the merged document"
         yield Problem(message=message, hint="write it otherwise", source=about.source)
 
 

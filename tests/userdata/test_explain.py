@@ -91,8 +91,9 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     ),
     "a line like Karpenter's boundary": (
         written((mime.SHELL, b"#!/bin/sh\ncat <<X\n--//\nX\n")),
-        {"error: a line of part 1 begins with --//, the boundary of the merged document": KARPENTER},
+        {"error: a line of part 1 is --//, the boundary of the merged document": KARPENTER},
     ),
+    "a line that only begins like it": (written((mime.SHELL, b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n")), {}),
     "merge type": (
         by_hand(b"Content-Type: text/cloud-config\nMerge-Type: list(append)\n\n#cloud-config\na: b\n"),
         {"warning: part 1 arrives without its Merge-Type": KARPENTER},

@@ -46,6 +46,7 @@ def document(case: str, through: str) -> bytes:
         ("names against their places", "", [OTHER, SCRIPT]),
         ("names against their places", "karpenter", [SCRIPT, OTHER]),
         ("a line like Karpenter's boundary", "karpenter", "not as it was"),
+        ("a line that only begins like it", "karpenter", [b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n"]),
         ("boundary in a script", "", "not as it was"),
         ("boundary in base64", "karpenter", "not as it was"),
         ("packed", "", [SCRIPT]),
