@@ -33,6 +33,9 @@ DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canar
 DESCRIBE_TEMPLATE_VERSIONS = reading(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
+DESCRIBE_FLEETS = reading("ec2", "DescribeFleets", "images", "prune")
+DESCRIBE_SPOT_FLEETS = reading("ec2", "DescribeSpotFleetRequests", "images", "prune")
+DESCRIBE_SPOT_REQUESTS = reading("ec2", "DescribeSpotInstanceRequests", "images", "prune")
 DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
 DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
 COPY_IMAGE = on_ec2(

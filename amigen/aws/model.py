@@ -20,3 +20,8 @@ def shape(service: str, name: str) -> Any:
     from botocore.model import ServiceModel
 
     return ServiceModel(loader().load_service_model(service, "service-2"), service).shape_for(name)
+
+
+def knows(service: str, name: str, member: str) -> bool:
+    """Whether this machine's botocore has heard of a member of a shape: what it has not, it leaves out of answers."""
+    return member in shape(service, name).members

@@ -63,6 +63,7 @@ def prune_json(plan: RegionPrune) -> dict[str, Any]:
         "leftoverSnapshots": list(plan.snapshots),
         "images": [{**listed_json(each), "remove": not each.keep, "why": each.keep or None} for each in plan.images],
         "removed": plan.removed,
+        "failed": [{"what": what, "error": error.message} for what, error in plan.failed],
     }
 
 

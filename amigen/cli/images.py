@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from amigen.aws.session import Aws
     from amigen.publish.prune import RegionPrune
 
+_ANY_REGION = click.option(
+    "--region", "regions", multiple=True, help="Only this region, also one that has left the spec; may be given again."
+)
+
 
 @click.group()
 def images() -> None:
@@ -83,7 +87,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
 
 @images.command(name="list")
 @spec_argument
-@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@_ANY_REGION
 @output_option
 @aws_options
 def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
@@ -95,7 +99,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     def look(plan: RegionPrune) -> None:
         plan.images = list_images(aws, plan.region, image.name)
 
-    plans = _by_region(chosen_regions(image, regions), look)
+    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
     if output == "json":
         echo_json({"images": [listed_json(each) for plan in plans for each in plan.images]})
     else:
@@ -117,7 +121,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     metavar="DAYS",
     help="Only older ones go.",
 )
-@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@_ANY_REGION
 @click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
 @click.option("--yes", is_flag=True, help="With --apply: do not ask.")
@@ -146,7 +150,7 @@ def prune(
         found = plan_prune(aws, plan.region, image.name, rules)
         plan.images, plan.snapshots = found.images, found.snapshots
 
-    plans = _by_region(chosen_regions(image, regions), look)
+    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
     if output == "text":
         for plan in plans:
             show_prune(plan)
@@ -161,7 +165,8 @@ def prune(
         echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
         echo_line("nothing was removed; --apply does it")
-    raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
+    failures = [(f"{plan.region}: {what}", error) for plan in plans for what, error in plan.failed]
+    raise_failures([*failures, *((plan.region, plan.error) for plan in plans if plan.error)])
 
 
 @images.command()

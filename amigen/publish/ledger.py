@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from amigen.errors import ConflictError, InputError
+from amigen.publish.place_run import NoNotes, Notes
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -79,10 +80,29 @@ class Ledger:
             old = self._document.entries.get(key, Entry())
             now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
+            if "default" in steps:
+                done.pop("rolled-back", None)
             new = msgspec.structs.replace(old, steps=done, **fields)
             if new != old:
                 self._document.entries[key] = new
-                write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+                self._write()
+
+    def _write(self) -> None:
+        write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+
+    def went_back(self, key: str, *, default: int) -> None:
+        """`$Default` went back to an older version, and the parameter with it: image and version are those of the
+        publish still, and the default is not theirs any more. Nothing is said of a default that no publish has moved.
+        """
+        with self._lock:
+            old = self._document.entries.get(key)
+            if old is None or old.default in (0, default):
+                return
+            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            steps = {step: at for step, at in old.steps.items() if step not in ("default", "parameter")}
+            new = msgspec.structs.replace(old, default=default, steps={**steps, "rolled-back": now})
+            self._document.entries[key] = new
+            self._write()
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Begin an entry anew when it speaks of another image."""
@@ -121,6 +141,21 @@ def open_ledger(
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
         yield Ledger(path, document, now)
+
+
+@contextlib.contextmanager
+def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Notes]:
+    """The ledger of a spec; nowhere where none can be had: going back does not wait for books."""
+    with contextlib.ExitStack() as stack:
+        notes: Notes = NoNotes()
+        if path.exists():
+            try:
+                notes = stack.enter_context(open_ledger(path, name))
+            except (ConflictError, InputError) as error:
+                say(f"{path} is not written: {error.message}")
+            except OSError as error:
+                say(f"{path} is not written: {error}")
+        yield notes
 
 
 def read_ledger(path: Path) -> _Document | None:

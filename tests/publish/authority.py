@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.publish.stand_in.auto_scaling import specifications
 from tests.publish.stand_in.wire import Refusal, Request
 
 ACCOUNT = "123456789012"
@@ -134,9 +135,8 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
     elif operation in ("StartInstanceRefresh", "CancelInstanceRefresh"):
         group = params["AutoScalingGroupName"]
         yield name, f"arn:aws:autoscaling:{region}:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{group}", {}
-        template = params.get("DesiredConfiguration", {}).get("LaunchTemplate", {}).get("LaunchTemplateId")
-        if template:
-            yield from launches(template)
+        for each in specifications(params.get("DesiredConfiguration", {})):
+            yield from launches(each["LaunchTemplateId"])
     elif request.service == "eks":
         cluster, group = params.get("clusterName") or params["name"], params["nodegroupName"]
         yield name, f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}

@@ -173,11 +173,56 @@ def test_rollback_passes_over_a_version_that_never_was_the_default(world: World)
 def test_rollback_to_a_number_and_forward_again(world: World) -> None:
     generations(world, 3)
 
-    assert world.amigen("rollback", "--yes", "--to", "1").code == 0
+    result = world.amigen("rollback", "--yes", "--to", "1", "--region", BUILD_REGION)
+    assert result.code == 0, result.err
+    assert world.template(COPY_REGION)["DefaultVersionNumber"] == 3
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
     assert world.publish("--set-default").code == 0
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 3
     assert len(world.template(BUILD_REGION)["versions"]) == 3
+
+
+def test_a_number_is_of_one_template(world: World) -> None:
+    """Version 1 of another region may be quite another image: it is not meant by the same number."""
+    generations(world, 2)
+    before = world.end_state()
+
+    result = world.amigen("rollback", "--yes", "--to", "1")
+
+    assert result.code == 13
+    assert "al2023/x86_64/eu-central-1, al2023/x86_64/eu-west-1" in result.err
+    assert "--region" in result.err
+    assert world.end_state() == before
+
+
+def test_rollback_is_written_to_the_ledger(world: World) -> None:
+    """Whose default is not what a publish has made it any more."""
+    generations(world, 2)
+    key = f"al2023/x86_64/{BUILD_REGION}"
+    assert world.ledger["entries"][key]["default"] == 2
+
+    result = world.amigen("rollback", "--yes", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    entry = world.ledger["entries"][key]
+    assert (entry["default"], entry["version"]) == (1, 2)
+    assert "rolled-back" in entry["steps"]
+    assert "default" not in entry["steps"]
+
+
+def test_rollback_does_not_wait_for_the_ledger(world: World) -> None:
+    """A publish that follows a rollout for hours holds it; going back is more urgent."""
+    import fcntl
+
+    generations(world, 2)
+    with world.record_path.with_name("publish-ledger.json.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        result = world.amigen("rollback", "--yes", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    assert "is not written: another publish works with" in result.err
+    assert world.template()["DefaultVersionNumber"] == 1
 
 
 def test_rollback_refuses_where_the_image_is_gone(world: World) -> None:

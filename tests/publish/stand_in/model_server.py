@@ -3,19 +3,17 @@ and as small as the tests need."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
 import boto3
 
+from tests.publish.stand_in.auto_scaling import NOW, InstanceRefreshes, public
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.wire import Refusal, Request
 
 Answer = Callable[[Request], dict[str, Any]]
-_NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 
 
 @cache
@@ -25,7 +23,7 @@ def client_at(service: str, region: str, url: str) -> Any:
     return boto3.client(service, region_name=region, endpoint_url=url, **keys)
 
 
-class ModelServer:
+class ModelServer(InstanceRefreshes):
     """State and answers of what moto lacks.
 
     Attributes:
@@ -33,15 +31,12 @@ class ModelServer:
         run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
         health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
-        stuck_versions: Template versions to which an instance refresh never ends.
-        fail_refreshes: How many of the next instance refreshes fail.
         offline: Instances whose SSM agent does not answer.
     """
 
     def __init__(self, moto: str, gaps: Gaps) -> None:
+        super().__init__(gaps)
         self._moto = moto
-        self._gaps = gaps
-        self._ids = itertools.count(1)
         self.public_parameters: dict[tuple[str, str], str] = {}
         self.health: dict[str, str] = {}
         self.everywhere = "healthy"
@@ -49,10 +44,6 @@ class ModelServer:
         self.offline: set[str] = set()
         self.commands_end = True
         self.updates_end = True
-        self.bad_versions: set[str] = set()
-        self.fail_refreshes = 0
-        self.stuck_versions: set[str] = set()
-        self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.nodegroups: dict[tuple[str, str], dict[str, Any]] = {}
         self.updates: dict[str, dict[str, Any]] = {}
         self._invocations: dict[str, dict[str, dict[str, Any]]] = {}
@@ -145,7 +136,7 @@ class ModelServer:
                 "CommandId": command,
                 "Status": "Pending",
                 "TargetCount": len(instances),
-                "RequestedDateTime": _NOW,
+                "RequestedDateTime": NOW,
             }
         }
 
@@ -194,101 +185,6 @@ class ModelServer:
     def _cancel_command(self, request: Request) -> dict[str, Any]:
         return {}
 
-    # -- Auto Scaling --------------------------------------------------------------------------------------------
-
-    def _group(self, region: str, name: str) -> dict[str, Any]:
-        client = self._client("autoscaling", region)
-        found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-        if not found:
-            raise Refusal("ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup {name} not found")
-        return dict(found[0])
-
-    def _start_refresh(self, request: Request) -> dict[str, Any]:
-        params = request.params
-        name = params["AutoScalingGroupName"]
-        group = self._group(request.region, name)
-        history = self.refreshes.setdefault(name, [])
-        if history and history[0]["Status"] in ("Pending", "InProgress", "RollbackInProgress", "Cancelling"):
-            raise Refusal("InstanceRefreshInProgress", "An Instance Refresh is already in progress")
-        aliased = group.get("LaunchTemplate", {}).get("Version", "").startswith("$")
-        if params.get("Preferences", {}).get("AutoRollback") and aliased:
-            raise Refusal("ValidationError", "AutoRollback needs a numbered launch template version")
-        refresh = {
-            "InstanceRefreshId": f"refresh-{next(self._ids)}",
-            "AutoScalingGroupName": name,
-            "Status": "Pending",
-            "PercentageComplete": 0,
-            "DesiredConfiguration": params.get("DesiredConfiguration", {}),
-            "Preferences": params.get("Preferences", {}),
-            "StartTime": _NOW,
-        }
-        refresh["_version"] = self._version(request.region, params.get("DesiredConfiguration") or group)
-        refresh["_fails"] = self.fail_refreshes > 0
-        self.fail_refreshes = max(0, self.fail_refreshes - 1)
-        history.insert(0, refresh)
-        return {"InstanceRefreshId": refresh["InstanceRefreshId"]}
-
-    def _version(self, region: str, source: dict[str, Any]) -> str:
-        """The number that new instances have: what the template's default is when the refresh begins."""
-        template = source.get("LaunchTemplate", {})
-        version = str(template.get("Version", ""))
-        if version != "$Default":
-            return version
-        client = self._client("ec2", region)
-        found = client.describe_launch_templates(LaunchTemplateIds=[template["LaunchTemplateId"]])["LaunchTemplates"]
-        return str(found[0]["DefaultVersionNumber"])
-
-    def _replaced(self, region: str, name: str, version: str) -> None:
-        """The group's instances have this version by now, also where the refresh did not get to its end."""
-        for instance in self._group(region, name)["Instances"]:
-            self._gaps.launched_from[instance["InstanceId"]] = version
-
-    def _describe_refreshes(self, request: Request) -> dict[str, Any]:
-        name = request.params["AutoScalingGroupName"]
-        self._group(request.region, name)
-        history = self.refreshes.get(name, [])
-        for refresh in history[:1]:
-            self._advance(request.region, name, refresh)
-        wanted = request.params.get("InstanceRefreshIds")
-        found = [r for r in history if not wanted or r["InstanceRefreshId"] in wanted]
-        return {"InstanceRefreshes": [_public(r) for r in found]}
-
-    def _advance(self, region: str, name: str, refresh: dict[str, Any]) -> None:
-        template = refresh["DesiredConfiguration"].get("LaunchTemplate", {})
-        status = refresh["Status"]
-        if status == "InProgress" and refresh.get("_version") in self.stuck_versions:
-            return
-        if status == "Pending":
-            refresh.update(Status="InProgress", PercentageComplete=50)
-            self._replaced(region, name, refresh.get("_version", template.get("Version", "")))
-        elif status == "InProgress" and (refresh.get("_fails") or refresh.get("_version") in self.bad_versions):
-            back = refresh["Preferences"].get("AutoRollback")
-            refresh.update(Status="RollbackInProgress" if back else "Failed", StatusReason="instances unhealthy")
-        elif status == "RollbackInProgress":
-            refresh.update(Status="RollbackSuccessful", PercentageComplete=100)
-            self._replaced(region, name, self._version(region, self._group(region, name)))
-        elif status == "Cancelling":
-            refresh.update(Status="Cancelled")
-        elif status == "InProgress":
-            refresh.update(Status="Successful", PercentageComplete=100)
-            if not template:
-                return
-            client = self._client("autoscaling", region)
-            client.update_auto_scaling_group(
-                AutoScalingGroupName=name,
-                LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": template["Version"]},
-            )
-            # moto replaces no instance: those that are there speak of the new version from now on.
-            instances = self._group(region, name)["Instances"]
-            self._gaps.launched_from |= {each["InstanceId"]: template["Version"] for each in instances}
-
-    def _cancel_refresh(self, request: Request) -> dict[str, Any]:
-        history = self.refreshes.get(request.params["AutoScalingGroupName"], [])
-        if not history or history[0]["Status"] not in ("Pending", "InProgress"):
-            raise Refusal("ActiveInstanceRefreshNotFound", "no active refresh")
-        history[0]["Status"] = "Cancelling"
-        return {"InstanceRefreshId": history[0]["InstanceRefreshId"]}
-
     # -- EKS -----------------------------------------------------------------------------------------------------
 
     def _found_nodegroup(self, request: Request) -> dict[str, Any]:
@@ -313,13 +209,13 @@ class ModelServer:
             "status": "InProgress",
             "type": "VersionUpdate",
             "params": [{"type": "LaunchTemplateVersion", "value": str(template["version"])}],
-            "createdAt": _NOW,
+            "createdAt": NOW,
             "errors": [],
             "_group": group,
             "_looks": 0,
         }
         self.updates[update["id"]] = update
-        return {"update": _public(update)}
+        return {"update": public(update)}
 
     def _list_updates(self, request: Request) -> dict[str, Any]:
         return {"updateIds": list(self.updates)}
@@ -332,14 +228,10 @@ class ModelServer:
         update["_looks"] += 1
         version = update["params"][0]["value"]
         if update["status"] == "InProgress" and update["_looks"] > 1 and self.updates_end:
-            if version in self.bad_versions:
+            if version in self.bad_versions and not self.bad_groups:
                 error = {"errorCode": "NodeCreationFailure", "errorMessage": "nodes did not join", "resourceIds": ["x"]}
                 update.update(status="Failed", errors=[error])
             else:
                 update["status"] = "Successful"
                 update["_group"]["launchTemplate"] = {**update["_group"]["launchTemplate"], "version": version}
-        return {"update": _public(update)}
-
-
-def _public(update: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in update.items() if not key.startswith("_")}
+        return {"update": public(update)}

@@ -1,7 +1,7 @@
 """What moto leaves out of calls that it has: kept here by the words of EC2's documentation.
 
 Client tokens (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html), tags and encryption of copies,
-the time of deprecation, images that are not available at once.
+the time of deprecation, images that are not available at once, disabled or protected ones.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Gaps:
         self.image_dates: dict[str, str] = {}
         self.launched: dict[str, str] = {}
         self.launched_from: dict[str, str] = {}
+        self.disabled: set[str] = set()
+        self.protected: set[str] = set()
 
     # -- client tokens -------------------------------------------------------------------------------------------
 
@@ -99,7 +101,9 @@ class Gaps:
             return write_response(request, found)
         if request.operation == "DescribeImages":
             found = read_response(request, response)
-            found["Images"] = [self._image(item) for item in found.get("Images", [])]
+            shown = request.params.get("IncludeDisabled") in (True, "true")
+            images = [item for item in found.get("Images", []) if shown or item["ImageId"] not in self.disabled]
+            found["Images"] = [self._image(item) for item in images]
             return write_response(request, found)
         return response
 
@@ -112,6 +116,10 @@ class Gaps:
         elif self._young.get(image, 0) > 0:
             self._young[image] -= 1
             item = {**item, "State": "pending"}
+        if image in self.disabled:
+            item = {**item, "State": "disabled"}
+        if image in self.protected:
+            item = {**item, "DeregistrationProtection": "enabled-without-cooldown"}
         if image in self.deprecated:
             item = {**item, "DeprecationTime": self.deprecated[image]}
         if image in self.image_dates:
