@@ -278,9 +278,24 @@ Component: TypeAlias = Annotated[
 Sha256: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^[0-9a-f]{64}$"), description="64 hexadecimal digits")]
 AmiNamePattern: TypeAlias = Annotated[
     str,
-    Meta(extra_json_schema=_p(r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$"), description="a name of AMIs such as `golden-*`"),
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$"),
+        description="the name of an AMI, with `*` and `?`",
+    ),
 ]
-SourceParameter: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^/[A-Za-z0-9._/{}-]{1,1010}$"))]
+SourceParameter: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^/[A-Za-z0-9._/{}-]{1,1010}$"),
+        description="an SSM parameter such as `/aws/service/...`, with or without `{arch}`",
+    ),
+]
 PathText: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=4096, extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]+$"))
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]+$"),
+        description="a path without control characters",
+    ),
 ]

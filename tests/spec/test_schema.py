@@ -24,7 +24,7 @@ from amigen.spec.model import NodeImage
 from amigen.spec.reader import Reader
 from amigen.spec.schema import json_schema, reference
 from amigen.spec.shape import Shape, fields
-from tests.specs import EXAMPLES, GOLDEN, mapping, spec
+from tests.specs import EXAMPLES, GOLDEN, ROOT, mapping, spec
 
 KITCHEN_SINK: dict[str, Any] = yaml.safe_load((GOLDEN / "kitchen-sink" / "spec.yaml").read_text())
 
@@ -196,3 +196,22 @@ def test_a_rule_is_no_part_of_the_schema() -> None:
     assert VALIDATOR.is_valid(wrong)
     with pytest.raises(SpecError):
         parse_spec(wrong)
+
+
+def test_the_reference_is_the_models() -> None:
+    """`make docs` has been run after the last change of the model."""
+    assert (ROOT / "docs" / "spec.md").read_text() == reference()
+
+
+def test_every_pattern_says_in_words_what_it_allows() -> None:
+    """A person who is refused is not shown a regular expression, nor just `text`."""
+    from amigen.spec import values
+
+    bare = [
+        name
+        for name, type_ in vars(values).items()
+        for meta in getattr(type_, "__metadata__", ())
+        if meta.extra_json_schema and not meta.description
+    ]
+
+    assert bare == []

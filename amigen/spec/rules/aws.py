@@ -10,6 +10,7 @@ from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import NodeImage
 from amigen.spec.paths import key_path
+from amigen.spec.rules.rule import Rule
 
 _TAG_PREFIX = "amigen/"
 
@@ -170,4 +171,14 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
             )
 
 
-RULES = (sources, instance_types, volume, encryption, regions, tags, communicator, ssh_sources, eks_images)
+RULES = (
+    Rule(sources, "platforms", "architectures"),
+    Rule(instance_types, "architectures"),
+    Rule(volume, "aws.rootVolume"),
+    Rule(encryption, "aws.encryption", "aws.copyRegions"),
+    Rule(regions, "aws.region"),
+    Rule(tags),
+    Rule(communicator, "aws.iamInstanceProfile"),
+    Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
+    Rule(eks_images, "kubernetesVersion", "join.eks", "aws.baseImage", "aws.sourceAmis"),
+)

@@ -436,7 +436,7 @@ nf_conntrack
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "web-nodes",
-  "digest": "967fac46751c0ea4cfc0dd2721bd9df0ed8f8cdb1d04fb1e569083bf1385920e",
+  "digest": "df1cb6897d6bf0d5064572f6331adcc64324950c652a126c4b808b15990b1323",
   "platform": "al2023",
   "kubernetesVersion": "1.34",
   "kubeProxyMode": "ipvs",

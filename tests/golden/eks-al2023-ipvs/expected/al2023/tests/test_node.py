@@ -176,7 +176,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "web-nodes": "967fac46751c0ea4cfc0dd2721bd9df0ed8f8cdb1d04fb1e569083bf1385920e",
+    "web-nodes": "df1cb6897d6bf0d5064572f6331adcc64324950c652a126c4b808b15990b1323",
 }
 
 

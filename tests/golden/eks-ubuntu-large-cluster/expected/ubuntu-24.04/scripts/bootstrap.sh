@@ -504,7 +504,7 @@ net/core/somaxconn = 32768
   set_sysctl /proc/sys/net/core/somaxconn 32768
   write_release /etc/amigen/release.json '{
   "name": "large-cluster",
-  "digest": "e77bc5f42233ba25d5b0f53ff58fe51654de6f00e24b10b6c5325f9e0394325e",
+  "digest": "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de",
   "platform": "ubuntu-24.04",
   "kubernetesVersion": "1.33",
   "kubeProxyMode": "ipvs",

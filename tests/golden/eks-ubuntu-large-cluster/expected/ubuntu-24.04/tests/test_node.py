@@ -214,7 +214,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "large-cluster": "e77bc5f42233ba25d5b0f53ff58fe51654de6f00e24b10b6c5325f9e0394325e",
+    "large-cluster": "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de",
 }
 
 

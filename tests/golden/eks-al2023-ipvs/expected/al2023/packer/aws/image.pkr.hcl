@@ -73,7 +73,7 @@ locals {
   deprecate_at = timeadd(timestamp(), "2160h")
 
   tags = {
-    "amigen/digest"   = "967fac46751c0ea4cfc0dd2721bd9df0ed8f8cdb1d04fb1e569083bf1385920e"
+    "amigen/digest"   = "df1cb6897d6bf0d5064572f6331adcc64324950c652a126c4b808b15990b1323"
     "amigen/name"     = "web-nodes"
     "amigen/platform" = "al2023"
     "team"            = "platform"

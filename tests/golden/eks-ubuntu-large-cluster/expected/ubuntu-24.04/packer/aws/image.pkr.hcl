@@ -66,7 +66,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "e77bc5f42233ba25d5b0f53ff58fe51654de6f00e24b10b6c5325f9e0394325e"
+    "amigen/digest"   = "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de"
     "amigen/name"     = "large-cluster"
     "amigen/platform" = "ubuntu-24.04"
     "amigen/build"    = local.build
