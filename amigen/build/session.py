@@ -20,6 +20,7 @@ from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
 from amigen.errors import BuildError, ToolError
+from amigen.files import MAX_BYTES, read_tail
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
 from amigen.render.packer import packer_files
@@ -191,7 +192,7 @@ class Session:
     def _qemu_said(self) -> str:
         """QEMU's last words, which Packer keeps to its own debug log."""
         try:
-            lines = (self.work / "packer-debug.log").read_text(errors="replace").splitlines()
+            lines = read_tail(self.work / "packer-debug.log", MAX_BYTES).splitlines()
         except OSError:
             return ""
         words = [line.partition("Qemu stderr: ")[2].strip() for line in lines if "Qemu stderr: " in line]

@@ -11,6 +11,7 @@ import click
 
 from amigen.cli.options import echo_json, echo_line, echo_text, output_option
 from amigen.errors import ChecksFailedError, InputError, RefusedError
+from amigen.files import read_text
 from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+# Of ten thousand services with their endpoints.
+_LISTING_BYTES = 64 << 20
 _CLUSTER = _options(
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; else $KUBECONFIG, ~/.kube/config."),
     click.option("--context", metavar="NAME", help="Context; else the current one."),
@@ -152,16 +155,16 @@ def rollback(output: str, saved: str | None, list_: bool, discard_later_changes:
 @click.option(
     "--node", "targets", multiple=True, metavar="TARGET", help="Compare this node: local, ssh://USER@HOST[:PORT]."
 )
-@click.option(
-    "--listing", type=click.File("r"), metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin."
-)
+@click.option("--listing", metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin.")
 @click.option(
     "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Watch until nothing differs."
 )
 @click.option(
     "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
 )
-def status(output: str, targets: tuple[str, ...], listing: Any, wait: float, interval: float, **options: Any) -> None:
+def status(
+    output: str, targets: tuple[str, ...], listing: str | None, wait: float, interval: float, **options: Any
+) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
     from amigen.kubeproxy import show
     from amigen.kubeproxy.readback import read_modes
@@ -180,7 +183,7 @@ def status(output: str, targets: tuple[str, ...], listing: Any, wait: float, int
         if wrong:
             raise ChecksFailedError(f"{', '.join(wrong)}: not in the configured mode {observed.config.mode}")
         return
-    text = listing.read() if listing is not None else None
+    text = read_text(listing, limit=_LISTING_BYTES) if listing is not None else None
     found, lasted = watch(
         lambda: session.compare(targets, text),
         session.clock,
@@ -221,7 +224,7 @@ def migrate(
         if not kubernetes_version:
             raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
         version = minor_version(kubernetes_version, "--kubernetes-version")
-        found = plan_migration(read_config(_read(config_file), config_file), version, name=name)
+        found = plan_migration(read_config(read_text(config_file), config_file), version, name=name)
     else:
         seen = _session(options).observed
         found = plan_migration(seen.config, seen.proxy_version, seen.nodes, server_version=seen.version, name=name)
@@ -242,13 +245,6 @@ def _session(options: dict[str, Any]) -> Session:
     from amigen.cli.kubeproxy_session import Session
 
     return Session(options)
-
-
-def _read(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import click
 
 from amigen.cli.options import echo_line
 from amigen.errors import AwsError, InputError
+from amigen.files import read_file
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.cluster import Cluster
@@ -108,10 +108,12 @@ class Session:
 
     def plan(self, settings: Settings) -> ChangePlan:
         """The plan of a change."""
+        # Before the cluster is asked: it reads files.
+        wish = self.wish
         schema = None
         if self.addon is not None and self.observed.managed.addon is not None:
             schema = self.addon.schema(self.observed.managed.addon.version)
-        return make_plan(self.observed, settings, self.wish, schema=schema)
+        return make_plan(self.observed, settings, wish, schema=schema)
 
     def execute(self, plan: ChangePlan, *, back: bool = False) -> None:
         """Ask, then do it and say what each node runs."""
@@ -169,10 +171,8 @@ def _verified(text: str) -> tuple[str, dict[str, str]]:
     if not equals or not node or not file:
         raise InputError(f"--verified {text!r} is not NODE=FILE")
     try:
-        report = msgspec.json.decode(Path(file).read_bytes(), type=Report)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        report = msgspec.json.decode(read_file(file), type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
     outcomes: dict[str, str] = {}
     for result in report.results:

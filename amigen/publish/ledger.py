@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from amigen.errors import ConflictError, InputError
+from amigen.files import MissingFileError, read_file
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -130,8 +131,8 @@ def read_ledger(path: Path) -> _Document | None:
         InputError: It is not a ledger that this amigen knows.
     """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        content = read_file(path, hint="move it away; AWS is asked for what is there")
+    except MissingFileError:
         return None
     try:
         document = msgspec.json.decode(content, type=_Document)

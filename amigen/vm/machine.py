@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from amigen.errors import ToolError
+from amigen.files import read_tail
 from amigen.tools import tied
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
@@ -209,7 +210,7 @@ class Machine:
     def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
         """The last lines of the serial console, for error messages."""
         try:
-            text = self.console.read_bytes()[-65536:].decode(errors="replace")
+            text = read_tail(self.console, 65536)
         except OSError:
             return "(no console)"
         kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-lines:]
