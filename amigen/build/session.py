@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,7 @@ from amigen.vm.ssh import SshTarget
 
 # How long Packer may take to remove what it made, after it was told to stop.
 _CLEANUP_SECONDS = 600
+_LINE = 1 << 16
 
 
 @dataclass(kw_only=True)
@@ -55,7 +57,7 @@ class Session:
     before: MachineFacts | None = None
     after: MachineFacts | None = None
     _phase: tuple[str, float] = ("", 0.0)
-    _errors: list[str] = field(default_factory=list)
+    _errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
 
     @property
     def job(self) -> str:
@@ -220,7 +222,8 @@ class Session:
         ):
             os.close(write_end)
             try:
-                for line in said:
+                # A line without end comes in parts.
+                while line := said.readline(_LINE):
                     self._hear(line, log)
                 return process.wait(_CLEANUP_SECONDS)
             finally:

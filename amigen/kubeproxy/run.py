@@ -10,8 +10,11 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from amigen.errors import CouldNotCheckError, InputError, ToolError
+from amigen.tools import EndlessOutputError, run_capped
 
 _SECONDS = 60
+# The tables of ten thousand services with their endpoints.
+_ANSWER_BYTES = 64 << 20
 
 
 class NodeRunner(Protocol):
@@ -70,10 +73,12 @@ class SshRunner:
 
 def _run(argv: list[str], script: str, name: str) -> tuple[int, str, str]:
     try:
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+        done = run_capped(argv, stdin=script.encode(), timeout=_SECONDS, limit=_ANSWER_BYTES)
+    except EndlessOutputError:
+        raise CouldNotCheckError(f"{name}: its answer does not end", "what else does it print at a login?") from None
     except subprocess.TimeoutExpired:
         raise CouldNotCheckError(f"{name}: no answer within {_SECONDS} s") from None
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
 def _last_line(text: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from amigen.errors import CouldNotCheckError, ToolError
-from amigen.tools import find_program, run_tool
+from amigen.tools import find_program, run_capped, run_tool
 from amigen.vm import VmImage
 
 # All that the hygiene checks look at (amigen.render.suite.LEFTOVERS).
@@ -100,9 +99,9 @@ def _root_offset(disk: Path) -> int:
 
 def _partition_table(disk: Path) -> str:
     program = find_program("sfdisk", package="fdisk", purpose="find the image's partitions")
-    done = subprocess.run([program, "--json", str(disk)], capture_output=True, text=True, check=False, timeout=60)
+    done = run_capped([program, "--json", str(disk)], timeout=60)
     # A disk without a partition table is an error to sfdisk, and a plain file system to us.
-    return done.stdout if done.returncode == 0 else ""
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
 
 
 def partitions(table: str) -> list[Partition]:

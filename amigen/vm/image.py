@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import msgspec
 
 from amigen.errors import InputError
 from amigen.spec.values import Architecture
-from amigen.tools import find_program, run_tool
+from amigen.tools import find_program, run_capped, run_tool
 
 KERNEL_SUFFIX, INITRD_SUFFIX = ".vmlinuz", ".initrd"
 
@@ -60,13 +59,7 @@ def image_info(disk: Path) -> dict[str, object]:
     if not disk.is_file():
         raise InputError(f"{disk}: there is no such image file")
     program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
-    done = subprocess.run(
-        [program, "info", "--force-share", "--output=json", str(disk)],
-        capture_output=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    done = run_capped([program, "info", "--force-share", "--output=json", str(disk)], timeout=60)
     if done.returncode != 0:
         raise InputError(f"{disk}: not a disk image: {done.stderr.decode(errors='replace').strip()}")
     return msgspec.json.decode(done.stdout, type=dict[str, object])

@@ -84,7 +84,9 @@ def amigen(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
     return python("-m", "amigen", *arguments, cwd=cwd)
 
 
-def python(*arguments: str, memory: int = MEMORY, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def python(
+    *arguments: str, memory: int = MEMORY, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,
@@ -95,7 +97,13 @@ def python(*arguments: str, memory: int = MEMORY, cwd: Path | None = None) -> su
         check=False,
         preexec_fn=lambda: bounded(memory),
         cwd=cwd,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "HOME": "/nonexistent"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "LANG": "C.UTF-8",
+            "HOME": "/nonexistent",
+            **environment,
+        },
     )
 
 
