@@ -7,6 +7,7 @@ import os
 import select
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.errors import ToolError
+from amigen.interrupt import descendants, tell
 
 # Of one program, or of one node: what amigen asks for has kilobytes.
 MAX_OUTPUT = 16 << 20
@@ -95,11 +97,11 @@ def run_capped(
         try:
             stdout, stderr = _exchange(process, stdin or b"", deadline, limit)
             code = process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise subprocess.TimeoutExpired(command, timeout) from None
-        except BaseException:
-            process.kill()
+        except BaseException as error:
+            # With what it has started: a shell's program would go on without it.
+            tell([*descendants(process.pid), process.pid], signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise subprocess.TimeoutExpired(command, timeout) from None
             raise
     return subprocess.CompletedProcess(command, code, stdout, stderr)
 

@@ -62,7 +62,6 @@ def build(
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
     from amigen.build.packer_tool import find_packer
     from amigen.build.progress import make_progress
-    from amigen.build.stop import sigterm_as_interrupt
 
     node_image = load(spec)
     jobs = _jobs(node_image, platforms, architectures)
@@ -75,7 +74,7 @@ def build(
 
         click.echo(describe(jobs, target, place, packer))
         return
-    with sigterm_as_interrupt(), make_progress() as progress:
+    with make_progress() as progress:
         order = _order(jobs, target, place, packer, progress, parallel)
         if target == "local":
             built = _local(order, spec, fresh_base, variables)

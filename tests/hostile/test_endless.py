@@ -6,6 +6,7 @@ import base64
 import gzip
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,17 @@ def test_who_does_not_read_its_input() -> None:
     assert run_capped(["true"], stdin=b"x" * MEGABYTE, timeout=300).returncode == 0
 
 
-@pytest.mark.parametrize("script", ["sleep 1000", "exec >&- 2>&-; exec sleep 1000"])
-def test_a_program_that_never_ends(script: str) -> None:
-    """Also where it has closed what it could print to."""
+@pytest.mark.parametrize("script", ["wait", "exec >&- 2>&-; wait"])
+def test_a_program_that_never_ends(script: str, tmp_path: Path) -> None:
+    """Also where it has closed what it could print to; and what it has started does not go on without it."""
+    started = tmp_path / "started"
     with pytest.raises(subprocess.TimeoutExpired):
-        run_capped(["sh", "-c", script], timeout=0.2)
+        run_capped(["sh", "-c", f"sleep 1000 & echo $! >{started}; {script}"], timeout=2)
+    process = Path("/proc") / started.read_text().strip() / "cmdline"
+    deadline = time.monotonic() + 30
+    while process.exists() and process.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_bomb_from_an_instance() -> None:
