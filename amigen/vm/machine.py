@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from amigen.vm.ssh import Completed, SshTarget, new_key
 SSH_SECONDS = 600.0
 OFF_SECONDS = 180.0
 _CONSOLE_LINES = 25
+# The last words of SeaBIOS, and of UEFI.
+_NOTHING_TO_BOOT = re.compile(r"No bootable (device|option or device was found)\.")
 
 
 class Machine:
@@ -134,6 +137,8 @@ class Machine:
         while time.monotonic() < deadline:
             if not self.running:
                 raise ToolError(f"the VM went off while it was booting\n{self.console_tail()}")
+            if _NOTHING_TO_BOOT.search(self.console_tail()):
+                raise ToolError(f"the VM finds nothing to boot on its disk\n{self.console_tail()}")
             if _answers(self.port):
                 try:
                     done = self.ssh.run("true", timeout=60)

@@ -17,6 +17,7 @@ from amigen.errors import ChecksFailedError, CouldNotCheckError
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of
+from amigen.verify.run import not_reached
 from amigen.verify.table import print_report
 
 HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"
@@ -81,7 +82,16 @@ def test_json_is_of_its_schema() -> None:
     assert [r["outcome"] for r in document["results"]] == ["passed", "failed", "error", "not provable", "skipped"]
     assert document["results"][1]["todo"] == "install it"
     two = json.loads(to_json((ALL, ALL)))
+    jsonschema.validate(two, report_schema())
     assert len(two["reports"]) == 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"reports": [{}]}, report_schema())
+
+
+def test_a_target_that_was_not_reached() -> None:
+    """What stands in the way and what to do is the whole message: no check is to blame."""
+    error = report(not_reached(CouldNotCheckError("no answer", "is it up?"))).error()
+    assert str(error) == "ssh://node: no answer\n  hint: is it up?"
 
 
 def test_junit_has_a_suite_per_phase() -> None:
