@@ -101,7 +101,10 @@ def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
 def test_a_disk_without_a_boot_loader_is_not_waited_for(tmp_path: Path) -> None:
     """It looks like one that boots; its first sector only hands back to the BIOS, which has nothing else."""
     file = raw(tmp_path / "disk.raw", MBR, (0, b"\xcd\x18"))
-    with scratch("test") as work, Machine(VmImage.at(file), work=work, user="root", memory_mib=256) as machine:
-        with pytest.raises(ToolError, match="finds nothing to boot") as caught:
-            machine.wait_for_ssh()
+    with (
+        scratch("test") as work,
+        Machine(VmImage.at(file), work=work, user="root", memory_mib=256) as machine,
+        pytest.raises(ToolError, match="finds nothing to boot") as caught,
+    ):
+        machine.wait_for_ssh()
     assert "No bootable device" in str(caught.value)
