@@ -75,9 +75,9 @@ DOCUMENTS: dict[str, bytes] = {
 }
 
 
-def bounded(memory: int = MEMORY) -> None:
+def bounded(memory: int = MEMORY, seconds: int = SECONDS) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
 def amigen(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -85,7 +85,7 @@ def amigen(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
 
 
 def python(
-    *arguments: str, memory: int = MEMORY, cwd: Path | None = None, **environment: str
+    *arguments: str, memory: int = MEMORY, seconds: int = SECONDS, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
@@ -93,9 +93,9 @@ def python(
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=SECONDS * 10,
+        timeout=seconds * 10,
         check=False,
-        preexec_fn=lambda: bounded(memory),
+        preexec_fn=lambda: bounded(memory, seconds),
         cwd=cwd,
         env={
             "PATH": "/usr/bin:/bin",
