@@ -16,7 +16,7 @@ from pathlib import Path
 from amigen import parse_spec, plan_image
 from amigen.plan.model import ImagePlan
 from amigen.render.script import bootstrap_script
-from tests.bench.row import Row
+from tests.bench.row import Row, ratios
 from tests.testbed.roots import apt_root, chroot, mounted
 
 RUNS = 5
@@ -64,15 +64,16 @@ def rows() -> Iterator[Row]:
         "ubuntu-24.04",
     )
     ours = _script(bootstrap_script(plan, user_data=True))
-    yield Row(what="stock root: user data / the mission's bare commands", values=_pairs(ours, _script(BARE)))
+    yield Row(what="stock root: user data / the mission's bare commands", values=_pairs(ours, _script(BARE)), aim=1.2)
     if shutil.which("ansible-playbook"):
         values = _pairs(ours, _ansible, packages=("python3", "python3-apt"))
-        yield Row(what="stock root: user data / the same as an Ansible playbook", values=values)
+        yield Row(what="stock root: user data / the same as an Ansible playbook", values=values, aim=1)
     yield Row(
         what="stock root: user data / plain cloud-config, both by cloud-init",
         values=_pairs(
             _cloud_init(bootstrap_script(plan, user_data=True)), _cloud_init(CLOUD_CONFIG), packages=("cloud-init",)
         ),
+        aim=1.2,
     )
     yield Row(what="prepared root: user data, milliseconds", values=_prepared(plan), unit=" ms")
 
@@ -82,7 +83,7 @@ Run = Callable[[Path], None]
 
 def _pairs(a: Run, b: Run, packages: tuple[str, ...] = ()) -> tuple[float, ...]:
     """The time of A over that of B, each in a fresh root, pair by pair."""
-    return tuple(_fresh(a, packages) / _fresh(b, packages) for _ in range(RUNS))
+    return ratios(lambda: _fresh(a, packages), lambda: _fresh(b, packages), runs=RUNS)
 
 
 def _fresh(run: Run, packages: tuple[str, ...]) -> float:

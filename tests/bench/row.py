@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -16,7 +16,9 @@ class Row(Struct, frozen=True, kw_only=True):
 
     Attributes:
         values: All that was measured, in `unit`.
-        at_most, at_least: The limit, where there is one.
+        at_most, at_least: The limit, where there is one; a row beyond it fails the bench.
+        aim: What to be below where the other side does less or is another tool; a row beyond it is `behind`, and
+            docs/performance.md says why.
     """
 
     what: str
@@ -24,6 +26,7 @@ class Row(Struct, frozen=True, kw_only=True):
     unit: str = "x"
     at_most: float | None = None
     at_least: float | None = None
+    aim: float | None = None
 
     @property
     def median(self) -> float:
@@ -36,12 +39,19 @@ class Row(Struct, frozen=True, kw_only=True):
         above = self.at_most is None or self.median <= self.at_most
         return above and (self.at_least is None or self.median >= self.at_least)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the median is beyond what is aimed at."""
+        return self.aim is not None and self.median > self.aim
+
     def text(self) -> str:
         """The row as a line."""
-        limit = f"<= {self.at_most:g}" if self.at_most is not None else ""
-        limit = f">= {self.at_least:g}" if self.at_least is not None else limit
+        limits = (("<=", self.at_most), (">=", self.at_least), ("aim <=", self.aim))
+        limit = next((f"{sign} {value:g}" for sign, value in limits if value is not None), "")
+        missed = "" if self.holds else "  MISSED"
+        missed = "  behind" if self.behind else missed
         numbers = " ".join(f"{_number(v) + self.unit:>10}" for v in (self.median, min(self.values), max(self.values)))
-        return f"{self.what:76} {numbers}  {limit}{'' if self.holds else '  MISSED'}"
+        return f"{self.what:76} {numbers} {len(self.values):>4}  {limit}{missed}"
 
 
 def _number(value: float) -> str:
@@ -62,4 +72,16 @@ def in_turn(a: Sequence[str], b: Sequence[str], *, runs: int = 15, warm: bool = 
 
     if warm:
         seconds(a), seconds(b)
-    return tuple(seconds(a) / seconds(b) for _ in range(runs))
+    return ratios(lambda: seconds(a), lambda: seconds(b), runs=runs)
+
+
+def ratios(a: Callable[[], float], b: Callable[[], float], *, runs: int) -> tuple[float, ...]:
+    """What A measures over what B measures, pair by pair; every other pair begins with B, whom the first one warms."""
+    found = []
+    for number in range(runs):
+        if number % 2:
+            below = b()
+            found.append(a() / below)
+        else:
+            found.append(a() / b())
+    return tuple(found)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.testbed.roots import apt_root, dnf_root, mounted, run_in
 
-HERE = Path(__file__).parent
+SPEC = "examples/both-families.yaml"
 OUT = Path("out/demo")
 ROOTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "ubuntu-24.04": ("real apt; this machine's distribution stands in for Ubuntu 24.04", apt_root),
@@ -22,9 +22,9 @@ ROOTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
 
 def main() -> int:
     """Run the demo; the exit code says whether all of it worked."""
-    _title(f"1. Render {HERE / 'demo.yaml'} to {OUT}")
-    _amigen("check", str(HERE / "demo.yaml"))
-    _amigen("render", str(HERE / "demo.yaml"), "-o", str(OUT))
+    _title(f"1. Render {SPEC} to {OUT}")
+    _amigen("check", SPEC)
+    _amigen("render", SPEC, "-o", str(OUT))
     if os.geteuid() != 0:
         print("\nNot root: the scripts cannot be run in a throw-away root here. Run `sudo make demo` for that part.")
         print(f"The artifacts are in {OUT}.")
