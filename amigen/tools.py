@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
+import selectors
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.errors import ToolError
+from amigen.interrupt import descendants, tell
+
+# Of one program, or of one node: what amigen asks for has kilobytes.
+MAX_OUTPUT = 16 << 20
+_PART = 1 << 16
 
 # Not in everybody's PATH, and mke2fs lives there.
 SYSTEM_PATH = "/usr/sbin:/sbin"
@@ -56,6 +65,86 @@ def tied(command: Sequence[str], signal: str = "KILL") -> list[str]:
     return [setpriv, "--pdeathsig", signal, "--", *command] if setpriv else list(command)
 
 
+class EndlessOutputError(ToolError):
+    """A program printed more than anybody reads."""
+
+
+def run_capped(
+    command: Sequence[str | bytes],
+    *,
+    timeout: float,
+    stdin: bytes | None = None,
+    limit: int = MAX_OUTPUT,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """As `subprocess.run` with its output kept: with an end, and with a bound on what is kept.
+
+    Args:
+        command: The program and its arguments.
+        timeout: Seconds after which it is killed.
+        stdin: What it reads; None: nothing.
+        limit: Bytes of stdout, and of stderr, that it may print.
+        cwd, env: As of `subprocess.run`.
+
+    Raises:
+        EndlessOutputError: It printed more, and was killed.
+        subprocess.TimeoutExpired: It took longer, and was killed.
+        OSError: It cannot be run.
+    """
+    deadline = time.monotonic() + timeout
+    given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=given, stdout=pipe, stderr=pipe, cwd=cwd, env=env) as process:
+        try:
+            stdout, stderr = _exchange(process, stdin or b"", deadline, limit)
+            code = process.wait(max(0.0, deadline - time.monotonic()))
+        except BaseException as error:
+            # With what it has started: a shell's program would go on without it.
+            tell([*descendants(process.pid), process.pid], signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise subprocess.TimeoutExpired(command, timeout) from None
+            raise
+    return subprocess.CompletedProcess(command, code, stdout, stderr)
+
+
+def _exchange(process: subprocess.Popen[bytes], text: bytes, deadline: float, limit: int) -> tuple[bytes, bytes]:
+    """Give a process its input and take its output, until it has closed both or the time is up."""
+    kept = {"stdout": bytearray(), "stderr": bytearray()}
+    rest = memoryview(text)
+    with selectors.DefaultSelector() as selector:
+        for name in kept:
+            selector.register(getattr(process, name), selectors.EVENT_READ, name)
+        if process.stdin is not None:
+            selector.register(process.stdin, selectors.EVENT_WRITE, "stdin")
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, 0)
+            for key, _ in selector.select(left):
+                if key.data == "stdin":
+                    rest = _give(key.fd, rest)
+                    done = not rest
+                else:
+                    part = os.read(key.fd, _PART)
+                    kept[key.data] += part
+                    done = not part
+                    if len(kept[key.data]) > limit:
+                        raise EndlessOutputError(f"it printed more than {limit} bytes")
+                if done:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+    return bytes(kept["stdout"]), bytes(kept["stderr"])
+
+
+def _give(pipe: int, rest: memoryview) -> memoryview:
+    """Write what surely fits; what is left is nothing where nobody reads any more."""
+    try:
+        return rest[os.write(pipe, rest[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        return rest[:0]
+
+
 def run_tool(
     command: Sequence[str],
     *,
@@ -72,24 +161,17 @@ def run_tool(
     Raises:
         ToolError: It failed, took too long or cannot be run; names the program and its last words.
     """
+    text = None if stdin is None else stdin.encode()
     try:
-        done = subprocess.run(
-            tied(command, "TERM"),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            cwd=cwd,
-            env=env,
-        )
+        done = run_capped(tied(command, "TERM"), stdin=text, timeout=timeout, cwd=cwd, env=env)
+    except EndlessOutputError as error:
+        raise ToolError(f"cannot {doing}: {Path(command[0]).name} does not end: {error.message}") from None
     except subprocess.TimeoutExpired:
         raise ToolError(f"cannot {doing}: {command[0]} did not end within {timeout:.0f} s") from None
     except OSError as error:
         raise ToolError(f"cannot {doing}: {command[0]}: {error.strerror}") from None
     if done.returncode != 0:
-        tail = " | ".join(line.strip() for line in done.stderr.splitlines() if line.strip())[-600:]
+        said = done.stderr.decode(errors="replace")
+        tail = " | ".join(line.strip() for line in said.splitlines() if line.strip())[-600:]
         raise ToolError(f"cannot {doing}: {Path(command[0]).name} ended with {done.returncode}: {tail}")
-    return done.stdout
+    return done.stdout.decode(errors="replace")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amigen.errors import ToolError
+from amigen.tools import EndlessOutputError, run_capped
 
 _HOW_TO_GET = (
     "apt-get install packer (Debian; 1.6.6 is enough), or a newer one: https://developer.hashicorp.com/packer/install"
@@ -48,16 +49,12 @@ def find_packer(path: str | None = None) -> Packer:
     if program is None:
         raise ToolError("Packer is not installed", _HOW_TO_GET)
     try:
-        said = subprocess.run(
+        said = run_capped(
             [program, "version"],
-            capture_output=True,
-            text=True,
             timeout=60,
-            check=False,
-            stdin=subprocess.DEVNULL,
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CHECKPOINT_DISABLE": "1", "HOME": "/nonexistent"},
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
+        ).stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired, EndlessOutputError) as error:
         raise ToolError(f"cannot run {program}: {error}", _HOW_TO_GET) from None
     found = re.search(r"Packer v(\d+)\.(\d+)\.(\d+)", said)
     if found is None:

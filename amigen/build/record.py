@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from amigen.errors import InputError
+from amigen.files import read_file
 
 SCHEMA = "amigen/build/v1"
 
@@ -123,9 +124,7 @@ def read_record(path: Path) -> BuildRecord:
     import msgspec
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
-    except OSError as error:
-        raise InputError(f"cannot read the build record {path}: {error.strerror}") from None
+        return msgspec.json.decode(read_file(path), type=BuildRecord)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a build record of this amigen: {error}", "build again") from None
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
 from amigen.errors import BuildError, CouldNotCheckError, ToolError
+from amigen.files import MAX_BYTES, read_tail
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
 from amigen.render.packer import packer_files
@@ -30,6 +32,7 @@ from amigen.vm.ssh import SshTarget
 
 # How long Packer may take to remove what it made, after it was told to stop.
 _CLEANUP_SECONDS = 600
+_LINE = 1 << 16
 
 
 @dataclass(kw_only=True)
@@ -54,7 +57,7 @@ class Session:
     before: MachineFacts | None = None
     after: MachineFacts | None = None
     _phase: tuple[str, float] = ("", 0.0)
-    _errors: list[str] = field(default_factory=list)
+    _errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
 
     @property
     def job(self) -> str:
@@ -199,7 +202,7 @@ class Session:
     def _qemu_said(self) -> str:
         """QEMU's last words, which Packer keeps to its own debug log."""
         try:
-            lines = (self.work / "packer-debug.log").read_text(errors="replace").splitlines()
+            lines = read_tail(self.work / "packer-debug.log", MAX_BYTES).splitlines()
         except OSError:
             return ""
         words = [line.partition("Qemu stderr: ")[2].strip() for line in lines if "Qemu stderr: " in line]
@@ -227,7 +230,8 @@ class Session:
         ):
             os.close(write_end)
             try:
-                for line in said:
+                # A line without end comes in parts.
+                while line := said.readline(_LINE):
                     self._hear(line, log)
                 return process.wait(_CLEANUP_SECONDS)
             finally:

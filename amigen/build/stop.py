@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a build: everything that was started is told to end, and is waited for."""
+"""An interrupted build: everything that was started is told to end, and is waited for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+
+from amigen.interrupt import children
 
 
 class Stop:
@@ -64,18 +65,10 @@ class Stop:
         a thread that has not yet heard of the end may start another one.
         """
         with self._lock:
-            for child in set(_children()) - self._told - self._ended:
+            for child in set(children()) - self._told - self._ended:
                 self._ended.add(child)
                 with contextlib.suppress(OSError):
                     os.kill(child, signal.SIGTERM)
-
-
-def _children() -> list[int]:
-    found: list[int] = []
-    for path in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in path.read_text().split()]
-    return found
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -103,19 +96,3 @@ def signals_noted(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
         if stop.told and not stop.asked:
             stop.ask()
-
-
-@contextlib.contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program the way Ctrl-C does: by an exception, with all clean-up."""
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    old = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -17,6 +17,7 @@ import click
 
 from amigen import __version__
 from amigen.errors import AmigenError, plain
+from amigen.interrupt import sigterm_as_interrupt
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -88,7 +89,8 @@ def main(args: list[str] | None = None) -> Any:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli.main(args=args, prog_name="amigen", standalone_mode=False)
+        with sigterm_as_interrupt():
+            cli.main(args=args, prog_name="amigen", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit:
         # click's own answer to a reader that went away while it wrote: it wraps stdout, and ends with 1.

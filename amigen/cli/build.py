@@ -67,7 +67,6 @@ def build(
     from amigen.build.needs import lacking, require_all
     from amigen.build.packer_tool import find_packer
     from amigen.build.progress import make_progress
-    from amigen.build.stop import sigterm_as_interrupt
 
     _refuse_of_the_other_target(
         target, resume=resume, fresh_base=fresh_base, profile=profile is not None, endpoint_url=endpoint_url is not None
@@ -83,7 +82,7 @@ def build(
         _dry_run(jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, output=output)
         return
     require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
-    with sigterm_as_interrupt(), make_progress() as progress:
+    with make_progress() as progress:
         order = _order(jobs, target, place, packer, progress, parallel)
         if target == "local":
             built = _local(order, spec_folder, fresh_base, variables)

@@ -11,6 +11,7 @@ from amigen.cli.kubeproxy_options import change_options, cluster_options, execut
 from amigen.cli.kubeproxy_status import status
 from amigen.cli.options import echo_json, echo_text, output_option
 from amigen.errors import InputError, RefusedError
+from amigen.files import read_text
 from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def migrate(
         if not kubernetes_version:
             raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
         version = minor_version(kubernetes_version, "--kubernetes-version")
-        found = plan_migration(read_config(_read(config_file), config_file), version, name=name)
+        found = plan_migration(read_config(read_text(config_file), config_file), version, name=name)
     else:
         seen = _session(options).observed
         found = plan_migration(seen.config, seen.proxy_version, seen.nodes, server_version=seen.version, name=name)
@@ -137,13 +138,6 @@ def _session(options: dict[str, Any]) -> Session:
     from amigen.cli.kubeproxy_session import Session
 
     return Session(options)
-
-
-def _read(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:

@@ -13,6 +13,7 @@ import click
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
 from amigen.errors import AmigenError, AwsError, CouldNotCheckError, InputError
+from amigen.files import read_file
 from amigen.ipvs.model import Table
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
@@ -113,10 +114,12 @@ class Session:
 
     def plan(self, settings: Settings) -> ChangePlan:
         """The plan of a change."""
+        # Before the cluster is asked: it reads files.
+        wish = self.wish
         schema = None
         if self.addon is not None and self.observed.managed.addon is not None:
             schema = self.addon.schema(self.observed.managed.addon.version)
-        return make_plan(self.observed, settings, self.wish, schema=schema, running=self.running)
+        return make_plan(self.observed, settings, wish, schema=schema, running=self.running)
 
     @property
     def running(self) -> Update | None:
@@ -192,10 +195,8 @@ def _verified(text: str) -> tuple[str, dict[str, str]]:
     if not equals or not node or not file:
         raise InputError(f"--verified {text!r} is not NODE=FILE")
     try:
-        report = msgspec.json.decode(Path(file).read_bytes(), type=Report)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        report = msgspec.json.decode(read_file(file), type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
     outcomes: dict[str, str] = {}
     for result in report.results:

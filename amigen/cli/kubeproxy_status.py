@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,12 +10,13 @@ import click
 from amigen.cli.kubeproxy_options import cluster_options
 from amigen.cli.options import echo_json, echo_line, echo_text, output_option
 from amigen.errors import ChecksFailedError, CouldNotCheckError, InputError
+from amigen.files import read_text
 
 if TYPE_CHECKING:
     from amigen.cli.kubeproxy_session import Session
 
 # A table of a hundred thousand real servers.
-_MAX_LISTING = 16 * 1024 * 1024
+_MAX_LISTING = 64 << 20
 
 
 @click.command()
@@ -55,7 +54,9 @@ def status(
         return
     # What is wrong in the input is said before the cluster is asked.
     runners = session.runners(targets)
-    table = parse(_read(listing)) if listing is not None else None
+    table = (
+        parse(read_text(listing, limit=_MAX_LISTING, hint="is it an IPVS listing?")) if listing is not None else None
+    )
     states, lasted = watch(
         lambda: session.compare(runners, table),
         session.clock,
@@ -88,17 +89,3 @@ def _cluster(session: Session, output: str) -> None:
         echo_text(show.cluster_text(observed, modes, states(observed.proxy_version)))
     if wrong := problems(observed, modes):
         raise ChecksFailedError("\n".join(wrong))
-
-
-def _read(file: str) -> str:
-    try:
-        if file == "-":
-            content = sys.stdin.buffer.read(_MAX_LISTING + 1)
-        else:
-            with Path(file).open("rb") as stream:
-                content = stream.read(_MAX_LISTING + 1)
-        if len(content) > _MAX_LISTING:
-            raise InputError(f"--listing {file}: larger than {_MAX_LISTING // 2**20} MiB", "is it an IPVS listing?")
-        return content.decode("utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"--listing {file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from amigen.cli.options import echo_json, load, one_plan, output_option
 from amigen.errors import InputError, Problem, plain
+from amigen.files import read_file
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.values import Architecture
 from amigen.userdata import make
@@ -163,14 +163,7 @@ def _problem(problem: Problem) -> str:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > _MAX_BYTES:
-        raise InputError(f"{path} has more than {_MAX_BYTES} bytes: it is no user data")
-    return content
+    return read_file(path, limit=_MAX_BYTES, hint="is it user data?")
 
 
 def _is_spec(raw: bytes) -> bool:

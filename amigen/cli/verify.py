@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from amigen.cli.options import load, one_plan, output_option, spec_argument
+from amigen.cli.options import echo_line, load, one_plan, output_option, spec_argument
 from amigen.errors import AmigenError, CouldNotCheckError, InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @spec_argument
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("--platform", help="Which platform of the spec the target is; needed where it has several.")
+@click.option("--architecture", help="Image file: which architecture of the spec; default: what its build says.")
 @click.option(
     "--checks",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
@@ -56,26 +58,23 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
 
     Exit codes: 0 all is proven, 6 a check failed, 7 something could not be checked or cannot be proved there.
     """
-    plan = one_plan(load(spec), _text(given["platform"]))
+    plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
     from amigen.verify.target import parse_target
 
     parsed = [parse_target(target) for target in targets]
     _writable(given["junit"], given["html"])
-    outcomes = _run(plan, parsed, spec, given)
-    reports = tuple(outcome for outcome in outcomes if not isinstance(outcome, AmigenError))
+    reports = tuple(_run(plan, parsed, spec, given))
     _show(reports, output, verbose=bool(given["verbose"]))
     _write(reports, given["junit"], given["html"])
-    _conclude(outcomes, allow_unproven=bool(given["allow_unproven"]))
+    _conclude(reports, allow_unproven=bool(given["allow_unproven"]))
 
 
 def _text(value: object) -> str | None:
     return str(value) if value is not None else None
 
 
-def _run(
-    plan: ImagePlan, targets: list[Target], spec: str, given: dict[str, object]
-) -> list[Report | CouldNotCheckError]:
-    from amigen.verify.run import verify_many
+def _run(plan: ImagePlan, targets: list[Target], spec: str, given: dict[str, object]) -> list[Report]:
+    from amigen.verify.run import make_report, not_reached, verify_many
 
     options = _options(spec, given)
     images = [target for target in targets if target.kind == "image"]
@@ -83,7 +82,7 @@ def _run(
         return verify_many(plan, targets, options)
     if len(targets) > 1:
         raise InputError("an image file is verified alone", "verify the targets one after another")
-    from amigen.verify.vm import BootOptions, verify_image
+    from amigen.verify.vm import FIRST_BOOT, BootOptions, architecture_of, verify_image
 
     boot = BootOptions(
         user=_text(given["user"]),
@@ -91,8 +90,14 @@ def _run(
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
         twins=bool(given["twins"]),
+        architecture=architecture_of(plan.spec, Path(images[0].name), _text(given["architecture"])),
     )
-    return [verify_image(plan, images[0], options, boot)]
+    begun = datetime.now(timezone.utc)
+    try:
+        return [verify_image(plan, images[0], options, boot)]
+    except CouldNotCheckError as error:
+        seconds = (datetime.now(timezone.utc) - begun).total_seconds()
+        return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 
 def _options(spec: str, given: dict[str, object]) -> Options:
@@ -143,27 +148,23 @@ def _write(reports: tuple[Report, ...], junit_file: object, html_file: object) -
         from amigen.verify.junit import junit
 
         junit_file.write_bytes(junit(reports))
-    if isinstance(html_file, Path) and reports:
+    if isinstance(html_file, Path):
         from amigen.verify.page import page
 
         html_file.write_bytes(page(reports))
 
 
-def _conclude(outcomes: list[Report | CouldNotCheckError], *, allow_unproven: bool) -> None:
-    """The worst of the outcomes is the outcome: a failed check before one that could not be made."""
-    errors = [outcome if isinstance(outcome, AmigenError) else outcome.error() for outcome in outcomes]
-    if allow_unproven:
-        pairs = zip(outcomes, errors, strict=True)
-        errors = [None if _only_unproven(outcome) else error for outcome, error in pairs]
-    found = sorted((error for error in errors if error is not None), key=lambda error: error.exit_code)
+def _conclude(reports: tuple[Report, ...], *, allow_unproven: bool) -> None:
+    """The worst of the outcomes is the outcome, a failed check before one that could not be made; all are named."""
+    found = [error for report in reports if (error := _error(report, allow_unproven=allow_unproven))]
     if found:
-        others = len(found) - 1
-        first = found[0]
-        more = f" (and {others} more of {len(outcomes)} targets)" if others else ""
-        raise type(first)(f"{first.message}{more}", first.hint)
+        worst = min(found, key=lambda error: error.exit_code)
+        for error in found:
+            if error is not worst:
+                echo_line(f"amigen: {error.message}", err=True)
+        raise worst
 
 
-def _only_unproven(outcome: Report | CouldNotCheckError) -> bool:
-    if isinstance(outcome, AmigenError):
-        return False
-    return outcome.verdict == "unproven" and not outcome.count("error") and outcome.count("passed") > 0
+def _error(report: Report, *, allow_unproven: bool) -> AmigenError | None:
+    only_unproven = report.verdict == "unproven" and not report.count("error") and report.count("passed") > 0
+    return None if allow_unproven and only_unproven else report.error()

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from amigen.errors import CouldNotCheckError, InputError, ToolError
+from amigen.tools import EndlessOutputError, run_capped
 
 if TYPE_CHECKING:
     from amigen.testing.ssm import SsmBackend
 
 _SECONDS = 60
+# The tables of ten thousand services with their endpoints.
+_ANSWER_BYTES = 64 << 20
 
 
 class NodeRunner(Protocol):
@@ -95,10 +98,12 @@ class SsmRunner:
 
 def _run(argv: list[str], script: str, name: str) -> tuple[int, str, str]:
     try:
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+        done = run_capped(argv, stdin=script.encode(), timeout=_SECONDS, limit=_ANSWER_BYTES)
+    except EndlessOutputError:
+        raise CouldNotCheckError(f"{name}: its answer does not end", "what else does it print at a login?") from None
     except subprocess.TimeoutExpired:
         raise CouldNotCheckError(f"{name}: no answer within {_SECONDS} s") from None
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
 def _last_line(text: str) -> str:

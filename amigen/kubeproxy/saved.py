@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from amigen.errors import InputError
+from amigen.files import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +75,12 @@ def load(path: Path, server: str) -> Saved:
         InputError: Not there, not a saved configuration, or of another cluster.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, hint="the saved configurations are listed by `rollback --list`"))
         if content.pop("format") != "amigen kube-proxy 1":
             raise ValueError("another format")
         saved = Saved(**content)
         if saved.way not in ("addon", "configmap") or not all(isinstance(value, str) for value in content.values()):
             raise ValueError("wrong values")
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}", "the saved configurations are listed by `rollback --list`"
-        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a configuration that amigen saved ({error})") from None
     if saved.server != server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from amigen.errors import plain
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ApplySysctls, ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
 
@@ -31,7 +32,11 @@ def plan_document(plan: ImagePlan) -> dict[str, Any]:
 
 
 def plan_lines(plan: ImagePlan) -> Iterator[str]:
-    """The plan for a person, line by line."""
+    """The plan for a person, line by line; no name in it breaks a line, or does anything to a terminal."""
+    return map(plain, _lines(plan))
+
+
+def _lines(plan: ImagePlan) -> Iterator[str]:
     fact = PLATFORM_FACTS[plan.platform]
     spec = plan.spec
     yield f"{spec.name} on {fact.title} ({', '.join(plan.architectures)}), Kubernetes {spec.kubernetes_version}"

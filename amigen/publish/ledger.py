@@ -17,6 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from amigen.errors import ConflictError, InputError
+from amigen.files import MissingFileError, read_file
 from amigen.publish.place_run import NoNotes, Notes
 
 SCHEMA = "amigen/ledger/v1"
@@ -178,8 +179,8 @@ def read_ledger(path: Path) -> _Document | None:
         InputError: It is not a ledger that this amigen knows.
     """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        content = read_file(path, hint="move it away; AWS is asked for what is there")
+    except MissingFileError:
         return None
     except OSError as error:
         raise _unusable(path, error) from None

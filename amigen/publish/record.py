@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from amigen.errors import InputError, RefusedError
+from amigen.files import MissingFileError, read_file
 from amigen.publish.names import Target
 from amigen.spec.model import NodeImage
 
@@ -48,12 +49,12 @@ def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> t
     import json
 
     try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        document = json.loads(read_file(path, hint="name the record.json that `amigen build` wrote"))
+    except MissingFileError:
         raise InputError(
             f"no build record at {path}", "build first (`amigen build SPEC --target aws`), or name it with --record"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"cannot read the build record {path}: {error}", "name the record.json that `amigen build` wrote"
         ) from None

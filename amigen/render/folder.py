@@ -20,6 +20,7 @@ from msgspec import Struct
 
 import amigen
 from amigen.errors import ConflictError, RefusedError
+from amigen.files import MAX_BYTES, MissingFileError, read_at_most, read_file
 from amigen.render.artifacts import Artifact
 
 MANIFEST = ".amigen.json"
@@ -235,8 +236,8 @@ def _sweep(folder: Path) -> None:
 def _manifest(folder: Path) -> dict[str, str]:
     """Paths that an earlier render wrote, with the digests of what it wrote; none of them leads out of the folder."""
     try:
-        content = (folder / MANIFEST).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        content = read_file(folder / MANIFEST)
+    except MissingFileError:
         return {}
     try:
         files = json.loads(content)["files"]
@@ -264,7 +265,7 @@ def _read(folder: Path, path: str, *, executable: bool) -> tuple[bytes | None, b
             return b"", False
     if not stat.S_ISREG(mode):
         return b"", False
-    return (folder / path).read_bytes(), bool(mode & 0o100) == executable
+    return read_at_most(folder / path, MAX_BYTES), bool(mode & 0o100) == executable
 
 
 def _above(path: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 import msgspec.structs
 
 from amigen.errors import InputError, Problem, SpecError
+from amigen.files import read_at_most
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import NodeImage
@@ -73,13 +74,8 @@ def check_file(path: str | Path) -> Checked:
     Raises:
         InputError: The file cannot be read.
     """
-    if str(path) == "-":
-        import sys
-
-        return check_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
     try:
-        with Path(path).open("rb") as stream:
-            return check_bytes(stream.read(MAX_BYTES + 1), str(path))
+        return check_bytes(read_at_most(path, MAX_BYTES), "<stdin>" if str(path) == "-" else str(path))
     except OSError as error:
         hint = "`amigen init` writes a first spec" if isinstance(error, FileNotFoundError) else ""
         raise InputError(f"cannot read the spec {path}: {error.strerror}", hint) from None

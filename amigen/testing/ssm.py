@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ from testinfra.backend.base import BaseBackend, CommandResult
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
 PART = 20_000
+# What amigen asks for has kilobytes; a few of gzip unpack to gigabytes.
+MAX_OUTPUT = 16 << 20
 # A longer command is packed too; what a request may hold is not documented.
 _LONG = 2_000
 _ENDED = ("Success", "Failed", "Cancelled", "TimedOut")
@@ -105,6 +108,8 @@ class SsmBackend(BaseBackend):
         if not match:
             raise SessionManagerError(f"{self.hostname} answered something else than our command: {first[:200]!r}")
         size, folder = int(match[1]), match[2]
+        if size > MAX_OUTPUT:
+            raise SessionManagerError(f"{self.hostname}: its answer does not end ({size} characters)")
         answer = first[match.end() :]
         while len(answer) < size:
             part = self._send(next_part(folder, len(answer), size))
@@ -187,6 +192,14 @@ def unpacked(answer: str) -> tuple[int, bytes, bytes]:
     try:
         code, stdout, stderr = answer.split("\n")
         packed = [base64.b64decode(part, validate=True) for part in (stdout, stderr)]
-        return int(code), gzip.decompress(packed[0]), gzip.decompress(packed[1])
+        return int(code), _unzipped(packed[0]), _unzipped(packed[1])
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise SessionManagerError(f"an answer that cannot be unpacked: {error}") from None
+
+
+def _unzipped(packed: bytes) -> bytes:
+    with gzip.open(io.BytesIO(packed)) as stream:
+        content = stream.read(MAX_OUTPUT + 1)
+    if len(content) > MAX_OUTPUT:
+        raise ValueError(f"it has more than {MAX_OUTPUT} bytes")
+    return content

@@ -10,7 +10,7 @@ from typing import Any
 from testinfra.backend.base import BaseBackend, CommandResult
 
 from amigen.errors import CouldNotCheckError
-from amigen.tools import find_program
+from amigen.tools import EndlessOutputError, find_program, run_capped
 from amigen.verify.report import Kind
 from amigen.verify.target import Target
 
@@ -116,13 +116,11 @@ def _bounded(backend: Any) -> BaseBackend:
     def run_local(command: str, *args: str) -> CommandResult:
         text = backend.quote(command, *args).encode("utf-8", "surrogateescape")
         try:
-            done = subprocess.run(
-                ["/bin/sh", "-c", text],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
+            done = run_capped(["/bin/sh", "-c", text], timeout=COMMAND_SECONDS)
+        except EndlessOutputError:
+            raise CouldNotCheckError(
+                f"{backend.get_pytest_id()}: its answer does not end", "what else does it print at a login?"
+            ) from None
         except subprocess.TimeoutExpired:
             raise CouldNotCheckError(
                 f"{backend.get_pytest_id()}: no answer within {COMMAND_SECONDS:.0f} s", "is the machine overloaded?"

@@ -11,6 +11,8 @@ from msgspec import Struct
 from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 SCHEMA = "amigen/verify/v1"
+# The id of the one result of a target that could not be asked.
+REACHED = "reached"
 
 Outcome = Literal["passed", "failed", "not provable", "error", "skipped"]
 Verdict = Literal["proven", "failed", "unproven"]
@@ -103,6 +105,8 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
             return ChecksFailedError(f"{self.target}: {self.summary}; {one_line(what)}", one_line(first.todo))
         bad = [r for r in self.results if r.outcome in ("error", "not provable") and r.required]
         why = one_line(bad[0].found) if bad else "no check was run"
+        if bad and bad[0].id == REACHED:
+            return CouldNotCheckError(f"{self.target}: {why}", one_line(bad[0].todo))
         hint = "verify a booted machine for a full proof, or accept what this target can prove with --allow-unproven"
         return CouldNotCheckError(f"{self.target}: not all is proven: {self.summary}; {why}", hint)
 
@@ -129,12 +133,19 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+class Reports(Struct, frozen=True, kw_only=True):
+    """The reports of several targets, in the order in which they were named."""
+
+    reports: tuple[Report, ...]
+
+
 def to_json(reports: tuple[Report, ...]) -> bytes:
     """One report as a document; several as a list of them under `reports`."""
-    value: Any = reports[0] if len(reports) == 1 else {"reports": reports}
+    value = reports[0] if len(reports) == 1 else Reports(reports=reports)
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def report_schema() -> dict[str, Any]:
-    """The JSON Schema of a report."""
-    return msgspec.json.schema(Report)
+    """The JSON Schema of a report, and of several."""
+    forms, components = msgspec.json.schema_components((Report, Reports), ref_template="#/$defs/{name}")
+    return {"anyOf": list(forms), "$defs": components}

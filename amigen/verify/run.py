@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amigen
-from amigen.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.errors import CouldNotCheckError, InputError
+from amigen.interrupt import ending_programs
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import prefetch_of, suite_files
-from amigen.verify.report import Phase, Report, Result, verdict_of
+from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
 from amigen.verify.target import Target, parse_target
+from amigen.vm.scratch import scratch
 
 if TYPE_CHECKING:
     from testinfra.backend.base import BaseBackend
@@ -56,18 +57,12 @@ def verify(plan: ImagePlan, target: str | Target, options: Options | None = None
 
     Raises:
         InputError: TARGET is none.
-        CouldNotCheckError: It cannot be reached, or cannot be asked.
     """
-    outcome = verify_many(plan, [target], options)[0]
-    if isinstance(outcome, AmigenError):
-        raise outcome
-    return outcome
+    return verify_many(plan, [target], options)[0]
 
 
-def verify_many(
-    plan: ImagePlan, targets: Sequence[str | Target], options: Options | None = None
-) -> list[Report | CouldNotCheckError]:
-    """Verify many targets side by side; a report for each, or why there is none, in their order.
+def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Options | None = None) -> list[Report]:
+    """Verify many targets side by side; a report for each, also where it cannot be asked, in their order.
 
     Raises:
         InputError: One of TARGETS is none, or is an image file.
@@ -83,12 +78,18 @@ def verify_many(
     backends = [backend_of(t, ssh_options=options.ssh_options, identity=options.identity) for t in parsed]
     checked = check_hosts(plan, backends, options)
     seconds = time.monotonic() - begun
+    phases = [Phase(name=NODE, seconds=round(seconds, 3))]
+    results = [[not_reached(found)] if isinstance(found, CouldNotCheckError) else found for found in checked]
     return [
-        CouldNotCheckError(f"{target.text}: {outcome.message}", outcome.hint)
-        if isinstance(outcome, CouldNotCheckError)
-        else make_report(plan, target, started, seconds, outcome, phases=[Phase(name=NODE, seconds=round(seconds, 3))])
-        for target, outcome in zip(parsed, checked, strict=True)
+        make_report(plan, target, started, seconds, found, phases=phases)
+        for target, found in zip(parsed, results, strict=True)
     ]
+
+
+def not_reached(error: CouldNotCheckError, phase: str = NODE) -> Result:
+    """The one result of a target that does not answer: it stands in every report, too."""
+    expected = "it can be asked"
+    return Result(id=REACHED, phase=phase, outcome="error", expected=expected, found=error.message, todo=error.hint)
 
 
 def make_report(
@@ -151,8 +152,7 @@ def check_hosts(
                     ready[key].known = known
             return set(failed)
 
-        with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
-            folder = Path(place)
+        with ending_programs(), scratch("verify") as folder:
             files = write_suite(plan, folder, hygiene=options.hygiene)
             given = SessionInput(
                 folder=folder,
@@ -180,9 +180,9 @@ def check_image_folder(plan: ImagePlan, folder: Path, options: Options, *, phase
     from amigen.verify.session import SessionInput, run_session
 
     key = secrets.token_hex(4)
-    with tempfile.TemporaryDirectory(prefix="amigen-verify-") as place:
-        files = write_suite(plan, Path(place), hygiene=True, node=False)
-        given = SessionInput(folder=Path(place), files=files, phase=phase, image_root=str(folder))
+    with scratch("verify") as place:
+        files = write_suite(plan, place, hygiene=True, node=False)
+        given = SessionInput(folder=place, files=files, phase=phase, image_root=str(folder))
         return run_session(given, {key: LocalBackend()}, set).get(key, [])
 
 

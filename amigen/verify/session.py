@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -75,6 +77,11 @@ class _Collector:
     results: dict[str, list[Result]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        # pytest makes an exit code of it; `pytest.exit` of a test of the user's is no Ctrl-C.
+        self.interrupted = excinfo.type is KeyboardInterrupt
 
     def _key(self, item: pytest.Item) -> str | None:
         """Which of the hosts a test is for; None for a test that uses no host."""
@@ -204,6 +211,8 @@ def run_session(
     finally:
         for key in backends:
             del _READY[key]
+    if collector.interrupted:
+        raise KeyboardInterrupt
     broken = collector.broken or ([] if code in (0, 1, 5) else [f"pytest ended with {int(code)}"])
     for text in broken:
         file = _broken_id(given, text)
@@ -228,6 +237,7 @@ def run_sessions(given: SessionInput, backends: Mapping[str, BaseBackend]) -> di
     return found
 
 
+_PDEATHSIG = 1  # linux/prctl.h
 _PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
 
 
@@ -235,6 +245,8 @@ def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
     global _ONE_AT_A_TIME
     # Another thread may have held it at the fork, and is not here to give it back.
     _ONE_AT_A_TIME = threading.Lock()
+    # They wait for work for ever, also where nobody is left to give them any.
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     _PARTS.append((given, parts))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from amigen.errors import CouldNotCheckError, SizeError, ToolError
+from amigen.build.record import read_record
+from amigen.errors import CouldNotCheckError, InputError, SizeError, ToolError
+from amigen.interrupt import ending_programs
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, JoinCluster
-from amigen.spec.model import Join
+from amigen.spec.model import Join, NodeImage
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, check_image_folder, make_report
 from amigen.verify.target import Target
@@ -51,6 +53,33 @@ class BootOptions:
     memory_mib: int = 2048
 
 
+def architecture_of(spec: NodeImage, disk: Path, wanted: str | None = None) -> str:
+    """The architecture of an image file: what is wanted; else what its place says, as `amigen build` lays it out
+    (PLATFORM-ARCHITECTURE/disk.qcow2), or a build record beside it; else the spec's only one.
+
+    Raises:
+        InputError: The spec has several, and nothing says which.
+    """
+    known = spec.architectures
+    if wanted or len(known) == 1:
+        return wanted or known[0]
+    folders: dict[str, str] = {f"{platform}-{each}": each for platform in spec.platforms for each in known}
+    found = folders.get(disk.parent.name) or _recorded(disk)
+    if found not in known:
+        raise InputError(f"{disk}: the spec has several architectures", f"choose with --architecture {'|'.join(known)}")
+    return found
+
+
+def _recorded(disk: Path) -> str | None:
+    for folder in (disk.parent, disk.parent.parent):
+        with suppress(InputError):
+            images = read_record(folder / "record.json").images
+            mine = [image for image in images if Path(image.file).parts[-2:] == disk.parts[-2:]] or images
+            found = {image.architecture for image in mine}
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
 @dataclass
 class _Run:
     """A verification in work: what it has found, and how long its parts took."""
@@ -81,17 +110,19 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     """Verify an image file; it stays as it is.
 
     Raises:
-        InputError: It is no image.
+        InputError: It is no image, or nothing in it could be booted.
         CouldNotCheckError: It does not boot, or cannot be reached by ssh.
         ToolError: QEMU or another program is missing.
     """
     from amigen.vm import VmImage, scratch
+    from amigen.vm.image import require_bootable
 
     started, begun = datetime.now(timezone.utc), time.monotonic()
     run = _Run(plan=plan, options=options, results=[], phases=[], notes=[])
     architecture: Any = boot.architecture or plan.architectures[0]
     image = VmImage.at(Path(target.name), architecture)
-    with scratch("verify") as work, ThreadPoolExecutor(max_workers=1) as pool:
+    require_bootable(image)
+    with scratch("verify") as work, ThreadPoolExecutor(max_workers=1) as pool, ending_programs():
         # While the VM boots: reading the image takes seconds.
         looking = pool.submit(_look_into, plan, options, image, work) if boot.hygiene else None
         first = _first_node(run, image, boot, work)

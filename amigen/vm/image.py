@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from amigen.errors import InputError
+from amigen.files import read_at_most
 from amigen.spec.values import Architecture
-from amigen.tools import find_program, run_tool
+from amigen.tools import find_program, run_capped, run_tool
+from amigen.vm.scratch import scratch
 
+# Of a boot sector, which every partition table has (GPT: a protective one), and of ext2, ext3 and ext4.
+_BOOT_MARK_AT, _BOOT_MARK = 510, b"\x55\xaa"
+_EXT_MARK_AT, _EXT_MARK = 1024 + 0x38, b"\x53\xef"
+_SECTORS = 4096
 KERNEL_SUFFIX, INITRD_SUFFIX = ".vmlinuz", ".initrd"
 
 
@@ -60,16 +65,41 @@ def image_info(disk: Path) -> dict[str, object]:
     if not disk.is_file():
         raise InputError(f"{disk}: there is no such image file")
     program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
-    done = subprocess.run(
-        [program, "info", "--force-share", "--output=json", str(disk)],
-        capture_output=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    done = run_capped([program, "info", "--force-share", "--output=json", str(disk)], timeout=60)
     if done.returncode != 0:
         raise InputError(f"{disk}: not a disk image: {done.stderr.decode(errors='replace').strip()}")
     return msgspec.json.decode(done.stdout, type=dict[str, object])
+
+
+def require_bootable(image: VmImage) -> None:
+    """Refuse what no machine starts from: QEMU takes any file for a disk, and a guest that is not there for minutes.
+
+    Raises:
+        InputError: The image is empty; or no kernel lies beside it, and its first sectors hold no partition table
+            (their mark is that of a boot sector, too) and no ext file system.
+    """
+    size = image_info(image.disk)["virtual-size"]
+    start = _first_sectors(image) if size else b""
+    if not start:
+        raise InputError(f"{image.disk}: it is empty", "is it the right file?")
+    found = (start[_BOOT_MARK_AT:][:2] == _BOOT_MARK, start[_EXT_MARK_AT:][:2] == _EXT_MARK)
+    if image.kernel is None and not any(found):
+        raise InputError(
+            f"{image.disk}: nothing in it could be booted: no partition table and no file system",
+            f"is it the right file? a disk without a boot loader needs its kernel beside it, DISK{KERNEL_SUFFIX}",
+        )
+
+
+def _first_sectors(image: VmImage) -> bytes:
+    """As the guest sees them."""
+    if image.format == "raw":
+        return read_at_most(image.disk, _SECTORS)
+    program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
+    with scratch("look") as folder:
+        start = folder / "sectors"
+        command = [program, "dd", "-U", "-f", image.format, "-O", "raw", f"bs={_SECTORS}", "count=1"]
+        run_tool([*command, f"if={image.disk}", f"of={start}"], doing=f"read {image.disk}", timeout=60)
+        return start.read_bytes()
 
 
 def make_overlay(image: VmImage, overlay: Path, *, size_gib: int | None = None) -> None:

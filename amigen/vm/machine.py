@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from amigen.errors import ToolError
+from amigen.files import read_tail
 from amigen.tools import tied
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
@@ -24,6 +26,8 @@ from amigen.vm.ssh import Completed, SshTarget, new_key
 SSH_SECONDS = 600.0
 OFF_SECONDS = 180.0
 _CONSOLE_LINES = 25
+# The last words of SeaBIOS, and of UEFI.
+_NOTHING_TO_BOOT = re.compile(r"No bootable (device|option or device was found)\.")
 
 
 class Machine:
@@ -133,6 +137,8 @@ class Machine:
         while time.monotonic() < deadline:
             if not self.running:
                 raise ToolError(f"the VM went off while it was booting\n{self.console_tail()}")
+            if _NOTHING_TO_BOOT.search(self.console_tail()):
+                raise ToolError(f"the VM finds nothing to boot on its disk\n{self.console_tail()}")
             if _answers(self.port):
                 try:
                     done = self.ssh.run("true", timeout=60)
@@ -209,7 +215,7 @@ class Machine:
     def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
         """The last lines of the serial console, for error messages."""
         try:
-            text = self.console.read_bytes()[-65536:].decode(errors="replace")
+            text = read_tail(self.console, 65536)
         except OSError:
             return "(no console)"
         kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-lines:]

@@ -52,7 +52,7 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
     return [
         qemu_program(image.architecture),
         *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", MACHINES[image.architecture][0], "-accel", hardware.acceleration.accel),
+        *("-machine", _machine(image), "-accel", hardware.acceleration.accel),
         *("-cpu", hardware.acceleration.cpu, "-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
         *("-drive", disk_drive(work / "disk.qcow2")),
         *("-drive", seed_drive(work / "seed.iso")),
@@ -64,6 +64,12 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
         *(("-loadvm", resume) if resume else ()),
         *boot_arguments(image, hardware.acceleration),
     ]
+
+
+def _machine(image: VmImage) -> str:
+    """A boot loader's and the BIOS's own words go to the serial console, too: they say why a disk does not boot."""
+    machine = MACHINES[image.architecture][0]
+    return f"{machine},graphics=off" if machine == "q35" and image.kernel is None else machine
 
 
 def disk_drive(path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amigen.errors import ToolError
-from amigen.tools import find_program, run_tool
+from amigen.tools import EndlessOutputError, find_program, run_capped, run_tool
 
 # Emulated machines on a busy host take minutes.
 BOOT_SECONDS = 900.0
@@ -82,21 +82,15 @@ class SshTarget:
         ssh = find_program("ssh", package="openssh-client", purpose="reach the machine")
         full = [ssh, *self.arguments, "-p", str(self.port), f"{self.user}@{self.host}", "--", text]
         try:
-            done = subprocess.run(
-                full,
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-                check=False,
-            )
+            done = run_capped(full, stdin=None if stdin is None else stdin.encode(), timeout=timeout)
+        except EndlessOutputError as error:
+            raise ToolError(f"no end of this command, {error.message}: {text[:200]}") from None
         except subprocess.TimeoutExpired:
             raise ToolError(f"no end of this command within {timeout:.0f} s: {text[:200]}") from None
-        if done.returncode == 255 and not done.stdout:
-            raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {done.stderr.strip()}")
-        return Completed(command=text, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+        if done.returncode == 255 and not stdout:
+            raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {stderr.strip()}")
+        return Completed(command=text, returncode=done.returncode, stdout=stdout, stderr=stderr)
 
     def wait_until_booted(self, timeout: float = BOOT_SECONDS) -> None:
         """Until everything that starts at boot has started or failed; cloud-init is part of it.

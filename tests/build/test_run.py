@@ -183,7 +183,8 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from amigen.build.run import run_build
-from amigen.build.stop import Stop, sigterm_as_interrupt
+from amigen.build.stop import Stop
+from amigen.interrupt import sigterm_as_interrupt
 from tests.build.test_run import order, run_packer, built
 
 def builder(session):

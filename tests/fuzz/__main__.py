@@ -6,10 +6,12 @@ its own and an equal share of the time; the first finding ends its process with 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 SECONDS = 300
@@ -17,6 +19,8 @@ SECONDS = 300
 MAX_LENGTH = 4096
 # One input may take this long, in a process that is slowed down by its own instrumentation.
 ONE_INPUT = 20
+# Files that libFuzzer writes of what it finds.
+_FINDINGS = ("crash-", "timeout-", "oom-", "leak-", "slow-unit-")
 
 
 def main(arguments: list[str]) -> int:
@@ -33,21 +37,43 @@ def main(arguments: list[str]) -> int:
 
     seconds = int(arguments[0]) if arguments else SECONDS
     names = arguments[1:] or list(TARGETS)
+    return search_each({name: target_command(name, max(1, seconds // len(names))) for name in names})
+
+
+def target_command(name: str, share: int) -> tuple[list[str], int]:
+    """The search in one target, without the folder that it works in, and the seconds after which it must be over."""
+    return [sys.executable, "-m", "tests.fuzz", "--one", name, str(share)], share * 3 + 300
+
+
+def search_each(commands: dict[str, tuple[list[str], int]]) -> int:
+    """Run the searches one after the other; 1 where one of them has a finding, which keeps no other from its search."""
     found = 0
-    for name in names:
-        share = max(1, seconds // len(names))
+    begun = time.monotonic()
+    for name, (command, most) in commands.items():
         # libFuzzer ends its process at once, so that the folder is this one's to remove.
         with tempfile.TemporaryDirectory(prefix="amigen-fuzz-") as folder:
-            command = [sys.executable, "-m", "tests.fuzz", "--one", name, str(share), folder]
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=share * 3 + 300, check=False
-            )
-        runs = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("Done ")), "no count")
-        print(f"{name}: {'ok' if done.returncode == 0 else 'FOUND SOMETHING'} ({runs})", flush=True)
-        if done.returncode:
-            found += 1
-            print((done.stdout + done.stderr)[-4000:])
+            ok, said = run_one([*command, folder], most)
+            inputs = [path for path in sorted(Path(folder).iterdir()) if path.name.startswith(_FINDINGS)]
+            runs = next((line for line in reversed(said.splitlines()) if line.startswith("Done ")), "no count")
+            print(f"{name}: {'ok' if ok and not inputs else 'FOUND SOMETHING'} ({runs})", flush=True)
+            if not ok or inputs:
+                found += 1
+                print(said[-4000:])
+            for path in inputs:
+                print(f"{path.name}, base64: {base64.b64encode(path.read_bytes()).decode()}")
+    print(f"{len(commands)} targets in {time.monotonic() - begun:.0f} s, {found} with a finding")
     return 1 if found else 0
+
+
+def run_one(command: list[str], most: int) -> tuple[bool, str]:
+    """Whether a search ended well, and all that it said; one that does not end is a finding, too."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=most
+        )
+    except subprocess.TimeoutExpired as error:
+        return False, f"{(error.stdout or b'').decode(errors='replace')}\nno end within {most} s"
+    return done.returncode == 0, done.stdout.decode(errors="replace")
 
 
 def search(name: str, seconds: int, folder: Path) -> None:

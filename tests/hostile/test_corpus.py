@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -134,16 +135,19 @@ def no_proxy(texts: list[str]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "size", "at_least"),
-    [(files, 256, 1000), (hooks, 64, 200), (flags, 64, 300), (no_proxy, 64, 20)],
-    ids=["files", "hooks", "flags", "noProxy"],
+    [(files, 256, 1000), (hooks, 64, 950), (flags, 64, 300), (settings_, 256, 600), (no_proxy, 64, 80)],
+    ids=["files", "hooks", "flags", "sysctls", "noProxy"],
 )
 def test_the_corpus_is_on_the_node_as_it_was_written(make: Any, size: int, at_least: int) -> None:
-    """All strings that a field takes, in as few specs as can be, run in a bare root: every byte, and no canary."""
-    # A hook is carried as a file is; a quarter of them is enough.
-    kept = accepted(CORPUS[::4] if make is hooks else CORPUS, make)
+    """All strings that a field takes, in as few specs as can be, run in a bare root: every byte, and no canary.
+
+    In turn as Ubuntu and as Amazon Linux, where the script does what its argument says: only Ubuntu joins by words.
+    """
+    kept = accepted(CORPUS, make)
     assert len(kept) >= at_least
-    for batch in batches(kept, size):
-        run_and_compare(make(batch))
+    platforms = ["ubuntu-24.04", "al2023"] if make is not flags else ["ubuntu-24.04"]
+    for number, batch in enumerate(batches(kept, size)):
+        run_and_compare({**make(batch), "platforms": [platforms[number % len(platforms)]]})
 
 
 def test_many_of_the_strings_can_be_names_of_files() -> None:
@@ -183,3 +187,48 @@ def test_packer_reads_the_corpus_back(make: Any, tmp_path: Path) -> None:
             check=False,
         )
         assert json.loads(base64.b64decode(done.stdout)) == {**image_tags(plan), "amigen/build": "1"}, done.stderr
+
+
+def source(**change: Any) -> dict[str, Any]:
+    return spec_of(aws={"baseImage": "plain", "sourceAmis": {"ubuntu-24.04": change}})
+
+
+def filters(texts: list[str]) -> dict[str, Any]:
+    return source(filter={"name": texts[0], "owners": ["self"]})
+
+
+def parameters(texts: list[str]) -> dict[str, Any]:
+    return source(ssmParameter=texts[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("packer"), reason="needs packer")
+@pytest.mark.parametrize(
+    ("make", "line", "at_least"),
+    [
+        (filters, r' {6}"name" += (".*")', 100),
+        (parameters, r'data "amazon-parameterstore" "x86_64" \{\n  name += (".*")', 20),
+    ],
+    ids=["filter", "ssmParameter"],
+)
+def test_packer_reads_where_an_image_starts_from(make: Any, line: str, at_least: int, tmp_path: Path) -> None:
+    """The attribute's value as it was rendered, evaluated by the real Packer (which knows data sources from 1.7 on)."""
+    kept = accepted(CORPUS, make)
+    assert len(kept) >= at_least
+    rendered = []
+    for text in kept:
+        (plan,) = plan_images(parse_spec(make([text])))
+        found = re.search(f"(?m)^{line}$", packer_files(plan)["aws/image.pkr.hcl"])
+        assert found, text
+        rendered.append(found[1])
+    file = tmp_path / "empty.pkr.hcl"
+    file.write_text("")
+    done = subprocess.run(
+        ["packer", "console", "-config-type=hcl2", str(file)],
+        input=f"base64encode(jsonencode([{', '.join(rendered)}]))",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert json.loads(base64.b64decode(done.stdout)) == [text.replace("{arch}", "amd64") for text in kept], done.stderr

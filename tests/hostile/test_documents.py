@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import json
+import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from amigen.cli import cli
+from amigen.render.folder import MANIFEST
 from tests.specs import MINIMAL, ROOT
 
 # A process each, with bounds.
@@ -69,22 +75,40 @@ DOCUMENTS: dict[str, bytes] = {
 }
 
 
-def bounded() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+def bounded(memory: int = MEMORY, seconds: int = SECONDS) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
-def check(path: str) -> subprocess.CompletedProcess[str]:
+def amigen(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return python("-m", "amigen", *arguments, cwd=cwd)
+
+
+def python(
+    *arguments: str, memory: int = MEMORY, seconds: int = SECONDS, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "amigen", "check", path],
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=SECONDS * 10,
+        timeout=seconds * 10,
         check=False,
-        preexec_fn=bounded,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
+        preexec_fn=lambda: bounded(memory, seconds),
+        cwd=cwd,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "LANG": "C.UTF-8",
+            "HOME": "/nonexistent",
+            **environment,
+        },
     )
+
+
+def check(path: str) -> subprocess.CompletedProcess[str]:
+    return amigen("check", path)
 
 
 @pytest.mark.parametrize("case", DOCUMENTS)
@@ -112,6 +136,129 @@ def test_a_file_that_never_ends(tmp_path: Path) -> None:
     for path in ("/dev/zero", str(tmp_path / "huge")):
         done = check(path)
         assert (done.returncode, "a spec has at most 1048576" in done.stderr) == (3, True), done.stderr
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: t}}]
+current-context: c
+"""
+_CLUSTER = ("--kubeconfig", "kubeconfig")
+# Each option and argument that names a file to read; one that is not here is told about below.
+READS: dict[str, tuple[str, ...]] = {
+    "check SPEC": ("check", "{}"),
+    "plan SPEC": ("plan", "{}"),
+    "render SPEC": ("render", "-o", "out", "{}"),
+    "user-data SPEC": ("user-data", "{}"),
+    "user-data --merge": ("user-data", "spec.yaml", "--merge", "{}"),
+    "user-data explain FILE": ("user-data", "explain", "{}", "--for", "karpenter"),
+    "publish --record": ("publish", "spec.yaml", "--record", "{}"),
+    "images base --record": ("images", "base", "spec.yaml", "--record", "{}"),
+    "kube-proxy plan --spec": ("kube-proxy", "plan", *_CLUSTER, "--spec", "{}"),
+    "kube-proxy plan --verified": ("kube-proxy", "plan", *_CLUSTER, "--mode", "ipvs", "--verified", "n={}"),
+    "kube-proxy status --listing": ("kube-proxy", "status", *_CLUSTER, "--listing", "{}"),
+    "kube-proxy migrate --config": ("kube-proxy", "migrate", "--kubernetes-version", "1.35", "--config", "{}"),
+    "kube-proxy rollback --saved": ("kube-proxy", "rollback", *_CLUSTER, "--saved", "{}"),
+}
+# Imports the clients of AWS and Kubernetes, which alone take some hundred megabytes of addresses.
+CLIENTS = 1200 * MEGABYTE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of each kind that are no documents, and what the commands need besides."""
+    (tmp_path / "spec.yaml").write_text(HEAD)
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    (tmp_path / "a folder").mkdir()
+    os.mkfifo(tmp_path / "a pipe")
+    (tmp_path / "Latin-1").write_bytes(b'{"caf\xe9": 1}')
+    (tmp_path / "nested").write_bytes(b'{"a": ' * 200_000)
+    return tmp_path
+
+
+_ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from amigen.cli import main
+out = {}
+for kind in sys.argv[2:]:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        try:
+            main([word.format(kind) for word in json.loads(sys.argv[1])])
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    out[kind] = code, said.getvalue()
+print(json.dumps(out))
+"""
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_whatever_a_file_is(reads: str, folder: Path) -> None:
+    """One message that names it, the exit code of wrong input, and no wait for what never comes or ends."""
+    done = python("-c", _ONE_AFTER_ANOTHER, json.dumps(READS[reads]), *KINDS, memory=CLIENTS, cwd=folder)
+
+    # Another exception than those that the command line explains would have ended it.
+    assert done.returncode == 0, done.stderr[-600:]
+    for kind, (code, said) in json.loads(done.stdout).items():
+        if kind in _TAKEN.get(reads, ()):
+            continue
+        assert code in (2, 3, 14), said
+        assert kind in said
+
+
+KINDS = ("/dev/zero", "a folder", "a pipe", "Latin-1", "nested")
+# What is read: user data may be any bytes and a listing any text; what comes of it is told elsewhere.
+_TAKEN = {
+    "user-data --merge": ("Latin-1", "nested"),
+    "user-data explain FILE": ("Latin-1", "nested"),
+    "kube-proxy status --listing": ("nested",),
+}
+
+
+def test_every_option_that_reads_a_file_is_among_them() -> None:
+    """A new one is told about here."""
+    known = {word for words in READS.values() for word in words if word.startswith("--")}
+    found = {
+        option
+        for command in _commands(cli)
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.human_readable_name not in _NO_INPUT
+        for option in parameter.opts
+        if isinstance(parameter.type, (click.Path, click.File)) or "FILE" in (parameter.metavar or "")
+    }
+    assert found - known == set()
+
+
+# They are written, are folders, or are read by another program (ssh, Packer, the Kubernetes client).
+_NO_INPUT = ("junit", "html", "write_spec", "folder", "checks", "identity", "packer_path", "kubeconfig")
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+
+
+@pytest.mark.parametrize("kind", ["endless", "a pipe", "a folder"])
+def test_a_manifest_that_is_none(kind: str, folder: Path) -> None:
+    """What stands in a folder that was rendered before is somebody's file, too."""
+    assert amigen("render", "spec.yaml", "-o", "out", cwd=folder).returncode == 0
+    manifest = folder / "out" / MANIFEST
+    manifest.unlink()
+    manifest.symlink_to("/dev/zero" if kind == "endless" else folder / kind)
+    done = amigen("render", "spec.yaml", "-o", "out", cwd=folder)
+
+    assert done.returncode in (5, 14), done.stderr[-600:]
+    assert MANIFEST in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_bounds_are_bounds(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def runnable(document: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def run_and_compare(document: dict[str, Any]) -> int:
-    """Run the bootstrap script of each platform twice; the number of files that were compared.
+def run_and_compare(document: dict[str, Any], *, twice: bool = True) -> int:
+    """Run the bootstrap script of each platform, and once more; the number of files that were compared.
 
     Raises:
         AssertionError: A file is not what the plan says, is too many or missing, or the second run changed something.
@@ -59,6 +59,9 @@ def run_and_compare(document: dict[str, Any]) -> int:
                 assert found[path].read_bytes() == content, path
                 assert stat.S_IMODE(found[path].stat().st_mode) == mode, path
             assert json.loads(found[RELEASE_PATH].read_bytes())["digest"] == plan.digest
+            compared += len(expected)
+            if not twice:
+                continue
             again = root.run(bootstrap_script(plan, user_data=True))
             assert again.returncode == 0, again.stdout
             # A hook that runs at every bootstrap is a change each time, with a new time in release.json.
@@ -69,7 +72,6 @@ def run_and_compare(document: dict[str, Any]) -> int:
             # The file of such a hook is written anew with it.
             anew = {path for path in expected if hooks and (path == RELEASE_PATH or "/amigen/hooks/" in path)}
             assert not wrote & (set(expected) - anew)
-            compared += len(expected)
     return compared
 
 

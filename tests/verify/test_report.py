@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -17,6 +21,7 @@ from amigen.errors import ChecksFailedError, CouldNotCheckError
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of
+from amigen.verify.run import not_reached
 from amigen.verify.table import print_report
 
 HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"
@@ -81,7 +86,16 @@ def test_json_is_of_its_schema() -> None:
     assert [r["outcome"] for r in document["results"]] == ["passed", "failed", "error", "not provable", "skipped"]
     assert document["results"][1]["todo"] == "install it"
     two = json.loads(to_json((ALL, ALL)))
+    jsonschema.validate(two, report_schema())
     assert len(two["reports"]) == 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"reports": [{}]}, report_schema())
+
+
+def test_a_target_that_was_not_reached() -> None:
+    """What stands in the way and what to do is the whole message: no check is to blame."""
+    error = report(not_reached(CouldNotCheckError("no answer", "is it up?"))).error()
+    assert str(error) == "ssh://node: no answer\n  hint: is it up?"
 
 
 def test_junit_has_a_suite_per_phase() -> None:
@@ -162,3 +176,36 @@ def test_failures_that_say_the_same_are_one() -> None:
     assert out.getvalue().count("install it") == 1
     assert "(and so for 2 more)" in out.getvalue()
     assert page([report(*twins)]).decode().count("install it") == 1
+
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_WIDTH = "<script>parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
+_FRAME = """<!doctype html><script>onmessage = event => document.body.dataset.found = event.data</script>
+<body><iframe src="page.html" style="border: 0; height: 800px; width: {}px"></iframe></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _CHROMIUM, reason="needs a browser: Chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_its_window(width: int, tmp_path: Path) -> None:
+    """Measured by a real browser, as wide as on a desktop and on a phone; the longest words are broken."""
+    assert _CHROMIUM
+    long = "/" + "a" * 300
+    failed = result("failed", long, expected=long, found=long, todo=long)
+    others = [result(outcome, f"{long}{n}", found=long) for outcome in ("passed", "not provable") for n in range(3)]
+    html = page([report(failed, *others, target=long, notes=(long,)), ALL]).decode()
+    (tmp_path / "page.html").write_text(html.replace("<details", "<details open").replace("</body>", _WIDTH))
+    (tmp_path / "frame.html").write_text(_FRAME.format(width))
+    command = [_CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={tmp_path}/profile", "--window-size=1400,900", "--virtual-time-budget=5000"]
+    done = subprocess.run(
+        [*command, "--dump-dom", (tmp_path / "frame.html").as_uri()],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = re.search(r'data-found="(\d+)"', done.stdout)
+    assert found, done.stderr[-1000:]
+    assert int(found[1]) <= width

@@ -1,0 +1,110 @@
+"""Image files before they are booted: which architecture they are of, and what is none."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from amigen.build.record import BuildRecord, ImageRecord, write_record
+from amigen.errors import InputError, ToolError
+from amigen.verify.vm import architecture_of
+from amigen.vm import Machine, VmImage, scratch
+from amigen.vm.image import require_bootable
+from tests.specs import spec
+
+BOTH = spec({"architectures": ["x86_64", "arm64"], "platforms": ["debian-12", "ubuntu-24.04"]})
+
+
+def image(platform: str, architecture: str, file: str) -> ImageRecord:
+    return ImageRecord(platform=platform, architecture=architecture, outcome="built", file=file)
+
+
+def record(*images: ImageRecord) -> BuildRecord:
+    texts: tuple[str, ...] = ("build", "name", "spec_digest", "kubernetes_version", "amigen_version", "packer_version")
+    texts += ("started_at", "finished_at")
+    return BuildRecord(target="local", images=images, **dict.fromkeys(texts, "x"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("debian-12-arm64/disk.qcow2", "arm64"), ("ubuntu-24.04-x86_64/disk.qcow2", "x86_64")],
+)
+def test_the_place_says_the_architecture(place: str, expected: str, tmp_path: Path) -> None:
+    assert architecture_of(BOTH, tmp_path / place) == expected
+
+
+@pytest.mark.parametrize("beside", [".", ".."])
+def test_the_record_beside_it_says_the_architecture(beside: str, tmp_path: Path) -> None:
+    """Of several images that of its name; an image that was taken elsewhere with its record is the only one of it."""
+    disk = tmp_path / "mine/disk.qcow2"
+    disk.parent.mkdir()
+    others = image("debian-12", "x86_64", "out/other/disk.qcow2"), image("debian-12", "arm64", "out/mine/disk.qcow2")
+    write_record(record(*others), disk.parent / beside / "record.json")
+    assert architecture_of(BOTH, disk) == "arm64"
+    write_record(record(image("debian-12", "arm64", "/elsewhere/disk.qcow2")), disk.parent / beside / "record.json")
+    assert architecture_of(BOTH, disk) == "arm64"
+
+
+def test_what_is_wanted_or_the_only_one(tmp_path: Path) -> None:
+    disk = tmp_path / "debian-12-x86_64/disk.qcow2"
+    assert architecture_of(BOTH, disk, "arm64") == "arm64"
+    assert architecture_of(spec({"architectures": ["arm64"]}), disk) == "arm64"
+    with pytest.raises(InputError, match=r"--architecture x86_64\|arm64"):
+        architecture_of(BOTH, tmp_path / "disk.qcow2")
+
+
+def raw(path: Path, *marks: tuple[int, bytes]) -> Path:
+    with path.open("wb") as stream:
+        stream.truncate(1 << 20)
+        for place, mark in marks:
+            stream.seek(place)
+            stream.write(mark)
+    return path
+
+
+MBR, EXT = (510, b"\x55\xaa"), (1080, b"\x53\xef")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_what_could_be_booted(form: str, tmp_path: Path) -> None:
+    """A partition table or a file system, as the guest sees it; without, only with a kernel beside it."""
+
+    def disk(name: str, *marks: tuple[int, bytes]) -> VmImage:
+        file = raw(tmp_path / f"{name}.raw", *marks)
+        if form == "qcow2":
+            made = file.with_suffix(".qcow2")
+            subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(file), str(made)], check=True)
+            file = made
+        return VmImage.at(file)
+
+    for mark in (MBR, EXT):
+        require_bootable(disk("good", mark))
+    with pytest.raises(InputError, match="nothing in it could be booted"):
+        require_bootable(disk("blank"))
+    (tmp_path / "blank.vmlinuz").write_bytes(b"kernel")
+    require_bootable(disk("blank"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"", b"apiVersion: amigen/v1alpha1\n" * 300, b"short"])
+def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="empty" if not content else "nothing in it could be booted"):
+        require_bootable(VmImage.at(file))
+
+
+@pytest.mark.slow
+def test_a_disk_without_a_boot_loader_is_not_waited_for(tmp_path: Path) -> None:
+    """It looks like one that boots; its first sector only hands back to the BIOS, which has nothing else."""
+    file = raw(tmp_path / "disk.raw", MBR, (0, b"\xcd\x18"))
+    with (
+        scratch("test") as work,
+        Machine(VmImage.at(file), work=work, user="root", memory_mib=256) as machine,
+        pytest.raises(ToolError, match="finds nothing to boot") as caught,
+    ):
+        machine.wait_for_ssh()
+    assert "No bootable device" in str(caught.value)

@@ -1,0 +1,114 @@
+"""`amigen verify` that is told to end, or killed, while a target does not answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from amigen.vm.scratch import sweep
+from tests.specs import ROOT
+from tests.verify.images import SPEC
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """With a short path: sockets lie in its temporary folders."""
+    with tempfile.TemporaryDirectory(prefix="a-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def verifying(folder: Path, *targets: str) -> Iterator[subprocess.Popen[str]]:
+    """With an ssh that says when it has begun, and never answers."""
+    (folder / "spec.yaml").write_text(SPEC)
+    for name in ("bin", "tmp"):
+        (folder / name).mkdir()
+    ssh = folder / "bin/ssh"
+    ssh.write_text(f"#!/bin/sh\necho $$ >>{folder}/begun\nexec sleep 600\n")
+    ssh.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "amigen", "verify", "spec.yaml", *targets],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "HOME": "/nonexistent",
+            "TMPDIR": str(folder / "tmp"),
+        },
+    )
+    try:
+        until(lambda: begun(folder) >= len(targets))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        for word in (folder / "begun").read_text().split():
+            with contextlib.suppress(OSError):
+                os.kill(int(word), signal.SIGKILL)
+
+
+def begun(folder: Path) -> int:
+    file = folder / "begun"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def not_there(process: str) -> Callable[[], bool]:
+    return lambda: not Path(f"/proc/{process}").exists()
+
+
+def left(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "tmp").rglob("*") if path.name.startswith(("verify-", "amigen-verify"))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("hosts", [1, 9])
+def test_it_says_so_and_leaves_nothing(number: int, hosts: int, folder: Path) -> None:
+    """Neither a folder nor an ssh; and it does not wait for one that never answers."""
+    with verifying(folder, *(f"ssh://root@node{n}" for n in range(hosts))) as process:
+        until(lambda: left(folder))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said.strip()) == (130, "amigen: interrupted")
+        assert left(folder) == []
+        for word in (folder / "begun").read_text().split():
+            until(not_there(word))
+
+
+def test_what_a_killed_one_leaves_is_swept(folder: Path) -> None:
+    with verifying(folder, "ssh://root@node") as process:
+        until(lambda: left(folder))
+        process.kill()
+        process.communicate(timeout=60)
+    (home,) = (folder / "tmp").iterdir()
+    assert [path.name.partition("-")[0] for path in sweep(home)] == ["verify"]
+    assert left(folder) == []
+
+
+def test_nohup_stays_nohup() -> None:
+    """A terminal that goes away ends it only where nobody said otherwise."""
+    script = "import signal; from amigen.interrupt import sigterm_as_interrupt\n"
+    script += "with sigterm_as_interrupt(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
+    done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
