@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from amigen.kubeproxy.cluster import UnreachableError
 from amigen.kubeproxy.daemonset import Pod
 from amigen.kubeproxy.rollout import Clock
 
@@ -19,14 +20,22 @@ def unsteady(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str], clock:
         pods: kube-proxy's pods now.
         nodes: Which matter.
         clock: Time.
+
+    Raises:
+        UnreachableError: The API server did not answer to the last look.
     """
     if not nodes:
         return {}
     found: dict[str, str] = {}
     before = _of(pods(), nodes)
-    for _ in range(_LOOKS):
+    for left in reversed(range(_LOOKS)):
         clock.sleep(SECONDS)
-        now = _of(pods(), nodes)
+        try:
+            now = _of(pods(), nodes)
+        except UnreachableError:
+            if left:
+                continue  # an API server that is away for a moment says nothing of kube-proxy
+            raise
         found = {node: why for node in before if (why := _why(before[node], now.get(node)))}
         if not found:
             return {}

@@ -8,15 +8,21 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amigen.errors import CouldNotCheckError, InputError
+from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.cluster import UnreachableError
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.credentials import guarded
 from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.rollout import Clock
+from amigen.kubeproxy.status import matching_node
+from amigen.kubeproxy.steady import unsteady
 from tests.ipvs.test_compare import LISTING
 from tests.kubeproxy import samples
 from tests.kubeproxy.fake_api import FakeApi, a_node, run
@@ -326,9 +332,6 @@ def test_a_node_that_is_never_seen(
 )  # fmt: skip
 def test_a_machine_is_the_node_of_its_name_else_of_its_whole_address(host: str, target: str, name: str | None) -> None:
     """An address that is a part of another one is another one."""
-    from amigen.kubeproxy import daemonset
-    from amigen.kubeproxy.status import matching_node
-
     nodes = daemonset.nodes([a_node("n1", "192.0.2.1"), a_node("n2", "192.0.2.12"), a_node("n3", "2001:db8::1")])
 
     found = matching_node(Snapshot(host=host), target, nodes)
@@ -345,6 +348,28 @@ def test_a_kube_proxy_that_does_not_stay_up(api: FakeApi) -> None:
     assert result.exit_code == 11
     assert "kube-proxy does not stay up on 1 of 2 nodes" in result.stderr
     assert "b: restarted" in result.stderr
+
+
+def test_an_api_server_that_is_away_says_nothing_of_kube_proxy() -> None:
+    """One look is lost; only where the last one is, nothing is known."""
+    (pod,) = daemonset.pods([{"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": "a"}}])
+    ready, away = (replace(pod, ready=True),), UnreachableError("away")
+    clock = Clock(monotonic=lambda: 0.0, sleep=lambda _: None)
+
+    def looks(*answers: Any) -> Any:
+        left = list(answers)
+
+        def pods() -> tuple[daemonset.Pod, ...]:
+            found = left.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return tuple(found)
+
+        return pods
+
+    assert unsteady(looks(ready, away, ready), ["a"], clock) == {}
+    with pytest.raises(UnreachableError):
+        unsteady(looks(ready, away, away, away), ["a"], clock)
 
 
 def test_one_restart_is_forgiven(api: FakeApi) -> None:
