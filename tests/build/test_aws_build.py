@@ -268,7 +268,7 @@ def moment(found: Any) -> datetime:
 
 def test_a_failing_check_leaves_no_ami(account: Account, machine: BuilderMachine) -> None:
     """A hook breaks what an earlier step made: it is seen after the reboot, before there is an image."""
-    hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/amigen.conf'}]}\n"
+    hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/ipvs.conf'}]}\n"
     with (account.folder / "spec.yaml").open("a") as spec:
         spec.write(hook)
     done = account.build()
