@@ -135,16 +135,29 @@ find_missing() {
     if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
   done
 }
+read_clock() {
+  read -r now _ </proc/uptime
+  now=${now%.*}
+}
+in_time() {
+  local now
+  read_clock
+  ((now < deadline)) || return 124
+  timeout -k 30 "$((deadline - now))" "$@"
+}
 ensure_packages() {
-  local limit=$1 delay=2 left deadline=$((SECONDS + $1)) missing=() out=$run_dir/packages.log
+  local limit=$1 delay=2 now deadline missing=() out=$run_dir/packages.log
   shift
+  read_clock
+  deadline=$((now + limit))
   find_missing "$@"
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
+    read_clock
+    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
     log "that did not work ($(last_error "$out")); again in $delay s"
     sleep "$delay"
     delay=$((delay < 30 ? delay * 2 : 30))
@@ -154,30 +167,49 @@ ensure_packages() {
   changes=$((changes + 1))
 }
 last_error() {
-  local line found='no message'
-  ((SECONDS < deadline)) || found='it was still at work when its time was over'
+  local line last='' full='' cause='' found='' vague='' now
   while read -r line || [[ -n $line ]]; do
-    [[ ! $line =~ ^(E:|Err|Error|W:.*[Ff]ailed|\[Errno|Curl|RPM:|No\ space|.*No\ space) ]] || found=$line
+    last=${line:-$last}
+    if [[ $line =~ No\ space|disk\ is\ full ]]; then
+      full=$line
+    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
+      cause=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
+      vague=$line
+    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
+      found=$line
+    fi
   done <"$1"
+  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
+    found=$cause${found:+; ${found#E*: }}
+  fi
+  found=${full:-${found:-${vague:-${last:-no message}}}}
+  read_clock
+  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-no message})"; fi
   printf '%s' "${found:0:300}"
 }
 query_packages() {
   # shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
 }
+unattended() {
+  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+}
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 timeout -k 30 "$left" \
-    apt-get -y -o DPkg::Lock::Timeout="$left" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+  local now
+  read_clock
+  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     "${package_options[@]}" "$@"
 }
+mend_packages() {
+  unattended dpkg --force-confold --configure -a || true
+}
 install_packages() {
-  local left=$1
-  shift
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then dpkg --force-confold --configure -a || true; fi
+  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
   apt_get update || return 1
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  dpkg --force-confold --configure -a || true
+  mend_packages
   return 1
 }
 package_with_module() {
