@@ -177,7 +177,7 @@ def test_a_clock_that_is_far_off(ready: Machine) -> None:
 
 
 def test_a_clock_that_is_set_in_the_middle(ready: Machine) -> None:
-    """Time synchronisation moves the clock ahead and back while nothing can be installed: not given up early or late."""
+    """Time synchronisation moves the clock ahead and back while nothing can be installed: as long as without it."""
     source = ready.work / "stepped.sh"
     spec = parse_spec({**SPEC, "packageSources": {"proxy": "http://127.0.0.1:9", "timeoutSeconds": 60}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))

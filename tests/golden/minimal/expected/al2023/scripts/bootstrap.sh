@@ -206,7 +206,7 @@ in_time() {
 
 # ensure_packages SECONDS NAME[=VERSION]...: tries until the time is up; the network, the mirror and the lock may need it.
 ensure_packages() {
-  local limit=$1 delay=2 now deadline missing=() out=$run_dir/packages.log
+  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
   shift
   read_clock
   deadline=$((now + limit))
@@ -217,10 +217,11 @@ ensure_packages() {
   until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
+    why=$(last_error "$out")
     read_clock
     # A try that is stopped as soon as it began would only hide why the one before failed.
-    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
-    log "that did not work ($(last_error "$out")); again in $delay s"
+    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+    log "that did not work ($why); again in $delay s"
     sleep "$delay"
     delay=$((delay < 30 ? delay * 2 : 30))
   done
@@ -250,7 +251,7 @@ last_error() {
   fi
   found=${full:-${found:-${vague:-${last:-no message}}}}
   read_clock
-  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-no message})"; fi
+  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
   printf '%s' "${found:0:300}"
 }
 
