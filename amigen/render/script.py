@@ -15,7 +15,7 @@ from msgspec import Struct
 import amigen
 from amigen.families import family_of
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.plan.make import MODPROBE_PATH, sysctl_path
+from amigen.plan.make import MODPROBE_PATH, RELEASE_PATH, sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
     CleanImage,
@@ -62,6 +62,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         version=amigen.__version__,
         name=spec.name,
         library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
+        release_path=RELEASE_PATH,
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),
         drop_in=_put(gate.drop_ins[0]) if gate else None,
@@ -114,8 +115,7 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
         yield "sysctls.sh"
     if any(isinstance(step, RunHook) for step in steps):
         yield "hooks.sh"
-    if any(isinstance(step, InstallGate) for step in steps):
-        yield "gate.sh"
+    yield "gate.sh" if any(isinstance(step, InstallGate) for step in steps) else "no-gate.sh"
     if any(isinstance(step, JoinCluster) for step in steps):
         yield "join.sh"
     yield "release.sh"
@@ -214,7 +214,7 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
         known["scheduler"] = spec.kube_proxy.ipvs.scheduler
     names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
     head = json.dumps(known, indent=2).removesuffix("\n}")
-    yield Call(function="write_release", arguments=(step.path, head, *names))
+    yield Call(function="write_release", arguments=(head, *names))
     if any(isinstance(s, InstallGate) for s in plan.steps):
         # Last of what makes the node ready, and before it joins.
         yield Call(function="open_gate")

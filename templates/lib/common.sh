@@ -9,10 +9,13 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
+child=''
 declare -A attributes=()
 
+# To what was stdout at the start: a signal may be heard inside of a call that writes to a file.
 log() {
-  printf 'amigen: %s\n' "$*"
+  printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 
@@ -29,14 +32,24 @@ open_journal() {
   fi
 }
 
+# From before its first change to its end, a run leaves no release.json: if it fails or is killed, also by a power loss,
+# the gate stays closed at the next boots. Moved, not written: that works on a full disk, too.
+unfinished() {
+  begun=1
+  [[ -e $release ]] || return 0
+  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+}
+
 on_exit() {
   local code=$1
   trap - EXIT ERR
+  trap '' HUP INT TERM
   set +e
   if ((code != 0)); then
     reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
     printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
+    if [[ -n $begun ]]; then unfinished; fi
+    close_gate
     log "FAILED: $reason"
   fi
   if [[ -n $journal ]]; then
@@ -46,15 +59,58 @@ on_exit() {
   exit "$code"
 }
 
+# attended COMMAND...: in the background, for bash hears no signal while it waits for a command in the foreground.
+attended() {
+  (
+    trap 'exit 1' TERM
+    exec 7>&- 8>&- 9>&-
+    "$@"
+  ) &
+  child=$!
+  wait "$child"
+}
+
+# end_tree PID: SIGTERM to it and to what it started; a package manager has a process group of its own.
+end_tree() {
+  local pid children=()
+  read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+  kill "$1" 2>/dev/null
+  for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+
+# stopped CODE
+stopped() {
+  trap '' HUP INT TERM
+  set +e
+  reason='stopped by a signal'
+  if [[ -n $child ]]; then
+    end_tree "$child"
+    wait "$child"
+  fi
+  exit "$1"
+}
+
 begin() {
+  exec 7>&1
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
+  trap 'stopped 129' HUP
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
+  hold_units
   mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
   open_journal
   exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  flock -w 900 8 &
+  child=$!
+  wait "$child" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
+  # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
+  if [[ -e $state_dir/baked ]]; then
+    unfinished
+    close_gate
+  fi
 }
 
 require_platform() {
@@ -108,6 +164,7 @@ put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
+  unfinished
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
@@ -135,5 +192,6 @@ fill() {
 
 # finish WORDS-FOR-NOTHING
 finish() {
+  if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }

@@ -13,9 +13,11 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
+child=''
 declare -A attributes=()
 log() {
-  printf 'amigen: %s\n' "$*"
+  printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 fail() {
@@ -28,14 +30,21 @@ open_journal() {
     journal=$!
   fi
 }
+unfinished() {
+  begun=1
+  [[ -e $release ]] || return 0
+  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+}
 on_exit() {
   local code=$1
   trap - EXIT ERR
+  trap '' HUP INT TERM
   set +e
   if ((code != 0)); then
     reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
     printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
+    if [[ -n $begun ]]; then unfinished; fi
+    close_gate
     log "FAILED: $reason"
   fi
   if [[ -n $journal ]]; then
@@ -44,15 +53,51 @@ on_exit() {
   fi
   exit "$code"
 }
+attended() {
+  (
+    trap 'exit 1' TERM
+    exec 7>&- 8>&- 9>&-
+    "$@"
+  ) &
+  child=$!
+  wait "$child"
+}
+end_tree() {
+  local pid children=()
+  read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+  kill "$1" 2>/dev/null
+  for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+stopped() {
+  trap '' HUP INT TERM
+  set +e
+  reason='stopped by a signal'
+  if [[ -n $child ]]; then
+    end_tree "$child"
+    wait "$child"
+  fi
+  exit "$1"
+}
 begin() {
+  exec 7>&1
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
+  trap 'stopped 129' HUP
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
+  hold_units
   mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
   open_journal
   exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  flock -w 900 8 &
+  child=$!
+  wait "$child" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
+  if [[ -e $state_dir/baked ]]; then
+    unfinished
+    close_gate
+  fi
 }
 require_platform() {
   local wanted=$1 ID='' VERSION_ID='' PRETTY_NAME=''
@@ -94,6 +139,7 @@ put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
+  unfinished
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
@@ -117,6 +163,7 @@ fill() {
   return "$code"
 }
 finish() {
+  if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }
 declare -A installed=()
@@ -142,7 +189,8 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  unfinished
+  until left=$((deadline - SECONDS)) && attended install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1; do
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
     log "that did not work ($(last_error "$out")); again in $delay s"
@@ -270,22 +318,30 @@ run_hook() {
   put_file "$file" 700 root:root "$script" "${5:-}"
   step="hook $name"
   log "running the hook $name"
+  unfinished
+  cd /
   IFS= read -r first <"$file" || true
   if [[ $first == '#!'* ]]; then
-    (cd / && exec "$file") </dev/null 8>&- 9>&- || code=$?
+    attended "$file" || code=$?
   else
-    (cd / && exec bash -euo pipefail "$file") </dev/null 8>&- 9>&- || code=$?
+    attended bash -euo pipefail "$file" || code=$?
   fi
   ((code == 0)) || fail "the hook $name ended with code $code"
   if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then fail "cannot write $stamp"; fi
   changes=$((changes + 1))
 }
+hold_units() { :; }
+close_gate() { :; }
 write_release() {
-  local path=$1 head=$2 there='' now kernel='' name packages='' document
-  shift 2
-  if ((changes == 0)) && [[ -f $path ]]; then
-    IFS= read -r -d '' there <"$path" || true
-    if [[ $there == "$head,"* ]]; then return 0; fi
+  local head=$1 old=$release there='' now kernel='' name packages='' document
+  shift
+  [[ -e $old ]] || old=$release.unfinished
+  if ((changes == 0)) && [[ -f $old ]]; then
+    IFS= read -r -d '' there <"$old" || true
+    if [[ $there == "$head,"* ]]; then
+      [[ $old == "$release" ]] || mv -fT "$old" "$release"
+      return 0
+    fi
   fi
   TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
   if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
@@ -293,8 +349,10 @@ write_release() {
     packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
   done
   printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$path" 644 root:root "$document"
+  put_file "$release" 644 root:root "$document"
+  rm -f "$release.unfinished"
 }
+release=/etc/amigen/release.json
 package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
 export http_proxy=http://proxy.example.internal:3128
 export https_proxy=http://proxy.example.internal:3128
@@ -335,7 +393,7 @@ ip_vs_nq
 nf_conntrack
 '
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
-  write_release /etc/amigen/release.json '{
+  write_release '{
   "name": "closed-network",
   "digest": "ab5461cc25de2750cf19a217b4557807da1754277e6075316187da6cd74fc8ca",
   "platform": "ubuntu-22.04",

@@ -116,13 +116,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "39e48c73be418f4e04cbf386f7e752d883d8132a7c712ec2ded9cb8f8cfa2a2c",
+        "f51c3291f494357c727d81aee7badfee571d56a7c52f8dcf578d8220027d43d5",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "590483d1089c46e0985e7d00a8b5120533ab70562532ea20a08c3f0844943f27",
+        "f8ea10523e63056ecb6cc44ff9b74c76d9503405ba70c7fd1b99dc6bffdc0890",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",

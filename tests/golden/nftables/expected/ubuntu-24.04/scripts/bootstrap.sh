@@ -15,10 +15,13 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
+child=''
 declare -A attributes=()
 
+# To what was stdout at the start: a signal may be heard inside of a call that writes to a file.
 log() {
-  printf 'amigen: %s\n' "$*"
+  printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 
@@ -35,14 +38,24 @@ open_journal() {
   fi
 }
 
+# From before its first change to its end, a run leaves no release.json: if it fails or is killed, also by a power loss,
+# the gate stays closed at the next boots. Moved, not written: that works on a full disk, too.
+unfinished() {
+  begun=1
+  [[ -e $release ]] || return 0
+  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+}
+
 on_exit() {
   local code=$1
   trap - EXIT ERR
+  trap '' HUP INT TERM
   set +e
   if ((code != 0)); then
     reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
     printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
+    if [[ -n $begun ]]; then unfinished; fi
+    close_gate
     log "FAILED: $reason"
   fi
   if [[ -n $journal ]]; then
@@ -52,15 +65,58 @@ on_exit() {
   exit "$code"
 }
 
+# attended COMMAND...: in the background, for bash hears no signal while it waits for a command in the foreground.
+attended() {
+  (
+    trap 'exit 1' TERM
+    exec 7>&- 8>&- 9>&-
+    "$@"
+  ) &
+  child=$!
+  wait "$child"
+}
+
+# end_tree PID: SIGTERM to it and to what it started; a package manager has a process group of its own.
+end_tree() {
+  local pid children=()
+  read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+  kill "$1" 2>/dev/null
+  for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+
+# stopped CODE
+stopped() {
+  trap '' HUP INT TERM
+  set +e
+  reason='stopped by a signal'
+  if [[ -n $child ]]; then
+    end_tree "$child"
+    wait "$child"
+  fi
+  exit "$1"
+}
+
 begin() {
+  exec 7>&1
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
+  trap 'stopped 129' HUP
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
+  hold_units
   mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
   open_journal
   exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  flock -w 900 8 &
+  child=$!
+  wait "$child" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
+  # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
+  if [[ -e $state_dir/baked ]]; then
+    unfinished
+    close_gate
+  fi
 }
 
 require_platform() {
@@ -114,6 +170,7 @@ put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
+  unfinished
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
@@ -141,6 +198,7 @@ fill() {
 
 # finish WORDS-FOR-NOTHING
 finish() {
+  if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }
 
@@ -182,7 +240,8 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  unfinished
+  until left=$((deadline - SECONDS)) && attended install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
@@ -323,13 +382,21 @@ why_not_loaded() {
   fi
 }
 
-# write_release PATH HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
+# Without a gate there is nothing to hold and to close.
+hold_units() { :; }
+close_gate() { :; }
+
+# write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
 write_release() {
-  local path=$1 head=$2 there='' now kernel='' name packages='' document
-  shift 2
-  if ((changes == 0)) && [[ -f $path ]]; then
-    IFS= read -r -d '' there <"$path" || true
-    if [[ $there == "$head,"* ]]; then return 0; fi
+  local head=$1 old=$release there='' now kernel='' name packages='' document
+  shift
+  [[ -e $old ]] || old=$release.unfinished
+  if ((changes == 0)) && [[ -f $old ]]; then
+    IFS= read -r -d '' there <"$old" || true
+    if [[ $there == "$head,"* ]]; then
+      [[ $old == "$release" ]] || mv -fT "$old" "$release"
+      return 0
+    fi
   fi
   TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
   if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
@@ -337,9 +404,11 @@ write_release() {
     packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
   done
   printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$path" 644 root:root "$document"
+  put_file "$release" 644 root:root "$document"
+  rm -f "$release.unfinished"
 }
 
+release=/etc/amigen/release.json
 package_options=()
 
 main() {
@@ -353,7 +422,7 @@ nf_tables
 nf_conntrack
 '
   load_modules nf_tables nf_conntrack
-  write_release /etc/amigen/release.json '{
+  write_release '{
   "name": "nftables-nodes",
   "digest": "a0ecaabcf5a3ce8c269ab95eec2602beb69f24bb9bd796c2d28bf2ab14b80f16",
   "platform": "ubuntu-24.04",
