@@ -15,6 +15,7 @@ from msgspec import structs
 
 from amigen.errors import CouldNotCheckError, SizeError, ToolError
 from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster
 from amigen.spec.model import Join
 from amigen.verify.report import Phase, Report, Result
@@ -71,7 +72,7 @@ class _Run:
         from amigen.verify.backends import machine_backend
 
         backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
-        outcome = check_hosts(self.plan, [backend], self.options, phase=phase)[0]
+        outcome = check_hosts(without_cluster(self.plan), [backend], self.options, phase=phase)[0]
         if isinstance(outcome, CouldNotCheckError):
             raise outcome
         self.results += outcome

@@ -1,7 +1,7 @@
 """How a run ends: stopped by a signal, killed, failed before there is a gate; and what that means at the next boot.
 
-The rendered scripts, unchanged, in a bare root. systemctl is a stand-in that keeps its calls: what systemd makes of them
-is shown in `test_gate_vm.py`.
+The rendered scripts, unchanged but for the place where they are killed, in a bare root. systemctl is a stand-in that
+keeps its calls: what systemd makes of them is shown in `test_gate_vm.py` and `test_nodeadm_vm.py`.
 """
 
 from __future__ import annotations
@@ -148,15 +148,11 @@ def kill(root: BareRoot, made: ImagePlan, at: str, *, then: str = "") -> None:
     assert root.run("bash /run/bootstrap.sh\necho code $?\n").stdout.splitlines()[-1] == "code 137"
 
 
-@pytest.mark.parametrize("where", ["a hook", "the first look"])
+@pytest.mark.parametrize("where", ["attended bash", "require_platform 'amzn 2023'"], ids=["a hook", "a first look"])
 def test_a_killed_run_on_a_baked_image_is_not_forgotten(root: BareRoot, where: str) -> None:
     """SIGKILL while a hook works, or before anything was changed."""
     bake(root, plan())
-    kill(
-        root,
-        plan(**hook("exit 0")),
-        {"a hook": "attended bash", "the first look": "require_platform 'amzn 2023'"}[where],
-    )
+    kill(root, plan(**hook("exit 0")), where)
     assert "stop --job-mode=ignore-requirements amigen-ready.service" in asked(root)
     assert not joins(root)
     assert run(root, plan()).startswith("amigen: nothing to do")
