@@ -152,15 +152,18 @@ has_attributes() {
   [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 
-# What somebody else wrote is kept beside the new file; in modules-load.d it also stays in effect.
+# What somebody else wrote is kept where nothing reads it: cron, logrotate, kubelet take files of any name. In modules-load.d
+# it stays in effect.
 keep_foreign() {
-  local path=$1 kept=$1.before-amigen sum
+  local path=$1 kept=$state_dir/kept$1 sum
   [[ -e $path || -L $path ]] || return 0
   [[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  if ! (umask 077 && mkdir -p -- "${kept%/*}") || ! cp -a --backup=numbered -T -- "$path" "$kept"; then
+    fail "cannot keep a copy of $path: is the disk full?"
+  fi
   log "kept: the $path of somebody else is now $kept"
 }
 
