@@ -125,8 +125,10 @@ def _fit(document: bytes, parts: tuple[Part, ...], *, gzip_: bool | None) -> byt
 
 
 def _fit_mime(parts: tuple[Part, ...], *, gzip_: bool | None) -> bytes:
-    document = mime.write(parts)
-    if gzip_ is None and len(document) > LIMIT:
+    # A document is longer than its parts: no need to write one to see that it will not do.
+    pack = gzip_ is None and sum(len(part.content) for part in parts) > LIMIT
+    document = mime.write(parts, pack=pack)
+    if gzip_ is None and not pack and len(document) > LIMIT:
         document = mime.write(parts, pack=True)
     return _fit(document, parts, gzip_=bool(gzip_))
 

@@ -1,9 +1,9 @@
 """User data in a real virtual machine, by cloud-init: the gate, the modules, a reboot, and a node that must not join.
 
 kubelet is a stand-in: a unit that starts after cloud-final, and notes how many modules it found. Debian's cloud-final
-comes after multi-user.target, so that it hangs on cloud-init.target: on multi-user.target, systemd would drop its job to
-break the ordering cycle. It proves systemd's behaviour, not kubelet's. Units as those of nodeadm, and a bootstrap that
-fails at the first boot, are in `test_nodeadm_vm.py`.
+comes after multi-user.target, so that it hangs on cloud-init.target: on multi-user.target, systemd would drop its job
+to break the ordering cycle. It proves systemd's behaviour, not kubelet's. Units as those of nodeadm, and a bootstrap
+that fails at the first boot, are in `test_nodeadm_vm.py`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def run(root: BareRoot, content: str) -> list[str]:
 
 
 def test_the_copy_of_a_replaced_file_is_where_nothing_reads_it(root: BareRoot) -> None:
-    """Its folder has ours alone; the copy is for root alone, as it may come out of a folder that was; the log names it."""
+    """Its folder has ours alone; the copy is for root alone, as its folder may have been; the log names it."""
     for place in PLACES:
         (root.folder / place).mkdir(parents=True)
         (root.folder / place / "mine.conf").write_text("theirs\n")

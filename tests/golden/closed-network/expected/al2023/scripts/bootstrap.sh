@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode (image closed-network).
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -426,6 +426,7 @@ export http_proxy=http://proxy.example.internal:3128
 export https_proxy=http://proxy.example.internal:3128
 export no_proxy=localhost,127.0.0.1,169.254.169.254,mirror.example.internal,.svc,10.0.0.0/8
 
+# For the image closed-network.
 main() {
   begin
   require_platform 'amzn 2023'

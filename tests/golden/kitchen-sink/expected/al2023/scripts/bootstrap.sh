@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode (image kitchen-sink).
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -598,6 +598,7 @@ After=amigen-ready.service
   done
 }
 
+# For the image kitchen-sink.
 main() {
   begin
   require_platform 'amzn 2023'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode (image ipvs-nodes).
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -402,6 +402,7 @@ write_release() {
 release=/etc/amigen/release.json
 package_options=()
 
+# For the image ipvs-nodes.
 main() {
   begin
   require_platform 'amzn 2023'

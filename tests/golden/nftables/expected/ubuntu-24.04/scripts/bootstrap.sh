@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode (image nftables-nodes).
+# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -414,6 +414,7 @@ write_release() {
 release=/etc/amigen/release.json
 package_options=()
 
+# For the image nftables-nodes.
 main() {
   begin
   require_platform 'ubuntu 24.04'
