@@ -33,6 +33,9 @@ from amigen.render.join import bootstrap_arguments
 from amigen.render.quoting import ascii_only
 from amigen.render.templates import folder, render
 
+# For user data, where every byte counts.
+_TAB = "\t"
+
 
 class Call(Struct, frozen=True, kw_only=True):
     """A call of a shell function; the template quotes each argument."""
@@ -63,6 +66,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         name=spec.name,
         library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
         release_path=RELEASE_PATH,
+        indent=_TAB if user_data else "  ",
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),
         drop_in=_put(gate.drop_ins[0]) if gate else None,
@@ -131,7 +135,7 @@ def _libraries(names: tuple[str, ...], *, bare: bool) -> str:
 
 
 def _library(name: str, *, bare: bool) -> str:
-    """A part of the library; bare: without comments (other than shellcheck's) and empty lines.
+    """A part of the library; bare: without comments (other than shellcheck's) and empty lines, indented by tabs.
 
     No part has a here-document or a string of several lines, so that a line is a comment by its first character.
     """
@@ -139,7 +143,7 @@ def _library(name: str, *, bare: bool) -> str:
     if not bare:
         return text
     kept = [line for line in text.splitlines() if line.strip() and not re.match(r"\s*#(?! shellcheck)", line)]
-    return "\n".join(kept)
+    return "\n".join(_TAB * ((len(line) - len(line.lstrip())) // 2) + line.lstrip() for line in kept)
 
 
 def _options(plan: ImagePlan) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ def gzip(content: bytes) -> bytes:
     own = max(content.find(_OWN), 0)
     packed, begun = _begun(content[:own])
     packer = begun.copy()
-    return packed + packer.compress(content[own:]) + packer.flush()
+    rest: bytes = packer.compress(content[own:]) + packer.flush()
+    return packed + rest
 
 
 # Packing takes longer than all the rest of a document, and goes on from here to the same bytes as in one go.

@@ -313,7 +313,7 @@ def test_merge_gzip_and_base64_on_the_command_line(tmp_path: Path) -> None:
     """The document is the same in all wrappings, and the merged script stands behind amigen's."""
     (tmp_path / "mine.sh").write_bytes(SCRIPT)
     # Within the limit, so that nothing is packed unasked.
-    small = {"kubeProxy": {"mode": "iptables"}}
+    small: dict[str, object] = {"kubeProxy": {"mode": "iptables"}}
     asked = [spec_file(tmp_path, joins(), small), "--merge", str(tmp_path / "mine.sh")]
     plain, packed, both = (amigen(*asked, *more).stdout for more in ((), ("--gzip",), ("--gzip", "--base64")))
 

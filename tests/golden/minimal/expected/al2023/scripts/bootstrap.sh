@@ -105,7 +105,7 @@ begin() {
   trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
   hold_units
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
   open_journal
   exec 8>"$run_dir/lock"
   flock -w 900 8 &
