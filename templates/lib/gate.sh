@@ -11,7 +11,7 @@ hold_units() {
   for unit in "${gated_units[@]}"; do
     dir=systemd/system/$unit.d
     [[ ! -e /etc/$dir/10-amigen-ready.conf && ! -e /run/$dir/10-amigen-ready.conf ]] || continue
-    mkdir -p "/run/$dir"
+    mkdir -p "/run/$dir" || fail 'this needs root'
     printf '[Unit]\nAssertPathExists=%s\n' "$release" >"/run/$dir/10-amigen-ready.conf"
     reload=1
   done

@@ -14,7 +14,6 @@ step='start'
 reason=''
 failed_line=0
 begun=''
-child=''
 declare -A attributes=()
 log() {
 	printf 'amigen: %s\n' "$*" >&7
@@ -59,8 +58,7 @@ attended() {
 		exec 7>&- 8>&- 9>&-
 		"$@"
 	) &
-	child=$!
-	wait "$child"
+	wait "$!"
 }
 end_tree() {
 	local pid children=()
@@ -69,13 +67,14 @@ end_tree() {
 	for pid in "${children[@]}"; do end_tree "$pid"; done
 }
 stopped() {
+	local pid
 	trap '' HUP INT TERM
 	set +e
 	reason='stopped by a signal'
-	if [[ -n $child ]]; then
-		end_tree "$child"
-		wait "$child"
-	fi
+	for pid in $(jobs -pr); do
+		end_tree "$pid"
+		wait "$pid"
+	done
 	exit "$1"
 }
 begin() {
@@ -91,8 +90,7 @@ begin() {
 	open_journal
 	exec 8>"$run_dir/lock"
 	flock -w 900 8 &
-	child=$!
-	wait "$child" || fail 'another run of amigen has held the lock for 900 s'
+	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
 	rm -f "$run_dir/failed"
 	if [[ -e $state_dir/baked ]]; then
 		unfinished

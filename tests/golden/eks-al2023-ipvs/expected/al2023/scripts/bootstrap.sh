@@ -16,7 +16,6 @@ step='start'
 reason=''
 failed_line=0
 begun=''
-child=''
 declare -A attributes=()
 
 # To what was stdout at the start: a signal may be heard inside of a call that writes to a file.
@@ -72,8 +71,7 @@ attended() {
     exec 7>&- 8>&- 9>&-
     "$@"
   ) &
-  child=$!
-  wait "$child"
+  wait "$!"
 }
 
 # end_tree PID: SIGTERM to it and to what it started; a package manager has a process group of its own.
@@ -86,13 +84,14 @@ end_tree() {
 
 # stopped CODE
 stopped() {
+  local pid
   trap '' HUP INT TERM
   set +e
   reason='stopped by a signal'
-  if [[ -n $child ]]; then
-    end_tree "$child"
-    wait "$child"
-  fi
+  for pid in $(jobs -pr); do
+    end_tree "$pid"
+    wait "$pid"
+  done
   exit "$1"
 }
 
@@ -109,8 +108,7 @@ begin() {
   open_journal
   exec 8>"$run_dir/lock"
   flock -w 900 8 &
-  child=$!
-  wait "$child" || fail 'another run of amigen has held the lock for 900 s'
+  wait "$!" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
   # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
   if [[ -e $state_dir/baked ]]; then
@@ -386,7 +384,7 @@ hold_units() {
   for unit in "${gated_units[@]}"; do
     dir=systemd/system/$unit.d
     [[ ! -e /etc/$dir/10-amigen-ready.conf && ! -e /run/$dir/10-amigen-ready.conf ]] || continue
-    mkdir -p "/run/$dir"
+    mkdir -p "/run/$dir" || fail 'this needs root'
     printf '[Unit]\nAssertPathExists=%s\n' "$release" >"/run/$dir/10-amigen-ready.conf"
     reload=1
   done
