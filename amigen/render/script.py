@@ -15,7 +15,7 @@ from msgspec import Struct
 import amigen
 from amigen.families import family_of
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.plan.make import MODPROBE_PATH, RELEASE_PATH, sysctl_path
+from amigen.plan.make import MODPROBE_PATH, sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
     CleanImage,
@@ -65,7 +65,6 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         version=amigen.__version__,
         name=spec.name,
         library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
-        release_path=RELEASE_PATH,
         indent=_TAB if user_data else "  ",
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),

@@ -1,7 +1,10 @@
 # Nothing of the caller's environment is relied on: user data runs with next to none.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 umask 022
+# A signal may be heard inside of a call that writes to a file: what is logged goes where stdout went at the start.
+exec 7>&1
 
+release=/etc/amigen/release.json
 run_dir=/run/amigen
 state_dir=/var/lib/amigen
 changes=0
@@ -12,7 +15,6 @@ failed_line=0
 begun=''
 declare -A attributes=()
 
-# To what was stdout at the start: a signal may be heard inside of a call that writes to a file.
 log() {
   printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
@@ -90,7 +92,6 @@ stopped() {
 }
 
 begin() {
-  exec 7>&1
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
   trap 'stopped 129' HUP

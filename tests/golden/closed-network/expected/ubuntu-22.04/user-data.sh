@@ -6,6 +6,8 @@ set -Eeuo pipefail
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 umask 022
+exec 7>&1
+release=/etc/amigen/release.json
 run_dir=/run/amigen
 state_dir=/var/lib/amigen
 changes=0
@@ -78,7 +80,6 @@ stopped() {
 	exit "$1"
 }
 begin() {
-	exec 7>&1
 	trap 'failed_line=$LINENO' ERR
 	trap 'on_exit $?' EXIT
 	trap 'stopped 129' HUP
@@ -352,7 +353,6 @@ write_release() {
 	put_file "$release" 644 root:root "$document"
 	rm -f "$release.unfinished"
 }
-release=/etc/amigen/release.json
 package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
 export http_proxy=http://proxy.example.internal:3128
 export https_proxy=http://proxy.example.internal:3128
