@@ -217,6 +217,7 @@ class PlatformFact(Struct, frozen=True, kw_only=True):
         min_kubernetes: Oldest Kubernetes of its EKS image; None where there is none.
         joins_by: What joins a node of its EKS image to a cluster.
         kubelet_units: systemd units that must wait for the gate.
+        join_units: systemd units of its EKS image that fail on a machine that joins no cluster, such as a builder.
         arch_names: The distribution's words for the architectures.
         ssm_eks, ssm_plain: SSM public parameters of the images, with `{version}` and `{arch}`.
         owner, name_filter: Where there is no parameter: owner account and name of the images.
@@ -233,6 +234,7 @@ class PlatformFact(Struct, frozen=True, kw_only=True):
     joins_by: Literal["nodeadm", "bootstrap.sh"] | None
     kubelet_units: tuple[str, ...]
     arch_names: dict[str, str]
+    join_units: tuple[str, ...] = ()
     min_kubernetes: tuple[int, int] | None = None
     ssm_eks: str | None = None
     ssm_plain: str | None = None
@@ -280,6 +282,9 @@ PLATFORM_FACTS: dict[Platform, PlatformFact] = {
         root_device="/dev/xvda",
         joins_by="nodeadm",
         kubelet_units=("nodeadm-run.service", "kubelet.service"),
+        # Without a NodeConfig in its user data, nodeadm-config fails, and nodeadm-run, which requires it, is not run:
+        # https://github.com/awslabs/amazon-eks-ami/issues/2426
+        join_units=("nodeadm-config.service", "nodeadm-run.service"),
         arch_names={"x86_64": "x86_64", "arm64": "arm64"},
         min_kubernetes=(1, 23),
         ssm_eks="/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/{arch}/standard/recommended/image_id",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amigen.build.verdict import NOT_IN_A_BUILD, Log, Result
+from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget
@@ -21,7 +22,7 @@ class PlanVerifier:
 
     def builder(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
         """The checks of a node, on the builder."""
-        return _on_machine(plan, target, hygiene=False)
+        return _on_machine(without_cluster(plan), target, hygiene=False)
 
     def cleaned(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
         """The hygiene checks, on the root of the builder; the others have been made, and hold for a node only."""

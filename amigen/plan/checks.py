@@ -230,10 +230,11 @@ class CloudInitOnceCheck(Check, frozen=True, kw_only=True):
 
 
 class NoFailedUnitCheck(Check, frozen=True, kw_only=True):
-    """No systemd unit has failed."""
+    """No systemd unit has failed, but for those that must where nothing says which cluster to join."""
 
     test = "test_no_failed_unit"
     needs = "boot"
+    besides: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:

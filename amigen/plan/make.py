@@ -6,6 +6,8 @@ import base64
 import hashlib
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from amigen import knowledge
 from amigen.families import family_of
 from amigen.plan import checks
@@ -44,6 +46,16 @@ def plan_images(spec: NodeImage) -> tuple[ImagePlan, ...]:
 def plan_image(spec: NodeImage, platform: Platform) -> ImagePlan:
     """The plan of one platform."""
     return _plan(spec, platform, spec_digest(spec))
+
+
+def without_cluster(plan: ImagePlan) -> ImagePlan:
+    """The plan as a machine is judged by that joins no cluster: the builder of an image, or a VM that boots it."""
+    units = knowledge.PLATFORM_FACTS[plan.platform].join_units
+    always = (
+        checks.NoFailedUnitCheck(besides=units) if isinstance(check, checks.NoFailedUnitCheck) else check
+        for check in plan.always
+    )
+    return structs.replace(plan, always=tuple(always))
 
 
 def gate_is_on(spec: NodeImage) -> bool:

@@ -33,6 +33,9 @@ from amigen.render.join import bootstrap_arguments
 from amigen.render.quoting import ascii_only
 from amigen.render.templates import folder, render
 
+# For user data, where every byte counts.
+_TAB = "\t"
+
 
 class Call(Struct, frozen=True, kw_only=True):
     """A call of a shell function; the template quotes each argument."""
@@ -62,6 +65,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         version=amigen.__version__,
         name=spec.name,
         library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
+        indent=_TAB if user_data else "  ",
         units=gate_units(plan) if gate else (),
         gate_calls=[_put(file) for file in gate.files] if gate else (),
         drop_in=_put(gate.drop_ins[0]) if gate else None,
@@ -114,8 +118,7 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
         yield "sysctls.sh"
     if any(isinstance(step, RunHook) for step in steps):
         yield "hooks.sh"
-    if any(isinstance(step, InstallGate) for step in steps):
-        yield "gate.sh"
+    yield "gate.sh" if any(isinstance(step, InstallGate) for step in steps) else "no-gate.sh"
     if any(isinstance(step, JoinCluster) for step in steps):
         yield "join.sh"
     yield "release.sh"
@@ -131,7 +134,7 @@ def _libraries(names: tuple[str, ...], *, bare: bool) -> str:
 
 
 def _library(name: str, *, bare: bool) -> str:
-    """A part of the library; bare: without comments (other than shellcheck's) and empty lines.
+    """A part of the library; bare: without comments (other than shellcheck's) and empty lines, indented by tabs.
 
     No part has a here-document or a string of several lines, so that a line is a comment by its first character.
     """
@@ -139,7 +142,7 @@ def _library(name: str, *, bare: bool) -> str:
     if not bare:
         return text
     kept = [line for line in text.splitlines() if line.strip() and not re.match(r"\s*#(?! shellcheck)", line)]
-    return "\n".join(kept)
+    return "\n".join(_TAB * ((len(line) - len(line.lstrip())) // 2) + line.lstrip() for line in kept)
 
 
 def _options(plan: ImagePlan) -> tuple[str, ...]:
@@ -214,7 +217,7 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
         known["scheduler"] = spec.kube_proxy.ipvs.scheduler
     names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
     head = json.dumps(known, indent=2).removesuffix("\n}")
-    yield Call(function="write_release", arguments=(step.path, head, *names))
+    yield Call(function="write_release", arguments=(head, *names))
     if any(isinstance(s, InstallGate) for s in plan.steps):
         # Last of what makes the node ready, and before it joins.
         yield Call(function="open_gate")

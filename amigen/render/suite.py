@@ -37,7 +37,7 @@ TABLES: Mapping[type[checks.Check], tuple[str, Entry]] = MappingProxyType(
         checks.UnitActiveCheck: ("units_active", lambda c: (c.unit, None)),
         checks.CloudInitCheck: ("cloud_init", lambda c: (c.subject, None)),
         checks.CloudInitOnceCheck: ("cloud_init_once", lambda c: (c.subject, None)),
-        checks.NoFailedUnitCheck: ("failed_units", lambda c: (c.subject, None)),
+        checks.NoFailedUnitCheck: ("failed_units", lambda c: (c.subject, c.besides)),
         checks.JoinedCheck: ("joined", lambda c: (c.subject, None)),
         checks.SchedulerCheck: ("schedulers", lambda c: (c.scheduler, None)),
         checks.HygieneCheck: ("leftovers", lambda c: (c.what, LEFTOVERS[c.what])),
@@ -47,7 +47,7 @@ TABLES: Mapping[type[checks.Check], tuple[str, Entry]] = MappingProxyType(
 _LISTS = frozenset(
     {
         *("loaded", "tables", "persisted", "in_every_kernel", "units_enabled", "units_active", "cloud_init"),
-        *("cloud_init_once", "failed_units", "joined", "schedulers"),
+        *("cloud_init_once", "joined", "schedulers"),
     }
 )
 

@@ -17,6 +17,7 @@ from amigen.build.record import read_record
 from amigen.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.interrupt import ending_programs
 from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster
 from amigen.spec.model import Join, NodeImage
 from amigen.verify.report import Phase, Report, Result
@@ -100,7 +101,7 @@ class _Run:
         from amigen.verify.backends import machine_backend
 
         backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
-        outcome = check_hosts(self.plan, [backend], self.options, phase=phase)[0]
+        outcome = check_hosts(without_cluster(self.plan), [backend], self.options, phase=phase)[0]
         if isinstance(outcome, CouldNotCheckError):
             raise outcome
         self.results += outcome

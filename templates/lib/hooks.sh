@@ -6,11 +6,13 @@ run_hook() {
   put_file "$file" 700 root:root "$script" "${5:-}"
   step="hook $name"
   log "running the hook $name"
+  unfinished
+  cd /
   IFS= read -r first <"$file" || true
   if [[ $first == '#!'* ]]; then
-    (cd / && exec "$file") </dev/null 8>&- 9>&- || code=$?
+    attended "$file" || code=$?
   else
-    (cd / && exec bash -euo pipefail "$file") </dev/null 8>&- 9>&- || code=$?
+    attended bash -euo pipefail "$file" || code=$?
   fi
   ((code == 0)) || fail "the hook $name ended with code $code"
   if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then

@@ -42,7 +42,8 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  unfinished
+  until attended install_packages "${missing[@]}" >"$out" 2>&1; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     why=$(last_error "$out")

@@ -38,6 +38,7 @@ kind: NodeImage
 name: dnf
 kubernetesVersion: "1.34"
 platforms: [al2023]
+gate: true
 local: {bases: {al2023: {path: %s}}}
 """
 

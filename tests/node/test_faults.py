@@ -287,13 +287,14 @@ def test_a_full_disk_at_each_write(platform: str, tmp_path: Path) -> None:
         said = run_on_full_disk(node, 1, ["/etc/app/0.conf"])
         assert said == "amigen: FAILED: cannot keep a copy of /etc/app/0.conf: is the disk full?"
         assert plain.read_text() == "by hand\n"
-        assert [path.name for path in plain.parent.iterdir() if "before" in path.name] == []
+        assert list((node.root / "var/lib/amigen/kept").rglob("0.conf*")) == []
         assert node.run_again().returncode == 0
-        assert node.read("/etc/app/0.conf.before-amigen") == b"by hand\n"
+        assert node.read("/var/lib/amigen/kept/etc/app/0.conf") == b"by hand\n"
         # What was written through all this is known as amigen's own.
         others = [{**file, "content": "other\n"} for file in SPEC["files"]]
         assert node.bootstrap(node.plan(**{**SPEC, "files": others})).returncode == 0
-        assert [path.name for path in plain.parent.iterdir() if "before" in path.name] == ["0.conf.before-amigen"]
+        kept = node.root / "var/lib/amigen/kept/etc/app"
+        assert [path.name for path in kept.iterdir()] == ["0.conf"]
 
 
 def test_a_read_only_root_is_said(node: Node) -> None:

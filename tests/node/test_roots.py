@@ -124,24 +124,24 @@ def test_hygiene_leaves_what_was_baked_and_removes_the_builder(node: Node) -> No
 
 
 def test_a_file_of_somebody_else_is_kept(node: Node) -> None:
-    """An admin's own files of the same names are kept beside ours, and modules-load.d's stays in effect."""
+    """An admin's own files of the same names are kept, and modules-load.d's stays in effect."""
     own = {"etc/modules-load.d/ipvs.conf": b"br_netfilter\n", "etc/sysctl.d/90-amigen.conf": b"kernel.panic=1\n"}
     for path, content in own.items():
         (node.root / path).parent.mkdir(parents=True, exist_ok=True)
         (node.root / path).write_bytes(content)
     assert node.bootstrap(node.plan(**RICH)).returncode == 0
     assert node.read("/etc/modules-load.d/ipvs.before-amigen.conf") == b"br_netfilter\n"
-    assert node.read("/etc/sysctl.d/90-amigen.conf.before-amigen") == b"kernel.panic=1\n"
+    assert node.read("/var/lib/amigen/kept/etc/sysctl.d/90-amigen.conf") == b"kernel.panic=1\n"
 
 
 def test_an_edited_file_is_kept_and_our_own_older_one_is_not(node: Node) -> None:
     """A changed spec replaces what amigen wrote without a copy; an edit by hand is kept."""
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "1\n"}])).returncode == 0
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "2\n"}])).returncode == 0
-    assert not (node.root / "etc/a.conf.before-amigen").exists()
+    assert not (node.root / "var/lib/amigen/kept/etc/a.conf").exists()
     (node.root / "etc/a.conf").write_text("by hand\n")
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "3\n"}])).returncode == 0
-    assert node.read("/etc/a.conf.before-amigen") == b"by hand\n"
+    assert node.read("/var/lib/amigen/kept/etc/a.conf") == b"by hand\n"
     assert node.read("/etc/a.conf") == b"3\n"
 
 

@@ -96,5 +96,5 @@ def _joined(plan: ImagePlan, root: BareRoot) -> set[str]:
     if any(isinstance(step, JoinCluster) and step.by == "bootstrap.sh" for step in plan.steps):
         words = (root.folder / "run/joined-with").read_bytes().decode().split("\0")
         assert tuple(words) == (*bootstrap_arguments(plan), "")
-        out.add("/run/joined-with")
+        out |= {"/run/joined-with", "/var/lib/amigen/joined.sha256"}
     return out

@@ -2,7 +2,8 @@
 
 It proves what dnf and rpm do with our commands, and what systemd, the kernel and cloud-init do with our files. It does
 not prove Amazon Linux's own kernel, packages, repositories, SELinux policy or cloud-init version: kernel, systemd and
-cloud-init are Debian's, and `ipvsadm` is Debian's binary in an RPM made here.
+cloud-init are Debian's, and `ipvsadm` is Debian's binary in an RPM made here. nodeadm is a stand-in whose units are
+ordered and joined as those of the EKS image (`NODEADM_UNITS`): it proves what systemd makes of them, not nodeadm.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from amigen.vm.bases import Base, disk_with_kernel, pack_root
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, in_root, make_root
 
-RECIPE = 3
+RECIPE = 4
 PACKAGES = ("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200")
 REPOSITORY = "srv/standin-repository"
 # Moved here as the last step: with both there, testinfra and scripts would take dpkg for the package manager.
@@ -51,6 +52,58 @@ name=Stand-in repository
 baseurl=file:///srv/standin-repository
 gpgcheck=0
 enabled=1
+"""
+# As in awslabs/amazon-eks-ami, templates/al2023/runtime/rootfs/etc/systemd/system, but for what is Debian's: its
+# cloud-init.service comes before sysinit.target (hence DefaultDependencies=no, and after the look for a seed), and its
+# cloud-final.service after multi-user.target (hence cloud-init.target, where Amazon's has multi-user.target).
+NODEADM_UNITS = {
+    "nodeadm-config.service": """\
+[Unit]
+Description=Stand-in for EKS Nodeadm Config
+DefaultDependencies=no
+After=cloud-init-local.service
+Before=cloud-init.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/nodeadm init --skip run
+[Install]
+WantedBy=multi-user.target
+""",
+    "nodeadm-run.service": """\
+[Unit]
+Description=Stand-in for EKS Nodeadm Run
+After=nodeadm-config.service cloud-final.service
+Requires=nodeadm-config.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/nodeadm init --skip config
+[Install]
+WantedBy=cloud-init.target
+""",
+    "kubelet.service": """\
+[Unit]
+Description=Stand-in for kubelet
+[Service]
+ExecStart=/bin/sh -c 'grep -c ^ip_vs /proc/modules >/run/kubelet-saw; exec sleep infinity'
+[Install]
+WantedBy=multi-user.target
+""",
+}
+# The real one asks the instance metadata service for the user data, and has no configuration where that has no
+# NodeConfig (https://github.com/awslabs/amazon-eks-ami/issues/2426).
+_NODEADM = """\
+#!/bin/sh
+case $* in
+  *'skip run'*)
+    mkdir -p /run/nodeadm
+    mount -o ro /dev/disk/by-label/cidata /run/nodeadm || exit 1
+    grep -qs node.eks.aws /run/nodeadm/user-data
+    found=$?
+    umount /run/nodeadm
+    exit "$found"
+    ;;
+  *) systemctl start kubelet ;;
+esac
 """
 # Modules of Debian's cloud-init that call dpkg; Amazon's cloud.cfg does not name them.
 _DEBIAN_MODULES = ("apt-configure", "apt-pipelining", "grub-dpkg")
@@ -123,7 +176,21 @@ def turn_into_amazon_linux(root: Path, work: Path) -> None:
     # Debian's is a link into /usr/lib; this replaces the link and not what it points to.
     (root / "etc/os-release").unlink()
     _write(root / "etc/os-release", _OS_RELEASE)
+    _add_nodeadm(root)
     _hide(root)
+
+
+def _add_nodeadm(root: Path) -> None:
+    """kubelet is not enabled: nodeadm starts it."""
+    _write(root / "usr/bin/nodeadm", _NODEADM)
+    (root / "usr/bin/nodeadm").chmod(0o755)
+    units = root / "etc/systemd/system"
+    for name, text in NODEADM_UNITS.items():
+        _write(units / name, text)
+        target = text.rpartition("WantedBy=")[2].strip()
+        if name != "kubelet.service":
+            (units / f"{target}.wants").mkdir(exist_ok=True)
+            (units / f"{target}.wants" / name).symlink_to(f"/etc/systemd/system/{name}")
 
 
 def _make_repository(root: Path, work: Path) -> None:

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,6 +321,16 @@ def test_gzip_has_no_time_and_no_name() -> None:
     assert packed[4:8] == b"\0" * 4
     assert packed[3] == 0
     assert gzip.decompress(packed) == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"# For the image x\n", b"x\n# For the image x\n", b"".join(b"%d " % (n * n) for n in range(3000))]
+)
+def test_gzip_is_that_of_one_go(content: bytes) -> None:
+    """What is packed once for many scripts changes no byte, also the second time."""
+    for text in (content, b"a" * 500 + content, content * 3):
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        assert [pack(text), pack(text)] == [packer.compress(text) + packer.flush()] * 2
 
 
 def test_the_boundary_occurs_in_no_part() -> None:

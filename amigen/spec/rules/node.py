@@ -26,7 +26,8 @@ OWN_PATHS = (
     "/etc/yum.repos.d/amigen.repo",
 )
 _DROP_IN = "10-amigen-ready.conf"
-# A file is made as NAME.amigen-new, and one of somebody else is kept as NAME.before-amigen.~N~; NAME_MAX is 255.
+# A file is made as NAME.amigen-new, and one of somebody else in modules-load.d is kept as
+# NAME.before-amigen.conf.~N~; NAME_MAX is 255.
 _LONGEST_NAME = 230
 # Not kept by a reboot, or by the image.
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  # noqa: S108 - named, not used

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Ubuntu 22.04 ready for kube-proxy in ipvs mode (image closed-network).
+# amigen 0.1.0: makes Ubuntu 22.04 ready for kube-proxy in ipvs mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 umask 022
+exec 7>&1
+release=/etc/amigen/release.json
 run_dir=/run/amigen
 state_dir=/var/lib/amigen
 changes=0
@@ -13,364 +15,419 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
 declare -A attributes=()
 log() {
-  printf 'amigen: %s\n' "$*"
-  if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
+	printf 'amigen: %s\n' "$*" >&7
+	if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 fail() {
-  reason="$*"
-  exit 1
+	reason="$*"
+	exit 1
 }
 open_journal() {
-  if [[ -z ${JOURNAL_STREAM:-} && -S /dev/log ]] && command -v logger >/dev/null; then
-    exec 9> >(exec logger -t amigen)
-    journal=$!
-  fi
+	if [[ -z ${JOURNAL_STREAM:-} && -S /dev/log ]] && command -v logger >/dev/null; then
+		exec 9> >(exec logger -t amigen)
+		journal=$!
+	fi
+}
+unfinished() {
+	begun=1
+	[[ -e $release ]] || return 0
+	if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
 }
 on_exit() {
-  local code=$1
-  trap - EXIT ERR
-  set +e
-  if ((code != 0)); then
-    reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
-    printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
-    log "FAILED: $reason"
-  fi
-  if [[ -n $journal ]]; then
-    exec 9>&-
-    wait "$journal"
-  fi
-  exit "$code"
+	local code=$1
+	trap - EXIT ERR
+	trap '' HUP INT TERM
+	set +e
+	if ((code != 0)); then
+		reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
+		printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
+		if [[ -n $begun ]]; then unfinished; fi
+		close_gate
+		log "FAILED: $reason"
+	fi
+	if [[ -n $journal ]]; then
+		exec 9>&-
+		wait "$journal"
+	fi
+	exit "$code"
+}
+attended() {
+	(
+		trap 'exit 1' TERM
+		exec 7>&- 8>&- 9>&-
+		"$@"
+	) &
+	wait "$!"
+}
+end_tree() {
+	local pid children=()
+	read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+	kill "$1" 2>/dev/null
+	for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+stopped() {
+	local pid
+	trap '' HUP INT TERM
+	set +e
+	reason='stopped by a signal'
+	for pid in $(jobs -pr); do
+		end_tree "$pid"
+		wait "$pid"
+	done
+	exit "$1"
 }
 begin() {
-  trap 'failed_line=$LINENO' ERR
-  trap 'on_exit $?' EXIT
-  if declare -F become_root >/dev/null; then become_root; fi
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
-  open_journal
-  exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
-  rm -f "$run_dir/failed"
+	trap 'failed_line=$LINENO' ERR
+	trap 'on_exit $?' EXIT
+	trap 'stopped 129' HUP
+	trap 'stopped 130' INT
+	trap 'stopped 143' TERM
+	if declare -F become_root >/dev/null; then become_root; fi
+	hold_units
+	mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
+	open_journal
+	exec 8>"$run_dir/lock"
+	flock -w 900 8 &
+	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
+	rm -f "$run_dir/failed"
+	if [[ -e $state_dir/baked ]]; then
+		unfinished
+		close_gate
+	fi
 }
 require_platform() {
-  local wanted=$1 ID='' VERSION_ID='' PRETTY_NAME=''
-  # shellcheck source=/dev/null
-  [[ -r /etc/os-release ]] && . /etc/os-release
-  [[ "$ID $VERSION_ID" == "$wanted" ]] || fail "this script is for $wanted; this machine is ${PRETTY_NAME:-unknown}"
+	local wanted=$1 ID='' VERSION_ID='' PRETTY_NAME=''
+	# shellcheck source=/dev/null
+	[[ -r /etc/os-release ]] && . /etc/os-release
+	[[ "$ID $VERSION_ID" == "$wanted" ]] || fail "this script is for $wanted; this machine is ${PRETTY_NAME:-unknown}"
 }
 look_at() {
-  local line
-  while IFS= read -r line; do
-    attributes["${line#* * * * * }"]=${line%"${line#* * * * * }"}
-  done < <(stat -c '%a u:%U u:%u g:%G g:%g %n' -- "$@" 2>/dev/null)
+	local line
+	while IFS= read -r line; do
+		attributes["${line#* * * * * }"]=${line%"${line#* * * * * }"}
+	done < <(stat -c '%a u:%U u:%u g:%G g:%g %n' -- "$@" 2>/dev/null)
 }
 file_is() {
-  local there
-  [[ -f $1 && ! -L $1 && -r $1 ]] || return 1
-  if [[ -n ${3:-} ]]; then
-    there=$(sha256sum <"$1")
-    [[ ${there%% *} == "$3" ]]
-    return
-  fi
-  ! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
+	local there
+	[[ -f $1 && ! -L $1 && -r $1 ]] || return 1
+	if [[ -n ${3:-} ]]; then
+		there=$(sha256sum <"$1")
+		[[ ${there%% *} == "$3" ]]
+		return
+	fi
+	! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
 }
 has_attributes() {
-  local have=${attributes["$1"]:-}
-  [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
+	local have=${attributes["$1"]:-}
+	[[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 keep_foreign() {
-  local path=$1 kept=$1.before-amigen sum
-  [[ -e $path || -L $path ]] || return 0
-  [[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
-  sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
-  if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
-  if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
-    rm -f -- "$kept.new" "$path.amigen-new" || true
-    fail "cannot keep a copy of $path: is the disk full?"
-  fi
-  log "kept: the $path of somebody else is now $kept"
+	local path=$1 kept=$state_dir/kept$1 sum
+	[[ -e $path || -L $path ]] || return 0
+	[[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
+	sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
+	if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
+	if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
+	if ! (umask 077 && mkdir -p -- "${kept%/*}") || ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+		rm -f -- "$kept.new" "$path.amigen-new" || true
+		fail "cannot keep a copy of $path: is the disk full?"
+	fi
+	log "kept: the $path of somebody else is now $kept"
 }
 remember() {
-  local list=$state_dir/written line
-  line=$(sha256sum <"$2") || return 1
-  line="${line%% *} $1"
-  { [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
-    printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
+	local list=$state_dir/written line
+	line=$(sha256sum <"$2") || return 1
+	line="${line%% *} $1"
+	{ [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
+		printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
 }
 put_file() {
-  local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
-  if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
-  step="write $path"
-  [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
-  if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
-    rm -f -- "$new" || true
-    fail "cannot write $path: disk full, read-only, or no such user as $owner?"
-  fi
-  keep_foreign "$path"
-  if ! remember "$path" "$new"; then
-    rm -f -- "$new" "$state_dir/written.new" || true
-    fail "cannot write $state_dir/written: is the disk full?"
-  fi
-  mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
-  changes=$((changes + 1))
-  log "wrote $path"
+	local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
+	if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
+	step="write $path"
+	unfinished
+	[[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
+	if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
+		rm -f -- "$new" || true
+		fail "cannot write $path: disk full, read-only, or no such user as $owner?"
+	fi
+	keep_foreign "$path"
+	if ! remember "$path" "$new"; then
+		rm -f -- "$new" "$state_dir/written.new" || true
+		fail "cannot write $state_dir/written: is the disk full?"
+	fi
+	mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
+	changes=$((changes + 1))
+	log "wrote $path"
 }
 fill() {
-  local code=0
-  umask 077
-  if [[ -n $3 ]]; then
-    printf '%s' "$2" | base64 -d >"$1" || code=$?
-  else
-    printf '%s' "$2" >"$1" || code=$?
-  fi
-  umask 022
-  return "$code"
+	local code=0
+	umask 077
+	if [[ -n $3 ]]; then
+		printf '%s' "$2" | base64 -d >"$1" || code=$?
+	else
+		printf '%s' "$2" >"$1" || code=$?
+	fi
+	umask 022
+	return "$code"
 }
 finish() {
-  if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
+	if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
+	if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }
 declare -A installed=()
 look_at_packages() {
-  local state name version
-  installed=()
-  while read -r state name version; do
-    if [[ $state == installed ]]; then installed["$name"]=$version; fi
-  done < <(query_packages "$@")
+	local state name version
+	installed=()
+	while read -r state name version; do
+		if [[ $state == installed ]]; then installed["$name"]=$version; fi
+	done < <(query_packages "$@")
 }
 find_missing() {
-  local want
-  look_at_packages "${@%%=*}"
-  missing=()
-  for want in "$@"; do
-    if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
-  done
+	local want
+	look_at_packages "${@%%=*}"
+	missing=()
+	for want in "$@"; do
+		if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
+	done
 }
 read_clock() {
-  read -r now _ </proc/uptime
-  now=${now%.*}
+	read -r now _ </proc/uptime
+	now=${now%.*}
 }
 in_time() {
-  local now
-  read_clock
-  ((now < deadline)) || return 124
-  timeout -k 30 "$((deadline - now))" "$@"
+	local now
+	read_clock
+	((now < deadline)) || return 124
+	timeout -k 30 "$((deadline - now))" "$@"
 }
 ensure_packages() {
-  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
-  shift
-  read_clock
-  deadline=$((now + limit))
-  find_missing "$@"
-  ((${#missing[@]} > 0)) || return 0
-  step="install ${missing[*]}"
-  log "installing ${missing[*]}"
-  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
-    { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    why=$(last_error "$out")
-    read_clock
-    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
-    log "that did not work ($why); again in $delay s"
-    sleep "$delay"
-    delay=$((delay < 30 ? delay * 2 : 30))
-  done
-  find_missing "$@"
-  if ((${#missing[@]} > 0)); then fail "installed, and yet the package database has no ${missing[*]}: is that the real name of the package?"; fi
-  changes=$((changes + 1))
+	local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
+	shift
+	read_clock
+	deadline=$((now + limit))
+	find_missing "$@"
+	((${#missing[@]} > 0)) || return 0
+	step="install ${missing[*]}"
+	log "installing ${missing[*]}"
+	unfinished
+	until attended install_packages "${missing[@]}" >"$out" 2>&1; do
+		{ cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
+		why=$(last_error "$out")
+		read_clock
+		if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+		log "that did not work ($why); again in $delay s"
+		sleep "$delay"
+		delay=$((delay < 30 ? delay * 2 : 30))
+	done
+	find_missing "$@"
+	if ((${#missing[@]} > 0)); then fail "installed, and yet the package database has no ${missing[*]}: is that the real name of the package?"; fi
+	changes=$((changes + 1))
 }
 last_error() {
-  local line last='' full='' cause='' found='' vague='' now
-  while read -r line || [[ -n $line ]]; do
-    last=${line:-$last}
-    if [[ $line =~ No\ space|disk\ is\ full ]]; then
-      full=$line
-    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
-      cause=${BASH_REMATCH[2]}
-    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
-      vague=$line
-    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
-      found=$line
-    fi
-  done <"$1"
-  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
-    found=$cause${found:+; ${found#E*: }}
-  fi
-  found=${full:-${found:-${vague:-${last:-no message}}}}
-  read_clock
-  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
-  printf '%s' "${found:0:300}"
+	local line last='' full='' cause='' found='' vague='' now
+	while read -r line || [[ -n $line ]]; do
+		last=${line:-$last}
+		if [[ $line =~ No\ space|disk\ is\ full ]]; then
+			full=$line
+		elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
+			cause=${BASH_REMATCH[2]}
+		elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
+			vague=$line
+		elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
+			found=$line
+		fi
+	done <"$1"
+	if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
+		found=$cause${found:+; ${found#E*: }}
+	fi
+	found=${full:-${found:-${vague:-${last:-no message}}}}
+	read_clock
+	if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
+	printf '%s' "${found:0:300}"
 }
 query_packages() {
-  # shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
-  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
+	# shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
+	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
 }
 unattended() {
-  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+	in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
 }
 apt_get() {
-  local now
-  read_clock
-  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-    "${package_options[@]}" "$@"
+	local now
+	read_clock
+	unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+		"${package_options[@]}" "$@"
 }
 mend_packages() {
-  unattended dpkg --force-confold --configure -a || true
+	unattended dpkg --force-confold --configure -a || true
 }
 install_packages() {
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
-  apt_get update || return 1
-  apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  mend_packages
-  return 1
+	if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
+	apt_get update || return 1
+	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
+	mend_packages
+	return 1
 }
 package_with_module() {
-  local kernel=$2 name
-  for name in "linux-modules-extra-$kernel" "linux-modules-$kernel" "linux-image-$kernel"; do
-    if apt-cache show --no-all-versions -- "$name" >/dev/null 2>&1; then
-      printf 'the package %s should have it' "$name"
-      return
-    fi
-  done
-  printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$kernel"
+	local kernel=$2 name
+	for name in "linux-modules-extra-$kernel" "linux-modules-$kernel" "linux-image-$kernel"; do
+		if apt-cache show --no-all-versions -- "$name" >/dev/null 2>&1; then
+			printf 'the package %s should have it' "$name"
+			return
+		fi
+	done
+	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$kernel"
 }
 find_unloaded() {
-  local module
-  missing=()
-  for module in "${@//-/_}"; do
-    [[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$kernel/modules.builtin" || missing+=("$module")
-  done
+	local module
+	missing=()
+	for module in "${@//-/_}"; do
+		[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$kernel/modules.builtin" || missing+=("$module")
+	done
 }
 check_kernels() {
-  local dir version module line file names
-  local -A found
-  names=$(
-    IFS='|'
-    printf '%s' "${*//[-_]/[-_]}"
-  )
-  for dir in /lib/modules/*/; do
-    [[ -f ${dir}modules.dep && -d ${dir}kernel ]] || continue
-    version=${dir%/}
-    version=${version##*/}
-    found=()
-    while read -r line; do
-      module=${line%%:*}
-      module=${module##*/}
-      module=${module%%.ko*}
-      found["${module//-/_}"]=1
-      [[ $line == *:* ]] || continue
-      for file in ${line/:/ }; do
-        [[ -e $dir$file || -e $file ]] || fail "the kernel $version lacks $file, which $module needs: $(package_with_module "$module" "$version")"
-      done
-    done < <(grep -hE "/($names)\.ko" "${dir}modules.dep" "${dir}modules.builtin" 2>/dev/null)
-    for module in "$@"; do
-      [[ -n ${found["${module//-/_}"]:-} ]] || fail "the kernel $version has no module $module: $(package_with_module "$module" "$version")"
-    done
-  done
+	local dir version module line file names
+	local -A found
+	names=$(
+		IFS='|'
+		printf '%s' "${*//[-_]/[-_]}"
+	)
+	for dir in /lib/modules/*/; do
+		[[ -f ${dir}modules.dep && -d ${dir}kernel ]] || continue
+		version=${dir%/}
+		version=${version##*/}
+		found=()
+		while read -r line; do
+			module=${line%%:*}
+			module=${module##*/}
+			module=${module%%.ko*}
+			found["${module//-/_}"]=1
+			[[ $line == *:* ]] || continue
+			for file in ${line/:/ }; do
+				[[ -e $dir$file || -e $file ]] || fail "the kernel $version lacks $file, which $module needs: $(package_with_module "$module" "$version")"
+			done
+		done < <(grep -hE "/($names)\.ko" "${dir}modules.dep" "${dir}modules.builtin" 2>/dev/null)
+		for module in "$@"; do
+			[[ -n ${found["${module//-/_}"]:-} ]] || fail "the kernel $version has no module $module: $(package_with_module "$module" "$version")"
+		done
+	done
 }
 load_modules() {
-  local kernel missing=() said
-  step='load modules'
-  check_kernels "$@"
-  if [[ -n ${AMIGEN_NO_KERNEL:-} ]]; then
-    log 'no kernel of its own here (AMIGEN_NO_KERNEL): modules are persisted, not loaded'
-    return 0
-  fi
-  read -r kernel </proc/sys/kernel/osrelease
-  find_unloaded "$@"
-  ((${#missing[@]} > 0)) || return 0
-  said=$(modprobe -a -- "${missing[@]}" 2>&1) || true
-  local wanted="${missing[*]}"
-  find_unloaded "$@"
-  ((${#missing[@]} == 0)) || fail "cannot load ${missing[*]}: $(why_not_loaded "${missing[0]}" "$said")"
-  changes=$((changes + 1))
-  log "loaded $wanted"
+	local kernel missing=() said
+	step='load modules'
+	check_kernels "$@"
+	if [[ -n ${AMIGEN_NO_KERNEL:-} ]]; then
+		log 'no kernel of its own here (AMIGEN_NO_KERNEL): modules are persisted, not loaded'
+		return 0
+	fi
+	read -r kernel </proc/sys/kernel/osrelease
+	find_unloaded "$@"
+	((${#missing[@]} > 0)) || return 0
+	said=$(modprobe -a -- "${missing[@]}" 2>&1) || true
+	local wanted="${missing[*]}"
+	find_unloaded "$@"
+	((${#missing[@]} == 0)) || fail "cannot load ${missing[*]}: $(why_not_loaded "${missing[0]}" "$said")"
+	changes=$((changes + 1))
+	log "loaded $wanted"
 }
 why_not_loaded() {
-  local blocked lockdown='' disabled=0
-  blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /{etc,run,usr/lib}/modprobe.d 2>/dev/null | head -n 1) || true
-  [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
-  [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
-  if [[ ! -e /proc/modules ]]; then
-    printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
-  elif [[ $disabled == 1 ]]; then
-    printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
-  elif [[ ! -d /lib/modules/$kernel ]]; then
-    printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
-  elif [[ -n $blocked ]]; then
-    printf 'modprobe.d says "%s"' "$blocked"
-  elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
-    ($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
-    printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
-  elif [[ -n $said ]]; then
-    printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
-  else
-    package_with_module "$1" "$kernel"
-  fi
+	local blocked lockdown='' disabled=0
+	blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /{etc,run,usr/lib}/modprobe.d 2>/dev/null | head -n 1) || true
+	[[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
+	[[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
+	if [[ ! -e /proc/modules ]]; then
+		printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
+	elif [[ $disabled == 1 ]]; then
+		printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
+	elif [[ ! -d /lib/modules/$kernel ]]; then
+		printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
+	elif [[ -n $blocked ]]; then
+		printf 'modprobe.d says "%s"' "$blocked"
+	elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
+		($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
+		printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+	elif [[ -n $said ]]; then
+		printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
+	else
+		package_with_module "$1" "$kernel"
+	fi
 }
 run_hook() {
-  local name=$1 when=$2 sum=$3 script=$4 first='' stamp=$state_dir/hooks/$1.sha256
-  local file=/usr/local/lib/amigen/hooks/$1 code=0
-  if [[ $when == once ]] && file_is "$stamp" "$sum"$'\n'; then return 0; fi
-  put_file "$file" 700 root:root "$script" "${5:-}"
-  step="hook $name"
-  log "running the hook $name"
-  IFS= read -r first <"$file" || true
-  if [[ $first == '#!'* ]]; then
-    (cd / && exec "$file") </dev/null 8>&- 9>&- || code=$?
-  else
-    (cd / && exec bash -euo pipefail "$file") </dev/null 8>&- 9>&- || code=$?
-  fi
-  ((code == 0)) || fail "the hook $name ended with code $code"
-  if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
-    rm -f "$stamp.new" || true
-    fail "cannot write $stamp: is the disk full?"
-  fi
-  changes=$((changes + 1))
+	local name=$1 when=$2 sum=$3 script=$4 first='' stamp=$state_dir/hooks/$1.sha256
+	local file=/usr/local/lib/amigen/hooks/$1 code=0
+	if [[ $when == once ]] && file_is "$stamp" "$sum"$'\n'; then return 0; fi
+	put_file "$file" 700 root:root "$script" "${5:-}"
+	step="hook $name"
+	log "running the hook $name"
+	unfinished
+	cd /
+	IFS= read -r first <"$file" || true
+	if [[ $first == '#!'* ]]; then
+		attended "$file" || code=$?
+	else
+		attended bash -euo pipefail "$file" || code=$?
+	fi
+	((code == 0)) || fail "the hook $name ended with code $code"
+	if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
+		rm -f "$stamp.new" || true
+		fail "cannot write $stamp: is the disk full?"
+	fi
+	changes=$((changes + 1))
 }
+hold_units() { :; }
+close_gate() { :; }
 write_release() {
-  local path=$1 head=$2 there='' now kernel='' name packages='' document
-  shift 2
-  if ((changes == 0)) && [[ -f $path ]]; then
-    IFS= read -r -d '' there <"$path" || true
-    if [[ $there == "$head,"* ]]; then return 0; fi
-  fi
-  TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
-  if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
-  for name in "$@"; do
-    packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
-  done
-  printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$path" 644 root:root "$document"
+	local head=$1 old=$release there='' now kernel='' name packages='' document
+	shift
+	[[ -e $old ]] || old=$release.unfinished
+	if ((changes == 0)) && [[ -f $old ]]; then
+		IFS= read -r -d '' there <"$old" || true
+		if [[ $there == "$head,"* ]]; then
+			[[ $old == "$release" ]] || mv -fT "$old" "$release"
+			return 0
+		fi
+	fi
+	TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
+	if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
+	for name in "$@"; do
+		packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
+	done
+	printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
+	put_file "$release" 644 root:root "$document"
+	rm -f "$release.unfinished"
 }
 package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
 export http_proxy=http://proxy.example.internal:3128
 export https_proxy=http://proxy.example.internal:3128
 export no_proxy=localhost,127.0.0.1,169.254.169.254,mirror.example.internal,.svc,10.0.0.0/8
 
+# For the image closed-network.
 main() {
-  begin
-  require_platform 'ubuntu 22.04'
-  look_at /etc/apt/sources.list.d/amigen.sources /etc/pki/rpm-gpg/RPM-GPG-KEY-example /etc/modules-load.d/ipvs.conf /etc/amigen/release.json
+	begin
+	require_platform 'ubuntu 22.04'
+	look_at /etc/apt/sources.list.d/amigen.sources /etc/pki/rpm-gpg/RPM-GPG-KEY-example /etc/modules-load.d/ipvs.conf /etc/amigen/release.json
 
-  run_hook trust-company-ca once c501496b663511052be0556b5d93df4141624224ecf2413b413a919c6bafbaaf '# Ubuntu and Amazon Linux 2023 keep trust anchors in different places.
+	run_hook trust-company-ca once c501496b663511052be0556b5d93df4141624224ecf2413b413a919c6bafbaaf '# Ubuntu and Amazon Linux 2023 keep trust anchors in different places.
 if command -v update-ca-certificates; then update-ca-certificates; else update-ca-trust; fi
 '
-  put_file /etc/apt/sources.list.d/amigen.sources 644 root:root '# Package source of packageSources.mirrors; written by amigen.
+	put_file /etc/apt/sources.list.d/amigen.sources 644 root:root '# Package source of packageSources.mirrors; written by amigen.
 Types: deb
 URIs: https://mirror.example.internal/ubuntu
 Suites: jammy jammy-updates jammy-security
 Components: main universe
 Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
 '
-  put_file /etc/pki/rpm-gpg/RPM-GPG-KEY-example 644 root:root '-----BEGIN PGP PUBLIC KEY BLOCK-----
+	put_file /etc/pki/rpm-gpg/RPM-GPG-KEY-example 644 root:root '-----BEGIN PGP PUBLIC KEY BLOCK-----
 (the public key of the mirror)
 -----END PGP PUBLIC KEY BLOCK-----
 '
-  ensure_packages 900 ipvsadm=1:1.31-1build2
-  put_file /etc/modules-load.d/ipvs.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
+	ensure_packages 900 ipvsadm=1:1.31-1build2
+	put_file /etc/modules-load.d/ipvs.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
 ip_vs
 ip_vs_rr
 ip_vs_wrr
@@ -384,8 +441,8 @@ ip_vs_sed
 ip_vs_nq
 nf_conntrack
 '
-  load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
-  write_release /etc/amigen/release.json '{
+	load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
+	write_release '{
   "name": "closed-network",
   "digest": "14033ad7a01658bc6d027a92710bdbc631441e99a903ad99922043f4219b9da2",
   "platform": "ubuntu-22.04",
@@ -393,7 +450,7 @@ nf_conntrack
   "kubeProxyMode": "ipvs",
   "amigen": "0.1.0",
   "scheduler": "rr"' ipvsadm
-  finish 'nothing to do: 1 package, 3 files, 12 modules are as they should be; no package manager was called'
+	finish 'nothing to do: 1 package, 3 files, 12 modules are as they should be; no package manager was called'
 }
 
 main

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in ipvs mode (image large-cluster).
+# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in ipvs mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -7,7 +7,10 @@ set -Eeuo pipefail
 # Nothing of the caller's environment is relied on: user data runs with next to none.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 umask 022
+# A signal may be heard inside of a call that writes to a file: what is logged goes where stdout went at the start.
+exec 7>&1
 
+release=/etc/amigen/release.json
 run_dir=/run/amigen
 state_dir=/var/lib/amigen
 changes=0
@@ -15,10 +18,11 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
 declare -A attributes=()
 
 log() {
-  printf 'amigen: %s\n' "$*"
+  printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 
@@ -35,14 +39,24 @@ open_journal() {
   fi
 }
 
+# From before its first change to its end, a run leaves no release.json: if it fails or is killed, also by a power loss,
+# the gate stays closed at the next boots. Moved, not written: that works on a full disk, too.
+unfinished() {
+  begun=1
+  [[ -e $release ]] || return 0
+  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+}
+
 on_exit() {
   local code=$1
   trap - EXIT ERR
+  trap '' HUP INT TERM
   set +e
   if ((code != 0)); then
     reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
     printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
+    if [[ -n $begun ]]; then unfinished; fi
+    close_gate
     log "FAILED: $reason"
   fi
   if [[ -n $journal ]]; then
@@ -52,15 +66,56 @@ on_exit() {
   exit "$code"
 }
 
+# attended COMMAND...: in the background, for bash hears no signal while it waits for a command in the foreground.
+attended() {
+  (
+    trap 'exit 1' TERM
+    exec 7>&- 8>&- 9>&-
+    "$@"
+  ) &
+  wait "$!"
+}
+
+# end_tree PID: SIGTERM to it and to what it started; a package manager has a process group of its own.
+end_tree() {
+  local pid children=()
+  read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+  kill "$1" 2>/dev/null
+  for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+
+# stopped CODE
+stopped() {
+  local pid
+  trap '' HUP INT TERM
+  set +e
+  reason='stopped by a signal'
+  for pid in $(jobs -pr); do
+    end_tree "$pid"
+    wait "$pid"
+  done
+  exit "$1"
+}
+
 begin() {
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
+  trap 'stopped 129' HUP
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
+  hold_units
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
   open_journal
   exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  flock -w 900 8 &
+  wait "$!" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
+  # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
+  if [[ -e $state_dir/baked ]]; then
+    unfinished
+    close_gate
+  fi
 }
 
 require_platform() {
@@ -96,15 +151,16 @@ has_attributes() {
   [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 
-# What somebody else wrote is kept beside the new file; in modules-load.d it also stays in effect.
+# What somebody else wrote is kept where nothing reads it: cron, logrotate, kubelet take files of any name. In modules-load.d
+# it stays in effect.
 keep_foreign() {
-  local path=$1 kept=$1.before-amigen sum
+  local path=$1 kept=$state_dir/kept$1 sum
   [[ -e $path || -L $path ]] || return 0
   [[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+  if ! (umask 077 && mkdir -p -- "${kept%/*}") || ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
     rm -f -- "$kept.new" "$path.amigen-new" || true
     fail "cannot keep a copy of $path: is the disk full?"
   fi
@@ -127,6 +183,7 @@ put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
+  unfinished
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
@@ -157,6 +214,7 @@ fill() {
 
 # finish WORDS-FOR-NOTHING
 finish() {
+  if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }
 
@@ -214,7 +272,8 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  unfinished
+  until attended install_packages "${missing[@]}" >"$out" 2>&1; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     why=$(last_error "$out")
@@ -424,9 +483,42 @@ settle_option() {
   fi
 }
 
+# require_last PATH VALUE: of the files that are read after ours at boot, the last that sets it has the say (sysctl.d(5)).
+require_last() {
+  local file name key value rest seen=/ last='' found='' where=''
+  for file in {/etc,/run,/usr/local/lib,/usr/lib}/sysctl.d/*.conf; do
+    name=${file##*/}
+    # Of files with one name only the first folder's counts, also where it is masked.
+    [[ $name > 90-amigen.conf && $seen != */"$name"/* ]] || continue
+    seen+=$name/
+    [[ -f $file ]] || continue
+    while IFS='=' read -r key value || [[ -n $key ]]; do
+      key=${key//[[:space:]]/}
+      key=${key#-}
+      rest=${key#*[./]}
+      # a.b/c is a/b.c; where the first of both is a slash, slashes separate.
+      if [[ $key == *."$rest" ]]; then
+        key=${key//\//:}
+        key=${key//./\/}
+        key=${key//:/.}
+      fi
+      # A key may be a pattern.
+      # shellcheck disable=SC2053
+      if [[ $1 == /proc/sys/$key && ! $name < $last ]]; then
+        last=$name where=$file
+        read -r found <<<"${value//$'\t'/ }"
+      fi
+    done <"$file"
+  done
+  if [[ -n $where && $found != "$2" ]]; then
+    fail "at boot, $where sets $1 to \"$found\", after /etc/sysctl.d/90-amigen.conf, and the spec wants \"$2\": remove one of them"
+  fi
+}
+
 # set_sysctl /proc/sys/PATH VALUE
 set_sysctl() {
   local now=''
+  require_last "$@"
   [[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
   [[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
   read -r now <"$1" || true
@@ -436,39 +528,66 @@ set_sysctl() {
   log "set $1 to $2"
 }
 
-# A unit that waits for the gate and is not running yet must not start after a failed bootstrap; one that runs is left alone.
-close_gate() {
-  [[ -d /run/systemd/system ]] || return 0
-  if ! systemctl is-active --quiet "${gated_units[@]}"; then systemctl stop amigen-ready.service; fi
+# What runs, or is about to, is left alone.
+units_run() {
+  [[ $'\n'$(systemctl is-active "${gated_units[@]}") == *$'\n'activ* ]]
 }
 
-# The gate stands before anything else is done, so that a run that fails at once fails closed.
+# Before there is a gate, its units are held by a drop-in that the gate's own one, of the same name, takes the place of.
+hold_units() {
+  local unit dir reload=''
+  if [[ ! -e $release ]]; then stale=1; fi
+  [[ -d /run/systemd/system ]] || return 0
+  for unit in "${gated_units[@]}"; do
+    dir=systemd/system/$unit.d
+    [[ ! -e /etc/$dir/10-amigen-ready.conf && ! -e /run/$dir/10-amigen-ready.conf ]] || continue
+    mkdir -p "/run/$dir" || fail 'this needs root'
+    printf '[Unit]\nAssertPathExists=%s\n' "$release" >"/run/$dir/10-amigen-ready.conf"
+    reload=1
+  done
+  if [[ -n $reload ]]; then systemctl daemon-reload; fi
+}
+
+# Without its requirements: jobs that wait for cloud-init stay in the queue, and fail if the gate is still closed then.
+close_gate() {
+  [[ -d /run/systemd/system ]] || return 0
+  units_run || systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+}
+
+# The gate stands before anything else is done, so that a run that fails at once fails closed. systemd reads it also where
+# the last run did not end: it may have been killed before that.
 install_gate() {
   local before=$changes wants=/etc/systemd/system/multi-user.target.wants
   step='install the gate'
   write_gate
   if [[ ! -L $wants/amigen-ready.service ]]; then
+    unfinished
     if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
     changes=$((changes + 1))
   fi
-  if ((changes > before)) && [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+  if [[ -n $stale || $changes != "$before" ]] && [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 }
 
 open_gate() {
   [[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
   step='open the gate'
   if ((changes == 0)) && systemctl is-active --quiet amigen-ready.service; then return 0; fi
-  bash /usr/local/lib/amigen/ready --bootstrap || fail 'the node is not ready; the line above says why'
+  rm -f "$run_dir/failed"
+  bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
   systemctl start amigen-ready.service
 }
 
-# write_release PATH HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
+# write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
 write_release() {
-  local path=$1 head=$2 there='' now kernel='' name packages='' document
-  shift 2
-  if ((changes == 0)) && [[ -f $path ]]; then
-    IFS= read -r -d '' there <"$path" || true
-    if [[ $there == "$head,"* ]]; then return 0; fi
+  local head=$1 old=$release there='' now kernel='' name packages='' document
+  shift
+  [[ -e $old ]] || old=$release.unfinished
+  if ((changes == 0)) && [[ -f $old ]]; then
+    IFS= read -r -d '' there <"$old" || true
+    if [[ $there == "$head,"* ]]; then
+      [[ $old == "$release" ]] || mv -fT "$old" "$release"
+      return 0
+    fi
   fi
   TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
   if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
@@ -476,10 +595,12 @@ write_release() {
     packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
   done
   printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$path" 644 root:root "$document"
+  put_file "$release" 644 root:root "$document"
+  rm -f "$release.unfinished"
 }
 
 package_options=()
+stale=''
 gated_units=(snap.kubelet-eks.daemon.service kubelet.service)
 
 write_gate() {
@@ -504,9 +625,7 @@ check_modules() {
 }
 
 if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
-if [[ ${1:-} != --bootstrap && ! -s /etc/amigen/release.json ]]; then
-  not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
-fi
+[[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
 check_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack br_netfilter
 unshare -n ipvsadm -A -t 127.0.0.1:80 -s lc || not_ready '\''ipvs does not take the scheduler lc'\''
 printf '\''amigen-ready: this node is ready for kube-proxy in %s mode\n'\'' ipvs
@@ -522,7 +641,6 @@ RemainAfterExit=yes
 ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
 TimeoutStartSec=60
 StandardOutput=journal+console
-StandardError=journal+console
 
 [Install]
 WantedBy=multi-user.target
@@ -537,6 +655,7 @@ After=amigen-ready.service
   done
 }
 
+# For the image large-cluster.
 main() {
   begin
   require_platform 'ubuntu 24.04'
@@ -575,7 +694,7 @@ net/core/somaxconn = 32768
   set_sysctl /proc/sys/net/ipv4/neigh/default/gc_thresh2 8192
   set_sysctl /proc/sys/net/ipv4/neigh/default/gc_thresh3 16384
   set_sysctl /proc/sys/net/core/somaxconn 32768
-  write_release /etc/amigen/release.json '{
+  write_release '{
   "name": "large-cluster",
   "digest": "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de",
   "platform": "ubuntu-24.04",

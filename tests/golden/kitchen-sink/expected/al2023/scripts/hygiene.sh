@@ -64,6 +64,12 @@ clean_logs() {
   find /var/log -type f \( -name '*.gz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
 }
 
+# The first run on a node of this image is told from a later one; a cluster that the builder joined is none of theirs.
+mark_image() {
+  rm -f /var/lib/amigen/joined.sha256
+  if [[ -d /var/lib/amigen ]]; then : >/var/lib/amigen/baked; fi
+}
+
 clean_temporary() {
   rm -f /run/amigen/packages.log
   # The script itself may stand there, and is read while it runs: only what is not it.
@@ -78,6 +84,7 @@ main() {
   clean_homes
   clean_identity
   clean_logs
+  mark_image
   sync
   printf 'amigen: the image is clean\n'
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in nftables mode (image nftables-nodes).
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in nftables mode.
 # Safe to run again: what is as it should be is left alone. The last line says how it ended.
 # shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -Eeuo pipefail
@@ -7,7 +7,10 @@ set -Eeuo pipefail
 # Nothing of the caller's environment is relied on: user data runs with next to none.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 umask 022
+# A signal may be heard inside of a call that writes to a file: what is logged goes where stdout went at the start.
+exec 7>&1
 
+release=/etc/amigen/release.json
 run_dir=/run/amigen
 state_dir=/var/lib/amigen
 changes=0
@@ -15,10 +18,11 @@ journal=''
 step='start'
 reason=''
 failed_line=0
+begun=''
 declare -A attributes=()
 
 log() {
-  printf 'amigen: %s\n' "$*"
+  printf 'amigen: %s\n' "$*" >&7
   if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
 }
 
@@ -35,14 +39,24 @@ open_journal() {
   fi
 }
 
+# From before its first change to its end, a run leaves no release.json: if it fails or is killed, also by a power loss,
+# the gate stays closed at the next boots. Moved, not written: that works on a full disk, too.
+unfinished() {
+  begun=1
+  [[ -e $release ]] || return 0
+  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+}
+
 on_exit() {
   local code=$1
   trap - EXIT ERR
+  trap '' HUP INT TERM
   set +e
   if ((code != 0)); then
     reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
     printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-    if declare -F close_gate >/dev/null; then close_gate; fi
+    if [[ -n $begun ]]; then unfinished; fi
+    close_gate
     log "FAILED: $reason"
   fi
   if [[ -n $journal ]]; then
@@ -52,15 +66,56 @@ on_exit() {
   exit "$code"
 }
 
+# attended COMMAND...: in the background, for bash hears no signal while it waits for a command in the foreground.
+attended() {
+  (
+    trap 'exit 1' TERM
+    exec 7>&- 8>&- 9>&-
+    "$@"
+  ) &
+  wait "$!"
+}
+
+# end_tree PID: SIGTERM to it and to what it started; a package manager has a process group of its own.
+end_tree() {
+  local pid children=()
+  read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+  kill "$1" 2>/dev/null
+  for pid in "${children[@]}"; do end_tree "$pid"; done
+}
+
+# stopped CODE
+stopped() {
+  local pid
+  trap '' HUP INT TERM
+  set +e
+  reason='stopped by a signal'
+  for pid in $(jobs -pr); do
+    end_tree "$pid"
+    wait "$pid"
+  done
+  exit "$1"
+}
+
 begin() {
   trap 'failed_line=$LINENO' ERR
   trap 'on_exit $?' EXIT
+  trap 'stopped 129' HUP
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: is this root, and the disk neither full nor read-only?"
+  hold_units
+  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
   open_journal
   exec 8>"$run_dir/lock"
-  flock -w 900 8 || fail 'another run of amigen has held the lock for 900 s'
+  flock -w 900 8 &
+  wait "$!" || fail 'another run of amigen has held the lock for 900 s'
   rm -f "$run_dir/failed"
+  # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
+  if [[ -e $state_dir/baked ]]; then
+    unfinished
+    close_gate
+  fi
 }
 
 require_platform() {
@@ -96,15 +151,16 @@ has_attributes() {
   [[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
 }
 
-# What somebody else wrote is kept beside the new file; in modules-load.d it also stays in effect.
+# What somebody else wrote is kept where nothing reads it: cron, logrotate, kubelet take files of any name. In modules-load.d
+# it stays in effect.
 keep_foreign() {
-  local path=$1 kept=$1.before-amigen sum
+  local path=$1 kept=$state_dir/kept$1 sum
   [[ -e $path || -L $path ]] || return 0
   [[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+  if ! (umask 077 && mkdir -p -- "${kept%/*}") || ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
     rm -f -- "$kept.new" "$path.amigen-new" || true
     fail "cannot keep a copy of $path: is the disk full?"
   fi
@@ -127,6 +183,7 @@ put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
   if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
   step="write $path"
+  unfinished
   [[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
   if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
     rm -f -- "$new" || true
@@ -157,6 +214,7 @@ fill() {
 
 # finish WORDS-FOR-NOTHING
 finish() {
+  if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
   if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
 }
 
@@ -214,7 +272,8 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  unfinished
+  until attended install_packages "${missing[@]}" >"$out" 2>&1; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
     why=$(last_error "$out")
@@ -361,13 +420,21 @@ why_not_loaded() {
   fi
 }
 
-# write_release PATH HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
+# Without a gate there is nothing to hold and to close.
+hold_units() { :; }
+close_gate() { :; }
+
+# write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
 write_release() {
-  local path=$1 head=$2 there='' now kernel='' name packages='' document
-  shift 2
-  if ((changes == 0)) && [[ -f $path ]]; then
-    IFS= read -r -d '' there <"$path" || true
-    if [[ $there == "$head,"* ]]; then return 0; fi
+  local head=$1 old=$release there='' now kernel='' name packages='' document
+  shift
+  [[ -e $old ]] || old=$release.unfinished
+  if ((changes == 0)) && [[ -f $old ]]; then
+    IFS= read -r -d '' there <"$old" || true
+    if [[ $there == "$head,"* ]]; then
+      [[ $old == "$release" ]] || mv -fT "$old" "$release"
+      return 0
+    fi
   fi
   TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
   if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
@@ -375,11 +442,13 @@ write_release() {
     packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
   done
   printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$path" 644 root:root "$document"
+  put_file "$release" 644 root:root "$document"
+  rm -f "$release.unfinished"
 }
 
 package_options=()
 
+# For the image nftables-nodes.
 main() {
   begin
   require_platform 'amzn 2023'
@@ -391,7 +460,7 @@ nf_tables
 nf_conntrack
 '
   load_modules nf_tables nf_conntrack
-  write_release /etc/amigen/release.json '{
+  write_release '{
   "name": "nftables-nodes",
   "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
   "platform": "al2023",

@@ -1,0 +1,3 @@
+# Without a gate there is nothing to hold and to close.
+hold_units() { :; }
+close_gate() { :; }

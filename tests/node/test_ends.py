@@ -1,0 +1,235 @@
+"""How a run ends: stopped by a signal, killed, failed before there is a gate; and what that means at the next boot.
+
+The rendered scripts, unchanged but for the place where they are killed, in a bare root. systemctl is a stand-in that
+keeps its calls: what systemd makes of them is shown in `test_gate_vm.py` and `test_nodeadm_vm.py`.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from amigen import parse_spec, plan_image
+from amigen.plan.gate import RELEASE_PATH, SCRIPT_PATH
+from amigen.plan.model import ImagePlan
+from amigen.render.script import bootstrap_script
+from tests.properties.throwaway import BareRoot, bare_root
+
+pytestmark = pytest.mark.slow
+
+HELD = "run/systemd/system/{}.d/10-amigen-ready.conf"
+UNITS = ("nodeadm-run.service", "kubelet.service")
+SYSTEMCTL = """\
+#!/bin/sh
+echo "$*" >>/run/systemctl
+case $1 in is-active) [ -e /run/kubelet-runs ] && echo active || { echo inactive; exit 3; } ;; esac
+"""
+EKS = {
+    "name": "web",
+    "apiServerEndpoint": "https://example.com",
+    "certificateAuthority": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==",
+    "serviceCIDR": "10.100.0.0/16",
+}
+
+
+def plan(platform: Any = "al2023", **spec: Any) -> ImagePlan:
+    base = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "ends", "kubernetesVersion": "1.34"}
+    given = {**base, "platforms": [platform], "gate": True, "kubeProxy": {"mode": "iptables"}, **spec}
+    return plan_image(parse_spec(given), platform)
+
+
+def hook(script: str, when: str = "before", run: str = "once") -> dict[str, Any]:
+    return {"hooks": {when: [{"name": "mine", "script": script, "run": run}]}}
+
+
+@pytest.fixture
+def root() -> Iterator[BareRoot]:
+    """A bare Amazon Linux 2023 on which systemd seems to run."""
+    with bare_root("al2023") as made:
+        (made.folder / "run/systemd/system").mkdir(parents=True)
+        stand_in = made.folder / "usr-local/bin/systemctl"
+        stand_in.parent.mkdir()
+        stand_in.write_text(SYSTEMCTL)
+        stand_in.chmod(0o755)
+        yield made
+
+
+def run(root: BareRoot, made: ImagePlan, code: int = 0) -> str:
+    """Its last line."""
+    done = root.run(bootstrap_script(made, user_data=True))
+    assert done.returncode == code, done.stdout
+    return done.stdout.splitlines()[-1]
+
+
+def joins(root: BareRoot) -> bool:
+    """Whether the gate opens at the next boot, when /run is empty; the modules of this machine are left out."""
+    said = root.run(f"rm -rf /run/amigen; bash {SCRIPT_PATH} 2>&1").stdout.splitlines()[-1]
+    closed = said.startswith("amigen-ready: this node is NOT ready: the bootstrap has not run to its end")
+    assert closed or "the module nf_conntrack is not loaded" in said or "this node is ready" in said
+    return not closed
+
+
+def asked(root: BareRoot) -> list[str]:
+    """The calls of systemctl."""
+    calls = root.folder / "run/systemctl"
+    return calls.read_text().splitlines() if calls.exists() else []
+
+
+def bake(root: BareRoot, made: ImagePlan) -> None:
+    """An image, and the first boot of a node of it."""
+    run(root, made)
+    # The hygiene step would go through all of this machine's programs; this is its last act here.
+    (root.folder / "var/lib/amigen/baked").touch()
+    for path in ("run/amigen/lock", "run/systemctl"):
+        (root.folder / path).unlink(missing_ok=True)
+
+
+# Sends a signal to the run while its hook is at work, and says what is left of it.
+DRIVER = """\
+set -m
+bash /run/bootstrap.sh &
+pid=$!
+until [ -e /run/at-work ]; do sleep 0.05; done
+kill -s {name} "$pid"
+wait "$pid"
+echo "code $?"
+flock -n /run/amigen/lock echo 'the lock is free'
+for dir in /proc/[0-9]*; do tr '\\0' ' ' <"$dir/cmdline" 2>/dev/null; echo; done | grep -c '^sleep 987'
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "INT"])
+def test_a_signal_ends_the_run_and_its_hook(root: BareRoot, name: str) -> None:
+    """The reason is in the last line, the code is the signal's, the hook has ended, and the gate stays closed."""
+    slow = "#!/bin/sh\ntouch /run/at-work\nsleep 987\nsleep 987\n"
+    (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(plan(**hook(slow)), user_data=True))
+    lines = root.run(DRIVER.format(name=name)).stdout.splitlines()
+    code = 128 + getattr(signal, f"SIG{name}")
+    assert lines[-4:] == ["amigen: FAILED: stopped by a signal", f"code {code}", "the lock is free", "0"]
+    assert (root.folder / "run/amigen/failed").read_text() == "stopped by a signal\n"
+    assert "stop --job-mode=ignore-requirements amigen-ready.service" in asked(root)
+    assert not joins(root)
+
+
+def test_a_signal_ends_the_package_manager(root: BareRoot) -> None:
+    """With a stand-in for dnf that never ends: it is ended, though `timeout` gives it a process group of its own."""
+    dnf = root.folder / "usr-local/bin/dnf"
+    dnf.write_text("#!/bin/sh\ntouch /run/at-work\nsleep 987\nsleep 987\n")
+    dnf.chmod(0o755)
+    rpm = root.folder / "usr-local/bin/rpm"
+    rpm.write_text("#!/bin/sh\nexit 1\n")
+    rpm.chmod(0o755)
+    made = plan(packages=[{"name": "something"}])
+    (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(made, user_data=True))
+    lines = root.run(DRIVER.format(name="TERM")).stdout.splitlines()
+    assert lines[-4:] == ["amigen: FAILED: stopped by a signal", "code 143", "the lock is free", "0"]
+
+
+def test_a_failed_run_on_a_baked_image_is_not_forgotten(root: BareRoot) -> None:
+    """The image's own mark of success opens no gate for a run that failed; a run that ends well opens it."""
+    bake(root, plan())
+    assert joins(root)
+    last = run(root, plan(**hook("exit 3")), code=1)
+    assert last == "amigen: FAILED: the hook mine ended with code 3"
+    assert not joins(root)
+    assert run(root, plan()).startswith("amigen: nothing to do")
+    assert joins(root)
+
+
+def kill(root: BareRoot, made: ImagePlan, at: str, *, then: str = "") -> None:
+    """SIGKILL to the run where its script says `at`."""
+    script = bootstrap_script(made, user_data=True)
+    assert at in script
+    (root.folder / "run/bootstrap.sh").write_text(script.replace(at, f"kill -KILL $${then}", 1))
+    # In a process of its own: the first of a process namespace takes no SIGKILL from inside.
+    assert root.run("bash /run/bootstrap.sh\necho code $?\n").stdout.splitlines()[-1] == "code 137"
+
+
+@pytest.mark.parametrize("where", ["attended bash", "require_platform 'amzn 2023'"], ids=["a hook", "a first look"])
+def test_a_killed_run_on_a_baked_image_is_not_forgotten(root: BareRoot, where: str) -> None:
+    """SIGKILL while a hook works, or before anything was changed."""
+    bake(root, plan())
+    kill(root, plan(**hook("exit 0")), where)
+    assert "stop --job-mode=ignore-requirements amigen-ready.service" in asked(root)
+    assert not joins(root)
+    assert run(root, plan()).startswith("amigen: nothing to do")
+    assert joins(root)
+    assert not (root.folder / "var/lib/amigen/baked").exists()
+
+
+def test_a_killed_change_of_a_node_is_not_forgotten(root: BareRoot) -> None:
+    """A later run, of another spec, is killed after its first change: the node is neither the one nor the other."""
+    run(root, plan())
+    kill(root, plan(files=[{"path": "/etc/first", "content": "1\n"}]), 'log "wrote $path"')
+    assert (root.folder / "etc/first").exists()
+    assert not joins(root)
+
+
+def test_a_later_run_that_changes_nothing_leaves_the_gate_alone(root: BareRoot) -> None:
+    """On a node that runs: nothing is written, closed or read anew, also where the run fails at a mere look."""
+    run(root, plan())
+    (root.folder / "run/kubelet-runs").touch()
+    (root.folder / "run/systemctl").unlink()
+    before = {path: file.lstat().st_ctime_ns for path, file in root.files().items() if not path.startswith("/run/")}
+    assert run(root, plan()).startswith("amigen: nothing to do")
+    last = run(root, plan("ubuntu-24.04"), code=1)
+    assert "this script is for ubuntu 24.04" in last
+    after = {path: file.lstat().st_ctime_ns for path, file in root.files().items() if not path.startswith("/run/")}
+    assert before == after
+    assert not any(call.startswith("stop") for call in asked(root))
+    assert joins(root)
+
+
+def spoil(root: BareRoot, what: str) -> ImagePlan:
+    """A fault before there is a gate."""
+    if what == "state":
+        (root.folder / "var/lib/amigen").write_text("a file, where a folder is to be\n")
+    elif what == "gate":
+        (root.folder / "etc/systemd/system/amigen-ready.service").mkdir(parents=True)
+    elif what == "reload":
+        (root.folder / "usr-local/bin/systemctl").write_text(SYSTEMCTL + "[ ! -e /etc/systemd/system ]\n")
+    return plan("ubuntu-24.04" if what == "platform" else "al2023")
+
+
+@pytest.mark.parametrize("what", ["state", "platform", "gate", "reload"])
+def test_what_fails_before_there_is_a_gate_fails_closed(root: BareRoot, what: str) -> None:
+    """The units that start kubelet are held by drop-ins in /run, which systemd has read."""
+    made = spoil(root, what)
+    assert run(root, made, code=1).startswith("amigen: FAILED: ")
+    units = UNITS if what != "platform" else ("snap.kubelet-eks.daemon.service", "kubelet.service")
+    for unit in units:
+        assert (root.folder / HELD.format(unit)).read_text() == f"[Unit]\nAssertPathExists={RELEASE_PATH}\n"
+    assert "daemon-reload" in asked(root)
+    assert not (root.folder / RELEASE_PATH[1:]).exists()
+
+
+def test_a_run_that_was_killed_before_systemd_read_the_gate_is_made_up_for(root: BareRoot) -> None:
+    """The files stand, systemd does not know them: the next run has nothing to write, and lets systemd read them."""
+    rest = "; fi\n}\nopen_gate"
+    kill(root, plan(), f"systemctl daemon-reload{rest}", then=rest)
+    (root.folder / "run/systemctl").unlink(missing_ok=True)
+    run(root, plan())
+    assert "daemon-reload" in asked(root)
+
+
+def test_the_join_of_ubuntu_is_made_once() -> None:
+    """A second run with the same arguments leaves kubelet alone; others are a change; a failed join is tried again."""
+    with bare_root("ubuntu-24.04") as root:
+        calls = root.folder / "run/joins"
+        program = root.folder / "etc/eks/bootstrap.sh"
+        program.write_text('#!/bin/sh\necho "$*" >>/run/joins\ntest ! -e /run/broken\n')
+        made = plan("ubuntu-24.04", join={"eks": EKS})
+        (root.folder / "run/broken").touch()
+        assert run(root, made, code=1) == "amigen: FAILED: /etc/eks/bootstrap.sh ended with code 1"
+        assert not joins(root)
+        (root.folder / "run/broken").unlink()
+        assert run(root, made) == "amigen: ready: 1 changes"
+        assert joins(root)
+        assert run(root, made).startswith("amigen: nothing to do")
+        assert len(calls.read_text().splitlines()) == 2
+        other = plan("ubuntu-24.04", join={"eks": {**EKS, "kubelet": {"maxPods": 42}}})
+        assert run(root, other).startswith("amigen: ready: ")
+        assert len(calls.read_text().splitlines()) == 3
