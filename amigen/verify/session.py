@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -239,6 +238,8 @@ _PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
 
 
 def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
+    import ctypes
+
     # They wait for work for ever, also where nobody is left to give them any.
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     _PARTS.append((given, parts))
