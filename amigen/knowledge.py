@@ -110,6 +110,27 @@ MODE_FACTS: tuple[ModeFact, ...] = (
     ),
 )
 
+
+class GateFact(Struct, frozen=True, kw_only=True):
+    """A feature gate of kube-proxy that rules a mode.
+
+    Attributes:
+        since: The first version that knows it; `until` the first that is planned not to, None: not announced.
+        locked: From this version on its value is fixed to true.
+    """
+
+    name: str
+    since: tuple[int, int]
+    source: str
+    locked: tuple[int, int] | None = None
+    until: tuple[int, int] | None = None
+
+
+GATES: tuple[GateFact, ...] = (
+    GateFact(name="NFTablesProxyMode", since=(1, 29), locked=(1, 33), source=_KEP_NFT),
+    GateFact(name="KubeProxyIPVS", since=(1, 37), until=(1, 46), source=_KEP_IPVS),
+)
+
 # kube-proxy refuses nftables mode below this kernel (KEP-3866; pkg/proxy/nftables/supported.go).
 NFTABLES_MIN_KERNEL = (5, 13)
 # `conn_tab_bits` is 8 to 20 before, up to 27 from this kernel on, on 64-bit (linux commit 04292c695f82).

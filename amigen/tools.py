@@ -21,6 +21,9 @@ from amigen.interrupt import descendants, tell
 MAX_OUTPUT = 16 << 20
 _PART = 1 << 16
 
+# Not in everybody's PATH, and mke2fs lives there.
+SYSTEM_PATH = "/usr/sbin:/sbin"
+
 
 def find_program(*names: str, package: str, purpose: str) -> str:
     """The path of the first of these programs that is there.
@@ -29,8 +32,7 @@ def find_program(*names: str, package: str, purpose: str) -> str:
         ToolError: None is; says which package brings it.
     """
     for name in names:
-        # /usr/sbin is not in everybody's PATH, and mke2fs lives there.
-        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        found = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
         if found:
             return found
     raise ToolError(f"{' or '.join(names)} is not installed: needed to {purpose}", f"install the package {package}")

@@ -15,6 +15,7 @@ from amigen.aws.grants import (
     OURS,
     PARAMETER,
     SNAPSHOT,
+    STAYS_OURS,
     TEMPLATE,
     Call,
     Grant,
@@ -22,6 +23,7 @@ from amigen.aws.grants import (
     kms,
     on_ec2,
     reading,
+    resolved_parameter,
     template_launch_grants,
 )
 
@@ -33,6 +35,9 @@ DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canar
 DESCRIBE_TEMPLATE_VERSIONS = reading(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
+DESCRIBE_FLEETS = reading("ec2", "DescribeFleets", "images", "prune")
+DESCRIBE_SPOT_FLEETS = reading("ec2", "DescribeSpotFleetRequests", "images", "prune")
+DESCRIBE_SPOT_REQUESTS = reading("ec2", "DescribeSpotInstanceRequests", "images", "prune")
 DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
 DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
 COPY_IMAGE = on_ec2(
@@ -50,7 +55,7 @@ TAG_IMAGE = Call(
     service="ec2",
     operation="CreateTags",
     purposes=("build", "publish"),
-    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=MADE_OURS),),
+    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=STAYS_OURS),),
 )
 SHARE_IMAGE = on_ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
 SHARE_SNAPSHOT = on_ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
@@ -77,9 +82,9 @@ CREATE_TEMPLATE = on_ec2(
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
-    also=(created_tags("CreateLaunchTemplate", TEMPLATE),),
+    also=(created_tags("CreateLaunchTemplate", TEMPLATE), resolved_parameter()),
 )
-CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,))
+CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),))
 SET_DEFAULT_VERSION = on_ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 TAG_TEMPLATE = Call(
     service="ec2",

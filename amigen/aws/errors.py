@@ -13,27 +13,24 @@ _LONGEST = 10_240
 _AGAIN = "run the same command again: it goes on where it stopped"
 _POLICY = "`amigen iam-policy SPEC` prints the policy that is needed"
 
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+_NOT_ACCEPTED = ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch")
+_RATE = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException")
+_FAULT = ("InternalError", "InternalFailure", "ServiceUnavailable", "InternalServerError", "Unavailable")
+
 # Error code -> way out. Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 _WAYS_OUT: dict[str, str] = {
+    **dict.fromkeys(_EXPIRED, f"the credentials have expired; {_LOG_IN}"),
     **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"the credentials have expired; {_LOG_IN}"
-    ),
-    **dict.fromkeys(
-        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"),
+        _NOT_ACCEPTED,
         "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock",
     ),
     **dict.fromkeys(
         ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"),
         f"the caller may not do this: {_POLICY}",
     ),
-    **dict.fromkeys(
-        ("RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"),
-        f"AWS limits the rate of calls, also after several tries; wait a minute, then {_AGAIN}",
-    ),
-    **dict.fromkeys(
-        ("InternalError", "InternalFailure", "ServiceUnavailable", "InternalServerError", "Unavailable"),
-        f"a fault inside AWS, also after several tries; {_AGAIN}",
-    ),
+    **dict.fromkeys(_RATE, f"AWS limits the rate of calls, also after several tries; wait a minute, then {_AGAIN}"),
+    **dict.fromkeys(_FAULT, f"a fault inside AWS, also after several tries; {_AGAIN}"),
     "OptInRequired": "the account has not opted in to this region or service",
     "ResourceLimitExceeded": "a quota is used up: ask for more in Service Quotas, or `amigen images prune`",
     "ImageQuotaExceeded": "the region's quota of images is used up: `amigen images prune`",
@@ -50,6 +47,12 @@ class CallError(AwsError):
         super().__init__(message, hint)
         self.code = code
         self.call = call
+
+    @property
+    def concerns_all(self) -> bool:
+        """It would be the same with any other resource: credentials, rate, AWS itself, no answer at all."""
+        # botocore's own errors (timeouts, connections, credentials) go by their class.
+        return self.code in (*_EXPIRED, *_NOT_ACCEPTED, *_RATE, *_FAULT) or self.code.endswith("Error")
 
 
 def translate(error: Exception, *, call: Call, region: str, what: str) -> CallError:

@@ -12,7 +12,16 @@ from typing import Literal, get_args
 
 Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-Need = Literal["always", "kms-key", "instance-profile", "source-parameter", "network", "deprecation", "session-manager"]
+Need = Literal[
+    "always",
+    "kms-key",
+    "instance-profile",
+    "resolved-parameter",
+    "source-parameter",
+    "network",
+    "deprecation",
+    "session-manager",
+]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
@@ -33,6 +42,12 @@ OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
 # Nodes carry the name, too; a builder and what is made of it also say which build it was.
 BUILDER: Condition = {**OURS, "StringLike": {"aws:ResourceTag/amigen/build": "*"}}
 MADE_OURS: Condition = {"StringEquals": {"aws:RequestTag/amigen/name": "{name}"}}
+# A thing that is ours already and stays so. The request's tag alone would let anything of the account be made ours, and
+# then be shared, deregistered and deleted, as those ask only for the tag.
+STAYS_OURS: Condition = {"StringEquals": {**OURS["StringEquals"], **MADE_OURS["StringEquals"]}}
+# A thing that nobody has named yet.
+NOBODYS: Condition = {"Null": {"aws:ResourceTag/amigen/name": "true"}}
+BECOMES_OURS: Condition = {**MADE_OURS, **NOBODYS}
 CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
 
 
@@ -42,7 +57,8 @@ class Grant:
 
     Attributes:
         when: Part of the spec without which the permission is not needed: a customer's KMS key, an instance profile,
-            a source parameter of the user's own, a subnet or VPC of the builder, deprecation, Session Manager.
+            a template that resolves our parameter, a source parameter of the user's own, a subnet or VPC of the
+            builder, deprecation, Session Manager.
     """
 
     action: str
@@ -76,7 +92,8 @@ class Call:
 def kms(*actions: str) -> tuple[Grant, ...]:
     """What EC2 does with the customer's key on the caller's behalf.
 
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html
+    Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html (copies),
+    https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html (volumes of an instance).
     """
     through_ec2: Condition = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
     key = "arn:{p}:kms:*:{a}:key/*"
@@ -113,6 +130,15 @@ def _pass_role() -> Grant:
     )
 
 
+def resolved_parameter() -> Grant:
+    """The parameter that a template resolves: who makes or launches such a template must be able to read it.
+
+    Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html,
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html
+    """
+    return Grant(action="ssm:GetParameters", resources=(PARAMETER,), when="resolved-parameter")
+
+
 def launch_grants() -> tuple[Grant, ...]:
     """RunInstances: what is made carries our tags, what is used is read.
 
@@ -129,8 +155,13 @@ def launch_grants() -> tuple[Grant, ...]:
 
 
 def template_launch_grants() -> tuple[Grant, ...]:
-    """RunInstances of one of our templates."""
-    return (Grant(action="ec2:RunInstances", resources=(TEMPLATE,), condition=OURS), *launch_grants())
+    """RunInstances of one of our templates, whose disks are encrypted as the spec says."""
+    return (
+        Grant(action="ec2:RunInstances", resources=(TEMPLATE,), condition=OURS),
+        *launch_grants(),
+        *kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKeyWithoutPlaintext"),
+        resolved_parameter(),
+    )
 
 
 def on_ec2(

@@ -7,7 +7,17 @@ https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (IAM task o
 
 from __future__ import annotations
 
-from amigen.aws.grants import BUILDER, Call, Condition, Grant, Need, created_tags, launch_grants
+from amigen.aws.grants import (
+    BECOMES_OURS,
+    BUILDER,
+    NOBODYS,
+    Call,
+    Condition,
+    Grant,
+    Need,
+    created_tags,
+    launch_grants,
+)
 
 _INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
@@ -47,10 +57,18 @@ PACKER_CALLS: tuple[Call, ...] = (
     Call(service="ec2", operation="RunInstances", purposes=("build",), grants=launch_grants()),
     _call("StopInstances", _INSTANCE, condition=BUILDER),
     _call("TerminateInstances", _INSTANCE, condition=BUILDER),
-    _call("CreateImage", _INSTANCE, condition=BUILDER, also=(Grant(action="ec2:CreateImage", resources=_MADE),)),
-    # Before Packer tags the image.
-    _call("ModifyImageAttribute", _MADE[0]),
-    _call("EnableImageDeprecation", _MADE[0], when="deprecation"),  # from Packer 1.7 on
+    _call(
+        "CreateImage",
+        _INSTANCE,
+        condition=BUILDER,
+        also=(Grant(action="ec2:CreateImage", resources=_MADE), created_tags("CreateImage", *_MADE)),
+    ),
+    # Packer 1.6, and every Packer in China and GovCloud, tags only what it has made already (step_create_ami.go of
+    # packer-plugin-amazon: `IsRestricted`). No condition says that it was made just now; that it is nobody's, one does.
+    _call("CreateTags", *_MADE, condition=BECOMES_OURS),
+    # Before Packer 1.6 tags the image.
+    _call("ModifyImageAttribute", _MADE[0], condition=NOBODYS),
+    _call("EnableImageDeprecation", _MADE[0], condition=NOBODYS, when="deprecation"),  # from Packer 1.7 on
     _call(
         "StartSession",
         _INSTANCE,

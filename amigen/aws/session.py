@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Aws:
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
 
+    @property
+    def profile(self) -> str | None:
+        """The profile that was chosen; None for that of the environment."""
+        return self._options.profile
+
     def call(self, call: Call, region: str, what: str, **params: Any) -> Fields:
         """One call.
 
@@ -97,7 +103,7 @@ class Aws:
             if (service, region) not in self._clients:
                 from botocore.config import Config
 
-                session = self._boto_session()
+                session = self._boto_session(region)
                 config = Config(
                     connect_timeout=self._options.connect_timeout,
                     read_timeout=self._options.read_timeout,
@@ -114,20 +120,32 @@ class Aws:
                     raise InputError(f"cannot call {service}: {error}", hint) from None
             return self._clients[service, region]
 
-    def _boto_session(self) -> Any:
+    def _boto_session(self, region: str) -> Any:
         if self._session is None:
             import botocore.session
 
             session = botocore.session.Session(profile=self._options.profile)
             session.register_component("data_loader", loader())
             if self._options.role_arn:
-                _assume(session, self._options)
+                _assume(session, self._options, region)
             self._session = session
         return self._session
 
-    def default_region(self) -> str | None:
-        """The region of the environment or the profile, for commands that need one and have no spec."""
-        return self._boto_session().get_config_variable("region")  # type: ignore[no-any-return]
+
+def configured_region(profile: str | None) -> str | None:
+    """The region of the environment or the profile, as AWS's tools take it; None where there is none.
+
+    `AWS_REGION` is what the SDKs read, and the command line before `AWS_DEFAULT_REGION`; botocore knows only the other.
+    Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
+    """
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = botocore.session.Session(profile=profile).get_config_variable("region")
+    except BotoCoreError:
+        found = None  # a profile that is not there is told by the first call
+    return os.environ.get("AWS_REGION") or found
 
 
 def _attempts(session: Any) -> int:
@@ -138,8 +156,8 @@ def _attempts(session: Any) -> int:
         raise InputError(f"AWS_MAX_ATTEMPTS or max_attempts of the profile: {error}", "write a number") from None
 
 
-def _assume(session: Any, options: AwsOptions) -> None:
-    """Let the session's credentials assume a role, renewed before they expire."""
+def _assume(session: Any, options: AwsOptions, region: str) -> None:
+    """Let the session's credentials assume a role, renewed before they expire; in `region`, which need not be set."""
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
     source = session.get_credentials()
@@ -151,7 +169,8 @@ def _assume(session: Any, options: AwsOptions) -> None:
 
     def create_client(service: str, **arguments: Any) -> Any:
         # STS stands at the same address as everything else.
-        return session.create_client(service, endpoint_url=options.endpoint_url, **arguments)
+        place = {"region_name": region, "endpoint_url": options.endpoint_url}
+        return session.create_client(service, **{**place, **arguments})
 
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=create_client,

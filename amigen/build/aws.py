@@ -14,6 +14,7 @@ from amigen.build.session import Session, manifest_artifact
 from amigen.errors import AwsError, BuildError
 from amigen.publish.base import find_base
 from amigen.publish.names import Target
+from amigen.publish.state import Image
 from amigen.render.packer import source_parameter
 from amigen.vm.ssh import SshTarget, new_key
 
@@ -54,13 +55,13 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
         folder / "packer/aws" / ("" if session.packer.modern else "packer-1.6"),
         single="image.pkr.hcl",
         only=f"amazon-ebs.{session.architecture}",
-        variables=_variables(session, build, base.image.id),
+        variables=packer_variables(session, build, base.image),
         on_event=lambda event, _target: source.look(session, build, event, _target),
         environment=build.environment,
     )
     image_id = manifest_artifact(session.work).rpartition(":")[2]
     if not session.packer.modern:
-        _require_imdsv2(build.aws, region, image_id)
+        require_imdsv2(build.aws, region, image_id)
     session.begin("")
     return ImageRecord(
         platform=session.plan.platform,
@@ -104,9 +105,13 @@ class _Source:
         self.found = instance["ImageId"]
 
 
-def _variables(session: Session, build: AwsBuild, source: str) -> dict[str, Any]:
+def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[str, Any]:
+    """What the rendered file is told: the user's own variables go before ours."""
     public = session.key.with_suffix(".pub").read_text().strip()
-    found: dict[str, Any] = {"build": build.build_id, **build.packer_vars}
+    found: dict[str, Any] = {"build": build.build_id}
+    if source.root_device:
+        found["root_device"] = source.root_device
+    found |= build.packer_vars
     if session.packer.modern:
         found["verify_public_key"] = public
     else:
@@ -114,13 +119,13 @@ def _variables(session: Session, build: AwsBuild, source: str) -> dict[str, Any]
     for architecture in session.plan.architectures:
         if source_parameter(session.plan, architecture):
             # Packer 1.6 wants every variable, also of the architecture that this run does not build.
-            found[f"source_ami_{architecture}"] = source
+            found[f"source_ami_{architecture}"] = source.id
     if build.endpoint_url:
         found |= {"endpoint_url": build.endpoint_url, "offline": True}
     return found
 
 
-def _require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
+def require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
     """Of instances that are launched from the image; without that, there is no image.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html

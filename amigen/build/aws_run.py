@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
+
 from amigen.aws.session import Aws, AwsOptions
+from amigen.build.account import ec2_endpoint, find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.leftovers import clean_up_after_the_dead, noted
 from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
-from amigen.errors import InputError
+from amigen.errors import AmigenError, InputError
+from amigen.publish.names import regions
 from amigen.publish.wait import Patience
 
 JOB = "aws"
@@ -31,37 +35,68 @@ def build_on_aws(
 
     With `resume`, images of this very spec that the record names are not built again.
     """
+    spec = order.jobs[0].plan.spec
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
+    ec2_url = ec2_endpoint(spec.aws.region, profile=profile, endpoint_url=endpoint_url)
+    account = find_account(aws, spec.aws.region, profile=profile, endpoint_url=ec2_url)
     path = order.output / "record.json"
 
     def say(text: str) -> None:
         order.progress.line(JOB, text)
 
-    clean_up_after_the_dead(aws, say)
-    done = _done(order.jobs, path) if resume else set()
+    clean_up_after_the_dead(aws, account, say)
+    done = built_already(order.jobs, path) if resume else frozenset()
     for name in sorted(done):
         say(f"{name} is built already")
     build = AwsBuild(
         aws=aws,
         build_id=order.build_id,
-        endpoint_url=endpoint_url,
+        endpoint_url=ec2_url,
         packer_vars=packer_vars,
-        environment={"AWS_PROFILE": profile} if profile else {},
+        # Packer's plugins of today know the address of the other services (Systems Manager) by the environment.
+        environment={k: v for k, v in (("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)) if v},
     )
     stop = Stop()
     left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
-    spec = order.jobs[0].plan.spec
     if left.jobs:
-        with noted(order.build_id, spec.aws.region):
+        with noted(order.build_id, spec.aws.region, account):
             built = run_build(left, lambda session: build_aws(session, build), stop)
-            record = keep_record(built, path)
     else:
-        record = read_record(path)
-        built = Built(record=record, path=path, errors={}, interrupted=False)
-    if record is None or stop.asked:
-        return built
-    order.progress.phase(JOB, "tag, copy and share")
-    return _spread(aws, order, built, record, path, Patience(say, every=poll_seconds))
+        built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
+    return _finish(aws, order, built, path, Patience(say, every=poll_seconds))
+
+
+def _finish(aws: Aws, order: Order, built: Built, path: Path, patience: Patience) -> Built:
+    """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
+    spec = order.jobs[0].plan.spec
+    try:
+        record = keep_record(built, path)
+        if record is None:
+            return built
+        if not built.interrupted:
+            order.progress.phase(JOB, "tag, copy and share")
+            return _spread(aws, order, built, record, path, patience)
+    except KeyboardInterrupt:
+        order.progress.end(JOB, "interrupted; the images stay", well=False)
+    except AmigenError as error:
+        order.progress.end(JOB, f"failed; the images stay: {error.message}", well=False)
+        failed = dataclasses.replace(built, errors={**built.errors, "tag, copy and share": error})
+        return _unfinished(failed, path, dict.fromkeys(regions(spec), error.message))
+    cut = dataclasses.replace(built, interrupted=True)
+    return _unfinished(cut, path, dict.fromkeys(regions(spec), "interrupted"))
+
+
+def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
+    """Images are there, and which regions have what they should is not known: the next `--resume` looks."""
+    images = tuple(
+        msgspec.structs.replace(image, region_errors=errors) if image.outcome == "built" else image
+        for image in built.record.images
+    )
+    built = dataclasses.replace(built, record=msgspec.structs.replace(built.record, images=images))
+    write_record(built.record, built.path)
+    if built.path != path:
+        keep_record(built, path)
+    return built
 
 
 def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, patience: Patience) -> Built:
@@ -72,24 +107,21 @@ def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Pat
     # The build's own record names the copies, too; an image that failed to build is only there.
     named = {(image.platform, image.architecture): image for image in record.images}
     images = tuple(named.get((i.platform, i.architecture), i) for i in built.record.images)
-    final = dataclasses.replace(built, record=_with(built.record, images), errors={**built.errors, **dict(failures)})
+    final = dataclasses.replace(
+        built, record=msgspec.structs.replace(built.record, images=images), errors={**built.errors, **dict(failures)}
+    )
     if built.path != path:
         write_record(final.record, built.path)
     return final
 
 
-def _with(record: BuildRecord, images: tuple[object, ...]) -> BuildRecord:
-    import msgspec
-
-    return msgspec.structs.replace(record, images=images)
-
-
-def _done(jobs: tuple[Job, ...], path: Path) -> set[str]:
+def built_already(jobs: tuple[Job, ...], path: Path) -> frozenset[str]:
     """Names of the jobs whose image is in the record of this very spec."""
     try:
         record = read_record(path)
     except InputError:
-        return set()
+        return frozenset()
     if record.spec_digest != jobs[0].plan.digest:
-        return set()
-    return {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}
+        return frozenset()
+    found = {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}
+    return frozenset(found & {job.name for job in jobs})

@@ -10,6 +10,8 @@ def _call(operation: str, *resources: str, condition: Condition | None = None) -
     return Call(service="ec2", operation=operation, purposes=("build",), grants=(grant,))
 
 
+# Needs no permission (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
+WHO_AM_I = Call(service="sts", operation="GetCallerIdentity", purposes=("build",), grants=())
 DESCRIBE_INSTANCES = _call("DescribeInstances")
 DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")

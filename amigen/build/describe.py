@@ -1,52 +1,34 @@
-"""What a build would do and what it has done, in words."""
+"""What a build has done, in words, and what to do next."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.build.packer_tool import Packer
 from amigen.build.record import BuildRecord, ImageRecord
-from amigen.build.run import Job
-from amigen.knowledge import PLATFORM_FACTS
-from amigen.render.packer import source_parameter
+from amigen.spec.model import NodeImage
 
 
-def describe(jobs: tuple[Job, ...], target: str, place: Path, packer: Packer) -> str:
-    """The plan of a build, for `--dry-run`."""
-    lines = [f"would build {len(jobs)} image{'s' if len(jobs) != 1 else ''} with Packer {packer.text}:"]
-    for job in jobs:
-        source = _aws_source(job) if target == "aws" else _local_source(job)
-        where = f"an AMI in {job.plan.spec.aws.region}" if target == "aws" else str(place / job.name / "disk.qcow2")
-        lines.append(f"  {job.plan.platform}/{job.architecture}: {where}, from {source}")
-        count = len(job.plan.checks)
-        lines.append(f"    {len(job.plan.steps)} steps, kept only when its {count} checks have passed")
-    if target == "aws":
-        aws = jobs[0].plan.spec.aws
-        if aws.copy_regions:
-            lines.append(f"  then copied to {', '.join(aws.copy_regions)}")
-        shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
-        if shared:
-            lines.append(f"  then shared with {', '.join(shared)}")
-    lines.append(f"records and logs: {place / 'builds'}; nothing was done")
-    return "\n".join(lines)
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked for: the next command has to say it again.
+
+    Attributes:
+        path: Of the spec, as it was given.
+        platforms, architectures: The part of the spec that was asked for; empty: all.
+        folder: Of results, where it is another than the usual one.
+    """
+
+    spec: NodeImage
+    path: str
+    platforms: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
-def _local_source(job: Job) -> str:
-    base = job.plan.spec.local.bases.get(job.plan.platform)
-    if base is None:
-        return f"the built-in root of {PLATFORM_FACTS[job.plan.platform].title}"
-    return base.path or base.url or "nothing"
-
-
-def _aws_source(job: Job) -> str:
-    parameter = source_parameter(job.plan, job.architecture)
-    if parameter:
-        return f"the AMI that {parameter} names"
-    named = job.plan.spec.aws.source_amis.get(job.plan.platform)
-    return named.id if named and named.id else "the newest AMI that the filter finds"
-
-
-def conclusion(record: BuildRecord, path: Path, spec: str) -> str:
+def conclusion(record: BuildRecord, path: Path, asked: Asked) -> str:
     """Where things are, and what to do next."""
     lines: list[str] = []
     for image in record.images:
@@ -60,7 +42,7 @@ def conclusion(record: BuildRecord, path: Path, spec: str) -> str:
         lines.append(f"{name}: {_where(image)}; {passed} checks passed{note}; {sum(image.phases.values()):.0f} s")
         lines += [f"  {region}: not yet: {why}" for region, why in image.region_errors.items()]
     lines.append(f"record: {path}")
-    lines += _next(record, spec)
+    lines += [f"next: {line}" for line in _next(record, asked)]
     return "\n".join(lines)
 
 
@@ -68,12 +50,33 @@ def _where(image: ImageRecord) -> str:
     return image.file or ", ".join(f"{ami} in {region}" for region, ami in image.amis.items())
 
 
-def _next(record: BuildRecord, spec: str) -> list[str]:
+def _next(record: BuildRecord, asked: Asked) -> Iterator[str]:
     built = [image for image in record.images if image.outcome == "built"]
-    if not built:
-        return []
-    if record.target == "aws":
-        if any(image.region_errors for image in built):
-            return [f"next: amigen build {spec} --target aws --resume, for the regions that failed"]
-        return [f"next: amigen publish {spec}, for launch templates"]
-    return [f"next: amigen verify {spec} {built[0].file}, or boot it: docs/build.md says how"]
+    if record.target == "local":
+        for image in built:
+            yield f"{_command('verify', asked, *_of(image, asked))} {shlex.quote(image.file)}"
+        if built:
+            yield "boot it by hand: docs/build.md says how"
+    elif any(image.region_errors for image in built):
+        part = [word for value in asked.platforms for word in ("--platform", value)]
+        part += [word for value in asked.architectures for word in ("--architecture", value)]
+        where = ["-o", str(asked.folder)] if asked.folder else []
+        yield f"{_command('build', asked, '--target', 'aws', *part, *where, '--resume')}, for what is missing"
+    elif built:
+        named = ["--record", str(asked.folder / record.name / "record.json")] if asked.folder else []
+        whole = len(built) == len(asked.spec.platforms) * len(asked.spec.architectures)
+        for image in built[:1] if whole else built:
+            part = [] if whole else _of(image, asked)
+            yield f"{_command('publish', asked, *part, *named)}, for launch templates"
+
+
+def _of(image: ImageRecord, asked: Asked) -> list[str]:
+    """The options that tell this image from the others of its spec."""
+    return [
+        *(("--platform", image.platform) if len(asked.spec.platforms) > 1 else ()),
+        *(("--architecture", image.architecture) if len(asked.spec.architectures) > 1 else ()),
+    ]
+
+
+def _command(name: str, asked: Asked, *options: str) -> str:
+    return shlex.join(["amigen", name, asked.path, *options])

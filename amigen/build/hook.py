@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+# Where every build of the rendered files asks.
+EVENTS = frozenset({"started", "proven", "clean"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:

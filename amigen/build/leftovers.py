@@ -1,7 +1,7 @@
 """What a build on AWS may leave when it and Packer are both killed, and how the next build removes it.
 
-All that a build makes carries the tag `amigen/build`; a note on this machine says which builds run. A note whose
-process is gone names a build to clean up after.
+All that a build makes carries the tag `amigen/build`; a note on this machine says which builds run, and in which
+account. A note whose process is gone names a build to clean up after; only with that account's credentials it is done.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from amigen.aws.session import Aws
 from amigen.build import calls
+from amigen.build.account import Account
 from amigen.errors import AmigenError, AwsError
 from amigen.vm.cache import cache_home
 
@@ -26,14 +28,14 @@ _GONE_SECONDS = 600
 
 
 @contextlib.contextmanager
-def noted(build_id: str, region: str) -> Iterator[None]:
-    """Note that this build runs; the note goes when it has ended, in whatever way Python sees it end."""
+def noted(build_id: str, region: str, account: Account) -> Iterator[None]:
+    """Note that this build runs there; the note goes when it has ended, in whatever way Python sees it end."""
     home = _home()
     home.mkdir(parents=True, exist_ok=True)
     path = home / f"{build_id}.json"
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        json.dump({"build": build_id, "region": region}, file)
+        json.dump({"build": build_id, "region": region, "account": asdict(account)}, file)
         file.flush()
         try:
             yield
@@ -41,20 +43,37 @@ def noted(build_id: str, region: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def clean_up_after_the_dead(aws: Aws, say: Callable[[str], None]) -> None:
-    """Remove what builds left that no longer run. What cannot be removed stays noted, and is said."""
+def clean_up_after_the_dead(aws: Aws, account: Account, say: Callable[[str], None]) -> None:
+    """Remove what builds left in this account that no longer run. What cannot be removed stays noted, and is said."""
     for path in sorted(_home().glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError), path.open("r+") as file:
+        # The lock is held as long as the build lives; a note may go at any moment.
+        with contextlib.suppress(OSError), path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            note = json.load(file)
-            try:
-                removed = remove_build(aws, note["region"], note["build"])
-            except AmigenError as error:
-                say(f"the killed build {note['build']} may have left something in {note['region']}: {error.message}")
-                continue
-            said = ", ".join(removed) or "nothing"
-            say(f"the build {note['build']} was killed; removed what it left in {note['region']}: {said}")
-            path.unlink()
+            if _settle(aws, account, file.read(), path, say):
+                path.unlink()
+
+
+def _settle(aws: Aws, account: Account, text: str, path: Path, say: Callable[[str], None]) -> bool:
+    """Clean up after one killed build; whether its note has done its duty."""
+    try:
+        note = json.loads(text)
+        build, region, place = note["build"], note["region"], Account(**note["account"])
+    except (ValueError, KeyError, TypeError):
+        say(f"{path} is no note of a build: remove it")
+        return False
+    if not place.is_that_of(account):
+        say(
+            f"the killed build {build} may have left something in {place.text}, {region}:"
+            f" the next build there removes it (noted in {path})"
+        )
+        return False
+    try:
+        removed = remove_build(aws, region, build)
+    except AmigenError as error:
+        say(f"the killed build {build} may have left something in {region}: {error.message}")
+        return False
+    say(f"the build {build} was killed; removed what it left in {region}: {', '.join(removed) or 'nothing'}")
+    return True
 
 
 def _home() -> Path:

@@ -36,7 +36,9 @@ def build_local(
     acceleration = probe(session.architecture, base.image.kernel)
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)
-    _refuse_small_disk(base, plan.spec.local.disk_gib)
+    refuse_small_disk(base.image, plan.spec.local.disk_gib)
+    # Before the build: a file of the user's may be another one by its end.
+    source_image = base.digest or f"sha256:{_sha256(base.image.disk)}"
     image = _run_packer(session, base, acceleration, packer_vars)
     session.begin("boot the image")
     found = session.verifier.image(plan, image, base.user, session.say)
@@ -50,7 +52,7 @@ def build_local(
         outcome="built",
         verified=True,
         source=base.says,
-        source_image=base.digest,
+        source_image=source_image,
         file=str(disk),
         sha256=_sha256(disk),
         processor=acceleration.name,
@@ -131,8 +133,13 @@ def _fetch_kernel(target: SshTarget, work: Path) -> list[Path]:
     return files
 
 
-def _refuse_small_disk(base: Base, disk_gib: int) -> None:
-    size = image_info(base.image.disk)["virtual-size"]
+def refuse_small_disk(base: VmImage, disk_gib: int) -> None:
+    """A disk can be made larger than its base, and not smaller.
+
+    Raises:
+        InputError: It would have to be.
+    """
+    size = image_info(base.disk)["virtual-size"]
     if isinstance(size, int) and size > disk_gib << 30:
         needed = -(-size // (1 << 30))
         raise InputError(

@@ -63,7 +63,9 @@ class ImageRecord(_Record, frozen=True, kw_only=True):
     verified: Annotated[bool, Meta(description="All checks that can be proven passed on this very image.")] = False
     error: Annotated[str, Meta(description="Why there is no image.")] = ""
     source: Annotated[str, Meta(description="The base in words: file, URL, built-in root, SSM parameter.")] = ""
-    source_image: Annotated[str, Meta(description="Source AMI, or what identifies the local base.")] = ""
+    source_image: Annotated[
+        str, Meta(description="Source AMI; locally `sha256:...` of the base, or the cache key of a built-in root.")
+    ] = ""
     region: Annotated[str, Meta(description="Region of the build; empty for a local image.")] = ""
     image_id: Annotated[str, Meta(description="AMI in that region; empty for a local image.")] = ""
     amis: Annotated[dict[str, str], Meta(description="Region -> AMI, copies included.")] = {}
@@ -75,7 +77,7 @@ class ImageRecord(_Record, frozen=True, kw_only=True):
     checks: tuple[CheckRecord, ...] = ()
     phases: Annotated[dict[str, float], Meta(description="Phase -> seconds, in their order.")] = {}
     processor: Annotated[str, Meta(description="How a local builder ran: `kvm` or `tcg`; empty on AWS.")] = ""
-    log: Annotated[str, Meta(description="File with all that Packer said.")] = ""
+    log: Annotated[str, Meta(description="File with all that Packer said; empty where it was never started.")] = ""
 
 
 class BuildRecord(_Record, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, write_record
 from amigen.build.session import Session
-from amigen.build.stop import Stop
+from amigen.build.stop import Stop, signals_noted
 from amigen.build.verdict import Verifier
 from amigen.errors import AmigenError, BuildError, InputError
 from amigen.plan.model import ImagePlan
@@ -96,7 +97,7 @@ def rfc3339(time: datetime) -> str:
 def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
     """Build all images; one that fails does not hide the others.
 
-    Ctrl-C and SIGTERM (as KeyboardInterrupt) end it: what runs is told to, and is waited for.
+    Ctrl-C, SIGTERM and SIGHUP end it: what runs is told to, and is waited for.
     """
     started = now_utc()
     folder = order.output / "builds" / order.build_id
@@ -112,7 +113,7 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
             if error is not None:
                 errors[job.name] = error
 
-    with ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
+    with signals_noted(stop), ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
         _wait_for_all([pool.submit(one, job) for job in order.jobs], stop)
     record = BuildRecord(
         build=order.build_id,
@@ -134,20 +135,17 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
 def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
     waiting = set(futures)
     while waiting:
-        try:
-            # With a bound, so that a signal is seen at once.
-            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            if stop.asked:
-                stop.end_children()
-        except KeyboardInterrupt:
-            if stop.asked:
-                raise
+        # With a bound, so that a signal is seen soon.
+        done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        if stop.told and not stop.asked:
             stop.ask()
             for future in waiting:
                 future.cancel()
             waiting = {future for future in waiting if not future.cancelled()}
+        elif stop.asked:
+            stop.end_children()
 
 
 def _build_one(
@@ -168,8 +166,9 @@ def _build_one(
             if stop.asked:
                 raise AmigenError("interrupted before it began")
             image = builder(session)
-        except (AmigenError, OSError) as problem:
-            error = _explained(problem, work, full.is_set())
+        except Exception as problem:
+            # Whatever it is: the other images go on, and the record says so.
+            error = _explained(_as_error(problem, session.log), work, full.is_set())
             session.begin("")
             outcome: Literal["interrupted", "failed"] = "interrupted" if stop.asked else "failed"
             order.progress.end(session.job, f"{outcome}; nothing was kept", well=False)
@@ -204,9 +203,19 @@ def _room_watched(folder: Path) -> Iterator[threading.Event]:
         thread.join()
 
 
-def _explained(problem: AmigenError | OSError, work: Path, full: bool) -> AmigenError:
+def _as_error(problem: Exception, log: Path) -> AmigenError:
+    if isinstance(problem, AmigenError):
+        return problem
+    if isinstance(problem, OSError):
+        return BuildError(": ".join(str(part) for part in (problem.strerror or problem, problem.filename) if part))
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(problem))
+    said = f"{type(problem).__name__}: {problem}"
+    return BuildError(said, f"this is a fault of amigen; its traceback is at the end of {log}")
+
+
+def _explained(error: AmigenError, work: Path, full: bool) -> AmigenError:
     """A full disk shows in many ways: as the guest's I/O error, as Packer's, as a file's."""
-    error = problem if isinstance(problem, AmigenError) else BuildError(f"{problem.strerror}: {problem.filename}")
     if not full and os.strerror(errno.ENOSPC).lower() not in error.message.lower():
         return error
     said = error.message.replace("\n", "\n  ")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from amigen.build.facts import MachineFacts, ask_machine, package_diff, wait_until_booted
-from amigen.build.hook import Event, HookServer
+from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
 from amigen.build.progress import Progress
 from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
-from amigen.errors import BuildError, ToolError
+from amigen.errors import BuildError, CouldNotCheckError, ToolError
 from amigen.files import MAX_BYTES, read_tail
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
@@ -117,11 +117,15 @@ class Session:
 
         Raises:
             ChecksFailedError: A check failed; Packer has removed what it made.
+            CouldNotCheckError: Packer made an image and did not ask for its checks.
             BuildError: Packer failed, or was stopped.
         """
         import json
 
+        heard: set[str] = set()
+
         def answer(event: Event) -> None:
+            heard.add(event.name)
             target = self.target(event)
             on_event(event, target)
             self._look(event, target)
@@ -142,6 +146,8 @@ class Session:
         if code != 0:
             why = "interrupted" if self.stop.asked else (self._errors[-1] if self._errors else f"exit code {code}")
             raise BuildError(f"{self.job}: Packer gave up: {why}{self._qemu_said()}", f"all of its output: {self.log}")
+        if not heard >= EVENTS:
+            raise CouldNotCheckError(f"{self.job}: Packer ended without asking for the checks", f"see {self.log}")
 
     def _look(self, event: Event, target: SshTarget) -> None:
         family = PLATFORM_FACTS[self.plan.platform].family
@@ -175,7 +181,9 @@ class Session:
 
     def findings(self) -> dict[str, Any]:
         """What was found out so far, as fields of an `ImageRecord`; also of a build that failed."""
-        found: dict[str, Any] = {"checks": tuple(self.checks), "phases": dict(self.phases), "log": str(self.log)}
+        found: dict[str, Any] = {"checks": tuple(self.checks), "phases": dict(self.phases)}
+        if self.log.exists():
+            found["log"] = str(self.log)
         after = self.after or self.before
         if after is not None and self.before is not None:
             found["packages"] = PackageChanges(**asdict(package_diff(self.before.packages, after.packages)))

@@ -7,14 +7,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from amigen.interrupt import children
 
 
 class Stop:
-    """Whether the build has to end, and what must be told so."""
+    """Whether the build has to end, and what must be told so.
+
+    Attributes:
+        told: A signal has come; whoever waits for the build then asks it to end.
+    """
 
     def __init__(self) -> None:
+        self.told = False
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._calls: list[Callable[[], None]] = []
@@ -63,3 +69,30 @@ class Stop:
                 self._ended.add(child)
                 with contextlib.suppress(OSError):
                     os.kill(child, signal.SIGTERM)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def signals_noted(stop: Stop) -> Iterator[None]:
+    """As long as this lasts, a signal is only noted: an exception could come between the start of a thread and the note
+    of it, and the build would be waited for that nobody has told to end. One that comes after it was told interrupts.
+    """
+
+    def note(_number: int, _frame: Any) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.told = True
+
+    # Who ignores a signal (nohup) goes on ignoring it; only the main thread hears any.
+    main = threading.current_thread() is threading.main_thread()
+    heard = [number for number in _SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, note) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        if stop.told and not stop.asked:
+            stop.ask()

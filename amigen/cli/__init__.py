@@ -23,7 +23,7 @@ from amigen.interrupt import sigterm_as_interrupt
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("amigen.cli.spec", "init", "Write a first spec."),
     "check": ("amigen.cli.spec", "check", "Check a spec: all problems at once, with line and key path."),
-    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec."),
+    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec, or of build records."),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
     "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from amigen.publish.wait import Patience
 from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]+")
 
 _OPTIONS = (
     click.option("--profile", help="Profile of the shared AWS configuration; else AWS_PROFILE."),
@@ -116,16 +118,23 @@ def chosen_targets(spec: NodeImage, platform: str | None, architecture: str | No
     )
 
 
-def chosen_regions(spec: NodeImage, regions: Sequence[str]) -> tuple[str, ...]:
+def chosen_regions(spec: NodeImage, regions: Sequence[str], *, anywhere: bool = False) -> tuple[str, ...]:
     """The regions that were asked for, or all of the spec.
 
+    Args:
+        spec: The spec.
+        regions: As given.
+        anywhere: Also regions that are not in the spec (any more): images may have been left there.
+
     Raises:
-        InputError: A region is not in the spec.
+        InputError: A region is not in the spec, or not the name of one.
     """
     known = names.regions(spec)
     for region in regions:
-        if region not in known:
+        if region not in known and not (anywhere and _REGION.fullmatch(region)):
             raise InputError(f"{region} is not a region of this spec", f"it has: {', '.join(known)}")
+    if anywhere and regions:
+        return tuple(dict.fromkeys(regions))
     return tuple(region for region in known if not regions or region in regions)
 
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from amigen.cli.options import echo_json, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_text, load, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, InputError
 from amigen.plan.make import plan_images
 
 if TYPE_CHECKING:
+    from amigen.build.describe import Asked
     from amigen.build.packer_tool import Packer
     from amigen.build.progress import Progress
     from amigen.build.run import Built, Job, Order
     from amigen.spec.model import NodeImage
+
+_FOLDER = Path("amigen-build")
 
 
 @click.command()
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     "--output-folder",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("amigen-build"),
+    default=_FOLDER,
     show_default=True,
     help="Images, logs and build records go to FOLDER/NAME.",
 )
@@ -60,27 +63,70 @@ def build(
     output: str,
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
+    from amigen.build.describe import Asked
+    from amigen.build.needs import lacking, require_all
     from amigen.build.packer_tool import find_packer
     from amigen.build.progress import make_progress
 
-    node_image = load(spec)
+    _refuse_of_the_other_target(
+        target, resume=resume, fresh_base=fresh_base, profile=profile is not None, endpoint_url=endpoint_url is not None
+    )
+    node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
     jobs = _jobs(node_image, platforms, architectures)
     variables = _variables(packer_vars)
     packer = find_packer(packer_path)
     click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     place = folder / node_image.name
+    spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
     if dry_run:
-        from amigen.build.describe import describe
-
-        click.echo(describe(jobs, target, place, packer))
+        _dry_run(jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, output=output)
         return
+    require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
     with make_progress() as progress:
         order = _order(jobs, target, place, packer, progress, parallel)
         if target == "local":
-            built = _local(order, spec, fresh_base, variables)
+            built = _local(order, spec_folder, fresh_base, variables)
         else:
             built = _aws(order, resume, variables, profile, endpoint_url)
-    _report(built, spec, output)
+    asked = Asked(
+        spec=node_image,
+        path=spec,
+        platforms=platforms,
+        architectures=architectures,
+        folder=folder if folder != _FOLDER else None,
+    )
+    _report(built, asked, output)
+
+
+def _refuse_of_the_other_target(target: str, **given: bool) -> None:
+    """What would do nothing for this target was meant for something."""
+    of_aws = ("resume", "profile", "endpoint_url")
+    for name, there in given.items():
+        if there and (name in of_aws) != (target == "aws"):
+            raise InputError(f"--{name.replace('_', '-')} does nothing with --target {target}", "leave it out")
+
+
+def _dry_run(
+    jobs: tuple[Job, ...],
+    target: Literal["local", "aws"],
+    place: Path,
+    packer: Packer,
+    spec_folder: Path,
+    *,
+    fresh_base: bool,
+    resume: bool,
+    output: str,
+) -> None:
+    from amigen.build.aws_run import built_already
+    from amigen.build.intent import intent_document, intent_lines, make_intent, require_possible
+
+    built = built_already(jobs, place / "record.json") if resume else frozenset()
+    intent = make_intent(jobs, target, place, packer, spec_folder=spec_folder, fresh_base=fresh_base, built=built)
+    if output == "json":
+        echo_json(intent_document(intent))
+    else:
+        echo_text("\n".join(intent_lines(intent)))
+    require_possible(intent)
 
 
 def _jobs(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Job, ...]:
@@ -131,17 +177,16 @@ def _order(
     )
 
 
-def _local(order: Order, spec: str, fresh_base: bool, variables: dict[str, str]) -> Built:
+def _local(order: Order, spec_folder: Path, fresh_base: bool, variables: dict[str, str]) -> Built:
     from amigen.build.local import build_local
     from amigen.build.run import keep_record, run_build
     from amigen.build.stop import Stop
 
-    folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
     built = run_build(
         order,
         lambda session: build_local(
             session,
-            spec_folder=folder,
+            spec_folder=spec_folder,
             target=order.output / f"{session.plan.platform}-{session.architecture}",
             packer_vars=variables,
             fresh_base=fresh_base,
@@ -158,7 +203,7 @@ def _aws(order: Order, resume: bool, variables: dict[str, str], profile: str | N
     return build_on_aws(order, resume=resume, packer_vars=variables, profile=profile, endpoint_url=endpoint_url)
 
 
-def _report(built: Built, spec: str, output: str) -> None:
+def _report(built: Built, asked: Asked, output: str) -> None:
     from amigen.build.describe import conclusion
 
     if output == "json":
@@ -166,7 +211,7 @@ def _report(built: Built, spec: str, output: str) -> None:
 
         echo_json(msgspec.to_builtins(built.record))
     else:
-        click.echo(conclusion(built.record, built.path, spec))
+        click.echo(conclusion(built.record, built.path, asked))
     if built.interrupted:
         raise click.Abort
     _raise(built.errors)

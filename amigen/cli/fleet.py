@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
-from amigen.cli.options import echo_json, echo_line, echo_text, load, one_plan, output_option, spec_argument
+from amigen.cli.options import (
+    echo_json,
+    echo_line,
+    echo_text,
+    load,
+    load_on_aws,
+    one_plan,
+    output_option,
+    spec_argument,
+)
 from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 if TYPE_CHECKING:
@@ -65,7 +74,7 @@ def verify(
     from amigen.publish.run_command import Rate
     from amigen.publish.threads import side_by_side
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     key, value = parse_tag(tag) if tag else (TAG_NAME, image.name)
     where = chosen_regions(image, regions)
     if dry_run:

@@ -22,6 +22,8 @@ def show_base(row: dict[str, Any]) -> None:
         echo_line("  no build yet")
     elif row["newer"]:
         echo_line(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
+    elif row["another"]:
+        echo_line(f"  another than that of the last build, {row['lastBuild']}, and not known to be newer")
     else:
         echo_line("  the last build used it")
 
@@ -63,6 +65,7 @@ def prune_json(plan: RegionPrune) -> dict[str, Any]:
         "leftoverSnapshots": list(plan.snapshots),
         "images": [{**listed_json(each), "remove": not each.keep, "why": each.keep or None} for each in plan.images],
         "removed": plan.removed,
+        "failed": [{"what": what, "error": error.message} for what, error in plan.failed],
     }
 
 

@@ -18,12 +18,16 @@ from amigen.cli.aws import (
     target_options,
 )
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
-from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
 from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
     from amigen.publish.prune import RegionPrune
+
+_ANY_REGION = click.option(
+    "--region", "regions", multiple=True, help="Only this region, also one that has left the spec; may be given again."
+)
 
 
 @click.group()
@@ -44,20 +48,21 @@ def images() -> None:
 @aws_options
 def base(spec: str, record: Path | None, platform: str | None, architecture: str | None, output: str, aws: Aws) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
-    from amigen.publish.base import find_base
+    from amigen.publish.base import compared_to, find_base
     from amigen.publish.record import default_path, last_sources
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     used = last_sources(record or default_path(image), image, required=record is not None)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, AmigenError]] = []
     for target in chosen_targets(image, platform, architecture):
         try:
             found = find_base(aws, image, target, image.aws.region)
+            last = used.get(target, "")
+            is_now = compared_to(aws, found, last) if last else "same"
         except AmigenError as error:
             failures.append((target.key, error))
             continue
-        last = used.get(target, "")
         rows.append(
             {
                 "platform": target.platform,
@@ -70,7 +75,8 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
                 "ageDays": found.age_days(datetime.now(timezone.utc)),
                 "deprecated": found.image.deprecated or None,
                 "lastBuild": last or None,
-                "newer": bool(last) and last != found.image.id,
+                "newer": is_now == "newer",
+                "another": is_now != "same",
             }
         )
     if output == "json":
@@ -83,19 +89,19 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
 
 @images.command(name="list")
 @spec_argument
-@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@_ANY_REGION
 @output_option
 @aws_options
 def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     """List the images of SPEC by region, newest first, with what refers to them."""
     from amigen.publish.prune import list_images
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
 
     def look(plan: RegionPrune) -> None:
         plan.images = list_images(aws, plan.region, image.name)
 
-    plans = _by_region(chosen_regions(image, regions), look)
+    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
     if output == "json":
         echo_json({"images": [listed_json(each) for plan in plans for each in plan.images]})
     else:
@@ -117,7 +123,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     metavar="DAYS",
     help="Only older ones go.",
 )
-@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
+@_ANY_REGION
 @click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
 @click.option("--yes", is_flag=True, help="With --apply: do not ask.")
@@ -139,14 +145,14 @@ def prune(
 
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other")
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(timezone.utc))
 
     def look(plan: RegionPrune) -> None:
         found = plan_prune(aws, plan.region, image.name, rules)
         plan.images, plan.snapshots = found.images, found.snapshots
 
-    plans = _by_region(chosen_regions(image, regions), look)
+    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
     if output == "text":
         for plan in plans:
             show_prune(plan)
@@ -161,7 +167,8 @@ def prune(
         echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
         echo_line("nothing was removed; --apply does it")
-    raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
+    failures = [(f"{plan.region}: {what}", error) for plan in plans for what, error in plan.failed]
+    raise_failures([*failures, *((plan.region, plan.error) for plan in plans if plan.error)])
 
 
 @images.command()
@@ -187,7 +194,7 @@ def drift(
     from amigen.publish.threads import side_by_side
     from amigen.publish.wait import Patience
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     wish = make_wish(image)
     looked = [
         Looked(place=Place(region=region, target=target))
@@ -203,15 +210,18 @@ def drift(
             item.error = error
 
     side_by_side(one, looked, Patience(lambda line: None))
-    findings = [each for item in looked for each in found.get(item.place.key, ())]
+    seen = [each for item in looked for each in found.get(item.place.key, ())]
+    findings = [each for each in seen if not each.note]
     if output == "json":
-        echo_json({"drift": [finding_json(each) for each in findings]})
+        notes = [finding_json(each) for each in seen if each.note]
+        echo_json({"drift": [finding_json(each) for each in findings], "notes": notes})
     else:
         for item in looked:
             mine = found.get(item.place.key)
-            echo_line(item.place.key + (": as the spec says" if mine == () else ""))
+            well = mine is not None and all(each.note for each in mine)
+            echo_line(item.place.key + (": as the spec says" if well else ""))
             for each in mine or ():
-                echo_line(f"  {each.subject}: {each.what} {each.message}")
+                echo_line(f"  {'note: ' * each.note}{each.subject}: {each.what} {each.message}")
                 for line in each.lines:
                     echo_line(f"       {line}")
                 echo_line(f"    hint: {each.hint}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from amigen.cli.options import echo_json, echo_line, echo_text, output_option
-from amigen.errors import ChecksFailedError, InputError, RefusedError
+from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options
+from amigen.cli.kubeproxy_status import status
+from amigen.cli.options import echo_json, echo_text, output_option
+from amigen.errors import InputError, RefusedError
 from amigen.files import read_text
 from amigen.knowledge import PROXY_MODES
 
@@ -19,73 +19,6 @@ if TYPE_CHECKING:
     from amigen.kubeproxy.plan import ChangePlan
     from amigen.kubeproxy.settings import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-# Of ten thousand services with their endpoints.
-_LISTING_BYTES = 64 << 20
-_CLUSTER = _options(
-    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; else $KUBECONFIG, ~/.kube/config."),
-    click.option("--context", metavar="NAME", help="Context; else the current one."),
-    click.option(
-        "--cluster-name", metavar="NAME", help="EKS name of the cluster, where the kubeconfig does not say it."
-    ),
-    click.option("--region", help="AWS region, likewise."),
-    click.option("--profile", help="AWS profile."),
-    click.option(
-        "--pool-label", metavar="KEY", default="", help="Node label that names the pool; else EKS's, Karpenter's."
-    ),
-    click.option(
-        "--look", metavar="TARGET", help="Look on each node, such as ssh://ec2-user@{address} ({name} works too)."
-    ),
-    click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
-)
-_ROLL = _options(
-    click.option(
-        "--by-pool", is_flag=True, help="Go node pool by node pool, and stop at the first that is not healthy."
-    ),
-    click.option(
-        "--pool", "pools", multiple=True, metavar="NAME", help="Only these pools, in this order; implies --by-pool."
-    ),
-    click.option("--despite-addon", is_flag=True, help="Edit the ConfigMap although the EKS add-on manages it."),
-    click.option(
-        "--resolve-conflicts",
-        "resolve",
-        type=click.Choice(["OVERWRITE", "PRESERVE", "NONE"]),
-        default="OVERWRITE",
-        show_default=True,
-        help="What becomes of edits by hand, through the add-on.",
-    ),
-)
-_CHANGE = _options(
-    click.option("--mode", type=click.Choice(PROXY_MODES), help="kube-proxy's mode; required without --spec."),
-    click.option("--scheduler", metavar="NAME", help="IPVS scheduler; the same as --set ipvs.scheduler=NAME."),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Another field, such as ipvs.strictARP=true."
-    ),
-    click.option("--spec", "spec_file", metavar="FILE", help="Take mode, scheduler and strictARP from a spec."),
-    click.option("--by", type=click.Choice(["auto", "addon", "configmap"]), default="auto", show_default=True),
-    click.option(
-        "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node; repeatable."
-    ),
-)
-_EXECUTE = _options(
-    click.option("--yes", is_flag=True, help="Do not ask."),
-    click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
-    click.option(
-        "--timeout", type=click.FloatRange(1, 86400), default=600.0, show_default=True, help="Seconds per pool."
-    ),
-)
-
 
 @click.group()
 def kube_proxy() -> None:
@@ -93,9 +26,9 @@ def kube_proxy() -> None:
 
 
 @kube_proxy.command()
-@_CLUSTER
-@_CHANGE
-@_ROLL
+@cluster_options
+@change_options
+@roll_options
 @output_option
 def plan(output: str, **options: Any) -> None:
     """Show what a change would do; changes nothing."""
@@ -105,10 +38,10 @@ def plan(output: str, **options: Any) -> None:
 
 
 @kube_proxy.command()
-@_CLUSTER
-@_CHANGE
-@_ROLL
-@_EXECUTE
+@cluster_options
+@change_options
+@roll_options
+@execute_options
 @output_option
 def apply(output: str, **options: Any) -> None:
     """Change the mode: shows the plan, asks, saves what was, writes, restarts, follows and reads back."""
@@ -125,9 +58,9 @@ def apply(output: str, **options: Any) -> None:
 
 
 @kube_proxy.command()
-@_CLUSTER
-@_ROLL
-@_EXECUTE
+@cluster_options
+@roll_options
+@execute_options
 @output_option
 @click.option("--saved", metavar="FILE", help="A saved configuration; else the newest of this cluster.")
 @click.option("--list", "list_", is_flag=True, help="List what is saved for this cluster.")
@@ -144,63 +77,18 @@ def rollback(output: str, saved: str | None, list_: bool, discard_later_changes:
         return
     path = Path(saved) if saved else newest(session.cluster.name, session.cluster.server)
     record = load(path, session.cluster.server)
-    found = plan_rollback(session.observed, record, session.wish, discard=discard_later_changes)
+    found = plan_rollback(
+        session.observed, record, session.wish, discard=discard_later_changes, running=session.running
+    )
     _print_plan(found, output)
     session.execute(found, back=True)
 
 
-@kube_proxy.command()
-@_CLUSTER
-@output_option
-@click.option(
-    "--node", "targets", multiple=True, metavar="TARGET", help="Compare this node: local, ssh://USER@HOST[:PORT]."
-)
-@click.option("--listing", metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin.")
-@click.option(
-    "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Watch until nothing differs."
-)
-@click.option(
-    "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
-)
-def status(
-    output: str, targets: tuple[str, ...], listing: str | None, wait: float, interval: float, **options: Any
-) -> None:
-    """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
-    from amigen.kubeproxy import show
-    from amigen.kubeproxy.readback import read_modes
-    from amigen.kubeproxy.status import as_json, watch
-    from amigen.kubeproxy.versions import states
-
-    session = _session(options)
-    if not targets and listing is None:
-        observed = session.observed
-        modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.looks)
-        if output == "json":
-            echo_json(show.cluster_json(observed, modes))
-        else:
-            echo_text(show.cluster_text(observed, modes, states(observed.proxy_version)))
-        wrong = [one.node for one in modes if one.mode and one.mode != observed.config.mode]
-        if wrong:
-            raise ChecksFailedError(f"{', '.join(wrong)}: not in the configured mode {observed.config.mode}")
-        return
-    text = read_text(listing, limit=_LISTING_BYTES) if listing is not None else None
-    found, lasted = watch(
-        lambda: session.compare(targets, text),
-        session.clock,
-        seconds=wait if targets else 0.0,
-        interval=interval,
-        say=lambda line: echo_line(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
-    )
-    if output == "json":
-        echo_json([as_json(one, lasted) for one in found])
-    else:
-        echo_text(show.node_text(found, lasted, watched=bool(wait)))
-    if lasted:
-        raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
+kube_proxy.add_command(status)
 
 
 @kube_proxy.command()
-@_CLUSTER
+@cluster_options
 @output_option
 @click.option("--config", "config_file", metavar="FILE", help="A KubeProxyConfiguration in place of a cluster's.")
 @click.option("--kubernetes-version", metavar="VERSION", help="With --config: the version of kube-proxy.")
@@ -229,11 +117,16 @@ def migrate(
         seen = _session(options).observed
         found = plan_migration(seen.config, seen.proxy_version, seen.nodes, server_version=seen.version, name=name)
     if write_spec:
+        from amigen.spec.load import parse_spec
+
+        parse_spec(found.spec, write_spec)  # what is written must be one
         try:
             with Path(write_spec).open("x", encoding="utf-8") as file:
                 file.write(found.spec)
         except FileExistsError:
             raise InputError(f"{write_spec} is there already", "name another file") from None
+        except OSError as error:
+            raise InputError(f"{write_spec}: {error.strerror}") from None
     if output == "json":
         echo_json(show.migration_json(found))
     else:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import click
 
+from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
-from amigen.errors import AwsError, InputError
+from amigen.errors import AmigenError, AwsError, CouldNotCheckError, InputError
 from amigen.files import read_file
+from amigen.ipvs.model import Table
 from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
-from amigen.kubeproxy.look import look
+from amigen.kubeproxy.look import look_on
 from amigen.kubeproxy.observe import Observed, observe
-from amigen.kubeproxy.plan import ChangePlan, Wish, make_plan
+from amigen.kubeproxy.plan import ChangePlan, make_plan
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import NodeRunner, runner
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, services_and_slices, wanted_on
+from amigen.kubeproxy.wish import Wish
 
 
 class Session:
@@ -113,7 +119,13 @@ class Session:
         schema = None
         if self.addon is not None and self.observed.managed.addon is not None:
             schema = self.addon.schema(self.observed.managed.addon.version)
-        return make_plan(self.observed, settings, wish, schema=schema)
+        return make_plan(self.observed, settings, wish, schema=schema, running=self.running)
+
+    @property
+    def running(self) -> Update | None:
+        """The add-on's update that is under way; asked only where its status says that there is one."""
+        state = self.observed.managed.addon
+        return self.addon.under_way() if self.addon and state and state.status == "UPDATING" else None
 
     def execute(self, plan: ChangePlan, *, back: bool = False) -> None:
         """Ask, then do it and say what each node runs."""
@@ -133,27 +145,39 @@ class Session:
             say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
             looks=self.looks,
+            back=self._back,
         )
         modes = executor.apply(plan, back=back)
         click.echo("mode of each node, read back:", err=True)
         for line in show.modes_text(modes):
             echo_line(line, err=True)
 
-    def compare(self, targets: tuple[str, ...], listing: str | None) -> tuple[NodeStatus, ...]:
-        """Look once on each target, and at a saved listing, against the cluster as it is now."""
-        from amigen.ipvs.parse import parse
+    def _back(self, plan: ChangePlan, saved: Path | None) -> str:
+        despite = plan.way == "configmap" and plan.observed.managed.way == "addon"
+        return way_back(self._options, context=self.cluster.context, saved=saved, despite_addon=despite)
 
+    def runners(self, targets: tuple[str, ...]) -> tuple[NodeRunner, ...]:
+        """One for each target; a wrong one is an error before anything is asked."""
+        return tuple(runner(target, self._options["ssh_option"]) for target in targets)
+
+    def compare(self, runners: tuple[NodeRunner, ...], listing: Table | None) -> tuple[NodeStatus, ...]:
+        """Look once on each node, and at a saved listing, against the cluster as it is now."""
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile
         observed = self.observed
         objects = services_and_slices(self.cluster)
         found = []
-        for target in targets:
-            snapshot = look(runner(target, self._options["ssh_option"]), observed.metrics)
-            node = matching_node(snapshot, target, observed.nodes)
-            name = f"{node.name} ({target})" if node else target
-            found.append(judge(snapshot, observed.config, wanted_on(node, objects), name))
+        for one, snapshot in zip(runners, look_on(runners, observed.metrics), strict=True):
+            if isinstance(snapshot, CouldNotCheckError):
+                found.append(NodeStatus(subject=one.name, target=one.name, unseen=snapshot))
+                continue
+            if isinstance(snapshot, AmigenError):
+                raise snapshot
+            node = matching_node(snapshot, getattr(one, "host", ""), observed.nodes)
+            name = f"{node.name} ({one.name})" if node else one.name
+            state = judge(snapshot, observed.config, wanted_on(node, objects), name)
+            found.append(replace(state, target=one.name))
         if listing is not None:
-            found.append(judge_table(parse(listing), observed.config, wanted_on(None, objects), "the saved listing"))
+            found.append(judge_table(listing, observed.config, wanted_on(None, objects), "the saved listing"))
         return tuple(found)
 
 

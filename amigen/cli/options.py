@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amigen.errors import InputError, plain
+from amigen.errors import InputError, RefusedError, plain
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import Checked, check_file
@@ -18,6 +18,7 @@ from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+REGION = "aws.region"
 spec_argument = click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
 output_option = click.option(
     "--output",
@@ -37,6 +38,39 @@ def load(path: str | Path) -> NodeImage:
     checked = check_file(path)
     spec = checked.require()
     show_warnings(checked)
+    return spec
+
+
+def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
+    """The spec of a command that calls AWS: in regions that people expect.
+
+    A spec without a region has the same default on every machine, as its digest and all that is rendered have to be
+    the same there. AWS's own tools would go to the region of the environment; where the two differ, nobody may guess.
+
+    Args:
+        path: Of the spec.
+        profile: Of the shared configuration; None for that of the environment.
+
+    Raises:
+        SpecError: It has errors.
+        RefusedError: It names no region, and the environment or the profile says another than its default.
+    """
+    from amigen.aws.session import configured_region
+
+    checked = check_file(path)
+    spec = checked.require()
+    show_warnings(checked)
+    if REGION not in checked.written:
+        region = configured_region(profile)
+        if region and region != spec.aws.region:
+            raise RefusedError(
+                f"{checked.file} names no {REGION}, so it is {spec.aws.region};"
+                f" the environment or profile says {region}",
+                f"write the one that is meant into the spec: `aws: {{region: {region}}}`",
+            )
+        if not region:
+            where = f"{REGION} is not in the spec, nor a region in the environment"
+            echo_line(f"{checked.file}: note: {where}: {spec.aws.region}", err=True)
     return spec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from amigen.cli.options import echo_json, load, spec_argument
+from amigen.cli.options import REGION, echo_json, echo_line, show_warnings, spec_argument
 from amigen.errors import InputError
 
 _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
@@ -25,13 +25,19 @@ def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, n
 
     from amigen.aws.grants import PURPOSES, Purpose
     from amigen.publish.policy import LIMIT, Scope, policy, size
+    from amigen.spec.load import check_file
 
     cluster, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
     scope = Scope(account=account, group=group, cluster=cluster, nodegroup=name, tag=parse_tag(tag) if tag else None)
-    document = policy(load(spec), cast("tuple[Purpose, ...]", purposes) or PURPOSES, scope)
+    checked = check_file(spec)
+    image = checked.require()
+    show_warnings(checked)
+    document = policy(image, cast("tuple[Purpose, ...]", purposes) or PURPOSES, scope)
     echo_json(document)
+    if REGION not in checked.written:
+        echo_line(f"{checked.file}: note: {REGION} is not in the spec: {image.aws.region}", err=True)
     if size(document) > LIMIT:
         click.echo(
             f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for)",

@@ -18,14 +18,15 @@ from amigen.cli.aws import (
     target_options,
     wait_options,
 )
-from amigen.cli.options import echo_json, echo_line, load, output_option, spec_argument
-from amigen.errors import AmigenError, InputError
+from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
+from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_outlooks
+from amigen.errors import InputError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
-    from amigen.publish.place_run import Canary, PlaceRun
+    from amigen.publish.place_run import Canary
     from amigen.publish.plan import Wish
-    from amigen.publish.rollout import Group
+    from amigen.publish.rollout import Outlook
     from amigen.publish.run import Looked
     from amigen.publish.wait import Patience
     from amigen.spec.model import NodeImage
@@ -92,10 +93,14 @@ def publish(
     from amigen.cli.places import as_json, show
     from amigen.publish import record as records
     from amigen.publish.ledger import open_ledger
+    from amigen.publish.rollout_run import look_at
     from amigen.publish.run import look, require_digest
     from amigen.spec.load import spec_digest
 
-    image = load(spec)
+    _refuse_combinations(images_only, {"--set-default": set_default, "--canary": canary, "--rollout": bool(rollouts)})
+    if subnets and not canary:
+        raise click.UsageError("--canary-subnet belongs to --canary")
+    image = load_on_aws(spec, aws.profile)
     where = chosen_regions(image, regions)
     groups = parse_groups(rollouts, where)
     if groups and not (set_default or canary):
@@ -109,19 +114,27 @@ def publish(
     ledger_path = path.with_name("publish-ledger.json")
     with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
         looked = look(aws, wish, proven, where, patience)
+        outlooks = look_at(aws, groups, looked, patience)
+        refused = [(each.group.text, each.error) for each in outlooks if each.error]
         if output == "text":
             show(looked)
-            for group in groups:
-                echo_line(f"then: roll the default version out to {group.text}")
-        if dry_run or ledger is None:
+            show_outlooks(outlooks)
+        if dry_run or ledger is None or refused:
             if output == "json":
-                echo_json({"dryRun": True, "places": as_json(looked)})
-            raise_failures([(item.place.key, item.error) for item in looked if item.error])
+                echo_json({"dryRun": dry_run, "places": as_json(looked), "rollouts": rollouts_json(outlooks)})
+            # Nothing is done where a group could not follow: the default would have moved for nobody.
+            raise_failures([*((item.place.key, item.error) for item in looked if item.error), *refused])
             return
         if groups or any(item.plan and item.plan.actions for item in looked):
             confirm(yes, "Apply this plan?")
         prover = _canary(aws, image, ledger, patience, parse_subnets(subnets, where)) if canary else None
-        _apply(aws, looked, groups, ledger, patience, output, prover)
+        _apply(aws, looked, outlooks, ledger, patience, output, prover)
+
+
+def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
+    for option, given in others.items():
+        if images_only and given:
+            raise click.UsageError(f"--images-only leaves the templates, and {option} is about them")
 
 
 def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True) -> Wish:
@@ -173,19 +186,10 @@ def parse_subnets(given: Sequence[str], regions: Sequence[str]) -> dict[str, str
     return out
 
 
-def parse_groups(given: Sequence[str], regions: Sequence[str]) -> tuple[Group, ...]:
-    """The groups of `--rollout`."""
-    if not given:
-        return ()
-    from amigen.publish.rollout import parse_group
-
-    return tuple(parse_group(text, regions) for text in given)
-
-
 def _apply(
     aws: Aws,
     looked: list[Looked],
-    groups: Sequence[Group],
+    outlooks: list[Outlook],
     ledger: Any,
     patience: Patience,
     output: str,
@@ -193,41 +197,19 @@ def _apply(
 ) -> None:
     from amigen.cli.places import as_json, conclude
     from amigen.publish.apply import Applier
+    from amigen.publish.rollout_run import roll_out
     from amigen.publish.run import places
 
     runs = Applier(aws=aws, ledger=ledger, patience=patience, canary=canary).apply(places(looked))
     failures = [(item.place.key, item.error) for item in looked if item.error]
     failures += [(run.plan.place.key, run.error) for run in runs if run.error]
-    rolled = [] if failures else _roll_out(aws, groups, runs, patience)
-    failures += [(group.text, error) for group, _, error in rolled if error]
+    rolled = [] if failures else roll_out(aws, [each.group for each in outlooks], runs, patience, ledger)
+    failures += [(each.group.text, each.error) for each in rolled if each.error]
     if output == "json":
-        rollouts = [
-            {"group": group.text, "done": said, "error": error.message if error else None}
-            for group, said, error in rolled
-        ]
-        echo_json({"dryRun": False, "ledger": str(ledger.path), "places": as_json(looked, runs), "rollouts": rollouts})
+        document = {"dryRun": False, "ledger": str(ledger.path), "places": as_json(looked, runs)}
+        echo_json({**document, "rollouts": rollouts_json(outlooks, rolled)})
     else:
         conclude(runs)
-        for _, said, _ in rolled:
-            if said:
-                echo_line(said)
-        if groups and not rolled:
-            echo_line("no rollout: not everything before it was done")
+        conclude_rollouts(outlooks, rolled)
         echo_line(f"ledger: {ledger.path}")
     raise_failures(failures)
-
-
-def _roll_out(
-    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], patience: Patience
-) -> list[tuple[Group, str, AmigenError | None]]:
-    """One group after the other: what goes wrong with the first must not happen to the second, too."""
-    from amigen.publish.rollout import releases_of, roll_out
-
-    out: list[tuple[Group, str, AmigenError | None]] = []
-    for group in groups:
-        try:
-            out.append((group, roll_out(aws, group, releases_of(aws, group.region, runs), patience), None))
-        except AmigenError as error:
-            out.append((group, "", error))
-            break
-    return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,16 +17,22 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
-from amigen.cli.options import echo_json, load, output_option, spec_argument
-from amigen.errors import AmigenError
+from amigen.cli.options import echo_json, load_on_aws, output_option, spec_argument
+from amigen.errors import AmigenError, RefusedError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.publish.names import Place
 
 
 @click.command()
 @spec_argument
 @click.option("--to", type=click.IntRange(min=1), help="This version; unset: the last that was the default before.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Build record; unset: where `amigen build` puts it. The ledger beside it is told, if there is one.",
+)
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
 def rollback(
     spec: str,
     to: int | None,
+    record: Path | None,
     platform: str | None,
     architecture: str | None,
     regions: tuple[str, ...],
@@ -44,20 +53,25 @@ def rollback(
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
     from amigen.cli.places import as_json, conclude, show
     from amigen.publish.apply import Applier
+    from amigen.publish.ledger import ledger_if_there
     from amigen.publish.names import Place
     from amigen.publish.place_run import NoNotes
+    from amigen.publish.record import default_path
     from amigen.publish.rollback import plan_rollback
     from amigen.publish.run import Looked, places
     from amigen.publish.threads import side_by_side
     from amigen.publish.wait import Patience
 
-    image = load(spec)
+    image = load_on_aws(spec, aws.profile)
     patience = Patience(progress, every=1)
     looked = [
         Looked(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)
         for region in chosen_regions(image, regions)
     ]
+
+    if to is not None:
+        _require_one([item.place for item in looked])
 
     def one(item: Looked) -> None:
         try:
@@ -73,10 +87,30 @@ def rollback(
     if not dry_run:
         if any(item.plan and item.plan.actions for item in looked):
             confirm(yes, "Roll back?")
-        runs = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply(places(looked))
+        path = (record or default_path(image)).with_name("publish-ledger.json")
+        with ledger_if_there(path, image.name, progress) as ledger:
+            runs = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply(places(looked))
+            for run in runs:
+                default = run.plan.version if run.error is None else run.default
+                if default is not None:
+                    ledger.went_back(run.plan.place.key, default=default)
         failures += [(run.plan.place.key, run.error) for run in runs if run.error]
     if output == "json":
         echo_json({"dryRun": dry_run, "places": as_json(looked, runs)})
     elif runs:
         conclude(runs)
     raise_failures(failures)
+
+
+def _require_one(places: Sequence[Place]) -> None:
+    """Each template counts its own versions: the same number elsewhere may be quite another image.
+
+    Raises:
+        RefusedError: There are several places.
+    """
+    if len(places) > 1:
+        raise RefusedError(
+            f"--to is a version of one launch template, and this is about {len(places)}: "
+            + ", ".join(place.key for place in places),
+            "add --region, --platform, --architecture; without --to each goes back to what its own default was before",
+        )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from amigen.cli.options import echo_json, output_option, spec_argument
-from amigen.errors import ConflictError, InputError, SpecError, plain
+from amigen.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
 from amigen.spec.load import check_file
+
+if TYPE_CHECKING:
+    from amigen.spec.model import NodeImage
 
 _FIRST = """\
 # A node image for amigen. Reference: docs/spec.md; `amigen schema` helps your editor.
@@ -58,6 +65,8 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
         raise ConflictError(
             f"{file} exists already", "edit it, remove it, or name another: amigen init OTHER.yaml"
         ) from None
+    except FileNotFoundError:
+        raise InputError(f"there is no folder {file.parent}", f"mkdir -p {shlex.quote(str(file.parent))}") from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -75,26 +84,49 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
 def check(spec: str, output: str, strict: bool) -> None:
     """Check SPEC: all problems at once, with line, key path and what is allowed."""
     checked = check_file(spec)
-    warnings = [p for p in checked.problems if p.severity == "warning"]
+    found = (*checked.problems, *(_on_user_data(checked.spec) if checked.spec and not checked.errors else ()))
+    warnings = [p for p in found if p.severity == "warning"]
     failed = bool(checked.errors) or (strict and bool(warnings))
     if output == "json":
         import msgspec
 
-        echo_json({"file": checked.file, "ok": not failed, "problems": msgspec.to_builtins(checked.problems)})
+        echo_json({"file": checked.file, "ok": not failed, "problems": msgspec.to_builtins(found)})
         if failed:
             raise SystemExit(SpecError.exit_code)
         return
     if failed:
-        raise SpecError(checked.file, checked.problems)
-    for problem in checked.problems:
+        raise SpecError(checked.file, found)
+    for problem in found:
         click.echo(problem.text(checked.file))
     counted = f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""
     click.echo(plain(f"{checked.file}: ok") + counted)
 
 
+def _on_user_data(spec: NodeImage) -> Iterator[Problem]:
+    """What there is to say about the size of the user data of each platform."""
+    from amigen.plan.make import plan_images
+    from amigen.userdata.make import make
+
+    for plan in plan_images(spec):
+        try:
+            for note in make(plan).notes:
+                yield replace(note, message=f"the user data of {plan.platform} {note.message}")
+        except SizeError as error:
+            message = (
+                f"the user data of {plan.platform} is too large, and is not rendered: the image has to carry it all"
+            )
+            yield Problem(severity="note", message=message, hint=error.hint)
+
+
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of the spec, for editors and check-jsonschema."""
+@click.argument("what", type=click.Choice(["spec", "build-record"]), default="spec")
+def schema(what: str) -> None:
+    """Print the JSON Schema of the spec, for editors and check-jsonschema; or that of build records."""
+    if what == "build-record":
+        from amigen.build.record import record_schema
+
+        echo_json(record_schema())
+        return
     from amigen.spec.schema import json_schema
 
     echo_json(json_schema())

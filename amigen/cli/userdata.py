@@ -50,7 +50,7 @@ def user_data() -> None:
     "--format",
     "format_",
     type=click.Choice(["shell", "cloud-config", "mime"]),
-    help="Default: mime for a spec that joins a cluster, else shell.",
+    help="Default: mime for a spec that joins a cluster and for al2023, where EKS takes nothing else; else shell.",
 )
 @click.option(
     "--merge",
@@ -61,7 +61,7 @@ def user_data() -> None:
     "--gzip/--no-gzip",
     "gzip_",
     default=None,
-    help="Pack the whole document, or nothing; default: only what is over EC2's limit.",
+    help="Pack the whole document, or nothing; default: scripts unpack themselves where there is no room otherwise.",
 )
 @click.option("--base64", "as_base64", is_flag=True, help="Print base64, as launch templates want it.")
 def print_(
@@ -76,7 +76,10 @@ def print_(
     """Print one document on stdout."""
     plan = one_plan(load(spec), platform, cast("Architecture | None", architecture))
     existing = _read(merge) if merge else b""
-    document = make.user_data(plan, format_=cast("Format | None", format_), merge=existing, gzip_=gzip_)
+    made = make.make(plan, format_=cast("Format | None", format_), merge=existing, gzip_=gzip_)
+    document = made.content
+    for note in made.notes:
+        click.echo(plain(_problem(note)), err=True)
     if as_base64:
         document = base64.b64encode(document) + b"\n"
     elif document[:2] == b"\x1f\x8b" and sys.stdout.isatty():
@@ -90,14 +93,21 @@ def print_(
 @click.argument("file", metavar="SPEC|FILE", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @click.option("--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="Who launches the nodes.")
 @click.option("--platform", help="Platform, where a spec has several.")
+@click.option("--show", type=click.IntRange(min=1), help="Print this part alone, unpacked: its place in the document.")
 @output_option
-def explain(file: Path, system: str, platform: str | None, output: str) -> None:
+def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
     raw, origin, nodeadm = _read(file), "yours", True
     if _is_spec(raw):
         plan = one_plan(load(file), platform)
         nodeadm = PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
         raw, origin = make.user_data(plan), "amigen"
+    if show:
+        parts = parse(raw).parts
+        if show > len(parts):
+            raise InputError(f"there is no part {show}", f"the document has {len(parts)}")
+        sys.stdout.buffer.write(parts[show - 1].content)
+        return
     found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm)
     if output == "json":
         import msgspec
@@ -116,7 +126,9 @@ def _lines(found: Explanation) -> Iterator[str]:
     yield f"  source: {about.source}"
     wrapped = f", packed as {' in '.join(reversed(found.wrapped))}" if found.wrapped else ""
     yield f"Document: {found.bytes} bytes for EC2's limit of {LIMIT}{wrapped}; {_sizes(found.document)}"
-    yield "Parts, in the order in which they arrive:"
+    if about.adds_most:
+        yield f"  and {about.adds_least} to {about.adds_most} bytes that {found.system} adds"
+    yield "Parts, in the order in which they run, with their place in the document:"
     for part in found.parts:
         size = (
             f"raw {part.size.raw}, gzip {part.size.gzip}, base64 {part.size.base64}"
@@ -124,7 +136,10 @@ def _lines(found: Explanation) -> Iterator[str]:
             else "size known only to it"
         )
         name = f" {part.filename}" if part.filename else ""
-        yield f"  {part.number}. {part.type}{name} from {part.origin} ({size})"
+        if part.named and part.named != part.filename:
+            name += f" (in the document: {part.named})"
+        packed = f", {' in '.join(reversed(part.wrapped))}" if part.wrapped else ""
+        yield f"  {part.number}. {part.type}{name} from {part.origin} ({size}{packed})"
         yield f"       run {part.runs}"
     if found.fields:
         yield "NodeConfig, field by field:"

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, TypeAlias
 
 from amigen.ipvs.expected import Expected, ExpectedNodePort, ExpectedService, Target
+from amigen.ipvs.match import Finder, is_hidden, may_be, target_of
 from amigen.ipvs.model import Address, Key, Place, RealServer, Table, VirtualService
 
 Kind: TypeAlias = Literal[
@@ -45,11 +46,24 @@ class Difference:
     why: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What came out.
+
+    Attributes:
+        unjudged: Ports of Services that may be in the table under a name that says nothing (`ipvsadm -L`).
+    """
+
+    differences: tuple[Difference, ...]
+    unjudged: tuple[str, ...] = ()
+
+
 @dataclass
 class _Found:
     """Differences as they are found; the table's services that nobody expected are left in `rest`."""
 
     differences: list[Difference] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
 
     def add(self, kind: Kind, subject: str, says: str, why: str) -> None:
         self.differences.append(Difference(kind=kind, subject=subject, says=says, why=why))
@@ -63,7 +77,19 @@ def compare(
     bound: frozenset[Address] | None = None,
     excluded: Iterable[Network] = (),
 ) -> tuple[Difference, ...]:
-    """All differences, in the order: API and DNS, services, stale ones, addresses.
+    """All differences; see `comparison`."""
+    return comparison(table, wanted, scheduler=scheduler, bound=bound, excluded=excluded).differences
+
+
+def comparison(
+    table: Table,
+    wanted: Expected,
+    *,
+    scheduler: str,
+    bound: frozenset[Address] | None = None,
+    excluded: Iterable[Network] = (),
+) -> Comparison:
+    """All differences, in the order: API and DNS, services, stale ones, addresses; and what could not be judged.
 
     Args:
         table: What the node has.
@@ -73,12 +99,14 @@ def compare(
         excluded: `ipvs.excludeCIDRs`: services there belong to somebody else.
     """
     found = _Found()
-    by_key = {key: service for service in table.services if (key := service.key)}
-    hidden = [service for service in table.services if service.firewall_mark is None and service.key is None]
-    _core(found, wanted, by_key, hidden)
+    finder = Finder(table)
+    _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
-    for expectation in wanted.services:
-        service = by_key.get(expectation.key) or _hidden_match(hidden, expectation.key)
+    for expectation in wanted.services if table.services else ():
+        service = finder.find(expectation)
+        if service is None and finder.may_hide(expectation.key):
+            found.unjudged.append(_name(expectation))
+            continue
         if service is None:
             found.add(
                 "missing-service",
@@ -92,11 +120,18 @@ def compare(
     _stale(found, table, wanted, known, tuple(excluded))
     if bound is not None:
         _addresses(found, wanted, bound)
-    return tuple(found.differences)
+    return Comparison(differences=tuple(found.differences), unjudged=tuple(found.unjudged))
 
 
-def _core(found: _Found, wanted: Expected, by_key: dict[Key, VirtualService], hidden: list[VirtualService]) -> None:
-    """The API service and DNS: without them nothing else in the cluster works."""
+def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> None:
+    """The API service and DNS: without them nothing else in the cluster works. An empty table is one difference."""
+    if empty and wanted.services:
+        found.add(
+            "missing-service",
+            "the IPVS table",
+            f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service",
+            "kube-proxy has not made them (does it run, and in ipvs mode?), or somebody cleared the table",
+        )
     core: tuple[tuple[Kind, tuple[Key, ...], str, str], ...] = (
         ("api-service", wanted.api, "the API service default/kubernetes", "every cluster has it"),
         ("dns-service", wanted.dns, "the DNS service (label k8s-app=kube-dns in kube-system)", "is CoreDNS installed?"),
@@ -105,7 +140,7 @@ def _core(found: _Found, wanted: Expected, by_key: dict[Key, VirtualService], hi
         if not keys:
             found.add(kind, what, f"{what} is not in the cluster", hint)
         for key in keys:
-            service = by_key.get(key) or _hidden_match(hidden, key)
+            service = finder.at(key)
             if service is not None and not any(server.weight > 0 for server in service.servers):
                 found.add(
                     kind,
@@ -113,20 +148,6 @@ def _core(found: _Found, wanted: Expected, by_key: dict[Key, VirtualService], hi
                     f"{_key(key)} has no real server that takes connections",
                     "its endpoints are not ready, or kube-proxy does not see them",
                 )
-
-
-def _hidden_match(hidden: list[VirtualService], key: Key) -> VirtualService | None:
-    """A resolved listing may hide the port: then address and protocol decide, if only one service has them."""
-    protocol, address, port = key
-    matches = [
-        service
-        for service in hidden
-        if service.protocol == protocol
-        and service.place is not None
-        and service.place.address == address
-        and service.place.port in (None, port)
-    ]
-    return matches[0] if len(matches) == 1 else None
 
 
 def _service(found: _Found, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
@@ -139,9 +160,9 @@ def _service(found: _Found, expectation: ExpectedService, service: VirtualServic
             "kube-proxy runs with an older configuration (restart its DaemonSet), or somebody edited the service",
         )
     _affinity(found, expectation, service, subject)
-    servers = {_target(server.place): server for server in service.servers}
+    servers = {target_of(server.place): server for server in service.servers}
     for target in sorted(expectation.required - servers.keys(), key=str):
-        if not _hidden_server(servers, target):
+        if not is_hidden(servers, target):
             found.add(
                 "missing-server",
                 f"{subject} -> {_text(target)}",
@@ -170,7 +191,7 @@ def _server(
     found: _Found, subject: str, service: VirtualService, server: RealServer, *, required: bool, may: frozenset[Target]
 ) -> None:
     name = f"{subject} -> {server.place}"
-    if not _may(server.place, may):
+    if not may_be(server.place, may):
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
             found.add(
@@ -198,6 +219,8 @@ def _server(
 
 def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], excluded: tuple[Network, ...]) -> None:
     """What is in the table and belongs to no Service."""
+    # So many names that say nothing may be those of Services that were not found by address.
+    may_be_known = len(found.unjudged)
     for service in table.services:
         if id(service) in known:
             continue
@@ -212,6 +235,9 @@ def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], exclu
         )
         if node_port is not None:
             _node_port(found, node_port, service)
+            continue
+        if place.address is None and may_be_known > 0:
+            may_be_known -= 1
             continue
         if place.address is None or place.port is None:
             found.add(
@@ -231,7 +257,7 @@ def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], exclu
 
 def _node_port(found: _Found, node_port: ExpectedNodePort, service: VirtualService) -> None:
     for server in service.servers:
-        if server.weight > 0 and not _may(server.place, node_port.allowed):
+        if server.weight > 0 and not may_be(server.place, node_port.allowed):
             found.add(
                 "stale-server",
                 f"{node_port.owner} node port {node_port.port} -> {server.place}",
@@ -241,7 +267,16 @@ def _node_port(found: _Found, node_port: ExpectedNodePort, service: VirtualServi
 
 
 def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> None:
-    for address in sorted(wanted.addresses - bound, key=str):
+    missing = wanted.addresses - bound
+    if len(missing) > 1 and missing == wanted.addresses:
+        found.add(
+            "missing-address",
+            "kube-ipvs0",
+            f"kube-ipvs0 has none of the {len(missing)} addresses of Services",
+            "the node does not take packets for them as its own, so IPVS never sees them",
+        )
+        missing = frozenset()
+    for address in sorted(missing, key=str):
         owner = next(one.owner for one in wanted.services if one.key[1] == address)
         found.add(
             "missing-address",
@@ -258,22 +293,6 @@ def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> No
                 f"kube-ipvs0 has {address}, which no Service has",
                 "left over from a deleted Service: the node swallows packets to it",
             )
-
-
-def _target(place: Place) -> Target | Place:
-    return (place.address, place.port) if place.address is not None and place.port is not None else place
-
-
-def _hidden_server(servers: dict[Target | Place, RealServer], target: Target) -> bool:
-    """Whether a resolved listing may show this endpoint under a name, or without its port."""
-    return any(
-        isinstance(shown, Place) and shown.address in (None, target[0]) and shown.port in (None, target[1])
-        for shown in servers
-    )
-
-
-def _may(place: Place, targets: frozenset[Target]) -> bool:
-    return any(place.address in (None, address) and place.port in (None, port) for address, port in targets)
 
 
 def _name(expectation: ExpectedService) -> str:

@@ -244,8 +244,10 @@ def _sort_in(found: _Endpoints, endpoint: Json, port: int, *, node: str, zone: s
     zones = [hint.get("name") for hint in (endpoint.get("hints") or {}).get("forZones") or []]
     nodes = [hint.get("name") for hint in (endpoint.get("hints") or {}).get("forNodes") or []]
     hinted_away = bool((zones and zone not in zones) or (nodes and node not in nodes))
-    targets = {(_address(address), port) for address in endpoint.get("addresses") or []}
+    # kube-proxy takes the first address and leaves the others alone (addEndpoints in pkg/proxy/endpointslicecache.go).
+    targets = [(_address(address), port) for address in endpoint.get("addresses") or []]
     if ready and not hinted_away and not (local and not node):
-        found.required |= targets
+        found.required.update(targets[:1])
+        found.allowed.update(targets[1:])
     elif ready or ending:
-        found.allowed |= targets
+        found.allowed.update(targets)

@@ -8,28 +8,17 @@ does not fail on UPDATE_FAILED, so the update itself is polled.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
-
-import yaml
+from typing import Any
 
 from amigen.aws.answer import Fields, ask
-from amigen.errors import AwsError, ConflictError, InputError, RefusedError
-from amigen.kubeproxy.config import YAML_ERRORS
-from amigen.kubeproxy.settings import Settings
+from amigen.errors import AwsError, ConflictError
+from amigen.kubeproxy.addon_values import ADDON, Resolve, Update
 
-ADDON = "kube-proxy"
-Resolve: TypeAlias = Literal["OVERWRITE", "PRESERVE", "NONE"]
-
-RESOLVE_MEANS: dict[Resolve, str] = {
-    "OVERWRITE": "what was edited by hand in the cluster goes back to the add-on's configuration",
-    "PRESERVE": "what was edited by hand in the cluster stays, also where it contradicts this change",
-    "NONE": "what was edited by hand in the cluster stays, and the update fails where it contradicts",
-}
 _POLL_SECONDS = 5.0
+_PAGES = 1000  # of the list of updates
 
 # What an update's error code asks for (EKS API reference, ErrorDetail).
 _EXPLAIN: dict[str, str] = {
@@ -136,15 +125,23 @@ class Addon:
             raise _explained("UpdateAddon", self.cluster, error) from None
         return str(answer["update"]["id"])
 
-    def under_way(self) -> str | None:
-        """The id of an update that is in progress; None: there is none."""
+    def under_way(self) -> Update | None:
+        """The update that is in progress, an own one that was interrupted or somebody else's; None: there is none."""
         try:
-            for update_id in self._ask("ListUpdates", name=self.cluster, addonName=ADDON)["updateIds"]:
-                if self._update(update_id).get("status") == "InProgress":
-                    return str(update_id)
+            token: dict[str, str] = {}
+            for _ in range(_PAGES):
+                page = self._ask("ListUpdates", name=self.cluster, addonName=ADDON, **token)
+                for update_id in page["updateIds"]:
+                    found = self._update(update_id)
+                    if found.get("status") == "InProgress":
+                        params = {one.get("type"): one.get("value") for one in found.get("params") or []}
+                        return Update(id=str(update_id), values=params.get("ConfigurationValues") or "")
+                if not page.get("nextToken"):
+                    return None
+                token = {"nextToken": page["nextToken"]}
         except Exception as error:
             raise _explained("ListUpdates", self.cluster, error) from None
-        return None
+        raise AwsError(f"ListUpdates for cluster {self.cluster} goes on without end")
 
     def _ask(self, operation: str, **params: Any) -> Fields:
         return ask(self._client, operation, f"eks:{operation} for cluster {self.cluster}", **params)
@@ -217,82 +214,3 @@ def _explained(call: str, cluster: str, error: Exception) -> AwsError:
         "UnrecognizedClientException": "the AWS credentials are not valid",
     }.get(code, "")
     return AwsError(f"{call} for cluster {cluster}: {code}: {_message(error)}", hint)
-
-
-def merged(state: AddonState, settings: Settings) -> str:
-    """What is configured now with the wanted settings in it, as JSON in a stable order.
-
-    Raises:
-        InputError: The current values cannot be read.
-    """
-    values = read_values(state.values)
-    for path, value in settings.changes.items():
-        *above, last = path.split(".")
-        place = values
-        for key in above:
-            inner = place.get(key)
-            place[key] = inner = dict(inner) if isinstance(inner, dict) else {}
-            place = inner
-        place[last] = value
-    return json.dumps(values, sort_keys=True)
-
-
-def read_values(text: str) -> dict[str, Any]:
-    """`configurationValues`, JSON or YAML (EKS takes both), as a mapping.
-
-    Raises:
-        InputError: Neither.
-    """
-    try:
-        values = yaml.safe_load(text) if text.strip() else {}
-    except YAML_ERRORS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"the add-on's configurationValues cannot be parsed: {reason}") from None
-    if not isinstance(values, dict):
-        raise InputError("the add-on's configurationValues are not a mapping")
-    return values
-
-
-def validate(values: str, schema: Mapping[str, Any], version: str, other_way: str) -> None:
-    """Refuse what the add-on's schema cannot express, before anything is changed.
-
-    Args:
-        values: The merged configurationValues.
-        schema: As published.
-        version: Of the add-on, for the message.
-        other_way: How to have it all the same.
-
-    Raises:
-        RefusedError: With every violation.
-        AwsError: The published schema is itself not valid.
-    """
-    from jsonschema import SchemaError
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    unusable = f"the schema of {ADDON} {version} is not a valid JSON schema"
-    try:
-        cls = validator_for(schema)
-        cls.check_schema(schema)
-        # The registry of its own: a schema must not make amigen fetch what it refers to.
-        errors = cls(schema, registry=Registry()).iter_errors(json.loads(values))
-        found = sorted(errors, key=lambda error: list(map(str, error.absolute_path)))
-    except SchemaError as error:
-        raise AwsError(f"{unusable}: {error.message}") from None
-    except (Unresolvable, RecursionError, re.error, TypeError, AttributeError) as error:
-        raise AwsError(f"{unusable}: {type(error).__name__}: {error}") from None
-    if found:
-        lines = [f"the add-on {ADDON} {version} cannot express this; nothing was changed:"]
-        for violation in found:
-            path = ".".join(str(part) for part in violation.absolute_path)
-            lines.append(f"  {path or '(top)'}: {violation.message}")
-        raise RefusedError("\n".join(lines), other_way)
-
-
-def call_text(cluster: str, values: str, resolve: Resolve) -> str:
-    """The call as a command of the AWS CLI, for the plan."""
-    return (
-        f"eks:UpdateAddon: aws eks update-addon --cluster-name {cluster} --addon-name {ADDON}"
-        f" --configuration-values '{values}' --resolve-conflicts {resolve}"
-    )

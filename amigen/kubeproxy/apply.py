@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from amigen.errors import AmigenError, ConflictError, KubernetesError
+from amigen.errors import AmigenError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import (
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    NODES,
-    PODS,
-    Cluster,
-    ForbiddenError,
-    Kind,
-    UnreachableError,
-)
+from amigen.kubeproxy.cluster import Cluster, ForbiddenError
 from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan, Pool
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.rollout import Clock, Rollout
 from amigen.kubeproxy.run import NodeRunner
-from amigen.kubeproxy.saved import Saved, save
+from amigen.kubeproxy.steady import unsteady
+from amigen.kubeproxy.write import Writer
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
 # Where nothing answers at all (the API server cannot reach it, the log is rotated), shorter.
@@ -41,6 +33,7 @@ class Executor:
         seconds: How long the add-on's update, and each pool, may take.
         say: Takes a line of progress.
         looks: Makes a runner for a node, to read its mode there; None: through the API server.
+        back: The command that goes back to a saved configuration (None: the newest) after this plan.
     """
 
     cluster: Cluster
@@ -49,6 +42,7 @@ class Executor:
     say: Callable[[str], None]
     seconds: float = 600.0
     looks: Callable[[Node], NodeRunner] | None = None
+    back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
         """Do it; the mode of each node afterwards.
@@ -63,24 +57,25 @@ class Executor:
             KubernetesError, AwsError: It did not get healthy; the message has the saved configuration and the way back.
         """
         self._rights(plan)
-        path = self._save(plan, aside=back) if plan.changes else None
+        path = self._writer.save(plan, aside=back) if plan.changes else None
         if path:
             self.say(f"saved what was configured: {path}")
         try:
             self._write(plan, path)
             return self._roll(plan)
         except AmigenError as error:
-            error.hint = "\n  ".join(part for part in (error.hint, *self._way_back(path)) if part)
+            error.hint = "\n  ".join(part for part in (error.hint, *self._way_back(plan, path)) if part)
             raise
         except KeyboardInterrupt:
-            for line in ("interrupted; the cluster stays as it is now", *self._way_back(path)):
+            for line in ("interrupted; the cluster stays as it is now", *self._way_back(plan, path)):
                 self.say(line)
             raise
 
-    def _way_back(self, path: Path | None) -> tuple[str, ...]:
-        saved = f"saved configuration: {path}" if path and path.exists() else ""
-        back = f"way back: amigen kube-proxy rollback --context {self.cluster.context}"
-        return (saved, back) if saved or path is None else ()
+    def _way_back(self, plan: ChangePlan, path: Path | None) -> tuple[str, ...]:
+        if path is not None and not path.exists():
+            return ()  # nothing was changed
+        saved = (f"saved configuration: {path}",) if path else ()
+        return (*saved, f"way back: {self.back(plan, path)}")
 
     def _rights(self, plan: ChangePlan) -> None:
         wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]
@@ -98,55 +93,27 @@ class Executor:
                 f"ask for a role with these verbs; check with `kubectl -n kube-system auth can-i {verb} {kind.plural}`",
             )
 
-    def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
-        is_addon = plan.way == "addon"
-        state = plan.observed.managed.addon
-        return save(
-            Saved(
-                cluster=self.cluster.name,
-                server=self.cluster.server,
-                way=plan.way,
-                name=plan.eks_cluster if is_addon else plan.observed.source.name,
-                key=(state.version if state else "") if is_addon else plan.observed.source.key,
-                before=plan.before,
-                after=plan.after,
-                at=self.cluster.now(),
-            ),
-            aside=aside,
-        )
-
     def _write(self, plan: ChangePlan, path: Path | None) -> None:
         """The configuration; where pods are replaced by amigen, the DaemonSet is held first."""
         if plan.on_delete:
             self._rollout(plan).hold()
-        if not plan.changes:
+        if not plan.changes and not plan.follow:
             return
-        if plan.way == "addon":
-            self._write_addon(plan)
-            return
-        body = _with_text(plan.observed.config_map, plan.observed.source.key, plan.after)
-        try:
-            self.cluster.replace(CONFIG_MAPS, plan.observed.source.name, body)
-        except UnreachableError as error:
-            error.message += "; whether the configuration was written is not known"
-            error.args = (error.message,)
-            raise
-        except AmigenError as error:
-            # Refused as a whole: nothing was changed, and there is nothing to go back to.
-            assert path is not None
-            path.unlink()
+
+        def refused() -> None:
+            if path is not None:
+                path.unlink()
             if plan.on_delete:
                 self._rollout(plan).release()
-            if isinstance(error, ConflictError):
-                error.hint = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
-            raise
-        self.say(f"wrote configmap {plan.observed.source.name}, key {plan.observed.source.key}")
 
-    def _write_addon(self, plan: ChangePlan) -> None:
-        assert self.addon is not None
-        update_id = self.addon.update(plan.after or "{}", plan.resolve)
-        self.say(f"started add-on update {update_id}")
-        self.addon.follow(update_id, seconds=self.seconds, say=lambda line: self.say(f"  {line}"))
+        if plan.way == "addon":
+            self._writer.update_addon(plan, refused)
+        else:
+            self._writer.config_map(plan, refused)
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(cluster=self.cluster, addon=self.addon, clock=self.clock, say=self.say, seconds=self.seconds)
 
     def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
         return Rollout(
@@ -221,6 +188,11 @@ class Executor:
             lines = [f"kube-proxy does not run in {wanted} mode on {len(other)} of {len(nodes)} nodes"]
             lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other]
             raise KubernetesError("\n".join(lines), "its log says why: it exits rather than fall back to another mode")
+        if restarting := unsteady(rollout.pods, [one.node for one in modes if one.by == "log"], self.clock):
+            lines = [f"kube-proxy does not stay up on {len(restarting)} of {len(nodes)} nodes"]
+            lines += [f"  {node}: {why}" for node, why in restarting.items()]
+            words = f"kubectl -n kube-system logs --previous -l {rollout.labels} --tail 20 --prefix"
+            raise KubernetesError("\n".join(lines), f"its last words: {words}")
         was = {node.name for node in plan.observed.nodes if node.ready}
         lost = [
             node.name
@@ -230,9 +202,3 @@ class Executor:
         if lost:
             raise KubernetesError(f"nodes are no longer Ready: {', '.join(lost)}", "`kubectl describe node` says why")
         return modes
-
-
-def _with_text(config_map: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
-    """The ConfigMap as it was read, with another text in one key and its resourceVersion."""
-    meta = {name: value for name, value in config_map["metadata"].items() if name != "managedFields"}
-    return {**config_map, "metadata": meta, "data": {**config_map["data"], key: text}}

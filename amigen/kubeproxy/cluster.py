@@ -8,23 +8,25 @@ that is written back must be whole.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from amigen.errors import AmigenError, ConflictError, KubernetesError, plain
 from amigen.kubeproxy import shapes
+from amigen.kubeproxy.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-NAMESPACE = "kube-system"
 _CONNECT_SECONDS, _READ_SECONDS, _PAGE = 10, 60, 500
 _PAGES = 10_000  # five million objects
 
 
 _LONGEST = 2000  # of what a server says, in a message
+# What webhooks and admission policies say with the status that RBAC has too.
+_ADMISSION = re.compile(r"admission webhook|admission ?policy|denied (the )?request", re.IGNORECASE)
 _PROXY = "is there a proxy or a login page in between, or is it no Kubernetes API?"
 
 
@@ -40,75 +42,42 @@ class ForbiddenError(KubernetesError):
     """No right to do this; the message names verb and resource."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of objects: where they are in the API, what RBAC calls them, and what amigen reads of them."""
-
-    root: str
-    plural: str
-    shape: Any = dict[str, Any]
-    namespaced: bool = True
-
-    @property
-    def group(self) -> str:
-        """The API group as RBAC writes it; empty for core."""
-        return "" if self.root == "/api/v1" else self.root.split("/")[2]
-
-    def path(self, name: str = "", namespace: str = NAMESPACE) -> str:
-        """The URL path; without `name` that of the list, without `namespace` that of all namespaces."""
-        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{self.root}{inside}/{self.plural}" + (f"/{quote(name, safe=':')}" if name else "")
-
-
-CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps", shape=shapes.ConfigMap)
-PODS = Kind(root="/api/v1", plural="pods", shape=shapes.Pod)
-NODES = Kind(root="/api/v1", plural="nodes", shape=shapes.Node, namespaced=False)
-SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Service)
-DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets", shape=shapes.DaemonSet)
-# v1 from Kubernetes 1.21 on, v1beta1 up to 1.24 (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
-_REVIEWS = Kind(
-    root="/apis/authorization.k8s.io/v1",
-    plural="selfsubjectaccessreviews",
-    shape=shapes.Review,
-    namespaced=False,
-)
-ENDPOINT_SLICES = (
-    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.EndpointSlice),
-    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices", shape=shapes.EndpointSlice),
-)
-
-
 class Cluster:
     """One cluster, through one context.
 
     Attributes:
         name: Of the cluster in the kubeconfig; `server` its URL; `context` the context's name.
+        headers: Sent with each request (impersonation).
     """
 
-    def __init__(self, client: ApiClient, *, name: str, context: str) -> None:
+    def __init__(
+        self, client: ApiClient, *, name: str, context: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         self.name = name
         self.context = context
         self._configuration = client.configuration
         self.server: str = client.configuration.host
         self._pool = client.rest_client.pool_manager
+        self._headers = headers
         self._date = ""
 
     def get(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
         """One object."""
-        return self._json("GET", "get", kind, kind.path(name, namespace), name)
+        return self._json("GET", "get", kind, kind.path(name, namespace), name, namespace=namespace)
 
     def list(self, kind: Kind, namespace: str = NAMESPACE, labels: str = "") -> Iterator[dict[str, Any]]:
         """All objects, page by page; `namespace=""` for all namespaces."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         seen: set[str] = set()
         while True:
-            answer = self._json("GET", "list", kind, f"{kind.path('', namespace)}?{urlencode(query)}", "")
+            path = f"{kind.path('', namespace)}?{urlencode(query)}"
+            answer = self._json("GET", "list", kind, path, "", namespace=namespace)
             yield from answer["items"] or []
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise self._misfit("list", kind, "", "it goes on without end")
+                raise self._misfit("list", Asked(kind, "", namespace), "it goes on without end")
             seen.add(token)
             query["continue"] = token
 
@@ -137,7 +106,7 @@ class Cluster:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
         status, text = self._send("GET", "/version")
         if status == 401:
-            raise self._failure(status, "get", NODES, "", "")
+            raise self._failure(status, "get", Asked(NODES, "", ""), "")
         if status != 200:
             raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
         answer = _read(text)
@@ -152,7 +121,7 @@ class Cluster:
         attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body["spec"] = {"resourceAttributes": attributes}
-        answer = self._json("POST", "create", _REVIEWS, _REVIEWS.path(), "", body=body, shape=shapes.Review)
+        answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body, shape=shapes.Review)
         return bool(answer["status"].get("allowed"))
 
     def now(self) -> str:
@@ -185,46 +154,55 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
         shape: Any = None,
+        namespace: str = NAMESPACE,
     ) -> dict[str, Any]:
+        asked = Asked(kind, name, namespace)
         status, text = self._send(method, path, body, content_type)
         answer = _read(text)
         if not 200 <= status < 300:
             said = str(answer.get("message") or "") if isinstance(answer, dict) else text
-            raise self._failure(status, verb, kind, name, plain(said)[:_LONGEST])
+            raise self._failure(status, verb, asked, plain(said)[:_LONGEST])
         if problem := shapes.misfit(answer, shape or kind.shape, listed=verb == "list"):
-            raise self._misfit(verb, kind, name, problem)
+            raise self._misfit(verb, asked, problem)
         found: dict[str, Any] = answer
         return found
 
-    def _misfit(self, verb: str, kind: Kind, name: str, problem: str) -> KubernetesError:
-        what, where = _words(kind, name)
+    def _misfit(self, verb: str, asked: Asked, problem: str) -> KubernetesError:
         problem = plain(problem)[:_LONGEST]
-        return KubernetesError(f"{verb} {what}{where}: the answer is not what Kubernetes documents: {problem}", _PROXY)
+        return KubernetesError(f"{verb} {asked}: the answer is not what Kubernetes documents: {problem}", _PROXY)
 
-    def _failure(self, status: int, verb: str, kind: Kind, name: str, said: str) -> AmigenError:
-        what, where = _words(kind, name)
+    def _failure(self, status: int, verb: str, asked: Asked, said: str) -> AmigenError:
         if status == 401:
             return KubernetesError(
                 f"{self.server} does not accept the credentials of context {self.context}",
                 "they may have expired: log in again, and try `kubectl auth whoami`",
             )
+        if status == 403 and _ADMISSION.search(said):
+            return KubernetesError(
+                f"{verb} {asked}: the cluster's admission control denies it: {said}",
+                "no role helps against that: whoever owns this policy or webhook can allow it",
+            )
         if status == 403:
             return ForbiddenError(
-                f"not allowed: verb {verb!r} on resource {what}{where}: {said}",
-                f"ask for a role with this verb; check with `kubectl auth can-i {verb} {what}`",
+                f"not allowed: verb {verb!r} on resource {asked}: {said}",
+                f"ask for a role with this verb; check with `kubectl auth can-i {verb} {asked.what}{asked.option}`",
             )
         if status == 404:
-            return NotFoundError(f"{what}{where} is not there: {said}")
+            return NotFoundError(f"{asked} is not there: {said}")
         if status == 409:
-            return ConflictError(f"{what}{where} was changed by somebody else meanwhile: {said}")
-        return KubernetesError(f"{verb} {what}{where} failed with HTTP {status}: {said}")
+            return ConflictError(f"{asked} was changed by somebody else meanwhile: {said}")
+        return KubernetesError(f"{verb} {asked} failed with HTTP {status}: {said}")
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
     ) -> tuple[int, str]:
         import urllib3
 
-        headers = {"Accept": "application/json, */*"} | ({"Content-Type": content_type} if body is not None else {})
+        headers = urllib3.HTTPHeaderDict({"Accept": "application/json, */*"})
+        if body is not None:
+            headers["Content-Type"] = content_type
+        for name, value in self._headers:
+            headers.add(name, value)
         for setting in self._configuration.auth_settings().values():
             if setting.get("in") == "header" and setting.get("value"):
                 headers[setting["key"]] = setting["value"]
@@ -245,12 +223,6 @@ class Cluster:
             ) from None
         self._date = response.headers.get("Date") or self._date
         return response.status, bytes(response.data).decode("utf-8", "replace")
-
-
-def _words(kind: Kind, name: str) -> tuple[str, str]:
-    """What was asked for, and where."""
-    what = f"{kind.plural}{f'.{kind.group}' if kind.group else ''}{f' {name}' if name else ''}"
-    return what, f" in namespace {NAMESPACE}" if kind.namespaced else ""
 
 
 def _read(text: str) -> Any:

@@ -28,6 +28,10 @@ YAML_ERRORS = (
 )
 
 
+class UnreadableError(InputError):
+    """A text that no YAML parser takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProxyConfig:
     """A parsed configuration.
@@ -66,9 +70,13 @@ class ProxyConfig:
             InputError: A place cannot be edited without touching something else (an alias, a key that stands twice).
         """
         text = self.text
-        for path, value in changes.items():
-            text = _edit(text, path.split("."), value, self.where)
-        after = read_config(text, self.where)
+        try:
+            for path, value in changes.items():
+                text = _edit(text, path.split("."), value, self.where)
+            after = read_config(text, self.where)
+        except UnreadableError:
+            # The text itself could be read, so it is the edit that cannot.
+            raise _cannot_edit(self.where) from None
         _prove(self.values, after.values, changes, self.where)
         return after
 
@@ -143,7 +151,7 @@ def _unreadable(where: str, error: Exception) -> NoReturn:
     mark = getattr(error, "problem_mark", None)
     place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     problem = getattr(error, "problem", None) or str(error).split("\n")[0] or type(error).__name__
-    raise InputError(
+    raise UnreadableError(
         f"{where}: cannot be parsed{place}: {problem}",
         "nothing was changed; kube-proxy cannot read it either: repair it with `kubectl edit`, then try again",
     ) from None
@@ -224,10 +232,7 @@ def _replace(text: str, node: yaml.Node, new: str) -> str:
 def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value, where: str) -> str:
     """Add a key that does not stand there: in block style as the last line of its mapping, or inside the braces."""
     if parent.flow_style:
-        at = parent.end_mark.index - 1
-        before = text[:at].rstrip()
-        comma = "" if before.endswith(("{", ",")) else ", "
-        return before + comma + f"{json.dumps(path[0])}: {_flow(path[1:], value)}" + text[at:]
+        return _insert_in_braces(text, parent, f"{json.dumps(path[0])}: {_flow(path[1:], value)}")
     if not parent.value:
         raise InputError(f"{where}: the mapping around {'.'.join(path)} is empty")
     first, last = parent.value[0][0], parent.value[-1]
@@ -235,10 +240,21 @@ def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value, 
     lines = [f"{indent}{'  ' * depth}{key}:" for depth, key in enumerate(path)]
     lines[-1] += " " + _yaml(value)
     at = _end_of_line(text, last)
+    line_end = "\r\n" if "\r\n" in text else "\n"
     start = text[:at]
     if start and not start.endswith("\n"):
-        start += "\n"
-    return start + "\n".join(lines) + "\n" + text[at:]
+        start += line_end
+    return start + line_end.join(lines) + line_end + text[at:]
+
+
+def _insert_in_braces(text: str, parent: yaml.MappingNode, pair: str) -> str:
+    """Behind the last value, where no comment can swallow it; or before the closing brace, where there is none."""
+    key, node = parent.value[-1] if parent.value else (None, None)
+    if key is None or node is None or node.start_mark.index < key.start_mark.index:  # empty, or ends with an alias
+        at = parent.end_mark.index - 1
+        return text[:at] + (", " if parent.value else "") + pair + text[at:]
+    at = max(key.end_mark.index, node.end_mark.index)
+    return text[:at] + f", {pair}" + text[at:]
 
 
 def _end_of_line(text: str, pair: tuple[yaml.Node, yaml.Node]) -> int:
@@ -262,7 +278,11 @@ def _prove(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping
             place = place[key]
         place[last] = value
     if json.loads(json.dumps(dict(after), default=str)) != wanted:
-        raise InputError(
-            f"{where}: amigen cannot edit this text without touching other fields",
-            "edit it with `kubectl edit`; nothing was changed",
-        )
+        raise _cannot_edit(where)
+
+
+def _cannot_edit(where: str) -> InputError:
+    return InputError(
+        f"{where}: amigen cannot edit this text without touching other fields",
+        "edit it with `kubectl edit`; nothing was changed",
+    )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from amigen.errors import InputError
 from amigen.kubeproxy.cluster import Cluster
+from amigen.kubeproxy.credentials import guarded, heard, impersonation, plugin_failed
+
+# What stands for name and context where the pod's own account is used.
+IN_CLUSTER = "in-cluster"
 
 
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
@@ -15,7 +21,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     In this order: the option, `$KUBECONFIG` (several files are merged), `~/.kube/config`, the pod's own account.
 
     Raises:
-        InputError: No kubeconfig, not readable, or no such context.
+        InputError: No kubeconfig, not readable, no such context, or its exec plugin gives no credentials.
     """
     import urllib3
     from kubernetes import config
@@ -30,7 +36,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     if not present:
         if not kubeconfig and not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            return Cluster(ApiClient(configuration), name="in-cluster", context="in-cluster")
+            return Cluster(ApiClient(configuration), name=IN_CLUSTER, context=IN_CLUSTER)
         raise InputError(
             f"no kubeconfig: {', '.join(files)} is not there",
             "name one with --kubeconfig or $KUBECONFIG; for EKS, `aws eks update-kubeconfig --name CLUSTER` writes it",
@@ -42,9 +48,17 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
         if chosen is None:
             names = ", ".join(sorted(one["name"] for one in contexts))
             raise InputError(f"{source}: no context {context!r}", f"there are: {names or 'none'}")
-        config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=source, context=chosen["name"], client_configuration=configuration
+        user = _user(source, str(chosen["context"].get("user") or ""))
+        with heard() as said:
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=source, context=chosen["name"], client_configuration=configuration
+            )
+        if "exec" in user and not configuration.api_key and not configuration.cert_file:
+            raise plugin_failed(source, user, said)
+        configuration.refresh_api_key_hook = guarded(  # type: ignore[assignment]
+            configuration.refresh_api_key_hook, source, user
         )
+        headers = impersonation(source, user)
     except InputError:
         raise
     except Exception as error:
@@ -53,4 +67,14 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
             f"{source}: not a usable kubeconfig: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             "does `kubectl config view` read it?",
         ) from None
-    return Cluster(ApiClient(configuration), name=str(chosen["context"]["cluster"]), context=str(chosen["name"]))
+    name, context = str(chosen["context"]["cluster"]), str(chosen["name"])
+    return Cluster(ApiClient(configuration), name=name, context=context, headers=headers)
+
+
+def _user(source: str, name: str) -> Mapping[str, Any]:
+    """The user of a kubeconfig, as it stands there."""
+    from kubernetes.config.kube_config import KubeConfigMerger
+
+    merged = KubeConfigMerger(source).config.value  # type: ignore[no-untyped-call]
+    user = next((one.value.get("user") for one in merged["users"] if one.value.get("name") == name), None)
+    return user if isinstance(user, Mapping) else {}

@@ -43,7 +43,8 @@ class Pod:
     Attributes:
         stamp: Its `restartedAt` annotation; empty: none.
         digest: Of the configuration for which amigen restarted it; empty: amigen did not.
-        why: Why it is not ready, as far as it says so.
+        why: Why it is not ready, or what its last exit was, as far as it says so.
+        restarts: Of its containers.
     """
 
     name: str
@@ -55,11 +56,12 @@ class Pod:
     ready: bool
     ending: bool
     why: str
+    restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One node, as the API shows it."""
+    """One node, as the API shows it; `address` is how to reach it, `addresses` all that it has, names among them."""
 
     name: str
     pool: str
@@ -68,6 +70,7 @@ class Node:
     os_image: str
     labels: Mapping[str, str]
     address: str
+    addresses: tuple[str, ...] = ()
 
 
 def config_source(daemon_set: Json) -> ConfigSource:
@@ -101,10 +104,20 @@ def config_source(daemon_set: Json) -> ConfigSource:
 def proxy_version(daemon_set: Json) -> str:
     """The tag of kube-proxy's image, such as `v1.33.3-minimal-eksbuild.4`; empty where it has none (a digest)."""
     for container in daemon_set["spec"]["template"]["spec"].get("containers") or []:
-        tag = re.search(r":(v?1\.[0-9]+[^@]*)", str(container.get("image", "")).rsplit("/", 1)[-1])
+        tag = re.search(r":(v?1\.[1-9][0-9](?:[.+-][^@]*)?)(?:@|$)", str(container.get("image", "")).rsplit("/", 1)[-1])
         if container.get("name") == NAME and tag:
             return tag[1]
     return ""
+
+
+def ignored_flags(daemon_set: Json) -> tuple[str, ...]:
+    """Flags of mode and scheduler beside `--config`, which makes kube-proxy ignore them."""
+    found: list[str] = []
+    for container in daemon_set["spec"]["template"]["spec"].get("containers") or []:
+        words = [*(container.get("command") or []), *(container.get("args") or [])]
+        if any(word.split("=")[0] == "--config" for word in words):
+            found += [word for word in words if re.match(r"--(proxy-mode|ipvs-[a-z-]+)(=|$)", word)]
+    return tuple(found)
 
 
 def selector(daemon_set: Json) -> str:
@@ -156,6 +169,7 @@ def pods(items: Iterable[Json]) -> tuple[Pod, ...]:
                 ready=(conditions.get("Ready") or {}).get("status") == "True",
                 ending=bool(meta.get("deletionTimestamp")),
                 why=_why(status, conditions),
+                restarts=sum(one.get("restartCount") or 0 for one in status.get("containerStatuses") or []),
             )
         )
     return tuple(sorted(found, key=lambda pod: (pod.node, pod.name)))
@@ -218,6 +232,7 @@ def nodes(items: Iterable[Json], pool_label: str = "") -> tuple[Node, ...]:
                 os_image=info.get("osImage") or "",
                 labels=labels,
                 address=addresses.get("InternalIP") or addresses.get("Hostname") or meta["name"],
+                addresses=tuple(one["address"] for one in status.get("addresses") or []),
             )
         )
     return tuple(sorted(found, key=lambda node: node.name))

@@ -27,11 +27,12 @@ class EksName:
 
 @dataclass(frozen=True, kw_only=True)
 class Managed:
-    """Who manages kube-proxy, and by what that was seen."""
+    """Who manages kube-proxy, and by what that was seen; not `certain` where it is EKS and EKS was not asked."""
 
     way: Way
     evidence: str
     addon: AddonState | None = None
+    certain: bool = True
 
 
 def eks_name(*names: str) -> EksName | None:
@@ -47,8 +48,11 @@ def eks_name(*names: str) -> EksName | None:
 
 
 def is_eks(server: str) -> bool:
-    """Whether an API server's URL is of EKS."""
-    return bool(re.search(r"\.eks\.amazonaws\.com(\.cn)?(:\d+)?/?$", server))
+    """Whether an API server's URL is of EKS.
+
+    Endpoints of both families: https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html.
+    """
+    return bool(re.search(r"\.(eks\.amazonaws\.com(\.cn)?|api\.aws|amazonwebservices\.com\.cn)(:\d+)?/?$", server))
 
 
 def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool = False) -> Managed:
@@ -64,18 +68,19 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
         AwsError: `strict`, and EKS cannot be asked.
     """
     by_eks = EKS_MANAGER in managers(config_map)
+    guess: Way = "addon" if by_eks else "configmap"
     name = (config_map.get("metadata") or {}).get("name")
     wrote = f"configmap {name} is {'written' if by_eks else 'not written'} by the add-on (field manager {EKS_MANAGER})"
     if addon is None:
         where = "an EKS cluster whose name is not known" if is_eks(server) or by_eks else "no EKS cluster"
-        return Managed(way="addon" if by_eks else "configmap", evidence=f"{where}; {wrote}")
+        return Managed(way=guess, evidence=f"{where}; {wrote}", certain=by_eks or not is_eks(server))
     try:
         state = addon.read()
     except AwsError as error:
         if strict:
             raise
         evidence = f"EKS could not be asked ({error.message}); {wrote}"
-        return Managed(way="addon" if by_eks else "configmap", evidence=evidence)
+        return Managed(way=guess, evidence=evidence, certain=by_eks or not is_eks(server))
     if state is not None:
         return Managed(way="addon", evidence=f"EKS lists the add-on kube-proxy {state.version}", addon=state)
     return Managed(way="configmap", evidence="EKS lists no add-on kube-proxy: it is self-managed")
@@ -100,8 +105,14 @@ def choose(managed: Managed, by: Literal["auto", "addon", "configmap"], *, despi
     """The way to go.
 
     Raises:
-        RefusedError: The other one manages it.
+        RefusedError: The other one manages it, or on EKS it is not known which of them.
     """
+    if by == "auto" and not managed.certain:
+        raise RefusedError(
+            f"this is EKS, and whether its add-on manages kube-proxy is not known: {managed.evidence}",
+            "name the cluster with --cluster-name and --region, and check the AWS credentials; where you know that"
+            " kube-proxy is self-managed: --by configmap",
+        )
     if by == "auto" or by == managed.way:
         return managed.way
     if by == "addon":

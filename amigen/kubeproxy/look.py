@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from amigen.errors import CouldNotCheckError, InputError
+from amigen.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.run import NodeRunner
 
 DEFAULT_METRICS = "127.0.0.1:10249"
 _MARK = "=== amigen "
+_AT_ONCE = 8  # ssh of one machine to so many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,19 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
         release=sections.get("release", "").strip(),
         nft=sections.get("nft", "").strip(),
     )
+
+
+def look_on(runners: Sequence[NodeRunner], metrics: str = DEFAULT_METRICS) -> list[Snapshot | AmigenError]:
+    """Look at several nodes side by side: what was seen, or why nothing could be, in their order."""
+
+    def one(runner: NodeRunner) -> Snapshot | AmigenError:
+        try:
+            return look(runner, metrics)
+        except (CouldNotCheckError, InputError) as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return list(pool.map(one, runners))
 
 
 def _sections(out: str) -> dict[str, str]:

@@ -16,8 +16,8 @@ proxy_mode() {
 # ipvsadm would load ip_vs; where it is not loaded there is no table, and that is the answer.
 ipvs_table() {
   [ -e /proc/net/ip_vs ] || return 0
-  if command -v ipvsadm >/dev/null 2>&1; then
-    ipvsadm -L -n
+  if command -v ipvsadm >/dev/null 2>&1 && table=$(ipvsadm -L -n 2>/dev/null); then
+    printf '%s\n' "$table"
   else
     cat /proc/net/ip_vs
   fi

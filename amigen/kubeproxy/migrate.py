@@ -8,52 +8,39 @@ https://github.com/kubernetes/kube-proxy config/v1alpha1/types.go for the fields
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from amigen.errors import RefusedError
-from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, ModeFact, mode_fact
+from amigen.errors import InputError, RefusedError
+from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, PROXY_MODES, ModeFact, mode_fact
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.fates import Row, fates
 from amigen.kubeproxy.readiness import Readiness, readiness
-from amigen.kubeproxy.settings import duration_seconds
 from amigen.kubeproxy.versions import why_not
 from amigen.spec.model import API_VERSION
+from amigen.spec.values import Name
 
+# As the spec has it.
+_NAME = re.compile(get_args(Name)[1].extra_json_schema["pattern"])
 # kube-proxy calls `nft`; this is the oldest that the documentation names.
 NFT_MINIMUM = "1.0.1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One setting and its fate.
-
-    Attributes:
-        becomes: `nftables.syncPeriod=30s`, or empty: nothing stands for it.
-        default: True where nothing has to, because the default means the same.
-        note: What that means.
-        matters: True where the behaviour of the cluster changes.
-    """
-
-    setting: str
-    value: str
-    becomes: str
-    note: str
-    matters: bool = False
-    default: bool = False
-
-    @property
-    def fate(self) -> str:
-        """What becomes of it, in words."""
-        return self.becomes or ("nothing to set" if self.default else "no counterpart")
+NFT_NEEDED = (
+    f"nft {NFT_MINIMUM} or newer: kube-proxy's image brings it, a node needs its own only to look; tables made by a"
+    " much newer nft of the host can crash the older one of the image"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """The whole way."""
+    """The whole way.
+
+    Attributes:
+        strangers: Operating systems of nodes for which amigen makes no image.
+    """
 
     mode: str
     version: str
@@ -65,9 +52,7 @@ class Migration:
     cleanup: tuple[str, ...]
     steps: tuple[str, ...]
     spec: str
-
-
-_Rule = Callable[[Any], Row | None]
+    strangers: tuple[str, ...] = ()
 
 
 def plan_migration(
@@ -81,9 +66,19 @@ def plan_migration(
         nodes: Those of the cluster, for their kernels.
         server_version: The cluster's, for the image spec; empty: as kube-proxy.
         name: Of the image spec.
+
+    Raises:
+        InputError: A mode that is none on Linux, or a name that no spec may have.
     """
+    if config.mode not in PROXY_MODES:
+        raise InputError(
+            f"{config.where}: mode {config.mode!r} is not a mode of kube-proxy on Linux",
+            "userspace is gone since Kubernetes 1.26, kernelspace is of Windows",
+        )
+    if not _NAME.fullmatch(name):
+        raise InputError(f"--name {name!r} is not a name for a spec", "1 to 48 lower-case letters, digits and `-`")
     gates = dict(config.get("featureGates") or {})
-    rows = tuple(row for row in _rows(config) if row)
+    rows = fates(config)
     return Migration(
         mode=config.mode,
         version=version,
@@ -95,139 +90,21 @@ def plan_migration(
         cleanup=_cleanup(config.mode),
         steps=_steps(rows),
         spec=_spec(nodes, server_version or version, name),
+        strangers=tuple(sorted({node.os_image or "unknown" for node in nodes if not _platform(node.os_image)})),
     )
 
 
 _NEEDS = (
     f"kernel {'.'.join(map(str, NFTABLES_MIN_KERNEL))} or newer on every node; kube-proxy exits on an older one",
     f"kernel modules {', '.join(MODE_MODULES['nftables'])}; the kernel loads the expression modules on use",
-    f"nft {NFT_MINIMUM} or newer: kube-proxy's image brings it, a node needs its own only to look; tables made by a"
-    " much newer nft of the host can crash the older one of the image",
+    NFT_NEEDED,
     "a network plugin that goes with it: ask its documentation for nftables kube-proxy",
 )
 
 
-def _rows(config: ProxyConfig) -> list[Row | None]:
-    mode = config.mode
-    found: list[Row | None] = [
-        Row(setting="mode", value=mode, becomes="mode=nftables", note="one field decides", matters=True)
-    ]
-    if mode == "ipvs":
-        found += [_ipvs(key, value) for key, value in (config.get("ipvs") or {}).items()]
-        if "scheduler" not in (config.get("ipvs") or {}):
-            found.append(_scheduler("rr"))
-    # ipvs mode takes its masquerade settings from the iptables section too.
-    for key, value in (config.get("iptables") or {}).items():
-        found.append(_iptables(key, value, mode))
-    found.append(_node_ports(config.get("nodePortAddresses")))
-    return found
-
-
-def _ipvs(key: str, value: Any) -> Row | None:
-    setting = f"ipvs.{key}"
-    if key == "scheduler":
-        return _scheduler(str(value or "rr"))
-    if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, f"nftables.{key}", value)
-    if key == "strictARP":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="not needed: it guarded the addresses on kube-ipvs0, and nftables mode binds none. arp_ignore and"
-            " arp_announce stay as they are on a running node until it is replaced",
-            matters=value is True,
-            default=not value,
-        )
-    if key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="connections are tracked by conntrack alone: conntrack.tcpEstablishedTimeout and"
-            " conntrack.tcpCloseWaitTimeout, conntrack.udpTimeout from 1.29 on",
-            matters=_is_set(value),
-            default=not _is_set(value),
-        )
-    if key == "excludeCIDRs":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="not needed: kube-proxy touches nothing outside its own nftables table",
-            default=not value,
-        )
-    return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
-
-
-def _scheduler(value: str) -> Row:
-    if value == "rr":
-        note = "an even spread: nftables mode picks an endpoint at random for each connection"
-        return Row(setting="ipvs.scheduler", value=value, becomes="", note=note, default=True)
-    return Row(
-        setting="ipvs.scheduler",
-        value=value,
-        becomes="",
-        note="no counterpart: nftables mode only spreads evenly, at random per connection; each node balanced its own"
-        " connections only, so the loss is smaller than it sounds [KEP-5495]. sessionAffinity of a Service still works",
-        matters=True,
-    )
-
-
-def _iptables(key: str, value: Any, mode: str) -> Row | None:
-    setting = f"iptables.{key}"
-    if key in ("masqueradeAll", "masqueradeBit"):
-        default = {"masqueradeAll": False, "masqueradeBit": 14}[key]
-        same = value in (None, default)
-        becomes = "" if same else f"nftables.{key}={_text(value)}"
-        note = "the same meaning; the default" if same else "the same meaning"
-        return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=not same, default=same)
-    if mode == "ipvs":
-        return None  # the other fields have no effect in ipvs mode
-    if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, f"nftables.{key}", value)
-    if key == "localhostNodePorts":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="node ports on 127.0.0.1 are not supported in nftables mode",
-            matters=value is not False,
-        )
-    return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
-
-
-def _period(setting: str, target: str, value: Any) -> Row:
-    same = not _is_set(value) or (target.endswith("syncPeriod") and ".min" not in target and value == "30s")
-    note = "the same meaning; the default" if same else "the same meaning"
-    becomes = "" if same else f"{target}={value}"
-    return Row(setting=setting, value=_text(value), becomes=becomes, note=note, default=same)
-
-
-def _node_ports(value: Any) -> Row:
-    if value:
-        note = "stays as it is"
-        return Row(setting="nodePortAddresses", value=_text(value), becomes="", note=note, default=True)
-    return Row(
-        setting="nodePortAddresses",
-        value="(unset)",
-        becomes="",
-        note="unset means all addresses of a node in ipvs and iptables mode, only its primary ones in nftables mode;"
-        " to keep all: --set nodePortAddresses=0.0.0.0/0,::/0 (not through the EKS add-on)",
-        matters=True,
-        default=True,
-    )
-
-
-def _is_set(value: Any) -> bool:
-    return bool(value) and not (isinstance(value, str) and duration_seconds(value) == 0)
-
-
-def _text(value: Any) -> str:
-    return "(unset)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _cleanup(mode: str) -> tuple[str, ...]:
+    if mode == "nftables":
+        return ("`amigen kube-proxy status --node TARGET` says what an earlier mode has left over on a node",)
     common = "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; look all the same:"
     check = "`amigen kube-proxy status --node TARGET` says what is left over on a node"
     if mode == "ipvs":

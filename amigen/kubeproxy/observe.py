@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amigen.errors import AmigenError, CouldNotCheckError, InputError, KubernetesError
+from amigen.errors import AmigenError, InputError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS, Cluster, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
-from amigen.kubeproxy.look import DEFAULT_METRICS, Snapshot, look
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
+from amigen.kubeproxy.look import DEFAULT_METRICS, Snapshot, look_on
 from amigen.kubeproxy.run import NodeRunner
 from amigen.kubeproxy.versions import minor_version
 
@@ -112,15 +113,15 @@ def observe(
     )
     if looks is None:
         return observed
-    seen = {node.name: _looked(looks(node), observed.metrics) for node in nodes}
-    return replace(observed, snapshots=seen)
-
-
-def _looked(runner: NodeRunner, metrics: str) -> Snapshot | str:
-    try:
-        return look(runner, metrics)
-    except (CouldNotCheckError, InputError) as error:
-        return error.message
+    runners = [looks(node) for node in nodes]
+    if len(nodes) > 1 and len({runner.name for runner in runners}) == 1:
+        raise InputError(
+            f"--look {runners[0].name}: one machine cannot speak for {len(nodes)} nodes",
+            "put {address} or {name} where the node's own stands, such as ssh://ec2-user@{address}",
+        )
+    seen = zip(nodes, look_on(runners, observed.metrics), strict=True)
+    snapshots = {node.name: one.message if isinstance(one, AmigenError) else one for node, one in seen}
+    return replace(observed, snapshots=snapshots)
 
 
 def read_daemon_set(cluster: Cluster) -> dict[str, Any]:

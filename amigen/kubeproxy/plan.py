@@ -6,36 +6,21 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from amigen.errors import InputError
-from amigen.knowledge import ModeFact, mode_fact
-from amigen.kubeproxy import addon as eks
+from amigen.knowledge import ModeFact
+from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
-from amigen.kubeproxy.addon import Resolve
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS
+from amigen.kubeproxy.addon_values import Resolve
 from amigen.kubeproxy.detect import Way
+from amigen.kubeproxy.drift import contradictions
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the user asked for, besides the settings.
-
-    Attributes:
-        by_pool: Go node pool by node pool; `pools` names them in order, empty: all, by name.
-        verified: Of each verified node the outcome by check id, out of a report of `amigen verify`.
-    """
-
-    by: Literal["auto", "addon", "configmap"] = "auto"
-    despite_addon: bool = False
-    cluster_name: str = ""
-    resolve: Resolve = "OVERWRITE"
-    by_pool: bool = False
-    pools: tuple[str, ...] = ()
-    verified: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+from amigen.kubeproxy.warnings import warnings
+from amigen.kubeproxy.wish import Wish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +38,9 @@ class ChangePlan:
     Attributes:
         before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
         pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
-        repeat: True where the add-on's last update failed, so that the same values are sent again.
+        repeat: True where the same values are sent again: the last update failed, or the ConfigMap does not have it.
+        drift: In which way the ConfigMap contradicts what the add-on is set to already.
+        follow: Id of an update that is under way with these very values: it is followed, and none is sent.
         stale: Nodes whose kube-proxy is older than the configuration, or not up since.
     """
 
@@ -73,11 +60,13 @@ class ChangePlan:
     stale: tuple[str, ...]
     eks_cluster: str = ""
     repeat: bool = False
+    drift: tuple[str, ...] = ()
+    follow: str = ""
 
     @property
     def changes(self) -> bool:
         """Whether the configuration itself will be written."""
-        return self.before != self.after or self.repeat
+        return not self.follow and (self.before != self.after or self.repeat)
 
     @property
     def on_delete(self) -> bool:
@@ -87,7 +76,7 @@ class ChangePlan:
     @property
     def nothing_to_do(self) -> bool:
         """Configured so, every pod has read it, and no earlier run is left unfinished."""
-        return not self.changes and not self.stale and not self.observed.held
+        return not (self.changes or self.follow or self.stale or self.observed.held)
 
 
 DISRUPTION = (
@@ -99,7 +88,12 @@ DISRUPTION = (
 
 
 def make_plan(
-    observed: Observed, settings: Settings, wish: Wish, *, schema: Mapping[str, Any] | None = None
+    observed: Observed,
+    settings: Settings,
+    wish: Wish,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    running: eks.Update | None = None,
 ) -> ChangePlan:
     """Decide everything.
 
@@ -108,8 +102,10 @@ def make_plan(
         settings: What is wanted.
         wish: How.
         schema: What the add-on publishes, where it goes through the add-on.
+        running: The update of the add-on that is under way.
 
     Raises:
+        ConflictError: Another update of the add-on is under way.
         RefusedError: The mode cannot work, the add-on would be fought, or its schema cannot express the settings.
         InputError: Settings that kube-proxy would refuse.
     """
@@ -120,23 +116,35 @@ def make_plan(
     gates |= {path.split(".")[1]: value for path, value in settings.fields.items() if path.startswith("featureGates.")}
     if refused := versions.why_not(settings.mode, observed.proxy_version, gates):
         raise refused
+    if refused := versions.gates_refused(gates, observed.proxy_version):
+        raise refused
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
     before, after, diff = _texts(observed, settings, wish, way, schema)
-    return arrange(observed, settings, wish, way, before, after, diff)
+    return arrange(observed, settings, wish, way, (before, after, diff), running)
 
 
 def arrange(
-    observed: Observed, settings: Settings, wish: Wish, way: Way, before: str, after: str, diff: str
+    observed: Observed,
+    settings: Settings,
+    wish: Wish,
+    way: Way,
+    texts: tuple[str, str, str],
+    running: eks.Update | None,
 ) -> ChangePlan:
-    """The plan of a change whose text is decided already: pools, readiness, warnings and calls.
+    """The plan of a change whose texts (before, after, diff) are decided already: pools, readiness, warnings, calls.
 
     Raises:
+        ConflictError: Another update of the add-on is under way.
         InputError: A pool that is not there, or pools through the add-on.
     """
     pools = _pools(observed, wish, way)
-    state = observed.managed.addon
-    repeat = way == "addon" and state is not None and state.status == "UPDATE_FAILED"
+    before, after, diff = texts
+    state = observed.managed.addon if way == "addon" else None
+    follow = eks.followed(running, state.values, after) if state else ""
+    drift = contradictions(observed.config, settings.changes) if state and not follow and before == after else ()
+    repeat = state is not None and not follow and (state.status == "UPDATE_FAILED" or bool(drift))
+    changed = not follow and (before != after or repeat)
     stale = tuple(sorted({pod.node for pod in observed.pods_behind if any(pod.node in pool.nodes for pool in pools)}))
     scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
     return ChangePlan(
@@ -148,7 +156,7 @@ def arrange(
         after=after,
         diff=diff,
         facts=versions.states(observed.proxy_version),
-        warnings=_warnings(observed, settings, wish, way),
+        warnings=warnings(observed, settings, wish, way, drift),
         readiness=tuple(
             readiness(
                 node,
@@ -160,12 +168,14 @@ def arrange(
             for node in observed.nodes
             if any(node.name in pool.nodes for pool in pools)
         ),
-        calls=_calls(observed, wish, way, after, changed=before != after or repeat, stale=stale),
+        calls=_calls(observed, wish, way, after, changed=changed, follow=follow, stale=stale),
         by_pool=wish.by_pool,
         pools=pools,
         stale=stale,
         eks_cluster=wish.cluster_name,
         repeat=repeat,
+        drift=drift,
+        follow=follow,
     )
 
 
@@ -177,7 +187,7 @@ def _texts(
         return observed.config.text, after.text, observed.config.diff(after)
     state = detect.known_addon(observed.managed)
     assert schema is not None, "the caller fetches the schema of the add-on that it found"
-    values = eks.merged(state, settings)
+    values = eks.merged(state.values, settings)
     fields = "".join(f" --set {path}={_plain(value)}" for path, value in settings.fields.items())
     other = detect.leave_addon(wish.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
     eks.validate(values, schema, state.version, f"{other}{fields}`")
@@ -217,44 +227,19 @@ def _pools(observed: Observed, wish: Wish, way: Way) -> tuple[Pool, ...]:
     )
 
 
-def _warnings(observed: Observed, settings: Settings, wish: Wish, way: Way) -> tuple[str, ...]:
-    found = []
-    fact = mode_fact(settings.mode, observed.proxy_version)
-    if fact.state == "deprecated":
-        found.append(f"{settings.mode} is {fact.says} [{fact.source}]; `amigen kube-proxy migrate` plans the way out")
-    if settings.mode == "ipvs" and settings.fields.get("ipvs.scheduler", "rr") != "rr":
-        found.append(
-            "each node balances only its own connections, so a scheduler other than rr evens out less than it does on a"
-            " load balancer [KEP-5495]"
-        )
-    if {observed.config.mode, settings.mode} == {"ipvs", "iptables"}:
-        found.append(
-            "kube-proxy does not clean up between ipvs and iptables: run `kube-proxy --cleanup` on each node or replace"
-            " it [https://github.com/kubernetes/kubernetes/issues/102314]"
-        )
-    if way == "addon":
-        found.append(f"--resolve-conflicts {wish.resolve}: {eks.RESOLVE_MEANS[wish.resolve]}")
-        state = observed.managed.addon
-        found.extend(f"the add-on reports {issue}" for issue in (state.issues if state else ()))
-    elif observed.managed.way == "addon":
-        found.append("the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)")
-    if wish.by_pool:
-        found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
-    found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)
-    return tuple(found)
-
-
 def _calls(
-    observed: Observed, wish: Wish, way: Way, after: str, *, changed: bool, stale: tuple[str, ...]
+    observed: Observed, wish: Wish, way: Way, after: str, *, changed: bool, follow: str, stale: tuple[str, ...]
 ) -> tuple[str, ...]:
-    if not changed and not stale and not observed.held:
+    if not (changed or follow or stale or observed.held):
         return ()
     calls = []
     path = DAEMON_SETS.path(daemonset.NAME)
     on_delete = wish.by_pool or daemonset.strategy(observed.daemon_set) == "OnDelete"
     if on_delete:
         calls.append(f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool")
-    if changed and way == "addon":
+    if follow:
+        calls.append(f"eks:DescribeUpdate: follow the update {follow}, which is under way with these values")
+    elif changed and way == "addon":
         calls.append(eks.call_text(wish.cluster_name, after, wish.resolve))
     elif changed:
         version = observed.config_map["metadata"]["resourceVersion"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from amigen.errors import CouldNotCheckError, InputError
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy.cluster import NAMESPACE, Cluster
+from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import NAME, Node, Pod
+from amigen.kubeproxy.kinds import NAMESPACE
 from amigen.kubeproxy.look import look
 from amigen.kubeproxy.run import NodeRunner
 

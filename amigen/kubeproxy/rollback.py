@@ -6,16 +6,19 @@ import difflib
 
 from amigen.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy import addon as eks
+from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.plan import ChangePlan, Wish, arrange
+from amigen.kubeproxy.plan import ChangePlan, arrange
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.wish import Wish
 
 
-def plan_rollback(observed: Observed, saved: Saved, wish: Wish, *, discard: bool = False) -> ChangePlan:
+def plan_rollback(
+    observed: Observed, saved: Saved, wish: Wish, *, discard: bool = False, running: eks.Update | None = None
+) -> ChangePlan:
     """Plan it, without asking whether the old mode still works: it ran before.
 
     Args:
@@ -23,9 +26,10 @@ def plan_rollback(observed: Observed, saved: Saved, wish: Wish, *, discard: bool
         saved: Where to go.
         wish: How.
         discard: Also where somebody has changed the configuration since; their change goes.
+        running: The update of the add-on that is under way.
 
     Raises:
-        ConflictError: Somebody changed it since.
+        ConflictError: Somebody changed it since, or another update of the add-on is under way.
         RefusedError: The other of the two manages kube-proxy now.
         InputError: The saved configuration belongs to another ConfigMap.
     """
@@ -34,6 +38,7 @@ def plan_rollback(observed: Observed, saved: Saved, wish: Wish, *, discard: bool
     )
     if way == "addon":
         state = detect.known_addon(observed.managed)
+        eks.followed(running, state.values, saved.before)  # before it is compared: it is still changing
         current = state.values
         same = eks.read_values(current) == eks.read_values(saved.before)
         known = same or eks.read_values(current) == eks.read_values(saved.after)
@@ -57,8 +62,8 @@ def plan_rollback(observed: Observed, saved: Saved, wish: Wish, *, discard: bool
     if mode not in PROXY_MODES:
         raise InputError(f"the saved configuration has mode {mode!r}, which amigen does not know")
     settings = Settings(mode=mode)
-    before, after = (current, current) if same else (current, saved.before)
-    return arrange(observed, settings, wish, way, before, after, "" if same else diff)
+    texts = (current, current, "") if same else (current, saved.before, diff)
+    return arrange(observed, settings, wish, way, texts, running)
 
 
 def _diff(now: str, then: str) -> str:

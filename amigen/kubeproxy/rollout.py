@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from amigen.errors import KubernetesError
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.cluster import DAEMON_SETS, NODES, PODS, Cluster, NotFoundError, UnreachableError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError, UnreachableError
 from amigen.kubeproxy.daemonset import Json, Pod
+from amigen.kubeproxy.kinds import DAEMON_SETS, NODES, PODS
 
 _POLL_SECONDS = 2.0
 # How long the API server may be away while a rollout goes on: a managed control plane is replaced now and then.
@@ -40,6 +41,11 @@ class Rollout:
     seconds: float
     stamp: str
     digest: str = ""
+
+    @property
+    def labels(self) -> str:
+        """What kubectl finds the pods by."""
+        return daemonset.selector(self.daemon_set)
 
     def hold(self) -> None:
         """Stop the DaemonSet from replacing pods by itself; what it did before is kept in an annotation."""

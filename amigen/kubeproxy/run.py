@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from amigen.errors import CouldNotCheckError, InputError, ToolError
 from amigen.tools import EndlessOutputError, run_capped
+
+if TYPE_CHECKING:
+    from amigen.testing.ssm import SsmBackend
 
 _SECONDS = 60
 # The tables of ten thousand services with their endpoints.
@@ -71,6 +74,28 @@ class SshRunner:
         return code, out, err
 
 
+@dataclass(frozen=True, kw_only=True)
+class SsmRunner:
+    """An EC2 instance through Session Manager's agent, which runs commands as root.
+
+    Attributes:
+        backend: The connection, as `amigen verify` has it.
+    """
+
+    name: str
+    backend: SsmBackend
+
+    def run(self, script: str) -> tuple[int, str, str]:
+        from amigen.testing.ssm import SessionManagerError
+
+        try:
+            done = self.backend.run(script)
+        except SessionManagerError as error:
+            raise CouldNotCheckError(f"{self.name}: {error}") from None
+        out, err = (text.decode("utf-8", "replace") for text in (done.stdout_bytes, done.stderr_bytes))
+        return done.rc, out, err
+
+
 def _run(argv: list[str], script: str, name: str) -> tuple[int, str, str]:
     try:
         done = run_capped(argv, stdin=script.encode(), timeout=_SECONDS, limit=_ANSWER_BYTES)
@@ -87,14 +112,18 @@ def _last_line(text: str) -> str:
 
 
 def runner(target: str, options: tuple[str, ...] = ()) -> NodeRunner:
-    """`local`, or `ssh://[USER@]HOST[:PORT]`.
+    """`local`, `ssh://[USER@]HOST[:PORT]`, or `ssm://i-INSTANCE[?region=REGION&profile=PROFILE]`.
 
     Raises:
         InputError: Another form.
     """
     if target == "local":
         return LocalRunner()
-    wrong = InputError(f"target {target!r} is not understood", "use local or ssh://[USER@]HOST[:PORT]")
+    if target.startswith("ssm://"):
+        return _ssm(target)
+    wrong = InputError(
+        f"target {target!r} is not understood", "use local, ssh://[USER@]HOST[:PORT] or ssm://i-INSTANCE"
+    )
     try:
         parts = urlsplit(target)
         port = parts.port
@@ -107,3 +136,13 @@ def runner(target: str, options: tuple[str, ...] = ()) -> NodeRunner:
         raise InputError(f"target {target.split('@')[-1]!r}: no password here", "use a key, an agent or ~/.ssh/config")
     assert parts.hostname is not None
     return SshRunner(name=target, host=parts.hostname, user=parts.username or "", port=port, options=options)
+
+
+def _ssm(target: str) -> SsmRunner:
+    """Imported here: testinfra loads only where it is used."""
+    from amigen.testing.ssm import SsmBackend
+    from amigen.verify.target import parse_target
+
+    found = parse_target(target)
+    backend = SsmBackend(found.name, region=found.region or None, profile=found.profile or None, timeout=_SECONDS)
+    return SsmRunner(name=target, backend=backend)

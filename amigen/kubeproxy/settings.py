@@ -47,6 +47,11 @@ FIELDS: dict[str, Kind] = {
     "conntrack.udpTimeout": "duration",
     "conntrack.udpStreamTimeout": "duration",
 }
+# What kube-proxy takes before it validates, where nothing or 0s stands (pkg/proxy/apis/config/v1alpha1/defaults.go).
+_SYNC_PERIOD = "30s"
+_MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
+# Only the nodes' primary addresses, in place of CIDRs (validateKubeProxyNodePortAddress in .../config/validation).
+_PRIMARY = "primary"
 _GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
 
 
@@ -105,6 +110,10 @@ def _value(path: str, kind: Kind, text: str) -> Value:
 
 def _cidrs(path: str, text: str) -> list[str]:
     networks = [part.strip() for part in text.split(",") if part.strip()]
+    if path == "nodePortAddresses" and _PRIMARY in networks:
+        if len(networks) > 1:
+            raise InputError(f"{path}={text}: {_PRIMARY} stands alone or not at all")
+        return networks
     for network in networks:
         try:
             ip_network(network, strict=False)
@@ -144,6 +153,10 @@ def duration_seconds(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
+def _period(value: Value, default: str) -> str:
+    return value if isinstance(value, str) and duration_seconds(value) > 0 else default
+
+
 def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
     """What depends on more than one field, with the values that will be there after the change.
 
@@ -155,14 +168,14 @@ def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
         InputError: kube-proxy would refuse to start with it.
     """
     mode = settings.mode
-    longest, shortest = effective.get(f"{mode}.syncPeriod"), effective.get(f"{mode}.minSyncPeriod")
-    if (
-        isinstance(longest, str)
-        and isinstance(shortest, str)
-        and duration_seconds(longest) > 0
-        and duration_seconds(shortest) > duration_seconds(longest)
-    ):
-        raise InputError(f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}")
+    longest = _period(effective.get(f"{mode}.syncPeriod"), _SYNC_PERIOD)
+    shortest = _period(effective.get(f"{mode}.minSyncPeriod"), _MIN_SYNC_PERIOD[mode])
+    if duration_seconds(shortest) > duration_seconds(longest):
+        raise InputError(
+            f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}",
+            "kube-proxy refuses that; of what is unset or 0s it takes its defaults"
+            f" ({_SYNC_PERIOD} and {_MIN_SYNC_PERIOD[mode]})",
+        )
     # ipvs mode takes masqueradeAll and masqueradeBit from the iptables section (NewProxier in cmd/kube-proxy).
     shared = (mode, "featureGates", "nodePortAddresses", "conntrack")
     foreign = [

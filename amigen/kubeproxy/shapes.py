@@ -76,6 +76,7 @@ class State(_Fields):
 class ContainerStatus(_Fields):
     state: State | None = None
     last_state: State | None = None
+    restart_count: int | None = None
 
 
 class PodStatus(_Fields):
@@ -168,8 +169,13 @@ class DaemonSetSpec(_Fields):
     update_strategy: UpdateStrategy | None = None
 
 
+class DaemonSetStatus(_Fields):
+    desired_number_scheduled: int | None = None
+
+
 class DaemonSet(Object):
     spec: DaemonSetSpec
+    status: DaemonSetStatus | None = None
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------

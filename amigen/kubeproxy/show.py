@@ -8,8 +8,9 @@ from typing import Any
 
 from amigen.ipvs.compare import Difference
 from amigen.knowledge import ModeFact
-from amigen.kubeproxy import detect
+from amigen.kubeproxy import detect, health
 from amigen.kubeproxy.daemonset import NO_POOL
+from amigen.kubeproxy.drift import addon_drift
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import DISRUPTION, ChangePlan
@@ -29,7 +30,15 @@ def plan_text(plan: ChangePlan) -> str:
     lines += ["", "modes in this version:", *_facts(plan.facts)]
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
-    if not plan.changes:
+    if plan.follow:
+        lines += [
+            "",
+            f"the add-on update {plan.follow} is under way with these values: it is followed, and none is sent",
+        ]
+    elif plan.drift:
+        lines += ["", f"the add-on is set so; {observed.config.where} says otherwise, so it is sent again:"]
+        lines += [f"  {one}" for one in plan.drift]
+    elif not plan.changes:
         lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
         lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
     lines += ["", "why this is disruptive:", *(f"  - {one}" for one in DISRUPTION)]
@@ -55,6 +64,8 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "now": {"mode": plan.observed.config.mode, "scheduler": plan.observed.config.scheduler},
         "then": plan.settings.changes,
         "changes": plan.changes,
+        "drift": list(plan.drift),
+        "follow": plan.follow,
         "stale": list(plan.stale),
         "modes": [_fact_json(fact) for fact in plan.facts],
         "disruption": list(DISRUPTION) if not plan.nothing_to_do else [],
@@ -120,9 +131,16 @@ def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterabl
     lines = [*_head(observed), f"configured: {_now(observed)}", "modes in this version:", *_facts(facts)]
     lines.append(f"kube-proxy pods: {ready} of {len(observed.pods)} ready")
     lines += [f"  {pod.node}: {pod.name} not ready: {pod.why}" for pod in observed.pods if not pod.ready]
+    number, without = health.missing(observed)
+    if number:
+        lines.append(f"{number} more are wanted by the DaemonSet; nodes without one: {health.names(without)}")
     if observed.stale_pods:
         names = ", ".join(pod.node for pod in observed.stale_pods)
         lines.append(f"older than the configuration, so not restarted since: {names}")
+    if drift := addon_drift(observed):
+        lines.append(f"{observed.config.where} contradicts the add-on:")
+        lines += [f"  {one}" for one in drift]
+        lines.append("  the same `apply` again sends the add-on's values again (--resolve-conflicts OVERWRITE)")
     lines += ["mode of each node:", *modes_text(modes)]
     return "\n".join(lines) + "\n"
 
@@ -141,39 +159,49 @@ def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, A
             for pod in observed.pods
         ],
         "stale": [pod.node for pod in observed.stale_pods],
+        "missing": health.missing(observed)[0],
+        "drift": list(addon_drift(observed)),
         "modes": [asdict(one) for one in modes],
+        "problems": list(health.problems(observed, modes)),
     }
 
 
-def node_text(states: Iterable[NodeStatus], lasted: Mapping[Difference, float], *, watched: bool) -> str:
+def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Difference], float], *, watched: bool) -> str:
     """The comparison of nodes with the cluster."""
     lines: list[str] = []
     for state in states:
+        if state.unseen:
+            lines.append(f"{state.subject}: not seen: {state.unseen.message}")
+            continue
         number = len(state.differences)
         lines.append(f"{state.subject}: {'as it should be' if not number else f'{number} differences'}")
         lines += [f"  ok: {fact}" for fact in state.facts]
         for one in state.differences:
-            since = f" (for {lasted.get(one, 0.0):.0f} s)" if watched else ""
+            since = f" (for {lasted.get((state.key, one), 0.0):.0f} s)" if watched else ""
             lines += [f"  differs: {one.says}{since}", f"    {one.why}"]
     return "\n".join(lines) + "\n"
 
 
 def migration_text(found: Migration) -> str:
     """The way to nftables."""
-    lines = [f"from {found.mode} to nftables, kube-proxy {found.version}", *_facts([found.fact])]
+    there = found.mode == "nftables"
+    head = "already nftables: nothing to migrate" if there else f"from {found.mode} to nftables"
+    lines = [f"{head}, kube-proxy {found.version}", *_facts([found.fact])]
     if found.blocked:
         lines += [f"not yet: {found.blocked.message}", f"  {found.blocked.hint}"]
-    lines += ["", "settings:"]
-    for row in found.rows:
+    lines += [] if there else ["", "settings:"]
+    for row in () if there else found.rows:
         mark = "!" if row.matters else " "
         lines.append(f" {mark} {row.setting}={row.value} -> {row.fate}")
         lines.append(f"     {row.note}")
     lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
     if found.nodes:
         lines += ["", *_readiness(found.nodes, "nftables")]
-    lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
+    if not there:
+        lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
     lines += ["", "to clean up after:", *(f"  - {one}" for one in found.cleanup)]
     lines += ["", "image spec:", *(f"  {line}" for line in found.spec.splitlines())]
+    lines += [f"amigen makes no images of {one}: these nodes need another way" for one in found.strangers]
     return "\n".join(lines) + "\n"
 
 
@@ -190,4 +218,5 @@ def migration_json(found: Migration) -> dict[str, Any]:
         "steps": list(found.steps),
         "cleanup": list(found.cleanup),
         "spec": found.spec,
+        "strangers": list(found.strangers),
     }

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
-from amigen.errors import InputError
-from amigen.ipvs.compare import Difference, Network, compare
+from amigen.errors import CouldNotCheckError, InputError
+from amigen.ipvs.compare import Comparison, Difference, Kind, Network, comparison
 from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Table
-from amigen.kubeproxy.cluster import ENDPOINT_SLICES, SERVICES, Cluster, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Json, Node
+from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.look import Snapshot
-from amigen.kubeproxy.rollout import Clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,26 +26,24 @@ class NodeStatus:
         subject: The node, or the file of a saved listing.
         facts: What is as it should be, in words.
         differences: What is not.
+        target: How the user named it; a watch knows it again by that.
+        unseen: Why it could not be looked at; None: it could.
     """
 
     subject: str
-    facts: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    facts: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    target: str = ""
+    unseen: CouldNotCheckError | None = None
+
+    @property
+    def key(self) -> str:
+        """What stays the same from look to look."""
+        return self.target or self.subject
 
 
-@dataclass
-class Watch:
-    """Remembers since when each difference has been there."""
-
-    clock: Clock
-    since: dict[tuple[str, str], float] = field(default_factory=dict)
-
-    def see(self, differences: tuple[Difference, ...]) -> dict[Difference, float]:
-        """Seconds that each of these has lasted; what is no longer there is forgotten."""
-        now = self.clock.monotonic()
-        keys = {(one.kind, one.subject) for one in differences}
-        self.since = {key: begun for key, begun in self.since.items() if key in keys}
-        return {one: now - self.since.setdefault((one.kind, one.subject), now) for one in differences}
+# What cannot be said to be right of a listing that hides some services.
+_NEEDS_ALL: frozenset[Kind] = frozenset({"missing-service", "stale-service"})
 
 
 def services_and_slices(cluster: Cluster) -> tuple[list[Json], list[Json]]:
@@ -95,8 +93,9 @@ def judge_table(
     table: Table, config: ProxyConfig, wanted: Expected, subject: str, *, bound: frozenset[Any] | None = None
 ) -> NodeStatus:
     """An IPVS table alone, such as a saved listing."""
-    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
-    return NodeStatus(subject=subject, facts=_facts(table, config, wanted, found, bound), differences=found)
+    found = comparison(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
+    facts = _facts(table, config, wanted, found, bound)
+    return NodeStatus(subject=subject, facts=facts, differences=found.differences)
 
 
 def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
@@ -106,11 +105,11 @@ def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
         raise InputError(f"{config.where}: ipvs.excludeCIDRs is not a list of CIDRs") from None
 
 
-def _facts(
-    table: Table, config: ProxyConfig, wanted: Expected, found: tuple[Difference, ...], bound: object
-) -> tuple[str, ...]:
+def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Comparison, bound: object) -> tuple[str, ...]:
     """What was found to be right, counted; a line is there only if nothing contradicts it."""
-    kinds = {one.kind for one in found}
+    kinds = {one.kind for one in found.differences}
+    if found.unjudged:
+        kinds |= _NEEDS_ALL
     servers = sum(len(one.required) for one in wanted.services)
     candidates: list[tuple[set[str], str]] = [
         ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
@@ -128,6 +127,8 @@ def _facts(
     head = (
         f"{len(table.services)} virtual services, {sum(len(one.servers) for one in table.services)} real servers{size}"
     )
+    if found.unjudged:
+        head += f"; {len(found.unjudged)} Service addresses may be behind names that say nothing, and were not judged"
     return (head, *(text for against, text in candidates if not kinds & against))
 
 
@@ -155,13 +156,37 @@ def _left_over(snapshot: Snapshot, subject: str) -> list[Difference]:
     return found
 
 
-def matching_node(snapshot: Snapshot, target: str, nodes: tuple[Node, ...]) -> Node | None:
-    """The Node object of a machine: by name, host name or address; needed for topology only."""
-    for node in nodes:
-        names = {node.name, node.name.split(".")[0], node.labels.get("kubernetes.io/hostname", node.name)}
-        if snapshot.host in names or snapshot.host.split(".")[0] in names or node.address in target:
-            return node
-    return None
+def matching_node(snapshot: Snapshot, host: str, nodes: tuple[Node, ...]) -> Node | None:
+    """The Node object of a machine: by its host name, else by the address that it was reached by.
+
+    Args:
+        snapshot: What the machine says of itself.
+        host: Where it was looked at; empty: on this machine.
+        nodes: Those of the cluster.
+    """
+    for same in (_called, _called_shortly):
+        found = [node for node in nodes if same(node, snapshot.host)]
+        if len(found) == 1:
+            return found[0]
+    return next((node for node in nodes if host and _plain(host) in map(_plain, node.addresses)), None)
+
+
+def _called(node: Node, host: str) -> bool:
+    return bool(host) and host in (node.name, node.labels.get("kubernetes.io/hostname"))
+
+
+def _called_shortly(node: Node, host: str) -> bool:
+    """One of the two may be a fully qualified name."""
+    names = {node.name, node.labels.get("kubernetes.io/hostname") or node.name}
+    return bool(host) and host.split(".")[0] in {name.split(".")[0] for name in names}
+
+
+def _plain(address: str) -> str:
+    """An address as everybody writes it; a host name as it is."""
+    try:
+        return str(ip_address(address.strip("[]")))
+    except ValueError:
+        return address.lower()
 
 
 def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]]) -> Expected:
@@ -170,10 +195,11 @@ def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]])
     return expected(*objects, node=node.name if node else "", zone=zone)
 
 
-def as_json(status: NodeStatus, lasted: Mapping[Difference, float]) -> dict[str, Any]:
+def as_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) -> dict[str, Any]:
     """For `--output json`."""
     return {
         "subject": status.subject,
+        "unseen": status.unseen.message if status.unseen else None,
         "facts": list(status.facts),
         "differences": [
             {
@@ -181,49 +207,8 @@ def as_json(status: NodeStatus, lasted: Mapping[Difference, float]) -> dict[str,
                 "subject": one.subject,
                 "says": one.says,
                 "why": one.why,
-                "lastedSeconds": round(lasted.get(one, 0.0), 1),
+                "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1),
             }
             for one in status.differences
         ],
     }
-
-
-def watch(
-    look_once: Callable[[], tuple[NodeStatus, ...]],
-    clock: Clock,
-    *,
-    seconds: float,
-    interval: float,
-    say: Callable[[str], None],
-) -> tuple[tuple[NodeStatus, ...], dict[Difference, float]]:
-    """Look until nothing differs or the time is over; the last state, and how long each difference has lasted.
-
-    Args:
-        look_once: Makes one look on all nodes.
-        clock: Time.
-        seconds: How long to watch; 0: one look.
-        interval: Seconds between two looks.
-        say: Takes a line whenever a difference comes or goes.
-    """
-    memory = Watch(clock)
-    deadline = clock.monotonic() + seconds
-    told: dict[tuple[str, str], str] = {}
-    while True:
-        states = look_once()
-        lasted = memory.see(tuple(one for state in states for one in state.differences))
-        if seconds:
-            told = _tell(told, lasted, say)
-        if not lasted or clock.monotonic() >= deadline:
-            return states, lasted
-        clock.sleep(interval)
-
-
-def _tell(
-    told: dict[tuple[str, str], str], lasted: Mapping[Difference, float], say: Callable[[str], None]
-) -> dict[tuple[str, str], str]:
-    current: dict[tuple[str, str], str] = {(one.kind, one.subject): one.says for one in lasted}
-    for key in current.keys() - told.keys():
-        say(f"differs: {current[key]}")
-    for key in told.keys() - current.keys():
-        say(f"settled: {told[key]}")
-    return current

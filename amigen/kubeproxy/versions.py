@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from amigen.errors import InputError, RefusedError
-from amigen.knowledge import MODE_FACTS, PROXY_MODES, ModeFact, mode_fact
+from amigen.knowledge import GATES, MODE_FACTS, PROXY_MODES, ModeFact, State, mode_fact
 from amigen.spec.values import ProxyMode
 
 
@@ -54,7 +54,51 @@ def _works(mode: ProxyMode, version: str) -> bool:
     return mode_fact(mode, version).state in ("beta", "stable", "deprecated")
 
 
+# From good to bad; what comes before is as good as `stable` here, because it only gets better.
+_RANK: Mapping[State, int] = {"deprecated": 1, "gated": 2, "removed": 3}
+
+
 def states(version: str) -> tuple[ModeFact, ...]:
-    """What holds for each mode in this version, and what is announced to change."""
+    """What holds for each mode in this version, and each worse state that is to come."""
     now = tuple(mode_fact(mode, version) for mode in PROXY_MODES)
-    return now + tuple(fact for fact in MODE_FACTS if fact.planned and fact not in now and fact.since > now[0].since)
+    return now + tuple(fact for mode in PROXY_MODES for fact in worse(mode, version))
+
+
+def worse(mode: ProxyMode, version: str) -> tuple[ModeFact, ...]:
+    """The states of a mode after this version that are each worse than the one before, the next one first."""
+    found: list[ModeFact] = []
+    rank = _RANK.get(mode_fact(mode, version).state, 0)
+    for fact in MODE_FACTS:
+        if fact.mode == mode and fact.since > _numbers(version) and _RANK.get(fact.state, 0) > rank:
+            rank = _RANK[fact.state]
+            found.append(fact)
+    return tuple(found)
+
+
+def gates_refused(gates: Mapping[str, object], version: str) -> RefusedError | None:
+    """Why kube-proxy of this version would exit for a feature gate that rules a mode; None where it takes them.
+
+    It refuses a gate that it does not have, and one whose value is fixed (SetFromMap of k8s.io/component-base).
+    """
+    for gate in GATES:
+        value, now = gates.get(gate.name), _numbers(version)
+        if value is None:
+            continue
+        why = ""
+        if now < gate.since:
+            why = f"it exists since {'.'.join(map(str, gate.since))}"
+        elif gate.until and now >= gate.until:
+            why = f"it is planned to be gone from {'.'.join(map(str, gate.until))} on"
+        elif gate.locked and now >= gate.locked and value is not True:
+            why = f"it is fixed to true since {'.'.join(map(str, gate.locked))}"
+        if why:
+            return RefusedError(
+                f"kube-proxy {version} exits with featureGates.{gate.name}={str(value).lower()}: {why} [{gate.source}]",
+                f"leave featureGates.{gate.name} out of the configuration",
+            )
+    return None
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)

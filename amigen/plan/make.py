@@ -118,6 +118,10 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     yield _clean()
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def persisted_modules(spec: NodeImage) -> tuple[str, ...]:
     """The modules of the kube-proxy mode and the extra ones, each once, in the order in which they are loaded."""
     mode = spec.kube_proxy.mode
@@ -174,7 +178,9 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> Iterator[Step]:
                 f"{name}\n" for name in names
             )
             persisted = tuple(checks.PersistedCheck(module=name) for name in names)
-            yield write_file(path, content.encode(), f"persist {len(names)} modules in {path}", more=persisted)
+            yield write_file(
+                path, content.encode(), f"persist {_counted(len(names), 'module')} in {path}", more=persisted
+            )
     bits = spec.kube_proxy.ipvs.conn_tab_bits if mode == "ipvs" else None
     found: list[checks.Check] = [checks.EveryKernelCheck(module=m) for m in modules]
     found += [checks.LoadedCheck(module=m) for m in modules]
@@ -185,7 +191,7 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> Iterator[Step]:
     if mode == "ipvs":
         every = knowledge.SCHEDULERS if spec.modules.persist == "all" else (spec.kube_proxy.ipvs.scheduler,)
         found += [checks.SchedulerCheck(scheduler=s) for s in every]
-    title = f"load {len(modules)} modules now, after looking for them in every installed kernel"
+    title = f"load {_counted(len(modules), 'module')} now, after looking for them in every installed kernel"
     yield LoadModules(title=title, modules=modules, conn_tab_bits=bits, checks=tuple(found))
 
 
@@ -196,7 +202,7 @@ def _sysctls(spec: NodeImage) -> Iterator[Step]:
     yield write_file(
         SYSCTL_PATH,
         f"# Written by amigen.\n{lines}".encode(),
-        f"persist {len(values)} kernel parameters in {SYSCTL_PATH}",
+        f"persist {_counted(len(values), 'kernel parameter')} in {SYSCTL_PATH}",
     )
     found = tuple(checks.SysctlCheck(key=key, value=value) for key, value in values)
     yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values, checks=found)

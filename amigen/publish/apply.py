@@ -90,7 +90,7 @@ class Applier:
         image = observe.find_image(self.aws, region, action.image)
         if image is None:
             return
-        if image.state != "failed":
+        if image.state not in names.BROKEN_IMAGE:
             raise ConflictError(f"{action.image} in {region} is {image.state} by now, not failed", "run again")
         # Noted first: what is noted and not there has used up its token, see `copy`.
         self.ledger.note(run.plan.place.key, image=action.image)
@@ -136,7 +136,7 @@ class Applier:
             state = found.state if found else "not visible yet"
             if not found and time.monotonic() - began > VISIBLE_SECONDS:
                 raise AwsError(f"{image} is not in {region}: it was deregistered", "run again: another copy is made")
-            if state in ("failed", "error", "invalid", "deregistered", "disabled"):
+            if state in (*names.BROKEN_IMAGE, "deregistered", "disabled"):
                 reason = f" ({found.reason})" if found and found.reason else ""
                 hint = "the image of the build is untouched; run again: the failed copy is removed and made anew"
                 raise AwsError(f"{image} in {region} is {state}{reason}", hint)
@@ -179,7 +179,8 @@ class Applier:
     def parameter(self, run: PlaceRun, action: PutParameter) -> None:
         """Write it if it is still what the plan saw."""
         image = _image(run)
-        put_parameter(self.aws, run.plan.place.region, action.name, old=action.old, new=image)
+        region = run.plan.place.region
+        put_parameter(self.aws, region, action.name, old=action.old, new=image, patience=self.patience)
         self.ledger.note(run.plan.place.key, parameter=action.name)
 
     def create_template(self, run: PlaceRun, action: CreateTemplate) -> None:
@@ -241,6 +242,7 @@ class Applier:
             action.template,
             old=action.old,
             new=version,
+            patience=self.patience,
             back=action.back,
         )
         run.default = version

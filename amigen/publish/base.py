@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -14,6 +15,8 @@ from amigen.publish import observe
 from amigen.publish.names import Target
 from amigen.publish.state import Image
 from amigen.spec.model import NodeImage
+
+Comparison = Literal["same", "newer", "older", "another"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,18 @@ def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
             "check aws.sourceAmis of the spec",
         )
     return Base(target=target, region=region, source=source, image=found)
+
+
+def compared_to(aws: Aws, base: Base, used: str) -> Comparison:
+    """What the base of now is to the one that was used; by their dates, as another one need not be a newer one."""
+    if base.image.id == used:
+        return "same"
+    # By its id: deprecated images of others are found so, and by a filter they are not.
+    before = observe.find_image(aws, base.region, used)
+    then, now = before.created_at if before else None, base.image.created_at
+    if then is None or now is None or then == now:
+        return "another"
+    return "newer" if now > then else "older"
 
 
 def _by_id(aws: Aws, region: str, source: Source) -> Image | None:

@@ -10,19 +10,19 @@ from typing import Any, Protocol
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import CouldNotCheckError
+from amigen.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
+from amigen.publish.canary_launch import Launch, launch_params
 from amigen.publish.ledger import Entry
 from amigen.publish.names import Place
 from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, only_answer, run_script
 from amigen.publish.state import Instance
-from amigen.publish.template import as_tags
 from amigen.publish.wait import Patience, TooLongError
 
-# Builder defaults of the spec; only where the template leaves the type to the node group.
-_TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+# A version that EC2 does not know after this is not there.
+_VISIBLE_SECONDS = 60.0
 # User data must have ended before anything is judged; its own failure is one of the checks.
 _WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1 || true; fi\n"
 
@@ -65,8 +65,24 @@ class CanaryRunner:
         try:
             self._await_online(place, instance)
             self._prove(place, instance, f"{name} version {version}")
-        finally:
+        except AmigenError as error:
+            raise self._ended_by(error, place, instance) from None
+        except BaseException:
             self._terminate(place, instance)
+            raise
+        self._terminate(place, instance)
+
+    def _ended_by(self, error: AmigenError, place: Place, instance: str) -> AmigenError:
+        """Terminate a canary that failed. Where that fails, too, both are told: the one must not hide the other."""
+        try:
+            self._terminate(place, instance)
+        except AmigenError as left:
+            kind = type(error) if type(error).__init__ is AmigenError.__init__ else AwsError
+            return kind(
+                f"{error.message}; and the canary {instance} is still there: {left.message}",
+                f"{error.hint}; terminate the canary, or run again: it is taken up and terminated then",
+            )
+        return error
 
     def _find_or_launch(self, place: Place, *, name: str, template: str, version: int, image: str) -> str:
         """The canary of a run that was cut off is taken up again, whether it was seen to be launched or not."""
@@ -81,12 +97,17 @@ class CanaryRunner:
         if not token.startswith(f"{version}-"):
             token = f"{version}-{uuid.uuid4().hex}"
             self.ledger.note(place.key, canary_token=token)
-        answer = self.aws.call(
-            calls.RUN_CANARY,
-            place.region,
-            f"canary of {name} version {version}",
-            **self._launch(place, template, version, image, mark, token),
+        launch = Launch(
+            template=template,
+            version=version,
+            data=self._data(place, template, version),
+            image=image,
+            mark=mark,
+            token=token,
+            subnet=self.subnets.get(place.region),
         )
+        params = launch_params(self.plans[place.target.platform], place, launch)
+        answer = self.aws.call(calls.RUN_CANARY, place.region, f"canary of {name} version {version}", **params)
         instance: str = answer.first("Instances")["InstanceId"]
         self.patience.say(f"{place.key}: launched canary {instance}")
         return instance
@@ -94,29 +115,22 @@ class CanaryRunner:
     def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
         return observe.running_instances(self.aws, place.region, f"canaries of {mark}", **{names.TAG_CANARY: mark})
 
-    def _launch(self, place: Place, template: str, version: int, image: str, mark: str, token: str) -> dict[str, Any]:
-        plan = self.plans[place.target.platform]
-        spec = plan.spec.aws
-        tags = as_tags({**spec.tags, **place.target.tags, names.TAG_DIGEST: plan.digest, names.TAG_CANARY: mark})
-        own = spec.launch_template
-        subnet = self.subnets.get(place.region) or (spec.subnet_id if place.region == spec.region else None)
-        params: dict[str, Any] = {
-            "LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)},
-            "MinCount": 1,
-            "MaxCount": 1,
-            "ClientToken": token,
-            "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
-        }
-        if own.resolve_ssm_parameter:
-            params["ImageId"] = image  # the parameter moves only after this
-        if place.target.architecture not in own.instance_types:
-            arch = place.target.architecture
-            params["InstanceType"] = spec.instance_types.get(arch, _TYPES[arch])
-        if own.iam_instance_profile is None and spec.iam_instance_profile:
-            params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
-        if subnet:
-            params["SubnetId"] = subnet
-        return params
+    def _data(self, place: Place, template: str, version: int) -> dict[str, Any]:
+        """What the version says. It was made just now: EC2 may need a moment to know it everywhere."""
+        what = f"launch template {template} version {version}"
+        wanted = {"LaunchTemplateId": template, "Versions": [str(version)]}
+
+        def look() -> tuple[dict[str, Any] | None, str]:
+            try:
+                found = self.aws.call(calls.DESCRIBE_TEMPLATE_VERSIONS, place.region, what, **wanted)
+            except CallError as error:
+                if error.code != "InvalidLaunchTemplateId.VersionNotFound":
+                    raise
+                return None, "not visible yet"
+            data: dict[str, Any] = found.first("LaunchTemplateVersions")["LaunchTemplateData"]
+            return data, ""
+
+        return self.patience.until(f"{place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
 
     def _await_online(self, place: Place, instance: str) -> None:
         what = f"instance {instance}"
@@ -154,7 +168,7 @@ class CanaryRunner:
     def _prove(self, place: Place, instance: str, what: str) -> None:
         plan = self.plans[place.target.platform]
         token = uuid.uuid4().hex
-        answers = run_script(
+        asked = run_script(
             self.aws,
             place.region,
             _WAIT_FOR_USER_DATA + self.proof.script(plan, token),
@@ -163,7 +177,7 @@ class CanaryRunner:
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(answers))]
+        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(asked.answers))]
         report = self.proof.judge(plan, token, gathered)[instance]
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:

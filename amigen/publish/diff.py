@@ -5,18 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from amigen.publish.hiding import HIDDEN, hide_in, hide_secrets, is_secret_name
 from amigen.userdata.document import parse
-
-# What looks like a secret in somebody else's user data does not belong into a log.
-_SECRET = re.compile(
-    r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*[\"']?\s*[=:]\s*|authorization:\s*\w+\s+)"
-    r"([\"']?)[^\s\"']+\2"
-)
-_ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
@@ -26,12 +19,13 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
     for path in sorted(before.keys() | after.keys()):
         if path == "UserData" or before.get(path) == after.get(path):
             continue
+        old_text, new_text = (_shown(path, values[path]) if path in values else "" for values in (before, after))
         if path not in after:
-            lines.append(f"- {path}: {before[path]}")
+            lines.append(f"- {path}: {old_text}")
         elif path not in before:
-            lines.append(f"+ {path}: {after[path]}")
+            lines.append(f"+ {path}: {new_text}")
         else:
-            lines.append(f"~ {path}: {before[path]} -> {after[path]}")
+            lines.append(f"~ {path}: {old_text} -> {new_text}")
     lines += user_data_difference(old.get("UserData", ""), new.get("UserData", ""))
     return tuple(lines)
 
@@ -43,8 +37,28 @@ def user_data_difference(old: str, new: str) -> list[str]:
     before, after = readable(old), readable(new)
     if before == after:
         return ["~ UserData: packed differently, the content is the same"]
-    lines = list(difflib.unified_diff(before, after, "UserData now", "UserData then", lineterm="", n=2))
-    return ["~ UserData:", *(f"    {hide_secrets(line)}" for line in lines)]
+    return ["~ UserData:", *(f"    {line}" for line in _unified(before, after))]
+
+
+def _unified(before: list[str], after: list[str]) -> Iterator[str]:
+    """A unified diff of what is there, that shows what may be shown: a secret that has changed is a change."""
+    old, new = hide_in(before), hide_in(after)
+    yield from ("--- UserData now", "+++ UserData then")
+    for group in difflib.SequenceMatcher(None, before, after).get_grouped_opcodes(2):
+        first, last = group[0], group[-1]
+        yield f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@"
+        for kind, old_begin, old_end, new_begin, new_end in group:
+            if kind == "equal":
+                yield from (f" {line}" for line in old[old_begin:old_end])
+                continue
+            yield from (f"-{line}" for line in old[old_begin:old_end])
+            yield from (f"+{line}" for line in new[new_begin:new_end])
+
+
+def _range(begin: int, end: int) -> str:
+    """Lines as diff counts them: from 1, and the line before where there are none."""
+    count = end - begin
+    return f"{begin + 1}" if count == 1 else f"{begin + 1 if count else begin},{count}"
 
 
 def readable(user_data: str) -> list[str]:
@@ -66,9 +80,10 @@ def readable(user_data: str) -> list[str]:
     return lines
 
 
-def hide_secrets(line: str) -> str:
-    """The line without what looks like a secret."""
-    return _ACCESS_KEY.sub("(hidden)", _SECRET.sub(r"\1(hidden)", line))
+def _shown(path: str, value: str) -> str:
+    """A value as it may be shown; the last part of its path may be the name of a secret."""
+    name = path.rstrip("]").rpartition("[")[2] if path.endswith("]") else path.rpartition(".")[2]
+    return HIDDEN if is_secret_name(name) else hide_secrets(value)
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -87,4 +102,4 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 each = {k: v for k, v in each.items() if k not in ("DeviceName", "ResourceType")}
             yield from _flat(each, f"{path}[{name}]")
     else:
-        yield path, hide_secrets(str(value))
+        yield path, str(value)

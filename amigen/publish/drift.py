@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from amigen.aws.session import Aws
 from amigen.publish import names, observe
-from amigen.publish.base import Base, find_base
+from amigen.publish.base import Base, Comparison, compared_to, find_base
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import Wish
+from amigen.publish.same import is_default_same
 from amigen.publish.state import Image, Instance, Parameter, Template
 from amigen.publish.template import desired
 
@@ -25,6 +27,7 @@ class Finding:
     Attributes:
         what: The thing: `i-0abc`, `ipvs-nodes-al2023-x86_64 version 3`.
         lines: Details, as of a diff.
+        note: Worth knowing, and no difference: somebody has asked for it.
     """
 
     place: Place
@@ -33,6 +36,7 @@ class Finding:
     message: str
     hint: str
     lines: tuple[str, ...] = ()
+    note: bool = False
 
 
 def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: bool = True) -> tuple[Finding, ...]:
@@ -51,8 +55,10 @@ def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: b
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     image = images.get(image_id)
     findings = compare(wish, place, template, image, parameter, own)
-    if base and image and place.region == build_region:
-        findings += _stale(place, image, find_base(aws, wish.spec, place.target, place.region))
+    used = image.tags.get(names.TAG_SOURCE) if image else None
+    if base and image and used and place.region == build_region:
+        found = find_base(aws, wish.spec, place.target, place.region)
+        findings += _stale(place, image, found, used, compared_to(aws, found, used))
     return findings
 
 
@@ -89,8 +95,8 @@ def _template(wish: Wish, place: Place, template: Template, image: Image | None)
     if version.label is None:
         message = "the default version was not made by amigen"
         return (Finding(place=place, subject="template", what=what, message=message, hint=hint),)
-    wanted = desired(
-        version.data,
+    make = functools.partial(
+        desired,
         spec=wish.spec,
         target=place.target,
         digest=wish.digest,
@@ -98,9 +104,9 @@ def _template(wish: Wish, place: Place, template: Template, image: Image | None)
         root_device=image.root_device if image else _root_device(version.data),
         user_data=wish.user_data[place.target.platform],
     )
-    lines = difference(version.data, wanted)
-    if not lines:
+    if is_default_same(template, make, version.image):
         return ()
+    lines = difference(version.data, make(version.data))
     if version.label.spec != wish.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {wish.digest[:12]})"
     else:
@@ -114,7 +120,8 @@ def _root_device(data: dict[str, object]) -> str:
 
 
 def _image(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
-    named = template.default_version.image
+    version = template.default_version
+    named = version.image
     if image is None:
         message = f"the image of the default version of {template.name} is gone: new nodes cannot start"
         hint = "amigen rollback SPEC --to VERSION, or publish a new one"
@@ -124,6 +131,10 @@ def _image(wish: Wish, place: Place, template: Template, image: Image | None) ->
         return ()
     was = f"digest {digest[:12]}" if digest else "no digest"
     message = f"was built from another spec ({was}, the spec has {wish.digest[:12]})"
+    if version.label and version.label.spec == wish.digest:
+        message += f"; version {version.number} of {template.name} is of this spec and names it on purpose"
+        hint = "`publish --keep-image` did that; a build of the spec ends it"
+        return (Finding(place=place, subject="image", what=image.id, message=message, hint=hint, note=True),)
     return (Finding(place=place, subject="image", what=image.id, message=message, hint="amigen build, then publish"),)
 
 
@@ -144,30 +155,49 @@ def _parameter(place: Place, template: Template, parameter: Parameter | None) ->
 
 
 def _instances(place: Place, template: Template, instances: Sequence[Instance]) -> tuple[Finding, ...]:
-    wanted = template.default_version.image
     out = []
     for instance in instances:
         if names.TAG_CANARY in instance.tags:
             message = "a canary of an earlier publish is still there"
             hint = "amigen publish SPEC --canary takes it up again; or terminate it"
             out.append(Finding(place=place, subject="canary", what=instance.id, message=message, hint=hint))
-        elif instance.image != wanted:
-            message = f"runs {instance.image}; the template's default launches {wanted}"
+        elif message := _runs(template, instance):
             hint = "amigen publish SPEC --rollout asg:NAME"
             out.append(Finding(place=place, subject="instance", what=instance.id, message=message, hint=hint))
     return tuple(out)
 
 
-def _stale(place: Place, image: Image, base: Base) -> tuple[Finding, ...]:
-    used = image.tags.get(names.TAG_SOURCE)
-    if not used or used == base.image.id:
+def _runs(template: Template, instance: Instance) -> str:
+    """What an instance has in place of the default version; empty where that is what it runs.
+
+    The image alone does not tell: another version of the same image has other user data, disks or settings. Auto
+    Scaling and EKS tag their instances with the version; others have the digest that the template gives them.
+    """
+    default = template.default_version
+    if instance.image != default.image:
+        return f"runs {instance.image}; the template's default launches {default.image}"
+    by, number = instance.version or ("", "")
+    if by == template.id and number.isdecimal():
+        launched = f"was launched by version {number} of {template.name}; the default is {default.number}"
+        return "" if int(number) == default.number else launched
+    digest = instance.tags.get(names.TAG_DIGEST)
+    if digest and default.label and digest != default.label.spec:
+        of = default.label.spec[:12]
+        return f"was launched for another spec (digest {digest[:12]}, the default version has {of})"
+    return ""
+
+
+def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison) -> tuple[Finding, ...]:
+    if is_now == "same":
         return ()
+    words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
+    now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
     return (
         Finding(
             place=place,
             subject="base",
             what=image.id,
-            message=f"was made from {used}; {base.image.id} ({base.image.name}, {base.image.created}) is newer",
+            message=f"was made from {used}; {now}",
             hint="amigen build SPEC --target aws",
         ),
     )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from amigen.verify.report import Report
 
 
+_UNMANAGED = "is not managed by Systems Manager: agent, role or network is missing"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """A running instance, and what it answered.
@@ -60,12 +63,13 @@ def ask_region(
     if not there:
         return ()
     script = one_script(plans, proof, token)
-    answers = run_script(aws, region, script, call=calls.SEND_COMMAND, patience=patience, rate=rate, tag=tag)
-    by_instance = {answer.instance: answer for answer in answers}
+    asked = run_script(aws, region, script, call=calls.SEND_COMMAND, patience=patience, rate=rate, tag=tag)
+    by_instance = {answer.instance: answer for answer in asked.answers}
+    unasked = f"is not managed by Systems Manager, or {rate.not_asked}" if asked.stopped else _UNMANAGED
     out = []
     for instance in there:
         answer = by_instance.get(instance.id)
-        problem = answer.problem if answer else "is not managed by Systems Manager: agent, role or network is missing"
+        problem = answer.problem if answer else unasked
         platform = instance.tags.get(names.TAG_PLATFORM) or (next(iter(plans)) if len(plans) == 1 else "")
         out.append(
             Node(

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from amigen.errors import ConflictError, InputError
 from amigen.files import MissingFileError, read_file
+from amigen.publish.place_run import NoNotes, Notes
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -80,10 +81,29 @@ class Ledger:
             old = self._document.entries.get(key, Entry())
             now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
+            if "default" in steps:
+                done.pop("rolled-back", None)
             new = msgspec.structs.replace(old, steps=done, **fields)
             if new != old:
                 self._document.entries[key] = new
-                write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+                self._write()
+
+    def _write(self) -> None:
+        write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+
+    def went_back(self, key: str, *, default: int) -> None:
+        """`$Default` went back to an older version, and the parameter with it: image and version are those of the
+        publish still, and the default is not theirs any more. Nothing is said of a default that no publish has moved.
+        """
+        with self._lock:
+            old = self._document.entries.get(key)
+            if old is None or old.default in (0, default):
+                return
+            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            steps = {step: at for step, at in old.steps.items() if step not in ("default", "parameter")}
+            new = msgspec.structs.replace(old, default=default, steps={**steps, "rolled-back": now})
+            self._document.entries[key] = new
+            self._write()
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Begin an entry anew when it speaks of another image."""
@@ -107,13 +127,12 @@ def open_ledger(
 
     Raises:
         ConflictError: Another publisher works with it, or it belongs to another spec.
-        InputError: It cannot be read.
+        InputError: It cannot be read or written.
     """
     import fcntl
 
     lock = path.with_name(path.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
+    with _opened(lock) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,6 +141,35 @@ def open_ledger(
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
         yield Ledger(path, document, now)
+
+
+@contextlib.contextmanager
+def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Notes]:
+    """The ledger of a spec; nowhere where none can be had: going back does not wait for books."""
+    with contextlib.ExitStack() as stack:
+        notes: Notes = NoNotes()
+        if path.exists():
+            try:
+                notes = stack.enter_context(open_ledger(path, name))
+            except (ConflictError, InputError) as error:
+                say(f"{path} is not written: {error.message}")
+            except OSError as error:
+                say(f"{path} is not written: {error}")
+        yield notes
+
+
+def _opened(lock: Path) -> IO[str]:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock.open("w")
+    except OSError as error:
+        raise _unusable(lock, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot use {path}: {error.strerror}", "the ledger stands beside the build record; --record names another"
+    )
 
 
 def read_ledger(path: Path) -> _Document | None:
@@ -134,6 +182,8 @@ def read_ledger(path: Path) -> _Document | None:
         content = read_file(path, hint="move it away; AWS is asked for what is there")
     except MissingFileError:
         return None
+    except OSError as error:
+        raise _unusable(path, error) from None
     try:
         document = msgspec.json.decode(content, type=_Document)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -25,6 +25,8 @@ TAG_HISTORY = "amigen/default-history"
 # On a launch template: the last rollback, from which version to which, such as `5>3`.
 TAG_ROLLBACK = "amigen/rollback"
 _HISTORY_LENGTH = 32
+# States of an image that will never be one (EC2's ImageState).
+BROKEN_IMAGE = ("failed", "error", "invalid")
 
 _DESCRIPTION = re.compile(
     r"amigen spec=(?P<spec>[0-9a-f]{64}) content=(?P<content>[0-9a-f]{32}) image=(?P<image>ami-[0-9a-f]+)"

@@ -9,62 +9,127 @@ from collections.abc import Sequence
 from typing import Any
 
 from amigen.aws import calls
+from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError
+from amigen.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import names
-from amigen.publish.rollout import Group, Release, RolloutError, default_back, go_back, release_for
+from amigen.publish.place_run import Notes
+from amigen.publish.rollout import Coming, Group, Release, RolloutError, default_back, go_back, of_template
 from amigen.publish.wait import Patience
+
+_LOOKS = 4  # EKS may show the new version a moment after the update has ended
 
 
 class ManagedNodegroup:
     """Rolls a node group to a version, and back."""
 
-    def __init__(self, aws: Aws, group: Group, patience: Patience) -> None:
-        self._aws, self._group, self._patience = aws, group, patience
+    def __init__(self, aws: Aws, group: Group, patience: Patience, ledger: Notes) -> None:
+        self._aws, self._group, self._patience, self._ledger = aws, group, patience, ledger
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
+        self._old = self.template = ""
+
+    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
+        """See `amigen.publish.rollout.Roller`."""
+        current, busy = self._look()
+        own = of_template(self._group, str(current.get("id", "")), coming)
+        wrong = _refused_by_eks(own.data)
+        if wrong:
+            raise RefusedError(
+                f"{self._group.text}: EKS takes no launch template that names {', '.join(wrong)}",
+                "take it out of the template (aws.launchTemplate.iamInstanceProfile of the spec: the role of the nodes"
+                " belongs to the node group)",
+            )
+        old = str(current.get("version", ""))
+        update, wanted = self._running(self._updates()) if busy else ("", "")
+        if update and wanted not in (str(own.version), old, str(own.default)):
+            raise self._somebody_else(update, wanted)
+        return old, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
-        """See `amigen.publish.rollout.roll_out`."""
+        """See `amigen.publish.rollout.Roller`."""
         current, busy = self._look()
-        release = release_for(self._group, str(current.get("id", "")), releases)
+        release = of_template(self._group, str(current.get("id", "")), releases)
         updates = self._updates()
-        update = self._running(release, updates) if busy else None
-        if busy and update is None:
+        update, wanted = self._running(updates) if busy else ("", "")
+        if update and wanted != str(release.version):
+            if wanted not in (str(current.get("version", "")), str(release.old)):
+                raise self._somebody_else(update, wanted)
+            self._await(update)  # the way back of an earlier run
+            update = ""
+        if busy and not update:
             current, _ = self._look()  # it has ended between the two looks
-        old = str(current.get("version", ""))
-        if update is None:
-            if old == str(release.version):
+        self.template, self._old = release.template, str(current.get("version", ""))
+        if not update:
+            if self._old == str(release.version):
                 return f"{self._group.text}: has version {release.version}"
             update = self._start(release.template, release.version, after=updates)
         status, reason = self._await(update)
         if status == "Successful":
+            self._require_all(release)
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
         self._patience.say(f"{message}; going back")
         raise go_back(
             message,
             "see the update in EKS and the new version; then publish again",
-            lambda: default_back(self._aws, release, self._patience),
-            lambda: self._back(release, old, after=(*updates, update)),
+            [release],
+            lambda each: default_back(self._aws, each, self._patience, self._ledger),
+            lambda: self._back(release, after=(*updates, update)),
         )
 
-    def _back(self, release: Release, old: str, *, after: Sequence[str]) -> str:
+    def back(self, releases: Sequence[Release]) -> str:
+        """See `amigen.publish.rollout.Roller`."""
+        release = of_template(self._group, self.template, releases)
+        return f"{self._group.text}: {self._back(release, after=self._updates())}"
+
+    def _back(self, release: Release, *, after: Sequence[str]) -> str:
         """Bring nodes that are new already back to the old version; says what was done."""
+        old = str(release.old) if self._old == str(release.version) else self._old
         if not old.isdecimal():
-            return "nobody knows which version its nodes had, so they are left"
+            raise RolloutError("nobody knows which version its nodes had, so they are left")
         try:
             ended, why = self._await(self._start(release.template, int(old), after=after))
         except AmigenError as error:
             raise RolloutError(f"its nodes are not back at version {old}: {error.message}", error.hint) from None
         if ended == "Successful":
             return f"its nodes are back at version {old}"
-        return f"bringing its nodes back to version {old} is {ended}: {why}"
+        raise RolloutError(f"bringing its nodes back to version {old} is {ended}: {why}")
+
+    def _require_all(self, release: Release) -> None:
+        """An update that has ended well may have been somebody else's word, or somebody else came after it."""
+        looks = 0
+
+        def look() -> tuple[str | None, str]:
+            nonlocal looks
+            looks += 1
+            version = str(self._look()[0].get("version", ""))
+            return (version if version == str(release.version) or looks == _LOOKS else None), ""
+
+        version = self._patience.until(self._group.text, look)
+        if version != str(release.version):
+            raise RolloutError(
+                f"the update of {self._group.text} is Successful, but the group is at version {version or 'unknown'},"
+                f" not {release.version}",
+                "somebody else may have changed it; look at its updates, then run the same command again",
+            )
 
     def _look(self) -> tuple[dict[str, Any], bool]:
         """The launch template that the group has, and whether an update is under way."""
-        found = self._aws.call(calls.DESCRIBE_NODEGROUP, self._group.region, self._group.text, **self._names)
+        try:
+            found = self._aws.call(calls.DESCRIBE_NODEGROUP, self._group.region, self._group.text, **self._names)
+        except CallError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            raise InputError(f"there is no {self._group.text}", "check its name, cluster and region") from None
         group = found["nodegroup"]
         return group.get("launchTemplate") or {}, group.get("status") == "UPDATING"
+
+    def _somebody_else(self, update: str, wanted: str) -> ConflictError:
+        to = f" to version {wanted}" if wanted else ""
+        return ConflictError(
+            f"{self._group.text} is in the middle of another update{to}, {update}",
+            "wait for its end, then run the same command again",
+        )
 
     def _updates(self) -> tuple[str, ...]:
         found = self._aws.pages(
@@ -77,17 +142,14 @@ class ManagedNodegroup:
         )
         return tuple(sorted(map(str, found)))
 
-    def _running(self, release: Release, updates: Sequence[str]) -> str | None:
-        """The update to this release that an earlier run began and nobody followed to its end."""
+    def _running(self, updates: Sequence[str]) -> tuple[str, str]:
+        """The update that is under way, and the version that it goes to; empty where there is none (any more)."""
         for update in updates:
             found = self._describe(update)
-            if found["status"] != "InProgress":
-                continue
-            wanted = {p["type"]: p["value"] for p in found.get("params", ())}.get("LaunchTemplateVersion")
-            if wanted == str(release.version):
-                return update
-            raise RolloutError(f"{self._group.text} is in the middle of another update, {update}", "wait for its end")
-        return None
+            if found["status"] == "InProgress":
+                wanted = {p["type"]: p["value"] for p in found.get("params", ())}.get("LaunchTemplateVersion")
+                return update, str(wanted or "")
+        return "", ""
 
     def _start(self, template: str, version: int, *, after: Sequence[str]) -> str:
         """Begin; the token names the updates before: the same intent twice is one update, and later another."""
@@ -120,3 +182,18 @@ class ManagedNodegroup:
             return ((str(found["status"]), errors) if ended else None), str(found["status"])
 
         return self._patience.until(f"{self._group.text}: update {update}", look)
+
+
+def _refused_by_eks(data: dict[str, Any]) -> tuple[str, ...]:
+    """What of a template's data fails the update of a node group.
+
+    Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_LaunchTemplateSpecification.html
+    """
+    interfaces = data.get("NetworkInterfaces", ())
+    found = {
+        "an instance profile": bool(data.get("IamInstanceProfile")),
+        "the subnet of a network interface": any(each.get("SubnetId") for each in interfaces),
+        "Spot options": (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
+        "hibernation": bool((data.get("HibernationOptions") or {}).get("Configured")),
+    }
+    return tuple(words for words, there in found.items() if there)

@@ -11,7 +11,7 @@ from amigen.aws.session import Aws
 from amigen.publish.names import TAG_COPIED_FROM, Target
 from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
 
-_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
+_GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed")
 
 
 def find_image(aws: Aws, region: str, image: str) -> Image | None:
@@ -42,12 +42,19 @@ def find_copies(aws: Aws, region: str, target: Target, source: str) -> tuple[Ima
 
 
 def tagged_images(aws: Aws, region: str, tag: str, value: str) -> tuple[Image, ...]:
-    """The account's own AMIs with a tag, newest first; deprecated ones too."""
+    """The account's own AMIs with a tag, newest first; deprecated and disabled ones too."""
     filters = [{"Name": f"tag:{tag}", "Values": [value]}]
-    found = _describe(
-        aws, region, f"images with {tag}={value}", Owners=["self"], Filters=filters, IncludeDeprecated=True
-    )
+    found = _own(aws, region, f"images with {tag}={value}", Filters=filters)
     return tuple(sorted(found, key=lambda image: (image.created, image.id), reverse=True))
+
+
+def own_images(aws: Aws, region: str) -> tuple[Image, ...]:
+    """All of the account's own AMIs, deprecated and disabled ones too."""
+    return tuple(_own(aws, region, "own images of the region"))
+
+
+def _own(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
+    return _describe(aws, region, what, Owners=["self"], IncludeDeprecated=True, IncludeDisabled=True, **params)
 
 
 def _describe(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
@@ -68,6 +75,8 @@ def read_image(item: dict[str, Any]) -> Image:
         reason=item.get("StateReason", {}).get("Message", ""),
         deprecated=item.get("DeprecationTime", ""),
         launched=item.get("LastLaunchedTime", ""),
+        # `disabled`, or since when it is (API_Image).
+        protected=str(item.get("DeregistrationProtection", "")).startswith("enabled"),
         tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
         snapshots=tuple(Snapshot(id=d["SnapshotId"], encrypted=bool(d.get("Encrypted"))) for d in disks),
     )

@@ -30,6 +30,9 @@ class Notes(Protocol):
     def note(self, key: str, *steps: str, **fields: object) -> None:
         """Write down what is done."""
 
+    def went_back(self, key: str, *, default: int) -> None:
+        """Write down that `$Default` went back, and the parameter with it."""
+
 
 class NoNotes:
     """Writes nothing down."""
@@ -42,6 +45,9 @@ class NoNotes:
         return ""
 
     def note(self, key: str, *steps: str, **fields: object) -> None:
+        """Nothing."""
+
+    def went_back(self, key: str, *, default: int) -> None:
         """Nothing."""
 
 

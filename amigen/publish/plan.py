@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,8 +28,9 @@ from amigen.publish.actions import (
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.record import ProvenImage
-from amigen.publish.state import Image, PlaceState, Template, Version
-from amigen.publish.template import PENDING_IMAGE, canonical, desired
+from amigen.publish.same import same_version
+from amigen.publish.state import Image, PlaceState, Template
+from amigen.publish.template import PENDING_IMAGE, desired
 from amigen.spec.model import NodeImage
 
 
@@ -56,7 +59,7 @@ def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, stat
     """The actions for one target in one region; `built` is the image of the build, in the build's region.
 
     Raises:
-        RefusedError: The image is not what the record says.
+        RefusedError: The image is not what the record says, or the template is not ours.
     """
     _refuse_wrong(proven, built)
     image_actions, notes = _image_actions(wish, proven, place, built, state)
@@ -65,6 +68,9 @@ def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, stat
     version = None
     if wish.templates:
         template_actions, version = _template_actions(wish, place, built, image, state)
+        if template_actions and state.template:
+            _refuse_foreign(state.template, place)
+        notes += _joins(wish, template_actions)
         if wish.spec.aws.launch_template.resolve_ssm_parameter and not (wish.set_default or wish.canary):
             notes.append(f"{place.target.parameter} is what the template resolves: it moves with --set-default")
     return PlacePlan(
@@ -91,6 +97,30 @@ def _refuse_wrong(proven: ProvenImage, built: Image) -> None:
             f"{where} was built from another spec (digest {tagged[:12]}, the record says {proven.digest[:12]})",
             "use the record of that image, or build again",
         )
+
+
+def _refuse_foreign(template: Template, place: Place) -> None:
+    """A template of this name that nobody has said to be ours; the printed policy asks for the tag, too."""
+    name = place.target.name
+    if template.tags.get(names.TAG_NAME) != name:
+        tag = f"Key={names.TAG_NAME},Value={name}"
+        raise RefusedError(
+            f"launch template {template.name} ({template.id}) in {place.region} has no tag {names.TAG_NAME}={name}:"
+            " it was made by somebody else",
+            "if amigen may take it over: "
+            f"`aws ec2 create-tags --region {place.region} --resources {template.id} --tags {tag}`",
+        )
+
+
+def _joins(wish: Wish, actions: Sequence[Action]) -> list[str]:
+    """A canary has the user data of the nodes, and so becomes one."""
+    cluster = wish.spec.join.eks
+    if cluster is None or not any(isinstance(each, RunCanary) for each in actions):
+        return []
+    return [
+        f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may be"
+        " scheduled on it, and it is terminated without a drain"
+    ]
 
 
 def image_tags(wish: Wish, proven: ProvenImage) -> dict[str, str]:
@@ -181,8 +211,8 @@ def _template_actions(
     wish: Wish, place: Place, built: Image, image: str | None, state: PlaceState
 ) -> tuple[list[Action], int | None]:
     template = state.template
-    data = desired(
-        template.default_version.data if template else {},
+    make = functools.partial(
+        desired,
         spec=wish.spec,
         target=place.target,
         digest=wish.digest,
@@ -190,7 +220,8 @@ def _template_actions(
         root_device=built.root_device,
         user_data=wish.user_data[place.target.platform],
     )
-    found = _same(template, data, image) if template and image else None
+    data = make(template.default_version.data if template else {})
+    found = same_version(template, make, image) if template and image else None
     version = found.number if found else None
     name = place.target.template
     made = _make(wish, place, data, image, template) if found is None else None
@@ -224,12 +255,6 @@ def _make(
         digest=wish.digest,
         lines=difference(template.default_version.data, data),
     )
-
-
-def _same(template: Template, data: dict[str, Any], image: str) -> Version | None:
-    """The version that says this already: the default one, or else the newest."""
-    in_order = (template.default_version, *reversed(template.versions))
-    return next((v for v in in_order if canonical(v.data) == data and v.image == image), None)
 
 
 def _parameter(wish: Wish, place: Place, image: str | None, state: PlaceState) -> tuple[PutParameter | None, bool]:

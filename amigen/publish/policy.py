@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.aws.calls import CALLS
 from amigen.aws.grants import Grant, Purpose
+from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
 from amigen.build.calls import ALL as BUILD_CALLS
 from amigen.publish import names
@@ -49,15 +50,17 @@ def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = N
         for grant in call.grants
         if _needed(grant, spec)
     ]
-    merged: dict[str, tuple[set[str], list[str], dict[str, Any]]] = {}
+    merged: dict[str, tuple[set[str], list[str], dict[str, Any], set[str]]] = {}
     for grant in grants:
         for resources, condition in _filled(grant, spec, scope or Scope()):
-            key = json.dumps([resources, condition], sort_keys=True)
-            merged.setdefault(key, (set(), resources, condition))[0].add(grant.action)
-    return {
-        "Version": "2012-10-17",
-        "Statement": [_statement(actions, resources, condition) for actions, resources, condition in merged.values()],
-    }
+            made_by = condition.get("StringEquals", {}).pop("ec2:CreateAction", None)
+            # Each call tags only what it makes, so that those of all calls are one statement.
+            key = json.dumps([[] if made_by else resources, condition, made_by is None], sort_keys=True)
+            actions, known, _, makers = merged.setdefault(key, (set(), [], condition, set()))
+            actions.add(grant.action)
+            known += [each for each in resources if each not in known]
+            makers |= {made_by} if made_by else set()
+    return {"Version": "2012-10-17", "Statement": [_statement(*parts) for parts in merged.values()]}
 
 
 def size(document: dict[str, Any]) -> int:
@@ -65,8 +68,12 @@ def size(document: dict[str, Any]) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
-def _statement(actions: set[str], resources: list[str], condition: dict[str, Any]) -> dict[str, Any]:
+def _statement(actions: set[str], resources: list[str], condition: dict[str, Any], makers: set[str]) -> dict[str, Any]:
+    """One statement; `makers` are the calls that may give tags while they make things."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": sorted(actions), "Resource": resources}
+    if makers:
+        by = sorted(makers) if len(makers) > 1 else next(iter(makers))
+        condition = {**condition, "StringEquals": {**condition["StringEquals"], "ec2:CreateAction": by}}
     return {**statement, "Condition": condition} if condition else statement
 
 
@@ -80,6 +87,7 @@ def _needed(grant: Grant, spec: NodeImage) -> bool:
         return bool(aws.vpc_id or aws.subnet_id)
     return {
         "always": True,
+        "resolved-parameter": aws.launch_template.resolve_ssm_parameter,
         "source-parameter": any(_own_parameters(spec)),
         "deprecation": aws.deprecate_after_days is not None,
         "session-manager": aws.communicator == "session-manager",
@@ -92,7 +100,7 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
     sources = sorted(_own_parameters(spec)) if grant.when == "source-parameter" else [""]
     for source in sources:
         values = {
-            "p": _partition(regions[0]),
+            "p": partition_of(regions[0]),
             "a": scope.account,
             "name": spec.name,
             "group": scope.group,
@@ -124,10 +132,3 @@ def _own_parameters(spec: NodeImage) -> set[str]:
         if (source := spec.aws.source_amis.get(target.platform)) and source.ssm_parameter
     }
     return {parameter for parameter in found if not parameter.startswith("/aws/service/")}
-
-
-def _partition(region: str) -> str:
-    for prefix, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("us-iso-", "aws-iso")):
-        if region.startswith(prefix):
-            return partition
-    return "aws"

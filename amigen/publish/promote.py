@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+import itertools
+
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import ConflictError
+from amigen.errors import AwsError, ConflictError
 from amigen.publish import observe
 from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
+from amigen.publish.wait import Patience, TooLongError
+
+# SSM checks the image within seconds; a parameter that has not changed after this will not.
+PARAMETER_SECONDS = 120.0
+# So many looks at a default before it is believed to be another than it should be: EC2 is eventually consistent
+# (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+_LOOKS = 6
+_PAUSE = 2.0
 
 
-def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str) -> None:
-    """Write an AMI id to a parameter.
+class ParameterError(AwsError):
+    """SSM took a value and did not keep it."""
+
+
+def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str, patience: Patience) -> None:
+    """Write an AMI id to a parameter, and see that it is there.
+
+    The data type lets SSM itself check the image, after it has said 200: "The aws:ec2:image value is validated
+    asynchronously"; where that fails, the parameter is not created or updated. What launches from the parameter must
+    not be told before it is. Sources: DataType of
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html,
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html
 
     Raises:
         ConflictError: Somebody else has changed it since.
+        ParameterError: It does not have the value, although SSM took it.
     """
-    now = observe.find_parameter(aws, region, name)
-    if now is not None and now.value == new:
+    what = f"parameter {name}"
+
+    def look() -> tuple[bool | None, str]:
+        found = observe.find_parameter(aws, region, name)
+        seen = found.value if found else None
+        if seen not in (old, new):
+            raise ConflictError(
+                f"{what} in {region} is {seen or 'gone'}, it was {old or 'not there'} when the plan was made",
+                "somebody else publishes; look at the plan again",
+            )
+        return (True, "") if seen == new else (None, f"is still {old or 'not there'}")
+
+    if look()[0]:
         return
-    conflict = ConflictError(
-        f"parameter {name} in {region} is {now.value if now else 'gone'},"
-        f" it was {old or 'not there'} when the plan was made",
-        "somebody else publishes; look at the plan again",
-    )
-    if (now.value if now else None) != old:
-        raise conflict
     try:
-        # The data type lets SSM itself check that the image exists (systems-manager, parameter-store-ec2-aliases).
         aws.call(
             calls.PUT_PARAMETER,
             region,
-            f"parameter {name}",
+            what,
             Name=name,
             Value=new,
             Type="String",
@@ -39,12 +63,21 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
             Overwrite=old is not None,
         )
     except CallError as error:
-        if error.code == "ParameterAlreadyExists":
-            raise conflict from None
-        raise
+        # Somebody else's, or our own by a request whose answer was lost: what it says tells the two apart.
+        if error.code != "ParameterAlreadyExists":
+            raise
+    try:
+        patience.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
+    except TooLongError:
+        raise ParameterError(
+            f"{what} in {region} is still {old or 'not there'}: SSM took {new} and did not keep it",
+            f"is {new} available to this account in {region}? then run the same command again",
+        ) from None
 
 
-def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, new: int, back: bool = False) -> None:
+def move_default(
+    aws: Aws, region: str, name: str, template: str, *, old: int, new: int, patience: Patience, back: bool = False
+) -> None:
     """Move `$Default` of a template, and keep in its tags what it was before.
 
     EC2 has no conditional form of ModifyLaunchTemplate, so the default is looked at right before and right after.
@@ -56,6 +89,7 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
         template: Its id.
         old: The default when the plan was made.
         new: The version that becomes the default.
+        patience: How to wait until all of EC2 says the same.
         back: A rollback: takes the history back, too, in place of adding to it, and says so.
 
     Raises:
@@ -63,27 +97,33 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
     """
     what = f"launch template {name}"
 
-    def current() -> tuple[int, dict[str, str]]:
-        answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
-        found = answer.first("LaunchTemplates")
-        return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
+    def settled(*allowed: int) -> tuple[int, dict[str, str]]:
+        """The default and the tags, as soon as the default is one of these."""
+        looks = itertools.count(1)
 
-    def refuse_other(seen: int, allowed: int) -> None:
-        if seen != allowed:
-            raise ConflictError(
-                f"the default of {what} in {region} is version {seen}, not {allowed}:"
-                " somebody else has moved it meanwhile",
-                f"version {new} is there; look at the plan again",
-            )
+        def look() -> tuple[tuple[int, dict[str, str]] | None, str]:
+            answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
+            found = answer.first("LaunchTemplates")
+            seen = int(found["DefaultVersionNumber"])
+            if seen in allowed:
+                return (seen, {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}), ""
+            if next(looks) >= _LOOKS:
+                raise ConflictError(
+                    f"the default of {what} in {region} is version {seen}, not {allowed[0]}:"
+                    " somebody else has moved it meanwhile",
+                    f"version {new} is there; look at the plan again",
+                )
+            return None, ""
+
+        return patience.until(f"the default of {what} in {region}", look, every=_PAUSE)
 
     def remember(history: tuple[int, ...], rollback: str) -> None:
         tags = [{"Key": TAG_HISTORY, "Value": write_history(history)}, {"Key": TAG_ROLLBACK, "Value": rollback}]
         aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=tags)
 
-    seen, tags = current()
+    seen, tags = settled(old, new)
     if seen == new:
         return
-    refuse_other(seen, old)
     # Written before the move: a cut in between leaves an intent that the next run can see and finish.
     history = read_history(tags, seen)
     if back:
@@ -91,4 +131,4 @@ def move_default(aws: Aws, region: str, name: str, template: str, *, old: int, n
     else:
         remember((*history, seen), "")
     aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
-    refuse_other(current()[0], new)
+    settled(new)

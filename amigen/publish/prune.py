@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -48,12 +49,15 @@ class RegionPrune:
 
     Attributes:
         snapshots: Of images that are gone already: a run before this one was cut off in between.
+        failed: What could not be removed, and why; the rest was.
+        error: Why the region as a whole could not be looked at, or was left in the middle.
     """
 
     region: str
     images: tuple[Listed, ...] = ()
     snapshots: tuple[str, ...] = ()
     removed: list[str] = field(default_factory=list)
+    failed: list[tuple[str, AmigenError]] = field(default_factory=list)
     error: AmigenError | None = None
 
     @property
@@ -102,6 +106,11 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
         return "used by " + ", ".join(each.used)
     if image.state == "pending":
         return "is being made"
+    if image.state == "disabled":
+        # Somebody chose to keep it so that nobody launches it; enabling brings it back, deregistering does not.
+        return "is disabled, and so kept by somebody"
+    if image.protected:
+        return "is protected from deregistration"
     if rank is not None and rank <= rules.keep:
         return f"is among the newest {rules.keep}"
     limit = rules.now - rules.older_than
@@ -115,7 +124,7 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
 
 
 def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
-    """Snapshots that were marked for removal and whose image is gone."""
+    """Snapshots that were marked for removal, whose image is gone, and which no other image lives on."""
     filters = [
         {"Name": f"tag:{names.TAG_NAME}", "Values": [name]},
         {"Name": "tag-key", "Values": [names.TAG_PRUNED]},
@@ -133,8 +142,11 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
     marks = {
         item["SnapshotId"]: tag["Value"] for item in found for tag in item["Tags"] if tag["Key"] == names.TAG_PRUNED
     }
-    there = observe.find_images(aws, region, marks.values())
-    return tuple(sorted(snapshot for snapshot, image in marks.items() if image not in there))
+    if not marks:
+        return ()
+    own = observe.own_images(aws, region)
+    there = {image.id for image in own} | {s.id for image in own for s in image.snapshots}
+    return tuple(sorted(snapshot for snapshot, image in marks.items() if not {snapshot, image} & there))
 
 
 def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None:
@@ -145,20 +157,37 @@ def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None
     """
     region = plan.region
     for snapshot in plan.snapshots:
-        _delete_snapshot(aws, region, snapshot)
-        plan.removed.append(snapshot)
-        say(f"{region}: removed {snapshot}, left by an earlier run")
+        with _kept_going(plan, snapshot, say):
+            if _delete_snapshot(aws, region, snapshot, plan.removed):
+                say(f"{region}: removed {snapshot}, left by an earlier run")
+            else:
+                say(f"{region}: {snapshot} stays: another image lives on it")
     usage = find_usage(aws, region) if plan.doomed else Usage()
     for each in plan.doomed:
         used = usage.of(each.image.id)
         if used:
             say(f"{region}: {each.image.id} stays: it has come into use by {', '.join(used)}")
             continue
-        _remove(aws, region, each.image, plan.removed)
-        say(f"{region}: removed {each.image.id} and its snapshots")
+        with _kept_going(plan, each.image.id, say):
+            stay = _remove(aws, region, each.image, plan.removed)
+            but = f"; {', '.join(stay)} stay: another image lives on them" if stay else ""
+            say(f"{region}: removed {each.image.id} and its snapshots{but}")
 
 
-def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> None:
+@contextlib.contextmanager
+def _kept_going(plan: RegionPrune, what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """One that cannot be removed (protected, forbidden) does not keep the others; what concerns all of them does."""
+    try:
+        yield
+    except CallError as error:
+        if error.concerns_all:
+            raise
+        plan.failed.append((what, error))
+        say(f"{plan.region}: {what} is not removed: {error.message}")
+
+
+def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> list[str]:
+    """Remove an image with its snapshots; tells those that stay, as another image lives on them."""
     snapshots = [s.id for s in image.snapshots]
     if snapshots:
         tags = [{"Key": names.TAG_PRUNED, "Value": image.id}]
@@ -169,15 +198,17 @@ def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> None:
         if error.code not in _GONE:
             raise
     removed.append(image.id)
-    for snapshot in snapshots:
-        _delete_snapshot(aws, region, snapshot)
-        removed.append(snapshot)
+    return [snapshot for snapshot in snapshots if not _delete_snapshot(aws, region, snapshot, removed)]
 
 
-def _delete_snapshot(aws: Aws, region: str, snapshot: str) -> None:
+def _delete_snapshot(aws: Aws, region: str, snapshot: str, removed: list[str]) -> bool:
+    """False where another image lives on it."""
     try:
         aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
     except CallError as error:
-        # Gone already, or another image lives on it, too.
-        if error.code not in ("InvalidSnapshot.NotFound", "InvalidSnapshot.InUse"):
+        if error.code == "InvalidSnapshot.InUse":
+            return False
+        if error.code != "InvalidSnapshot.NotFound":
             raise
+    removed.append(snapshot)
+    return True

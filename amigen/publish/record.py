@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from amigen.errors import InputError, RefusedError
 from amigen.files import MissingFileError, read_file
 from amigen.publish.names import Target
 from amigen.spec.model import NodeImage
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,11 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
         InputError: There is no record, or it cannot be read.
         RefusedError: It holds an image whose checks have not passed.
     """
+    return _each(path, lambda document, each: _image(document, each, spec, path))
+
+
+def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> tuple[_T, ...]:
+    """What is read of each image of a record."""
     import json
 
     try:
@@ -52,13 +59,13 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
             f"cannot read the build record {path}: {error}", "name the record.json that `amigen build` wrote"
         ) from None
     try:
-        return tuple(_image(document, each, spec, path) for each in document["images"])
+        return tuple(read(document, each) for each in document["images"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a build record: {error!r}", "build again") from None
 
 
 def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path: Path) -> ProvenImage:
-    target = Target(name=spec.name, platform=each["platform"], architecture=each["architecture"])
+    target = _target(each, spec)
     if not (each["imageId"] and each["region"]):
         raise InputError(
             f"{path}: {target.key} is no AMI; it is a local image, or its build failed",
@@ -76,6 +83,10 @@ def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path
         source=each.get("sourceImage", ""),
         built=datetime.fromisoformat(document["finishedAt"].replace("Z", "+00:00")),
     )
+
+
+def _target(each: dict[str, Any], spec: NodeImage) -> Target:
+    return Target(name=spec.name, platform=each["platform"], architecture=each["architecture"])
 
 
 def default_path(spec: NodeImage) -> Path:
@@ -97,9 +108,11 @@ def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: P
 def last_sources(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, str]:
     """The base image that the last build of each target used; empty where there is no record and none is required.
 
+    Whatever came of that build: an image that was not verified was made of its base all the same.
+
     Raises:
         InputError: It is required and not there, or it cannot be read.
     """
     if not required and not path.exists():
         return {}
-    return {each.target: each.source for each in read_images(path, spec)}
+    return dict(_each(path, lambda _, each: (_target(each, spec), str(each.get("sourceImage") or ""))))

@@ -1,6 +1,7 @@
 """Instance refresh of an Auto Scaling group.
 
-Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html and
+Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html,
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-instance-refresh-skip-matching.html and
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.html
 """
 
@@ -9,55 +10,89 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, InputError, RefusedError
-from amigen.publish.rollout import Group, Release, RolloutError, default_back, go_back, release_for
+from amigen.errors import AmigenError, ConflictError, InputError, RefusedError
+from amigen.publish import group_templates as templates
+from amigen.publish.place_run import Notes
+from amigen.publish.rollout import Coming, Group, Release, RolloutError, default_back, go_back, of_template
 from amigen.publish.wait import Patience, TooLongError
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")
 _ENDED = ("Successful", "Failed", "Cancelled", "RollbackSuccessful", "RollbackFailed")
+_LOOKS = 4  # AWS writes the new configuration to the group after the refresh has ended
 
 
 class InstanceRefresh:
     """Rolls a group to a version, and back."""
 
-    def __init__(self, aws: Aws, group: Group, patience: Patience) -> None:
-        self._aws, self._group, self._patience = aws, group, patience
+    def __init__(self, aws: Aws, group: Group, patience: Patience, ledger: Notes) -> None:
+        self._aws, self._group, self._patience, self._ledger = aws, group, patience, ledger
+        self._before: dict[str, Any] = {}
+
+    # -- what `amigen.publish.rollout.Roller` says ---------------------------------------------------------------------
+
+    @property
+    def template(self) -> str:
+        """See `Roller`."""
+        return templates.base(self._before)[0]
+
+    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
+        """See `Roller`."""
+        group = self._describe()
+        template, version = templates.base(group)
+        own = of_template(self._group, template, coming)
+        self._refuse_latest(group, {each.template for each in coming})
+        # A version that is not made yet is what no refresh can go to.
+        new = {each.template: each.version or 0 for each in coming}
+        self._forward(group, new)
+        running = self._running()
+        old = {each.template: each.default for each in coming if each.default}
+        if running and not (self._goes_to(running, group, new) or self._returns(running, group, old)):
+            raise self._somebody_else(running)
+        return version, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
-        """See `amigen.publish.rollout.roll_out`."""
-        group = self._describe()
-        own = _own_template(group)
-        release = release_for(self._group, own.get("LaunchTemplateId", ""), releases)
-        version = str(own.get("Version") or "$Default")
-        if version == "$Latest":
-            raise RefusedError(
-                f"{self._group.text} runs $Latest: every new version of its template goes live at once, proven or not",
-                "set the group to $Default, or to a version number",
-            )
+        """See `Roller`."""
+        group = self._before = self._describe()
+        template, _ = templates.base(group)
+        release = of_template(self._group, template, releases)
+        new = {each.template: each.version for each in releases}
+        self._refuse_latest(group, set(new))
         refreshes = self._refreshes()
         running = next((r for r in refreshes if r["Status"] in _ACTIVE), None)
+        if running and not self._goes_to(running, group, new):
+            if not self._returns(running, group, {each.template: each.old for each in releases if each.old}):
+                raise self._somebody_else(running)
+            self._await(running["InstanceRefreshId"])
+            group = self._before = self._describe()
+            refreshes, running = self._refreshes(), None
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
             bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
             # Looked at once more: a refresh may have ended between the two looks.
-            if not bad and _all_at(self._describe(), release):
+            if not bad and not templates.elsewhere(self._describe(), new):
                 return f"{self._group.text}: all its instances have version {release.version}"
-            self._start(release.template, release.version, now=version, skip=not bad)
-        elif _wanted(running) not in (str(release.version), ""):
-            raise RolloutError(
-                f"{self._group.text} is in the middle of another instance refresh, to version {_wanted(running)}",
-                "wait until it has ended, or cancel it",
-            )
-        said = self._follow(release, version)
-        if running and not _all_at(self._describe(), release):
+            desired = self._forward(group, new)
+            refresh, found = self._start(desired, skip=not bad, rollback=self._aws_goes_back(desired, releases))
+        else:
+            refresh, found = str(running["InstanceRefreshId"]), True
+        self._follow(refresh, release, releases)
+        if found and templates.elsewhere(self._describe(), new):
             # It went to what was the default when it began: the way back of an earlier run.
-            self._start(release.template, release.version, now=version)
-            said = self._follow(release, version)
-        return said
+            desired = self._forward(group, new)
+            refresh, _ = self._start(desired, skip=True, rollback=self._aws_goes_back(desired, releases))
+            self._follow(refresh, release, releases)
+        self._require_all(new, release)
+        return f"{self._group.text}: version {release.version} is rolled out"
+
+    def back(self, releases: Sequence[Release]) -> str:
+        """See `Roller`."""
+        return f"{self._group.text}: {self._back(releases)}"
+
+    # -- what is there -------------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
         found = self._aws.pages(
@@ -72,30 +107,93 @@ class InstanceRefresh:
             raise InputError(f"there is no {self._group.text}", "check its name and region")
         return group
 
-    def _refreshes(self) -> list[dict[str, Any]]:
-        """Newest first."""
+    def _refreshes(self, *ids: str) -> list[dict[str, Any]]:
+        """Newest first; or only this one."""
+        more = {"InstanceRefreshIds": list(ids)} if ids else {"MaxRecords": 10}
         answer = self._aws.call(
             calls.DESCRIBE_REFRESHES,
             self._group.region,
             self._group.text,
             AutoScalingGroupName=self._group.name,
-            MaxRecords=10,
+            **more,
         )
         return list(answer.get("InstanceRefreshes", ()))
 
-    def _start(self, template: str, version: int, *, now: str, skip: bool = True) -> None:
-        """Begin.
+    def _running(self) -> dict[str, Any] | None:
+        return next((r for r in self._refreshes() if r["Status"] in _ACTIVE), None)
 
-        A group that names a number is told the new one, and AWS itself goes back to the old one on failure, even if
-        nobody looks any more. A group that runs `$Default` keeps doing so; AWS cannot go back for it. `skip` leaves
-        instances that have the version already.
+    def _refuse_latest(self, group: dict[str, Any], ours: set[str]) -> None:
+        if any(template in ours and version == "$Latest" for template, version in templates.signature(group)):
+            raise RefusedError(
+                f"{self._group.text} runs $Latest: every new version of its template goes live at once, proven or not",
+                "set the group to $Default, or to a version number",
+            )
+
+    def _somebody_else(self, running: dict[str, Any]) -> ConflictError:
+        wanted = templates.signature(running.get("DesiredConfiguration") or {})
+        to = f" to version {wanted[0][1]}" if wanted else ""
+        return ConflictError(
+            f"{self._group.text} is in the middle of another instance refresh{to}, {running['InstanceRefreshId']}",
+            "wait until it has ended, or cancel it; then run the same command again",
+        )
+
+    def _goes_to(self, running: dict[str, Any], group: dict[str, Any], versions: dict[str, int]) -> bool:
+        wanted = templates.signature(running.get("DesiredConfiguration") or {})
+        return wanted == templates.signature(self._forward(group, versions))
+
+    def _returns(self, running: dict[str, Any], group: dict[str, Any], old: dict[str, int]) -> bool:
+        """It makes instances anew of what the group names now, or goes back to what was the default: it is the way back
+        of an earlier run, and worth waiting for.
+        """
+        wanted = templates.signature(running.get("DesiredConfiguration") or {})
+        return not wanted or wanted == templates.signature(group) or self._goes_to(running, group, old)
+
+    def _forward(self, group: dict[str, Any], new: dict[str, int]) -> dict[str, Any]:
+        """What the group is to be; empty for one that names no number, which gets what is the default."""
+        if not any(version.isdigit() for template, version in templates.signature(group) if template in new):
+            return {}
+        if group.get("MixedInstancesPolicy") and not model.knows("autoscaling", "LaunchTemplateOverrides", "ImageId"):
+            raise RefusedError(
+                f"{self._group.text} has a mixed instances policy, and this machine's boto3 does not know all of one",
+                "update boto3: what it does not know would be lost",
+            )
+        return templates.configuration(group, templates.forward(new))
+
+    def _require_all(self, new: dict[str, int], release: Release) -> None:
+        looks = 0
+
+        def look() -> tuple[tuple[str, ...] | None, str]:
+            nonlocal looks
+            looks += 1
+            left = templates.elsewhere(self._describe(), new)
+            return (left if not left or looks == _LOOKS else None), ""
+
+        left = self._patience.until(self._group.text, look)
+        if left:
+            raise RolloutError(
+                f"the instance refresh of {self._group.text} is Successful, but not all of it is at version"
+                f" {release.version}: {', '.join(left[:5])}{' ...' if left[5:] else ''}",
+                "instances in standby or protected from scale in are left by some refreshes; somebody else may have"
+                " changed the group; then run the same command again",
+            )
+
+    # -- there and back ------------------------------------------------------------------------------------------------
+
+    def _start(self, desired: dict[str, Any], *, skip: bool, rollback: bool = False) -> tuple[str, bool]:
+        """Begin, and tell which refresh it is; and whether it was found running.
+
+        A group that names numbers is told the new ones, and with `rollback` AWS itself goes back to the old ones on
+        failure, even if nobody looks any more. A group that runs `$Default` keeps doing so; AWS cannot go back for it,
+        nor for a template that has a parameter in place of its AMI id. `skip` leaves instances that have the version
+        already.
         """
         more: dict[str, Any] = {"Preferences": {"SkipMatching": skip}}
-        if now.isdigit():
-            target = {"LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)}}
-            more = {"Preferences": {"SkipMatching": skip, "AutoRollback": True}, "DesiredConfiguration": target}
+        if desired:
+            more["DesiredConfiguration"] = desired
+        if rollback:
+            more["Preferences"]["AutoRollback"] = True
         try:
-            self._aws.call(
+            answer = self._aws.call(
                 calls.START_REFRESH,
                 self._group.region,
                 self._group.text,
@@ -104,42 +202,78 @@ class InstanceRefresh:
                 **more,
             )
         except CallError as error:
-            # A repeated call whose first answer was lost: the refresh that runs is ours.
             if error.code != "InstanceRefreshInProgress":
                 raise
+            # A repeated call whose first answer was lost, and the refresh that runs is ours; or somebody was faster.
+            running = self._running()
+            if running is None:
+                raise
+            if templates.signature(running.get("DesiredConfiguration") or {}) != templates.signature(desired):
+                raise self._somebody_else(running) from None
+            return str(running["InstanceRefreshId"]), True
+        return str(answer["InstanceRefreshId"]), False
 
-    def _follow(self, release: Release, version: str) -> str:
+    def _aws_goes_back(self, desired: dict[str, Any], releases: Sequence[Release]) -> bool:
+        """AutoRollback needs numbers only, and image ids (API_RollbackInstanceRefresh)."""
+        named = (*templates.signature(self._before), *templates.signature(desired))
+        by_parameter = {(r.template, str(number)) for r in releases for number in r.resolving}
+        ours = {r.template for r in releases}
+        return bool(desired) and all(
+            version.isdigit() and template in ours and (template, version) not in by_parameter
+            for template, version in named
+        )
+
+    def _follow(self, refresh: str, release: Release, releases: Sequence[Release]) -> None:
+        """To its end.
+
+        Raises:
+            RolloutError: It did not succeed, and was taken back.
+        """
         try:
-            status, reason = self._await()
+            status, reason = self._await(refresh)
         except TooLongError as error:
-            self._cancel(error.message)
+            self._cancel(refresh, error.message)
             status, reason = "too slow", error.message
         if status == "Successful":
-            return f"{self._group.text}: version {release.version} is rolled out"
+            return
         message = f"the instance refresh of {self._group.text} to version {release.version} is {status}"
         message += f": {reason}" if reason else ""
         self._patience.say(f"{message}; going back")
-        steps = [lambda: default_back(self._aws, release, self._patience)]
-        if status != "RollbackSuccessful":
-            steps.append(lambda: self._back(release, version))
-        hint = "see the group's activity and the new version; then publish again"
-        # Instances of `$Default` would only be made anew of the bad version where the default is not back.
-        raise go_back(message, hint, *steps, ordered=not version.isdigit())
+        used = {template for template, _ in templates.signature(self._before)}
+        raise go_back(
+            message,
+            "see the group's activity and the new version; then publish again",
+            [each for each in releases if each.template in used],
+            lambda each: default_back(self._aws, each, self._patience, self._ledger),
+            None if status == "RollbackSuccessful" else lambda: self._back(releases),
+            # What `$Default` and parameters say decides what instances are made of.
+            ordered=not self._aws_goes_back(self._way_back(releases), releases),
+        )
 
-    def _back(self, release: Release, version: str) -> str:
+    def _way_back(self, releases: Sequence[Release]) -> dict[str, Any]:
+        """What the group was before; empty for one that names no number."""
+        new = {each.template: each.version for each in releases}
+        old = {each.template: each.old for each in releases if each.old is not None}
+        if not self._forward(self._before, new):
+            return {}
+        return templates.configuration(self._before, templates.backward(new, old))
+
+    def _back(self, releases: Sequence[Release]) -> str:
         """Bring instances that are new already back to the old version."""
-        old = int(version) if version.isdigit() else release.old
-        assert old is not None, "a group of $Default comes back after its default"
+        desired = self._way_back(releases)
+        release = of_template(self._group, self.template, releases)
+        version = templates.base(desired)[1] if desired else "$Default"
+        old = version if version.isdigit() else str(release.old)
         try:
-            self._start(release.template, old, now=version)
-            status, reason = self._await()
+            refresh, _ = self._start(desired, skip=True)
+            status, reason = self._await(refresh)
         except AmigenError as error:
             raise RolloutError(f"its instances are not back at version {old}: {error.message}", error.hint) from None
         if status == "Successful":
             return f"its instances are back at version {old}"
-        return f"bringing its instances back to version {old} is {status}{f': {reason}' if reason else ''}"
+        raise RolloutError(f"bringing its instances back to version {old} is {status}{f': {reason}' if reason else ''}")
 
-    def _cancel(self, why: str) -> None:
+    def _cancel(self, refresh: str, why: str) -> None:
         try:
             self._aws.call(
                 calls.CANCEL_REFRESH, self._group.region, self._group.text, AutoScalingGroupName=self._group.name
@@ -147,33 +281,13 @@ class InstanceRefresh:
         except CallError as error:
             if error.code != "ActiveInstanceRefreshNotFound":
                 raise RolloutError(f"{why}; it goes on, as it cannot be stopped: {error.message}", error.hint) from None
-        self._await()
+        self._await(refresh)
 
-    def _await(self) -> tuple[str, str]:
+    def _await(self, refresh: str) -> tuple[str, str]:
         def look() -> tuple[tuple[str, str] | None, str]:
-            newest = (self._refreshes() or [{"Status": "Pending"}])[0]
-            status = str(newest["Status"])
-            seen = f"{status}, {newest.get('PercentageComplete', 0)} %"
-            return ((status, str(newest.get("StatusReason", ""))) if status in _ENDED else None), seen
+            found = (self._refreshes(refresh) or [{"Status": "Pending"}])[0]
+            status = str(found["Status"])
+            seen = f"{status}, {found.get('PercentageComplete', 0)} %"
+            return ((status, str(found.get("StatusReason", ""))) if status in _ENDED else None), seen
 
         return self._patience.until(self._group.text, look)
-
-
-def _wanted(refresh: dict[str, Any]) -> str:
-    """The version of a refresh; empty for one without a configuration of its own."""
-    template = (refresh.get("DesiredConfiguration") or {}).get("LaunchTemplate") or {}
-    return str(template.get("Version", ""))
-
-
-def _all_at(group: dict[str, Any], release: Release) -> bool:
-    wanted = {"LaunchTemplateId": release.template, "Version": str(release.version)}
-    own = str(_own_template(group).get("Version") or "$Default")
-    return own in ("$Default", wanted["Version"]) and all(
-        {k: str(i.get("LaunchTemplate", {}).get(k, "")) for k in wanted} == wanted for i in group.get("Instances", ())
-    )
-
-
-def _own_template(group: dict[str, Any]) -> dict[str, Any]:
-    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
-    found: dict[str, Any] = group.get("LaunchTemplate") or mixed or {}
-    return found

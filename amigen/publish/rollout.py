@@ -1,17 +1,18 @@
-"""Replace running nodes by those of a new template version: Auto Scaling groups and EKS managed node groups."""
+"""Replace running nodes by those of a new template version: what a rollout is about, and its way back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from amigen.aws.session import Aws
 from amigen.errors import AmigenError, AwsError, InputError
 from amigen.publish import observe
 from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history, read_rollback
-from amigen.publish.place_run import NoNotes, PlaceRun
+from amigen.publish.place_run import NoNotes, Notes, PlaceRun
 from amigen.publish.rollback import plan_rollback
 from amigen.publish.wait import Patience
 
@@ -36,21 +37,100 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Coming:
+    """What the default of a template is when a plan is done.
+
+    Attributes:
+        version: None for the version that the plan makes.
+        default: What it is now; a refresh that goes there is the way back of an earlier run.
+        data: What that version says.
+    """
+
+    template: str
+    version: int | None
+    default: int | None
+    data: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """What a group is to run.
 
     Attributes:
         old: The version that was the default before; None where nobody knows.
+        resolving: The versions whose image is what a parameter says.
     """
 
     place: Place
     template: str
     version: int
     old: int | None
+    resolving: frozenset[int] = frozenset()
+
+
+@dataclass(kw_only=True)
+class Outlook:
+    """What a rollout to one group would do.
+
+    Attributes:
+        old: The version that the group names now.
+        new: The version that it gets; None for the one that the plan makes.
+        error: Why it would not go; empty also where the group could not be looked at, for its places could not.
+    """
+
+    group: Group
+    old: str = ""
+    new: int | None = None
+    error: AmigenError | None = None
 
 
 class RolloutError(AwsError):
     """A rollout that ended badly, with what was done about it."""
+
+
+class TakenBackError(RolloutError):
+    """A rollout that ended badly; default and parameter of these releases are back."""
+
+    def __init__(self, message: str, hint: str, releases: Sequence[Release]) -> None:
+        super().__init__(message, hint)
+        self.releases = tuple(releases)
+
+
+class Roller(Protocol):
+    """Brings one group to a version, and back."""
+
+    @property
+    def template(self) -> str:
+        """Id of the group's launch template, after `to` has looked."""
+        ...
+
+    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
+        """Which version the group names, and which it would get. Changes nothing.
+
+        Raises:
+            InputError: There is no such group, or it uses none of the templates.
+            RefusedError: It runs `$Latest`, or could not launch this version.
+            ConflictError: Somebody else replaces its nodes now.
+            AwsError: A call failed.
+        """
+        ...
+
+    def to(self, releases: Sequence[Release]) -> str:
+        """Bring it to the version of its own template; where that fails, bring group, default and parameter back.
+
+        Raises:
+            RolloutError: The rollout failed; the message says what it is now.
+            AmigenError: As `look`.
+        """
+        ...
+
+    def back(self, releases: Sequence[Release]) -> str:
+        """Bring a group that got to its version back to the one before, when the default is back already.
+
+        Raises:
+            AmigenError: It is not back.
+        """
+        ...
 
 
 def parse_group(text: str, regions: Sequence[str]) -> Group:
@@ -71,31 +151,15 @@ def parse_group(text: str, regions: Sequence[str]) -> Group:
     return Group(name=found["name"], region=region, cluster=found.get("cluster") or "")
 
 
-def roll_out(aws: Aws, group: Group, releases: Sequence[Release], patience: Patience) -> str:
-    """Bring a group to the version of its own template; where that fails, bring group, default and parameter back.
-
-    Args:
-        aws: Where to call.
-        group: The group.
-        releases: The default versions in its region, one per template.
-        patience: How to wait.
-
-    Returns:
-        What was done, in words.
-
-    Raises:
-        InputError: The group uses none of the templates.
-        RefusedError: The group runs `$Latest`.
-        RolloutError: The rollout failed; the message says what it is now.
-        AwsError: A call failed.
-    """
+def roller(aws: Aws, group: Group, patience: Patience, ledger: Notes) -> Roller:
+    """What rolls a group of this kind."""
     if group.cluster:
         from amigen.publish.nodegroup import ManagedNodegroup
 
-        return ManagedNodegroup(aws, group, patience).to(releases)
+        return ManagedNodegroup(aws, group, patience, ledger)
     from amigen.publish.refresh import InstanceRefresh
 
-    return InstanceRefresh(aws, group, patience).to(releases)
+    return InstanceRefresh(aws, group, patience, ledger)
 
 
 def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
@@ -118,12 +182,15 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Releas
                 template=template.id,
                 version=template.default,
                 old=history[-1] if history else None,
+                resolving=frozenset(
+                    v.number for v in template.versions if str(v.data.get("ImageId", "")).startswith("resolve:")
+                ),
             )
         )
     return tuple(out)
 
 
-def default_back(aws: Aws, release: Release, patience: Patience) -> str:
+def default_back(aws: Aws, release: Release, patience: Patience, ledger: Notes) -> str:
     """Move default and parameter back after a failed rollout; says what was done.
 
     Raises:
@@ -142,42 +209,69 @@ def default_back(aws: Aws, release: Release, patience: Patience) -> str:
         raise RolloutError(
             f"default or parameter are still those of version {release.version}: {error.message}", error.hint
         )
+    ledger.went_back(release.place.key, default=release.old)
     return f"the default is version {release.old} again"
 
 
-def go_back(failed: str, hint: str, *steps: Callable[[], str], ordered: bool = False) -> RolloutError:
+def go_back(
+    failed: str,
+    hint: str,
+    releases: Sequence[Release],
+    default: Callable[[Release], str],
+    group: Callable[[], str] | None,
+    *,
+    ordered: bool = False,
+) -> RolloutError:
     """Take a failed rollout back.
 
     Args:
         failed: What failed, in words.
         hint: The way out where all of this goes well.
-        steps: Each says what it did.
-        ordered: A step needs those before it; else each is tried, whatever came of the others.
+        releases: Whose default goes back.
+        default: Brings the default of a release back; says what it did.
+        group: Brings the nodes back; None where AWS has done so.
+        ordered: The nodes would only be made anew of the bad version where the default is not back; else each is
+            tried, whatever came of the others.
 
     Returns:
-        The error that says all of it, with the ways out of the steps that failed.
+        The error that says all of it, with the ways out of what failed.
     """
     said, hints = [failed], []
-    for step in steps:
+    returned: list[Release] = []
+    for release in releases:
         try:
-            said.append(step())
+            said.append(default(release))
+            returned.append(release)
         except AmigenError as error:
             said.append(error.message)
             hints.append(error.hint or "")
-            if ordered:
-                break
-    return RolloutError("; ".join(said), "; ".join(dict.fromkeys(filter(None, hints))) or hint)
+    if group and (not ordered or len(returned) == len(releases)):
+        try:
+            said.append(group())
+        except AmigenError as error:
+            said.append(error.message)
+            hints.append(error.hint or "")
+    message, way_out = "; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))) or hint
+    return TakenBackError(message, way_out, returned) if returned else RolloutError(message, way_out)
 
 
-def release_for(group: Group, template: str, releases: Sequence[Release]) -> Release:
-    """The release of the template that a group uses.
+class _OfTemplate(Protocol):
+    @property
+    def template(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_OfTemplate)
+
+
+def of_template(group: Group, template: str, known: Sequence[_T]) -> _T:
+    """The one of the template that a group uses.
 
     Raises:
         InputError: It uses none of them.
     """
-    release = next((r for r in releases if r.template == template), None)
-    if release is None:
-        known = ", ".join(r.template for r in releases) or "none"
+    found = next((each for each in known if each.template == template), None)
+    if found is None:
+        ours = ", ".join(each.template for each in known) or "none"
         used = template or "no launch template"
-        raise InputError(f"{group.text} uses {used}, not one of this spec ({known})", "give it that template first")
-    return release
+        raise InputError(f"{group.text} uses {used}, not one of this spec ({ours})", "give it that template first")
+    return found

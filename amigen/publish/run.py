@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from amigen.aws.session import Aws
 from amigen.errors import AmigenError, RefusedError
-from amigen.publish import observe
+from amigen.publish import names, observe
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
 from amigen.publish.plan import Wish, plan_place
@@ -75,7 +75,7 @@ def _state(aws: Aws, wish: Wish, proven: ProvenImage, place: Place, built: Image
     if place.region != proven.region:
         copies = observe.find_copies(aws, place.region, place.target, proven.image)
         image = next((each for each in copies if each.state in ("available", "pending")), None)
-        failed = tuple(each for each in copies if each.state == "failed")
+        failed = tuple(each for each in copies if each.state in names.BROKEN_IMAGE)
     if image:
         image = _with_permissions(aws, wish, place.region, image)
     return PlaceState(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from amigen.aws import calls
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
-from amigen.errors import AwsError, CouldNotCheckError
+from amigen.errors import AwsError, CouldNotCheckError, InputError
 from amigen.publish.wait import Patience
 
 DOCUMENT = "AWS-RunShellScript"
@@ -41,12 +42,41 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What came of a command.
+
+    Attributes:
+        stopped: It had more errors than it may: instances that are not among the answers were not asked.
+    """
+
+    answers: tuple[Answer, ...]
+    stopped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How many at once, and after how many errors no more are asked; numbers or percentages."""
+    """How many at once, and after how many errors no more are asked; numbers or percentages.
+
+    Patterns: MaxConcurrency and MaxErrors of
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
+    """
 
     concurrency: str = "50"
     errors: str = "10%"
     timeout: int = 600
+
+    def __post_init__(self) -> None:
+        for option, text, pattern in (
+            ("--max-concurrency", self.concurrency, r"[1-9][0-9]{0,6}|[1-9][0-9]?%|100%"),
+            ("--max-errors", self.errors, r"[1-9][0-9]{0,6}|0|[1-9]?[0-9]%|100%"),
+        ):
+            if not re.fullmatch(pattern, text):
+                raise InputError(f"{option} {text!r} is neither a number nor a percentage", "such as 10 or 25%")
+
+    @property
+    def not_asked(self) -> str:
+        """Why an instance has no answer where the command was stopped."""
+        return f"was not asked: the command was stopped after more errors than --max-errors {self.errors}"
 
 
 def wrap(script: str) -> str:
@@ -92,7 +122,7 @@ def run_script(
     rate: Rate | None = None,
     instances: Sequence[str] = (),
     tag: tuple[str, str] | None = None,
-) -> tuple[Answer, ...]:
+) -> Asked:
     """Run a script on instances by their ids, or on all with a tag.
 
     A repeated SendCommand would only look twice: scripts that come this way change nothing.
@@ -120,21 +150,26 @@ def run_script(
     )
     command = answer["Command"]["CommandId"]
     try:
-        _await(aws, region, command, where, patience)
+        status = _await(aws, region, command, where, patience)
     except BaseException:
         _cancel(aws, region, command, patience)
         raise
     found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
-    return tuple(_answer(aws, region, command, item) for item in found)
+    answers = tuple(_answer(aws, region, command, item, limits) for item in found)
+    # "The value of MaxErrors or more command invocations shows a status of Failed" (API_Command, StatusDetails).
+    return Asked(answers=answers, stopped=status == "Failed")
 
 
-def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> None:
-    def look() -> tuple[bool | None, str]:
+def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> str:
+    """Wait for its end; how it ended."""
+
+    def look() -> tuple[str | None, str]:
         found: dict[str, Any] = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
         seen = f"{found.get('CompletedCount', 0)} of {found.get('TargetCount', 0)} answered"
-        return (True if found.get("Status") in _DONE else None), seen
+        status = str(found.get("Status"))
+        return (status if status in _DONE else None), seen
 
-    patience.until(f"{region}: checks on {where}", look)
+    return patience.until(f"{region}: checks on {where}", look)
 
 
 def _cancel(aws: Aws, region: str, command: str, patience: Patience) -> None:
@@ -145,9 +180,13 @@ def _cancel(aws: Aws, region: str, command: str, patience: Patience) -> None:
         patience.say(f"command {command} goes on until it ends by itself: {error.message}; {error.hint}")
 
 
-def _answer(aws: Aws, region: str, command: str, item: dict[str, Any]) -> Answer:
+def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: Rate) -> Answer:
     instance = item["InstanceId"]
     details = item.get("StatusDetails") or item["Status"]
+    if details == "Terminated":
+        # "The parent command exceeded its MaxErrors limit and subsequent command invocations were canceled by the
+        # system" (API_CommandInvocation, StatusDetails).
+        return Answer(instance=instance, output=None, problem=limits.not_asked)
     if item["Status"] in ("TimedOut", "Cancelled"):
         return Answer(instance=instance, output=None, problem=f"did not answer ({details}): is its SSM agent online?")
     output = aws.call(

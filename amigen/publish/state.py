@@ -26,6 +26,7 @@ class Image:
         reason: Why it failed; empty otherwise.
         shared: Who may launch it: account ids and ARNs of organisations and units; None where nobody asked.
         deprecated, created, launched: RFC 3339 as EC2 says it; empty for never or unknown.
+        protected: EC2 refuses to deregister it.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Image:
     reason: str = ""
     deprecated: str = ""
     launched: str = ""
+    protected: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
     shared: frozenset[str] | None = None

@@ -127,18 +127,28 @@ def content_digest(data: dict[str, Any], image: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def covers(have: Any, want: Any) -> bool:
+    """Does the one say all that the other says? It may have further fields, such as defaults that EC2 adds."""
+    if isinstance(want, dict) and isinstance(have, dict):
+        return all(key in have and covers(have[key], value) for key, value in want.items())
+    if isinstance(want, list) and isinstance(have, list):
+        return len(have) == len(want) and all(map(covers, have, want))
+    return bool(have == want)
+
+
 def as_request(data: dict[str, Any]) -> dict[str, Any]:
     """What DescribeLaunchTemplateVersions answers, cut to what CreateLaunchTemplateVersion takes.
 
     The two shapes share their names; the response has some more (the `State` of metadata options, for example). What
     the request takes is read from botocore's service model, so that new fields survive with a new boto3.
     """
-    return canonical(_cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
+    return canonical(cut(data, model.shape("ec2", "RequestLaunchTemplateData")))
 
 
-def _cut(value: Any, shape: Any) -> Any:
+def cut(value: Any, shape: Any) -> Any:
+    """A value without what a shape of botocore's does not know."""
     if shape.type_name == "structure":
-        return {name: _cut(each, shape.members[name]) for name, each in value.items() if name in shape.members}
+        return {name: cut(each, shape.members[name]) for name, each in value.items() if name in shape.members}
     if shape.type_name == "list":
-        return [_cut(each, shape.member) for each in value]
+        return [cut(each, shape.member) for each in value]
     return value

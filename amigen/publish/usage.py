@@ -11,6 +11,7 @@ from amigen.aws import calls
 from amigen.aws.session import Aws
 from amigen.errors import CouldNotCheckError
 from amigen.publish import observe
+from amigen.publish.launchers import Launcher, find_launchers
 from amigen.publish.state import Instance, Version
 
 _BATCH = 10  # of GetParameters
@@ -28,20 +29,22 @@ class Usage:
 
 
 def find_usage(aws: Aws, region: str) -> Usage:
-    """Everything in a region that refers to an AMI.
+    """Everything in a region that refers to an AMI, as far as AWS tells.
 
     A version of a launch template is in use when it is `$Default` or `$Latest` of its template, or when an Auto Scaling
-    group or an instance names it. EKS managed node groups and Karpenter launch through such groups and templates.
+    group, a fleet or an instance names it. EKS managed node groups launch through such groups and templates. What is
+    written in a cluster is not seen: an EC2NodeClass of Karpenter that names an AMI, and has no node just now.
 
     Raises:
         CouldNotCheckError: Something refers to an image by a name that cannot be resolved: nothing is safe then.
         AwsError: A call failed.
     """
     instances = observe.running_instances(aws, region, "instances of the region")
-    groups = list(aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region", "AutoScalingGroups"))
-    versions = list(_versions_in_use(aws, region, instances, groups))
+    launchers = find_launchers(aws, region)
+    versions = list(_versions_in_use(aws, region, instances, launchers))
     found: list[tuple[str, str]] = [(i.image, f"instance {i.id} ({i.state})") for i in instances]
     found += [(version.image or "", words) for words, version in versions]
+    found += [(image, launcher.words) for launcher in launchers for image in launcher.images]
     found += _launch_configurations(aws, region)
     resolved = _resolve(aws, region, sorted({image for image, _ in found if image.startswith("resolve:")}))
     users: dict[str, set[str]] = defaultdict(set)
@@ -51,24 +54,23 @@ def find_usage(aws: Aws, region: str) -> Usage:
 
 
 def _versions_in_use(
-    aws: Aws, region: str, instances: tuple[Instance, ...], groups: list[dict[str, Any]]
+    aws: Aws, region: str, instances: tuple[Instance, ...], launchers: tuple[Launcher, ...]
 ) -> Iterator[tuple[str, Version]]:
     named: dict[str, set[str]] = defaultdict(set)
-    for instance in instances:
-        if instance.version:
-            named[instance.version[0]].add(instance.version[1])
-    for group in groups:
-        for reference in _references(group):
-            named[reference["LaunchTemplateId"]].add(str(reference.get("Version", "$Default")))
+    for template_id, version in (
+        *(instance.version for instance in instances if instance.version),
+        *(version for launcher in launchers for version in launcher.versions),
+    ):
+        named[template_id].add(version)
     templates = aws.pages(calls.DESCRIBE_TEMPLATES, region, "launch templates of the region", "LaunchTemplates")
     for template in list(templates):
         template_id, name = template["LaunchTemplateId"], template["LaunchTemplateName"]
-        numbers = {str(n) for n in named[template_id] if str(n).isdigit()}
+        numbers = {number for number in named[template_id] | named[name] if number.isdigit()}
         wanted = ["$Default", "$Latest", *sorted(numbers)]
         for item in _describe_versions(aws, region, template_id, name, wanted):
-            version = observe.read_version(item)
-            words = f"launch template {name} version {version.number}"
-            yield words, _unlabelled(version)
+            found = observe.read_version(item)
+            words = f"launch template {name} version {found.number}"
+            yield words, _unlabelled(found)
 
 
 def _unlabelled(version: Version) -> Version:
@@ -93,21 +95,6 @@ def _describe_versions(aws: Aws, region: str, template: str, name: str, wanted: 
         except CallError as error:
             if error.code not in ("InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.NotFound"):
                 raise
-
-
-def _references(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The launch templates that an Auto Scaling group names: its own, those of its mix, those of its instances."""
-    if group.get("LaunchTemplate"):
-        yield group["LaunchTemplate"]
-    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-    if mixed.get("LaunchTemplateSpecification"):
-        yield mixed["LaunchTemplateSpecification"]
-    for override in mixed.get("Overrides", ()):
-        if override.get("LaunchTemplateSpecification"):
-            yield override["LaunchTemplateSpecification"]
-    for instance in group.get("Instances", ()):
-        if instance.get("LaunchTemplate"):
-            yield instance["LaunchTemplate"]
 
 
 def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:
@@ -136,8 +123,8 @@ def _resolve(aws: Aws, region: str, references: list[str]) -> dict[str, str]:
             value = values.get(names[reference])
             if value is None:
                 raise CouldNotCheckError(
-                    f"a launch template in {region} names its image by {reference}, which cannot be resolved",
-                    "remove that template, or make the parameter; until then nothing is removed in this region",
+                    f"a launch template or fleet in {region} names its image by {reference}, which cannot be resolved",
+                    "remove it, or make the parameter; until then nothing is removed in this region",
                 )
             out[reference] = value
     return out

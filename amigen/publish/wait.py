@@ -43,12 +43,20 @@ class Patience:
         """One line of progress."""
         self._say(line)
 
-    def until(self, what: str, look: Callable[[], tuple[_T | None, str]]) -> _T:
+    def until(
+        self,
+        what: str,
+        look: Callable[[], tuple[_T | None, str]],
+        *,
+        every: float | None = None,
+        at_most: float | None = None,
+    ) -> _T:
         """Look until there is a result.
 
         Args:
             what: What is waited for, in words.
             look: Gives the result or None, and what it saw; what it saw is said when it changes, and every minute.
+            every, at_most: For what AWS does in seconds: no longer between two looks than this, and a bound of its own.
 
         Raises:
             TooLongError: It took too long; what was begun goes on in AWS, and the next run waits for it again.
@@ -56,6 +64,8 @@ class Patience:
         """
         began = said = time.monotonic()
         last = ""
+        pause = self._every if every is None else min(every, self._every)
+        bound = self._at_most if at_most is None else at_most
         while True:
             result, seen = look()
             now = time.monotonic()
@@ -64,10 +74,10 @@ class Patience:
                 last, said = seen, now
             if result is not None:
                 return result
-            if now - began > self._at_most:
+            if now - began > bound:
                 hint = "it goes on in AWS; run the same command again to wait on, or give more time with --timeout"
                 raise TooLongError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
-            if self._stop.wait(self._every):
+            if self._stop.wait(pause):
                 raise StoppedError(f"{what}: not waited for", "it goes on in AWS; run the same command again")
 
 

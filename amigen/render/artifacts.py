@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -47,14 +48,9 @@ def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
 def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
-    try:
-        # A document that is packed as a whole is no text; in the folder it says so by its name.
-        document = user_data(plan)
-        suffix += ".gz" if document[:2] == b"\x1f\x8b" else ""
-        yield Artifact(path=f"{base}/user-data.{suffix}", content=document)
-    except SizeError:
-        # Then the image carries it all, and README.md says so.
-        pass
+    # Where it is too large, the image carries it all, and README.md says so.
+    with contextlib.suppress(SizeError):
+        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan))
     yield Artifact(
         path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True
     )

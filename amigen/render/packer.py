@@ -71,6 +71,7 @@ def _aws(plan: ImagePlan, *, modern: bool) -> str:
         vpc_id=aws.vpc_id,
         subnet_id=aws.subnet_id,
         security_group_ids=aws.security_group_ids,
+        ssh_source_cidrs=aws.ssh_source_cidrs,
         associate_public_ip=aws.associate_public_ip,
         iam_instance_profile=aws.iam_instance_profile,
         session_manager=session_manager,

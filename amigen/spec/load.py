@@ -16,18 +16,7 @@ from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import NodeImage
 from amigen.spec.reader import INVALID, Reader
-
-# Where one of these is wrong, the rules would judge a spec that nobody wrote.
-_RULES_NEED = {
-    "kubernetesVersion",
-    "kubeProxy",
-    "kubeProxy.mode",
-    "architectures",
-    "join",
-    "join.eks",
-    "aws",
-    "aws.baseImage",
-}
+from amigen.spec.rules.rule import Broken
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +26,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         file: Name of the source, for messages.
         spec: The spec; None where it has errors that keep it from being read.
         problems: All findings, in the order of their lines.
+        written: Key paths that the document has; all others have their defaults.
     """
 
     file: str
     spec: NodeImage | None
     problems: tuple[Problem, ...]
+    written: frozenset[str] = frozenset()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -68,12 +59,13 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     reader = Reader()
     spec = reader.struct(node, NodeImage, "")
     problems = list(reader.problems)
-    broken = {problem.path for problem in problems}
-    if spec is not INVALID and not broken & _RULES_NEED:
-        found = (_placed(problem, reader.places) for problem in rules.check(spec))
-        problems += [problem for problem in found if not _touches(problem.path, broken)]
+    valid = not problems
+    if spec is not INVALID:
+        found = reader.left.as_written(rules.check(spec, Broken(reader.broken())))
+        problems += [_placed(problem, reader.places) for problem in found]
     problems.sort(key=lambda p: (p.line, p.column))
-    return Checked(file=file, spec=None if broken or spec is INVALID else spec, problems=tuple(problems))
+    found_spec = spec if valid else None
+    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=frozenset(reader.places))
 
 
 def check_file(path: str | Path) -> Checked:
@@ -127,13 +119,6 @@ def _as_yaml(json: str) -> str:
 def spec_digest(spec: NodeImage) -> str:
     """sha256 of what the spec says, hexadecimal: the same for two spellings of it, defaults written out or not."""
     return hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest()
-
-
-def _touches(path: str, broken: set[str]) -> bool:
-    """Whether a finding speaks of a value that could not be read, or of one that holds it."""
-    return any(bad and (path == bad or path.startswith((f"{bad}.", f"{bad}["))) for bad in broken) or any(
-        path and bad.startswith((f"{path}.", f"{path}[")) for bad in broken
-    )
 
 
 def _placed(problem: Problem, places: dict[str, tuple[int, int]]) -> Problem:

@@ -329,6 +329,13 @@ class Aws(_Model, frozen=True, kw_only=True):
     security_group_ids: Annotated[
         tuple[SecurityGroupId, ...], Meta(description="Groups of the builder; empty: a temporary one.", max_length=16)
     ] = ()
+    ssh_source_cidrs: Annotated[
+        tuple[Cidr, ...],
+        Meta(
+            description="Address ranges from which the temporary security group lets ssh in; empty: from everywhere, as Packer does.",
+            max_length=16,
+        ),
+    ] = ()
     associate_public_ip: Annotated[
         bool | None, Meta(description="Give the builder a public address; unset: as the subnet says.")
     ] = None

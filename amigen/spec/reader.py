@@ -9,8 +9,9 @@ import msgspec
 import yaml
 
 from amigen.errors import Problem
+from amigen.spec.left import Left
 from amigen.spec.paths import key_path
-from amigen.spec.shape import Shape, fields
+from amigen.spec.shape import Shape, fields, stand_in
 
 _TAG = "tag:yaml.org,2002:"
 _FOUND = {
@@ -30,6 +31,8 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _JUDGED = 1024
 # From so many problems on, nobody reads which known name is the nearest, and finding it takes time.
 _HELPED = 200
+# A version with more, or with a `v`, than MAJOR.MINOR.
+_VERSION = re.compile(r"v?([0-9]+\.[0-9]+)(?:\.[0-9]+)?")
 # Stands for a value that could not be read; its problem has been noted.
 INVALID: Any = object()
 
@@ -40,19 +43,27 @@ class Reader:
     Attributes:
         problems: What was found so far.
         places: Key path -> (line, column), for the rules that look at the whole later.
+        left: What is left of lists with entries that could not be read.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.places: dict[str, tuple[int, int]] = {}
+        self._broken: set[str] = set()
+        self.left = Left()
+
+    def broken(self) -> frozenset[str]:
+        """Key paths of the values that could not be read, with the places of what is left."""
+        return frozenset(self.left.place_left(path) for path in self._broken)
 
     def struct(self, node: yaml.Node, struct: type[msgspec.Struct], path: str) -> Any:
-        """An instance of `struct`; INVALID where a required key is missing or wrong.
+        """An instance of `struct`; INVALID where it is no mapping.
 
-        Another field that is wrong takes its default, so that the rules can still look at the rest: whether the
-        document is valid is said by `problems` alone.
+        A field that is missing or wrong takes its default, or something that stands in for it, and a list or mapping
+        is left without its wrong entries, so that the rules can still look at the rest: whether the document is valid
+        is said by `problems` alone.
         """
-        entries = self._entries(node, path)
+        entries = self._entries(node, path, _as_mapping(node, struct, path))
         if entries is None:
             return INVALID
         known = fields(struct)
@@ -64,13 +75,11 @@ class Reader:
             attribute, shape, required = known[key]
             value = self.value(value_node, shape, _join(path, key))
             if value is not INVALID or required:
-                values[attribute] = value
-        missing = [key for key, (_, _, required) in known.items() if required and key not in entries]
-        for key in missing:
-            allowed = known[key][1].allowed
-            self._note(node, path, f"`{key}` is missing", f"allowed: {allowed}")
-        if missing or any(value is INVALID for value in values.values()):
-            return INVALID
+                values[attribute] = stand_in(shape) if value is INVALID else value
+        for key, (attribute, shape, required) in known.items():
+            if required and key not in entries:
+                self._note(node, path, f"`{key}` is missing", f"allowed: {shape.allowed}", broken=_join(path, key))
+                values[attribute] = stand_in(shape)
         return struct(**values)
 
     def value(self, node: yaml.Node, shape: Shape, path: str) -> Any:
@@ -104,18 +113,21 @@ class Reader:
             read_key = self.value(key_node, shape.key, where)
             value = self.value(value_node, shape.item, where)
             out[key] = INVALID if read_key is INVALID else value
-        if self._length(node, shape, path, len(out)) or any(value is INVALID for value in out.values()):
+        if self._length(node, shape, path, len(out)):
             return INVALID
-        return out
+        return {key: value for key, value in out.items() if value is not INVALID}
 
     def _list(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         assert shape.item
         if _kind(node) != "seq":
             return self._wrong(node, shape, path, "write a list: `[...]`, or one `- ` per line")
         items = tuple(self.value(child, shape.item, f"{path}[{index}]") for index, child in enumerate(node.value))
-        if self._length(node, shape, path, len(items)) or any(item is INVALID for item in items):
+        if self._length(node, shape, path, len(items)):
             return INVALID
-        return items
+        left = [index for index, item in enumerate(items) if item is not INVALID]
+        if len(left) < len(items):
+            self.left.keep(path, left)
+        return tuple(items[index] for index in left)
 
     def _choice(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         kind = _kind(node)
@@ -147,7 +159,10 @@ class Reader:
             )
         # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
         if shape.pattern and (not re.search(shape.pattern, text) or text.endswith("\n")):
-            self._note(node, path, f"{_shown(text)} is not allowed", f"allowed: {shape.allowed}")
+            version = _VERSION.fullmatch(text)
+            near = version[1] if version and re.search(shape.pattern, version[1]) else None
+            hint = f"allowed: {shape.allowed}" + (f'; did you mean "{near}"?' if near else "")
+            self._note(node, path, f"{_shown(text)} is not allowed", hint)
         elif not self._length(node, shape, path, len(text)):
             return text
         # The rules look at it all the same, beside the rest, and should not take years over it.
@@ -174,31 +189,36 @@ class Reader:
                 return self.value(node, member, path)
         return self._wrong(node, shape, path)
 
-    def _entries(self, node: yaml.Node, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
+    def _entries(self, node: yaml.Node, path: str, hint: str = "") -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
         """The entries of a mapping by key; None, with a problem, where it is not one."""
         if _kind(node) != "map":
             self._note(
                 node,
                 path,
                 f"expected a mapping, found {_FOUND.get(_kind(node), 'something else')}",
-                "write `key: value` lines",
+                hint or "write `key: value` lines",
             )
             return None
         out: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._note(key_node, path, "a key is a mapping or a list", "keys are words")
+                self._note(key_node, path, "a key is a mapping or a list", "keys are words", broken="")
             elif key_node.value == "<<" and _kind(key_node) == "merge":
                 self._note(
                     key_node,
                     path,
                     "merge keys (`<<`) are not supported",
                     "repeat the keys, or use an alias for a whole value",
+                    broken="",
                 )
             elif key_node.value in out:
                 first = out[key_node.value][0].start_mark.line + 1
                 self._note(
-                    key_node, path, f"key {_shown(key_node.value)} stands here twice", f"the first is in line {first}"
+                    key_node,
+                    path,
+                    f"key {_shown(key_node.value)} stands here twice",
+                    f"the first is in line {first}",
+                    broken=_join(path, key_node.value),
                 )
             else:
                 out[key_node.value] = (key_node, value_node)
@@ -219,7 +239,9 @@ class Reader:
     def _unknown(self, node: yaml.Node, key: str, known: dict[str, Any], path: str) -> None:
         near = _nearest(key, tuple(known)) if len(self.problems) < _HELPED else None
         hint = f"did you mean `{near}`? " if near else ""
-        self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}")
+        # The known one may be what was meant: what it says is not certain then.
+        meant = _join(path, near) if near else ""
+        self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}", broken=meant)
 
     def _wrong(self, node: yaml.Node, shape: Shape, path: str, hint: str = "") -> Any:
         found = _FOUND.get(_kind(node), f"a value with the tag {node.tag}")
@@ -228,7 +250,9 @@ class Reader:
             node, path, f"expected {_expected(shape)}, found {found}", f"{hint}; {allowed}" if hint else allowed
         )
 
-    def _note(self, node: yaml.Node, path: str, message: str, hint: str = "") -> Any:
+    def _note(self, node: yaml.Node, path: str, message: str, hint: str = "", broken: str | None = None) -> Any:
+        """Note a problem; `broken` is the value that is not certain then, where it is not the one at `path`."""
+        self._broken |= {path if broken is None else broken} - {""}
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.problems.append(Problem(path=path, line=line, column=column, message=message, hint=hint))
         return INVALID
@@ -249,6 +273,14 @@ def _kind(node: yaml.Node) -> str:
     kind = str(node.tag).removeprefix(_TAG)
     own = {"map": yaml.MappingNode, "seq": yaml.SequenceNode}.get(kind, yaml.ScalarNode)
     return kind if isinstance(node, own) else str(node.tag)
+
+
+def _as_mapping(node: yaml.Node, struct: type[msgspec.Struct], path: str) -> str:
+    """How a word in the place of a mapping is written as one, where it can only be its one required text."""
+    wanted = [key for key, (_, shape, required) in fields(struct).items() if required and shape.kind == "text"]
+    if not isinstance(node, yaml.ScalarNode) or len(wanted) != 1 or not str(node.value).isprintable():
+        return ""
+    return f"write `{'- ' if path.endswith(']') else ''}{wanted[0]}: {str(node.value)[:60]}`"
 
 
 def _join(path: str, key: str) -> str:

@@ -112,3 +112,15 @@ def _with(base: Shape, *, nullable: bool, metas: tuple[msgspec.Meta, ...]) -> Sh
         nullable=nullable or base.nullable,
         metas=metas,
     )
+
+
+def stand_in(shape: Shape) -> Any:
+    """Something of the shape, for a value that could not be read."""
+    if shape.kind == "struct":
+        return shape.type(
+            **{name: stand_in(inner) for name, inner, required in fields(shape.type).values() if required}
+        )
+    if shape.kind == "union":
+        return stand_in(shape.members[0])
+    values: dict[str, Any] = {"map": {}, "list": (), "text": "", "integer": 0, "boolean": False}
+    return shape.choices[0] if shape.kind == "choice" else values[shape.kind]

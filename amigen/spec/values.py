@@ -177,7 +177,7 @@ Taint: TypeAlias = Annotated[
 Region: TypeAlias = Annotated[
     str,
     Meta(
-        extra_json_schema=_p(r"^[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?$"),
+        extra_json_schema=_p(r"^([a-z]{2}|eusc)(-[a-z]+){1,2}-[1-9][0-9]?$"),
         description="an AWS region such as `eu-central-1`",
     ),
 ]
@@ -276,8 +276,26 @@ Component: TypeAlias = Annotated[
     str, Meta(extra_json_schema=_p(r"^[a-z][a-z0-9-]{0,31}$"), description="a component such as `universe`")
 ]
 Sha256: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^[0-9a-f]{64}$"), description="64 hexadecimal digits")]
-AmiNamePattern: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$"))]
-SourceParameter: TypeAlias = Annotated[str, Meta(extra_json_schema=_p(r"^/[A-Za-z0-9._/{}-]{1,1010}$"))]
+AmiNamePattern: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9 ()\[\]./'@_*?-]{3,128}$"),
+        description="the name of an AMI, with `*` and `?`",
+    ),
+]
+SourceParameter: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^/[A-Za-z0-9._/{}-]{1,1010}$"),
+        description="an SSM parameter such as `/aws/service/...`, with or without `{arch}`",
+    ),
+]
 PathText: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=4096, extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]+$"))
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]+$"),
+        description="a path without control characters",
+    ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from email.message import Message
 from typing import cast
 
@@ -9,8 +10,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.errors import InputError, Problem
-from amigen.userdata import mime
+from amigen.userdata import mime, packed
 from amigen.userdata.mime import Part
+
+# Headers of a part that its type, content, name and wrapping say.
+_SAID_OTHERWISE = (
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+    "mime-version",
+    "content-length",
+    "content-md5",
+)
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -20,6 +31,7 @@ class Document(Struct, frozen=True, kw_only=True):
         type: MIME type of the whole: `multipart/mixed`, or that of the single part.
         wrapped: `base64` and/or `gzip` around the whole.
         size: Bytes as they stand (after taking off base64, which EC2 does not count).
+        content: The bytes without what was around them.
         parts: Its parts in order.
         problems: What is wrong with it wherever it is used.
     """
@@ -27,6 +39,7 @@ class Document(Struct, frozen=True, kw_only=True):
     type: str
     wrapped: tuple[str, ...]
     size: int
+    content: bytes
     parts: tuple[Part, ...]
     problems: tuple[Problem, ...]
 
@@ -50,38 +63,54 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         content, wrapped = mime.unpack(raw)
     except ValueError as error:
         problem = Problem(message=str(error), hint="make the file again")
-        return Document(type="application/gzip", wrapped=("gzip",), size=len(raw), parts=(), problems=(problem,))
+        return Document(
+            type="application/gzip", wrapped=("gzip",), size=len(raw), content=raw, parts=(), problems=(problem,)
+        )
     size = len(raw)
     if "base64" in wrapped:
         compact = b"".join(raw.split())
         size = len(compact) // 4 * 3 - compact[-2:].count(b"=")
     type_ = mime.detect(content)
-    if type_ != mime.MULTIPART:
-        part = Part(type=type_, content=content, origin=origin)
-        return Document(
-            type=type_, wrapped=wrapped, size=size, parts=(part,) if content.strip() else (), problems=_single(part)
-        )
-    parts, problems = _multipart(content, origin)
-    return Document(type=type_, wrapped=wrapped, size=size, parts=parts, problems=problems)
+    if type_ == mime.MULTIPART:
+        parts, problems = _multipart(content, origin)
+    else:
+        part, problems = _opened(Part(type=type_, content=content, origin=origin), "the script")
+        parts, problems = (part,) if content.strip() else (), [*_single(part.type, content), *problems]
+    return Document(type=type_, wrapped=wrapped, size=size, content=content, parts=parts, problems=tuple(problems))
 
 
-def _single(part: Part) -> tuple[Problem, ...]:
+def _opened(part: Part, what: str) -> tuple[Part, list[Problem]]:
+    """The part, or what is in it where it is a script that unpacks itself."""
+    if part.type != mime.SHELL:
+        return part, []
+    try:
+        inside = packed.unpack(part.content)
+    except ValueError as error:
+        return part, [Problem(message=f"{what}: {error}", hint="make the user data again")]
+    if inside is None:
+        return part, []
+    return replace(part, content=inside, wrapped=(*part.wrapped, packed.WRAPPED)), []
+
+
+def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     found = []
-    if not part.content.strip():
+    if not content.strip():
         return (Problem(severity="warning", message="is empty"),)
-    if part.type == "text/plain":
+    if type_ == "text/plain":
         hint = "begin with #!, #cloud-config or MIME headers"
         found.append(
             Problem(message="is of no kind that cloud-init or nodeadm knows: cloud-init ignores it", hint=hint)
         )
-    if b"mime-version:" in part.content[:4096].lower():
-        # cloudinit/user_data.py, convert_string: these words in the first 4096 bytes make it parse MIME.
-        message = "holds `MIME-Version:` near its beginning without being MIME: cloud-init reads it as MIME"
-        found.append(Problem(message=message, hint="move the text further down, or write real MIME headers"))
+    if b"mime-version:" in content[:4096].lower() and not content.isascii():
+        # A first line such as #! is no header, so that all of it becomes the body: text without a charset.
+        message = "holds `MIME-Version:` near its beginning, and more than ASCII: cloud-init reads it as mail, garbled"
+        hint = "move these words further down"
+        source = "cloudinit/user_data.py, convert_string"
+        found.append(Problem(severity="warning", message=message, hint=hint, source=source))
     return tuple(found)
 
 
-def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], tuple[Problem, ...]]:
+def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Problem]]:
     import email
     import email.policy
 
@@ -90,14 +119,15 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], tuple[Pro
         message = email.message_from_bytes(content.lstrip(), policy=email.policy.compat32)
         boundary = message.get_boundary()
     except (ValueError, LookupError, AttributeError) as error:
-        return (), (Problem(message=f"has broken MIME headers: {error}"),)
+        return (), [Problem(message=f"has broken MIME headers: {error}")]
     except RecursionError:
-        return (), (Problem(message="is multi-part in multi-part, too deep to be read"),)
+        return (), [Problem(message="is multi-part in multi-part, too deep to be read")]
     if not boundary:
         hint = 'write Content-Type: multipart/mixed; boundary="..."'
-        return (), (Problem(message="is multi-part without a boundary", hint=hint),)
+        return (), [Problem(message="is multi-part without a boundary", hint=hint)]
     if not message.is_multipart():
-        return (), (Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it"),)
+        return (), [Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")]
+    problems += _head(content)
     if f"--{boundary}--".encode() not in content:
         hint = f"end it with the line --{boundary}--"
         problems.append(
@@ -117,12 +147,23 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], tuple[Pro
         part, found = _part(child, len(parts) + 1, origin)
         problems += found
         parts.append(part)
-        encoded = str(child.get("Content-Transfer-Encoding", "")).lower() in ("base64", "quoted-printable")
-        if not encoded and f"--{boundary}".encode() in part.content:
+        if not part.wrapped and f"--{boundary}".encode() in part.content:
             hint = "use a boundary that occurs in no part"
             problems.append(Problem(message=f"the boundary {boundary!r} occurs inside part {len(parts)}", hint=hint))
     problems += _torn(parts, boundary)
-    return tuple(parts), tuple(problems)
+    return tuple(parts), problems
+
+
+def _head(content: bytes) -> Iterator[Problem]:
+    """What the head of a multi-part document lacks for cloud-init and nodeadm."""
+    if content[:1] in (b"\n", b"\r"):
+        message = "begins with an empty line, which ends the MIME headers before they begin: nothing in it is found"
+        source = "email.message_from_string in cloudinit/util.py, Go's net/mail in nodeadm"
+        yield Problem(message=message, hint="remove the empty line", source=source)
+    if b"mime-version:" not in content[:4096].lower():
+        message = "has no header MIME-Version: cloud-init does not take it for MIME, and runs nothing of it"
+        source = "cloudinit/user_data.py, convert_string"
+        yield Problem(message=message, hint="begin it with MIME-Version: 1.0", source=source)
 
 
 def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]]:
@@ -133,8 +174,9 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
     except (ValueError, LookupError) as error:
         payload, problems = b"", [Problem(message=f"part {number} cannot be decoded: {error}")]
     content = payload if isinstance(payload, bytes) else b""
-    if str(child.get("Content-Transfer-Encoding", "")).lower() == "base64":
-        wrapped.append("base64")
+    encoding = str(child.get("Content-Transfer-Encoding", "")).strip().lower()
+    if encoding in ("base64", "quoted-printable"):
+        wrapped.append(encoding)
     type_ = child.get_content_type()
     if type_ in mime.GZIP_TYPES or (type_ == mime.NODE_CONFIG and content[:2] == b"\x1f\x8b"):
         try:
@@ -142,20 +184,12 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
             wrapped.append("gzip")
             if type_ in mime.GZIP_TYPES:
                 type_ = mime.detect(content)
-                problems += _garbled(content, number)
         except ValueError as error:
             problems.append(Problem(message=f"part {number}: {error}"))
+    problems += _garbled(content, type_, wrapped, number)
     if type_ in ("text/plain", "text/x-not-multipart", mime.SHELL):
-        seen = mime.detect(content)
-        type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
-        if type_ == mime.SHELL and seen != mime.SHELL:
-            message = (
-                f"part {number} is a shell script by its type, and does not begin with #!: cloud-init cannot run it"
-            )
-            problems.append(Problem(message=message, hint="begin it with #!/usr/bin/env bash"))
-        if type_ == "text/plain":
-            message = f"part {number} is of no kind that cloud-init knows: it is ignored"
-            problems.append(Problem(severity="warning", message=message, hint="name its Content-Type"))
+        type_, found = _looked_at(content, type_, number)
+        problems += found
     if mime.is_multipart(content):
         problems.append(
             Problem(
@@ -164,17 +198,43 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
                 source="eksctl issue 7895, amazon-eks-ami issue 1988",
             )
         )
-    filename = child.get_filename() or ""
-    return Part(type=type_, content=content, filename=filename, origin=origin, wrapped=tuple(wrapped)), problems
+    headers = tuple((key, str(value)) for key, value in child.items() if key.lower() not in _SAID_OTHERWISE)
+    part, found = _opened(
+        Part(
+            type=type_,
+            content=content,
+            filename=child.get_filename() or "",
+            origin=origin,
+            wrapped=tuple(wrapped),
+            headers=headers,
+        ),
+        f"part {number}",
+    )
+    return part, [*problems, *found]
 
 
-def _garbled(content: bytes, number: int) -> list[Problem]:
-    """cloud-init takes an unpacked part as text without a charset, and gets it back in raw-unicode-escape."""
-    if content.isascii():
+def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Problem]]:
+    """The type after cloud-init's look at the first characters."""
+    seen = mime.detect(content)
+    type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
+    if type_ == mime.SHELL and seen != mime.SHELL:
+        message = f"part {number} is a shell script by its type, and does not begin with #!: cloud-init cannot run it"
+        return type_, [Problem(message=message, hint="begin it with #!/usr/bin/env bash")]
+    if type_ == "text/plain":
+        message = f"part {number} is of no kind that cloud-init knows: it is ignored"
+        return type_, [Problem(severity="warning", message=message, hint="name its Content-Type")]
+    return type_, []
+
+
+def _garbled(content: bytes, type_: str, wrapped: list[str], number: int) -> list[Problem]:
+    """cloud-init takes an unpacked or plain part as text without a charset, and gets it back in raw-unicode-escape."""
+    if content.isascii() or type_ == mime.NODE_CONFIG or (wrapped and "gzip" not in wrapped):
         return []
-    message = f"part {number} is packed, and holds more than ASCII: cloud-init garbles it"
-    hint = "pack the whole document, or carry the part in base64 alone"
-    return [Problem(message=message, hint=hint, source="cloudinit/user_data.py, _process_msg")]
+    how = "packed, and" if wrapped else "without a transfer encoding, and"
+    message = f"part {number} is {how} holds more than ASCII: cloud-init garbles it"
+    hint = "carry the part in base64 alone, or let amigen user-data --merge do it"
+    source = "cloudinit/user_data.py, _process_msg"
+    return [Problem(severity="warning", message=message, hint=hint, source=source)]
 
 
 def _torn(parts: list[Part], boundary: str) -> list[Problem]:
@@ -187,8 +247,3 @@ def _torn(parts: list[Part], boundary: str) -> list[Problem]:
             )
             found.append(Problem(message=message, hint="use a boundary that occurs in no part"))
     return found
-
-
-def with_origin(parts: tuple[Part, ...], origin: str) -> tuple[Part, ...]:
-    """The same parts, brought by somebody else."""
-    return tuple(replace(part, origin=origin) for part in parts)

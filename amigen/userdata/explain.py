@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from amigen.errors import Problem
 from amigen.userdata import mime
-from amigen.userdata.document import Document, parse
+from amigen.userdata.document import parse
+from amigen.userdata.lint import lint, run_order
 from amigen.userdata.mime import Part
-from amigen.userdata.size import LIMIT, Size, size_of
-from amigen.userdata.systems import SYSTEMS, System, SystemName, arrive, without_nodeadm
+from amigen.userdata.own import is_own_node_config, is_own_script
+from amigen.userdata.size import Size, size_of
+from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName, arrive
 
 # How nodeadm merges a later NodeConfig into an earlier one: maps deeply, the later value wins, kubelet flags add up
 # (amazon-eks-ami nodeadm/internal/api/merge.go).
@@ -21,12 +24,22 @@ _REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
 
 
 class ArrivedPart(Struct, frozen=True, kw_only=True):
-    """A part as it arrives; no size for what another system adds, whose bytes are not known here."""
+    """A part as it arrives; no size for what another system adds, whose bytes are not known here.
+
+    Attributes:
+        number: Its place in the document as given; one more than there are for the system's own.
+        filename: The name under which cloud-init stores a script.
+        named: Its name in the document as given, which the system may forget.
+        wrapped: How it is packed.
+        runs: By whom, and when.
+    """
 
     number: int
     type: str
     origin: str
     filename: str
+    named: str
+    wrapped: tuple[str, ...]
     runs: str
     size: Size | None
 
@@ -41,7 +54,7 @@ class Field(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """What happens to user data in one system."""
+    """What happens to user data in one system; its parts stand in the order in which they run."""
 
     system: SystemName
     about: System
@@ -63,88 +76,70 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
         nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """
     document = parse(raw, origin)
-    about = SYSTEMS[system] if nodeadm else without_nodeadm(SYSTEMS[system])
-    arrived = arrive(document.parts, about, system)
-    fields, problems = _fields(arrived, about, system)
+    about = (SYSTEMS if nodeadm else WITHOUT_NODEADM)[system]
+    given = tuple(_known(part) for part in document.parts)
+    arrived = arrive(given, about, system)
+    # A part is called by its place in the document; the system's own comes after them, wherever it arrives.
+    places = iter(range(1, len(given) + 1))
+    numbers = [len(given) + 1 if part.origin == system else next(places) for part in arrived]
+    fields, problems = _fields(arrived, numbers, about, system)
+    rows = [
+        _arrived(place, number, part, "" if part.origin == system else given[number - 1].filename, system)
+        for place, (number, part) in enumerate(zip(numbers, arrived, strict=True), 1)
+    ]
+    rows.sort(key=lambda row: run_order(row[1].type, row[1].filename, row[0]))
     return Explanation(
         system=system,
         about=about,
         bytes=document.size,
-        document=size_of(_unpacked(raw)),
+        document=size_of(document.content),
         wrapped=document.wrapped,
-        parts=tuple(_arrived(number, part, system) for number, part in enumerate(arrived, 1)),
+        parts=tuple(row for _, row in rows),
         fields=fields,
-        problems=(*document.problems, *problems, *_lint(document, about, system)),
+        problems=(*document.problems, *problems, *lint(document, given, arrived, about)),
     )
 
 
-def _unpacked(raw: bytes) -> bytes:
-    try:
-        return mime.unpack(raw)[0]
-    except ValueError:
-        return raw
+def _known(part: Part) -> Part:
+    """The part, as amigen's where it is: it may have been made long ago, and have been through other hands."""
+    mine = is_own_script(part) or is_own_node_config(part)
+    return replace(part, origin="amigen") if mine and part.origin == "yours" else part
 
 
-def _arrived(number: int, part: Part, system: SystemName) -> ArrivedPart:
-    runs = {
-        mime.SHELL: "by cloud-init, at the end of the first boot (cloud-final), in the order of the names",
-        mime.BOOTHOOK: "by cloud-init, at every boot, before all else",
-        mime.CLOUD_CONFIG: "by cloud-init's modules, before scripts",
-        mime.NODE_CONFIG: "by nodeadm, which starts kubelet after cloud-init has ended",
-    }.get(part.type, "by cloud-init's handler of this type, if it has one")
-    known = part.content or part.origin != system
-    filename = part.filename or (f"part-{number:03d}" if part.type == mime.SHELL else "")
-    size = size_of(part.content) if known else None
-    return ArrivedPart(number=number, type=part.type, origin=part.origin, filename=filename, runs=runs, size=size)
+_RUNS = {
+    mime.SHELL: "by cloud-init, at the end of the first boot (cloud-final), in the order of the names",
+    mime.BOOTHOOK: "by cloud-init, at every boot, before all else",
+    mime.CLOUD_CONFIG: "by cloud-init's modules, before scripts (runcmd: among them, by the name runcmd)",
+    mime.NODE_CONFIG: "by nodeadm, which starts kubelet after cloud-init has ended",
+} | dict.fromkeys(mime.BY_FREQUENCY, "by cloud-init, at the end of a boot (cloud-final), before the other scripts")
 
 
-def _lint(document: Document, about: System, system: SystemName) -> Iterator[Problem]:
-    if document.size > LIMIT:
-        hint = "--gzip, or bake more into the image"
-        yield Problem(message=f"has {document.size} bytes; EC2 takes {LIMIT} (before base64)", hint=hint)
-    if document.type != mime.MULTIPART and about.needs_mime:
-        message = f"is {document.type}, and {about.title} needs MIME multi-part"
-        yield Problem(message=message, hint="amigen user-data --format mime --merge FILE", source=about.source)
-    if "gzip" in document.wrapped and not about.takes_gzip:
-        message = f"is gzip as a whole, and {about.title} must read it to merge its own part"
-        yield Problem(
-            message=message, hint="without --gzip, scripts alone are packed where they must be", source=about.source
-        )
-    if system == "eksctl" and document.type == mime.MULTIPART:
-        message = (
-            "eksctl takes scripts (preBootstrapCommands) and a NodeConfig (overrideBootstrapCommand), not multi-part"
-        )
-        hint = "give it the shell format in preBootstrapCommands, or use a launch template"
-        yield Problem(message=message, hint=hint, source="eksctl pkg/nodebootstrap/al2023.go, issue 7895")
-    yield from _scripts(document.parts)
-    configs = [part for part in document.parts if part.type == mime.NODE_CONFIG]
-    if len(configs) > 1:
-        message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
-        yield Problem(severity="warning", message=message, hint="make them one")
+def _arrived(place: int, number: int, part: Part, named: str, system: SystemName) -> tuple[int, ArrivedPart]:
+    known = part.origin != system
+    script = part.type == mime.SHELL or part.type in mime.BY_FREQUENCY
+    row = ArrivedPart(
+        number=number,
+        type=part.type,
+        origin=part.origin,
+        filename=mime.run_name(part, place) if script else part.filename,
+        named=named,
+        wrapped=part.wrapped,
+        runs=_RUNS.get(part.type, "by cloud-init's handler of this type, if it has one"),
+        size=size_of(part.content) if known else None,
+    )
+    return place, row
 
 
-def _scripts(parts: tuple[Part, ...]) -> Iterator[Problem]:
-    scripts = [part for part in parts if part.type == mime.SHELL]
-    own = next((part for part in scripts if part.origin == "amigen"), None)
-    for part in scripts:
-        if own and part is not own and part.filename and part.filename < own.filename:
-            message = f"the script {part.filename} runs before amigen's {own.filename}: modules are not there yet"
-            yield Problem(severity="warning", message=message, hint="give it a later name, or none")
-        first = part.content.split(b"\n", 1)[0]
-        if b"\r" in first:
-            wanted = first.decode("utf-8", "replace")
-            message = f"the script {part.filename or '(no name)'} has DOS line ends: the kernel looks for {wanted!r}"
-            yield Problem(message=message, hint="save it with Unix line ends")
-
-
-def _fields(parts: tuple[Part, ...], about: System, system: SystemName) -> tuple[tuple[Field, ...], list[Problem]]:
+def _fields(
+    parts: tuple[Part, ...], numbers: list[int], about: System, system: SystemName
+) -> tuple[tuple[Field, ...], list[Problem]]:
     """Who sets which NodeConfig field, and whose value holds."""
     problems: list[Problem] = []
     values: dict[str, list[tuple[str, str]]] = {}
-    for number, part in enumerate(parts, 1):
+    for number, part in zip(numbers, parts, strict=True):
         if part.type != mime.NODE_CONFIG:
             continue
-        if part.origin == system and not part.content:
+        if part.origin == system:
             for path in about.fields:
                 values.setdefault(path, []).append((part.origin, f"(set by {system})"))
             continue

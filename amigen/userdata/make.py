@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
-from amigen.errors import InputError, SizeError
+from amigen.errors import InputError, Problem, SizeError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
-from amigen.render.join import node_config
 from amigen.render.script import bootstrap_script
-from amigen.spec.model import Eks
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
+from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
+from amigen.userdata.own import node_config_document as node_config_document
 from amigen.userdata.size import LIMIT, gzip, size_of
 
 Format = Literal["shell", "cloud-config", "mime"]
-# Scripts run in the order of these names (cloudinit/subp.py, runparts), and cloud-init calls unnamed parts `part-NNN`.
-SCRIPT_NAME = "00-amigen-bootstrap.sh"
 SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A document, ready for EC2 (before base64), and what its user should know about it."""
+
+    content: bytes
+    notes: tuple[Problem, ...] = ()
 
 
 def default_format(plan: ImagePlan) -> Format:
     """MIME where a NodeConfig has to travel with it, or where EKS may merge its own and takes nothing else."""
-    by_nodeadm = PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
-    return "mime" if by_nodeadm or plan.spec.join.eks is not None else "shell"
+    return "mime" if _by_nodeadm(plan) or plan.spec.join.eks is not None else "shell"
 
 
 def user_data(
@@ -39,99 +43,117 @@ def user_data(
         plan: The plan of one platform.
         format_: None takes `default_format`.
         merge: Existing user data of any kind, to put in its right place; only in MIME.
-        gzip_: Pack the whole document; None packs only what is over the limit: of a MIME document the scripts alone,
-            so that EKS can still merge it.
+        gzip_: Pack the whole document, or nothing; None packs scripts alone, in a form that every system passes on,
+            and only where the document would be too large.
 
     Raises:
         SizeError: Over EC2's limit in every allowed form; names the sizes by part.
         InputError: The format cannot carry what is to be carried, or `merge` cannot be read.
     """
+    return make(plan, format_=format_, merge=merge, gzip_=gzip_).content
+
+
+def make(plan: ImagePlan, *, format_: Format | None = None, merge: bytes = b"", gzip_: bool | None = None) -> Made:
+    """As `user_data`, with notes on what was done to existing parts, and on room that others may need."""
     chosen: Format = format_ or ("mime" if merge else default_format(plan))
     script = bootstrap_script(plan, user_data=True).encode()
-    by_nodeadm = plan.spec.join.eks is not None and PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
-    if chosen != "mime" and (by_nodeadm or merge):
-        what = "the NodeConfig that joins the cluster" if by_nodeadm else "the user data to merge"
+    joins = plan.spec.join.eks is not None and _by_nodeadm(plan)
+    if chosen != "mime" and (joins or merge):
+        what = "the NodeConfig that joins the cluster" if joins else "the user data to merge"
         raise InputError(f"the format {chosen} cannot carry {what}", "use --format mime")
     if chosen == "mime":
-        parts = merged_parts(plan, script, merge)
-        return _fit_mime(parts, gzip_=gzip_)
-    document = script if chosen == "shell" else cloud_config(script)
-    return _fit(document, (Part(type=mime.detect(document), content=document, origin="amigen"),), gzip_=gzip_)
+        from amigen.userdata.merge import merged
+
+        found = merged(plan, script, merge)
+        parts, notes = found.parts, found.notes
+    else:
+        parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), ()
+    # Where the spec joins by itself, these bytes may be all that the node gets.
+    reserve = _reserve() if chosen == "mime" and _by_nodeadm(plan) else 0
+    document = _fit(parts, chosen, gzip_, reserve)
+    if not joins and len(document) + reserve > LIMIT:
+        notes = (*notes, tight(len(document), reserve))
+    return Made(content=document, notes=notes)
 
 
-def merged_parts(plan: ImagePlan, script: bytes, merge: bytes) -> tuple[Part, ...]:
-    """The parts in the order that makes the modules be there before kubelet needs them.
-
-    cloud-init applies cloud-config before any script, runs scripts in the order of their names, and nodeadm-run starts
-    kubelet after all of them; nodeadm merges NodeConfigs in order, so that the spec's, being last, wins.
-    """
-    existing: tuple[Part, ...] = ()
-    if merge:
-        from amigen.userdata.document import parse
-
-        existing = parse(merge).require()
-    own = Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen")
-    scripts = [part for part in existing if part.type == mime.SHELL]
-    configs = [part for part in existing if part.type == mime.NODE_CONFIG]
-    others = [part for part in existing if part not in scripts and part not in configs]
-    eks = plan.spec.join.eks
-    if eks and PLATFORM_FACTS[plan.platform].joins_by == "nodeadm":
-        configs.append(Part(type=mime.NODE_CONFIG, content=node_config_document(eks), origin="amigen"))
-    return (*others, own, *scripts, *configs)
-
-
-def node_config_document(eks: Eks) -> bytes:
-    """The NodeConfig as YAML, with its keys in a stable order."""
-    return _dumped(msgspec.json.encode(eks))
-
-
-# Nodes of one cluster share it, and PyYAML takes longer for it than all the rest of a document.
-@lru_cache(maxsize=64)
-def _dumped(encoded: bytes) -> bytes:
-    import yaml
-
-    eks = msgspec.json.decode(encoded, type=Eks)
-
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    config = node_config(eks)
-    document: bytes = yaml.dump(
-        config, Dumper=dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
+def tight(size: int, reserve: int) -> Problem:
+    """The warning for a document that leaves too little room for the NodeConfig that another system adds."""
+    message = (
+        f"has {size} bytes, and a system that merges its NodeConfig into it adds about {reserve}: EC2 takes {LIMIT}"
     )
-    return document
+    hint = "bake files and hooks into the image (amigen build)"
+    return Problem(severity="warning", message=message, hint=hint)
 
 
-def cloud_config(script: bytes) -> bytes:
+def cloud_config(script: bytes, *, packed: bool = False) -> bytes:
     """The script as cloud-config: written as a file, run by runcmd, whose failure cloud-init reports."""
-    document = {
-        "write_files": [
-            {
-                "path": SCRIPT_PATH,
-                "owner": "root:root",
-                "permissions": "0700",
-                "content": script.decode(),
-            }
-        ],
-        "runcmd": [["bash", SCRIPT_PATH]],
-    }
+    file = {"path": SCRIPT_PATH, "owner": "root:root", "permissions": "0700", "content": script.decode()}
+    if packed:
+        import base64
+
+        # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#write-files
+        file |= {"encoding": "gz+b64", "content": base64.b64encode(gzip(script)).decode()}
+    document = {"write_files": [file], "runcmd": [["bash", SCRIPT_PATH]]}
     # JSON is YAML; its strings need no rules of indentation, whatever the script holds.
     return b"#cloud-config\n" + json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _fit(document: bytes, parts: tuple[Part, ...], *, gzip_: bool | None) -> bytes:
-    packed = gzip(document) if gzip_ or (gzip_ is None and len(document) > LIMIT) else document
-    if len(packed) > LIMIT:
-        raise too_large(parts, len(packed))
-    return packed
+def _by_nodeadm(plan: ImagePlan) -> bool:
+    return PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
 
 
-def _fit_mime(parts: tuple[Part, ...], *, gzip_: bool | None) -> bytes:
-    document = mime.write(parts)
-    if gzip_ is None and len(document) > LIMIT:
-        document = mime.write(parts, pack=True)
-    return _fit(document, parts, gzip_=bool(gzip_))
+def _reserve() -> int:
+    from amigen.userdata.systems import SYSTEMS
+
+    return max(system.adds_most for system in SYSTEMS.values())
 
 
-def too_large(parts: tuple[Part, ...], total: int) -> SizeError:
+def _fit(parts: tuple[Part, ...], format_: Format, gzip_: bool | None, reserve: int) -> bytes:
+    """The most readable form that fits.
+
+    Raises:
+        SizeError: None does.
+    """
+    forms = _forms(parts, format_)
+    plain = smallest = next(forms)
+    if gzip_:
+        smallest = gzip(plain)
+    elif gzip_ is None and len(plain) + reserve > LIMIT:
+        for form in forms:
+            smallest = min(smallest, form, key=len)
+            if len(smallest) + reserve <= LIMIT:
+                break
+    if len(smallest) > LIMIT:
+        raise too_large(parts, len(smallest), gzip_helps=not gzip_ and len(gzip(plain)) <= LIMIT)
+    return smallest
+
+
+def _forms(parts: tuple[Part, ...], format_: Format) -> Iterator[bytes]:
+    """The document as plain as it can be, then with amigen's script packed, then with all scripts packed."""
+    from amigen.userdata.packed import pack
+
+    script = parts[0].content
+    if format_ == "cloud-config":
+        yield cloud_config(script)
+        yield cloud_config(script, packed=True)
+    elif format_ == "shell":
+        yield script
+        yield pack(parts[0]).content
+    else:
+        # A script that cannot stand in a plain part is packed at once: of base64 in a part, Karpenter drops the header.
+        scripts = [part.type == mime.SHELL for part in parts]
+        parts = tuple(
+            pack(part) if script_ and not mime.is_plain(part.content) else part
+            for part, script_ in zip(parts, scripts, strict=True)
+        )
+        yield mime.write(parts)
+        yield mime.write(
+            tuple(pack(p) if s and p.origin == "amigen" else p for p, s in zip(parts, scripts, strict=True))
+        )
+        yield mime.write(tuple(pack(p) if s else p for p, s in zip(parts, scripts, strict=True)))
+
+
+def too_large(parts: tuple[Part, ...], total: int, *, gzip_helps: bool = False) -> SizeError:
     """The error for user data over the limit, with the sizes by part."""
     lines = [f"user data has {total} bytes; EC2 takes {LIMIT} (before base64)"]
     for part in parts:
@@ -139,4 +161,6 @@ def too_large(parts: tuple[Part, ...], total: int) -> SizeError:
         name = f" {part.filename}" if part.filename else ""
         lines.append(f"    {part.origin}: {part.type}{name}: {size.raw} bytes, {size.gzip} as gzip")
     hint = "bake files and hooks into the image (amigen build) and keep user data small, or fetch large files in a hook"
+    if gzip_helps:
+        hint = f"--gzip, where the nodes are self-managed and nothing has to be merged; else {hint}"
     return SizeError("\n".join(lines), hint)

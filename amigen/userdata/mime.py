@@ -18,6 +18,8 @@ SHELL = "text/x-shellscript"
 CLOUD_CONFIG = "text/cloud-config"
 NODE_CONFIG = "application/node.eks.aws"
 BOOTHOOK = "text/cloud-boothook"
+# Scripts that cloud-init runs at other times than `scripts-user` (cloudinit/handlers/shell_script_by_frequency.py).
+BY_FREQUENCY = tuple(f"text/x-shellscript-{when}" for when in ("per-once", "per-boot", "per-instance"))
 MULTIPART = "multipart/mixed"
 # What cloud-init unpacks by the part's type (cloudinit/user_data.py, DECOMP_TYPES).
 GZIP_TYPES = frozenset(
@@ -58,7 +60,8 @@ class Part(Struct, frozen=True, kw_only=True):
         content: The content, decoded and unpacked.
         filename: Name under which cloud-init stores a script; scripts run in the order of their names.
         origin: Who brought it: `amigen`, `yours`, or the name of a system.
-        wrapped: `gzip` and/or `base64`, as it stood in the document.
+        wrapped: `gzip`, `base64`, `quoted-printable` or `self-unpacking`, as it stood in the document.
+        headers: What else its header said, such as `Merge-Type`, which decides how cloud-init merges cloud-config.
     """
 
     type: str
@@ -66,6 +69,7 @@ class Part(Struct, frozen=True, kw_only=True):
     filename: str = ""
     origin: str = "yours"
     wrapped: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def detect(content: bytes) -> str:
@@ -126,15 +130,9 @@ def gunzip(content: bytes) -> bytes:
     return out
 
 
-def write(parts: tuple[Part, ...], *, pack: bool = False) -> bytes:
-    """A multi-part document; the boundary comes from the content, so that the same parts give the same bytes.
-
-    Args:
-        parts: In order.
-        pack: True to carry scripts as gzip in base64, which cloud-init unpacks and EKS can still merge.
-    """
-    # What is not ASCII would reach the node garbled: see `amigen.render.script`.
-    bodies = [_body(part, pack=pack and part.type == SHELL and part.content.isascii()) for part in parts]
+def write(parts: tuple[Part, ...]) -> bytes:
+    """A multi-part document; the boundary comes from the content, so that the same parts give the same bytes."""
+    bodies = [_body(part) for part in parts]
     everything = b"\0".join(body for _, body in bodies)
     number = 0
     while True:
@@ -150,20 +148,37 @@ def write(parts: tuple[Part, ...], *, pack: bool = False) -> bytes:
     return b"".join(lines)
 
 
-def _body(part: Part, *, pack: bool) -> tuple[str, bytes]:
+def _body(part: Part) -> tuple[str, bytes]:
     """Headers and body of a part."""
-    # Somebody else's name may hold what would end the quotes or the header.
+    # Somebody else's name or header may hold what would end the quotes or the header.
     name = re.sub(r"[^A-Za-z0-9._ +=@-]", "_", part.filename)
-    disposition = f'Content-Disposition: attachment; filename="{name}"\n' if name else ""
-    if pack:
-        from amigen.userdata.size import gzip
-
-        return (
-            f"Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n{disposition}",
-            base64.encodebytes(gzip(part.content)),
-        )
-    if part.content.isascii() and b"\0" not in part.content and b"\r" not in part.content:
-        return f'Content-Type: {part.type}; charset="us-ascii"\n{disposition}', part.content
+    more = f'Content-Disposition: attachment; filename="{name}"\n' if name else ""
+    for key, value in part.headers:
+        more += f"{re.sub(r'[^A-Za-z0-9-]', '_', key)}: {' '.join(re.sub(r'[^!-~]+', ' ', value).split())}\n"
+    if is_plain(part.content):
+        return f'Content-Type: {part.type}; charset="us-ascii"\n{more}', part.content
     # nodeadm decodes base64 in a part too, and no mail library between here and the node can change a byte of it.
-    headers = f'Content-Type: {part.type}; charset="utf-8"\nContent-Transfer-Encoding: base64\n{disposition}'
+    headers = f'Content-Type: {part.type}; charset="utf-8"\nContent-Transfer-Encoding: base64\n{more}'
     return headers, base64.encodebytes(part.content)
+
+
+def is_plain(content: bytes) -> bool:
+    """Whether it can stand in a part as it is: anything but ASCII reaches cloud-init's handlers garbled.
+
+    cloudinit/user_data.py decodes the whole document, and email's `get_payload(decode=True)` gives a part without a
+    transfer encoding back in raw-unicode-escape.
+    """
+    return content.isascii() and b"\0" not in content and b"\r" not in content
+
+
+def cleaned(name: str) -> str:
+    """A file name as cloud-init writes it (cloudinit/util.py, clean_filename)."""
+    return re.sub(r"[^A-Za-z0-9_.()-]", "", name.replace("/", "_"))
+
+
+def run_name(part: Part, number: int) -> str:
+    """The name under which cloud-init stores the part at this place; it runs scripts in the order of these names.
+
+    Source: cloudinit/user_data.py (PART_FN_TPL), cloudinit/handlers/shell_script.py, cloudinit/subp.py (runparts).
+    """
+    return cleaned(part.filename) or f"part-{number:03d}"

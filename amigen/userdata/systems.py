@@ -19,22 +19,41 @@ class System(Struct, frozen=True, kw_only=True):
     Attributes:
         title: What people call it.
         merges: What it does, one sentence.
-        node_config: Where its own NodeConfig goes among the parts; None where it brings none.
+        node_config: Where its own NodeConfig goes among those of the document; None where it brings none.
         fields: The NodeConfig fields that it sets (values are known only to it).
-        needs_mime: It refuses anything but MIME multi-part.
-        takes_gzip: It passes on, or understands, gzip around the whole document.
+        accepts: Types of a whole document that it understands; None for all that cloud-init does.
+        needs: What it takes, for the message about another type.
+        hint: What to do about another type.
+        retypes: It takes what is not MIME for a NodeConfig if it is a YAML mapping, and else for a script.
+        wrapped: What may be around the whole document.
+        headers: The headers of a part that it passes on; None for all.
+        boundary: The boundary that it writes; empty where it is not known, or a random one.
+        adds_least: Bytes that its own part adds at the least: a cluster's name, endpoint and service CIDR, and the
+            certificate authority, which with EKS is RSA-2048, about 1,490 characters of base64.
+        adds_most: The same with labels, taints and kubelet settings, as nodes usually have them.
+        source: Where all this stands.
     """
 
     title: str
     merges: str
-    node_config: Literal["first", "last"] | None
-    fields: tuple[str, ...]
-    needs_mime: bool
-    takes_gzip: bool
+    node_config: Literal["first", "last"] | None = None
+    fields: tuple[str, ...] = ()
+    accepts: tuple[str, ...] | None = None
+    needs: str = ""
+    hint: str = ""
+    retypes: bool = False
+    wrapped: tuple[str, ...] = ()
+    headers: tuple[str, ...] | None = None
+    boundary: str = ""
+    adds_least: int = 0
+    adds_most: int = 0
     source: str
 
 
 _CLUSTER = tuple(f"spec.cluster.{name}" for name in ("name", "apiServerEndpoint", "certificateAuthority", "cidr"))
+_LEAST, _MOST = 1900, 2560
+_USER_DATA = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-user-data"
+_CUSTOM_AMI = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-custom-ami"
 
 SYSTEMS: dict[SystemName, System] = {
     "managed-node-group": System(
@@ -42,57 +61,93 @@ SYSTEMS: dict[SystemName, System] = {
         merges="EKS appends its own NodeConfig to the parts",
         node_config="last",
         fields=(*_CLUSTER, "spec.kubelet.config.maxPods", "spec.kubelet.config.clusterDNS", "spec.kubelet.flags"),
-        needs_mime=True,
-        takes_gzip=False,
-        source="https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-user-data",
+        accepts=(mime.MULTIPART,),
+        needs="needs MIME multi-part",
+        hint="amigen user-data --format mime --merge FILE",
+        wrapped=("base64",),
+        adds_least=_LEAST,
+        adds_most=_MOST,
+        source=_USER_DATA,
     ),
     "karpenter": System(
         title="Karpenter, EC2NodeClass with amiFamily AL2023",
         merges="Karpenter adds its generated NodeConfig, and its values win",
         node_config="last",
-        fields=(
-            *_CLUSTER,
-            "spec.kubelet.config.maxPods",
-            "spec.kubelet.config.clusterDNS",
-            "spec.kubelet.config.registerWithTaints",
-            "spec.kubelet.flags",
-        ),
-        needs_mime=False,
-        takes_gzip=False,
-        source="karpenter-provider-aws pkg/providers/amifamily/bootstrap/nodeadm.go",
+        fields=(*_CLUSTER, "spec.kubelet.config.registerWithTaints", "spec.kubelet.flags"),
+        # Of a part, mime.go keeps Content-Type and the bytes; Go's mime/multipart decodes quoted-printable before.
+        headers=("content-type",),
+        boundary="//",
+        retypes=True,
+        needs="takes what does not begin with MIME-Version: or Content-Type: for a NodeConfig if it is a YAML mapping",
+        hint="amigen user-data --format mime --merge FILE",
+        adds_least=_LEAST,
+        adds_most=_MOST,
+        source="karpenter-provider-aws v1.14.1 pkg/providers/amifamily/bootstrap/nodeadm.go, mime/mime.go",
     ),
     "eksctl": System(
         title="eksctl, self-managed or with a custom AMI",
-        merges="eksctl puts its NodeConfig behind the scripts of preBootstrapCommands",
-        node_config="last",
+        merges="eksctl puts its NodeConfig behind preBootstrapCommands and before overrideBootstrapCommand, which wins",
+        node_config="first",
         fields=(*_CLUSTER, "spec.kubelet.config.clusterDNS", "spec.kubelet.flags"),
-        needs_mime=False,
-        takes_gzip=False,
-        source="eksctl pkg/nodebootstrap/al2023.go",
+        accepts=(mime.SHELL, mime.NODE_CONFIG),
+        needs="takes scripts (preBootstrapCommands) and a NodeConfig (overrideBootstrapCommand)",
+        hint="give it the shell format in preBootstrapCommands, or use a launch template",
+        headers=("content-type",),
+        adds_least=_LEAST,
+        adds_most=_MOST,
+        source="eksctl pkg/nodebootstrap/al2023.go, managed_al2.go, issue 7895",
     ),
     "self-managed": System(
         title="self-managed nodes, or a managed node group with a custom AMI",
         merges="nothing is merged: the node gets these bytes, and must find all it needs to join in them",
-        node_config=None,
-        fields=(),
-        needs_mime=False,
-        takes_gzip=True,
-        source="https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-custom-ami",
+        wrapped=("base64", "gzip"),
+        source=_CUSTOM_AMI,
     ),
 }
 
-
-def without_nodeadm(system: System) -> System:
-    """The system on a platform without nodeadm: for Karpenter it is amiFamily Custom, for EKS a custom AMI."""
-    if system.node_config is None:
-        return system
-    merges = "nothing is merged on this platform (a custom AMI, amiFamily Custom): the node must join by these bytes"
-    return replace(system, merges=merges, node_config=None, fields=(), needs_mime=False, takes_gzip=True)
+# What the same systems do on a platform that nodeadm does not join (Ubuntu, Debian).
+WITHOUT_NODEADM: dict[SystemName, System] = {
+    "managed-node-group": replace(
+        SYSTEMS["self-managed"],
+        title="EKS managed node group with a custom AMI (EKS itself brings no image of this platform)",
+    ),
+    "karpenter": replace(
+        SYSTEMS["self-managed"],
+        title="Karpenter, EC2NodeClass with amiFamily Custom",
+        # A string of a Kubernetes object holds no bytes; base64 of them is taken off on the node (DataSourceEc2.py).
+        source="karpenter-provider-aws v1.14.1 pkg/providers/amifamily/bootstrap/custom.go",
+    ),
+    "eksctl": System(
+        title="eksctl on Ubuntu",
+        merges="eksctl writes its own cloud-config: preBootstrapCommands, then its script, which joins the node",
+        accepts=(mime.SHELL,),
+        needs="takes commands (preBootstrapCommands)",
+        hint="give it the shell format in preBootstrapCommands, or use a launch template",
+        headers=("content-type",),
+        adds_least=_LEAST,
+        adds_most=_MOST,
+        source="eksctl pkg/nodebootstrap/ubuntu.go, userdata.go",
+    ),
+    "self-managed": SYSTEMS["self-managed"],
+}
 
 
 def arrive(parts: tuple[Part, ...], system: System, name: SystemName) -> tuple[Part, ...]:
-    """The parts in the order in which they reach the node; the system's own has no content, which only it knows."""
+    """The parts as they reach the node; the system's own has no content, which only it knows."""
+    if system.headers is not None:
+        kept = system.headers
+        parts = tuple(
+            replace(
+                part,
+                filename=part.filename if "content-disposition" in kept else "",
+                headers=tuple(pair for pair in part.headers if pair[0].lower() in kept),
+            )
+            for part in parts
+        )
     if system.node_config is None:
         return parts
     own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
-    return (own, *parts) if system.node_config == "first" else (*parts, own)
+    place = len(parts)
+    if system.node_config == "first":
+        place = next((n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG), place)
+    return (*parts[:place], own, *parts[place:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -174,6 +175,8 @@ def _own_id(item: pytest.Item, given: SessionInput) -> str:
 
 
 _READY: dict[str, BaseBackend] = {}
+# There is only one pytest in a process at a time; builds side by side verify in threads.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class ReadyBackend(BaseBackend):
@@ -202,7 +205,7 @@ def run_session(
     collector = _Collector(given=given, backends=backends, settle=settle)
     _READY.update(backends)
     try:
-        with _apart(given):
+        with _ONE_AT_A_TIME, _apart(given):
             code = pytest.main(_arguments(given, backends), plugins=[collector])
     finally:
         for key in backends:
@@ -240,6 +243,9 @@ _PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
 def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
     import ctypes
 
+    global _ONE_AT_A_TIME
+    # Another thread may have held it at the fork, and is not here to give it back.
+    _ONE_AT_A_TIME = threading.Lock()
     # They wait for work for ever, also where nobody is left to give them any.
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     _PARTS.append((given, parts))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 from amigen.errors import ToolError
 from amigen.spec.values import Architecture
 from amigen.tools import find_program, last_line
+from amigen.vm.scratch import scratch
 
 _PROBE_SECONDS = 20
 # What the probe's firmware says on its exit port; QEMU ends with (value << 1) | 1 (hw/misc/debugexit.c).
@@ -87,8 +87,13 @@ def _kvm_problem(architecture: Architecture, program: str, kernel: Path | None) 
     if architecture == "arm64":
         # No firmware of ours for arm64: that QEMU makes the machine at all is what can be asked.
         return _run([program, "-machine", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host", "-S"], None)
-    with tempfile.TemporaryDirectory(prefix="amigen-probe-") as folder:
-        firmware = Path(folder) / "answer.bin"
+    return boot_problem(program, kernel)
+
+
+def boot_problem(program: str, kernel: Path | None) -> str | None:
+    """What goes wrong when the firmware, and then the kernel, runs with KVM; None where it works."""
+    with scratch("probe") as folder:
+        firmware = folder / "answer.bin"
         firmware.write_bytes(_firmware())
         x86 = [program, "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "128"]
         problem = _run(

@@ -15,7 +15,7 @@ from amigen.spec.values import Architecture, Platform
 from amigen.tools import find_program, run_tool
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
-from amigen.vm.cache import cache_key, cached
+from amigen.vm.cache import cache_home, cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
 from amigen.vm.download import download
 from amigen.vm.image import KERNEL_SUFFIX, VmImage
@@ -102,6 +102,21 @@ def built_in_base(
     Raises:
         ToolError: Another architecture than this machine's, no such release in its apt, not root, no mmdebstrap.
     """
+    recipe, key = built_in_recipe(platform, architecture, mirror=mirror, packages=packages)
+    folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
+    fact = PLATFORM_FACTS[platform]
+    image = disk_with_kernel(folder, architecture)
+    return Base(image=image, user=fact.login_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
+
+
+def built_in_recipe(
+    platform: Platform, architecture: Architecture, *, mirror: Mirror | None = None, packages: tuple[str, ...] = ()
+) -> tuple[RootRecipe, str]:
+    """What the built-in base is made of, and its key in the cache.
+
+    Raises:
+        ToolError: There is none: another architecture than this machine's, no such release in its apt.
+    """
     fact = PLATFORM_FACTS[platform]
     if fact.family != "apt":
         raise ToolError(
@@ -127,10 +142,13 @@ def built_in_base(
         sources=sources,
         packages=packages,
     )
-    key = cache_key(f"{platform}-{architecture}", {**recipe.inputs(), "gib": BUILT_IN_GIB})
-    folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
-    image = disk_with_kernel(folder, architecture)
-    return Base(image=image, user=fact.login_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
+    return recipe, cache_key(f"{platform}-{architecture}", {**recipe.inputs(), "gib": BUILT_IN_GIB})
+
+
+def cached_built_in(key: str, architecture: Architecture) -> VmImage | None:
+    """The built-in base of this key, where it is made already."""
+    folder = cache_home() / "bases" / key
+    return disk_with_kernel(folder, architecture) if folder.is_dir() else None
 
 
 def disk_with_kernel(folder: Path, architecture: Architecture) -> VmImage:

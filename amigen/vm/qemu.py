@@ -12,7 +12,7 @@ from amigen.vm.image import VmImage
 # Machine type and serial console of the guest's kernel.
 MACHINES: dict[Architecture, tuple[str, str]] = {"x86_64": ("q35", "ttyS0"), "arm64": ("virt", "ttyAMA0")}
 # Where distributions put the UEFI firmware that arm64 needs to boot a disk (package qemu-efi-aarch64).
-_ARM_FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+ARM_FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def kernel_append(image: VmImage, acceleration: Acceleration) -> str:
 def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     """What QEMU must be told besides the disk, so that the image boots."""
     if image.kernel is None:
-        return ["-bios", _ARM_FIRMWARE] if image.architecture == "arm64" else []
+        return ["-bios", ARM_FIRMWARE] if image.architecture == "arm64" else []
     found = ["-kernel", str(image.kernel), "-append", kernel_append(image, acceleration)]
     if image.initrd is not None:
         found += ["-initrd", str(image.initrd)]

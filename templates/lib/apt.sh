@@ -3,23 +3,31 @@ query_packages() {
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
 }
 
+# What a package's script would ask, and needrestart on Ubuntu, nobody is there to answer.
+unattended() {
+  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+}
+
 apt_get() {
-  # apt-get does not wait for locks by itself; needrestart would ask on Ubuntu.
-  DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 timeout -k 30 "$left" \
-    apt-get -y -o DPkg::Lock::Timeout="$left" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+  local now
+  read_clock
+  # apt-get does not wait for locks by itself; it is to give up, and name who holds the lock, before it is stopped.
+  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     "${package_options[@]}" "$@"
 }
 
-# install_packages SECONDS NAME[=VERSION]...
+# An earlier run, or this one, may have been cut in the middle of an installation.
+mend_packages() {
+  unattended dpkg --force-confold --configure -a || true
+}
+
+# install_packages NAME[=VERSION]...
 install_packages() {
-  local left=$1
-  shift
-  # An earlier run may have been cut in the middle of an installation.
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then dpkg --force-confold --configure -a || true; fi
+  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
   apt_get update || return 1
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  dpkg --force-confold --configure -a || true
+  mend_packages
   return 1
 }
 

@@ -98,8 +98,21 @@ keep_foreign() {
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+    rm -f -- "$kept.new" "$path.amigen-new" || true
+    fail "cannot keep a copy of $path: is the disk full?"
+  fi
   log "kept: the $path of somebody else is now $kept"
+}
+
+# remember PATH FILE: that amigen wrote this content of PATH. The list is made anew, for half a line would hide the next.
+remember() {
+  local list=$state_dir/written line
+  line=$(sha256sum <"$2") || return 1
+  line="${line%% *} $1"
+  # grep ends with 1 where nothing else is in there.
+  { [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
+    printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
 }
 
 # put_file PATH MODE OWNER:GROUP CONTENT [SHA256]: atomic, and nothing at all where it stands already. With SHA256, which is
@@ -114,7 +127,10 @@ put_file() {
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
   fi
   keep_foreign "$path"
-  printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
+  if ! remember "$path" "$new"; then
+    rm -f -- "$new" "$state_dir/written.new" || true
+    fail "cannot write $state_dir/written: is the disk full?"
+  fi
   mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
   changes=$((changes + 1))
   log "wrote $path"

@@ -3,18 +3,16 @@ query_packages() {
   rpm -q --qf 'installed %{NAME} %{EVR}\n' -- "$@" 2>/dev/null || true
 }
 
-# install_packages SECONDS NAME[=VERSION]...
+# install_packages NAME[=VERSION]...
 install_packages() {
-  local left=$1
-  shift
   # dnf waits for its own lock without an end; rpm's lock, which others take directly, makes it fail, and so try again.
-  timeout -k 30 "$left" dnf -y --setopt=install_weak_deps=False --setopt=retries=2 --setopt=timeout=20 \
+  in_time dnf -y --setopt=install_weak_deps=False --setopt=retries=2 --setopt=timeout=20 \
     "${package_options[@]}" install -- "${@/=/-}"
 }
 
 package_with_module() {
   local name
-  name=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$1.ko*" --qf '%{name}\n' 2>/dev/null | sort -u | paste -sd' ' -) || true
+  name=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$1.ko*" --qf '%{name}\n' 2>/dev/null | grep . | sort -u | paste -sd' ' -) || true
   if [[ -n $name ]]; then
     printf 'packages that have it: %s' "$name"
   else

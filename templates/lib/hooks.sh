@@ -13,6 +13,9 @@ run_hook() {
     (cd / && exec bash -euo pipefail "$file") </dev/null 8>&- 9>&- || code=$?
   fi
   ((code == 0)) || fail "the hook $name ended with code $code"
-  if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then fail "cannot write $stamp"; fi
+  if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
+    rm -f "$stamp.new" || true
+    fail "cannot write $stamp: is the disk full?"
+  fi
   changes=$((changes + 1))
 }

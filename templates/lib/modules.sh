@@ -64,15 +64,17 @@ why_not_loaded() {
   [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
   [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
   if [[ ! -e /proc/modules ]]; then
-    printf 'the kernel %s cannot load modules at all' "$kernel"
+    printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
   elif [[ $disabled == 1 ]]; then
     printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
   elif [[ ! -d /lib/modules/$kernel ]]; then
     printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
   elif [[ -n $blocked ]]; then
     printf 'modprobe.d says "%s"' "$blocked"
-  elif [[ $lockdown == *'[integrity]'* || $lockdown == *'[confidentiality]'* ]]; then
-    printf 'Secure Boot lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+  elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
+    ($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
+    # Under Secure Boot lockdown is normal, and says nothing by itself: modules with a signature load.
+    printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
   elif [[ -n $said ]]; then
     printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
   else

@@ -42,9 +42,9 @@ local: {bases: {al2023: {path: %s}}}
 """
 
 
-def command(folder: Path, text: str) -> tuple[list[str], dict[str, Any]]:
-    (folder / "spec.yaml").write_text(text)
-    words = [sys.executable, "-m", "amigen", "build", "spec.yaml", "--target", "local"]
+def command(folder: Path, text: str, file: str = "spec.yaml") -> tuple[list[str], dict[str, Any]]:
+    (folder / file).write_text(text)
+    words = [sys.executable, "-m", "amigen", "build", file, "--target", "local"]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder)}
     return words, {"cwd": folder, "env": env}
 
@@ -58,10 +58,10 @@ def scratch_folders(folder: Path) -> list[Path]:
     return [*folder.glob(f"amigen-{os.getuid()}/*")]
 
 
-def proven(folder: Path, name: str, platform: str, *packages: str) -> None:
-    """An image, with its record, and nothing else left."""
-    record = json.loads((folder / f"amigen-build/{name}/local.json").read_text())
-    [image] = record["images"]
+def proven(folder: Path, name: str, platform: str, *packages: str, record: Path | None = None) -> None:
+    """An image, with its record (that of what stands now, or this one), and nothing else left."""
+    path = record or folder / f"amigen-build/{name}/local.json"
+    [image] = json.loads(path.read_text())["images"]
     assert (image["outcome"], image["verified"]) == ("built", True)
     added = image["packages"]["added"]
     assert bool(added) == bool(packages)
@@ -73,7 +73,17 @@ def proven(folder: Path, name: str, platform: str, *packages: str) -> None:
     assert list(image["phases"])[:3] == ["base", "boot the builder", "bootstrap"]
     disk = Path(folder / f"amigen-build/{name}/{platform}-x86_64/disk.qcow2")
     assert "backing-filename" not in image_info(disk)
-    assert scratch_folders(folder) == []
+    assert left_in(folder) == []
+
+
+def left_in(folder: Path) -> list[str]:
+    """What a build left in its TMPDIR, beside what it was given and made."""
+    own = [path.name for path in scratch_folders(folder)]
+    return own + [
+        path.name
+        for path in folder.iterdir()
+        if path.suffix != ".yaml" and path.name not in ("amigen-build", f"amigen-{os.getuid()}")
+    ]
 
 
 def processes(folder: Path, program: str = "") -> list[str]:
@@ -91,3 +101,11 @@ def until(happens: Callable[[], bool], process: subprocess.Popen[str] | None = N
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None, process.communicate()[0]
         time.sleep(0.2)
+
+
+def read_until(process: subprocess.Popen[str], phase: str) -> None:
+    """As far as this phase."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if phase in line:
+            return

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.local_builds import DNF, LIGHT, build, command, processes, proven, scratch_folders, until
+from amigen.spec.load import load_spec, spec_digest
+from tests.build.local_builds import (
+    APT,
+    DNF,
+    LIGHT,
+    build,
+    command,
+    left_in,
+    processes,
+    proven,
+    read_until,
+    until,
+)
 from tests.build.processes import started
 from tests.testbed.dnf_standin import dnf_standin
 
@@ -16,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None:
-    """Ended while the builder's VM boots; after SIGKILL, the temporary folder is what the next build removes."""
+    """Ended while the builder's VM boots, and while it verifies; what SIGKILL leaves is what the next build removes."""
     words, given = command(folder, LIGHT)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
         with started(words, **given) as process:
@@ -26,23 +38,45 @@ def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None
             assert process.returncode == code, said
         until(lambda: not processes(folder))
         assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
-        assert bool(scratch_folders(folder)) == (number == signal.SIGKILL)
+        assert bool(left_in(folder)) == (number == signal.SIGKILL)
+    ended_while_it_verifies(folder)
     two_at_once(folder)
 
 
-def two_at_once(folder: Path) -> None:
-    """Of one spec, to one place: both end well, and what stands there is whole."""
+def ended_while_it_verifies(folder: Path) -> None:
+    """The VM of the verification goes with the build."""
     words, given = command(folder, LIGHT)
-    with started(words, **given) as one, started(words, **given) as other:
+    with started(words, **given) as process:
+        read_until(process, "boot the image")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 130, said
+    until(lambda: not processes(folder))
+    assert left_in(folder) == []
+    assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
+
+
+def two_at_once(folder: Path) -> None:
+    """Of two specs of one name, to one place: both end well, each is proven, and what stands there is whole.
+
+    One of them is what amigen is for: IPVS by apt.
+    """
+    light, given = command(folder, LIGHT)
+    ipvs, _ = command(folder, APT.replace("name: apt", "name: light"), "ipvs.yaml")
+    with started(light, **given) as one, started(ipvs, **given) as other:
         for process in (one, other):
             said, _ = process.communicate(timeout=3600)
             assert process.returncode == 0, said
             assert "Packer 1.6.6" in said
             assert "processor: " in said
-    proven(folder, "light", "debian-12")
-    records = [json.loads(p.read_text()) for p in (folder / "amigen-build/light/builds").glob("*/record.json")]
-    assert sorted(record["images"][0]["outcome"] for record in records)[:2] == ["built", "built"]
-    assert [path.name for path in (folder / "amigen-build/light").glob(".*")] == []
+    place = folder / "amigen-build/light"
+    found = {path: json.loads(path.read_text()) for path in (place / "builds").glob("*/record.json")}
+    records = {r["specDigest"]: path for path, r in found.items() if r["images"][0]["outcome"] == "built"}
+    for spec, packages in (("spec.yaml", ()), ("ipvs.yaml", ("ipvsadm",))):
+        record = records[spec_digest(load_spec(folder / spec))]
+        proven(folder, "light", "debian-12", *packages, record=record)
+    assert json.loads((place / "local.json").read_text())["specDigest"] in records
+    assert [path.name for path in place.glob(".*")] == []
 
 
 def test_the_dnf_stand_in(folder: Path) -> None:
@@ -59,7 +93,7 @@ def test_a_failing_check_leaves_no_image(folder: Path) -> None:
     assert "test_module_persisted[nf_conntrack]" in done.stderr
     assert "expected" in done.stderr
     assert not (folder / "amigen-build/light/debian-12-x86_64").exists()
-    assert scratch_folders(folder) == []
+    assert left_in(folder) == []
     [record] = (folder / "amigen-build/light/builds").glob("*/record.json")
     [image] = json.loads(record.read_text())["images"]
     assert (image["outcome"], image["verified"]) == ("failed", False)

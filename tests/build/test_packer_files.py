@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,7 @@ CASES: dict[str, Aws] = {
         security_group_ids=("sg-12345678",),
         associate_public_ip=False,
     ),
+    "ssh sources": Aws(ssh_source_cidrs=("192.0.2.0/24", "2001:db8::/32")),
     "session manager": Aws(communicator="session-manager", iam_instance_profile="builder"),
     "key": Aws(encryption=Encryption(kms_key_id="alias/images")),
     "no encryption": Aws(encryption=Encryption(enabled=False)),
@@ -148,6 +150,42 @@ def test_imdsv2_is_required_of_builder_and_ami() -> None:
     text = packer_files(plan_of())[AWS_IMAGE]
     assert 'imds_support    = "v2.0"' in text
     assert re.search(r'metadata_options \{\n +http_endpoint +=.*\n +http_tokens +=  *"required"', text)
+
+
+@pytest.mark.parametrize("file", [AWS_IMAGE, AWS_IMAGE_16])
+def test_ssh_comes_from_where_the_spec_says(file: str) -> None:
+    text = packer_files(plan_of(CASES["ssh sources"]))[file]
+    assert re.search(r'temporary_security_group_source_cidrs *= \["192.0.2.0/24", "2001:db8::/32"\]', text)
+    assert "temporary_security_group" not in packer_files(plan_of())[file]
+
+
+_CLOUD_INIT = {
+    "none": (None, 0, ""),
+    "done": ("exit 0", 0, ""),
+    "ended with an error": ("exit 1", 0, ""),
+    "never ends": ("exec sleep 60", 1, "cloud-init does not end\n"),
+}
+
+
+@pytest.mark.parametrize("file", [AWS_IMAGE, AWS_IMAGE_16, "local/image.pkr.hcl"])
+@pytest.mark.parametrize("case", _CLOUD_INIT)
+def test_the_bootstrap_waits_for_cloud_init(case: str, file: str, tmp_path: Path) -> None:
+    """Also of a `packer build` by hand; the commands are run here as Packer does, with a shorter bound."""
+    does, code, said = _CLOUD_INIT[case]
+    text = packer_files(plan_of())[file]
+    lines = re.search(r'inline = \[\n +"(command -v cloud-init.*)",\n +"(timeout 900 .*)",\n', text)
+    assert lines is not None
+    assert lines.start() < text.index("bootstrap.sh")
+    if does is not None:
+        (tmp_path / "cloud-init").write_text(f"#!/bin/sh\n[ \"$*\" = 'status --wait' ] || exit 3\n{does}\n")
+        (tmp_path / "cloud-init").chmod(0o755)
+    for name in ("sh", "sleep", "timeout"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    script = "\n".join(lines.groups()).replace("timeout 900", "timeout 0.2")
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, said)
 
 
 def test_nothing_is_copied_or_shared_by_packer() -> None:

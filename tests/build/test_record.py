@@ -21,6 +21,7 @@ from amigen.build.record import (
     record_schema,
     write_record,
 )
+from amigen.cli import main
 from amigen.errors import InputError
 
 RECORD = BuildRecord(
@@ -64,6 +65,11 @@ def test_what_is_written_is_what_the_schema_says(tmp_path: Path) -> None:
     document["images"][0]["outcome"] = "fine"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, record_schema())
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["schema", "build-record"])
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(record_schema()))
 
 
 def test_publish_finds_its_images_in_it(tmp_path: Path) -> None:

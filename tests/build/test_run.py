@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
 from amigen.build.proof import PlanVerifier
@@ -61,6 +63,43 @@ def test_one_that_fails_does_not_hide_the_other(tmp_path: Path) -> None:
     ]
     assert read_record(done.path) == done.record
     assert list(done.errors) == ["al2023-x86_64"]
+
+
+def test_an_error_of_no_known_kind_ends_its_own_image_only(tmp_path: Path) -> None:
+    """A fault of amigen, or of a library: it is named, and its traceback is in the log."""
+
+    def builder(session: Session) -> ImageRecord:
+        if session.plan.platform == "al2023":
+            raise KeyError("Reservations")
+        return built(session)
+
+    done = run_build(order(tmp_path, "al2023", "debian-12"), builder, Stop())
+    failed, other = done.record.images
+    assert (failed.outcome, failed.error.splitlines()[0]) == ("failed", "KeyError: 'Reservations'")
+    assert other.outcome == "built"
+    assert 'raise KeyError("Reservations")' in Path(failed.log).read_text()
+    assert read_record(done.path) == done.record
+
+
+def test_a_log_that_was_never_written_is_not_named(tmp_path: Path) -> None:
+    def builder(_session: Session) -> ImageRecord:
+        raise BuildError("no base")
+
+    done = run_build(order(tmp_path), builder, Stop())
+    assert done.record.images[0].log == ""
+    assert "nothing was kept\n" in conclusion(done.record, done.path, Asked(spec=image(), path="spec.yaml"))
+
+
+def test_one_after_the_other_is_not_side_by_side(tmp_path: Path) -> None:
+    """Each waits for the other: with one at a time nobody would come."""
+    both = threading.Barrier(2)
+
+    def builder(session: Session) -> ImageRecord:
+        both.wait(30)
+        return built(session)
+
+    done = run_build(order(tmp_path, "al2023", "debian-12"), builder, Stop())
+    assert done.errors == {}
 
 
 def test_the_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
@@ -116,7 +155,11 @@ def test_a_modern_packer_gets_its_plugins_and_the_folder(tmp_path: Path) -> None
         return built(session)
 
     done = run_build(order(tmp_path, program=str(program), version=(1, 11, 2)), builder, Stop())
-    assert done.errors == {}
+    # This one builds nothing, and so never asked for a check.
+    assert [error.message for error in done.errors.values()] == [
+        "debian-12/x86_64: Packer ended without asking for the checks"
+    ]
+    assert done.record.images[0].outcome == "failed"
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0] == "init ."
     assert calls[1].startswith("build -machine-readable -only=qemu.image ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import shlex
@@ -152,7 +154,7 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["plan", "spec.yaml", "more"], 2, b"unexpected extra argument"),
         (["plann"], 2, b"Did you mean 'plan'?"),
         (["init", "spec.yaml"], 5, b"exists already"),
-        (["init", "missing/x.yaml"], 1, b"No such file"),
+        (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
         (["init", "x.yaml", "--platform", "windows"], 3, b"'windows' is not known"),
         (["init", "x.yaml", "--name", "No Name"], 3, b"is not allowed"),
         (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"more than a word"),
@@ -167,6 +169,32 @@ def test_wrong_options(arguments: list[str], code: int, words: bytes, amigen: Am
 
     assert (done.returncode, done.stdout) == (code, b""), done.stderr
     assert words in done.stderr
+
+
+def test_init_in_a_folder_that_is_not_there(amigen: Amigen) -> None:
+    """The hint makes it."""
+    done = amigen("init", "no such/folder/x.yaml")
+
+    assert done.returncode == 14
+    assert done.stderr == b"amigen: error: there is no folder no such/folder\n  hint: mkdir -p 'no such/folder'\n"
+
+
+def test_check_says_what_user_data_has_no_room_for(amigen: Amigen, spec_file: SpecFile) -> None:
+    """Room for what Karpenter and EKS add is looked at before the first node starts; a spec that joins needs none."""
+
+    def noise(digests: int) -> dict[str, object]:
+        content = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(digests))
+        return {"files": [{"path": "/etc/noise", "contentBase64": base64.b64encode(content).decode()}]}
+
+    files, more = noise(140), noise(600)
+    tight, joined, large = (amigen("check", spec_file(*changes)) for changes in ((files,), (files, joins()), (more,)))
+
+    assert tight.stdout.startswith(b"spec.yaml: warning: the user data of al2023 has 1")
+    assert b"and a system that merges its NodeConfig into it adds about 2560" in tight.stdout
+    assert joined.stdout == b"spec.yaml: ok\n"
+    assert large.stdout.startswith(b"spec.yaml: note: the user data of al2023 is too large, and is not rendered")
+    assert [done.returncode for done in (tight, joined, large)] == [0, 0, 0]
+    assert amigen("check", "--strict", spec_file(files)).returncode == 3
 
 
 def test_init_never_overwrites(amigen: Amigen, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from amigen.build.packer_tool import parse_line
 from amigen.build.record import read_record
 from amigen.errors import BuildError, CouldNotCheckError, InputError, RefusedError, SizeError
 from amigen.ipvs.parse import parse as parse_ipvs
-from amigen.kubeproxy.addon import read_values
+from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import look
 from amigen.plan.make import plan_image

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from amigen.ipvs.compare import Difference, compare
+from amigen.ipvs.compare import Difference, compare, comparison
 from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
+from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.status import judge_table
+from tests.kubeproxy import samples
 
 
 def a_service(name: str, ip: str, port: int, namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -130,6 +133,68 @@ def test_the_resolved_listing_is_compared_by_address() -> None:
 
     assert differ(text, bound=None) == []
     assert differ(text.replace("ip-10-0-0-9", "ip-10-0-0-8"), bound=None) != []
+
+
+@pytest.mark.parametrize(
+    ("names", "unjudged"),
+    [
+        ({"10.96.0.1:443": "kubernetes.default.svc.clust"}, 0),
+        ({"10.96.0.10:53": "kube-dns.kube-system.svc.cl"}, 0),
+        ({"10.96.0.50:80": "web.default.svc.cluster.local:http"}, 0),
+        ({"10.96.0.1:443": "i-0abc1234567890def.eu-centr"}, 1),
+        ({"10.96.0.1:443": "kubernetes.defau", "10.96.0.50:80": "something.else.entirely"}, 2),
+    ],
+)
+def test_names_that_hide_the_address(names: dict[str, str], unjudged: int) -> None:
+    """The cluster's own names say which Service it is; what says nothing is not judged, and not called missing."""
+    listing = LISTING.replace("10.0.0.9:6443", "i-0abc.eu-central-1.compute.")
+    for address, name in names.items():
+        listing = listing.replace(address, name)
+
+    found = comparison(parse(listing), wanted(), scheduler="sed")
+
+    assert found.differences == ()
+    assert len(found.unjudged) == unjudged
+
+
+def test_a_name_too_many_is_seen_as_such() -> None:
+    """More names that say nothing than Services that were not found."""
+    found = comparison(parse(LISTING + "TCP  something.else.entirely.one. sed\n"), wanted(), scheduler="sed")
+
+    assert [one.kind for one in found.differences] == ["unreadable"]
+
+
+def test_a_listing_that_hides_something_claims_nothing_of_it() -> None:
+    """What was not judged is counted, and not called right."""
+    config = read_config(samples.EKS_CONFIG.replace('scheduler: ""', "scheduler: sed"), "x")
+    table = parse(LISTING.replace("10.96.0.1:443", "i-0abc1234567890def.eu-centr"))
+
+    state = judge_table(table, config, wanted(), "x")
+
+    assert state.differences == ()
+    assert "1 Service addresses may be behind names that say nothing, and were not judged" in state.facts[0]
+    assert not any("of 4 Service addresses" in fact or "nothing is stale" in fact for fact in state.facts)
+
+
+def test_only_the_first_address_of_an_endpoint_is_required() -> None:
+    """kube-proxy takes that one; another may stand there."""
+    slices = copy.deepcopy(SLICES)
+    slices[2]["endpoints"] = [{"addresses": ["10.1.0.3", "10.1.0.4"], "conditions": {"ready": True}}]
+    one = LISTING.replace("  -> 10.1.0.4:8080                Masq    1      0          0\n", "")
+
+    assert compare(parse(one), expected(SERVICES, slices), scheduler="sed") == ()
+    assert compare(parse(LISTING), expected(SERVICES, slices), scheduler="sed") == ()
+    other = one.replace("10.1.0.3", "10.1.0.4")
+    assert [x.kind for x in compare(parse(other), expected(SERVICES, slices), scheduler="sed")] == ["missing-server"]
+
+
+def test_an_empty_table_is_one_difference() -> None:
+    """Not one for each of a thousand Services; the same for kube-ipvs0."""
+    found = compare(Table(), wanted(), scheduler="rr", bound=frozenset())
+
+    assert [one.kind for one in found] == ["missing-service", "missing-address"]
+    assert "4 Service addresses have no virtual service" in found[0].says
+    assert "none of the 3 addresses" in found[1].says
 
 
 def test_an_ending_endpoint_may_stay() -> None:

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from amigen.cli import cli
 from amigen.errors import AmigenError
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Cluster, Kind, NotFoundError
+from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from tests.kubeproxy import samples
 from tests.real.control_plane import ControlPlane, running
 from tests.real.kubelet import PretendKubelet
@@ -77,7 +78,8 @@ class World:
 
 
 def _delete_all(cluster: Cluster) -> None:
-    for path in (DAEMON_SETS.path("kube-proxy"), CONFIG_MAPS.path("kube-proxy")):
+    maps = (CONFIG_MAPS.path("kube-proxy"), CONFIG_MAPS.path("kube-proxy-config"))
+    for path in (DAEMON_SETS.path("kube-proxy"), *maps):
         cluster._send("DELETE", path, {"propagationPolicy": "Background"})
     for item in cluster.list(NODES):
         cluster._send("DELETE", NODES.path(item["metadata"]["name"]))
@@ -90,6 +92,7 @@ def world(plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Two nodes in two pools, and kube-proxy of kubeadm on both, running."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr("amigen.kubeproxy.steady.SECONDS", 1.0)
     cluster = connect(str(plane.kubeconfig("admin")))
     _delete_all(cluster)
     while True:

@@ -12,7 +12,8 @@ from botocore.config import Config
 
 from amigen.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
-from amigen.kubeproxy.addon import Addon, AddonState, merged, validate
+from amigen.kubeproxy.addon import Addon, AddonState
+from amigen.kubeproxy.addon_values import merged, validate
 from amigen.kubeproxy.detect import choose, detect, known_addon
 from amigen.kubeproxy.settings import Settings
 from tests.kubeproxy import samples
@@ -77,15 +78,15 @@ def test_merge_keeps_other_settings() -> None:
     expected = {"mode": "ipvs", "ipvs": {"scheduler": "lc"}, "podLabels": {"team": "net"}}
 
     for text in ('{"podLabels": {"team": "net"}}', "podLabels:\n  team: net\n"):
-        assert json.loads(merged(AddonState(version="", values=text, status=""), settings)) == expected
-    assert json.loads(merged(AddonState(version="", values="", status=""), settings))["mode"] == "ipvs"
+        assert json.loads(merged(text, settings)) == expected
+    assert json.loads(merged("", settings))["mode"] == "ipvs"
 
 
 @pytest.mark.parametrize("values", ["[1]", "{", "just text", "a: b: c"])
 def test_values_that_cannot_be_read(values: str) -> None:
     """They are an error, never overwritten."""
     with pytest.raises(InputError):
-        merged(AddonState(version="", values=values, status=""), Settings(mode="ipvs"))
+        merged(values, Settings(mode="ipvs"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_values_that_cannot_be_read(values: str) -> None:
 )  # fmt: skip
 def test_what_the_schema_cannot_express_is_refused(fields: dict[str, Any], path: str) -> None:
     """Before anything is changed, with the other way."""
-    values = merged(AddonState(version="", values="", status=""), Settings(mode="ipvs", fields=fields))
+    values = merged("", Settings(mode="ipvs", fields=fields))
 
     with pytest.raises(RefusedError) as caught:
         validate(values, SCHEMA, "v1", "the other way")
@@ -227,6 +228,25 @@ def test_detection_where_eks_cannot_be_asked(server: EksServer) -> None:
         detect(an_addon(server), samples.config_map(), server="", strict=True)
     with pytest.raises(AwsError, match="EKS could not be asked"):
         known_addon(by_eks)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://ABC.gr7.eu-central-1.eks.amazonaws.com", "https://ABC.eu-central-1.api.aws:443/",
+     "https://ABC.sk1.cn-north-1.eks.amazonaws.com.cn", "https://ABC.cn-north-1.api.amazonwebservices.com.cn"],
+)  # fmt: skip
+def test_eks_that_was_not_asked_is_not_written_to(server: EksServer, url: str) -> None:
+    """Without a name, or without rights: the ConfigMap only by an explicit wish. Elsewhere nobody has to say so."""
+    server.state.denied = {"DescribeAddon"}
+    config_map = samples.config_map(manager="kubectl-edit")
+
+    for managed in (detect(None, config_map, server=url), detect(an_addon(server), config_map, server=url)):
+        with pytest.raises(RefusedError, match="whether its add-on manages kube-proxy is not known") as caught:
+            choose(managed, "auto", despite_addon=False, cluster="")
+        assert "--cluster-name" in caught.value.hint
+        assert choose(managed, "configmap", despite_addon=False, cluster="") == "configmap"
+    elsewhere = detect(None, config_map, server="https://api.example.com")
+    assert choose(elsewhere, "auto", despite_addon=False, cluster="") == "configmap"
 
 
 def test_the_addon_is_not_fought(server: EksServer) -> None:

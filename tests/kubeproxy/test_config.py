@@ -58,6 +58,12 @@ def test_comments_quotes_and_unknown_fields_stay() -> None:
             HEAD + 'ipvs: {syncPeriod: 1s, "scheduler": "lc"}  # c\nmode: "ipvs"\nx: 1\n',
         ),
         (
+            HEAD + "ipvs: {\n  syncPeriod: 1s, # hi\n  minSyncPeriod: 0s # last\n}\nmode: a\n",
+            HEAD + 'ipvs: {\n  syncPeriod: 1s, # hi\n  minSyncPeriod: 0s, "scheduler": "lc" # last\n}\nmode: "ipvs"\n',
+        ),
+        (HEAD + "ipvs: {\n  # none\n}\n", HEAD + 'ipvs: {\n  # none\n"scheduler": "lc"}\nmode: "ipvs"\n'),
+        (HEAD + "ipvs: {strictARP: true, }\n", HEAD + 'ipvs: {strictARP: true, "scheduler": "lc", }\nmode: "ipvs"\n'),
+        (
             HEAD + "ipvs:\n    syncPeriod: 1s\n    # end\n# last\n",
             HEAD + 'ipvs:\n    syncPeriod: 1s\n    scheduler: "lc"\n    # end\n# last\nmode: "ipvs"\n',
         ),
@@ -67,10 +73,32 @@ def test_where_a_field_is_not_there(text: str, expected: str) -> None:
     """It is added in the style of its mapping, whatever that is."""
     after = read_config(text, "x").edited(IPVS).text
 
+    assert after == expected
     assert yaml.safe_load(after) == yaml.safe_load(expected)
     assert [line for line in text.splitlines() if "#" in line and line.strip().startswith("#")] == [
         line for line in after.splitlines() if line.strip().startswith("#")
     ]
+
+
+def test_windows_line_ends_stay() -> None:
+    """Inserted lines end as the others do."""
+    text = EKS_CONFIG.replace("\n", "\r\n")
+
+    after = read_config(text, "x").edited(IPVS | {"ipvs.strictARP": True, "nodePortAddresses": ["primary"]}).text
+
+    assert "\n" not in after.replace("\r\n", "")
+    assert "  strictARP: true\r\n" in after
+
+
+def test_an_edit_that_cannot_be_read_is_not_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text was fine; what amigen made of it is not, and nothing is changed."""
+    monkeypatch.setattr("amigen.kubeproxy.config._insert", lambda *_: "a: [")
+
+    with pytest.raises(InputError) as caught:
+        read_config(HEAD, "x").edited(IPVS)
+
+    assert "amigen cannot edit this text" in caught.value.message
+    assert "repair it" not in caught.value.hint
 
 
 def test_json_is_edited_too() -> None:

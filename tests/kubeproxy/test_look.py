@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,10 +15,12 @@ from amigen.kubeproxy import look as look_module
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.run import LocalRunner, SshRunner, runner
-from amigen.kubeproxy.status import NodeStatus, judge, wanted_on, watch
+from amigen.kubeproxy.run import LocalRunner, SshRunner, SsmRunner, runner
+from amigen.kubeproxy.status import NodeStatus, judge, wanted_on
+from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
+from tests.testing.ssm_server import INSTANCE, ssm_server
 
 ANSWER = (
     "=== amigen host\nnode-a\n=== amigen kernel\n6.1.0\n=== amigen proxyMode\nipvs\n=== amigen ipvs\n"
@@ -108,7 +112,10 @@ def test_targets(target: str, host: str, user: str, port: int | None) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"],
+    [
+        *("", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"),
+        *("ssm://", "ssm://node", "ssm://i-0123456789abcdef0?x=y"),
+    ],
 )
 def test_wrong_targets(target: str) -> None:
     """An error that names the forms, and never prints a password."""
@@ -116,6 +123,22 @@ def test_wrong_targets(target: str) -> None:
         runner(target)
 
     assert "secret" not in str(caught.value)
+
+
+def test_looking_over_session_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script runs on the instance; the stand-in for Session Manager runs it here."""
+    for key, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(key, value)
+    with ssm_server() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
+        found = runner(f"ssm://{INSTANCE}?region=eu-central-1")
+
+        snapshot = look(found)
+
+        assert isinstance(found, SsmRunner)
+        assert snapshot.kernel == os.uname().release
+        with pytest.raises(CouldNotCheckError, match="Session Manager"):
+            runner("ssm://i-00000000000000000?region=eu-central-1").run("true")
 
 
 def test_an_unreachable_host() -> None:
@@ -143,6 +166,23 @@ def test_the_script_loads_nothing_and_changes_nothing() -> None:
 
     for word in ("modprobe", "ipvsadm -A", "ipvsadm -C", "ip link add", "ip link del", "sysctl -w", ">/proc", " rm "):
         assert word not in text
+
+
+@pytest.mark.parametrize(("code", "says"), [(0, "made by ipvsadm"), (255, "as the kernel says")])
+def test_an_ipvsadm_that_fails_is_not_taken_for_an_empty_node(tmp_path: Path, code: int, says: str) -> None:
+    """Then the kernel's own file says it; both programs are played."""
+    (tmp_path / "ip_vs").write_text("as the kernel says\n")
+    (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\necho made by ipvsadm\nexit {code}\n")
+    (tmp_path / "ipvsadm").chmod(0o755)
+    text = (
+        (Path(look_module.__file__).parent / "look.sh").read_text().replace("/proc/net/ip_vs", str(tmp_path / "ip_vs"))
+    )
+    function = text[text.index("ipvs_table() {") : text.index("release=")]
+    path = f"{tmp_path}:/usr/bin:/bin"
+
+    done = subprocess.run(["sh", "-c", function + "ipvs_table"], capture_output=True, text=True, env={"PATH": path})
+
+    assert done.stdout == says + "\n"
 
 
 def test_the_script_runs_here() -> None:

@@ -18,13 +18,14 @@ from amigen.kubeproxy.detect import Managed, eks_name
 from amigen.kubeproxy.look import Snapshot
 from amigen.kubeproxy.migrate import plan_migration
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.plan import Wish, make_plan
+from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.saved import Saved, load, newest, save
 from amigen.kubeproxy.settings import Settings, read_field
 from amigen.kubeproxy.versions import minor_version, why_not
+from amigen.kubeproxy.wish import Wish
 from tests.kubeproxy import samples
 from tests.real.eks_server import SCHEMA
 
@@ -115,8 +116,8 @@ def test_a_failed_addon_update_is_sent_again() -> None:
 
     assert plan.changes
     assert any("UpdateAddon" in call for call in plan.calls)
-    fine = replace(failed, status="ACTIVE")
-    assert make_plan(observed(addon=fine), Settings(mode="ipvs"), Wish(), schema=SCHEMA).nothing_to_do
+    fine = observed(addon=replace(failed, status="ACTIVE"), text=samples.EKS_CONFIG.replace('"iptables"', '"ipvs"'))
+    assert make_plan(fine, Settings(mode="ipvs"), Wish(), schema=SCHEMA).nothing_to_do
 
 
 def test_pools_do_not_go_with_the_addon() -> None:
@@ -194,6 +195,8 @@ def test_deprecation_is_said_with_its_source() -> None:
         ("ipvs.excludeCIDRs=10.0.0.0/99", "is not a CIDR"),
         ("ipvs.excludeCIDRs=10.0.0.1", "has no prefix length"),
         ("nftables.masqueradeBit=32", "0 to 31"),
+        ("nodePortAddresses=primary,10.0.0.0/8", "stands alone"),
+        ("ipvs.excludeCIDRs=primary", "is not a CIDR"),
         ("ipvs.strictARP", "not PATH=VALUE"),
         ("mode=ipvs", "does not know this field"),
     ],
@@ -206,16 +209,28 @@ def test_wrong_fields(assignment: str, says: str) -> None:
     assert says in str(caught.value)
 
 
-def test_fields_that_contradict() -> None:
-    """minSyncPeriod above syncPeriod, and fields of another mode."""
+@pytest.mark.parametrize("text", [samples.EKS_CONFIG, samples.KUBEADM_CONFIG])
+@pytest.mark.parametrize(
+    ("mode", "fields"),
+    [("ipvs", {"ipvs.minSyncPeriod": "1m"}), ("iptables", {"iptables.minSyncPeriod": "31s"}),
+     ("iptables", {"iptables.syncPeriod": "500ms"}), ("nftables", {"nftables.minSyncPeriod": "1m"})],
+)  # fmt: skip
+def test_periods_that_contradict(text: str, mode: Any, fields: dict[str, Any]) -> None:
+    """kube-proxy puts its defaults where nothing or 0s stands, and then validates."""
     with pytest.raises(InputError, match="longer than"):
-        make_plan(observed(), Settings(mode="ipvs", fields={"ipvs.minSyncPeriod": "1m"}), Wish())
+        make_plan(observed(text=text), Settings(mode=mode, fields=fields), Wish())
+    make_plan(observed(text=text), Settings(mode="ipvs", fields={"ipvs.minSyncPeriod": "30s"}), Wish())
+
+
+def test_fields_that_contradict() -> None:
+    """Fields of another mode."""
     with pytest.raises(InputError, match="no effect in nftables mode"):
         make_plan(observed(), Settings(mode="nftables", fields={"ipvs.scheduler": "rr"}), Wish())
 
 
 def test_fields_of_every_mode() -> None:
     """Node ports, conntrack, and the masquerading that ipvs mode shares with iptables."""
+    assert read_field("nodePortAddresses=primary") == ("nodePortAddresses", ["primary"])
     fields = dict(map(read_field, ("nodePortAddresses=0.0.0.0/0,::/0", "conntrack.udpTimeout=30s")))
     plan = make_plan(observed(), Settings(mode="ipvs", fields=fields | {"iptables.masqueradeAll": True}), Wish())
 
@@ -231,7 +246,9 @@ def test_versions_are_read_from_tags() -> None:
         minor_version("latest", "x")
     image = "602401143452.dkr.ecr.us-east-1.amazonaws.com:443/eks/kube-proxy:v1.33.3-eksbuild.4@sha256:abc"
     assert daemonset.proxy_version(samples.daemon_set(image=image)) == "v1.33.3-eksbuild.4"
-    assert daemonset.proxy_version(samples.daemon_set(image="kube-proxy@sha256:abc")) == ""
+    for image in ("kube-proxy@sha256:abc", "registry:5000/kube-proxy:1.0-custom", "kube-proxy:1.0", "kube-proxy:1.345"):
+        assert daemonset.proxy_version(samples.daemon_set(image=image)) == ""
+    assert daemonset.proxy_version(samples.daemon_set(image="registry:5000/kube-proxy:1.35")) == "1.35"
 
 
 def test_the_config_map_is_found_through_the_mount() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS
+from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.kinds import CONFIG_MAPS
 from tests.kubeproxy.conftest import World
 from tests.real.eks_server import EksServer
 
@@ -17,14 +19,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def eks(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
-    """An EKS that manages the world's kube-proxy."""
+    """An EKS that manages the world's kube-proxy: with PRESERVE it leaves what is not as it wrote it."""
+    wrote = [read_config(world.text(), "x").text]
 
-    def write(values: dict[str, object]) -> None:
+    def write(values: dict[str, Any], resolve: str) -> None:
         found = world.cluster.get(CONFIG_MAPS, "kube-proxy")
         text = found["data"]["config.conf"]
-        mode = values.get("mode", "iptables")
-        lines = [f'mode: "{mode}"' if line.startswith("mode:") else line for line in text.splitlines()]
-        found["data"]["config.conf"] = "\n".join(lines) + "\n"
+        if resolve == "PRESERVE" and text != wrote[-1]:
+            return
+        ipvs = values.get("ipvs") or {}
+        wanted = {"mode": values.get("mode", "iptables"), "ipvs.scheduler": ipvs.get("scheduler", "")}
+        wrote.append(read_config(text, "x").edited(wanted).text)
+        found["data"]["config.conf"] = wrote[-1]
         found["metadata"].pop("managedFields")
         world.cluster.replace(CONFIG_MAPS, "kube-proxy", found)
 
@@ -32,6 +38,7 @@ def eks(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setattr("amigen.kubeproxy.addon._POLL_SECONDS", 0.1)
+    monkeypatch.setattr("amigen.kubeproxy.write._ARRIVAL_SECONDS", 0.1)
     with EksServer() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", server.url)
         server.state.on_success = write
@@ -56,6 +63,23 @@ def test_apply_and_rollback_through_the_addon(world: World, eks: EksServer) -> N
     assert back.exit_code == 0, back.stderr
     assert json.loads(eks.state.values) == {"podLabels": {"team": "net"}}
     assert "node-b: iptables (by log)" in back.stderr
+
+
+def test_an_edit_by_hand_that_preserve_keeps(world: World, eks: EksServer) -> None:
+    """No kube-proxy is restarted for an update that does not show; OVERWRITE takes it back."""
+    world.edit('mode: ""', 'mode: "nftables"')
+
+    kept = world.run("apply", *NAME, "--mode", "ipvs", "--resolve-conflicts", "PRESERVE", "--yes")
+    status = world.run("status", *NAME)
+
+    assert kept.exit_code == 11
+    assert "mode is nftables, not ipvs" in kept.stderr
+    assert "restarted DaemonSet" not in kept.stderr
+    assert status.exit_code == 6
+    assert "mode is nftables, not ipvs" in status.stdout
+    again = world.run("apply", *NAME, "--mode", "ipvs", "--yes")
+    assert again.exit_code == 0, again.stderr
+    assert "node-a: ipvs (by log)" in again.stderr
 
 
 def test_a_failing_update_leaves_the_way_back(world: World, eks: EksServer) -> None:

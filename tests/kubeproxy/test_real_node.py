@@ -20,8 +20,8 @@ from click.testing import Result
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.knowledge import PLATFORM_FACTS, SCHEDULERS
-from amigen.kubeproxy.cluster import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
 from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
 from amigen.plan.make import plan_images
 from amigen.spec.load import parse_spec
 from amigen.userdata import make

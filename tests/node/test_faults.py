@@ -5,18 +5,22 @@ What needs a kernel of its own is in `test_gate_vm.py`; locks and the network ar
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amigen.plan.model import ImagePlan, WriteFile
+from amigen.plan.make import RELEASE_PATH
+from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile
 from amigen.render.script import bootstrap_script
 from tests.node.conftest import Node, fresh_node
 from tests.node.test_roots import INVENTORY, last_line
@@ -24,21 +28,51 @@ from tests.testbed.roots import chroot
 
 pytestmark = pytest.mark.slow
 
+# Takes three pages of the disk where it is told to.
+HOOK_SCRIPT = "command -v ipvsadm > /root/order; test ! -e /root/greedy || head -c 8192 /dev/zero >> /root/order"
 SPEC: dict[str, Any] = {
     "gate": True,
     "kubeProxy": {"ipvs": {"scheduler": "lc", "connTabBits": 16}},
     "sysctls": {"net.core.somaxconn": 4096},
     "files": [{"path": f"/etc/app/{n}.conf", "content": f"{n}\n" * 900, "mode": "0640"} for n in range(3)],
-    "hooks": {"after": [{"name": "last", "script": "command -v ipvsadm > /root/order"}]},
+    "hooks": {"after": [{"name": "last", "script": HOOK_SCRIPT}]},
 }
 PAGE = 4096
 
 
+WRITTEN = "/var/lib/amigen/written"
+HOOK, STAMP = "/usr/local/lib/amigen/hooks/last", "/var/lib/amigen/hooks/last.sha256"
+
+
+def files_of(plan: ImagePlan) -> dict[str, bytes]:
+    """Every file that a run of the plan writes, with its content; not release.json and the list of them."""
+    gate = next(step for step in plan.steps if isinstance(step, InstallGate))
+    files = [*gate.all_files, *(step for step in plan.steps if isinstance(step, WriteFile))]
+    [hook] = (step.script.encode() for step in plan.steps if isinstance(step, RunHook))
+    stamp = f"{hashlib.sha256(hook).hexdigest()}\n".encode()
+    return {**{file.path: file.content for file in files}, HOOK: hook, STAMP: stamp}
+
+
 def partial_files(node: Node, plan: ImagePlan) -> list[str]:
     """Files of the plan that are there and not what they should be, and temporary files that were left."""
-    files = [step for step in plan.steps if isinstance(step, WriteFile)]
-    broken = [f.path for f in files if (node.root / f.path[1:]).exists() and node.read(f.path) != f.content]
-    return broken + [str(path) for path in (node.root / "etc").rglob("*.amigen-new")]
+    there = {path: node.read(path) for path in files_of(plan) if (node.root / path[1:]).exists()}
+    broken = [path for path, content in there.items() if content != files_of(plan)[path]]
+    if (node.root / RELEASE_PATH[1:]).exists():
+        try:
+            release = json.loads(node.read(RELEASE_PATH))
+        except ValueError:
+            release = {}
+        if not {"digest", "packages", "time"} <= {*release}:
+            broken.append(RELEASE_PATH)
+    if (node.root / WRITTEN[1:]).exists():
+        lines = node.read(WRITTEN).decode().splitlines(keepends=True)
+        broken += [f"{WRITTEN}: {line!r}" for line in lines if not re.fullmatch(r"[0-9a-f]{64} /\S+\n", line)]
+    return broken + temporary_files(node)
+
+
+def temporary_files(node: Node) -> list[str]:
+    places = [node.root / place for place in ("etc", "usr/local/lib", "var/lib/amigen")]
+    return [str(path) for place in places for path in place.rglob("*[-.]new")]
 
 
 # Sourced by bash before the script, which stays as it is rendered: counts its commands, and ends all of it at one.
@@ -65,14 +99,27 @@ def start(node: Node, plan: ImagePlan, kill_at: int) -> subprocess.Popen[bytes]:
     )
 
 
-def kill_all_in(root: Path) -> None:
-    """SIGKILL to every process in the root, as a machine that loses its power."""
+def processes_in(root: Path) -> dict[int, str]:
+    """The processes whose root is this one, with their command lines; `timeout` and bash included."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "root").readlink() == root:
-                os.kill(int(process.name), signal.SIGKILL)
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue  # it ended meanwhile
+    return found
+
+
+def signal_all_in(root: Path, number: signal.Signals) -> dict[int, str]:
+    """The signal to all of them, also to those that they start meanwhile; what they were."""
+    reached: dict[int, str] = {}
+    while new := {pid: line for pid, line in processes_in(root).items() if pid not in reached and line}:
+        for pid in new:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        reached |= new
+    return reached
 
 
 @pytest.fixture
@@ -90,8 +137,7 @@ def undisturbed(node: Node, tmp_path: Path) -> tuple[str, int]:
 def ends_the_same(victim: Node, wanted: str, when: str) -> None:
     """Nothing partial now, and after one more run what an undisturbed one leaves."""
     plan = victim.plan(**SPEC)
-    whole = [path for path in partial_files(victim, plan) if not path.endswith(".amigen-new")]
-    assert whole == [], when
+    assert sorted(partial_files(victim, plan)) == sorted(temporary_files(victim)), when
     done = victim.bootstrap(plan)
     assert done.returncode == 0, f"{when}:\n{done.stdout}"
     assert partial_files(victim, plan) == [], when
@@ -112,23 +158,57 @@ def test_killed_anywhere_the_next_run_ends_the_same(node: Node, undisturbed: tup
             ends_the_same(victim, wanted, f"killed at command {kill_at} of {count}")
 
 
+# Of each family's own programs, not of the `timeout` around them.
+AT_WORK = r"^(\S*/)?(apt-get|dpkg|dpkg-deb|python3 \S*/dnf|rpm) "
+# When a command line or a file is seen, and so many seconds later. The file is the package's, under its temporary name.
+MOMENTS = {
+    "ubuntu-24.04": [
+        ("apt-get .* update", 0.0),
+        ("apt-get .* update", 1.0),
+        ("apt-get .* install", 0.0),
+        ("apt-get .* install", 0.3),
+        ("dpkg .*--unpack|dpkg-deb ", 0.0),
+        ("/usr/sbin/ipvsadm*", 0.0),
+    ],
+    "al2023": [*((" /usr/bin/dnf ", delay) for delay in (0.0, 0.2, 0.4, 0.6, 0.8)), ("/usr/sbin/ipvsadm*", 0.0)],
+}
+
+
+def seen(root: Path, pattern: str) -> bool:
+    if pattern.startswith("/"):
+        return any(root.glob(pattern[1:]))
+    return any(re.match(AT_WORK, line) and re.search(pattern, line) for line in processes_in(root).values())
+
+
+def killed_at(victim: Node, pattern: str, delay: float) -> list[str]:
+    """The package manager's processes that were killed; none where it was over too soon."""
+    process = start(victim, victim.plan(**SPEC), -1)
+    while process.poll() is None and not seen(victim.root, pattern):
+        pass
+    time.sleep(delay)
+    # First all are stopped, so that what is seen at work is what is killed.
+    stopped = signal_all_in(victim.root, signal.SIGSTOP)
+    signal_all_in(victim.root, signal.SIGKILL)
+    process.communicate(timeout=600)
+    return [line for line in stopped.values() if re.match(AT_WORK, line)]
+
+
 @pytest.mark.timeout(3600)
 def test_killed_in_the_installation_the_next_run_ends_the_same(
     node: Node, undisturbed: tuple[str, int], tmp_path: Path
 ) -> None:
-    """Six times, at a moment while the package manager works, or, on a quick machine, right after."""
+    """Six times, each while apt-get, dpkg or dnf works in the root: on a quick machine, earlier."""
     wanted, _count = undisturbed
-    for delay in (0.1, 0.4, 0.8, 1.3, 2.0, 3.0):
-        with fresh_node(node.platform, tmp_path / f"kill{delay}") as victim:
-            process = start(victim, victim.plan(**SPEC), -1)
-            assert process.stdout is not None
-            while line := process.stdout.readline():
-                if b"amigen: installing ipvsadm" in line:
+    hits = []
+    for number, (pattern, delay) in enumerate(MOMENTS[node.platform]):
+        for attempt in range(5):
+            with fresh_node(node.platform, tmp_path / f"kill{number}.{attempt}") as victim:
+                if hit := killed_at(victim, pattern, delay * 0.6**attempt):
+                    hits.append(hit)
+                    ends_the_same(victim, wanted, f"killed: {hit}")
                     break
-            time.sleep(delay)
-            kill_all_in(victim.root)
-            process.communicate(timeout=600)
-            ends_the_same(victim, wanted, f"killed {delay} s into the installation")
+    print("\n".join(map(str, hits)))
+    assert len(hits) == len(MOMENTS[node.platform])
 
 
 @contextmanager
@@ -136,7 +216,7 @@ def small_disk(platform: str, tmp_path: Path) -> Iterator[Node]:
     """A root on a disk of its own, to fill up."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g,nr_inodes=0", "tmpfs", str(place)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800m,nr_inodes=0", "tmpfs", str(place)], check=True)
     try:
         with fresh_node(platform, place, in_memory=False) as node:
             yield node
@@ -157,36 +237,63 @@ def only_free(node: Node, pages: int) -> Iterator[None]:
         filler.unlink()
 
 
+def run_on_full_disk(node: Node, pages: int = 0, edited: list[str] | None = None) -> str:
+    """The last line of a run that finds no more than so many pages; by hand, only these files were edited."""
+    (node.root / "run/amigen/failed").unlink(missing_ok=True)
+    with only_free(node, pages):
+        done = node.run_again()
+    assert done.returncode == 1, done.stdout
+    assert partial_files(node, node.plan(**SPEC)) == (edited or [])
+    return last_line(done)
+
+
 @pytest.mark.parametrize("platform", ["ubuntu-24.04", "al2023"])
 def test_a_full_disk_at_each_write(platform: str, tmp_path: Path) -> None:
-    """A little more room at each run: it ends clearly at the next write and leaves nothing half-done."""
+    """It ends clearly at that write and leaves nothing half-done; with room, the next run finishes.
+
+    Full between the download and the installation of a package: `test_waiting.py`.
+    """
     with small_disk(platform, tmp_path) as node:
         plan = node.plan(**SPEC)
-        failed: list[str] = []
-        node.put_script(node.plan(**SPEC, packageSources={"timeoutSeconds": 60}))
-        for pages in (0, 64):
-            with only_free(node, pages):
-                done = node.run_again()
-            assert done.returncode == 1
-            assert last_line(done).startswith("amigen: FAILED: ")
-            failed.append(last_line(done))
-            assert partial_files(node, plan) == []
-        # With the package there, what is left are the small writes.
-        node.run("dnf -y install ipvsadm || { apt-get update && apt-get install -y ipvsadm; }")
         node.put_script(plan)
-        for run in range(60):
-            # As much as nothing, a page, two, ...: what earlier runs wrote stays, so each gets a little further.
-            with only_free(node, run % 4):
-                done = node.run_again()
-            assert partial_files(node, plan) == []
-            if done.returncode == 0:
-                break
-            assert last_line(done).startswith("amigen: FAILED: ")
-            failed.append(last_line(done))
-        assert len({line for line in failed if "cannot write" in line or "cannot make" in line}) >= 3, failed
-        done = node.bootstrap(plan)
+        done = node.run_again()
         assert done.returncode == 0, done.stdout
-        assert partial_files(node, plan) == []
+        # All is there; what is taken away is the first that the next run writes.
+        for path in [*files_of(plan), RELEASE_PATH]:
+            (node.root / path[1:]).unlink()
+            # A hook runs where its stamp is gone, and its file is made anew; this takes two pages for a while.
+            if path == HOOK:
+                (node.root / STAMP[1:]).unlink()
+            if path == STAMP:
+                (node.root / "root/order").unlink()
+                (node.root / "root/greedy").touch()
+            said = run_on_full_disk(node, 3 if path == STAMP else 0)
+            (node.root / "root/greedy").unlink(missing_ok=True)
+            assert said.startswith(f"amigen: FAILED: cannot write {path}: "), said
+            assert not (node.root / path[1:]).exists()
+            done = node.run_again()
+            assert done.returncode == 0, done.stdout
+            assert partial_files(node, plan) == []
+        # The list of what was written, where half a line would just fit; the copy of what somebody else wrote.
+        plain = node.root / "etc/app/0.conf"
+        size = len(node.read(WRITTEN))
+        with (node.root / WRITTEN[1:]).open("a") as written:
+            written.write(f"{'0' * 64} /{'x' * (PAGE - (size + 77) % PAGE)}\n")
+        assert len(node.read(WRITTEN)) % PAGE == PAGE - 10
+        plain.unlink()
+        assert run_on_full_disk(node, 1).startswith(f"amigen: FAILED: cannot write {WRITTEN}: ")
+        assert node.run_again().returncode == 0
+        plain.write_text("by hand\n")
+        said = run_on_full_disk(node, 1, ["/etc/app/0.conf"])
+        assert said == "amigen: FAILED: cannot keep a copy of /etc/app/0.conf: is the disk full?"
+        assert plain.read_text() == "by hand\n"
+        assert [path.name for path in plain.parent.iterdir() if "before" in path.name] == []
+        assert node.run_again().returncode == 0
+        assert node.read("/etc/app/0.conf.before-amigen") == b"by hand\n"
+        # What was written through all this is known as amigen's own.
+        others = [{**file, "content": "other\n"} for file in SPEC["files"]]
+        assert node.bootstrap(node.plan(**{**SPEC, "files": others})).returncode == 0
+        assert [path.name for path in plain.parent.iterdir() if "before" in path.name] == ["0.conf.before-amigen"]
 
 
 def test_a_read_only_root_is_said(node: Node) -> None:
@@ -239,5 +346,7 @@ def test_a_kernel_that_is_installed_afterwards_has_the_modules(tmp_path: Path) -
         node.run("rm /lib/modules/*/kernel/net/netfilter/ipvs/ip_vs_lc.ko*")
         done = node.bootstrap(plan)
         assert done.returncode == 1
-        assert "ip_vs_lc" in last_line(done)
-        assert "linux-image-" in last_line(done)
+        [kernel] = node.run("ls /lib/modules").split()
+        lacks = rf"the kernel {kernel} lacks kernel/\S*/ip_vs_lc\.ko\S*, which ip_vs_lc needs"
+        wanted = f"amigen: FAILED: {lacks}: the package linux-image-{kernel} should have it"
+        assert re.fullmatch(wanted, last_line(done)), last_line(done)

@@ -176,6 +176,26 @@ def test_a_clock_that_is_far_off(ready: Machine) -> None:
     assert out(ready, "dpkg-query -W -f '${db:Status-Status}' ipvsadm") == "installed"
 
 
+def test_a_clock_that_is_set_in_the_middle(ready: Machine) -> None:
+    """Time synchronisation moves the clock ahead and back while nothing can be installed: as long as without it."""
+    source = ready.work / "stepped.sh"
+    spec = parse_spec({**SPEC, "packageSources": {"proxy": "http://127.0.0.1:9", "timeoutSeconds": 60}})
+    source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
+    ready.copy_to(source, "/tmp/stepped.sh")
+    assert ready.run("sudo timedatectl set-ntp false; sudo dpkg --purge ipvsadm").returncode == 0
+    steps = "(sleep 3; date -s '+400 days'; sleep 20; date -s '-800 days') >/tmp/steps 2>&1 &"
+    started = time.monotonic()
+    done = ready.run(f'sudo bash -c "{steps} bash /tmp/stepped.sh; code=\\$?; wait; exit \\$code"')
+    seconds = time.monotonic() - started
+    ready.run(f"sudo date -s @{int(time.time())}")
+    assert out(ready, "wc -l </tmp/steps") == "2"
+    assert done.returncode == 1
+    assert "amigen: FAILED: cannot install ipvsadm within 60 s: Failed to fetch " in done.stdout.splitlines()[-1]
+    assert done.stdout.count("that did not work") >= 3
+    assert 30 < seconds < 150
+    assert ready.run("sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
+
+
 def test_everything_is_there_after_a_reboot(ready: Machine) -> None:
     """Modules by modules-load.d before anything asks for them, the table's size, the gate, kubelet.
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from amigen.plan.model import InstallGate, WriteFile
 from amigen.render.script import bootstrap_script
 from tests.node.conftest import Node, fresh_node
+from tests.testbed.dnf_standin import REPOSITORY, make_rpm
 
 pytestmark = pytest.mark.slow
 
@@ -145,14 +145,70 @@ def test_an_edited_file_is_kept_and_our_own_older_one_is_not(node: Node) -> None
     assert node.read("/etc/a.conf") == b"3\n"
 
 
+OTHER_SIZES = {
+    "options ip_vs conn_tab_bits=14\n": "14",
+    "options ip-vs conn_tab_bits=14": "14",
+    "options\tip_vs debug=1 \\\n  conn_tab_bits=14 debug=2\n": "14",
+    "options ip_vs conn_tab_bits=16\noptions ip_vs conn-tab-bits=17\n": "17",
+}
+SAME_SIZES = [
+    "# options ip_vs conn_tab_bits=14\n",
+    "options ip_vs conn_tab_bits=16\n",
+    "options ip_vs_x conn_tab_bits=14\n",
+    "options ip_vs x_conn_tab_bits=14\n",
+]
+
+
 def test_another_connection_table_size_is_refused(node: Node) -> None:
-    """Two files that set conn_tab_bits differently: the run stops and names the file."""
-    (node.root / "etc/modprobe.d").mkdir(exist_ok=True)
-    (node.root / "etc/modprobe.d/local.conf").write_text("options ip_vs conn_tab_bits=14\n")
-    done = node.bootstrap(node.plan(**RICH))
-    assert done.returncode == 1
-    found = "/etc/modprobe.d/local.conf sets conn_tab_bits=14 for ip_vs"
-    assert last_line(done) == f"amigen: FAILED: {found}, and the spec wants 16: remove one of them"
+    """Two files that set conn_tab_bits differently: the run stops and names the file, however modprobe.d writes it."""
+    local = node.root / "etc/modprobe.d/local.conf"
+    local.parent.mkdir(exist_ok=True)
+    for text, found in OTHER_SIZES.items():
+        local.write_text(text)
+        says = f"/etc/modprobe.d/local.conf sets conn_tab_bits={found} for ip_vs"
+        wanted = f"amigen: FAILED: {says}, and the spec wants 16: remove one of them"
+        assert last_line(node.bootstrap(node.plan(**RICH))) == wanted
+    for text in SAME_SIZES:
+        local.write_text(text)
+        done = node.bootstrap(node.plan(**RICH))
+        assert done.returncode == 0, f"{text}: {last_line(done)}"
+    # A file hides that of its name in a later folder.
+    (node.root / "usr/lib/modprobe.d").mkdir(exist_ok=True)
+    (node.root / "usr/lib/modprobe.d/local.conf").write_text("options ip_vs conn_tab_bits=14\n")
+    assert last_line(node.bootstrap(node.plan(**RICH))).startswith("amigen: nothing to do")
+    local.unlink()
+    assert "/usr/lib/modprobe.d/local.conf sets conn_tab_bits=14" in last_line(node.bootstrap(node.plan(**RICH)))
+    local.symlink_to("/dev/null")
+    assert last_line(node.bootstrap(node.plan(**RICH))).startswith("amigen: nothing to do")
+
+
+def test_a_connection_table_size_of_the_command_line_is_refused(tmp_path: Path) -> None:
+    """The kernel takes it from there too; a container or chroot, whose command line is its host's, does not look."""
+    with fresh_node("al2023", tmp_path) as node:
+        plan = node.plan(**RICH)
+        (node.root / "root/cmdline").write_text("root=/dev/vda ro ip_vs.conn_tab_bits=12 quiet\n")
+        cmdline = node.root / "proc/cmdline"
+        subprocess.run(["mount", "--bind", str(node.root / "root/cmdline"), str(cmdline)], check=True)
+        try:
+            assert node.bootstrap(plan).returncode == 0
+            done = node.bootstrap(plan, AMIGEN_NO_KERNEL="")
+        finally:
+            subprocess.run(["umount", str(cmdline)], check=True)
+        says = "the kernel command line sets conn_tab_bits=12 for ip_vs"
+        assert last_line(done) == f"amigen: FAILED: {says}, and the spec wants 16: remove one of them"
+
+
+def test_a_kernel_without_modules_is_said(tmp_path: Path) -> None:
+    """This machine's own kernel is one: what is wrong, and what to do."""
+    if Path("/proc/modules").exists():
+        pytest.skip("the kernel of this machine has loadable modules")
+    with fresh_node("al2023", tmp_path) as node:
+        done = node.bootstrap(node.plan(), AMIGEN_NO_KERNEL="")
+        assert done.returncode == 1
+        kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
+        assert last_line(done).startswith("amigen: FAILED: cannot load ip_vs ")
+        wanted = f": the kernel {kernel} cannot load modules at all: boot one that can, or one that has them built in"
+        assert last_line(done).endswith(wanted)
 
 
 def test_a_failing_hook_stops_the_run_and_says_so(node: Node) -> None:
@@ -178,39 +234,6 @@ def test_a_hook_runs_once_per_text(node: Node) -> None:
     assert len({*written}) == 1, "the file of a hook that did not change is left alone"
     assert node.read("/root/once") == b"a\nb\n"
     assert node.read("/root/always") == b"x\nx\nx\n"
-
-
-def test_an_unknown_package_fails_within_its_bound(node: Node) -> None:
-    """It is tried again until the time is up; the last line names the package and the package manager's reason."""
-    started = time.monotonic()
-    plan = node.plan(packages=[{"name": "no-such-package"}], packageSources={"timeoutSeconds": 60})
-    done = node.bootstrap(plan)
-    assert done.returncode == 1
-    assert "cannot install" in last_line(done)
-    assert "no-such-package" in last_line(done)
-    assert "no message" not in last_line(done)
-    assert time.monotonic() - started < 200
-
-
-def test_a_package_manager_without_an_end_is_stopped_and_said(node: Node) -> None:
-    """With a stand-in for it that says half a line and hangs: proves the bound and the words, nothing of apt or dnf."""
-    program = node.root / "usr/bin" / ("dnf" if node.plan().platform == "al2023" else "apt-get")
-    program.rename(program.with_suffix(".real"))
-    program.write_text("#!/bin/sh\nprintf 'Reading package lists...'\nexec sleep 600\n")
-    program.chmod(0o755)
-    done = node.bootstrap(node.plan(packageSources={"timeoutSeconds": 60}))
-    assert done.returncode == 1
-    assert "  | Reading package lists..." in done.stdout.splitlines()
-    why = "it was still at work when its time was over"
-    assert last_line(done) == f"amigen: FAILED: cannot install ipvsadm within 60 s: {why}"
-
-
-def test_a_pinned_version_that_is_not_there_fails(node: Node) -> None:
-    """A version is a promise: another one is not taken in its place."""
-    plan = node.plan(packages=[{"name": "ipvsadm", "version": "9.99"}], packageSources={"timeoutSeconds": 60})
-    done = node.bootstrap(plan)
-    assert done.returncode == 1
-    assert "ipvsadm=9.99" in last_line(done)
 
 
 def test_the_wrong_platform_is_refused(node: Node) -> None:
@@ -253,6 +276,26 @@ def test_a_module_that_a_kernel_lacks_is_named(node: Node) -> None:
     done = node.bootstrap(node.plan())
     assert done.returncode == 1
     assert "the kernel 6.1.0-test has no module ip_vs_sed: " in last_line(done)
+    where = {"al2023": "see kernel-modules-extra for the kernel 6.1.0-test"}
+    assert last_line(done).endswith(
+        where.get(node.platform, "a kernel such as linux-generic, linux-aws or linux-image-amd64 has it")
+    )
+
+
+def test_the_package_that_has_a_module_is_named_by_dnf(tmp_path: Path) -> None:
+    """One of the repository, found by the file in it; the apt family's is with the real kernel in test_faults."""
+    with fresh_node("al2023", tmp_path) as node:
+        install_kernel(node, without="ip_vs_sed")
+        module = tmp_path / "ip_vs_sed.ko.xz"
+        module.touch()
+        repository = node.root / REPOSITORY
+        place = f"/{KERNEL}/kernel/net"
+        make_rpm(tmp_path / "rpm", repository, name="kernel-modules-extra", version="6.1.0", files=[module], to=place)
+        subprocess.run(["createrepo_c", "-q", str(repository)], check=True)
+        done = node.bootstrap(node.plan())
+    assert done.returncode == 1
+    says = "the kernel 6.1.0-test has no module ip_vs_sed: packages that have it: kernel-modules-extra"
+    assert last_line(done) == f"amigen: FAILED: {says}"
 
 
 def test_a_dependency_that_a_kernel_lacks_is_named(node: Node) -> None:

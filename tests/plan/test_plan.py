@@ -122,6 +122,16 @@ def test_modules_of_the_mode(change: dict[str, Any], wanted: tuple[str, ...]) ->
         assert wanted == tuple(check.module for check in made.checks if isinstance(check, kind))
 
 
+def test_one_of_a_thing_is_not_many() -> None:
+    """Titles are read by people."""
+    one = plan({"kubeProxy": {"mode": "iptables"}, "sysctls": {"net.core.somaxconn": 1}})
+    titles = " ".join(step.title for step in one.steps)
+
+    assert "persist 1 module in" in titles
+    assert "load 1 module now" in titles
+    assert "persist 1 kernel parameter in" in titles
+
+
 def test_modules_of_ipvs_stand_in_a_file_of_their_own() -> None:
     """ipvs.conf holds the kube-proxy mode's modules, and amigen.conf the user's."""
     files = {
@@ -191,10 +201,10 @@ def test_order_of_the_steps() -> None:
         "install ipvsadm",
         "write /etc/1",
         "persist 12 modules in /etc/modules-load.d/ipvs.conf",
-        "persist 1 modules in /etc/modules-load.d/amigen.conf",
+        "persist 1 module in /etc/modules-load.d/amigen.conf",
         "set the connection table to 65536 buckets",
         "load 13 modules now, after looking for them in every installed kernel",
-        "persist 1 kernel parameters in /etc/sysctl.d/90-amigen.conf",
+        "persist 1 kernel parameter in /etc/sysctl.d/90-amigen.conf",
         "set them now",
         "run the hook a (once)",
         "write /etc/amigen/release.json",

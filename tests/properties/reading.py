@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import base64
+import gzip
 import json
 import re
 import shlex
@@ -138,7 +140,8 @@ def read_user_data(plan: ImagePlan) -> None:
         assert [p.message for p in found.problems if p.severity == "error"] == []
         if format_ == "cloud-config":
             (file,) = yaml.load(found.parts[0].content, Loader=yaml.CSafeLoader)["write_files"]
-            assert file["content"].encode() == script
+            content = file["content"].encode()
+            assert script == (gzip.decompress(base64.b64decode(content)) if "encoding" in file else content)
             continue
         assert found.parts[0].content == script
         configs = [yaml.load(p.content, Loader=yaml.CSafeLoader) for p in found.parts if p.type == mime.NODE_CONFIG]

@@ -8,10 +8,11 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from tests.publish.stand_in.auto_scaling import specifications
 from tests.publish.stand_in.wire import Refusal, Request
 
 ACCOUNT = "123456789012"
@@ -24,7 +25,33 @@ _KINDS = {
     "sg": "security-group",
 }
 _OWNERLESS = {"image", "snapshot"}
-Tags = Callable[[str, str], dict[str, str]]
+Context = dict[str, str | list[str]]
+# What a caller needs of a customer's key where EC2 copies, or makes volumes, with it:
+# https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html (Permissions for users)
+_KEY_ACTIONS = (
+    "CreateGrant",
+    "Decrypt",
+    "DescribeKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+
+
+class Account(Protocol):
+    """What the evaluation must know of the account, before the call.
+
+    Attributes:
+        customer_key: Encrypted disks are encrypted with this key (ARN) of the customer; empty: with AWS's own.
+    """
+
+    customer_key: str
+
+    def tags(self, region: str, resource: str) -> dict[str, str]:
+        """The tags of an EC2 resource."""
+
+    def template_data(self, region: str, template: str, version: str) -> dict[str, Any]:
+        """The data of a template version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,24 +60,26 @@ class Need:
 
     action: str
     resource: str
-    context: dict[str, str | list[str]] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
 
 
-def needs(request: Request, tags: Tags) -> Iterator[Need]:
-    """What a call needs. `tags` tells the tags of an EC2 resource in a region, before the call."""
+def needs(request: Request, account: Account) -> Iterator[Need]:
+    """What a call needs; to assume the role that has the policy is a matter of another one."""
+    if request.service == "sts":
+        return
     region = {"aws:RequestedRegion": request.region}
-    for action, resource, context in _raw(request, tags):
+    for action, resource, context in _raw(request, account):
         yield Need(action=action, resource=resource, context={**region, **context})
 
 
-def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str | list[str]]]]:
+def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context]]:
     name = f"{request.service}:{request.operation}"
-    params, region = request.params, request.region
+    params, region, tags = request.params, request.region, account.tags
 
-    def ec2(resource: str) -> tuple[str, dict[str, str | list[str]]]:
+    def ec2(resource: str) -> tuple[str, Context]:
         return _arn(region, resource), {f"aws:ResourceTag/{k}": v for k, v in tags(region, resource).items()}
 
-    def made(kind: str) -> tuple[str, dict[str, str | list[str]]]:
+    def made(kind: str) -> tuple[str, Context]:
         owner = "" if kind in _OWNERLESS else ACCOUNT
         return f"arn:aws:ec2:{region}:{owner}:{kind}/*", {}
 
@@ -59,13 +88,43 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         for each in params.get("TagSpecifications", [])
     }
 
-    def tagged() -> Iterator[tuple[str, str, dict[str, str | list[str]]]]:
+    def tagged() -> Iterator[tuple[str, str, Context]]:
         for kind, request_tags in given.items():
             yield "ec2:CreateTags", made(kind)[0], {**request_tags, "ec2:CreateAction": request.operation}
 
-    def launches(template: str) -> Iterator[tuple[str, str, dict[str, str | list[str]]]]:
+    def encrypts(key: str) -> Iterator[tuple[str, str, Context]]:
+        """EC2 uses the key for the caller."""
+        for action in _KEY_ACTIONS:
+            granted = {"kms:GrantIsForAWSResource": "true"} if action == "CreateGrant" else {}
+            yield f"kms:{action}", key, {"kms:ViaService": f"ec2.{region}.amazonaws.com", **granted}
+
+    def resolves(image: str) -> Iterator[tuple[str, str, Context]]:
+        """Of a template that names a parameter, the caller must be able to read it.
+
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html
+        """
+        if image.startswith("resolve:ssm:"):
+            parameter = image.removeprefix("resolve:ssm:")
+            yield "ssm:GetParameters", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter{parameter}", {}
+
+    def names(template: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
+        """What a template says besides: an image by a parameter, encrypted disks, a role."""
+        data = account.template_data(region, template["LaunchTemplateId"], str(template["Version"]))
+        yield from resolves(data.get("ImageId", ""))
+        disks = [disk.get("Ebs", {}) for disk in data.get("BlockDeviceMappings", ())]
+        if account.customer_key and any(disk.get("Encrypted") for disk in disks):
+            yield from encrypts(account.customer_key)
+        yield from passes(data.get("IamInstanceProfile", {}))
+
+    def passes(profile: dict[str, str]) -> Iterator[tuple[str, str, Context]]:
+        if profile:
+            role = f"arn:aws:iam::{ACCOUNT}:role/{profile['Name']}"
+            yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+
+    def launches(template: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
         """A service launches for the caller, who must be able to; what is made has the tags that the template gives."""
-        arn, context = ec2(template)
+        yield from names(template)
+        arn, context = ec2(template["LaunchTemplateId"])
         yield "ec2:RunInstances", arn, context
         ours = {key.replace("aws:ResourceTag", "aws:RequestTag"): value for key, value in context.items()}
         for kind in ("instance", "volume"):
@@ -82,9 +141,15 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         for kind in ("image", "snapshot"):
             yield name, made(kind)[0], {**given.get(kind, {})}
         yield from tagged()
+        if "KmsKeyId" in params and account.customer_key:
+            yield from encrypts(account.customer_key)
     elif operation == "CreateLaunchTemplate":
         yield name, made("launch-template")[0], {**given.get("launch-template", {})}
         yield from tagged()
+        yield from resolves(params["LaunchTemplateData"].get("ImageId", ""))
+    elif operation == "CreateLaunchTemplateVersion":
+        yield (name, *ec2(params["LaunchTemplateId"]))
+        yield from resolves(params["LaunchTemplateData"].get("ImageId", ""))
     elif operation == "CreateTags":
         asked: dict[str, str | list[str]] = {f"aws:RequestTag/{t['Key']}": t["Value"] for t in params["Tags"]}
         asked["aws:TagKeys"] = [t["Key"] for t in params["Tags"]]
@@ -94,14 +159,13 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
     elif operation == "RunInstances":
         if "LaunchTemplate" in params:
             yield (name, *ec2(params["LaunchTemplate"]["LaunchTemplateId"]))
+            yield from names(params["LaunchTemplate"])
         for kind in ("instance", "volume"):
             yield name, made(kind)[0], {**given.get(kind, {})}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
             yield name, made(kind)[0], {}
         yield from tagged()
-        if "IamInstanceProfile" in params:
-            role = f"arn:aws:iam::{ACCOUNT}:role/{params['IamInstanceProfile']['Name']}"
-            yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+        yield from passes(params.get("IamInstanceProfile", {}))
     elif operation in ("CreateKeyPair", "DeleteKeyPair"):
         yield name, f"arn:aws:ec2:{region}:{ACCOUNT}:key-pair/{params['KeyName']}", {}
     elif operation == "CreateSecurityGroup":
@@ -112,6 +176,7 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
         yield (name, *ec2(params["InstanceId"]))
         for kind in ("image", "snapshot"):
             yield name, made(kind)[0], {}
+        yield from tagged()
     elif operation == "GetInstanceProfile":
         yield name, f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
     elif request.service == "ec2":
@@ -134,14 +199,14 @@ def _raw(request: Request, tags: Tags) -> Iterator[tuple[str, str, dict[str, str
     elif operation in ("StartInstanceRefresh", "CancelInstanceRefresh"):
         group = params["AutoScalingGroupName"]
         yield name, f"arn:aws:autoscaling:{region}:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{group}", {}
-        template = params.get("DesiredConfiguration", {}).get("LaunchTemplate", {}).get("LaunchTemplateId")
-        if template:
-            yield from launches(template)
+        for each in specifications(params.get("DesiredConfiguration", {})):
+            yield from launches(each)
     elif request.service == "eks":
         cluster, group = params.get("clusterName") or params["name"], params["nodegroupName"]
         yield name, f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}
         if operation == "UpdateNodegroupVersion":
-            yield from launches(params["launchTemplate"]["id"])
+            chosen = params["launchTemplate"]
+            yield from launches({"LaunchTemplateId": chosen["id"], "Version": chosen["version"]})
         if operation in ("ListUpdates", "DescribeUpdate"):
             yield name, f"arn:aws:eks:{region}:{ACCOUNT}:cluster/{cluster}", {}
     else:
@@ -157,19 +222,19 @@ def _arn(region: str, resource: str) -> str:
 class Authority:
     """Allows what a policy allows; refuses the rest, as AWS does. Remembers what of the policy was of use."""
 
-    def __init__(self, document: dict[str, Any], tags: Tags) -> None:
+    def __init__(self, document: dict[str, Any], account: Account) -> None:
         self.statements = document["Statement"]
-        self._tags = tags
+        self._account = account
         self.used: set[tuple[int, str]] = set()
 
     def __call__(self, request: Request) -> None:
-        for need in needs(request, self._tags):
+        for need in needs(request, self._account):
             if not self.allows(need):
                 raise Refusal("UnauthorizedOperation", f"You are not authorized to perform {need}")
 
     def allows(self, need: Need) -> bool:
         found = [n for n, statement in enumerate(self.statements) if _matches(statement, need)]
-        self.used |= {(n, need.action) for n in found}
+        self.used |= {(n, pattern) for n in found for pattern in _patterns(self.statements[n], need)}
         return bool(found)
 
     @property
@@ -179,9 +244,14 @@ class Authority:
         return everything - self.used
 
 
+def _patterns(statement: dict[str, Any], need: Need) -> list[str]:
+    """The statement's words for an action; only those of KMS have a wildcard."""
+    return [pattern for pattern in statement["Action"] if fnmatch.fnmatchcase(need.action, pattern)]
+
+
 def _matches(statement: dict[str, Any], need: Need) -> bool:
     return (
-        need.action in statement["Action"]
+        bool(_patterns(statement, need))
         and any(fnmatch.fnmatchcase(need.resource, pattern) for pattern in statement["Resource"])
         and all(
             _holds(operator, key, wanted, need.context.get(key))
@@ -194,9 +264,11 @@ def _matches(statement: dict[str, Any], need: Need) -> bool:
 def _holds(operator: str, key: str, wanted: str | list[str], given: str | list[str] | None) -> bool:
     patterns = [wanted] if isinstance(wanted, str) else wanted
     values = given if isinstance(given, list) else [given] if given is not None else []
+    if operator == "Null":
+        return (not values) == (wanted == "true")
     if operator == "ForAllValues:StringEquals":
         return all(value in patterns for value in values)
-    if operator == "StringEquals":
+    if operator in ("StringEquals", "Bool"):
         return bool(values) and all(value in patterns for value in values)
     if operator == "StringLike":
         return bool(values) and all(any(fnmatch.fnmatchcase(v, p) for p in patterns) for v in values)

@@ -33,7 +33,15 @@ def shared_gateway(moto_url: str) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def world(moto_url: str, shared_gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest,
+    moto_url: str,
+    shared_gateway: Gateway,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    # The matrix of faults has the same commands as other tests, very often.
+    policed = request.node.path.name != "test_faults.py"
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in KEYS.items():
@@ -45,5 +53,5 @@ def world(moto_url: str, shared_gateway: Gateway, tmp_path: Path, monkeypatch: p
     moto.reset(moto_url)
     shared_gateway.reset()
     shared_gateway.broken.clear()
-    yield World(moto=moto_url, gateway=shared_gateway, folder=tmp_path)
+    yield World(moto=moto_url, gateway=shared_gateway, folder=tmp_path, policed=policed)
     assert shared_gateway.broken == []

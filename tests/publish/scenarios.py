@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.publish.groups import GROUP, NODES, groups_of_a_first_publish, launch
+from tests.publish.groups import GROUP, NODES, auto_scaling_group, groups_of_a_first_publish, launch
 from tests.publish.world import COPY_REGION, Result, World
 
 SHARED = """\
@@ -53,6 +53,7 @@ class Scenario:
 def _first_publish(world: World) -> None:
     world.write_spec(SHARED)
     world.build()
+    world.gateway.model.late_parameters = 1
 
 
 def _second_publish(world: World) -> None:
@@ -62,6 +63,7 @@ def _second_publish(world: World) -> None:
     assert world.publish().code == 0
     world.write_spec(SHARED, scheduler="sed")
     world.build(tag="2", finished="2026-11-21T10:00:00Z")
+    world.gateway.gaps.stale_looks = 1
 
 
 def _published_twice(world: World) -> None:
@@ -94,6 +96,13 @@ def _groups(version: str, *bad: str) -> Callable[[World], None]:
 def _stuck_group(world: World) -> None:
     groups_of_a_first_publish(world, "$Default")
     world.gateway.model.stuck_versions = {"2"}
+
+
+def _two_groups(world: World) -> None:
+    """Nodes of version 2 come up in the first, and not in the second."""
+    groups_of_a_first_publish(world, "1")
+    auto_scaling_group(world, "second", "1")
+    world.gateway.model.bad_versions, world.gateway.model.bad_groups = {"2"}, {"second"}
 
 
 def _rolled_out_once(world: World, result: Result) -> Any:
@@ -217,6 +226,14 @@ SCENARIOS = (
         changes=_MADE | _ROLLED,
         code=10,
         sample=_BACK | _LOOKED | _ROLLED,
+    ),
+    Scenario(
+        name="rollout to several that is taken back",
+        prepare=_two_groups,
+        args=(*_ROLLOUT, GROUP, "--rollout", "asg:second@eu-central-1"),
+        changes=_MADE | _ROLLED,
+        code=10,
+        sample=_ROLLED,
     ),
     Scenario(
         name="node group that is taken back",

@@ -28,7 +28,7 @@ share:
   accounts: ["111122223333"]
 deprecateAfterDays: 365"""
 # Printed, and called by Packer 1.7 and later only.
-MODERN = {"ec2:DescribeInstanceStatus", "ec2:CreateTags"}
+MODERN = {"ec2:DescribeInstanceStatus", "ec2:EnableImageDeprecation"}
 
 
 def policy(world: World) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
         BUILD_REGION, "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
     ] = base
     leave_something(world)
-    authority = Authority(policy(world), world.gateway.tags)
+    authority = Authority(policy(world), world.gateway)
     world.gateway.authority = authority
     aws = Aws(AwsOptions(endpoint_url=world.gateway.url))
 
@@ -173,7 +173,7 @@ def test_a_build_that_may_not_launch_is_told_by_packer(world: World) -> None:
     document = policy(world)
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != "ec2:RunInstances"]
-    world.gateway.authority = Authority(document, world.gateway.tags)
+    world.gateway.authority = Authority(document, world.gateway)
 
     done = packer_build(world, base, offline="true")
 

@@ -109,3 +109,72 @@ def test_no_secret_in_any_message(world: World, monkeypatch: pytest.MonkeyPatch,
         said += result.out + result.err
     for secret in ("session-token-never-shown", os.environ["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in said
+
+
+NO_REGION = """\
+apiVersion: amigen/v1alpha1
+kind: NodeImage
+name: ipvs-nodes
+kubernetesVersion: "1.34"
+platforms: [al2023]
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("images", "list"),
+        ("images", "base"),
+        ("images", "drift"),
+        ("images", "prune"),
+        ("rollback", "--dry-run"),
+        ("fleet", "verify"),
+        ("publish", "--dry-run"),
+        ("build", "--target", "aws", "--dry-run"),
+    ],
+)
+@pytest.mark.parametrize("by", ["AWS_REGION", "AWS_DEFAULT_REGION", "profile"])
+def test_a_region_of_the_environment_that_the_spec_does_not_name(
+    world: World, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], by: str
+) -> None:
+    """Everybody's AWS tools go there, and amigen would go to the spec's default: said, and nothing is called."""
+    world.spec_path.write_text(NO_REGION)
+    if by == "profile":
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        (world.folder / "config").write_text("[profile west]\nregion = us-west-2\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(world.folder / "config"))
+        command = (*command, "--profile", "west")
+    else:
+        monkeypatch.setenv(by, "us-west-2")
+
+    result = world.amigen(*command)
+
+    assert result.code == 13, result.out + result.err
+    assert "names no aws.region, so it is us-east-1; the environment or profile says us-west-2" in result.err
+    assert "aws: {region: us-west-2}" in result.err
+    assert world.gateway.calls == []
+
+
+def test_no_region_anywhere_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.spec_path.write_text(NO_REGION)
+    same = world.amigen("images", "list")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+    none = world.amigen("images", "list")
+    policy = world.amigen("iam-policy", "--for", "images")
+
+    assert (same.code, none.code, policy.code) == (0, 0, 0), same.err + none.err
+    assert "aws.region" not in same.err
+    assert "note: aws.region is not in the spec, nor a region in the environment: us-east-1" in none.err
+    assert "note: aws.region is not in the spec: us-east-1" in policy.err
+
+
+def test_a_role_is_assumed_in_the_region_of_the_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No region in the environment or the profile; the spec's is enough."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    world.write_spec()
+
+    result = world.amigen("images", "list", "--role-arn", "arn:aws:iam::123456789012:role/images")
+
+    assert result.code == 0, result.err
+    assert [call.region for call in world.gateway.named("AssumeRole")] == ["eu-central-1"]

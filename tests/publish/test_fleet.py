@@ -66,6 +66,46 @@ def test_nodes_that_do_not_answer_are_no_success(world: World) -> None:
     assert result.out.count("UNPROVEN") == 2
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_nodes_that_were_not_asked_are_said_to_be(world: World, listed: bool) -> None:
+    """After too many errors Run Command sends no more: that says nothing of the nodes that it left out."""
+    world.write_spec(copy_regions="")
+    broken, *others = launch(world, 4)
+    world.gateway.model.lists_unsent = listed
+    asked: list[str] = []
+
+    def run(instance: str, commands: list[str]) -> tuple[int, str, str]:
+        asked.append(instance)
+        return 1, "", "no space left on device"
+
+    world.gateway.model.run = run
+
+    result = world.amigen(*FLEET, "--max-concurrency", "1", "--max-errors", "1", "--output", "json")
+
+    assert result.code == 7, result.err
+    assert len(asked) == 2
+    problems = {each["instance"]: each["problem"] for each in result.json["instances"]}
+    for instance in {broken, *others} - set(asked):
+        assert problems[instance].endswith(
+            "was not asked: the command was stopped after more errors than --max-errors 1"
+        )
+    assert all("no space left on device" in problems[instance] for instance in asked)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--max-concurrency", "lots"), ("--max-concurrency", "0"), ("--max-errors", "x"), ("--max-errors", "101%")],
+)
+def test_limits_are_numbers_or_percentages(world: World, option: tuple[str, str]) -> None:
+    world.write_spec(copy_regions="")
+
+    result = world.amigen(*FLEET, *option)
+
+    assert result.code == 14, result.err
+    assert f"{option[0]} {option[1]!r} is neither a number nor a percentage" in result.err
+    assert world.gateway.calls == []
+
+
 def test_the_reports_of_verify_are_written(world: World) -> None:
     """One JUnit file and one page for all nodes."""
     world.write_spec(copy_regions="")

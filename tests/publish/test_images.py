@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.publish.groups import launch
+from tests.publish.stand_in.wire import Request, Response, read_response, write_response
 from tests.publish.world import BUILD_REGION, COPY_REGION, World
 
 EKS = "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
@@ -33,21 +36,67 @@ def own(world: World, region: str = BUILD_REGION) -> list[str]:
 # -- base --------------------------------------------------------------------------------------------------------------
 
 
-def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
+def _bases(world: World, found: str, used: str | None) -> None:
+    """The parameter names an image of this date; the last build used one of that date, or one that is gone."""
     world.write_spec()
-    world.build()
-    base = world.make_image("eks-node-1.34-v2", {})
-    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
-    world.gateway.gaps.image_dates[base] = made.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    base, last = world.make_image("eks-node-1.34-v2", {}), world.make_image("eks-node-1.34-v1", {})
+    world.gateway.gaps.image_dates |= {base: found, last: used or found}
     world.gateway.model.public_parameters[BUILD_REGION, EKS] = base
+    world.build(tags={"amigen/source-ami": last})
+    document = json.loads(world.record_path.read_text())
+    document["images"][0]["sourceImage"] = last
+    world.record_path.write_text(json.dumps(document))
+    assert world.publish("--set-default").code == 0
+    if used is None:
+        world.client("ec2").deregister_image(ImageId=last)
+
+
+def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
+    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
+    _bases(world, made.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "2026-01-01T00:00:00.000Z")
 
     result = world.amigen("images", "base", "--record", str(world.record_path))
 
     assert result.code == 0, result.err
-    assert base in result.out
     assert "10 days old" in result.out
     assert EKS in result.out
-    assert "NEWER than that of the last build, ami-0000000000000base" in result.out
+    assert "NEWER than that of the last build, ami-" in result.out
+
+
+@pytest.mark.parametrize(
+    ("found", "used", "newer", "words"),
+    [
+        ("2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z", True, "is newer"),
+        ("2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z", False, "is another, and older"),
+        ("2026-01-01T00:00:00.000Z", None, False, "is another"),
+    ],
+)
+def test_newer_is_what_was_made_later(world: World, found: str, used: str | None, newer: bool, words: str) -> None:
+    """Another is not newer: a source that was pinned back, or an image that is gone and has no date any more."""
+    _bases(world, found, used)
+    command = ("images", "base", "--record", str(world.record_path))
+
+    said = world.amigen(*command).out
+    row = world.amigen(*command, "--output", "json").json["bases"][0]
+    drift = world.amigen("images", "drift", "--output", "json", "--region", BUILD_REGION).json["drift"]
+
+    assert (row["newer"], row["another"]) == (newer, True)
+    assert ("NEWER than that" in said) == newer
+    assert ("another than that of the last build" in said) == (not newer)
+    assert [each["message"].endswith(words) for each in drift if each["subject"] == "base"] == [True]
+
+
+def test_base_asks_of_the_last_build_only_its_source(world: World) -> None:
+    """Whatever came of that build: an image that was not verified, or not kept."""
+    _bases(world, "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z")
+    document = json.loads(world.record_path.read_text())
+    document["images"][0] |= {"verified": False, "imageId": ""}
+    world.record_path.write_text(json.dumps(document))
+
+    result = world.amigen("images", "base", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    assert "NEWER than that of the last build" in result.out
 
 
 def test_base_by_filter_takes_the_newest_of_the_owner_only(world: World) -> None:
@@ -135,6 +184,68 @@ def test_drift_finds_a_canary_that_was_left(world: World) -> None:
     assert "a canary of an earlier publish is still there" in result.out
 
 
+def test_drift_finds_a_node_that_was_launched_before(world: World) -> None:
+    """Of the same image, by an older version or another spec: its user data and disks are others."""
+    world.write_spec(copy_regions="")
+    world.build()
+    assert world.publish("--set-default").code == 0
+    digest = world.template()["versions"][1]["VersionDescription"].split("spec=")[1].split(" ")[0]
+    image, template = world.images["al2023/x86_64"], world.template()["LaunchTemplateId"]
+
+    def launched(**tags: str) -> str:
+        return launch(world, 1, image=image, **{"amigen/architecture": "x86_64", **tags})[0]
+
+    other = launched(**{"amigen/digest": "0" * 64})
+    right = launched(**{"amigen/digest": digest})
+    older = launched(**{"amigen/digest": digest})
+    by_hand = launched()
+
+    def by_version(request: Request, response: Response) -> Response:
+        """Auto Scaling sets these; nobody else can."""
+        if request.operation != "DescribeInstances":
+            return response
+        found = read_response(request, response)
+        for instance in (i for r in found["Reservations"] for i in r["Instances"]):
+            versions = {right: "2", older: "1"}
+            if instance["InstanceId"] in versions:
+                tags = {"id": template, "version": versions[instance["InstanceId"]]}
+                instance["Tags"] += [{"Key": f"aws:ec2launchtemplate:{k}", "Value": v} for k, v in tags.items()]
+        return write_response(request, found)
+
+    world.gateway.spoil = by_version
+    world.write_spec("tags: {team: nodes}", copy_regions="")
+    assert world.publish("--set-default", "--keep-image").code == 0
+
+    result = world.amigen("images", "drift", "--no-base", "--output", "json")
+
+    assert result.code == 4, result.err
+    found = {each["what"]: each["message"] for each in result.json["drift"]}
+    assert set(found) == {older, other}
+    assert found[older] == "was launched by version 1 of ipvs-nodes-al2023-x86_64; the default is 2"
+    assert found[other].startswith("was launched for another spec (digest 000000000000, the default version has ")
+    assert by_hand not in found
+
+
+def test_an_image_that_is_kept_on_purpose_is_no_drift(world: World) -> None:
+    world.write_spec(copy_regions="")
+    world.build()
+    assert world.publish("--set-default").code == 0
+    world.write_spec("tags: {team: nodes}", copy_regions="")
+    before = world.amigen("images", "drift", "--no-base")
+    assert world.publish("--set-default", "--keep-image").code == 0
+
+    after = world.amigen("images", "drift", "--no-base")
+    document = world.amigen("images", "drift", "--no-base", "--output", "json").json
+
+    assert before.code == 4
+    assert after.code == 0, after.out + after.err
+    image = world.images["al2023/x86_64"]
+    assert f"note: image: {image} was built from another spec" in after.out
+    assert "al2023/x86_64/eu-central-1: as the spec says" in after.out
+    assert document["drift"] == []
+    assert [(each["subject"], each["what"]) for each in document["notes"]] == [("image", image)]
+
+
 # -- rollback ----------------------------------------------------------------------------------------------------------
 
 
@@ -173,11 +284,56 @@ def test_rollback_passes_over_a_version_that_never_was_the_default(world: World)
 def test_rollback_to_a_number_and_forward_again(world: World) -> None:
     generations(world, 3)
 
-    assert world.amigen("rollback", "--yes", "--to", "1").code == 0
+    result = world.amigen("rollback", "--yes", "--to", "1", "--region", BUILD_REGION)
+    assert result.code == 0, result.err
+    assert world.template(COPY_REGION)["DefaultVersionNumber"] == 3
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
     assert world.publish("--set-default").code == 0
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 3
     assert len(world.template(BUILD_REGION)["versions"]) == 3
+
+
+def test_a_number_is_of_one_template(world: World) -> None:
+    """Version 1 of another region may be quite another image: it is not meant by the same number."""
+    generations(world, 2)
+    before = world.end_state()
+
+    result = world.amigen("rollback", "--yes", "--to", "1")
+
+    assert result.code == 13
+    assert "al2023/x86_64/eu-central-1, al2023/x86_64/eu-west-1" in result.err
+    assert "--region" in result.err
+    assert world.end_state() == before
+
+
+def test_rollback_is_written_to_the_ledger(world: World) -> None:
+    """Whose default is not what a publish has made it any more."""
+    generations(world, 2)
+    key = f"al2023/x86_64/{BUILD_REGION}"
+    assert world.ledger["entries"][key]["default"] == 2
+
+    result = world.amigen("rollback", "--yes", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    entry = world.ledger["entries"][key]
+    assert (entry["default"], entry["version"]) == (1, 2)
+    assert "rolled-back" in entry["steps"]
+    assert "default" not in entry["steps"]
+
+
+def test_rollback_does_not_wait_for_the_ledger(world: World) -> None:
+    """A publish that follows a rollout for hours holds it; going back is more urgent."""
+    import fcntl
+
+    generations(world, 2)
+    with world.record_path.with_name("publish-ledger.json.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        result = world.amigen("rollback", "--yes", "--record", str(world.record_path))
+
+    assert result.code == 0, result.err
+    assert "is not written: another publish works with" in result.err
+    assert world.template()["DefaultVersionNumber"] == 1
 
 
 def test_rollback_refuses_where_the_image_is_gone(world: World) -> None:
@@ -335,13 +491,13 @@ def test_prune_looks_again_right_before(world: World) -> None:
     images = generations(world, 3)
     looks = []
 
-    def launch(request: object) -> None:
+    def launches(request: object) -> None:
         if getattr(request, "operation", "") == "DescribeLaunchConfigurations" and request.region == BUILD_REGION:  # type: ignore[attr-defined]
             looks.append(1)
             if len(looks) == 1:
                 world.client("ec2").run_instances(ImageId=images[0], MinCount=1, MaxCount=1)
 
-    world.gateway.before = launch
+    world.gateway.before = launches
 
     result = world.amigen(
         "images", "prune", "--keep", "1", "--older-than", "30", "--apply", "--yes", "--region", BUILD_REGION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 
 from amigen.aws.calls import CALLS
 from tests.publish import scenarios
-from tests.publish.authority import Authority, Need
+from tests.publish.authority import Authority, Need, needs
 from tests.publish.groups import groups_of_a_first_publish
-from tests.publish.stand_in.wire import service_model
+from tests.publish.stand_in.wire import Request, service_model
 from tests.publish.test_images import EKS
 from tests.publish.world import BUILD_REGION, World
 
@@ -23,6 +24,10 @@ share:
 encryption:
   kmsKeyId: alias/images
 deprecateAfterDays: 365"""
+
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1"
+RESOLVING = f"{PROFILE}\nlaunchTemplate: {{resolveSsmParameter: true}}"
 
 
 def _policy(world: World, *purposes: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -36,13 +41,11 @@ def _policy(world: World, *purposes: str, more: tuple[str, ...] = ()) -> dict[st
 def _under(world: World, purposes: tuple[str, ...], *runs: Callable[[World], None], more: tuple[str, ...] = ()) -> None:
     """Do it with the policy in force, and see that all of the policy was of use."""
     world.gateway.reset_fault()
-    authority = Authority(_policy(world, *purposes, more=more), world.gateway.tags)
+    authority = Authority(_policy(world, *purposes, more=more), world.gateway)
     world.gateway.authority = authority
     for run in runs:
         run(world)
-    # What EC2 asks of other services on the caller's behalf does not pass here.
-    unseen = {each for each in authority.unused if not each[1].startswith("kms:")}
-    assert unseen == set()
+    assert authority.unused == set()
 
 
 def _does(*args: str, code: int = 0) -> Callable[[World], None]:
@@ -56,13 +59,15 @@ def _does(*args: str, code: int = 0) -> Callable[[World], None]:
 PUBLISH = ("publish", "--record", "{record}", "--yes", "--poll", "0")
 
 
-def test_publish_needs_what_the_policy_says(world: World) -> None:
+@pytest.mark.parametrize("own", [pytest.param(PROFILE, id="by id"), pytest.param(RESOLVING, id="by parameter")])
+def test_publish_needs_what_the_policy_says(world: World, own: str) -> None:
     """A first and a second publish, and a copy that failed in between."""
-    world.write_spec(PROFILE)
+    world.gateway.customer_key = KEY
+    world.write_spec(own)
     world.build(tag="1")
 
     def copy_fails(world: World) -> None:
-        world.write_spec(PROFILE, scheduler="sed")
+        world.write_spec(own, scheduler="sed")
         world.build(tag="2")
         world.gateway.gaps.failing_regions = {"eu-west-1"}
         _does(*PUBLISH, "--set-default", code=10)(world)
@@ -73,12 +78,14 @@ def test_publish_needs_what_the_policy_says(world: World) -> None:
     assert world.gateway.named("DeregisterImage")
 
 
-def test_a_canary_needs_what_the_policies_say(world: World) -> None:
+@pytest.mark.parametrize("own", [pytest.param(PROFILE, id="by id"), pytest.param(RESOLVING, id="by parameter")])
+def test_a_canary_needs_what_the_policies_say(world: World, own: str) -> None:
+    world.gateway.customer_key = KEY
     world.client("iam").create_instance_profile(InstanceProfileName="node")
-    world.write_spec(PROFILE)
+    world.write_spec(own)
     world.build(tag="1")
     assert world.publish().code == 0
-    world.write_spec(PROFILE, scheduler="sed")
+    world.write_spec(own, scheduler="sed")
     world.build(tag="2")
 
     def too_long(world: World) -> None:
@@ -88,13 +95,34 @@ def test_a_canary_needs_what_the_policies_say(world: World) -> None:
         world.gateway.model.commands_end = True
 
     world.gateway.authority = None
-    authority = Authority(_policy(world, "publish", "canary"), world.gateway.tags)
+    authority = Authority(_policy(world, "publish", "canary"), world.gateway)
     world.gateway.authority = authority
     too_long(world)
     _does(*PUBLISH, "--canary")(world)
     world.gateway.authority = None
     # What only a first publish or a failed copy needs is shown by the test of publish.
     assert _unused_of(authority, _policy(world, "canary")) == set()
+
+
+@pytest.mark.parametrize("purpose", ["canary", "rollout"])
+def test_a_purpose_that_launches_may_use_key_and_parameter_by_itself(world: World, purpose: str) -> None:
+    """Whatever is published with another policy."""
+    world.write_spec(RESOLVING)
+    world.build()
+    assert world.publish().code == 0
+    world.gateway.customer_key = KEY
+    authority = Authority(_policy(world, purpose), world.gateway)
+    template = {"LaunchTemplateId": world.template()["LaunchTemplateId"], "Version": "1"}
+    launch = Request(
+        service="autoscaling",
+        operation="StartInstanceRefresh",
+        region=BUILD_REGION,
+        params={"AutoScalingGroupName": "g", "DesiredConfiguration": {"LaunchTemplate": template}},
+    )
+    asked = [n for n in needs(launch, world.gateway) if not n.action.startswith("autoscaling:")]
+
+    assert {n.action.split(":")[0] for n in asked} == {"ec2", "kms", "ssm"}
+    assert [n for n in asked if not authority.allows(n)] == []
 
 
 def _unused_of(authority: Authority, part: dict[str, Any]) -> set[tuple[str, str]]:
@@ -143,7 +171,7 @@ def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
     groups_of_a_first_publish(world, "1")
     authority = Authority(
         _policy(world, "publish", "rollback", "rollout", more=("--group", "workers", "--nodegroup", "prod/workers")),
-        world.gateway.tags,
+        world.gateway,
     )
     world.gateway.authority = authority
     _does(*PUBLISH, "--set-default", "--rollout", group, "--rollout", nodes)(world)
@@ -223,16 +251,61 @@ def test_fleet_needs_what_the_policy_says(world: World) -> None:
 def test_what_is_not_ours_is_refused(world: World, action: str, resource: str, context: dict[str, str]) -> None:
     """Other people's images, instances, parameters and templates; and calls that amigen never makes."""
     world.write_spec(PROFILE)
-    authority = Authority(_policy(world), world.gateway.tags)
+    authority = Authority(_policy(world), world.gateway)
 
     assert not authority.allows(
         Need(action=action, resource=resource, context={"aws:RequestedRegion": BUILD_REGION, **context})
     )
 
 
+def _tagging(resource: str, tags: dict[str, str]) -> Need:
+    """CreateTags with our name on a thing that has these tags."""
+    return Need(
+        action="ec2:CreateTags",
+        resource=f"arn:aws:ec2:eu-central-1::{resource}",
+        context={
+            "aws:RequestedRegion": BUILD_REGION,
+            "aws:RequestTag/amigen/name": "ipvs-nodes",
+            "aws:TagKeys": ["amigen/name"],
+            **{f"aws:ResourceTag/{key}": value for key, value in tags.items()},
+        },
+    )
+
+
+@pytest.mark.parametrize("resource", ["image/ami-1", "snapshot/snap-1"])
+def test_nothing_of_others_is_made_ours_by_a_tag(world: World, resource: str) -> None:
+    """Tagged first, it could be deregistered, shared or deleted: all of that asks only for the tag.
+
+    A build may tag what has no name at all, which Packer has just made; never what has the name of another spec.
+    """
+    world.write_spec(PROFILE)
+    others = _policy(world, "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
+    refused = Authority(others, world.gateway)
+    build = Authority(_policy(world, "build"), world.gateway)
+
+    assert not refused.allows(_tagging(resource, {}))
+    assert not refused.allows(_tagging(resource, {"amigen/name": "other"}))
+    assert refused.allows(_tagging(resource, {"amigen/name": "ipvs-nodes"}))
+    assert build.allows(_tagging(resource, {}))
+    assert not build.allows(_tagging(resource, {"amigen/name": "other"}))
+
+
+def test_a_build_shares_no_image_of_another_spec(world: World) -> None:
+    world.write_spec(PROFILE)
+    build = Authority(_policy(world, "build"), world.gateway)
+
+    def sharing(tags: dict[str, str]) -> Need:
+        need = _tagging("image/ami-1", tags)
+        return dataclasses.replace(need, action="ec2:ModifyImageAttribute")
+
+    assert build.allows(sharing({}))
+    assert build.allows(sharing({"amigen/name": "ipvs-nodes"}))
+    assert not build.allows(sharing({"amigen/name": "other"}))
+
+
 def test_other_regions_are_refused(world: World) -> None:
     world.write_spec()
-    authority = Authority(_policy(world), world.gateway.tags)
+    authority = Authority(_policy(world), world.gateway)
     there = Need(action="ec2:DescribeImages", resource="*", context={"aws:RequestedRegion": "us-west-1"})
 
     assert not authority.allows(there)
@@ -252,6 +325,29 @@ def test_keys_and_profiles_only_where_the_spec_has_them(world: World) -> None:
     assert not {a for a in _actions(_policy(world)) if a.startswith(("kms:", "iam:"))}
     world.write_spec(PROFILE)
     assert {"iam:PassRole", "kms:CreateGrant"} <= set(_actions(_policy(world)))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("eu-central-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eu-isoe-west-1", "aws-iso-e"),
+        ("us-isof-south-1", "aws-iso-f"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("xx-north-1", "aws"),
+    ],
+)
+def test_the_partition_is_that_of_the_region(world: World, region: str, partition: str) -> None:
+    world.write_spec(copy_regions="")
+    world.spec_path.write_text(world.spec_path.read_text().replace("region: eu-central-1", f"region: {region}"))
+
+    resources = [each for s in _policy(world, "prune")["Statement"] for each in s["Resource"] if each != "*"]
+
+    assert {each.split(":")[1] for each in resources} == {partition}
 
 
 def test_one_purpose_fits_a_managed_policy(world: World) -> None:

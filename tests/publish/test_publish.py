@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.publish.authority import Authority
 from tests.publish.scenarios import SHARED
 from tests.publish.stand_in.gateway import Fault, Gateway, Position
 from tests.publish.stand_in.wire import Request
@@ -179,6 +180,31 @@ def test_what_others_set_in_the_template_stays(world: World) -> None:
     assert new["ImageId"] == world.images["al2023/x86_64"]
 
 
+def test_a_template_made_by_hand_is_taken_over_on_purpose_only(world: World) -> None:
+    """Of this name, and nobody has said that it is ours; the printed policy would not let amigen touch it either."""
+    world.write_spec(copy_regions="")
+    world.build()
+    ec2 = world.client("ec2")
+    name = "ipvs-nodes-al2023-x86_64"
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"InstanceType": "t3.small"})
+    template = made["LaunchTemplate"]["LaunchTemplateId"]
+    world.gateway.authority = Authority(world.amigen("iam-policy", "--for", "publish").json, world.gateway)
+
+    refused = world.publish()
+
+    assert refused.code == 13, refused.err
+    assert f"launch template {name} ({template}) in eu-central-1 has no tag amigen/name=ipvs-nodes" in refused.err
+    command = (
+        f"aws ec2 create-tags --region eu-central-1 --resources {template} --tags Key=amigen/name,Value=ipvs-nodes"
+    )
+    assert command in refused.err
+    assert changes(world) == []
+    ec2.create_tags(Resources=[template], Tags=[{"Key": "amigen/name", "Value": "ipvs-nodes"}])
+    taken = world.publish()
+    assert taken.code == 0, taken.err
+    assert world.template()["versions"][2]["LaunchTemplateData"]["InstanceType"] == "t3.small"
+
+
 def test_the_default_moves_only_when_asked(world: World) -> None:
     world.write_spec(copy_regions="")
     world.build(tag="1")
@@ -341,6 +367,23 @@ def test_a_copy_that_somebody_removed_is_made_anew(world: World) -> None:
     assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
 
 
+@pytest.mark.parametrize("state", ["failed", "error", "invalid"])
+def test_a_copy_that_is_no_image_is_removed_and_made_anew(world: World, state: str) -> None:
+    """Whatever EC2 calls it: it is not used, and its name is in the way of the next."""
+    world.write_spec()
+    world.build()
+    world.gateway.gaps.failing_regions, world.gateway.gaps.failed_state = {COPY_REGION}, state
+
+    first = world.publish()
+    world.gateway.gaps.failing_regions = set()
+    second = world.publish()
+
+    assert (first.code, second.code) == (10, 0), first.err + second.err
+    assert f"in {COPY_REGION} is {state}" in first.err
+    assert "remove the failed copy ami-" in second.out
+    assert len(world.client("ec2", COPY_REGION).describe_images(Owners=["self"])["Images"]) == 1
+
+
 def test_a_removed_copy_without_a_ledger_takes_a_run_to_be_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """EC2 answers to the token of a copy that is gone with its id."""
     world.write_spec()
@@ -410,6 +453,22 @@ def test_a_lost_ledger_costs_nothing(world: World) -> None:
     assert world.end_state() == before
 
 
+@pytest.mark.parametrize("name", ["publish-ledger.json", "publish-ledger.json.lock"])
+def test_a_ledger_that_is_a_folder_is_said(world: World, name: str) -> None:
+    world.write_spec()
+    world.build()
+    path = world.record_path.with_name(name)
+    path.mkdir()
+
+    result = world.publish()
+    path.rmdir()
+
+    assert result.code == 14, result.err
+    assert f"{path}: Is a directory" in result.err
+    assert "Traceback" not in result.err
+    assert changes(world) == []
+
+
 def test_a_second_publisher_on_this_machine_is_told(world: World) -> None:
     from amigen.publish.ledger import open_ledger
 
@@ -452,6 +511,29 @@ def test_wrong_options_are_explained(world: World, args: tuple[str, ...], code: 
     assert result.code == code, result.err
     assert said in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("other", [("--set-default",), ("--canary",), ("--rollout", "asg:x@eu-west-1")])
+def test_images_only_and_what_needs_templates_exclude_each_other(world: World, other: tuple[str, ...]) -> None:
+    """Nothing that was asked for is left undone without a word."""
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--images-only", *other)
+
+    assert result.code == 2, result.err
+    assert f"--images-only leaves the templates, and {other[0]} is about them" in result.err
+    assert world.gateway.calls == []
+
+
+def test_a_canary_subnet_needs_a_canary(world: World) -> None:
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--canary-subnet", "eu-central-1=subnet-1")
+
+    assert result.code == 2, result.err
+    assert "--canary-subnet belongs to --canary" in result.err
 
 
 def test_a_record_of_another_spec_is_refused(world: World) -> None:

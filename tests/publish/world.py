@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,7 +16,11 @@ from typing import Any
 
 import boto3
 
+from amigen.aws.grants import Purpose
+from amigen.errors import AmigenError
+from amigen.publish.policy import Scope, policy
 from amigen.spec.load import load_spec, spec_digest
+from tests.publish.authority import ACCOUNT, Authority
 from tests.publish.stand_in import moto, zygote
 from tests.publish.stand_in.gateway import Gateway
 
@@ -46,6 +51,21 @@ aws:
 {aws}"""
 
 
+def purposes_of(args: tuple[str, ...]) -> list[Purpose]:
+    """What a command line needs a policy for; nothing for one that does not call AWS by itself."""
+    if args[0] == "publish":
+        found: list[Purpose] = ["publish"]
+        found += ["canary"] if "--canary" in args else []
+        return found + (["rollout", "rollback"] if "--rollout" in args else [])
+    commands: dict[tuple[str, ...], Purpose] = {
+        ("images", "prune"): "prune",
+        ("images",): "images",
+        ("rollback",): "rollback",
+        ("fleet", "verify"): "fleet",
+    }
+    return [purpose for command, purpose in commands.items() if args[: len(command)] == command][:1]
+
+
 @functools.cache
 def _client(service: str, region: str, url: str) -> Any:
     keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
@@ -67,11 +87,16 @@ class Result:
 
 @dataclass(kw_only=True)
 class World:
-    """A fresh account per test."""
+    """A fresh account per test.
+
+    Attributes:
+        policed: Each command runs under the policy that is printed for it, unless the test has an authority of its own.
+    """
 
     moto: str
     gateway: Gateway
     folder: Path
+    policed: bool = False
     images: dict[str, str] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
@@ -139,11 +164,12 @@ class World:
         """An AMI straight at moto."""
         ec2 = self.client("ec2", region)
         instance = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-        specification = {
-            "ResourceType": "image",
-            "Tags": [{"Key": k, "Value": v} for k, v in (tags or {"made": "by hand"}).items()],
-        }
+        given = [{"Key": k, "Value": v} for k, v in (tags or {"made": "by hand"}).items()]
+        specification = {"ResourceType": "image", "Tags": given}
         image: str = ec2.create_image(InstanceId=instance, Name=name, TagSpecifications=[specification])["ImageId"]
+        # moto takes no tags for the snapshots.
+        disks = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"]
+        ec2.create_tags(Resources=[disk["Ebs"]["SnapshotId"] for disk in disks], Tags=given)
         ec2.terminate_instances(InstanceIds=[instance])
         return image
 
@@ -166,12 +192,31 @@ class World:
 
         out, err = io.StringIO(), io.StringIO()
         code = 0
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), self._under_its_policy(args):
             try:
                 main(self.arguments(args, spec=spec))
             except SystemExit as end:
                 code = int(end.code or 0)
         return Result(code=code, out=out.getvalue(), err=err.getvalue())
+
+    @contextlib.contextmanager
+    def _under_its_policy(self, args: tuple[str, ...]) -> Iterator[None]:
+        purposes = purposes_of(args)
+        if not self.policed or not purposes or self.gateway.authority is not None:
+            yield
+            return
+        tag = next((args[n + 1].split("=", 1) for n, word in enumerate(args) if word == "--tag"), [])
+        scope = Scope(account=ACCOUNT, tag=(tag[0], tag[1]) if len(tag) == 2 else None)
+        try:
+            spec = load_spec(self.spec_path)
+        except AmigenError:
+            yield
+            return
+        self.gateway.authority = Authority(policy(spec, purposes, scope), self.gateway)
+        try:
+            yield
+        finally:
+            self.gateway.authority = None
 
     def arguments(self, args: tuple[str, ...], *, spec: bool = True) -> list[str]:
         parts = list(args)

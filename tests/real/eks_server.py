@@ -48,7 +48,8 @@ class EksState:
 
     Attributes:
         outcome: How the next update ends: Successful, Failed or Cancelled, after `polls` answers of InProgress.
-        on_success: Called with the values when an update has ended well: what the add-on does in the cluster.
+        on_success: Called with the values and the way of conflicts when an update has ended well: what the add-on does
+            in the cluster.
     """
 
     addon: bool = True
@@ -103,7 +104,7 @@ class EksServer:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
 
@@ -209,15 +210,24 @@ class EksServer:
             "status": "InProgress",
             "left": self.state.polls,
             "values": given["configurationValues"],
+            "resolve": given["resolveConflicts"],
+            "params": [
+                {"type": "ConfigurationValues", "value": given["configurationValues"]},
+                {"type": "ResolveConflicts", "value": given["resolveConflicts"]},
+            ],
         }
         return {"update": self._update(update_id)}
 
     def _update(self, update_id: str) -> dict[str, Any]:
         found = self.state.updates[update_id]
-        return {key: found[key] for key in ("id", "type", "status", "errors") if key in found}
+        return {key: found[key] for key in ("id", "type", "status", "params", "errors") if key in found}
 
     def _ListUpdates(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"updateIds": list(self.state.updates)}
+        """One at a time, so that pages are turned."""
+        names = list(self.state.updates)
+        at = int(given.get("nextToken") or 0)
+        more = {"nextToken": str(at + 1)} if at + 1 < len(names) else {}
+        return {"updateIds": names[at : at + 1]} | more
 
     def _DescribeUpdate(self, given: dict[str, Any]) -> dict[str, Any]:
         found = self.state.updates.get(given["updateId"])
@@ -231,5 +241,5 @@ class EksServer:
                 self.state.values = found["values"]
                 found["errors"] = self.state.errors
                 if self.state.outcome == "Successful" and self.state.on_success:
-                    self.state.on_success(json.loads(found["values"]))
+                    self.state.on_success(json.loads(found["values"] or "{}"), found["resolve"])
         return {"update": self._update(given["updateId"])}

@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS, NODES, PODS, Cluster, Kind
+from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import pods as read_pods
+from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, PODS, Kind
 
 BINDINGS = Kind(root="/api/v1", plural="bindings")
 
@@ -28,14 +29,17 @@ class PretendKubelet:
 
     Attributes:
         crashing: Nodes on which new pods crash.
+        flapping: Nodes on which kube-proxy says its mode, gets ready, and ends, again and again.
         deaf: Nodes on which kube-proxy starts and stays in this mode, whatever is configured.
     """
 
     cluster: Cluster
     folder: Path
     crashing: set[str] = field(default_factory=set)
+    flapping: set[str] = field(default_factory=set)
     deaf: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    config_map: str = "kube-proxy"
     pod_ip: str = "127.0.0.1"
     paused: threading.Event = field(default_factory=threading.Event)
 
@@ -132,10 +136,14 @@ class PretendKubelet:
             self.cluster._send("POST", f"{path}/binding", body)
         elif (item.get("status") or {}).get("phase") != "Running":
             self._start(item, pod.node, path)
+        elif pod.node in self.flapping:
+            container = item["status"]["containerStatuses"][0]
+            container["restartCount"] += 1
+            self._patch(f"{path}/status", {"status": {"containerStatuses": [container]}})
 
     def _start(self, item: dict[str, Any], node: str, path: str) -> None:
         """What kube-proxy would do: read the ConfigMap, and say in its log which mode it runs in."""
-        config = yaml.safe_load(next(iter(self.cluster.get(CONFIG_MAPS, "kube-proxy")["data"].values())))
+        config = yaml.safe_load(next(iter(self.cluster.get(CONFIG_MAPS, self.config_map)["data"].values())))
         mode = self.deaf.get(node) or config.get("mode") or "iptables"
         crashes = node in self.crashing
         name = item["metadata"]["name"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amigen.kubeproxy.cluster import CONFIG_MAPS, NODES, Kind
+from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, Kind
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
 

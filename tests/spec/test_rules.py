@@ -11,7 +11,7 @@ import yaml
 
 from amigen.spec import rules
 from amigen.spec.load import check_bytes
-from tests.specs import CA, EXAMPLES, MINIMAL, joins, mapping, problems
+from tests.specs import CA, EKS, EXAMPLES, MINIMAL, joins, mapping, problems
 
 UBUNTU = {"platforms": ["ubuntu-24.04"]}
 FILE = {"path": "/etc/x", "content": "x"}
@@ -131,6 +131,9 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
     ("error", "aws.tags['amigen/x']", "amigen's own tags", [aws(tags={"amigen/x": "y"})], [aws(tags={"amigen-x": "y"})]),
     ("error", "aws.communicator", "needs aws.iamInstanceProfile", [aws(communicator="session-manager")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
+    ("error", "aws.sshSourceCidrs[0]", "not an address range", [aws(sshSourceCidrs=["10.0.0.1/8"])], [aws(sshSourceCidrs=["10.0.0.0/8", "2001:db8::/32"])]),
+    ("error", "aws.sshSourceCidrs", "does nothing with aws.securityGroupIds", [aws(sshSourceCidrs=["10.0.0.0/8"], securityGroupIds=["sg-01234567"])], [aws(sshSourceCidrs=["10.0.0.0/8"])]),
+    ("error", "aws.sshSourceCidrs", "does nothing with aws.communicator", [aws(sshSourceCidrs=["10.0.0.0/8"], communicator="session-manager", iamInstanceProfile="p")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
     ("warning", "platforms[0]", "start with Kubernetes 1.29", [{"platforms": ["ubuntu-22.04"]}, version("1.28")], [{"platforms": ["ubuntu-22.04"]}, version("1.28"), aws(baseImage="plain")]),
 ]  # fmt: skip
 IDS = [f"{path}: {words}" for _, path, words, _, _ in CASES]
@@ -196,9 +199,9 @@ def test_every_rule_has_a_case() -> None:
     spoke = set()
     for _, _, _, stops, _ in CASES:
         read = Reader().struct(compose(yaml.safe_dump(mapping(*stops)).encode()), NodeImage, "")
-        spoke |= {rule.__name__ for rule in rules.RULES if list(rule(read))}
+        spoke |= {rule.check.__name__ for rule in rules.RULES if list(rule.check(read))}
 
-    assert {rule.__name__ for rule in rules.RULES} - spoke == {"nftables_kernel"}
+    assert {rule.check.__name__ for rule in rules.RULES} - spoke == {"nftables_kernel"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -212,3 +215,145 @@ def test_rules_do_not_judge_what_nobody_wrote() -> None:
     text = yaml.safe_dump({**MINIMAL, "kubernetesVersion": "1.44", "kubeProxy": {"mode": "nonsense"}})
 
     assert [p.path for p in check_bytes(text.encode()).problems] == ["kubeProxy.mode"]
+
+
+DOUBLE: dict[str, Any] = {
+    "platforms": ["al2023", "al2023"],
+    "sysctls": {"net.ipv4.vs.conntrack": "1"},
+    "packages": [{"name": "jq"}, {"name": "jq"}],
+    "files": [{"path": "/tmp/a", "content": "x"}],
+    "join": {"eks": {**EKS, "serviceCIDR": "10.0.0.0/30", "kubelet": {"flags": ["--v=1", "--v=2"]}}},
+}
+FOUND = {
+    "platforms[1]",
+    "sysctls['net.ipv4.vs.conntrack']",
+    "packages[1].name",
+    "files[0].path",
+    "join.eks.serviceCIDR",
+    "join.eks.kubelet.flags[1]",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        ({"kubernetesVersion": 1.34}, "kubernetesVersion"),
+        ({"kubernetesVersion": "1.34.2"}, "kubernetesVersion"),
+        ({"kubeProxy": {"mode": "ipvss"}}, "kubeProxy.mode"),
+        ({"kubeProxy": "ipvs"}, "kubeProxy"),
+        ({"kubeProxy": {"moda": "nftables"}}, "kubeProxy"),
+        ({"architectures": ["x86"]}, "architectures[0]"),
+        ({"aws": []}, "aws"),
+        ({"aws": {"baseImage": "none"}}, "aws.baseImage"),
+        ({"name": None}, "name"),
+        ({"kind": "Other"}, "kind"),
+        ({"unheardOf": 1}, ""),
+    ],
+    ids=str,
+)
+def test_one_bad_value_hides_no_other_finding(change: dict[str, Any], at: str) -> None:
+    """All problems are reported at once, those of values and those of rules."""
+    assert {problem.path for problem in problems(DOUBLE, change)} == {*FOUND, at}
+
+
+@pytest.mark.parametrize(
+    "key", ["apiVersion", "kind", "name", "kubernetesVersion", pytest.param("platforms", id="platforms, all of them")]
+)
+def test_a_missing_key_hides_no_other_finding(key: str) -> None:
+    """Something stands in for it."""
+    document = {name: value for name, value in mapping(DOUBLE).items() if name != key}
+    found = check_bytes(yaml.safe_dump(document).encode()).problems
+    gone = {"platforms[1]", "packages[1].name"} if key == "platforms" else set()
+
+    assert {problem.path for problem in found} == {*FOUND, ""} - gone
+    assert [problem.message for problem in found if not problem.path] == [f"`{key}` is missing"]
+
+
+def test_a_bad_entry_leaves_the_others_their_places() -> None:
+    """Findings name the places of the document, though the rules do not see the entry."""
+    change = {
+        "platforms": ["nonsense", "al2023", "al2023"],
+        "packages": [{"name": "jq"}, 5, {"name": "jq"}, {"name": "tree", "platforms": ["debian-12"]}],
+        "files": [{"path": "/a", "content": "x"}, "b", {"content": "y"}, {"path": "/a", "content": "z"}],
+    }
+
+    assert {(problem.path, problem.message) for problem in problems(change) if "twice" in problem.message} == {
+        ("platforms[2]", "al2023 stands here twice (also platforms[1])"),
+        ("packages[2].name", "jq is wanted twice on al2023 (also packages[0])"),
+        ("files[3].path", "/a is written twice (also files[0])"),
+    }
+    # debian-12 may be what `nonsense` was meant to be: nothing is said of it.
+    assert "packages[3].platforms" not in {problem.path for problem in problems(change)}
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        ({"packageSources": {"proxy": 5, "noProxy": ["a"]}}, {"packageSources.proxy"}),
+        ({"sysctls": {"net.bridge.a": "1"}, "modules": {"extra": ["br netfilter"]}}, {"modules.extra[0]"}),
+        ({"aws": {"instanceTypes": {"arm64": "t4g.small"}}, "architectures": ["arm"]}, {"architectures[0]"}),
+        ({"aws": {"instanceTypes": {"arm64": "t4g.small"}}, "architecturs": ["arm64"]}, {""}),
+        ({"aws": {"communicator": "session-manager", "iamInstanceProfile": 5}}, {"aws.iamInstanceProfile"}),
+        ({"aws": {"rootVolume": {"type": "nonsense", "throughput": 200}}}, {"aws.rootVolume.type"}),
+        ({"aws": {"encryption": {"enabled": True, "kmsKeyId": 5}, "share": {"accounts": ["1" * 12]}}}, {"aws.encryption.kmsKeyId"}),
+        ({"aws": {"sourceAmis": {"al2023": {"fliter": {"name": "abc"}}}}}, {"aws.sourceAmis.al2023"}),
+        ({"files": [{"path": "/a", "content": 5}]}, {"files[0].content"}),
+        ({"kubeProxy": {"mode": 5, "ipvs": {"scheduler": "lc"}}, "kubernetesVersion": "1.44"}, {"kubeProxy.mode"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_nothing_is_said_that_follows_from_a_bad_value(change: dict[str, Any], at: set[str]) -> None:
+    """A finding that the right value would undo is none."""
+    assert {problem.path for problem in problems(change)} == at
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"packages": ["htop"]}, "write `- name: htop`"),
+        ({"kubernetesVersion": "1.34.2"}, 'did you mean "1.34"?'),
+        ({"kubernetesVersion": "v1.34"}, 'did you mean "1.34"?'),
+        ({"files": ["a"]}, "write `- path: a`"),
+        ({"kubeProxy": "ipvs"}, "write `key: value` lines"),
+        ({"join": {"eks": "web"}}, "write `key: value` lines"),
+    ],
+    ids=str,
+)
+def test_hints_for_common_slips(change: dict[str, Any], hint: str) -> None:
+    """What was meant is shown as it is written."""
+    (problem,) = problems(change)
+
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("label", "starts"),
+    [
+        ("example.com/a", True),
+        ("beta.kubernetes.io/os", True),
+        ("beta.kubernetes.io/arch", True),
+        ("topology.kubernetes.io/zone", True),
+        ("node.kubernetes.io/anything", True),
+        ("a.kubelet.kubernetes.io/b", True),
+        ("mynode.kubernetes.io/a", False),
+        ("node-role.kubernetes.io/worker", False),
+        ("kubernetes.io/a", False),
+        ("x.k8s.io/a", False),
+    ],
+)
+def test_labels_that_the_kubelet_takes(label: str, starts: bool) -> None:
+    """The same ones in `labels` and in the flag (kubernetes cmd/kubelet/app/options/options.go)."""
+    as_labels = problems(joins(labels={label: "x"}))
+    as_flag = problems(joins(flags=["--v=2", f"--node-labels=example.com/b=c,{label}=x"]))
+
+    assert [p.path for p in as_labels] == [f"join.eks.kubelet.labels['{label}']"] * (not starts)
+    assert [p.path for p in as_flag] == ["join.eks.kubelet.flags[1]"] * (not starts)
+    assert all(label in p.message for p in (*as_labels, *as_flag))
+
+
+@pytest.mark.parametrize("labels", ["a", "a=b=c", "a/b/c=d", "-a=b", "a=b!", "a=b,c"])
+def test_a_flag_of_labels_that_are_none(labels: str) -> None:
+    """The kubelet says it only at its start."""
+    (problem,) = problems(joins(flags=[f"--node-labels={labels}"]))
+
+    assert (problem.path, "is no label" in problem.message) == ("join.eks.kubelet.flags[0]", True)

@@ -137,11 +137,17 @@ def _make_repository(root: Path, work: Path) -> None:
     run_tool([createrepo, "-q", str(repository)], doing="make the repository", timeout=60)
 
 
-def make_rpm(work: Path, repository: Path, *, name: str, version: str, files: list[Path]) -> Path:
-    """An RPM that puts these files into /usr/sbin; it requires nothing, for the rpm database here knows no libc."""
+def make_rpm(
+    work: Path, repository: Path, *, name: str, version: str, files: list[Path], to: str = "/usr/sbin", pre: str = ""
+) -> Path:
+    """An RPM that puts these files into a folder; it requires nothing, for the rpm database here knows no libc.
+
+    `pre` is Lua, which rpm itself runs before it unpacks the package.
+    """
     rpmbuild = find_program("rpmbuild", package="rpm", purpose="make the dnf stand-in")
-    installs = "\n".join(f"install -D -m 0755 {file} %{{buildroot}}/usr/sbin/{file.name}" for file in files)
-    listed = "\n".join(f"/usr/sbin/{file.name}" for file in files)
+    installs = "\n".join(f"install -D -m 0755 {file} %{{buildroot}}{to}/{file.name}" for file in files)
+    listed = "\n".join(f"{to}/{file.name}" for file in files)
+    script = f"%pre -p <lua>\n{pre}\n" if pre else ""
     spec = f"""\
 Name: {name}
 Version: {version}
@@ -153,6 +159,7 @@ AutoReqProv: no
 %global __strip /bin/true
 %description
 Debian's binary in an RPM, for tests.
+{script}
 %install
 {installs}
 %files

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from amigen.errors import ToolError
@@ -57,8 +58,14 @@ def dnf_root(target: Path, log: Callable[[str], None] = print) -> Path:
     return target
 
 
+@cache
+def _sources() -> AptSources:
+    """apt reads all its lists to say it, at every call."""
+    return sources_of_machine(*distribution())
+
+
 def _base(name: str, packages: tuple[str, ...], log: Callable[[str], None]) -> Path:
-    sources = sources_of_machine(*distribution())
+    sources = _sources()
     key = cache_key(name, [RECIPE, sources.lines, packages])
     return (
         cached("roots", key, lambda folder: _mmdebstrap(folder / "root.tar", sources, packages, log), log=log)

@@ -23,8 +23,9 @@ from amigen.render import quoting
 from amigen.render.script import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
+from amigen.userdata import packed as packed_script
 from amigen.userdata.document import parse
-from amigen.userdata.make import SCRIPT_NAME, user_data
+from amigen.userdata.make import SCRIPT_NAME, node_config_document, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT
 from amigen.userdata.size import gzip as pack
@@ -57,6 +58,11 @@ def script(made: ImagePlan) -> bytes:
     return bootstrap_script(made, user_data=True).encode()
 
 
+def inside(content: bytes) -> bytes:
+    """The script, whether it unpacks itself or not."""
+    return packed_script.unpack(content) or content
+
+
 FOREIGN: dict[str, Any] = {
     "files": [*BULK["files"], {"path": "/etc/ä 'ö'", "content": "ä😀'\n"}],
     "hooks": {"after": [{"name": "a", "script": "echo 'ü'"}]},
@@ -66,14 +72,14 @@ FOREIGN: dict[str, Any] = {
 @pytest.mark.parametrize(
     "change",
     [{}, joins(), BULK, {**joins(), **BULK}, {"files": [{"path": "/etc/ä", "content": "ä😀"}]}, {**joins(), **FOREIGN}],
-    ids=str,
+    ids=["minimal", "joins", "bulk", "joins with bulk", "not ASCII", "joins, not ASCII, with bulk"],
 )
 def test_cloud_init_gets_the_script_to_the_byte(change: dict[str, Any], cloud_init: CloudInit) -> None:
-    """Plain, packed and base64 parts of our MIME are the very script again."""
+    """Plain or unpacked, it is the very script again."""
     made = plan(change)
     seen = cloud_init(user_data(made, format_="mime"))
 
-    assert ("text/x-shellscript", SCRIPT_NAME, script(made)) == tuple(seen[0])
+    assert (mime.SHELL, SCRIPT_NAME, script(made)) == (seen[0].type, seen[0].filename, inside(seen[0].content))
     assert ["application/node.eks.aws"] * bool(change.get("join")) == [part.type for part in seen[1:]]
 
 
@@ -129,7 +135,7 @@ def test_merge_puts_each_part_in_its_place(existing: bytes, types: list[str], cl
 
     assert types == [part.type for part in seen]
     contents = [part.content for part in seen]
-    assert script(made) == contents[[part.filename for part in seen].index(SCRIPT_NAME)]
+    assert script(made) == inside(contents[[part.filename for part in seen].index(SCRIPT_NAME)])
     assert yaml.safe_load(contents[-1])["spec"]["cluster"]["name"] == "web"
     mine = [c for t, c in (("shell", SHELL), (mime.CLOUD_CONFIG, CONFIG), (mime.NODE_CONFIG, NODE)) if c in contents]
     assert len(types) - 2 == len(mine)
@@ -181,12 +187,93 @@ def test_node_config_is_valid(path: Path) -> None:
             jsonschema.Draft202012Validator(SCHEMA).validate(yaml.safe_load(config))
 
 
-def test_the_schema_of_node_config_can_fail() -> None:
-    """A wrong key is not let through by the schema of these tests."""
+# Every key of the published CRD (the version is in the schema's $comment) that is not free.
+CRD_KEYS = [
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "spec.cluster",
+    "spec.cluster.apiServerEndpoint",
+    "spec.cluster.certificateAuthority",
+    "spec.cluster.cidr",
+    "spec.cluster.enableOutpost",
+    "spec.cluster.id",
+    "spec.cluster.name",
+    "spec.containerd",
+    "spec.containerd.baseRuntimeSpec",
+    "spec.containerd.config",
+    "spec.featureGates",
+    "spec.instance",
+    "spec.instance.environment",
+    "spec.instance.localStorage",
+    "spec.instance.localStorage.disabledMounts",
+    "spec.instance.localStorage.mountPath",
+    "spec.instance.localStorage.strategy",
+    "spec.instance.network",
+    "spec.instance.network.domains",
+    "spec.instance.network.nameservers",
+    "spec.kubelet",
+    "spec.kubelet.config",
+    "spec.kubelet.flags",
+    "spec.kubelet.maxPodsExpression",
+]
+
+
+def test_the_schema_of_node_config_has_the_keys_of_the_crd() -> None:
+    """Below kubelet.config, KubeletConfiguration begins."""
+
+    def keys(schema: dict[str, Any], path: str) -> list[str]:
+        found = []
+        for key, inner in schema.get("properties", {}).items():
+            found += [f"{path}{key}", *keys(inner, f"{path}{key}.")]
+        return [key for key in found if not key.startswith("spec.kubelet.config.")]
+
+    assert sorted(keys(SCHEMA, "")) == sorted(CRD_KEYS)
+
+
+def test_a_node_config_with_every_key_is_valid() -> None:
+    """As nodeadm's own documentation has them (nodeadm/doc/examples.md)."""
+    cluster = {"name": "web", "apiServerEndpoint": "https://x", "certificateAuthority": "AAAA", "cidr": "10.0.0.0/16"}
+    every = {
+        "cluster": {**cluster, "enableOutpost": True, "id": "x"},
+        "containerd": {"config": "[x]", "baseRuntimeSpec": {"process": {"rlimits": []}}},
+        "featureGates": {"InstanceIdNodeName": True},
+        "instance": {
+            "environment": {"default": {"HTTPS_PROXY": "http://x"}},
+            "localStorage": {"strategy": "RAID0", "mountPath": "/mnt", "disabledMounts": ["PodLogs"]},
+            "network": {"domains": ["a"], "nameservers": ["10.0.0.2"]},
+        },
+        "kubelet": {
+            "config": {"maxPods": 5, "shutdownGracePeriod": "30s"},
+            "flags": ["--v=2"],
+            "maxPodsExpression": "5",
+        },
+    }
+
+    jsonschema.validate({"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": every}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clusters": {}},
+        {"cluster": {}},
+        {"kubelet": {"flags": ["v=2"]}},
+        {"kubelet": {"config": {"maxPods": "5"}}},
+        {"instance": {"localStorage": {"strategy": "raid0"}}},
+        {"instance": {"localStorage": {"disabledMounts": ["Logs"]}}},
+        {"instance": {"network": {"nameserver": []}}},
+        {"featureGates": {"FastImagePull": "true"}},
+    ],
+    ids=str,
+)
+def test_the_schema_of_node_config_can_fail(change: dict[str, Any]) -> None:
+    """A wrong key or value is not let through by the schema of these tests."""
+    document = yaml.safe_load(node_config_document(spec(joins()).join.eks))  # type: ignore[arg-type]
+    jsonschema.validate(document, SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(
-            {"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": {"clusters": {}}}, SCHEMA
-        )
+        jsonschema.validate({**document, "spec": {**document["spec"], **change}}, SCHEMA)
 
 
 def test_user_data_is_ascii() -> None:
@@ -201,24 +288,6 @@ def test_user_data_is_ascii() -> None:
 
     assert script(made).isascii()
     assert FOREIGN["files"][-1]["path"] == said.stdout.decode()
-
-
-def test_a_merged_script_that_is_not_ascii_is_not_packed(cloud_init: CloudInit) -> None:
-    """Beside a packed one it travels in base64, and arrives to the byte."""
-    mine = "#!/bin/sh\necho 'ä😀'\n".encode()
-    document = user_data(plan(joins(), BULK), merge=mine)
-
-    assert [part.wrapped for part in parse(document).parts] == [("base64", "gzip"), ("base64",), ()]
-    assert mine == cloud_init(document)[1].content
-
-
-def test_what_is_too_long_is_packed_part_by_part() -> None:
-    """Over the limit, scripts are packed and the document stays MIME that EKS can merge."""
-    document = user_data(plan(joins(), BULK))
-
-    assert len(document) <= LIMIT
-    assert document.startswith(b"MIME-Version: 1.0\n")
-    assert [part.wrapped for part in parse(document).parts] == [("base64", "gzip"), ()]
 
 
 @pytest.mark.parametrize("change", [{}, joins(), UBUNTU])
@@ -236,9 +305,12 @@ def test_exactly_the_limit_is_allowed() -> None:
     """16384 bytes pass, one more does not."""
     from amigen.userdata.make import _fit
 
-    assert len(_fit(b"x" * LIMIT, (), gzip_=False)) == LIMIT
+    def document(size: int) -> bytes:
+        return _fit((Part(type=mime.SHELL, content=b"x" * size),), "shell", gzip_=False, reserve=0)
+
+    assert len(document(LIMIT)) == LIMIT
     with pytest.raises(SizeError):
-        _fit(b"x" * (LIMIT + 1), (), gzip_=False)
+        document(LIMIT + 1)
 
 
 def test_gzip_has_no_time_and_no_name() -> None:

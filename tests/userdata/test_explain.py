@@ -21,6 +21,7 @@ from amigen.userdata.systems import SYSTEMS, SystemName
 from tests.specs import GOLDEN, ROOT, joins, mapping
 
 SCRIPT = b"#!/bin/sh\necho mine\n"
+OTHER = b"#!/bin/sh\necho other\n"
 NODE = b"""\
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
@@ -45,19 +46,86 @@ GOOD = written((mime.SHELL, SCRIPT), (mime.NODE_CONFIG, NODE))
 TYPED = b"Content-Type: text/x-shellscript\n"
 IN_BASE64 = TYPED + b"Content-Transfer-Encoding: base64\n\n"
 PACKED = b"Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n"
+QUOTED = TYPED + b"Content-Transfer-Encoding: quoted-printable\n\n"
 TYPED_NODE = b"Content-Type: application/node.eks.aws\n\n"
 NESTED = b'Content-Type: multipart/mixed; boundary="IN"\n\n--IN\n' + TYPED + b"\n" + SCRIPT + b"--IN--\n\n"
 
 ALL = tuple(SYSTEMS)
 MERGING: tuple[SystemName, ...] = ("managed-node-group", "karpenter", "eksctl")
 MNG: tuple[SystemName, ...] = ("managed-node-group",)
+KARPENTER: tuple[SystemName, ...] = ("karpenter",)
+EKSCTL: tuple[SystemName, ...] = ("eksctl",)
+TEXT = "error: is base64 as a whole, and .* takes text"
+TAKEN = "error: is .*, and Karpenter.* for a NodeConfig if it is a YAML mapping"
+CODED = {"error: part 1 is base64, and the header that says so is dropped: cloud-init cannot read it": KARPENTER}
+LOST = {
+    "error: part 1 is base64 and gzip, and the header .* is dropped: .* gives up on all of the user data": KARPENTER
+}
 # A document -> the words of each error and warning, and the systems for which it is said. Nothing else may be said, but
-# what every multi-part document hears from eksctl, and who sets the cluster.
+# what every document of a foreign type hears from eksctl, who sets the cluster, and that nothing in it joins the node.
 CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "good": (GOOD, {}),
-    "good in base64": (base64.encodebytes(GOOD), {}),
+    "good in base64": (base64.encodebytes(GOOD), {TEXT: ("karpenter", "eksctl")}),
     "plain shell": (SCRIPT, {"error: is text/x-shellscript, and EKS managed node group": MNG}),
-    "cloud-config": (b"#cloud-config\n{}\n", {"error: is text/cloud-config, and EKS managed node group": MNG}),
+    "cloud-config": (
+        b"#cloud-config\npackages: [htop]\n",
+        {"error: is text/cloud-config, and EKS managed node group": MNG, TAKEN: KARPENTER},
+    ),
+    "cloud-config in MIME": (written((mime.CLOUD_CONFIG, b"#cloud-config\npackages: [htop]\n")), {}),
+    "boothook": (
+        b"#cloud-boothook\n#!/bin/sh\necho hi\n",
+        {"error: is text/cloud-boothook, and EKS managed node group": MNG},
+    ),
+    "a script of comments": (
+        b"#!/bin/sh\n# nothing yet\n",
+        {"error: is text/x-shellscript, and EKS managed node group": MNG, TAKEN: KARPENTER},
+    ),
+    "MIME with another header first": (b"X-Mailer: me\n" + GOOD, {TAKEN: KARPENTER}),
+    "MIME behind an empty line": (
+        b"\n" + GOOD,
+        {"error: begins with an empty line, which ends the MIME headers before they begin": ALL},
+    ),
+    "MIME without a version": (
+        GOOD.replace(b"MIME-Version: 1.0\n", b""),
+        {"error: has no header MIME-Version: cloud-init does not take it for MIME": ALL},
+    ),
+    "a line like Karpenter's boundary": (
+        written((mime.SHELL, b"#!/bin/sh\ncat <<X\n--//\nX\n")),
+        {"error: a line of part 1 is --//, the boundary of the merged document": KARPENTER},
+    ),
+    "a line that only begins like it": (written((mime.SHELL, b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n")), {}),
+    "merge type": (
+        by_hand(b"Content-Type: text/cloud-config\nMerge-Type: list(append)\n\n#cloud-config\na: b\n"),
+        {"warning: part 1 arrives without its Merge-Type": KARPENTER},
+    ),
+    "one name for two": (
+        mime.write(
+            (
+                Part(type=mime.SHELL, content=SCRIPT, filename="a/b"),
+                Part(type=mime.SHELL, content=OTHER, filename="a_b"),
+            )
+        ),
+        {"error: 2 scripts are called a_b: cloud-init writes them to one file": ("managed-node-group", "self-managed")},
+    ),
+    "names against their places": (
+        mime.write(
+            (Part(type=mime.SHELL, content=SCRIPT, filename="b"), Part(type=mime.SHELL, content=OTHER, filename="a"))
+        ),
+        {"warning: file names are dropped: scripts run in the order of the document": ("karpenter", "eksctl")},
+    ),
+    "plain with umlauts": (
+        by_hand(TYPED + "\n#!/bin/sh\necho ä\n".encode()),
+        {"warning: part 1 is without a transfer encoding, and holds more than ASCII: cloud-init garbles it": ALL},
+    ),
+    "quoted-printable": (by_hand(QUOTED + b"#!/bin/sh\necho =61\n"), {}),
+    "quoted-printable with umlauts": (
+        by_hand(QUOTED + b"#!/bin/sh\necho =C3=A4\n"),
+        {"warning: part 1 arrives without its transfer encoding: cloud-init garbles what is not ASCII": KARPENTER},
+    ),
+    "a NodeConfig in base64": (
+        by_hand(TYPED_NODE[:-1] + b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(NODE)),
+        {},
+    ),
     "NodeConfig alone": (NODE, {"error: is application/node.eks.aws, and EKS managed": MNG}),
     "nothing": (b"\n", {"warning: is empty": ALL, "error: is text/plain, and EKS managed": MNG}),
     "no kind": (
@@ -67,7 +135,11 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "gzip": (gzip.compress(GOOD), {"error: is gzip as a whole, and .* must read it to merge": MERGING}),
     "gzip that is cut": (
         gzip.compress(GOOD)[:-9],
-        {"error: the gzip data": ALL, "error: is application/gzip, and": MNG, "error: is gzip as a whole": MERGING},
+        {
+            "error: the gzip data": ALL,
+            "error: is application/gzip, and": MNG,
+            "error: is gzip as a whole, and": MERGING,
+        },
     ),
     "two NodeConfigs": (
         written((mime.NODE_CONFIG, NODE), (mime.NODE_CONFIG, MORE)),
@@ -84,6 +156,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {
             "error: part 1 holds a whole multi-part document": ALL,
             "error: part 1 is a shell script by its type, and does not begin": ALL,
+            "error: part 1 is base64, and the header that says so is dropped: cloud-init cannot read it": KARPENTER,
         },
     ),
     "boundary in a script": (
@@ -97,7 +170,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         by_hand(TYPED + b"\n#!/bin/sh\ngrep -- --OUT file\n\n"),
         {"error: the boundary 'OUT' occurs inside part 1": ALL},
     ),
-    "boundary in base64": (by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\ngrep -- --OUT file\n")), {}),
+    "boundary in base64": (by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\ngrep -- --OUT file\n")), CODED),
     "boundary that is not there": (
         GOOD.replace(b"\n--==amigen", b"\n--other"),
         {"error: names the boundary '==amigen-.*', and no line": ALL},
@@ -119,18 +192,26 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {"error: part 1 is a shell script by its type, and does not begin with #!": ALL},
     ),
     "words of MIME in a script": (
-        b"#!/bin/sh\n# MIME-Version: 1.0 is what mail says\n",
-        {"error: holds `MIME-Version:` near its beginning": ALL, "error: is text/x-shellscript, and EKS": MNG},
+        b"#!/bin/sh\n# MIME-Version: 1.0 is what mail says\necho mine\n",
+        {"error: is text/x-shellscript, and EKS": MNG},
     ),
-    "DOS line ends": (
-        by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))),
-        {r"error: the script \(no name\) has DOS line ends: the kernel looks for '#!/bin/sh\\r'": ALL},
+    "words of MIME and umlauts in a script": (
+        "#!/bin/sh\n# MIME-Version: 1.0 is what mail says\necho ä\n".encode(),
+        {
+            "warning: holds `MIME-Version:` near its beginning, and more": ALL,
+            "error: is text/x-shellscript, and EKS": MNG,
+        },
+    ),
+    "DOS line ends": (by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))), CODED),
+    "DOS line ends, later": (
+        by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\necho mine\r\n")),
+        {"warning: the script part-001 has DOS line ends, and none in its first line": ALL, **CODED},
     ),
     "packed with umlauts": (
         by_hand(PACKED + base64.encodebytes(gzip.compress("#!/bin/sh\necho ä\n".encode()))),
-        {"error: part 1 is packed, and holds more than ASCII: cloud-init garbles it": ALL},
+        {"warning: part 1 is packed, and holds more than ASCII: cloud-init garbles it": ALL, **LOST},
     ),
-    "packed": (by_hand(PACKED + base64.encodebytes(gzip.compress(SCRIPT))), {}),
+    "packed": (by_hand(PACKED + base64.encodebytes(gzip.compress(SCRIPT))), LOST),
     "a NodeConfig that is none": (
         by_hand(TYPED_NODE + b"kind: Pod\napiVersion: v1\n"),
         {"error: part 1 is typed as NodeConfig and is v1 Pod": ALL},
@@ -152,11 +233,26 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {"error: the NodeConfig lacks spec.cluster.name, .*nodeadm does not start": ("self-managed",)},
     ),
     "too long": (
-        b"#!/bin/sh\n" + b"#" * LIMIT,
-        {f"error: has {LIMIT + 10} bytes; EC2 takes {LIMIT}": ALL, "error: is text/x-shellscript, and EKS": MNG},
+        b"#!/bin/sh\necho hi\n" + b"#" * (LIMIT - 17),
+        {f"error: has {LIMIT + 1} bytes; EC2 takes {LIMIT}": ALL, "error: is text/x-shellscript, and EKS": MNG},
     ),
     "just short enough, in base64": (
-        base64.b64encode(b"#!/bin/sh\n" + b"#" * (LIMIT - 10)),
+        base64.b64encode(b"#!/bin/sh\necho hi\n" + b"#" * (LIMIT - 18)),
+        {
+            "error: is text/x-shellscript, and EKS": MNG,
+            TEXT: ("karpenter", "eksctl"),
+            f"error: has {LIMIT} bytes, and .* adds 1900 to 2560 of its own; EC2 takes {LIMIT} in all": MERGING,
+        },
+    ),
+    "just short enough for the least that is added": (
+        b"#!/bin/sh\necho hi\n" + b"#" * (LIMIT - 18 - 1900),
+        {
+            "error: is text/x-shellscript, and EKS": MNG,
+            f"warning: has {LIMIT - 1900} bytes, and .* adds 1900 to 2560 of its own": MERGING,
+        },
+    ),
+    "just short enough for the most that is added": (
+        b"#!/bin/sh\necho hi\n" + b"#" * (LIMIT - 18 - 2560),
         {"error: is text/x-shellscript, and EKS": MNG},
     ),
 }
@@ -170,8 +266,11 @@ def test_every_lint(case: str, system: SystemName) -> None:
 
     document, wanted = CASES[case]
     expected = [words for words, systems in wanted.items() if system in systems]
-    if system == "eksctl" and parse(document).type == mime.MULTIPART:
-        expected.append("error: eksctl takes scripts .* and a NodeConfig .*, not multi-part")
+    read = parse(document)
+    if system == "eksctl" and read.type not in (mime.SHELL, mime.NODE_CONFIG):
+        expected.append(f"error: is {read.type}, and eksctl.* takes scripts .* and a NodeConfig")
+    if system == "self-managed" and read.parts and all(part.type != mime.NODE_CONFIG for part in read.parts):
+        expected.append("warning: nothing in it joins the node to a cluster")
     found = [f"{p.severity}: {p.message}" for p in explain(document, system).problems]
     found = [line for line in found if not re.match(r"warning: spec\.\S+ is set by .* whose value wins$", line)]
 
@@ -191,13 +290,15 @@ def test_bytes_are_those_that_ec2_counts() -> None:
 
 @pytest.mark.parametrize("system", ALL)
 def test_order_of_arrival(system: SystemName) -> None:
-    """The system's own NodeConfig comes last, and its size is known only to it."""
+    """The system's own NodeConfig comes last, or first with eksctl, and its size is known only to it."""
     found = explain(GOOD, system).parts
     own = [(part.type, part.size) for part in found if part.origin == system]
+    origins = {"self-managed": ["yours", "yours"], "eksctl": ["yours", system, "yours"]}
 
     assert [part.type for part in found[:2]] == [mime.SHELL, mime.NODE_CONFIG]
+    assert [part.origin for part in found] == origins.get(system, ["yours", "yours", system])
     assert [(mime.NODE_CONFIG, None)] * (system != "self-managed") == own
-    assert list(range(1, len(found) + 1)) == [part.number for part in found]
+    assert list(range(1, len(found) + 1)) == sorted(part.number for part in found)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +309,7 @@ def test_order_of_arrival(system: SystemName) -> None:
         ("managed-node-group", "spec.kubelet.config.maxPods", "managed-node-group", "(set by managed-node-group)"),
         ("karpenter", "spec.cluster.name", "karpenter", "(set by karpenter)"),
         ("eksctl", "spec.kubelet.config.maxPods", "part 2 (yours)", "110"),
+        ("eksctl", "spec.cluster.name", "part 1 (yours)", "web"),
         ("karpenter", "spec.kubelet.flags", "all of them, added up", "(set by karpenter)"),
     ],
 )
@@ -219,24 +321,43 @@ def test_which_value_wins(system: SystemName, path: str, winner: str, value: str
     assert (winner, value) == (field.winner, field.value)
 
 
-def test_a_script_that_runs_before_the_modules_are_there() -> None:
-    """cloud-init runs scripts by name: one that sorts before amigen's runs without modules."""
+@pytest.mark.parametrize("origin", ["amigen", "yours"])
+def test_a_script_that_runs_before_the_modules_are_there(origin: str) -> None:
+    """cloud-init runs scripts by name: one that sorts before amigen's runs without modules, and is shown before it."""
     parts = (
         Part(type=mime.SHELL, content=SCRIPT, filename="00-amigen-bootstrap.sh"),
-        Part(type=mime.SHELL, content=SCRIPT, filename="00-a.sh"),
+        Part(type=mime.SHELL, content=OTHER, filename="00-a.sh"),
+        Part(type="text/x-shellscript-per-boot", content=OTHER, filename="z.sh"),
+        Part(type=mime.NODE_CONFIG, content=NODE),
+        Part(type=mime.CLOUD_CONFIG, content=b"#cloud-config\n{}\n"),
     )
-    found = explain(mime.write(parts), "self-managed", origin="amigen").problems
+    found = explain(mime.write(parts), "self-managed", origin=origin)
 
-    assert [problem.message for problem in found] == [
-        "the script 00-a.sh runs before amigen's 00-amigen-bootstrap.sh: modules are not there yet"
+    assert [problem.message for problem in found.problems] == [
+        "the script 00-a.sh runs before amigen's 00-amigen-bootstrap.sh: modules are not there yet",
+        "text/x-shellscript-per-boot z.sh runs before amigen's 00-amigen-bootstrap.sh: modules are not there yet",
     ]
+    assert [part.number for part in found.parts] == [5, 3, 2, 1, 4]
+    assert {part.origin for part in found.parts if part.filename == "00-amigen-bootstrap.sh"} == {"amigen"}
 
 
-def test_without_nodeadm_nothing_is_merged() -> None:
-    """On Ubuntu every system passes these bytes on: a shell script is right everywhere."""
-    for system in ALL:
-        found = explain(SCRIPT, system, nodeadm=False)
-        assert (found.problems, len(found.parts)) == ((), 1)
+def test_names_that_karpenter_drops_are_shown() -> None:
+    """A person who looks for the file on the node finds it."""
+    document = mime.write((Part(type=mime.SHELL, content=SCRIPT, filename="00-amigen-bootstrap.sh"),))
+    part = explain(document, "karpenter").parts[0]
+
+    assert (part.filename, part.named, part.origin) == ("part-001", "00-amigen-bootstrap.sh", "amigen")
+
+
+@pytest.mark.parametrize("system", ALL)
+def test_without_nodeadm_nothing_is_merged(system: SystemName) -> None:
+    """On Ubuntu every system passes a shell script on, and says of itself what is true there."""
+    found = explain(SCRIPT + b"/etc/eks/bootstrap.sh web\n", system, nodeadm=False)
+    alone = explain(SCRIPT, system, nodeadm=False)
+
+    assert (found.problems, len(found.parts)) == ((), 1)
+    assert bool(alone.problems) == (system != "eksctl")
+    assert "without a custom AMI" not in found.about.title
 
 
 @pytest.mark.parametrize(
@@ -312,14 +433,24 @@ def test_explain_shows_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
 def test_merge_gzip_and_base64_on_the_command_line(tmp_path: Path) -> None:
     """The document is the same in all wrappings, and the merged script stands behind amigen's."""
     (tmp_path / "mine.sh").write_bytes(SCRIPT)
-    asked = [spec_file(tmp_path, joins()), "--merge", str(tmp_path / "mine.sh")]
+    asked = [spec_file(tmp_path), "--merge", str(tmp_path / "mine.sh")]
     plain, packed, both = (amigen(*asked, *more).stdout for more in ((), ("--gzip",), ("--gzip", "--base64")))
 
     assert plain.startswith(b"MIME-Version: 1.0\n")
     assert plain == gzip.decompress(packed) == gzip.decompress(base64.b64decode(both))
     assert both.count(b"\n") == 1
-    assert [part.type for part in parse(plain).parts] == [mime.SHELL, mime.SHELL, mime.NODE_CONFIG]
+    assert [part.type for part in parse(plain).parts] == [mime.SHELL, mime.SHELL]
     assert parse(plain).parts[1].content == SCRIPT
+
+
+def test_show_one_part(tmp_path: Path) -> None:
+    """What is packed is shown as it was written; a place that is none is an error."""
+    spec = GOLDEN / "eks-al2023-ipvs" / "spec.yaml"
+    shown, none = (amigen("explain", str(spec), "--for", "karpenter", "--show", n) for n in ("1", "9"))
+
+    assert shown.stdout.startswith(b"#!/usr/bin/env bash\n# amigen ")
+    assert shown.stdout.endswith(b"\nmain\n")
+    assert (none.returncode, none.stdout) == (14, b"")
 
 
 def test_what_is_too_long_is_told_with_sizes(tmp_path: Path) -> None:
@@ -337,5 +468,5 @@ def test_what_is_too_long_is_told_with_sizes(tmp_path: Path) -> None:
     assert [line.strip().rsplit(": ", 1)[0].removesuffix(" 00-amigen-bootstrap.sh") for line in lines[1:4]] == [
         "amigen: text/x-shellscript",
         "yours: text/x-shellscript",
-        "amigen: application/node.eks.aws",
+        "amigen: application/node.eks.aws amigen-node-config.yaml",
     ]

@@ -27,7 +27,7 @@ from amigen.vm.cache import cache_key, cached
 from amigen.vm.download import download
 from amigen.vm.image import VmImage
 from amigen.vm.qemu import Hardware, qemu_command
-from amigen.vm.scratch import scratch, sweep
+from amigen.vm.scratch import scratch, scratch_home, sweep
 
 EMULATION = Acceleration(name="tcg", cpu="qemu64", accel="tcg,thread=multi", reason="a test")
 
@@ -309,3 +309,14 @@ def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
         pytest.skip("QEMU is not installed")
     drives = [word for word in command if word.startswith("file=")]
     assert all(drive.startswith("file=/a,,snapshot=on/") for drive in drives)
+
+
+def test_the_probe_leaves_nothing_even_when_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files lie where the next call of any process sweeps."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    program = qemu_that(tmp_path, f"for each; do case $each in *.bin) echo $each >{tmp_path}/said; esac; done; exit 85")
+    assert acceleration.boot_problem(program, None) is None
+    firmware = Path((tmp_path / "said").read_text().strip())
+    assert firmware.parent.parent == scratch_home()
+    assert not firmware.exists()

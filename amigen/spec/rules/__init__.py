@@ -5,17 +5,22 @@ Each rule takes the spec and yields its findings; their lines are filled in by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from amigen.errors import Problem
 from amigen.spec.model import NodeImage
 from amigen.spec.rules import aws, join, kubernetes, node
-
-Rule = Callable[[NodeImage], Iterable[Problem]]
+from amigen.spec.rules.rule import Broken, Rule
 
 RULES: tuple[Rule, ...] = (*kubernetes.RULES, *node.RULES, *join.RULES, *aws.RULES)
 
 
-def check(spec: NodeImage) -> list[Problem]:
-    """All findings of all rules."""
-    return [problem for rule in RULES for problem in rule(spec)]
+def check(spec: NodeImage, broken: Broken | None = None) -> list[Problem]:
+    """All findings of all rules.
+
+    Args:
+        spec: The spec; where a value could not be read, something stands in for it.
+        broken: Those values: no finding is about them, or follows from them.
+    """
+    broken = broken or Broken()
+    able = (rule for rule in RULES if not any(map(broken.touches, rule.needs)))
+    found = (problem for rule in able for problem in rule.check(spec))
+    return [problem for problem in found if not broken.touches(problem.path)]

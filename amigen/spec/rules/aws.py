@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import NodeImage
 from amigen.spec.paths import key_path
+from amigen.spec.rules.rule import Rule
 
 _TAG_PREFIX = "amigen/"
 
@@ -132,6 +134,25 @@ def communicator(spec: NodeImage) -> Iterator[Problem]:
         )
 
 
+def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
+    """They are address ranges, and the builder has a temporary security group that lets ssh in."""
+    aws = spec.aws
+    for index, cidr in enumerate(aws.ssh_source_cidrs):
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError as error:
+            where = f"aws.sshSourceCidrs[{index}]"
+            yield Problem(path=where, message=f"is not an address range: {error}", hint="such as 192.0.2.0/24")
+    other = "aws.securityGroupIds" if aws.security_group_ids else ""
+    other = "aws.communicator: session-manager" if aws.communicator == "session-manager" else other
+    if aws.ssh_source_cidrs and other:
+        yield Problem(
+            path="aws.sshSourceCidrs",
+            message=f"does nothing with {other}: there is no temporary group that lets ssh in",
+            hint="remove one of the two",
+        )
+
+
 def eks_images(spec: NodeImage) -> Iterator[Problem]:
     """The default source image exists for this Kubernetes version."""
     if spec.join.eks is not None:
@@ -150,4 +171,14 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
             )
 
 
-RULES = (sources, instance_types, volume, encryption, regions, tags, communicator, eks_images)
+RULES = (
+    Rule(sources, "platforms", "architectures"),
+    Rule(instance_types, "architectures"),
+    Rule(volume, "aws.rootVolume"),
+    Rule(encryption, "aws.encryption", "aws.copyRegions"),
+    Rule(regions, "aws.region"),
+    Rule(tags),
+    Rule(communicator, "aws.iamInstanceProfile"),
+    Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
+    Rule(eks_images, "kubernetesVersion", "join.eks", "aws.baseImage", "aws.sourceAmis"),
+)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 
 from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
+from amigen.spec.rules.rule import Rule
+from amigen.spec.shape import shape
+from amigen.spec.values import LabelKey, LabelValue
 
-# The kubelet refuses to start with a label of kubernetes.io or k8s.io that is not one of these (NodeRestriction;
-# https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction).
-_LABEL_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
+# The kubelet refuses to start with a label of kubernetes.io or k8s.io that is not one of these, or in one of these
+# namespaces or below (kubernetes cmd/kubelet/app/options/options.go, ValidateKubeletFlags;
+# k8s.io/kubelet/pkg/apis/well_known_labels.go).
+_LABEL_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _LABELS = {
     "kubernetes.io/hostname",
     "kubernetes.io/arch",
     "kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/os",
     "beta.kubernetes.io/instance-type",
     "failure-domain.beta.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/zone",
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
 }
+_LABELS_SOURCE = "kubernetes cmd/kubelet/app/options/options.go, ValidateKubeletFlags"
 
 
 def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
@@ -89,22 +97,44 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
         other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
         if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
             yield Problem(path=where, message=f"{name} and kubelet.{other} say the same thing", hint="use one of them")
+        if name == "--node-labels":
+            yield from _labels_of(flag, where)
     for label in kubelet.labels:
-        prefix = label.rpartition("/")[0]
-        domain = f".{prefix}"
-        if not domain.endswith((".kubernetes.io", ".k8s.io")):
+        if _is_reserved(label):
+            yield _reserved(label, key_path("join.eks.kubelet.labels", label))
+
+
+def _labels_of(flag: str, where: str) -> Iterator[Problem]:
+    """The labels in `--node-labels=KEY=VALUE,...`."""
+    key_pattern, value_pattern = (shape(type_).pattern or "" for type_ in (LabelKey, LabelValue))
+    for pair in flag.partition("=")[2].strip("\"'").split(","):
+        key, sign, value = pair.partition("=")
+        if not pair or (sign and re.search(key_pattern, key) and re.search(value_pattern, value)):
+            if _is_reserved(key):
+                yield _reserved(key, where)
             continue
-        if label not in _LABELS and not f"{prefix}/".endswith(tuple(_LABEL_PREFIXES)):
-            yield Problem(
-                path=key_path("join.eks.kubelet.labels", label),
-                message="the kubelet does not start with this label: kubernetes.io and k8s.io are reserved",
-                hint=f"use a prefix of your own, or {' or '.join(_LABEL_PREFIXES)}",
-                source="https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction",
-            )
+        message = f"{pair!r} is no label: the kubelet does not start with it"
+        yield Problem(path=where, message=message, hint="--node-labels=KEY=VALUE,KEY=VALUE", source=_LABELS_SOURCE)
+
+
+def _is_reserved(label: str) -> bool:
+    namespace = f".{label.rpartition('/')[0]}"
+    if not namespace.endswith((".kubernetes.io", ".k8s.io")) or label in _LABELS:
+        return False
+    return not namespace.endswith(tuple(f".{allowed}" for allowed in _LABEL_NAMESPACES))
+
+
+def _reserved(label: str, where: str) -> Problem:
+    return Problem(
+        path=where,
+        message=f"the kubelet does not start with the label {label}: kubernetes.io and k8s.io are reserved",
+        hint=f"use a prefix of your own, or {' or '.join(f'{allowed}/' for allowed in _LABEL_NAMESPACES)}",
+        source=_LABELS_SOURCE,
+    )
 
 
 def _version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-RULES = (platforms_can_join, cluster)
+RULES = (Rule(platforms_can_join, "kubernetesVersion"), Rule(cluster))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import Ipvs, NodeImage
+from amigen.spec.rules.rule import Rule
 
 
 def mode_state(spec: NodeImage) -> Iterator[Problem]:
@@ -78,4 +79,10 @@ def nftables_kernel(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=f"platforms[{index}]", message=message, source="KEP-3866")
 
 
-RULES = (mode_state, ipvs_only, scheduler_use, connection_table, nftables_kernel)
+RULES = (
+    Rule(mode_state, "kubernetesVersion", "kubeProxy.mode"),
+    Rule(ipvs_only, "kubeProxy.mode"),
+    Rule(scheduler_use, "kubeProxy.mode"),
+    Rule(connection_table, "kubernetesVersion", "aws.baseImage"),
+    Rule(nftables_kernel, "kubernetesVersion", "kubeProxy.mode", "aws.baseImage"),
+)

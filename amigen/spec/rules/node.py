@@ -9,6 +9,7 @@ from amigen import knowledge
 from amigen.errors import Problem
 from amigen.spec.model import File, NodeImage
 from amigen.spec.paths import key_path
+from amigen.spec.rules.rule import Rule
 
 # Where amigen writes itself; a file of the user's there would fight it.
 OWN_PATHS = (
@@ -57,11 +58,7 @@ def packages(spec: NodeImage) -> Iterator[Problem]:
     """One package, one wish per platform."""
     first: dict[tuple[str, str], int] = {}
     for index, package in enumerate(spec.packages):
-        for platform in package.platforms:
-            if platform not in spec.platforms:
-                message = f"{platform} is not among the platforms of this spec"
-                yield Problem(path=f"packages[{index}].platforms", message=message, hint=_platforms(spec))
-        for platform in package.platforms or spec.platforms:
+        for platform in dict.fromkeys(package.platforms or spec.platforms):
             if (package.name, platform) in first:
                 message = (
                     f"{package.name} is wanted twice on {platform} (also packages[{first[package.name, platform]}])"
@@ -69,6 +66,15 @@ def packages(spec: NodeImage) -> Iterator[Problem]:
                 yield Problem(path=f"packages[{index}].name", message=message, hint="remove one")
                 break
             first[package.name, platform] = index
+
+
+def package_platforms(spec: NodeImage) -> Iterator[Problem]:
+    """A package is for platforms of the spec."""
+    for index, package in enumerate(spec.packages):
+        for platform in package.platforms:
+            if platform not in spec.platforms:
+                message = f"{platform} is not among the platforms of this spec"
+                yield Problem(path=f"packages[{index}].platforms", message=message, hint=_platforms(spec))
 
 
 def files(spec: NodeImage) -> Iterator[Problem]:
@@ -128,7 +134,7 @@ def _content(file: File, where: str) -> Iterator[Problem]:
 
 
 def sysctls(spec: NodeImage) -> Iterator[Problem]:
-    """kube-proxy's own kernel parameters are its own; others may need a module first."""
+    """Each once, and kube-proxy's own kernel parameters are its own."""
     first: dict[str, str] = {}
     for key in spec.sysctls:
         where = key_path("sysctls", key)
@@ -145,9 +151,16 @@ def sysctls(spec: NodeImage) -> Iterator[Problem]:
             message = f"kube-proxy sets {name} at its start"
             hint = f"leave it to {setting} of kube-proxy's configuration, or set that to 0"
             yield Problem(severity="warning", path=where, message=message, hint=hint)
-        if name.startswith("net.bridge.") and "br_netfilter" not in {m.replace("-", "_") for m in spec.modules.extra}:
-            message = f"{name} exists only once br_netfilter is loaded"
-            yield Problem(path=where, message=message, hint="add br_netfilter to modules.extra")
+
+
+def bridge_sysctls(spec: NodeImage) -> Iterator[Problem]:
+    """Kernel parameters of bridges come with a module."""
+    if "br_netfilter" in {m.replace("-", "_") for m in spec.modules.extra}:
+        return
+    for key in spec.sysctls:
+        if sysctl_name(key).startswith("net.bridge."):
+            message = f"{sysctl_name(key)} exists only once br_netfilter is loaded"
+            yield Problem(path=key_path("sysctls", key), message=message, hint="add br_netfilter to modules.extra")
 
 
 def sysctl_name(key: str) -> str:
@@ -178,11 +191,7 @@ def hooks(spec: NodeImage) -> Iterator[Problem]:
 
 def package_sources(spec: NodeImage) -> Iterator[Problem]:
     """Mirrors belong to platforms of the spec, and suites and components to apt."""
-    sources = spec.package_sources
-    if sources.no_proxy and sources.proxy is None:
-        message = "has no meaning without packageSources.proxy"
-        yield Problem(path="packageSources.noProxy", message=message, hint="set the proxy, or remove it")
-    for platform, mirror in sources.mirrors.items():
+    for platform, mirror in spec.package_sources.mirrors.items():
         where = key_path("packageSources.mirrors", platform)
         if platform not in spec.platforms:
             yield Problem(
@@ -195,6 +204,13 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
         if mirror.gpg_key and len(mirror.gpg_key.split()) > 1:
             message = "holds white space, which apt and dnf take for the end of the name"
             yield Problem(path=f"{where}.gpgKey", message=message, hint="give the key file another name")
+
+
+def no_proxy(spec: NodeImage) -> Iterator[Problem]:
+    """Exceptions need something to be an exception of."""
+    if spec.package_sources.no_proxy and spec.package_sources.proxy is None:
+        message = "has no meaning without packageSources.proxy"
+        yield Problem(path="packageSources.noProxy", message=message, hint="set the proxy, or remove it")
 
 
 def local(spec: NodeImage) -> Iterator[Problem]:
@@ -216,4 +232,15 @@ def _platforms(spec: NodeImage) -> str:
     return f"platforms of this spec: {', '.join(spec.platforms)}"
 
 
-RULES = (doubles, packages, files, sysctls, hooks, package_sources, local)
+RULES = (
+    Rule(doubles),
+    Rule(packages),
+    Rule(package_platforms, "platforms"),
+    Rule(files),
+    Rule(sysctls),
+    Rule(bridge_sysctls, "modules.extra"),
+    Rule(hooks),
+    Rule(package_sources, "platforms"),
+    Rule(no_proxy, "packageSources.proxy"),
+    Rule(local, "platforms"),
+)

@@ -87,6 +87,7 @@ class Gateway:
     spoil: Callable[[Request, Response], Response] | None = None
     authority: Callable[[Request], None] | None = None
     broken: list[str] = field(default_factory=list)
+    customer_key: str = ""
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -155,7 +156,7 @@ class Gateway:
             self.calls.clear()
             self._counts.clear()
             self.fault, self.fault_hits, self.victim, self.before = None, 0, None, None
-            self.authority, self.spoil = None, None
+            self.authority, self.spoil, self.customer_key = None, None, ""
             self.gaps = Gaps()
             self.model = ModelServer(self.moto, self.gaps)
 
@@ -166,6 +167,13 @@ class Gateway:
     def tags(self, region: str, resource: str) -> dict[str, str]:
         """The tags of an EC2 resource as they are now."""
         return {tag["Key"]: tag["Value"] for tag in self.tags_of(region, resource)}
+
+    def template_data(self, region: str, template: str, version: str) -> dict[str, Any]:
+        """The data of a template version as it is now."""
+        client = client_at("ec2", region, self.moto)
+        found = client.describe_launch_template_versions(LaunchTemplateId=template, Versions=[version])
+        data: dict[str, Any] = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        return data
 
     def start_counting(self) -> None:
         """Positions and the record begin anew."""
@@ -236,11 +244,28 @@ class Gateway:
             return write_response(request, refusal)
 
     def _answered(self, request: Request, method: str, path: str, headers: Headers, body: bytes) -> Response:
+        if request.operation == "RunInstances":
+            self._refuse_subnet(request)
         own = self.model.find(request)
         if own is not None:
             return write_response(request, own(request))
         response = self._forward(method, path, headers, body)
         return self.gaps.completed(request, response, self._tag, self.tags_of)
+
+    def _refuse_subnet(self, request: Request) -> None:
+        """EC2 takes a subnet beside network interfaces no better where a template brings them; moto looks only here.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html (SubnetId)
+        """
+        template = request.params.get("LaunchTemplate")
+        if not template or "SubnetId" not in request.params:
+            return
+        data = self.template_data(request.region, template["LaunchTemplateId"], str(template["Version"]))
+        if data.get("NetworkInterfaces"):
+            raise Refusal(
+                "InvalidParameterCombination",
+                "Network interfaces and an instance-level subnet ID may not be specified on the same request",
+            )
 
     def _tag(self, region: str, resources: list[str], tags: dict[str, str]) -> None:
         """CreateTags at moto, for a copy whose tags moto does not take: (image, `image` or `snapshot`)."""

@@ -1,7 +1,7 @@
 """What moto leaves out of calls that it has: kept here by the words of EC2's documentation.
 
 Client tokens (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html), tags and encryption of copies,
-the time of deprecation, images that are not available at once.
+the time of deprecation, images that are not available at once, disabled or protected ones.
 """
 
 from __future__ import annotations
@@ -31,10 +31,18 @@ class Gaps:
         self.pending_looks = 0
         self._young: dict[str, int] = {}
         self.failing_regions: set[str] = set()
+        self.failed_state = "failed"
         self._failed: dict[str, str] = {}
         self.image_dates: dict[str, str] = {}
         self.launched: dict[str, str] = {}
         self.launched_from: dict[str, str] = {}
+        self.disabled: set[str] = set()
+        self.protected: set[str] = set()
+        # So many looks at a template after its default has moved still see it where it was: EC2 is eventually
+        # consistent (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+        self.stale_looks = 0
+        self._defaults: dict[tuple[str, str], int] = {}
+        self._stale: dict[tuple[str, str], tuple[int, int]] = {}
 
     # -- client tokens -------------------------------------------------------------------------------------------
 
@@ -96,22 +104,41 @@ class Gaps:
             found = read_response(request, response)
             for item in found.get("LaunchTemplates", []):
                 item["Tags"] = look_up(request.region, item["LaunchTemplateId"])
+                self._as_it_was(request.region, item)
             return write_response(request, found)
+        if request.operation == "ModifyLaunchTemplate" and self.stale_looks:
+            key = request.region, request.params["LaunchTemplateId"]
+            if key in self._defaults:
+                self._stale[key] = self.stale_looks, self._defaults[key]
         if request.operation == "DescribeImages":
             found = read_response(request, response)
-            found["Images"] = [self._image(item) for item in found.get("Images", [])]
+            shown = request.params.get("IncludeDisabled") in (True, "true")
+            images = [item for item in found.get("Images", []) if shown or item["ImageId"] not in self.disabled]
+            found["Images"] = [self._image(item) for item in images]
             return write_response(request, found)
         return response
+
+    def _as_it_was(self, region: str, item: dict[str, Any]) -> None:
+        key = region, item["LaunchTemplateId"]
+        self._defaults[key] = item["DefaultVersionNumber"]
+        looks, before = self._stale.pop(key, (0, 0))
+        if looks:
+            item["DefaultVersionNumber"] = before
+            self._stale[key] = looks - 1, before
 
     def _image(self, item: dict[str, Any]) -> dict[str, Any]:
         image = item["ImageId"]
         # moto's say `standard`, the instance store of long ago, which Packer refuses.
         item = {**item, "RootDeviceType": "ebs"}
         if image in self._failed:
-            item = {**item, "State": "failed", "StateReason": {"Code": "x", "Message": self._failed[image]}}
+            item = {**item, "State": self.failed_state, "StateReason": {"Code": "x", "Message": self._failed[image]}}
         elif self._young.get(image, 0) > 0:
             self._young[image] -= 1
             item = {**item, "State": "pending"}
+        if image in self.disabled:
+            item = {**item, "State": "disabled"}
+        if image in self.protected:
+            item = {**item, "DeregistrationProtection": "enabled-without-cooldown"}
         if image in self.deprecated:
             item = {**item, "DeprecationTime": self.deprecated[image]}
         if image in self.image_dates:

@@ -87,8 +87,18 @@ keep_foreign() {
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+    rm -f -- "$kept.new" "$path.amigen-new" || true
+    fail "cannot keep a copy of $path: is the disk full?"
+  fi
   log "kept: the $path of somebody else is now $kept"
+}
+remember() {
+  local list=$state_dir/written line
+  line=$(sha256sum <"$2") || return 1
+  line="${line%% *} $1"
+  { [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
+    printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
 }
 put_file() {
   local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
@@ -100,7 +110,10 @@ put_file() {
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
   fi
   keep_foreign "$path"
-  printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
+  if ! remember "$path" "$new"; then
+    rm -f -- "$new" "$state_dir/written.new" || true
+    fail "cannot write $state_dir/written: is the disk full?"
+  fi
   mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
   changes=$((changes + 1))
   log "wrote $path"
@@ -135,17 +148,31 @@ find_missing() {
     if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
   done
 }
+read_clock() {
+  read -r now _ </proc/uptime
+  now=${now%.*}
+}
+in_time() {
+  local now
+  read_clock
+  ((now < deadline)) || return 124
+  timeout -k 30 "$((deadline - now))" "$@"
+}
 ensure_packages() {
-  local limit=$1 delay=2 left deadline=$((SECONDS + $1)) missing=() out=$run_dir/packages.log
+  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
   shift
+  read_clock
+  deadline=$((now + limit))
   find_missing "$@"
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
-    log "that did not work ($(last_error "$out")); again in $delay s"
+    why=$(last_error "$out")
+    read_clock
+    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+    log "that did not work ($why); again in $delay s"
     sleep "$delay"
     delay=$((delay < 30 ? delay * 2 : 30))
   done
@@ -154,30 +181,49 @@ ensure_packages() {
   changes=$((changes + 1))
 }
 last_error() {
-  local line found='no message'
-  ((SECONDS < deadline)) || found='it was still at work when its time was over'
+  local line last='' full='' cause='' found='' vague='' now
   while read -r line || [[ -n $line ]]; do
-    [[ ! $line =~ ^(E:|Err|Error|W:.*[Ff]ailed|\[Errno|Curl|RPM:|No\ space|.*No\ space) ]] || found=$line
+    last=${line:-$last}
+    if [[ $line =~ No\ space|disk\ is\ full ]]; then
+      full=$line
+    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
+      cause=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
+      vague=$line
+    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
+      found=$line
+    fi
   done <"$1"
+  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
+    found=$cause${found:+; ${found#E*: }}
+  fi
+  found=${full:-${found:-${vague:-${last:-no message}}}}
+  read_clock
+  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
   printf '%s' "${found:0:300}"
 }
 query_packages() {
   # shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
 }
+unattended() {
+  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+}
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 timeout -k 30 "$left" \
-    apt-get -y -o DPkg::Lock::Timeout="$left" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+  local now
+  read_clock
+  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     "${package_options[@]}" "$@"
 }
+mend_packages() {
+  unattended dpkg --force-confold --configure -a || true
+}
 install_packages() {
-  local left=$1
-  shift
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then dpkg --force-confold --configure -a || true; fi
+  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
   apt_get update || return 1
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  dpkg --force-confold --configure -a || true
+  mend_packages
   return 1
 }
 package_with_module() {
@@ -248,15 +294,16 @@ why_not_loaded() {
   [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
   [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
   if [[ ! -e /proc/modules ]]; then
-    printf 'the kernel %s cannot load modules at all' "$kernel"
+    printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
   elif [[ $disabled == 1 ]]; then
     printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
   elif [[ ! -d /lib/modules/$kernel ]]; then
     printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
   elif [[ -n $blocked ]]; then
     printf 'modprobe.d says "%s"' "$blocked"
-  elif [[ $lockdown == *'[integrity]'* || $lockdown == *'[confidentiality]'* ]]; then
-    printf 'Secure Boot lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+  elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
+    ($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
+    printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
   elif [[ -n $said ]]; then
     printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
   else
@@ -277,7 +324,10 @@ run_hook() {
     (cd / && exec bash -euo pipefail "$file") </dev/null 8>&- 9>&- || code=$?
   fi
   ((code == 0)) || fail "the hook $name ended with code $code"
-  if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then fail "cannot write $stamp"; fi
+  if ! printf '%s\n' "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
+    rm -f "$stamp.new" || true
+    fail "cannot write $stamp: is the disk full?"
+  fi
   changes=$((changes + 1))
 }
 write_release() {
@@ -337,7 +387,7 @@ nf_conntrack
   load_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "closed-network",
-  "digest": "ab5461cc25de2750cf19a217b4557807da1754277e6075316187da6cd74fc8ca",
+  "digest": "14033ad7a01658bc6d027a92710bdbc631441e99a903ad99922043f4219b9da2",
   "platform": "ubuntu-22.04",
   "kubernetesVersion": "1.34",
   "kubeProxyMode": "ipvs",

@@ -176,7 +176,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "web-nodes": "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6",
+    "web-nodes": "df1cb6897d6bf0d5064572f6331adcc64324950c652a126c4b808b15990b1323",
 }
 
 

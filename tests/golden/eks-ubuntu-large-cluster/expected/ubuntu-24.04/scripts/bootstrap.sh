@@ -104,8 +104,21 @@ keep_foreign() {
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+    rm -f -- "$kept.new" "$path.amigen-new" || true
+    fail "cannot keep a copy of $path: is the disk full?"
+  fi
   log "kept: the $path of somebody else is now $kept"
+}
+
+# remember PATH FILE: that amigen wrote this content of PATH. The list is made anew, for half a line would hide the next.
+remember() {
+  local list=$state_dir/written line
+  line=$(sha256sum <"$2") || return 1
+  line="${line%% *} $1"
+  # grep ends with 1 where nothing else is in there.
+  { [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
+    printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
 }
 
 # put_file PATH MODE OWNER:GROUP CONTENT [SHA256]: atomic, and nothing at all where it stands already. With SHA256, which is
@@ -120,7 +133,10 @@ put_file() {
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
   fi
   keep_foreign "$path"
-  printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
+  if ! remember "$path" "$new"; then
+    rm -f -- "$new" "$state_dir/written.new" || true
+    fail "cannot write $state_dir/written: is the disk full?"
+  fi
   mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
   changes=$((changes + 1))
   log "wrote $path"
@@ -174,19 +190,38 @@ find_missing() {
   done
 }
 
+# Sets `now` to the seconds since boot. bash's SECONDS goes by the wall clock, which a first boot may set far back or ahead.
+read_clock() {
+  read -r now _ </proc/uptime
+  now=${now%.*}
+}
+
+# in_time COMMAND...: with the time that is left of all. What does not end when it is asked to is killed 30 s later.
+in_time() {
+  local now
+  read_clock
+  ((now < deadline)) || return 124
+  timeout -k 30 "$((deadline - now))" "$@"
+}
+
 # ensure_packages SECONDS NAME[=VERSION]...: tries until the time is up; the network, the mirror and the lock may need it.
 ensure_packages() {
-  local limit=$1 delay=2 left deadline=$((SECONDS + $1)) missing=() out=$run_dir/packages.log
+  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
   shift
+  read_clock
+  deadline=$((now + limit))
   find_missing "$@"
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
-    log "that did not work ($(last_error "$out")); again in $delay s"
+    why=$(last_error "$out")
+    read_clock
+    # A try that is stopped as soon as it began would only hide why the one before failed.
+    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+    log "that did not work ($why); again in $delay s"
     sleep "$delay"
     delay=$((delay < 30 ? delay * 2 : 30))
   done
@@ -195,13 +230,28 @@ ensure_packages() {
   changes=$((changes + 1))
 }
 
-# The line that says why, of a package manager's output.
+# The line that says why, of a package manager's output; a vague one only where there is no other. A package is also
+# unknown where the list that has it could not be fetched, and a lock has a holder.
 last_error() {
-  local line found='no message'
-  ((SECONDS < deadline)) || found='it was still at work when its time was over'
+  local line last='' full='' cause='' found='' vague='' now
   while read -r line || [[ -n $line ]]; do
-    [[ ! $line =~ ^(E:|Err|Error|W:.*[Ff]ailed|\[Errno|Curl|RPM:|No\ space|.*No\ space) ]] || found=$line
+    last=${line:-$last}
+    if [[ $line =~ No\ space|disk\ is\ full ]]; then
+      full=$line
+    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
+      cause=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
+      vague=$line
+    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
+      found=$line
+    fi
   done <"$1"
+  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
+    found=$cause${found:+; ${found#E*: }}
+  fi
+  found=${full:-${found:-${vague:-${last:-no message}}}}
+  read_clock
+  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
   printf '%s' "${found:0:300}"
 }
 
@@ -210,23 +260,31 @@ query_packages() {
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
 }
 
+# What a package's script would ask, and needrestart on Ubuntu, nobody is there to answer.
+unattended() {
+  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+}
+
 apt_get() {
-  # apt-get does not wait for locks by itself; needrestart would ask on Ubuntu.
-  DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 timeout -k 30 "$left" \
-    apt-get -y -o DPkg::Lock::Timeout="$left" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+  local now
+  read_clock
+  # apt-get does not wait for locks by itself; it is to give up, and name who holds the lock, before it is stopped.
+  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     "${package_options[@]}" "$@"
 }
 
-# install_packages SECONDS NAME[=VERSION]...
+# An earlier run, or this one, may have been cut in the middle of an installation.
+mend_packages() {
+  unattended dpkg --force-confold --configure -a || true
+}
+
+# install_packages NAME[=VERSION]...
 install_packages() {
-  local left=$1
-  shift
-  # An earlier run may have been cut in the middle of an installation.
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then dpkg --force-confold --configure -a || true; fi
+  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
   apt_get update || return 1
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  dpkg --force-confold --configure -a || true
+  mend_packages
   return 1
 }
 
@@ -307,15 +365,17 @@ why_not_loaded() {
   [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
   [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
   if [[ ! -e /proc/modules ]]; then
-    printf 'the kernel %s cannot load modules at all' "$kernel"
+    printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
   elif [[ $disabled == 1 ]]; then
     printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
   elif [[ ! -d /lib/modules/$kernel ]]; then
     printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
   elif [[ -n $blocked ]]; then
     printf 'modprobe.d says "%s"' "$blocked"
-  elif [[ $lockdown == *'[integrity]'* || $lockdown == *'[confidentiality]'* ]]; then
-    printf 'Secure Boot lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+  elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
+    ($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
+    # Under Secure Boot lockdown is normal, and says nothing by itself: modules with a signature load.
+    printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
   elif [[ -n $said ]]; then
     printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
   else
@@ -323,17 +383,30 @@ why_not_loaded() {
   fi
 }
 
-# require_option MODULE OPTION VALUE OWN-FILE: another file that sets the option otherwise would win or lose by its name.
+# require_option MODULE OPTION VALUE OWN-FILE: elsewhere the option has no other value; which of two wins depends on their order.
 require_option() {
-  local file line
+  local file text line seen=/ name="${1//_/[-_]}" option="${2//_/[-_]}"
   for file in {/etc,/run,/usr/local/lib,/usr/lib}/modprobe.d/*.conf; do
+    # A file hides those of its name in later folders, also where it is a link to /dev/null: modprobe.d(5).
+    if [[ (! -e $file && ! -L $file) || $seen == */"${file##*/}"/* ]]; then continue; fi
+    seen+=${file##*/}/
     [[ -f $file && $file != "$4" ]] || continue
-    while read -r line || [[ -n $line ]]; do
-      if [[ $line =~ ^options[[:space:]]+$1[[:space:]](.*[[:space:]])?$2=([^[:space:]]*) && ${BASH_REMATCH[2]} != "$3" ]]; then
-        fail "$file sets $2=${BASH_REMATCH[2]} for $1, and the spec wants $3: remove one of them"
-      fi
-    done <"$file"
+    IFS= read -r -d '' text <"$file" || true
+    [[ $text =~ $option ]] || continue
+    # A line goes on after a backslash.
+    while read -r line; do
+      if [[ $line =~ ^options[[:space:]]+${name}[[:space:]](.*[[:space:]])?${option}=([^[:space:]]*) ]]; then refuse_other "$file" "$@" "${BASH_REMATCH[2]}"; fi
+    done <<<"${text//\\$'\n'/}"
   done
+  # A container or chroot sees its host's.
+  [[ -z ${AMIGEN_NO_KERNEL:-} && -r /proc/cmdline ]] || return 0
+  read -r line </proc/cmdline || true
+  if [[ " $line" =~ .*[[:space:]]${name}\.${option}=([^[:space:]]*) ]]; then refuse_other 'the kernel command line' "$@" "${BASH_REMATCH[1]}"; fi
+}
+
+# refuse_other PLACE MODULE OPTION VALUE OWN-FILE FOUND
+refuse_other() {
+  [[ $6 == "$4" ]] || fail "$1 sets $3=$6 for $2, and the spec wants $4: remove one of them"
 }
 
 # settle_option MODULE OPTION VALUE: a module that is loaded keeps its old value; it is loaded anew where nothing uses it.
@@ -504,7 +577,7 @@ net/core/somaxconn = 32768
   set_sysctl /proc/sys/net/core/somaxconn 32768
   write_release /etc/amigen/release.json '{
   "name": "large-cluster",
-  "digest": "c6d99a779e682ef7a8012ad573256e578b99aa5e29f229f5c24dee9d9e68d629",
+  "digest": "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de",
   "platform": "ubuntu-24.04",
   "kubernetesVersion": "1.33",
   "kubeProxyMode": "ipvs",

@@ -229,7 +229,7 @@ def test_hook(host, name):
 
 # Spec -> its digest.
 RELEASE = {
-    "kitchen-sink": "12a66d9dbebe1ed0d1ea0b9474ae06406d6b587d35474e6f42d2dedcef87c222",
+    "kitchen-sink": "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218",
 }
 
 

@@ -152,7 +152,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "ipvs-nodes": "3049f22bea6d442e785ac6b824ada5ea3b041ead6623b3c835b341aaea945f44",
+    "ipvs-nodes": "abe7d37be9fc1810bdf175272090e237aa5985579f6cd7c1889c838f58dd5c99",
 }
 
 

@@ -104,8 +104,21 @@ keep_foreign() {
   sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
   if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
   if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-  cp -a --backup=numbered -T -- "$path" "$kept" || fail "cannot keep a copy of $path: is the disk full?"
+  if ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
+    rm -f -- "$kept.new" "$path.amigen-new" || true
+    fail "cannot keep a copy of $path: is the disk full?"
+  fi
   log "kept: the $path of somebody else is now $kept"
+}
+
+# remember PATH FILE: that amigen wrote this content of PATH. The list is made anew, for half a line would hide the next.
+remember() {
+  local list=$state_dir/written line
+  line=$(sha256sum <"$2") || return 1
+  line="${line%% *} $1"
+  # grep ends with 1 where nothing else is in there.
+  { [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
+    printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
 }
 
 # put_file PATH MODE OWNER:GROUP CONTENT [SHA256]: atomic, and nothing at all where it stands already. With SHA256, which is
@@ -120,7 +133,10 @@ put_file() {
     fail "cannot write $path: disk full, read-only, or no such user as $owner?"
   fi
   keep_foreign "$path"
-  printf '%s %s\n' "$(sha256sum <"$new" | cut -d' ' -f1)" "$path" >>"$state_dir/written" || fail "cannot write $state_dir/written"
+  if ! remember "$path" "$new"; then
+    rm -f -- "$new" "$state_dir/written.new" || true
+    fail "cannot write $state_dir/written: is the disk full?"
+  fi
   mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
   changes=$((changes + 1))
   log "wrote $path"
@@ -174,19 +190,38 @@ find_missing() {
   done
 }
 
+# Sets `now` to the seconds since boot. bash's SECONDS goes by the wall clock, which a first boot may set far back or ahead.
+read_clock() {
+  read -r now _ </proc/uptime
+  now=${now%.*}
+}
+
+# in_time COMMAND...: with the time that is left of all. What does not end when it is asked to is killed 30 s later.
+in_time() {
+  local now
+  read_clock
+  ((now < deadline)) || return 124
+  timeout -k 30 "$((deadline - now))" "$@"
+}
+
 # ensure_packages SECONDS NAME[=VERSION]...: tries until the time is up; the network, the mirror and the lock may need it.
 ensure_packages() {
-  local limit=$1 delay=2 left deadline=$((SECONDS + $1)) missing=() out=$run_dir/packages.log
+  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
   shift
+  read_clock
+  deadline=$((now + limit))
   find_missing "$@"
   ((${#missing[@]} > 0)) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
-  until left=$((deadline - SECONDS)) && install_packages "$((left > 10 ? left : 10))" "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
+  until install_packages "${missing[@]}" >"$out" 2>&1 8>&- 9>&-; do
     # What was stopped may have said half a line.
     { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    if ((SECONDS + delay >= deadline)); then fail "cannot install ${missing[*]} within $limit s: $(last_error "$out")"; fi
-    log "that did not work ($(last_error "$out")); again in $delay s"
+    why=$(last_error "$out")
+    read_clock
+    # A try that is stopped as soon as it began would only hide why the one before failed.
+    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+    log "that did not work ($why); again in $delay s"
     sleep "$delay"
     delay=$((delay < 30 ? delay * 2 : 30))
   done
@@ -195,13 +230,28 @@ ensure_packages() {
   changes=$((changes + 1))
 }
 
-# The line that says why, of a package manager's output.
+# The line that says why, of a package manager's output; a vague one only where there is no other. A package is also
+# unknown where the list that has it could not be fetched, and a lock has a holder.
 last_error() {
-  local line found='no message'
-  ((SECONDS < deadline)) || found='it was still at work when its time was over'
+  local line last='' full='' cause='' found='' vague='' now
   while read -r line || [[ -n $line ]]; do
-    [[ ! $line =~ ^(E:|Err|Error|W:.*[Ff]ailed|\[Errno|Curl|RPM:|No\ space|.*No\ space) ]] || found=$line
+    last=${line:-$last}
+    if [[ $line =~ No\ space|disk\ is\ full ]]; then
+      full=$line
+    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
+      cause=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
+      vague=$line
+    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
+      found=$line
+    fi
   done <"$1"
+  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
+    found=$cause${found:+; ${found#E*: }}
+  fi
+  found=${full:-${found:-${vague:-${last:-no message}}}}
+  read_clock
+  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
   printf '%s' "${found:0:300}"
 }
 
@@ -210,18 +260,16 @@ query_packages() {
   rpm -q --qf 'installed %{NAME} %{EVR}\n' -- "$@" 2>/dev/null || true
 }
 
-# install_packages SECONDS NAME[=VERSION]...
+# install_packages NAME[=VERSION]...
 install_packages() {
-  local left=$1
-  shift
   # dnf waits for its own lock without an end; rpm's lock, which others take directly, makes it fail, and so try again.
-  timeout -k 30 "$left" dnf -y --setopt=install_weak_deps=False --setopt=retries=2 --setopt=timeout=20 \
+  in_time dnf -y --setopt=install_weak_deps=False --setopt=retries=2 --setopt=timeout=20 \
     "${package_options[@]}" install -- "${@/=/-}"
 }
 
 package_with_module() {
   local name
-  name=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$1.ko*" --qf '%{name}\n' 2>/dev/null | sort -u | paste -sd' ' -) || true
+  name=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$1.ko*" --qf '%{name}\n' 2>/dev/null | grep . | sort -u | paste -sd' ' -) || true
   if [[ -n $name ]]; then
     printf 'packages that have it: %s' "$name"
   else
@@ -295,15 +343,17 @@ why_not_loaded() {
   [[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
   [[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
   if [[ ! -e /proc/modules ]]; then
-    printf 'the kernel %s cannot load modules at all' "$kernel"
+    printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
   elif [[ $disabled == 1 ]]; then
     printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
   elif [[ ! -d /lib/modules/$kernel ]]; then
     printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
   elif [[ -n $blocked ]]; then
     printf 'modprobe.d says "%s"' "$blocked"
-  elif [[ $lockdown == *'[integrity]'* || $lockdown == *'[confidentiality]'* ]]; then
-    printf 'Secure Boot lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
+  elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
+    ($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
+    # Under Secure Boot lockdown is normal, and says nothing by itself: modules with a signature load.
+    printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
   elif [[ -n $said ]]; then
     printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
   else
@@ -343,7 +393,7 @@ nf_conntrack
   load_modules nf_tables nf_conntrack
   write_release /etc/amigen/release.json '{
   "name": "nftables-nodes",
-  "digest": "a0ecaabcf5a3ce8c269ab95eec2602beb69f24bb9bd796c2d28bf2ab14b80f16",
+  "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
   "platform": "al2023",
   "kubernetesVersion": "1.35",
   "kubeProxyMode": "nftables",

@@ -137,7 +137,7 @@ def test_file(host, path):
 
 # Spec -> its digest.
 RELEASE = {
-    "nftables-nodes": "a0ecaabcf5a3ce8c269ab95eec2602beb69f24bb9bd796c2d28bf2ab14b80f16",
+    "nftables-nodes": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
 }
 
 

@@ -20,6 +20,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/sda1"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -60,7 +66,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "c6d99a779e682ef7a8012ad573256e578b99aa5e29f229f5c24dee9d9e68d629"
+    "amigen/digest"   = "d9d0d38265441a82eae363d00a4ffecd4411fffef01b2bd59382cbaddb48c2de"
     "amigen/name"     = "large-cluster"
     "amigen/platform" = "ubuntu-24.04"
     "amigen/build"    = local.build
@@ -86,9 +92,10 @@ source "amazon-ebs" "x86_64" {
 
   source_ami = var.source_ami_x86_64 != "" ? var.source_ami_x86_64 : data.amazon-parameterstore.x86_64.value
 
-  instance_type   = "t3.medium"
-  run_tags        = merge(local.tags, { "Name" = "large-cluster-ubuntu-24.04-x86_64-${local.build} (builder)" })
-  run_volume_tags = local.tags
+  instance_type                         = "t3.medium"
+  temporary_security_group_source_cidrs = ["192.0.2.0/24"]
+  run_tags                              = merge(local.tags, { "Name" = "large-cluster-ubuntu-24.04-x86_64-${local.build} (builder)" })
+  run_volume_tags                       = local.tags
 
   metadata_options {
     http_endpoint               = "enabled"
@@ -97,7 +104,7 @@ source "amazon-ebs" "x86_64" {
   }
 
   launch_block_device_mappings {
-    device_name           = "/dev/sda1"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 60
     iops                  = 3000
@@ -128,6 +135,15 @@ build {
 
   provisioner "shell" {
     inline = ["test -z '${var.verify_public_key}' || echo '${var.verify_public_key}' >>~/.ssh/authorized_keys"]
+  }
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
   }
 
   provisioner "shell-local" {

@@ -103,6 +103,15 @@ source "qemu" "image" {
 build {
   sources = ["source.qemu.image"]
 
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
+  }
+
   provisioner "shell-local" {
     environment_vars = [
       "AMIGEN_EVENT=started",

@@ -20,6 +20,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/sda1"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -62,7 +68,7 @@ locals {
 
   tags = {
     "Name"            = "kitchen sink"
-    "amigen/digest"   = "12a66d9dbebe1ed0d1ea0b9474ae06406d6b587d35474e6f42d2dedcef87c222"
+    "amigen/digest"   = "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218"
     "amigen/name"     = "kitchen-sink"
     "amigen/platform" = "ubuntu-26.04"
     "cost:center"     = "a/b=c+d@e_f.g"
@@ -106,7 +112,7 @@ source "amazon-ebs" "arm64" {
   }
 
   launch_block_device_mappings {
-    device_name           = "/dev/sda1"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 80
     iops                  = 6000
@@ -139,6 +145,15 @@ build {
 
   provisioner "shell" {
     inline = ["test -z '${var.verify_public_key}' || echo '${var.verify_public_key}' >>~/.ssh/authorized_keys"]
+  }
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
   }
 
   provisioner "shell-local" {

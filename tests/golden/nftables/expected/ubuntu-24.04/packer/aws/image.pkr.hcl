@@ -20,6 +20,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/sda1"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -66,7 +72,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "a0ecaabcf5a3ce8c269ab95eec2602beb69f24bb9bd796c2d28bf2ab14b80f16"
+    "amigen/digest"   = "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167"
     "amigen/name"     = "nftables-nodes"
     "amigen/platform" = "ubuntu-24.04"
     "amigen/build"    = local.build
@@ -103,7 +109,7 @@ source "amazon-ebs" "x86_64" {
   }
 
   launch_block_device_mappings {
-    device_name           = "/dev/sda1"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -157,7 +163,7 @@ source "amazon-ebs" "arm64" {
   }
 
   launch_block_device_mappings {
-    device_name           = "/dev/sda1"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -189,6 +195,15 @@ build {
 
   provisioner "shell" {
     inline = ["test -z '${var.verify_public_key}' || echo '${var.verify_public_key}' >>~/.ssh/authorized_keys"]
+  }
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
   }
 
   provisioner "shell-local" {

@@ -22,6 +22,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/xvda"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -60,7 +66,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "ab5461cc25de2750cf19a217b4557807da1754277e6075316187da6cd74fc8ca"
+    "amigen/digest"   = "14033ad7a01658bc6d027a92710bdbc631441e99a903ad99922043f4219b9da2"
     "amigen/name"     = "closed-network"
     "amigen/platform" = "al2023"
     "amigen/build"    = local.build
@@ -97,7 +103,7 @@ source "amazon-ebs" "x86_64" {
   run_volume_tags      = local.tags
 
   launch_block_device_mappings {
-    device_name           = "/dev/xvda"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -125,6 +131,15 @@ build {
   sources = [
     "source.amazon-ebs.x86_64",
   ]
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
+  }
 
   provisioner "shell-local" {
     environment_vars = [

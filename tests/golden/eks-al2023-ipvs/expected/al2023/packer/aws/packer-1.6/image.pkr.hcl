@@ -22,6 +22,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/xvda"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -70,7 +76,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "1a45d77ec9d3568c786a1f7c8bfa2b517165c5d9e914b9e076853a75925231b6"
+    "amigen/digest"   = "df1cb6897d6bf0d5064572f6331adcc64324950c652a126c4b808b15990b1323"
     "amigen/name"     = "web-nodes"
     "amigen/platform" = "al2023"
     "team"            = "platform"
@@ -96,7 +102,7 @@ source "amazon-ebs" "x86_64" {
   run_volume_tags = local.tags
 
   launch_block_device_mappings {
-    device_name           = "/dev/xvda"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -137,7 +143,7 @@ source "amazon-ebs" "arm64" {
   run_volume_tags = local.tags
 
   launch_block_device_mappings {
-    device_name           = "/dev/xvda"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -165,6 +171,15 @@ build {
     "source.amazon-ebs.x86_64",
     "source.amazon-ebs.arm64",
   ]
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
+  }
 
   provisioner "shell-local" {
     environment_vars = [

@@ -22,6 +22,12 @@ variable "builder_port" {
   description = "Port of its ssh."
 }
 
+variable "root_device" {
+  type        = string
+  default     = "/dev/xvda"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
 variable "endpoint_url" {
   type        = string
   default     = null
@@ -65,7 +71,7 @@ locals {
   build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
 
   tags = {
-    "amigen/digest"   = "3049f22bea6d442e785ac6b824ada5ea3b041ead6623b3c835b341aaea945f44"
+    "amigen/digest"   = "abe7d37be9fc1810bdf175272090e237aa5985579f6cd7c1889c838f58dd5c99"
     "amigen/name"     = "ipvs-nodes"
     "amigen/platform" = "al2023"
     "amigen/build"    = local.build
@@ -90,7 +96,7 @@ source "amazon-ebs" "x86_64" {
   run_volume_tags = local.tags
 
   launch_block_device_mappings {
-    device_name           = "/dev/xvda"
+    device_name           = var.root_device
     volume_type           = "gp3"
     volume_size           = 20
     iops                  = 3000
@@ -117,6 +123,15 @@ build {
   sources = [
     "source.amazon-ebs.x86_64",
   ]
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
+  }
 
   provisioner "shell-local" {
     environment_vars = [

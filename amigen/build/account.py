@@ -1,0 +1,72 @@
+"""In which account, and at which address of EC2, a build makes what it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amigen.aws.model import loader
+from amigen.aws.session import Aws
+from amigen.build import calls
+from amigen.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account, and how it is reached.
+
+    Attributes:
+        id: Twelve digits. A stand-in may have the same as another one, which its address tells apart.
+        profile: Of the shared configuration; None: as the environment says.
+        endpoint_url: Another address of EC2 than AWS's own.
+    """
+
+    id: str
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        more = {"profile": self.profile, "endpoint": self.endpoint_url}
+        said = ", ".join(f"{word} {value}" for word, value in more.items() if value)
+        return f"account {self.id}" + (f" ({said})" if said else "")
+
+    def is_that_of(self, other: Account) -> bool:
+        """Whether both are one account, by whatever profile."""
+        return (self.id, self.endpoint_url) == (other.id, other.endpoint_url)
+
+
+def find_account(aws: Aws, region: str, *, profile: str | None, endpoint_url: str | None) -> Account:
+    """The account of these credentials.
+
+    Raises:
+        AwsError: They are none.
+    """
+    answer = aws.call(calls.WHO_AM_I, region, "these credentials")
+    return Account(id=answer["Account"], profile=profile, endpoint_url=endpoint_url)
+
+
+def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) -> str | None:
+    """The address of EC2 that was asked for, be it by option, environment or profile; None: AWS's own.
+
+    botocore finds it by itself, and Packer has to be told. Source:
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    if endpoint_url:
+        return endpoint_url
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", loader())
+    try:
+        found, own = (
+            session.create_client(
+                "ec2", region_name=region, config=Config(ignore_configured_endpoint_urls=ignored)
+            ).meta.endpoint_url
+            for ignored in (None, True)
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(f"cannot call ec2: {error}", "see --profile, --endpoint-url and AWS_ENDPOINT_URL") from None
+    return None if found == own else str(found)

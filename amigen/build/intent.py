@@ -1,0 +1,178 @@
+"""What a build would do of what, on this machine: for `--dry-run`, as text and as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from amigen.build.local import refuse_small_disk
+from amigen.build.needs import find_local_base, lacking, require_all
+from amigen.build.packer_tool import Packer
+from amigen.build.run import Job
+from amigen.errors import AmigenError, ToolError
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.render.packer import source_parameter
+from amigen.vm.acceleration import probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageIntent:
+    """One image.
+
+    Attributes:
+        place: File or region.
+        source: The base in words.
+        processor: How a local builder would run; empty on AWS, and where it cannot be said.
+        built: It is there already, and would be kept.
+        problem: Why it cannot be built here; empty where nothing is known to stand in the way.
+    """
+
+    platform: str
+    architecture: str
+    place: str
+    source: str
+    steps: int
+    checks: int
+    processor: str = ""
+    built: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """A build before it is begun.
+
+    Attributes:
+        lacks: What this machine has not and the build needs.
+        errors: By image, what stands in its way.
+    """
+
+    target: Literal["local", "aws"]
+    packer: str
+    images: tuple[ImageIntent, ...]
+    copy_regions: tuple[str, ...]
+    shared_with: tuple[str, ...]
+    records: str
+    lacks: tuple[ToolError, ...]
+    errors: dict[str, AmigenError]
+
+
+def make_intent(
+    jobs: tuple[Job, ...],
+    target: Literal["local", "aws"],
+    place: Path,
+    packer: Packer,
+    *,
+    spec_folder: Path,
+    fresh_base: bool = False,
+    built: frozenset[str] = frozenset(),
+) -> Intent:
+    """Look at what there is; nothing is made. `built` names the jobs whose images are there and would be kept."""
+    errors: dict[str, AmigenError] = {}
+    images = []
+    for job in jobs:
+        if target == "aws":
+            images.append(_on_aws(job, job.name in built))
+            continue
+        try:
+            images.append(_local(job, place, _processor(job, spec_folder, fresh_base)))
+        except AmigenError as error:
+            errors[job.name] = error
+            images.append(_local(job, place, "", str(error)))
+    aws = jobs[0].plan.spec.aws
+    left = [job for job in jobs if job.name not in built]
+    shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
+    return Intent(
+        target=target,
+        packer=packer.text,
+        images=tuple(images),
+        copy_regions=aws.copy_regions if target == "aws" else (),
+        shared_with=shared if target == "aws" else (),
+        records=str(place / "builds"),
+        lacks=tuple(lacking(left, target, spec_folder, fresh=fresh_base)),
+        errors=errors,
+    )
+
+
+def _processor(job: Job, spec_folder: Path, fresh: bool) -> str:
+    """How the builder would run, once there is a base to run."""
+    base = find_local_base(job, spec_folder, fresh=fresh)
+    if base.image is not None:
+        refuse_small_disk(base.image, job.plan.spec.local.disk_gib)
+    return probe(job.architecture, base.image.kernel if base.image else None).sentence
+
+
+def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageIntent:
+    base = job.plan.spec.local.bases.get(job.plan.platform)
+    built_in = f"the built-in root of {PLATFORM_FACTS[job.plan.platform].title}"
+    source = (base.path or base.url or "nothing") if base else built_in
+    return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
+
+
+def _on_aws(job: Job, built: bool) -> ImageIntent:
+    parameter = source_parameter(job.plan, job.architecture)
+    named = job.plan.spec.aws.source_amis.get(job.plan.platform)
+    source = f"the AMI that {parameter} names" if parameter else "the newest AMI that the filter finds"
+    source = named.id if named and named.id else source
+    return _image(job, f"an AMI in {job.plan.spec.aws.region}", source, built=built)
+
+
+def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:
+    plan = job.plan
+    return ImageIntent(
+        platform=plan.platform,
+        architecture=job.architecture,
+        place=place,
+        source=source,
+        steps=len(plan.steps),
+        checks=len(plan.checks),
+        **more,
+    )
+
+
+def intent_lines(intent: Intent) -> Iterator[str]:
+    """For a person, line by line."""
+    count = sum(not (image.built or image.problem) for image in intent.images)
+    yield f"would build {count} image{'s' if count != 1 else ''} with Packer {intent.packer}:"
+    for image in intent.images:
+        name = f"  {image.platform}/{image.architecture}"
+        if image.built:
+            yield f"{name}: is built already, and stays"
+        elif image.problem:
+            yield f"{name}: cannot be built here: {image.problem.replace(chr(10), chr(10) + '  ')}"
+        else:
+            yield f"{name}: {image.place}, from {image.source}"
+            yield f"    {image.steps} steps, kept only when its {image.checks} checks have passed"
+            if image.processor:
+                yield f"    {image.processor}"
+    if intent.copy_regions:
+        yield f"  then copied to {', '.join(intent.copy_regions)}"
+    if intent.shared_with:
+        yield f"  then shared with {', '.join(intent.shared_with)}"
+    yield f"records and logs: {intent.records}; nothing was done"
+
+
+def intent_document(intent: Intent) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "target": intent.target,
+        "packerVersion": intent.packer,
+        "images": [asdict(image) for image in intent.images],
+        "copyRegions": list(intent.copy_regions),
+        "sharedWith": list(intent.shared_with),
+        "lacks": [error.message for error in intent.lacks],
+        "records": intent.records,
+    }
+
+
+def require_possible(intent: Intent) -> None:
+    """What the build itself would end with before it begins.
+
+    Raises:
+        AmigenError: Something lacks; or what stands in the way of an image, of the first of several.
+    """
+    require_all(intent.lacks)
+    for error in intent.errors.values():
+        raise error

@@ -1,0 +1,126 @@
+"""What a build needs on this machine: all of it is looked for before anything begins, and all that lacks is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from amigen.build.run import Job
+from amigen.errors import InputError, ToolError
+from amigen.tools import find_program
+from amigen.vm.acceleration import qemu_program
+from amigen.vm.bases import built_in_recipe, cached_built_in
+from amigen.vm.image import VmImage
+from amigen.vm.qemu import ARM_FIRMWARE
+
+_SSH = "openssh-client"
+_PLUGIN = (
+    "session-manager-plugin:"
+    " https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+)
+# Any program of a row does.
+_EVERYWHERE: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("ssh",), _SSH, "reach the builder"),
+    (("ssh-keygen",), _SSH, "make a temporary key"),
+)
+_LOCAL = (
+    (("scp",), _SSH, "copy files"),
+    (("qemu-img",), "qemu-utils", "make disk images"),
+    (("genisoimage", "mkisofs", "xorrisofs"), "genisoimage", "make the seed disk"),
+)
+_BUILT_IN = (
+    (("mmdebstrap",), "mmdebstrap", "make the built-in base"),
+    (("unshare",), "util-linux", "make the built-in base"),
+    (("mke2fs",), "e2fsprogs", "make a file system"),
+)
+# Packer's, which opens the tunnel (https://developer.hashicorp.com/packer/integrations/hashicorp/amazon).
+_SESSION_MANAGER = ((("session-manager-plugin",), _PLUGIN, "reach the builder over Session Manager"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalBase:
+    """The base of a local image, as far as it is there.
+
+    Attributes:
+        image: None where it will be downloaded or made.
+        to_make: It is the built-in one, and not in the cache.
+    """
+
+    image: VmImage | None = None
+    to_make: bool = False
+
+
+def find_local_base(job: Job, spec_folder: Path, *, fresh: bool = False) -> LocalBase:
+    """The base that a build would start from; nothing is made or downloaded.
+
+    Raises:
+        AmigenError: There is none: no such file, or no built-in one on this machine.
+    """
+    named = job.plan.spec.local.bases.get(job.plan.platform)
+    if named is None:
+        mirror = job.plan.spec.package_sources.mirrors.get(job.plan.platform)
+        _, key = built_in_recipe(job.plan.platform, job.architecture, mirror=mirror)
+        image = cached_built_in(key, job.architecture)
+        return LocalBase(image=None if fresh else image, to_make=fresh or image is None)
+    if named.path is None:
+        return LocalBase()
+    return LocalBase(image=VmImage.at(spec_folder / Path(named.path).expanduser(), job.architecture))
+
+
+def lacking(
+    jobs: Sequence[Job], target: Literal["local", "aws"], spec_folder: Path, *, fresh: bool = False
+) -> list[ToolError]:
+    """What is not here, each once."""
+    found = {error.message: error for job in jobs for error in _of_job(job, target, spec_folder, fresh)}
+    return list(found.values())
+
+
+def require_all(lack: Sequence[ToolError]) -> None:
+    """Begin only when nothing lacks.
+
+    Raises:
+        ToolError: Names all that does.
+    """
+    if len(lack) == 1:
+        raise lack[0]
+    if lack:
+        lines = "".join(f"\n  {error.message}: {error.hint}" for error in lack)
+        raise ToolError(f"{len(lack)} things that this build needs are not here; nothing was begun:{lines}")
+
+
+def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh: bool) -> Iterator[ToolError]:
+    yield from _programs(_EVERYWHERE)
+    if target == "aws":
+        if job.plan.spec.aws.communicator == "session-manager":
+            yield from _programs(_SESSION_MANAGER)
+        return
+    yield from _programs(_LOCAL)
+    try:
+        qemu_program(job.architecture)
+    except ToolError as error:
+        yield error
+    try:
+        base = find_local_base(job, spec_folder, fresh=fresh)
+    except (InputError, ToolError):
+        # Of this image alone: its own build says so, and the others go on.
+        return
+    if base.to_make:
+        yield from _programs(_BUILT_IN)
+        if os.getuid() != 0:
+            yield ToolError("the built-in base can only be made by root", "use sudo, or name one under local.bases")
+    no_kernel = not base.to_make and (base.image is None or base.image.kernel is None)
+    if job.architecture == "arm64" and no_kernel and not Path(ARM_FIRMWARE).is_file():
+        yield ToolError(
+            f"{ARM_FIRMWARE} is not there: needed to boot a disk of arm64", "install the package qemu-efi-aarch64"
+        )
+
+
+def _programs(rows: Sequence[tuple[tuple[str, ...], str, str]]) -> Iterator[ToolError]:
+    for names, package, purpose in rows:
+        try:
+            find_program(*names, package=package, purpose=purpose)
+        except ToolError as error:
+            yield error

@@ -1,0 +1,109 @@
+"""Options that several commands of `amigen kube-proxy` share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from amigen.knowledge import PROXY_MODES
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+cluster_options = _options(
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; else $KUBECONFIG, ~/.kube/config."),
+    click.option("--context", metavar="NAME", help="Context; else the current one."),
+    click.option(
+        "--cluster-name", metavar="NAME", help="EKS name of the cluster, where the kubeconfig does not say it."
+    ),
+    click.option("--region", help="AWS region, likewise."),
+    click.option("--profile", help="AWS profile."),
+    click.option(
+        "--pool-label", metavar="KEY", default="", help="Node label that names the pool; else EKS's, Karpenter's."
+    ),
+    click.option(
+        "--look",
+        metavar="TARGET",
+        help="Look on each node, such as ssh://ec2-user@{address}, or with {name}.",
+    ),
+    click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
+)
+roll_options = _options(
+    click.option(
+        "--by-pool", is_flag=True, help="Go node pool by node pool, and stop at the first that is not healthy."
+    ),
+    click.option(
+        "--pool", "pools", multiple=True, metavar="NAME", help="Only these pools, in this order; implies --by-pool."
+    ),
+    click.option("--despite-addon", is_flag=True, help="Edit the ConfigMap although the EKS add-on manages it."),
+    click.option(
+        "--resolve-conflicts",
+        "resolve",
+        type=click.Choice(["OVERWRITE", "PRESERVE", "NONE"]),
+        default="OVERWRITE",
+        show_default=True,
+        help="What becomes of edits by hand, through the add-on.",
+    ),
+)
+change_options = _options(
+    click.option("--mode", type=click.Choice(PROXY_MODES), help="kube-proxy's mode; required without --spec."),
+    click.option("--scheduler", metavar="NAME", help="IPVS scheduler; the same as --set ipvs.scheduler=NAME."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Another field, such as ipvs.strictARP=true."
+    ),
+    click.option("--spec", "spec_file", metavar="FILE", help="Take mode, scheduler and strictARP from a spec."),
+    click.option("--by", type=click.Choice(["auto", "addon", "configmap"]), default="auto", show_default=True),
+    click.option(
+        "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node; repeatable."
+    ),
+)
+execute_options = _options(
+    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
+    click.option(
+        "--timeout", type=click.FloatRange(1, 86400), default=600.0, show_default=True, help="Seconds per pool."
+    ),
+)
+
+# What names the cluster and how to look at its nodes: a rollback needs the same.
+_KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_option", "pools")
+_NAMES = {"pools": "pool"}
+
+
+def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, despite_addon: bool) -> str:
+    """The command that takes back what a command with these options did, from whatever folder it is run.
+
+    Args:
+        options: As click gave them.
+        context: The context that was used; the current one may be another by then.
+        saved: The configuration to go to; None: the newest.
+        despite_addon: The ConfigMap was edited although the add-on manages it.
+    """
+    from amigen.kubeproxy.connect import IN_CLUSTER
+
+    words = ["amigen", "kube-proxy", "rollback"]
+    if options["kubeconfig"]:
+        words.append(f"--kubeconfig={Path(options['kubeconfig']).expanduser().absolute()}")
+    if context != IN_CLUSTER:
+        words.append(f"--context={context}")
+    for key in _KEPT:
+        given = options[key] or ()
+        name = _NAMES.get(key, key).replace("_", "-")
+        words += [f"--{name}={value}" for value in ((given,) if isinstance(given, str) else given)]
+    words += ["--by-pool"] if options["by_pool"] else []
+    words += ["--despite-addon"] if despite_addon else []
+    words += [f"--saved={saved}"] if saved else []
+    return shlex.join(words)

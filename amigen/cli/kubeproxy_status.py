@@ -1,0 +1,91 @@
+"""`amigen kube-proxy status`: the cluster's kube-proxy, and the proof on a node."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from amigen.cli.kubeproxy_options import cluster_options
+from amigen.cli.options import echo_json, echo_line, echo_text, output_option
+from amigen.errors import ChecksFailedError, CouldNotCheckError, InputError
+from amigen.files import read_text
+
+if TYPE_CHECKING:
+    from amigen.cli.kubeproxy_session import Session
+
+# A table of a hundred thousand real servers.
+_MAX_LISTING = 64 << 20
+
+
+@click.command()
+@cluster_options
+@output_option
+@click.option(
+    "--node",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help="Compare this node: local, ssh://USER@HOST[:PORT], ssm://INSTANCE.",
+)
+@click.option("--listing", metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin.")
+@click.option(
+    "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Watch until nothing differs."
+)
+@click.option(
+    "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
+)
+def status(
+    output: str, targets: tuple[str, ...], listing: str | None, wait: float, interval: float, **options: Any
+) -> None:
+    """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
+    from amigen.cli.kubeproxy_session import Session
+    from amigen.ipvs.parse import parse
+    from amigen.kubeproxy import show
+    from amigen.kubeproxy.status import as_json
+    from amigen.kubeproxy.watch import watch
+
+    session = Session(options)
+    if wait and not targets:
+        raise InputError("--wait watches nodes", "name them with --node TARGET")
+    if not targets and listing is None:
+        _cluster(session, output)
+        return
+    # What is wrong in the input is said before the cluster is asked.
+    runners = session.runners(targets)
+    table = (
+        parse(read_text(listing, limit=_MAX_LISTING, hint="is it an IPVS listing?")) if listing is not None else None
+    )
+    states, lasted = watch(
+        lambda: session.compare(runners, table),
+        session.clock,
+        seconds=wait,
+        interval=interval,
+        say=lambda line: echo_line(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
+    )
+    if output == "json":
+        echo_json([as_json(one, lasted) for one in states])
+    else:
+        echo_text(show.node_text(states, lasted, watched=bool(wait)))
+    if lasted:
+        raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
+    unseen = [state.unseen for state in states if state.unseen]
+    if unseen:
+        raise CouldNotCheckError("\n".join(error.message for error in unseen), unseen[0].hint)
+
+
+def _cluster(session: Session, output: str) -> None:
+    from amigen.kubeproxy import show
+    from amigen.kubeproxy.health import problems
+    from amigen.kubeproxy.readback import read_modes
+    from amigen.kubeproxy.versions import states
+
+    observed = session.observed
+    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.looks)
+    if output == "json":
+        echo_json(show.cluster_json(observed, modes))
+    else:
+        echo_text(show.cluster_text(observed, modes, states(observed.proxy_version)))
+    if wrong := problems(observed, modes):
+        raise ChecksFailedError("\n".join(wrong))

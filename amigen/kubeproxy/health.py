@@ -1,0 +1,40 @@
+"""What is wrong with the kube-proxy of a cluster as a whole. Pure."""
+
+from __future__ import annotations
+
+from amigen.kubeproxy.drift import addon_drift
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.readback import NodeMode
+
+_NAMED = 10
+
+
+def missing(observed: Observed) -> tuple[int, tuple[str, ...]]:
+    """How many pods the DaemonSet wants and does not have, and the nodes without any (maybe more than it wants)."""
+    wanted = (observed.daemon_set.get("status") or {}).get("desiredNumberScheduled") or 0
+    nodes = {pod.node for pod in observed.pods if not pod.ending}
+    number = max(0, int(wanted) - len(nodes))
+    return number, tuple(node.name for node in observed.nodes if node.name not in nodes) if number else ()
+
+
+def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]:
+    """Each thing that is not as it should be, in a sentence; empty: all is well."""
+    found = []
+    if wrong := [one.node for one in modes if one.mode and one.mode != observed.config.mode]:
+        found.append(f"{names(wrong)}: not in the configured mode {observed.config.mode}")
+    if not_ready := [pod.node for pod in observed.pods if not pod.ready and not pod.ending]:
+        found.append(f"{names(not_ready)}: kube-proxy is not ready")
+    number, without = missing(observed)
+    if number:
+        found.append(f"{number} nodes have no kube-proxy ({names(without)})")
+    if stale := [pod.node for pod in observed.stale_pods]:
+        found.append(f"{names(stale)}: kube-proxy is older than the configuration")
+    if drift := addon_drift(observed):
+        found.append(f"the ConfigMap contradicts the add-on: {'; '.join(drift)}")
+    return tuple(found)
+
+
+def names(nodes: list[str] | tuple[str, ...]) -> str:
+    """The first ten, and how many more."""
+    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    return ", ".join(nodes[:_NAMED]) + more

@@ -1,0 +1,100 @@
+"""What a user should know before a change, and does not stop it. Pure."""
+
+from __future__ import annotations
+
+from amigen.knowledge import GATES, mode_fact
+from amigen.kubeproxy import addon_values as eks
+from amigen.kubeproxy import versions
+from amigen.kubeproxy.daemonset import ignored_flags
+from amigen.kubeproxy.detect import Way
+from amigen.kubeproxy.fates import fates
+from amigen.kubeproxy.migrate import NFT_NEEDED
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.wish import Wish
+from amigen.spec.values import ProxyMode
+
+# How many minor versions ahead a worse state of a mode is a warning, and not only a fact.
+_AHEAD = 2
+
+
+def warnings(observed: Observed, settings: Settings, wish: Wish, way: Way, drift: tuple[str, ...]) -> tuple[str, ...]:
+    """All of them, in the order in which they matter.
+
+    Args:
+        observed: What is.
+        settings: What is wanted.
+        wish: How.
+        way: By the add-on or the ConfigMap.
+        drift: In which way the ConfigMap contradicts what the add-on is set to already.
+    """
+    found = [*_of_version(settings.mode, observed.proxy_version), *_of_gates(settings), *_of_flags(observed)]
+    if settings.mode == "nftables" != observed.config.mode:
+        found.extend(_of_nftables(observed, settings))
+    if settings.mode == "ipvs" and settings.fields.get("ipvs.scheduler", "rr") != "rr":
+        found.append(
+            "each node balances only its own connections, so a scheduler other than rr evens out less than it does on a"
+            " load balancer [KEP-5495]"
+        )
+    if {observed.config.mode, settings.mode} == {"ipvs", "iptables"}:
+        found.append(
+            "kube-proxy does not clean up between ipvs and iptables: run `kube-proxy --cleanup` on each node or replace"
+            " it [https://github.com/kubernetes/kubernetes/issues/102314]"
+        )
+    if way == "addon":
+        found.append(f"--resolve-conflicts {wish.resolve}: {eks.RESOLVE_MEANS[wish.resolve]}")
+        if drift and wish.resolve != "OVERWRITE":
+            found.append(f"--resolve-conflicts {wish.resolve} keeps what stands in the ConfigMap: use OVERWRITE")
+        state = observed.managed.addon
+        found.extend(f"the add-on reports {issue}" for issue in (state.issues if state else ()))
+    elif observed.managed.way == "addon":
+        found.append("the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)")
+    if wish.by_pool:
+        found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
+    found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)
+    return tuple(found)
+
+
+def _of_version(mode: ProxyMode, version: str) -> list[str]:
+    fact, found = mode_fact(mode, version), []
+    way_out = "`amigen kube-proxy migrate` plans the way out"
+    if fact.state == "deprecated":
+        found.append(f"{mode} is {fact.says} [{fact.source}]; {way_out}")
+    coming = next(iter(versions.worse(mode, version)), None)
+    if coming is not None and coming.since[1] - int(version.split(".")[1]) <= _AHEAD:
+        found.append(f"this is {version}, and {mode} is {coming.says} [{coming.source}]; {way_out}")
+    return found
+
+
+def _of_gates(settings: Settings) -> list[str]:
+    known = {gate.name for gate in GATES}
+    names = [path.split(".")[1] for path in settings.fields if path.startswith("featureGates.")]
+    return [
+        f"amigen does not know the feature gate {name}: kube-proxy exits where its version does not have it"
+        for name in names
+        if name not in known
+    ]
+
+
+def _of_flags(observed: Observed) -> list[str]:
+    flags = ignored_flags(observed.daemon_set)
+    return [f"the DaemonSet also has {', '.join(flags)}: beside --config kube-proxy ignores them"] if flags else []
+
+
+def _of_nftables(observed: Observed, settings: Settings) -> list[str]:
+    """What changes in the cluster, out of the way to nftables; what this very change sets is no loss."""
+    found = [
+        f"{row.setting}={row.value} -> {row.fate}: {row.note}"
+        for row in fates(observed.config)
+        if row.matters
+        and row.setting not in ("mode", *settings.fields)
+        and row.becomes.split("=")[0] not in settings.fields
+        and not _there(observed, row.becomes)
+    ]
+    return [*found, NFT_NEEDED, "`amigen kube-proxy migrate` lists what becomes of each setting, and what to clean up"]
+
+
+def _there(observed: Observed, becomes: str) -> bool:
+    path, _, value = becomes.partition("=")
+    now = observed.config.get(path) if path else None
+    return now is not None and str(now).lower() == value

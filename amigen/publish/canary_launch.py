@@ -1,0 +1,76 @@
+"""How a canary is launched: as its template says, with what the template leaves open. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amigen.aws import model
+from amigen.plan.model import ImagePlan
+from amigen.publish import names
+from amigen.publish.names import Place
+from amigen.publish.template import as_tags, cut
+
+# Builder defaults of the spec; only where the template leaves the type to the node group.
+_TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What is launched.
+
+    Attributes:
+        data: Of the template version, as EC2 answers with it.
+        mark: What the canary's tag says.
+        token: Client token.
+        subnet: Where the caller wants it; None for the builder's subnet, or as EC2 chooses.
+    """
+
+    template: str
+    version: int
+    data: dict[str, Any]
+    image: str
+    mark: str
+    token: str
+    subnet: str | None = None
+
+
+def launch_params(plan: ImagePlan, place: Place, launch: Launch) -> dict[str, Any]:
+    """Parameters of RunInstances."""
+    spec, arch = plan.spec.aws, place.target.architecture
+    tags = as_tags({**spec.tags, **place.target.tags, names.TAG_DIGEST: plan.digest, names.TAG_CANARY: launch.mark})
+    params: dict[str, Any] = {
+        "LaunchTemplate": {"LaunchTemplateId": launch.template, "Version": str(launch.version)},
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": launch.token,
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+    }
+    if spec.launch_template.resolve_ssm_parameter:
+        params["ImageId"] = launch.image  # the parameter moves only after this
+    if not (launch.data.get("InstanceType") or launch.data.get("InstanceRequirements")):
+        params["InstanceType"] = spec.instance_types.get(arch, _TYPES[arch])
+    if spec.iam_instance_profile and not launch.data.get("IamInstanceProfile"):
+        params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
+    own = spec.subnet_id if place.region == spec.region else None
+    return {**params, **_subnet(launch.data, launch.subnet, own)}
+
+
+def _subnet(data: dict[str, Any], asked: str | None, own: str | None) -> dict[str, Any]:
+    """Where to launch: beside network interfaces EC2 takes no subnet, it belongs into the first of them.
+
+    All of them are sent, as the template has them: so it is the same whether EC2 puts what a request says in their
+    place or beside them. Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
+    (SubnetId: "If you specify a network interface, you must specify any subnets as part of the network interface").
+    """
+    subnet = asked or own
+    if not subnet:
+        return {}
+    shape = model.shape("ec2", "InstanceNetworkInterfaceSpecification")
+    interfaces: list[dict[str, Any]] = [cut(each, shape) for each in data.get("NetworkInterfaces", ())]
+    if not interfaces:
+        return {"SubnetId": subnet}
+    first = min(interfaces, key=lambda each: int(each.get("DeviceIndex", 0)))
+    if first.get("NetworkInterfaceId") or (first.get("SubnetId") and not asked):
+        return {}
+    return {"NetworkInterfaces": [{**each, "SubnetId": subnet} if each is first else each for each in interfaces]}

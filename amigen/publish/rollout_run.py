@@ -1,0 +1,115 @@
+"""Rollouts of a publish: look at all groups before anything is done, then one after the other, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amigen.aws.session import Aws
+from amigen.errors import AmigenError
+from amigen.publish import observe
+from amigen.publish.actions import CreateVersion, SetDefault
+from amigen.publish.place_run import NoNotes, Notes, PlaceRun
+from amigen.publish.rollout import (
+    Coming,
+    Group,
+    Outlook,
+    Roller,
+    RolloutError,
+    TakenBackError,
+    releases_of,
+    roller,
+)
+from amigen.publish.run import Looked
+from amigen.publish.wait import Patience
+
+
+@dataclass(kw_only=True)
+class Rolled:
+    """What came of a group.
+
+    Attributes:
+        done: What was done, in words; empty for one that failed or whose turn has not come.
+        returned: How it was brought back, in words, after a later group has failed.
+        error: Why it failed.
+    """
+
+    group: Group
+    done: str = ""
+    returned: str = ""
+    error: AmigenError | None = None
+
+
+def look_at(aws: Aws, groups: Sequence[Group], looked: Sequence[Looked], patience: Patience) -> list[Outlook]:
+    """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
+    out = []
+    coming: dict[str, tuple[Coming, ...]] = {}
+    for group in groups:
+        outlook = Outlook(group=group)
+        out.append(outlook)
+        if any(item.error for item in looked if item.place.region == group.region):
+            continue  # it is said already, and nothing is rolled out
+        try:
+            if group.region not in coming:
+                coming[group.region] = _coming(aws, group.region, looked)
+            outlook.old, outlook.new = roller(aws, group, patience, NoNotes()).look(coming[group.region])
+        except AmigenError as error:
+            outlook.error = error
+    return out
+
+
+def _coming(aws: Aws, region: str, looked: Sequence[Looked]) -> tuple[Coming, ...]:
+    """The defaults of a region as its plans leave them; a template that a plan makes has no groups yet."""
+    out = []
+    for item in looked:
+        plan = item.plan
+        if item.place.region != region or plan is None or plan.template is None:
+            continue
+        made = next((action for action in plan.actions if isinstance(action, CreateVersion)), None)
+        template = None if made else observe.find_template(aws, region, item.place.target.template)
+        version = template.version(plan.version) if template and plan.version else None
+        data = made.data if made else version.data if version else {}
+        move = next((action for action in plan.actions if isinstance(action, SetDefault)), None)
+        default = move.old if move else plan.version
+        out.append(Coming(template=plan.template, version=plan.version, default=default, data=data))
+    return tuple(out)
+
+
+def roll_out(
+    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], patience: Patience, ledger: Notes
+) -> list[Rolled]:
+    """One group after the other: what goes wrong with the first must not happen to the second, too.
+
+    Where one fails and its default is back, the groups before it that got the same release are brought back, too: they
+    would run a version that is the default of nothing, and `$Default` groups a mix.
+    """
+    out = [Rolled(group=group) for group in groups]
+    before: list[tuple[Rolled, Roller]] = []
+    for rolled in out:
+        group = rolled.group
+        mine = roller(aws, group, patience, ledger)
+        try:
+            rolled.done = mine.to(releases_of(aws, group.region, runs))
+        except AmigenError as error:
+            rolled.error = _with_the_others(error, before, patience)
+            break
+        before.append((rolled, mine))
+    return out
+
+
+def _with_the_others(error: AmigenError, before: Sequence[tuple[Rolled, Roller]], patience: Patience) -> AmigenError:
+    """The failure of a group, with what became of the groups before it that got a release which was taken back."""
+    if not isinstance(error, TakenBackError):
+        return error
+    said, hints = [error.message], [error.hint]
+    for rolled, mine in reversed(before):
+        if mine.template not in {each.template for each in error.releases}:
+            continue
+        patience.say(f"{rolled.group.text}: going back, too")
+        try:
+            rolled.returned = mine.back(error.releases)
+            said.append(rolled.returned)
+        except AmigenError as failed:
+            said.append(f"{rolled.group.text} is left at the new version: {failed.message}")
+            hints.append(failed.hint)
+    return RolloutError("; ".join(said), "; ".join(dict.fromkeys(filter(None, hints))))

@@ -1,0 +1,182 @@
+"""What is wrong with user data in one system: findings about the whole, about its parts, and about its scripts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from amigen.errors import Problem
+from amigen.userdata import mime, packed
+from amigen.userdata.document import Document
+from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
+from amigen.userdata.mime import Part
+from amigen.userdata.own import is_own_script
+from amigen.userdata.size import LIMIT
+from amigen.userdata.systems import SYSTEMS, System
+
+# cloud-init's own order: handlers of boothooks, modules, then those of cloud_final_modules (config/cloud.cfg.tmpl).
+_STAGES = (mime.BOOTHOOK, mime.CLOUD_CONFIG, *mime.BY_FREQUENCY, mime.SHELL, "", mime.NODE_CONFIG)
+
+
+def run_order(type_: str, name: str, number: int) -> tuple[int, str, int]:
+    """Sorts parts by when they run: by stage, scripts of one stage by their names, all else by place."""
+    stage = _STAGES.index(type_ if type_ in _STAGES else "")
+    by_name = type_ == mime.SHELL or type_ in mime.BY_FREQUENCY
+    return stage, name if by_name else "", number
+
+
+def lint(document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
+    """All findings about a document in a system.
+
+    Args:
+        document: As it was read.
+        given: Its parts, with the origin that they turned out to have.
+        arrived: The parts that reach the node.
+        about: The system.
+    """
+    yield from _size(document, about)
+    yield from _type(document, about)
+    yield from _wrapped(document, about)
+    if about.accepts is None or document.type in about.accepts:
+        for number, part in enumerate(given, 1):
+            yield from _on_its_way(part, number, about)
+    yield from _scripts(given, arrived, about)
+    configs = [part for part in given if part.type == mime.NODE_CONFIG]
+    if len(configs) > 1:
+        message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
+        yield Problem(severity="warning", message=message, hint="make them one")
+    if not about.adds_most and given and not any(_may_join(part) for part in given):
+        message = "nothing in it joins the node to a cluster: there is neither a NodeConfig nor /etc/eks/bootstrap.sh"
+        yield Problem(severity="warning", message=message, hint="set join.eks", source=about.source)
+
+
+def _size(document: Document, about: System) -> Iterator[Problem]:
+    if document.size > LIMIT:
+        hint = "bake more into the image, or --gzip where nothing has to be merged"
+        yield Problem(message=f"has {document.size} bytes; EC2 takes {LIMIT} (before base64)", hint=hint)
+    elif document.size + about.adds_most > LIMIT:
+        least, most = about.adds_least, about.adds_most
+        sure = document.size + least > LIMIT
+        message = (
+            f"has {document.size} bytes, and {about.title} adds {least} to {most} of its own; EC2 takes {LIMIT} in all"
+        )
+        hint = "bake files and hooks into the image"
+        yield Problem(severity="error" if sure else "warning", message=message, hint=hint, source=about.source)
+
+
+def _type(document: Document, about: System) -> Iterator[Problem]:
+    if about.accepts is not None and document.type not in about.accepts:
+        message = f"is {document.type}, and {about.title} {about.needs}"
+        yield Problem(message=message, hint=about.hint, source=about.source)
+    if not about.retypes or not document.parts:
+        return
+    if document.type == mime.MULTIPART:
+        taken = not document.content.strip().startswith((b"MIME-Version:", b"Content-Type:"))
+    else:
+        taken = document.type != mime.NODE_CONFIG and _is_mapping(document.content)
+    if taken:
+        message = f"is {document.type}, and {about.title} {about.needs}: cloud-init never sees it for what it is"
+        yield Problem(message=message, hint=about.hint, source=about.source)
+
+
+def _is_mapping(content: bytes) -> bool:
+    """Whether YAML reads it as a mapping, or as nothing at all (all of it comments)."""
+    import yaml
+
+    first: yaml.Event | None = None
+    try:
+        # Events, and not nodes: these are made one by one, however deep the document is.
+        for event in yaml.parse(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if isinstance(event, yaml.DocumentEndEvent):
+                break
+            if not isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent)):
+                first = first or event
+    except (yaml.YAMLError, UnicodeError, RecursionError):
+        return False
+    empty = first is None or (isinstance(first, yaml.ScalarEvent) and first.value == "" and first.implicit[0])
+    return empty or isinstance(first, yaml.MappingStartEvent)
+
+
+def _wrapped(document: Document, about: System) -> Iterator[Problem]:
+    for wrapping in document.wrapped:
+        if wrapping in about.wrapped:
+            continue
+        if wrapping == "gzip":
+            message = f"is gzip as a whole, and {about.title} must read it to merge its own part"
+            hint = "without --gzip, scripts alone are packed where they must be"
+        else:
+            message = f"is base64 as a whole, and {about.title} takes text, and encodes it itself"
+            hint = "without --base64"
+        yield Problem(message=message, hint=hint, source=about.source)
+
+
+def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
+    """What the system does to one part."""
+    if about.headers is None:
+        return
+    hint = "write it in ASCII, without a transfer encoding"
+    if part.type == mime.SHELL:
+        hint = "amigen user-data --merge FILE packs scripts so that they need no header"
+    coded = [how for how in part.wrapped if how in ("base64", "gzip")]
+    if coded and part.type != mime.NODE_CONFIG:
+        # nodeadm looks at the bytes of a NodeConfig, not at its headers (configprovider/encoding.go).
+        then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot read it"
+        message = f"part {number} is {' and '.join(coded)}, and the header that says so is dropped: cloud-init {then}"
+        yield Problem(message=message, hint=hint, source=about.source)
+    elif "quoted-printable" in part.wrapped and not mime.is_plain(part.content) and part.type != mime.NODE_CONFIG:
+        message = f"part {number} arrives without its transfer encoding: cloud-init garbles what is not ASCII"
+        yield Problem(severity="warning", message=message, hint=hint, source=about.source)
+    lost = [key for key, _ in part.headers if key.lower() not in about.headers]
+    if lost:
+        message = f"part {number} arrives without its {', '.join(lost)}"
+        hint = "write `merge_how` into the cloud-config" if any("merge-type" in key.lower() for key in lost) else ""
+        yield Problem(severity="warning", message=message, hint=hint, source=about.source)
+    line = rb"(?m)^--" + re.escape(about.boundary.encode()) + rb"(--)?[ \t]*\r?$"
+    if about.boundary and not part.wrapped and re.search(line, part.content):
+        message = f"a line of part {number} is --{about.boundary}, the boundary of the merged document"
+        yield Problem(message=message, hint="write it otherwise", source=about.source)
+
+
+def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
+    numbered = [(n, part) for n, part in enumerate(arrived, 1) if part.type == mime.SHELL]
+    mine = [n for n, part in zip(_places(arrived), given, strict=True) if is_own_script(part)]
+    own = next((mime.run_name(part, n) for n, part in numbered if n in mine), None)
+    names = Counter(mime.run_name(part, n) for n, part in numbered)
+    for name, times in names.items():
+        if times > 1:
+            message = f"{times} scripts are called {name}: cloud-init writes them to one file, and only the last runs"
+            source = "cloudinit/handlers/shell_script.py"
+            yield Problem(message=message, hint="give each a name of its own, or none", source=source)
+    for number, part in numbered:
+        name = mime.run_name(part, number)
+        if own and name < own and number not in mine:
+            message = f"the script {name} runs before amigen's {own}: modules are not there yet"
+            hint = "amigen user-data --merge FILE puts it behind"
+            yield Problem(severity="warning", message=message, hint=hint)
+        if b"\r\n" in packed.unix_lines(part.content):
+            message = f"the script {name} has DOS line ends, and none in its first line: cloud-init leaves them there"
+            yield Problem(severity="warning", message=message, hint="save it with Unix line ends")
+    if mine:
+        for part in given:
+            if part.type in mime.BY_FREQUENCY:
+                yield Problem(severity="warning", message=early(part), hint=EARLY_HINT, source=EARLY_SOURCE)
+    if _order(given) != _order(tuple(part for part in arrived if part.origin not in SYSTEMS)):
+        message = "file names are dropped: scripts run in the order of the document, and not of their names"
+        yield Problem(severity="warning", message=message, hint="put them into that order", source=about.source)
+
+
+def _places(arrived: tuple[Part, ...]) -> list[int]:
+    """Where the parts of the document stand in what arrives, from 1; only the system's own part has no content."""
+    return [number for number, part in enumerate(arrived, 1) if part.origin not in SYSTEMS]
+
+
+def _order(parts: tuple[Part, ...]) -> list[bytes]:
+    named = [(mime.run_name(part, n), part.content) for n, part in enumerate(parts, 1) if part.type == mime.SHELL]
+    return [content for _, content in sorted(named, key=lambda pair: pair[0])]
+
+
+def _may_join(part: Part) -> bool:
+    """Whether the part joins the node, or may fetch or make what does."""
+    known = part.type in (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", *mime.BY_FREQUENCY)
+    return not known or b"/etc/eks/bootstrap.sh" in part.content or b"nodeadm" in part.content

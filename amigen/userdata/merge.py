@@ -1,0 +1,75 @@
+"""Existing user data and amigen's own as one document: each part in its place, and none of them twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from amigen.errors import Problem
+from amigen.knowledge import PLATFORM_FACTS
+from amigen.plan.model import ImagePlan
+from amigen.userdata import mime
+from amigen.userdata.document import parse
+from amigen.userdata.mime import Part
+from amigen.userdata.own import NODE_CONFIG_NAME, SCRIPT_NAME, is_own_node_config, is_own_script, node_config_document
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts in their order, and what was done to existing ones that their author should know."""
+
+    parts: tuple[Part, ...]
+    notes: tuple[Problem, ...] = ()
+
+
+def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
+    """The parts in the order that makes the modules be there before kubelet needs them.
+
+    cloud-init applies cloud-config before any script, runs scripts in the order of their names, and nodeadm-run starts
+    kubelet after all of them; nodeadm merges NodeConfigs in order, so that the spec's, being last, wins. Parts of an
+    earlier amigen are replaced: two of one name would be one file on the node, and the later of them would win.
+
+    Raises:
+        InputError: The existing user data cannot be read.
+    """
+    theirs = [part for part in parse(existing).require() if not is_own_script(part)] if existing else []
+    theirs = [part for part in theirs if not is_own_node_config(part)]
+    own = Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen")
+    # In the order in which they run, which is that of their places too where a system forgets their names.
+    numbered = [(number, part) for number, part in enumerate(theirs, 1) if part.type == mime.SHELL]
+    numbered.sort(key=lambda pair: mime.run_name(pair[1], pair[0]))
+    scripts = [later(part) for _, part in numbered]
+    configs = [part for part in theirs if part.type == mime.NODE_CONFIG]
+    others = [part for part in theirs if part.type not in (mime.SHELL, mime.NODE_CONFIG)]
+    eks = plan.spec.join.eks
+    if eks and PLATFORM_FACTS[plan.platform].joins_by == "nodeadm":
+        content = node_config_document(eks)
+        configs.append(Part(type=mime.NODE_CONFIG, content=content, filename=NODE_CONFIG_NAME, origin="amigen"))
+    return Merged(parts=(*others, own, *scripts, *configs), notes=tuple(_notes(existing, theirs)))
+
+
+def later(part: Part) -> Part:
+    """The script under a name that sorts behind amigen's; those that did so before keep theirs."""
+    name = mime.cleaned(part.filename)
+    return part if not name or name > SCRIPT_NAME else replace(part, filename=f"{SCRIPT_NAME}-{name}")
+
+
+def _notes(existing: bytes, theirs: list[Part]) -> Iterator[Problem]:
+    if existing and len(parse(existing).parts) > len(theirs):
+        yield Problem(severity="note", message="the parts that an earlier amigen made are replaced")
+    for part in theirs:
+        if part.type == mime.SHELL and later(part) != part:
+            message = f"{part.filename} would run before {SCRIPT_NAME}: it is now called {later(part).filename}"
+            yield Problem(severity="note", message=message)
+        if part.type in mime.BY_FREQUENCY:
+            yield Problem(severity="warning", message=early(part), hint=EARLY_HINT, source=EARLY_SOURCE)
+
+
+def early(part: Part) -> str:
+    """What there is to say about a script that cloud-init runs by frequency."""
+    return f"{part.type} {part.filename or '(no name)'} runs before amigen's {SCRIPT_NAME}: modules are not there yet"
+
+
+EARLY_HINT = "make it text/x-shellscript if it needs them"
+EARLY_SOURCE = "cloud-init config/cloud.cfg.tmpl: scripts_per_once, _per_boot, _per_instance, then scripts_user"

@@ -1,0 +1,50 @@
+"""What is amigen's own in user data: the names of its parts, and how they are known again."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from amigen.render.join import node_config
+from amigen.spec.model import Eks
+from amigen.userdata import mime
+from amigen.userdata.mime import Part
+
+# Scripts run in the order of these names (cloudinit/subp.py, runparts), and cloud-init calls unnamed parts `part-NNN`.
+SCRIPT_NAME = "00-amigen-bootstrap.sh"
+NODE_CONFIG_NAME = "amigen-node-config.yaml"
+# The first lines of every bootstrap script; without a name, or where a system forgot it, they tell it from others.
+_SCRIPT_HEAD = b"#!/usr/bin/env bash\n# amigen "
+
+
+def is_own_script(part: Part) -> bool:
+    """Whether some amigen made this script."""
+    head = part.content.startswith(_SCRIPT_HEAD)
+    return part.type == mime.SHELL and (head or mime.cleaned(part.filename) == SCRIPT_NAME)
+
+
+def is_own_node_config(part: Part) -> bool:
+    """Whether some amigen made this NodeConfig."""
+    return part.type == mime.NODE_CONFIG and part.filename == NODE_CONFIG_NAME
+
+
+def node_config_document(eks: Eks) -> bytes:
+    """The NodeConfig as YAML, with its keys in a stable order."""
+    return _dumped(msgspec.json.encode(eks))
+
+
+# Nodes of one cluster share it, and PyYAML takes longer for it than all the rest of a document.
+@lru_cache(maxsize=64)
+def _dumped(encoded: bytes) -> bytes:
+    import yaml
+
+    eks = msgspec.json.decode(encoded, type=Eks)
+
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    config = node_config(eks)
+    document: bytes = yaml.dump(
+        config, Dumper=dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
+    )
+    return document

@@ -1,0 +1,175 @@
+"""What a build must not leave: of a killed one, in the account that it ran in; an AMI that is not as it must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from amigen.aws.answer import Fields
+from amigen.aws.grants import Call
+from amigen.aws.session import Aws
+from amigen.build import calls
+from amigen.build.account import Account, ec2_endpoint, find_account
+from amigen.build.aws import require_imdsv2
+from amigen.build.leftovers import clean_up_after_the_dead, noted
+from amigen.errors import AwsError
+from tests.publish.world import KEYS
+
+REGION = "us-east-1"
+# Without the thousands of public images that every region would be filled with.
+_QUICK = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """moto in this process: every role that is assumed leads into an account of its own."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**KEYS, "XDG_CACHE_HOME": str(tmp_path), "AMIGEN_POLL_SECONDS": "0", **_QUICK}.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield
+
+
+def enter(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the environment's credentials are those of a role there."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, KEYS[name])
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    role = f"arn:aws:iam::{account}:role/builder"
+    keys = (
+        boto3.Session()
+        .client("sts", region_name=REGION)
+        .assume_role(RoleArn=role, RoleSessionName="build")["Credentials"]
+    )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
+
+
+def killed_build(account: Account) -> None:
+    """An instance of a build, and the note of a process that was gone at once."""
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "amigen/build", "Value": "b1"}]}]
+    ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tags)
+    child = os.fork()
+    if child == 0:
+        with noted("b1", REGION, account):
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def ec2() -> Any:
+    # A session of its own: boto3's own one keeps the credentials that it has seen first.
+    return boto3.Session().client("ec2", region_name=REGION)
+
+
+def states() -> list[str]:
+    return [i["State"]["Name"] for r in ec2().describe_instances()["Reservations"] for i in r["Instances"]]
+
+
+def clean(**given: Any) -> list[str]:
+    said: list[str] = []
+    client = Aws()
+    account = find_account(client, REGION, **{"profile": None, "endpoint_url": None, **given})
+    clean_up_after_the_dead(client, account, said.append)
+    return said
+
+
+@pytest.mark.usefixtures("aws")
+def test_another_account_does_not_forget_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    enter("111111111111", monkeypatch)
+    killed_build(Account(id="111111111111", profile="there"))
+
+    enter("222222222222", monkeypatch)
+    [said] = clean()
+    assert "the killed build b1 may have left something in account 111111111111 (profile there), us-east-1" in said
+    assert str(tmp_path) in said
+
+    enter("111111111111", monkeypatch)
+    assert states() == ["running"]
+    [said] = clean()
+    assert "the build b1 was killed; removed what it left in us-east-1: i-" in said
+    assert states() == ["terminated"]
+    assert clean() == []
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_account_of_the_same_number_at_another_address_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins of AWS have all the same number."""
+    enter("111111111111", monkeypatch)
+    killed_build(Account(id="111111111111", endpoint_url="http://127.0.0.1:1"))
+    [said] = clean()
+    assert "account 111111111111 (endpoint http://127.0.0.1:1)" in said
+    [said] = clean(endpoint_url="http://127.0.0.1:1")
+    assert "was killed" in said
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_note_that_names_no_account_is_left(tmp_path: Path) -> None:
+    note = tmp_path / "amigen/builds-on-aws/b1.json"
+    note.parent.mkdir(parents=True)
+    note.write_text('{"build": "b1", "region": "us-east-1", "account": "1"}')
+    assert clean() == [f"{note} is no note of a build: remove it"]
+    assert note.exists()
+
+
+CONFIG = """\
+[profile vpc]
+services = own
+[services own]
+ec2 =
+  endpoint_url = https://from.the.profile
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "found"),
+    [
+        ({}, {}, None),
+        ({}, {"AWS_ENDPOINT_URL": "http://all"}, "http://all"),
+        ({}, {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_EC2": "http://ec2"}, "http://ec2"),
+        ({}, {"AWS_ENDPOINT_URL_STS": "http://sts"}, None),
+        ({"endpoint_url": "http://option"}, {"AWS_ENDPOINT_URL": "http://all"}, "http://option"),
+        ({"profile": "vpc"}, {}, "https://from.the.profile"),
+        ({}, {"AWS_ENDPOINT_URL": "http://all", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, None),
+    ],
+)
+def test_packer_gets_the_address_of_ec2_that_boto_finds(
+    given: dict[str, str],
+    environment: dict[str, str],
+    found: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config").write_text(CONFIG)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in {**KEYS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert ec2_endpoint(REGION, **{"profile": None, "endpoint_url": None, **given}) == found
+
+
+class Refused(Aws):
+    """AWS, but for the one call that requires IMDSv2 of an image."""
+
+    def call(self, call: Call, region: str, what: str, **params: Any) -> Fields:
+        if call is calls.REQUIRE_IMDSV2_OF_IMAGE:
+            raise AwsError("not allowed, said by the test")
+        return super().call(call, region, what, **params)
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_image_of_which_imdsv2_cannot_be_required_is_removed() -> None:
+    """Packer 1.6 makes the image without."""
+    instance = ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    image_id = ec2().create_image(InstanceId=instance, Name="one")["ImageId"]
+    before = len(ec2().describe_snapshots(OwnerIds=["self"])["Snapshots"])
+    with pytest.raises(AwsError, match="said by the test"):
+        require_imdsv2(Refused(), REGION, image_id)
+    assert ec2().describe_images(Owners=["self"])["Images"] == []
+    assert len(ec2().describe_snapshots(OwnerIds=["self"])["Snapshots"]) == before - 1

@@ -1,0 +1,56 @@
+"""Images that are verified side by side: their VMs boot together, and pytest runs once at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amigen.build.proof import PlanVerifier
+from amigen.verify.run import make_report
+from amigen.verify.session import SessionInput, run_session
+from amigen.verify.target import Target
+from amigen.vm.image import VmImage
+from tests.build.test_packer_files import plan_of
+
+
+def twice(work: Callable[[], Any]) -> list[Any]:
+    with ThreadPoolExecutor(2) as pool:
+        return [future.result(60) for future in [pool.submit(work), pool.submit(work)]]
+
+
+def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for the other: one after the other, nobody would come."""
+    both = threading.Barrier(2)
+    target = Target(text="disk.qcow2", kind="image", name="disk.qcow2")
+
+    def verify(plan: Any, *_given: Any) -> Any:
+        both.wait(30)
+        return make_report(plan, target, datetime.now(timezone.utc), 0.0, ())
+
+    monkeypatch.setattr("amigen.verify.vm.verify_image", verify)
+    image = VmImage(disk=Path("disk.qcow2"), format="qcow2")
+    assert twice(lambda: PlanVerifier().image(plan_of(), image, "admin", print)) == [(), ()]
+
+
+def test_pytest_runs_once_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    running: list[int] = []
+    most: list[int] = []
+
+    def main(*_given: Any, **_more: Any) -> int:
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.1)
+        running.pop()
+        return 0
+
+    monkeypatch.setattr("amigen.verify.session.pytest.main", main)
+    given = SessionInput(folder=tmp_path, files=(), phase="node")
+    twice(lambda: run_session(given, {}, set))
+    assert most == [1, 1]

@@ -1,0 +1,151 @@
+"""Functions of the scripts' library, alone, on what no throw-away root can be made to say: a clock that is set in the
+middle of a run, words of a kernel under Secure Boot. The kernel's paths are put into a folder; all else is as rendered.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from amigen.render.templates import folder
+
+# In the functions' text, so that it is the same text that is tested.
+MOVED = ("/proc/uptime", "/proc/modules", "/proc/sys/kernel/modules_disabled", "/sys/kernel/security/lockdown")
+
+
+def run(place: Path, parts: tuple[str, ...], commands: str) -> str:
+    """What the commands say, with the named parts of the library."""
+    library = "\n".join((folder("templates") / "lib" / part).read_text(encoding="utf-8") for part in parts)
+    for path in (*MOVED, "/lib/modules/"):
+        library = library.replace(path, f"{place}{path}")
+    # The clock of the test advances by this, and by nothing else.
+    stand_ins = (
+        f"pass_time() {{ read -r up _ <{place}/proc/uptime; echo $((${{up%.*}} + $1)).00 0 >{place}/proc/uptime; }}"
+    )
+    text = f"set -Eeuo pipefail\n{library}\n{stand_ins}\nrun_dir={place}\n{commands}"
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for path in MOVED:
+        (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "proc/uptime").write_text("17.42 30.00\n")
+    (tmp_path / "proc/modules").write_text("")
+    (tmp_path / "proc/sys/kernel/modules_disabled").write_text("0\n")
+    return tmp_path
+
+
+TRIES = """
+query_packages() { :; }
+sleep() { pass_time "$1"; }
+install_packages() {
+  pass_time 1
+  # As bash sees a wall clock that is set: it counts from there.
+  SECONDS=$((SECONDS + STEP))
+  echo 'E: not yet'
+  return 1
+}
+trap 'echo "$reason"' EXIT
+ensure_packages 60 ipvsadm
+"""
+
+
+@pytest.mark.parametrize("step", ["0", "400000000", "-400000000"])
+def test_a_clock_that_is_set_changes_nothing_of_the_time_for_packages(place: Path, step: str) -> None:
+    """The first time synchronisation comes in the middle of a first boot: as many tries, and the same end."""
+    said = run(place, ("common.sh", "packages.sh"), TRIES.replace("STEP", step)).splitlines()
+    assert [line.rpartition("; ")[2] for line in said if "that did not work" in line] == [
+        f"again in {delay} s" for delay in (2, 4, 8, 16)
+    ]
+    assert said[-1] == "cannot install ipvsadm within 60 s: E: not yet"
+    assert float((place / "proc/uptime").read_text().split()[0]) == 17 + 5 + 30
+
+
+APT_UNKNOWN = """\
+Err:1 http://mirror/debian bookworm InRelease
+  Could not connect to 10.0.0.1:80 (10.0.0.1). - connect (113: No route to host)
+Reading package lists...
+W: Failed to fetch http://mirror/debian/dists/bookworm/InRelease  Could not connect to 10.0.0.1:80
+W: Some index files failed to download. They have been ignored, or old ones used instead.
+Reading package lists...
+E: Unable to locate package ipvsadm
+"""
+OTHER_SOURCE = """\
+W: Failed to fetch http://extra/InRelease  Could not resolve 'extra'
+W: Some index files failed to download. They have been ignored, or old ones used instead.
+dpkg: error processing package ipvsadm (--configure):
+ installed ipvsadm package post-installation script subprocess returned error exit status 1
+Errors were encountered while processing:
+ ipvsadm
+E: Sub-process /usr/bin/dpkg returned an error code (1)
+"""
+DEBS = """\
+E: Failed to fetch http://mirror/ipvsadm.deb  404  Not Found
+E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?
+"""
+FULL = """\
+ cannot copy extracted data for './sbin/ipvsadm' to '/sbin/ipvsadm.dpkg-new': failed to write (No space left on device)
+E: Sub-process /usr/bin/dpkg returned an error code (1)
+"""
+DNF_OTHER = """\
+Errors during downloading metadata for repository 'extra':
+  - Status code: 503 for http://extra/repodata/repomd.xml
+Error: Failed to download metadata for repo 'extra': Cannot download repomd.xml: All mirrors were tried
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            APT_UNKNOWN,
+            "Failed to fetch http://mirror/debian/dists/bookworm/InRelease  Could not connect to 10.0.0.1:80; "
+            "Unable to locate package ipvsadm",
+        ),
+        (OTHER_SOURCE, "dpkg: error processing package ipvsadm (--configure):"),
+        (DEBS, "Failed to fetch http://mirror/ipvsadm.deb  404  Not Found"),
+        (FULL, FULL.splitlines()[0].strip()),
+        (
+            DNF_OTHER,
+            "Status code: 503 for http://extra/repodata/repomd.xml; "
+            "Failed to download metadata for repo 'extra': Cannot download repomd.xml: All mirrors were tried",
+        ),
+        ("something else\n", "something else"),
+        ("", "no message"),
+    ],
+)
+def test_the_reason_is_the_line_that_helps(place: Path, output: str, reason: str) -> None:
+    """Of all that a package manager says; the cause before what came of it."""
+    (place / "out").write_text(output)
+    assert run(place, ("common.sh", "packages.sh"), f"deadline=1000; last_error {place}/out") == reason
+
+
+REJECTED = "modprobe: ERROR: could not insert 'ip_vs': Key was rejected by service"
+DENIED = "modprobe: ERROR: could not insert 'ip_vs': Operation not permitted"
+NOT_FOUND = "modprobe: FATAL: Module ip_vs not found in directory /lib/modules/6.1.0"
+SIGNED = "Secure Boot or lockdown refuses modules without a valid signature"
+
+
+@pytest.mark.parametrize(
+    ("lockdown", "said", "why"),
+    [
+        ("none [integrity] confidentiality", REJECTED, f"{SIGNED} ({REJECTED})"),
+        ("[none] integrity confidentiality", REJECTED, f"{SIGNED} ({REJECTED})"),
+        ("none [integrity] confidentiality", DENIED, f"{SIGNED} ({DENIED})"),
+        ("[none] integrity confidentiality", DENIED, f"{DENIED}; PACKAGE"),
+        ("none [integrity] confidentiality", NOT_FOUND, f"{NOT_FOUND}; PACKAGE"),
+    ],
+)
+def test_secure_boot_is_named_where_it_is_the_reason(place: Path, lockdown: str, said: str, why: str) -> None:
+    """Lockdown is normal under Secure Boot, and signed modules load: by itself it is no reason."""
+    (place / "sys/kernel/security/lockdown").write_text(f"{lockdown}\n")
+    (place / "lib/modules/6.1.0").mkdir(parents=True)
+    commands = f'package_with_module() {{ printf PACKAGE; }}\nkernel=6.1.0 said="{said}"\nwhy_not_loaded ip_vs "$said"'
+    assert run(place, ("common.sh", "modules.sh"), commands) == why

@@ -1,0 +1,165 @@
+"""Existing user data beside amigen's: what runs on the node, in which order, as cloud-init's own handlers judge."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from amigen.userdata import mime, packed
+from amigen.userdata.document import parse
+from amigen.userdata.make import SCRIPT_NAME, make, user_data
+from amigen.userdata.mime import Part
+from amigen.userdata.own import NODE_CONFIG_NAME
+from tests.specs import ROOT, joins, mapping
+from tests.userdata import karpenter
+from tests.userdata.conftest import Left
+from tests.userdata.test_documents import NODE, SHELL, plan, script
+
+Leaves = Callable[[bytes], Left]
+OTHER = {"packages": [{"name": "jq"}]}
+
+
+def named(*names: str) -> bytes:
+    """A document of scripts that say their names."""
+    return mime.write(
+        tuple(Part(type=mime.SHELL, content=b"#!/bin/sh\necho %s\n" % n.encode(), filename=n) for n in names)
+    )
+
+
+def said(left: Left) -> list[str]:
+    """Which scripts ran, by what they are."""
+    out = []
+    for _, content in left.scripts:
+        content = packed.unpack(content) or content
+        own = content.startswith(b"#!/usr/bin/env bash\n# amigen ")
+        out.append("amigen" if own else content.split()[-1].decode())
+    return out
+
+
+@pytest.mark.parametrize("change", [{}, joins()], ids=["alone", "joins"])
+def test_merged_again_it_is_the_same(change: dict[str, object]) -> None:
+    """What an earlier amigen made is replaced, and never stands there twice."""
+    old = user_data(plan(change, OTHER), merge=named("mine.sh") if change else b"")
+    once = user_data(plan(change), merge=old)
+
+    assert once == user_data(plan(change), merge=once)
+    assert [part.filename for part in parse(once).parts].count(SCRIPT_NAME) == 1
+
+
+def test_the_new_script_runs_and_not_the_old_one(cloud_init_leaves: Leaves) -> None:
+    """Two parts of one name would be one file, and the last of them would win."""
+    old = user_data(plan(joins(), OTHER), merge=SHELL)
+    made = plan(joins(flags=["--v=4"]))
+    document = user_data(made, merge=old)
+    left = cloud_init_leaves(document)
+    configs = [yaml.safe_load(p.content) for p in parse(document).parts if p.type == mime.NODE_CONFIG]
+
+    assert (packed.unpack(left.scripts[0][1]) or left.scripts[0][1]).rstrip() == script(made).rstrip()
+    assert said(left)[1:] == ["'mine'"]
+    assert [config["spec"]["kubelet"]["flags"] for config in configs] == [["--v=4"]]
+
+
+def test_a_script_of_amigen_is_known_without_its_name() -> None:
+    """The shell format has none, and neither has what came back from Karpenter."""
+    alone = user_data(plan(OTHER), format_="shell")
+    back = karpenter.merges(user_data(plan(OTHER)))
+
+    for old in (alone, back):
+        assert [part.origin for part in parse(user_data(plan(), merge=old)).parts if part.type == mime.SHELL] == [
+            "yours"
+        ]
+        assert parse(user_data(plan(), merge=old)).parts[0].content == script(plan())
+
+
+def test_a_spec_that_no_longer_joins_leaves_no_node_config_behind() -> None:
+    """amigen's own NodeConfig goes with the join; somebody else's stays."""
+    old = user_data(plan(joins()), merge=NODE)
+    configs = [part for part in parse(user_data(plan(), merge=old)).parts if part.type == mime.NODE_CONFIG]
+
+    assert [part.content for part in configs] == [NODE]
+    assert NODE_CONFIG_NAME in [part.filename for part in parse(old).parts]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("00-aaa.sh",),
+        ("00-aaa.sh", "99-last.sh"),
+        ("99-last.sh", "00-aaa.sh"),
+        ("0.sh", "-.sh", "00-amigen-b", "zz.sh"),
+        ("../00-a.sh", "00-amigen-bootstrap.sh-0", "10-x.sh"),
+        ("(a).sh", "part-000", "part-001x"),
+    ],
+)
+def test_amigens_script_runs_first(names: tuple[str, ...], cloud_init_leaves: Leaves) -> None:
+    """Whatever the others are called; and they keep their order, also where Karpenter forgets the names."""
+    alone = said(cloud_init_leaves(named(*names)))
+    document = user_data(plan(), merge=named(*names))
+
+    assert said(cloud_init_leaves(document)) == ["amigen", *alone]
+    assert said(cloud_init_leaves(karpenter.merges(document))) == ["amigen", *alone]
+
+
+def test_a_new_name_is_told() -> None:
+    """Nobody is to look for a file in vain."""
+    notes = make(plan(), merge=named("00-aaa.sh", "99-last.sh")).notes
+
+    assert [(note.severity, note.message) for note in notes] == [
+        ("note", f"00-aaa.sh would run before {SCRIPT_NAME}: it is now called {SCRIPT_NAME}-00-aaa.sh")
+    ]
+
+
+@pytest.mark.parametrize("when", ["per-once", "per-boot", "per-instance"])
+def test_scripts_by_frequency_are_told(when: str, cloud_init_leaves: Leaves) -> None:
+    """cloud-init puts them elsewhere, and runs them before all scripts of the user data."""
+    existing = mime.write((Part(type=f"text/x-shellscript-{when}", content=SHELL, filename="x.sh"),))
+    made = make(plan(), merge=existing)
+    left = cloud_init_leaves(made.content)
+
+    assert ([name for name, _ in left.early], said(left)) == (["x.sh"], ["amigen"])
+    assert [(note.severity, note.message) for note in made.notes] == [
+        ("warning", f"text/x-shellscript-{when} x.sh runs before amigen's {SCRIPT_NAME}: modules are not there yet")
+    ]
+
+
+@pytest.mark.parametrize("header", ["Merge-Type", "X-Merge-Type"])
+def test_how_cloud_config_merges_is_kept(header: str, cloud_init_leaves: Leaves) -> None:
+    """The parts have the effect that they had alone."""
+    existing = (
+        b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="OUT"\n\n'
+        b"--OUT\nContent-Type: text/cloud-config\n\n#cloud-config\npackages: [htop]\n\n"
+        b"--OUT\nContent-Type: text/cloud-config\n"
+        + f"{header}: list(append)+dict(recurse_array)+str()\n".encode()
+        + b"\n#cloud-config\npackages: [jq]\n\n--OUT--\n"
+    )
+    alone = cloud_init_leaves(existing).config
+
+    assert alone == {"packages": ["htop", "jq"]}
+    assert cloud_init_leaves(user_data(plan(joins()), merge=existing)).config == alone
+
+
+def test_a_header_cannot_become_two() -> None:
+    """Folded, or with what ends a line, it is one line again."""
+    part = Part(type=mime.CLOUD_CONFIG, content=b"#cloud-config\n{}\n", headers=(("X-A", "b\r\n Evil: 1\nc: ü"),))
+    (found,) = parse(mime.write((part,))).parts
+
+    assert found.headers == (("X-A", "b Evil: 1 c:"),)
+    assert found.content == part.content
+
+
+def test_notes_are_on_stderr(tmp_path: Path) -> None:
+    """stdout holds the document alone."""
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping()))
+    (tmp_path / "mine").write_bytes(named("00-aaa.sh"))
+    done = subprocess.run(
+        [sys.executable, "-m", "amigen", "user-data", str(tmp_path / "spec.yaml"), "--merge", str(tmp_path / "mine")],
+        capture_output=True, timeout=60, check=True, cwd=ROOT,
+    )  # fmt: skip
+
+    assert done.stdout.startswith(b"MIME-Version: 1.0\n")
+    assert done.stderr.startswith(b"note: 00-aaa.sh would run before")
