@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -242,6 +241,8 @@ _PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
 
 
 def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
+    import ctypes
+
     global _ONE_AT_A_TIME
     # Another thread may have held it at the fork, and is not here to give it back.
     _ONE_AT_A_TIME = threading.Lock()
