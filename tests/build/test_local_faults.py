@@ -48,8 +48,8 @@ def test_the_vm_dies(folder: Path, phase: str, code: int, sentence: str) -> None
 
 
 def kill_the_vm(folder: Path) -> None:
-    """Also when it has not yet started, or when an earlier one is just going."""
-    pattern = f"^[^ ]*qemu-system.*{folder}"
+    """Also when it has not yet started, or when an earlier one is just going; the probe of KVM has no disk."""
+    pattern = f"^[^ ]*qemu-system.*{folder}[^ ]*disk.qcow2"
     until(lambda: subprocess.run(["pkill", "-KILL", "-f", pattern], check=False).returncode == 0)
 
 
