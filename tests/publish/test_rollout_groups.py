@@ -48,7 +48,12 @@ def test_a_mixed_group_keeps_its_policy(world: World) -> None:
     """A refresh that is told a template alone would take Spot and the instance types away."""
     template = _first_publish(world)
     other = world.client("ec2").create_launch_template(
-        LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.small"}
+        LaunchTemplateName="other",
+        LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.small"},
+        # That of another architecture: the printed policy lets launch only what is of the spec.
+        TagSpecifications=[
+            {"ResourceType": "launch-template", "Tags": [{"Key": "amigen/name", "Value": "ipvs-nodes"}]}
+        ],
     )["LaunchTemplate"]["LaunchTemplateId"]
     own = {"LaunchTemplateId": template, "Version": "1"}
     overrides: list[dict[str, Any]] = [
