@@ -20,6 +20,9 @@ from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, gzip
 
 FOLDER = "/var/lib/amigen/unpacked"
+# amigen's own: where there is room also on a disk that is full or read-only, for it has to close the gate then. Programs
+# may not be started from there on Debian, but bash reads it.
+OWN_FOLDER = "/run/amigen/unpacked"
 WRAPPED = "self-unpacking"
 _MARK = b"#!/usr/bin/env bash\n# Packed by amigen: "
 _PAYLOAD = re.compile(rb"\n  base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n")
@@ -37,12 +40,14 @@ def pack(part: Part) -> Part:
     content = unix_lines(part.content)
     plain = mime.is_plain(content)
     name = mime.cleaned(part.filename) or f"{hashlib.sha256(content).hexdigest()[:12]}.sh"
+    own = part.origin == "amigen"
     text = render(
         "templates",
         "self-unpacking.sh.jinja",
         name=name,
+        own=own,
         why=_TOO_LARGE if plain else _NOT_PLAIN,
-        path=f"{FOLDER}/{name}",
+        path=f"{OWN_FOLDER if own else FOLDER}/{name}",
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
         payload=base64.encodebytes(gzip(content)).decode().rstrip("\n"),

@@ -4,7 +4,7 @@
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 umask 077
-script=/var/lib/amigen/unpacked/00-amigen-bootstrap.sh
+script=/run/amigen/unpacked/00-amigen-bootstrap.sh
 
 unpack() {
   base64 -d <<'PACKED' | gzip -dc | head -c 21985
@@ -169,4 +169,4 @@ if ! is_there; then
   is_there || fail 'what came out is not what was packed: was the user data changed on its way?'
 fi
 chmod 0700 "$script" || fail 'is the disk read-only?'
-exec "$script" "$@"
+exec bash "$script" "$@"
