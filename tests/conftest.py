@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,10 @@ _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
 settings.register_profile("dev", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+# What ignores it (nohup) passes that on, and the programs of the tests are to hear it as users' do.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,11 +32,13 @@ def renew_golden(request: pytest.FixtureRequest) -> bool:
 _LONGEST = (
     "build/test_local_faults.py",
     "node/test_gate_vm.py",
+    "node/test_nodeadm_vm.py",
     "kubeproxy/test_real_node.py",
     "build/test_local_build.py",
     "verify/test_vm.py",
     "build/test_aws_build.py",
     "publish/test_faults.py",
+    "node/test_faults.py",
 )
 
 
