@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.message import Message
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +11,9 @@ from msgspec.structs import replace
 from amigen.errors import InputError, Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.mime import Part
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 # Headers of a part that its type, content, name and wrapping say.
 _SAID_OTHERWISE = (

@@ -20,8 +20,8 @@ from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, gzip
 
 FOLDER = "/var/lib/amigen/unpacked"
-# amigen's own: where there is room also on a disk that is full or read-only, for it has to close the gate then. Programs
-# may not be started from there on Debian, but bash reads it.
+# amigen's own: where there is room also on a disk that is full or read-only, for it has to close the gate then. Debian
+# lets no program be started from there, but bash reads it.
 OWN_FOLDER = "/run/amigen/unpacked"
 WRAPPED = "self-unpacking"
 _MARK = b"#!/usr/bin/env bash\n# Packed by amigen: "
