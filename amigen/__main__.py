@@ -1,5 +1,19 @@
-"""`python -m amigen` is the `amigen` command."""
+"""The command `amigen`, and `python -m amigen`."""
 
-from amigen.cli import main
+from __future__ import annotations
 
-main()
+import gc
+from typing import Any
+
+
+def main() -> Any:
+    """Run the command line."""
+    # It begins with loading hundreds of modules, in which there is no garbage to be found.
+    gc.set_threshold(100_000)
+    from amigen import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    main()

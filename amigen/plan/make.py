@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from functools import cache, lru_cache
 
 from msgspec import structs
 
@@ -28,7 +29,7 @@ from amigen.plan.model import (
 from amigen.spec.load import spec_digest
 from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
-from amigen.spec.values import Platform
+from amigen.spec.values import Platform, ProxyMode
 
 RELEASE_PATH = "/etc/amigen/release.json"
 IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"
@@ -180,31 +181,40 @@ def _packages(spec: NodeImage, packages: tuple[PackageRequest, ...]) -> InstallP
     return InstallPackages(title=f"install {names}", packages=packages, checks=tuple(found))
 
 
-def _modules(spec: NodeImage, modules: tuple[str, ...]) -> Iterator[Step]:
-    mode = spec.kube_proxy.mode
+def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
+    mode, ipvs = spec.kube_proxy.mode, spec.kube_proxy.ipvs
+    if mode != "ipvs":
+        return _module_steps(mode, modules, None, ())
+    schedulers = knowledge.SCHEDULERS if spec.modules.persist == "all" else (ipvs.scheduler,)
+    return _module_steps(mode, modules, ipvs.conn_tab_bits, schedulers)
+
+
+# Few specs differ in these, as with the gate.
+@lru_cache(maxsize=64)
+def _module_steps(
+    mode: ProxyMode, modules: tuple[str, ...], bits: int | None, schedulers: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """Files and modules of a kube-proxy mode; `bits` and `schedulers` are those of ipvs."""
     own = [m for m in modules if mode == "ipvs" and m in knowledge.IPVS_MODULES]
     rest = [m for m in modules if m not in own]
+    steps: list[Step] = []
     for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, rest)):
         if names:
             content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
                 f"{name}\n" for name in names
             )
             persisted = tuple(checks.PersistedCheck(module=name) for name in names)
-            yield write_file(
-                path, content.encode(), f"persist {_counted(len(names), 'module')} in {path}", more=persisted
-            )
-    bits = spec.kube_proxy.ipvs.conn_tab_bits if mode == "ipvs" else None
+            title = f"persist {_counted(len(names), 'module')} in {path}"
+            steps.append(write_file(path, content.encode(), title, more=persisted))
     found: list[checks.Check] = [checks.EveryKernelCheck(module=m) for m in modules]
     found += [checks.LoadedCheck(module=m) for m in modules]
     if bits is not None:
         content = f"# The ipvs connection table has 2^{bits} buckets.\noptions ip_vs conn_tab_bits={bits}\n"
-        yield write_file(MODPROBE_PATH, content.encode(), f"set the connection table to {2**bits} buckets")
+        steps.append(write_file(MODPROBE_PATH, content.encode(), f"set the connection table to {2**bits} buckets"))
         found.append(checks.ConnTabCheck(bits=bits))
-    if mode == "ipvs":
-        every = knowledge.SCHEDULERS if spec.modules.persist == "all" else (spec.kube_proxy.ipvs.scheduler,)
-        found += [checks.SchedulerCheck(scheduler=s) for s in every]
+    found += [checks.SchedulerCheck(scheduler=s) for s in schedulers]
     title = f"load {_counted(len(modules), 'module')} now, after looking for them in every installed kernel"
-    yield LoadModules(title=title, modules=modules, conn_tab_bits=bits, checks=tuple(found))
+    return (*steps, LoadModules(title=title, modules=modules, conn_tab_bits=bits, checks=tuple(found)))
 
 
 def _sysctls(spec: NodeImage) -> Iterator[Step]:
@@ -228,6 +238,7 @@ def sysctl_path(name: str) -> str:
     return "/proc/sys/" + name.translate(_SWAP)
 
 
+@cache
 def _clean() -> CleanImage:
     from typing import get_args
 

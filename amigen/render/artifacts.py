@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+import msgspec
 from msgspec import Struct
 
 from amigen.errors import SizeError
@@ -58,8 +58,8 @@ def _platform(plan: ImagePlan) -> Iterator[Artifact]:
     for step in plan.steps:
         if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
-    plan_json = json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
-    yield Artifact(path=f"{base}/plan.json", content=plan_json.encode())
+    plan_json = msgspec.json.format(msgspec.json.encode(plan_document(plan)), indent=2)
+    yield Artifact(path=f"{base}/plan.json", content=plan_json + b"\n")
     for path, text in packer_files(plan).items():
         yield Artifact(path=f"{base}/packer/{path}", content=text.encode())
     for path, text in suite_files(plan).items():

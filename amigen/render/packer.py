@@ -149,13 +149,14 @@ def _text(template: str, **context: object) -> str:
 
 
 def _tidy(text: str) -> Iterator[str]:
-    """Without empty lines at the start, after `{` and `[`, before `}`, or in a row."""
+    """Without empty lines at the start, after `{`, before `}`, or in a row."""
     previous = ""
     lines = text.strip().splitlines()
     for number, line in enumerate(lines):
-        following = next((later for later in lines[number + 1 :] if later.strip()), "")
-        if not line.strip() and (previous.endswith("{") or not previous.strip() or following.strip() == "}"):
-            continue
+        if not line.strip():
+            following = next((later for later in lines[number + 1 :] if later.strip()), "")
+            if previous.endswith("{") or not previous.strip() or following.strip() == "}":
+                continue
         yield line.rstrip()
         previous = line
 

@@ -21,10 +21,10 @@ def sh(value: object) -> str:
         ValueError: The text has a NUL, which no argument and no shell variable can hold.
     """
     text = str(value)
-    if "\0" in text:
-        raise ValueError("a NUL cannot be quoted for a shell")
     if _SH_SAFE.fullmatch(text):
         return text
+    if "\0" in text:
+        raise ValueError("a NUL cannot be quoted for a shell")
     return "'" + text.replace("'", "'\\''") + "'"
 
 
@@ -39,7 +39,7 @@ def ascii_only(script: str) -> str:
 
 def words(values: Iterable[object]) -> str:
     """Arguments of a shell command, each with a space before it."""
-    return "".join(f" {sh(value)}" for value in values)
+    return "".join([f" {sh(value)}" for value in values])
 
 
 def hcl(value: object) -> str:
@@ -63,15 +63,17 @@ def hcl(value: object) -> str:
 
 def hcl_inner(text: str) -> str:
     """The inside of a quoted HCL string, for literals that hold both text and `${...}` of our own."""
-    out = []
-    for char in text:
-        if char in _HCL_ESCAPES:
-            out.append(_HCL_ESCAPES[char])
-        elif ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF:
-            out.append(f"\\u{ord(char):04x}")
-        else:
-            out.append(char)
-    return "".join(out).replace("${", "$${").replace("%{", "%%{")
+    if not text.isprintable() or '"' in text or "\\" in text:
+        text = "".join(map(_hcl_character, text))
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def _hcl_character(char: str) -> str:
+    if char in _HCL_ESCAPES:
+        return _HCL_ESCAPES[char]
+    if ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF:
+        return f"\\u{ord(char):04x}"
+    return char
 
 
 def py(value: object) -> str:
@@ -111,4 +113,5 @@ def js(value: object) -> str:
 
 def comment(value: object) -> str:
     """Text that cannot leave a one-line comment of shell, HCL or Python."""
-    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", " ", str(value))
+    text = str(value)
+    return text if text.isprintable() else re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text)

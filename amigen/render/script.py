@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 import amigen
@@ -57,20 +56,23 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     gate = next((step for step in steps if isinstance(step, InstallGate)), None)
     files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
     calls = [call for step in steps for call in _calls(step, plan, plain=user_data)]
-    script = render(
-        "templates",
-        "bootstrap.sh.jinja",
+    indent = _TAB if user_data else "  "
+    script = _beginning(
         title=fact.title,
         mode=spec.kube_proxy.mode,
-        version=amigen.__version__,
-        name=spec.name,
-        library=_libraries(tuple(_parts(plan, steps, user_data=user_data)), bare=user_data),
-        indent=_TAB if user_data else "  ",
+        parts=tuple(_parts(plan, steps, user_data=user_data)),
+        bare=user_data,
+        indent=indent,
         units=gate_units(plan) if gate else (),
-        gate_calls=[_put(file) for file in gate.files] if gate else (),
+        gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
         drop_in=_put(gate.drop_ins[0]) if gate else None,
         options=_options(plan),
         environment=_environment(plan),
+    ) + render(
+        "templates",
+        "main.sh.jinja",
+        name=spec.name,
+        indent=indent,
         os=f"{fact.os_id} {fact.os_version}",
         paths=[*(file.path for file in files), *_paths_besides(steps)],
         calls=calls,
@@ -103,23 +105,23 @@ def gate_units(plan: ImagePlan) -> tuple[str, ...]:
 
 def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[str]:
     """The parts of the library that this plan needs, so that user data stays small."""
-    family = PLATFORM_FACTS[plan.platform].family
+    kinds = {type(step) for step in steps}
     yield "common.sh"
     if not user_data:
         yield "sudo.sh"
-    if any(isinstance(step, InstallPackages) for step in steps):
+    if InstallPackages in kinds:
         yield "packages.sh"
-    if any(isinstance(step, (InstallPackages, LoadModules)) for step in steps):
-        yield f"{family}.sh"
+    if InstallPackages in kinds or LoadModules in kinds:
+        yield f"{PLATFORM_FACTS[plan.platform].family}.sh"
     yield "modules.sh"
     if any(isinstance(step, LoadModules) and step.conn_tab_bits is not None for step in steps):
         yield "module-options.sh"
-    if any(isinstance(step, ApplySysctls) for step in steps):
+    if ApplySysctls in kinds:
         yield "sysctls.sh"
-    if any(isinstance(step, RunHook) for step in steps):
+    if RunHook in kinds:
         yield "hooks.sh"
-    yield "gate.sh" if any(isinstance(step, InstallGate) for step in steps) else "no-gate.sh"
-    if any(isinstance(step, JoinCluster) for step in steps):
+    yield "gate.sh" if InstallGate in kinds else "no-gate.sh"
+    if JoinCluster in kinds:
         yield "join.sh"
     yield "release.sh"
 
@@ -128,11 +130,14 @@ def _joins_by_script(step: Step) -> bool:
     return isinstance(step, JoinCluster) and step.by == "bootstrap.sh"
 
 
+# Nine tenths of a script, and the same for all images of a kind.
+@lru_cache(maxsize=16)
+def _beginning(*, parts: tuple[str, ...], bare: bool, **context: object) -> str:
+    library = "\n".join(_library(name, bare=bare) for name in parts)
+    return render("templates", "bootstrap.sh.jinja", version=amigen.__version__, library=library, **context)
+
+
 @cache
-def _libraries(names: tuple[str, ...], *, bare: bool) -> str:
-    return "\n".join(_library(name, bare=bare) for name in names)
-
-
 def _library(name: str, *, bare: bool) -> str:
     """A part of the library; bare: without comments (other than shellcheck's) and empty lines, indented by tabs.
 
@@ -141,8 +146,9 @@ def _library(name: str, *, bare: bool) -> str:
     text = (folder("templates") / "lib" / name).read_text(encoding="utf-8")
     if not bare:
         return text
-    kept = [line for line in text.splitlines() if line.strip() and not re.match(r"\s*#(?! shellcheck)", line)]
-    return "\n".join(_TAB * ((len(line) - len(line.lstrip())) // 2) + line.lstrip() for line in kept)
+    lines = [(line, line.lstrip()) for line in text.splitlines()]
+    kept = [(line, code) for line, code in lines if code and (code[0] != "#" or code.startswith("# shellcheck"))]
+    return "\n".join(_TAB * ((len(line) - len(code)) // 2) + code for line, code in kept)
 
 
 def _options(plan: ImagePlan) -> tuple[str, ...]:
@@ -216,7 +222,7 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
     if spec.kube_proxy.mode == "ipvs":
         known["scheduler"] = spec.kube_proxy.ipvs.scheduler
     names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
-    head = json.dumps(known, indent=2).removesuffix("\n}")
+    head = msgspec.json.format(msgspec.json.encode(known), indent=2).decode().removesuffix("\n}")
     yield Call(function="write_release", arguments=(head, *names))
     if any(isinstance(s, InstallGate) for s in plan.steps):
         # Last of what makes the node ready, and before it joins.
@@ -230,6 +236,7 @@ def _put(file: WriteFile, *, plain: bool = False) -> Call:
     return Call(function="put_file", arguments=(file.path, mode, f"{file.owner}:{file.group}", text, *encoding))
 
 
+@lru_cache(maxsize=64)
 def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     """Content as a shell argument: itself where it is plain text, else base64 and the content's sha256."""
     try:

@@ -16,6 +16,7 @@ from amigen.render import quoting
 Folder = Literal["templates", "packer"]
 
 
+@cache
 def folder(name: Folder) -> Path:
     """Where the templates are: in the wheel beside this package, in a checkout at its top."""
     package = Path(__file__).parent.parent
@@ -39,6 +40,8 @@ def environment(name: Folder) -> Environment:
     )
     for filter_ in (quoting.sh, quoting.words, quoting.hcl, quoting.hcl_inner, quoting.js, quoting.comment):
         env.filters[filter_.__name__] = filter_
+    # No template needs Jinja's own globals, and each rendering would copy them.
+    env.globals.clear()
     env.filters.update(py=quoting.py, py_block=quoting.py_block)
     return env
 

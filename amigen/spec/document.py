@@ -62,7 +62,8 @@ def compose(content: bytes) -> yaml.Node:
 
 def _decode(content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")
+        # A codec of its own would be one more module to load.
+        return content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DocumentError(

@@ -6,8 +6,6 @@ loader cannot disagree. What depends on more than one field stands in `amigen.sp
 Naming follows Kubernetes: camelCase in YAML (`strictARP`, `serviceCIDR` where Kubernetes writes it so).
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -16,7 +17,7 @@ from amigen.userdata import mime
 from amigen.userdata.mime import Part
 from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
 from amigen.userdata.own import node_config_document as node_config_document
-from amigen.userdata.size import LIMIT, gzip, size_of
+from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, gzip, size_of
 
 Format = Literal["shell", "cloud-config", "mime"]
 SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
@@ -69,7 +70,7 @@ def make(plan: ImagePlan, *, format_: Format | None = None, merge: bytes = b"", 
     else:
         parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), ()
     # Where the spec joins by itself, these bytes may be all that the node gets.
-    reserve = _reserve() if chosen == "mime" and _by_nodeadm(plan) else 0
+    reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
     document = _fit(parts, chosen, gzip_, reserve)
     if not joins and len(document) + reserve > LIMIT:
         notes = (*notes, tight(len(document), reserve))
@@ -102,34 +103,38 @@ def _by_nodeadm(plan: ImagePlan) -> bool:
     return PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
 
 
-def _reserve() -> int:
-    from amigen.userdata.systems import SYSTEMS
-
-    return max(system.adds_most for system in SYSTEMS.values())
-
-
 def _fit(parts: tuple[Part, ...], format_: Format, gzip_: bool | None, reserve: int) -> bytes:
     """The most readable form that fits.
 
     Raises:
         SizeError: None does.
     """
-    forms = _forms(parts, format_)
-    plain = smallest = next(forms)
-    if gzip_:
-        smallest = gzip(plain)
-    elif gzip_ is None and len(plain) + reserve > LIMIT:
-        for form in forms:
-            smallest = min(smallest, form, key=len)
+    if gzip_ is not None:
+        plain = _plain(parts, format_)
+        smallest = gzip(plain) if gzip_ else plain
+    else:
+        smallest = b""
+        for form in _forms(parts, format_, LIMIT - reserve):
+            smallest = min(smallest or form, form, key=len)
             if len(smallest) + reserve <= LIMIT:
                 break
     if len(smallest) > LIMIT:
-        raise too_large(parts, len(smallest), gzip_helps=not gzip_ and len(gzip(plain)) <= LIMIT)
+        raise too_large(parts, len(smallest), gzip_helps=not gzip_ and len(gzip(_plain(parts, format_))) <= LIMIT)
     return smallest
 
 
-def _forms(parts: tuple[Part, ...], format_: Format) -> Iterator[bytes]:
-    """The document as plain as it can be, then with amigen's script packed, then with all scripts packed."""
+def _plain(parts: tuple[Part, ...], format_: Format) -> bytes:
+    return next(_forms(parts, format_, sys.maxsize))
+
+
+def _forms(parts: tuple[Part, ...], format_: Format, room: int) -> Iterator[bytes]:
+    """The document as plain as it can be, then with amigen's script packed, then with all scripts packed.
+
+    Args:
+        parts: Its parts.
+        format_: Its format.
+        room: Bytes; a plain document whose contents alone take more is not written out.
+    """
     from amigen.userdata.packed import pack
 
     script = parts[0].content
@@ -146,7 +151,8 @@ def _forms(parts: tuple[Part, ...], format_: Format) -> Iterator[bytes]:
             pack(part) if script_ and not mime.is_plain(part.content) else part
             for part, script_ in zip(parts, scripts, strict=True)
         )
-        yield mime.write(parts)
+        if sum(len(part.content) for part in parts) <= room:
+            yield mime.write(parts)
         yield mime.write(
             tuple(pack(p) if s and p.origin == "amigen" else p for p, s in zip(parts, scripts, strict=True))
         )

@@ -11,7 +11,6 @@ from amigen.errors import Problem
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
 from amigen.userdata import mime
-from amigen.userdata.document import parse
 from amigen.userdata.mime import Part
 from amigen.userdata.own import NODE_CONFIG_NAME, SCRIPT_NAME, is_own_node_config, is_own_script, node_config_document
 
@@ -33,8 +32,8 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     Raises:
         InputError: The existing user data cannot be read.
     """
-    theirs = [part for part in parse(existing).require() if not is_own_script(part)] if existing else []
-    theirs = [part for part in theirs if not is_own_node_config(part)]
+    found = _parts(existing) if existing else ()
+    theirs = [part for part in found if not (is_own_script(part) or is_own_node_config(part))]
     own = Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen")
     # In the order in which they run, which is that of their places too where a system forgets their names.
     numbered = [(number, part) for number, part in enumerate(theirs, 1) if part.type == mime.SHELL]
@@ -46,7 +45,8 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     if eks and PLATFORM_FACTS[plan.platform].joins_by == "nodeadm":
         content = node_config_document(eks)
         configs.append(Part(type=mime.NODE_CONFIG, content=content, filename=NODE_CONFIG_NAME, origin="amigen"))
-    return Merged(parts=(*others, own, *scripts, *configs), notes=tuple(_notes(existing, theirs)))
+    notes = tuple(_notes(theirs, replaced=len(found) > len(theirs)))
+    return Merged(parts=(*others, own, *scripts, *configs), notes=notes)
 
 
 def later(part: Part) -> Part:
@@ -55,8 +55,14 @@ def later(part: Part) -> Part:
     return part if not name or name > SCRIPT_NAME else replace(part, filename=f"{SCRIPT_NAME}-{name}")
 
 
-def _notes(existing: bytes, theirs: list[Part]) -> Iterator[Problem]:
-    if existing and len(parse(existing).parts) > len(theirs):
+def _parts(existing: bytes) -> tuple[Part, ...]:
+    from amigen.userdata.document import parse
+
+    return parse(existing).require()
+
+
+def _notes(theirs: list[Part], *, replaced: bool) -> Iterator[Problem]:
+    if replaced:
         yield Problem(severity="note", message="the parts that an earlier amigen made are replaced")
     for part in theirs:
         if part.type == mime.SHELL and later(part) != part:

@@ -25,8 +25,9 @@ FOLDER = "/var/lib/amigen/unpacked"
 OWN_FOLDER = "/run/amigen/unpacked"
 WRAPPED = "self-unpacking"
 _MARK = b"#!/usr/bin/env bash\n# Packed by amigen: "
-_PAYLOAD = re.compile(rb"\n  base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n")
-_BOUNDARY = re.compile(rb'MIME-Version: 1\.0\nContent-Type: multipart/mixed; boundary="(==amigen-[0-9a-f]+==)"\n')
+# Compiled where they are used: packing needs neither.
+_PAYLOAD = rb"\n  base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n"
+_BOUNDARY = rb'MIME-Version: 1\.0\nContent-Type: multipart/mixed; boundary="(==amigen-[0-9a-f]+==)"\n'
 _TOO_LARGE = f"would be too large for the {LIMIT} bytes of EC2's user data"
 _NOT_PLAIN = "holds more than ASCII, which cloud-init garbles in a plain part"
 
@@ -50,7 +51,7 @@ def pack(part: Part) -> Part:
         path=f"{OWN_FOLDER if own else FOLDER}/{name}",
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
-        payload=base64.encodebytes(gzip(content)).decode().rstrip("\n"),
+        payload=mime.base64_lines(gzip(content)).decode().rstrip("\n"),
     )
     if plain and len(text) >= len(content):
         return replace(part, content=content)
@@ -65,7 +66,7 @@ def unpack(content: bytes) -> bytes | None:
     """
     if not content.startswith(_MARK):
         return None
-    found = _PAYLOAD.search(content)
+    found = re.search(_PAYLOAD, content)
     if not found:
         raise ValueError("the packed script has lost its payload")
     try:
@@ -77,10 +78,10 @@ def unpack(content: bytes) -> bytes | None:
 
 def settled(document: bytes) -> bytes:
     """A document of ours without what depends on the zlib at work: zlib and zlib-ng pack the same bytes differently."""
-    boundary = _BOUNDARY.match(document)
+    boundary = re.match(_BOUNDARY, document)
     if boundary:
         document = document.replace(boundary[1], b"boundary")
-    return _PAYLOAD.sub(_settled, document)
+    return re.sub(_PAYLOAD, _settled, document)
 
 
 def _settled(found: re.Match[bytes]) -> bytes:

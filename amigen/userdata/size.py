@@ -12,6 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 LIMIT = 16384
+# What a system's NodeConfig takes at the least: a cluster's name, endpoint and service CIDR, and the certificate
+# authority, which with EKS is RSA-2048, about 1,490 characters of base64; and with the labels, taints and kubelet
+# settings that nodes usually have.
+NODE_CONFIG_LEAST, NODE_CONFIG_MOST = 1900, 2560
 # Up to here, the scripts of many images are the same; see templates/bootstrap.sh.jinja.
 _OWN = b"\n# For the image "
 
@@ -26,18 +30,19 @@ class Size(Struct, frozen=True, kw_only=True):
 
 def gzip(content: bytes) -> bytes:
     """Deterministic gzip: no time, no name (and half the import of the gzip module)."""
-    own = max(content.find(_OWN), 0)
+    own = max(content.rfind(_OWN), 0)
     packed, begun = _begun(content[:own])
     packer = begun.copy()
     rest: bytes = packer.compress(content[own:]) + packer.flush()
     return packed + rest
 
 
-# Packing takes longer than all the rest of a document, and goes on from here to the same bytes as in one go.
+# Packing takes longer than all the rest of a document. The block ends here (16 bytes more), so that what is not yet
+# written does not have to be written for each of them.
 @lru_cache(maxsize=4)
 def _begun(beginning: bytes) -> tuple[bytes, Any]:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return packer.compress(beginning), packer
+    return packer.compress(beginning) + packer.flush(zlib.Z_BLOCK), packer
 
 
 def size_of(content: bytes) -> Size:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
+from amigen.userdata.size import NODE_CONFIG_LEAST, NODE_CONFIG_MOST
 
 SystemName = Literal["managed-node-group", "karpenter", "eksctl", "self-managed"]
 
@@ -28,9 +29,7 @@ class System(Struct, frozen=True, kw_only=True):
         wrapped: What may be around the whole document.
         headers: The headers of a part that it passes on; None for all.
         boundary: The boundary that it writes; empty where it is not known, or a random one.
-        adds_least: Bytes that its own part adds at the least: a cluster's name, endpoint and service CIDR, and the
-            certificate authority, which with EKS is RSA-2048, about 1,490 characters of base64.
-        adds_most: The same with labels, taints and kubelet settings, as nodes usually have them.
+        adds_least, adds_most: Bytes of its own part (see `amigen.userdata.size`).
         source: Where all this stands.
     """
 
@@ -51,7 +50,6 @@ class System(Struct, frozen=True, kw_only=True):
 
 
 _CLUSTER = tuple(f"spec.cluster.{name}" for name in ("name", "apiServerEndpoint", "certificateAuthority", "cidr"))
-_LEAST, _MOST = 1900, 2560
 _USER_DATA = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-user-data"
 _CUSTOM_AMI = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-custom-ami"
 
@@ -65,8 +63,8 @@ SYSTEMS: dict[SystemName, System] = {
         needs="needs MIME multi-part",
         hint="amigen user-data --format mime --merge FILE",
         wrapped=("base64",),
-        adds_least=_LEAST,
-        adds_most=_MOST,
+        adds_least=NODE_CONFIG_LEAST,
+        adds_most=NODE_CONFIG_MOST,
         source=_USER_DATA,
     ),
     "karpenter": System(
@@ -80,8 +78,8 @@ SYSTEMS: dict[SystemName, System] = {
         retypes=True,
         needs="takes what does not begin with MIME-Version: or Content-Type: for a NodeConfig if it is a YAML mapping",
         hint="amigen user-data --format mime --merge FILE",
-        adds_least=_LEAST,
-        adds_most=_MOST,
+        adds_least=NODE_CONFIG_LEAST,
+        adds_most=NODE_CONFIG_MOST,
         source="karpenter-provider-aws v1.14.1 pkg/providers/amifamily/bootstrap/nodeadm.go, mime/mime.go",
     ),
     "eksctl": System(
@@ -93,8 +91,8 @@ SYSTEMS: dict[SystemName, System] = {
         needs="takes scripts (preBootstrapCommands) and a NodeConfig (overrideBootstrapCommand)",
         hint="give it the shell format in preBootstrapCommands, or use a launch template",
         headers=("content-type",),
-        adds_least=_LEAST,
-        adds_most=_MOST,
+        adds_least=NODE_CONFIG_LEAST,
+        adds_most=NODE_CONFIG_MOST,
         source="eksctl pkg/nodebootstrap/al2023.go, managed_al2.go, issue 7895",
     ),
     "self-managed": System(
@@ -124,8 +122,8 @@ WITHOUT_NODEADM: dict[SystemName, System] = {
         needs="takes commands (preBootstrapCommands)",
         hint="give it the shell format in preBootstrapCommands, or use a launch template",
         headers=("content-type",),
-        adds_least=_LEAST,
-        adds_most=_MOST,
+        adds_least=NODE_CONFIG_LEAST,
+        adds_most=NODE_CONFIG_MOST,
         source="eksctl pkg/nodebootstrap/ubuntu.go, userdata.go",
     ),
     "self-managed": SYSTEMS["self-managed"],

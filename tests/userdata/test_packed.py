@@ -229,7 +229,7 @@ def test_packed_cloud_config_is_valid_and_carries_the_script(tmp_path: Path) -> 
 def test_room_for_what_a_system_adds() -> None:
     """A spec that does not join by itself is warned where the NodeConfig of the system may not fit; others are not."""
     reserve = SYSTEMS["karpenter"].adds_most
-    tight = noise(3300)
+    tight = noise(3600)
     alone, joined = make(plan(tight)), make(plan(tight, joins()))
 
     assert LIMIT - reserve < len(alone.content) <= LIMIT
