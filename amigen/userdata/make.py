@@ -11,7 +11,7 @@ import msgspec
 
 from amigen.errors import InputError, Problem, SizeError
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.plan.model import ImagePlan
+from amigen.plan.model import ImagePlan, InstallGate
 from amigen.render.script import bootstrap_script
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
@@ -71,7 +71,8 @@ def make(plan: ImagePlan, *, format_: Format | None = None, merge: bytes = b"", 
         parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), ()
     # Where the spec joins by itself, these bytes may be all that the node gets.
     reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
-    document = _fit(parts, chosen, gzip_, reserve)
+    gate = next((step for step in plan.steps if isinstance(step, InstallGate)), None)
+    document = _fit(parts, chosen, gzip_, reserve, gate)
     if not joins and len(document) + reserve > LIMIT:
         notes = (*notes, tight(len(document), reserve))
     return Made(content=document, notes=notes)
@@ -103,7 +104,9 @@ def _by_nodeadm(plan: ImagePlan) -> bool:
     return PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
 
 
-def _fit(parts: tuple[Part, ...], format_: Format, gzip_: bool | None, reserve: int) -> bytes:
+def _fit(
+    parts: tuple[Part, ...], format_: Format, gzip_: bool | None, reserve: int, gate: InstallGate | None = None
+) -> bytes:
     """The most readable form that fits.
 
     Raises:
@@ -114,7 +117,7 @@ def _fit(parts: tuple[Part, ...], format_: Format, gzip_: bool | None, reserve: 
         smallest = gzip(plain) if gzip_ else plain
     else:
         smallest = b""
-        for form in _forms(parts, format_, LIMIT - reserve):
+        for form in _forms(parts, format_, LIMIT - reserve, gate):
             smallest = min(smallest or form, form, key=len)
             if len(smallest) + reserve <= LIMIT:
                 break
@@ -127,13 +130,14 @@ def _plain(parts: tuple[Part, ...], format_: Format) -> bytes:
     return next(_forms(parts, format_, sys.maxsize))
 
 
-def _forms(parts: tuple[Part, ...], format_: Format, room: int) -> Iterator[bytes]:
+def _forms(parts: tuple[Part, ...], format_: Format, room: int, gate: InstallGate | None = None) -> Iterator[bytes]:
     """The document as plain as it can be, then with amigen's script packed, then with all scripts packed.
 
     Args:
         parts: Its parts.
         format_: Its format.
         room: Bytes; a plain document whose contents alone take more is not written out.
+        gate: What amigen's script installs.
     """
     from amigen.userdata.packed import pack
 
@@ -143,7 +147,7 @@ def _forms(parts: tuple[Part, ...], format_: Format, room: int) -> Iterator[byte
         yield cloud_config(script, packed=True)
     elif format_ == "shell":
         yield script
-        yield pack(parts[0]).content
+        yield pack(parts[0], gate).content
     else:
         # A script that cannot stand in a plain part is packed at once: of base64 in a part, Karpenter drops the header.
         scripts = [part.type == mime.SHELL for part in parts]
@@ -153,9 +157,11 @@ def _forms(parts: tuple[Part, ...], format_: Format, room: int) -> Iterator[byte
         )
         if sum(len(part.content) for part in parts) <= room:
             yield mime.write(parts)
-        yield mime.write(
-            tuple(pack(p) if s and p.origin == "amigen" else p for p, s in zip(parts, scripts, strict=True))
+        parts = tuple(
+            pack(part, gate) if script_ and part.origin == "amigen" else part
+            for part, script_ in zip(parts, scripts, strict=True)
         )
+        yield mime.write(parts)
         yield mime.write(tuple(pack(p) if s else p for p, s in zip(parts, scripts, strict=True)))
 
 

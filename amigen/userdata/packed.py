@@ -12,9 +12,11 @@ import base64
 import binascii
 import hashlib
 import re
+from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
+from amigen.plan.model import InstallGate
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, gzip
@@ -32,8 +34,13 @@ _TOO_LARGE = f"would be too large for the {LIMIT} bytes of EC2's user data"
 _NOT_PLAIN = "holds more than ASCII, which cloud-init garbles in a plain part"
 
 
-def pack(part: Part) -> Part:
-    """The script as one that unpacks itself; where that is no gain, and not needed, it stays plain."""
+def pack(part: Part, gate: InstallGate | None = None) -> Part:
+    """The script as one that unpacks itself; where that is no gain, and not needed, it stays plain.
+
+    Args:
+        part: A script.
+        gate: What the script inside would install: where it cannot be unpacked, its units are held all the same.
+    """
     from amigen.render.templates import render
 
     if part.content.startswith(_MARK):
@@ -51,6 +58,8 @@ def pack(part: Part) -> Part:
         path=f"{OWN_FOLDER if own else FOLDER}/{name}",
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
+        units=[PurePosixPath(file.path).parent.name.removesuffix(".d") for file in gate.drop_ins] if gate else (),
+        drop_in=gate.drop_ins[0].content.decode() if gate else "",
         payload=mime.base64_lines(gzip(content)).decode().rstrip("\n"),
     )
     if plain and len(text) >= len(content):

@@ -3,7 +3,7 @@
 nodeadm and kubelet are stand-ins (`tests.testbed.dnf_standin`): nodeadm-config before cloud-init, nodeadm-run after it,
 which starts kubelet by itself. It proves what systemd does with their jobs, not what nodeadm does.
 
-One machine, four boots, in the order of the tests.
+One machine, seven boots, in the order of the tests.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ SPEC: dict[str, Any] = {
 }
 # cloud-init takes the machine for a new one, and runs its user data again.
 NEW = "cloud-init clean --logs"
+GATE = "/etc/systemd/system/amigen-ready.service /etc/systemd/system/*/*amigen-ready* /usr/local/lib/amigen"
+STOCK = f"rm -rf {GATE} /etc/amigen /var/lib/amigen"
+# The user data of this machine is packed; the stand-in for a document that was damaged is a node that cannot read it.
+BREAK, MEND = "mv /usr/bin/base64 /usr/bin/base64.away", "mv /usr/bin/base64.away /usr/bin/base64"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,7 @@ def machine() -> Iterator[Machine]:
         pytest.skip("needs root: the base image cannot be made")
     base = dnf_standin_base()
     document = user_data(plan_image(parse_spec(SPEC), "al2023"))
+    assert b"\n# Packed by amigen: " in document
     with (
         scratch("test") as work,
         Machine(base.image, work=work, user=base.user, user_data=document, log=print) as made,
@@ -107,11 +112,34 @@ def test_a_failed_bootstrap_is_not_forgotten_at_a_reboot(machine: Machine) -> No
     assert states(machine) == OPEN
 
 
+def test_a_packed_bootstrap_that_cannot_be_unpacked_does_not_join(machine: Machine) -> None:
+    """On a baked image, whose gate is open at boot; and not after a reboot either."""
+    booted(machine, with_=f"{NEW} && touch /var/lib/amigen/baked && {BREAK}")
+    assert last_line(machine).startswith("amigen: FAILED: cannot unpack the user data to /run/amigen/unpacked/")
+    assert "this node is ready" in out(machine, "journalctl -b -u amigen-ready")
+    assert states(machine) == CLOSED
+    booted(machine, with_="true")
+    assert states(machine) == {**CLOSED, "amigen-ready": "failed"}
+
+
+def test_nor_does_it_on_a_stock_image(machine: Machine) -> None:
+    """There is no gate yet: the units are held, also after a reboot and by hand, until a run ends well."""
+    booted(machine, with_=f"{NEW} && {STOCK}")
+    assert last_line(machine).startswith("amigen: FAILED: cannot unpack the user data to /run/amigen/unpacked/")
+    assert "status: error" in out(machine, "cloud-init status")
+    assert states(machine) == CLOSED
+    booted(machine, with_="true")
+    assert states(machine) == CLOSED
+    assert machine.run("sudo systemctl start kubelet").returncode != 0
+    assert machine.run(f"sudo {MEND} && sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
+    assert "kept: " not in out(machine, "journalctl -b -t amigen")
+    assert machine.run("sudo systemctl restart nodeadm-run").returncode == 0
+    assert states(machine) == OPEN
+
+
 def test_a_stock_image_on_which_no_gate_can_be_installed_does_not_join(machine: Machine) -> None:
     """The run fails before its first file: nodeadm-run is held all the same, and kubelet by hand, too."""
-    gate = "/etc/systemd/system/amigen-ready.service /etc/systemd/system/*/*amigen-ready* /usr/local/lib/amigen"
-    stock = f"rm -rf {gate} /etc/amigen /var/lib/amigen && touch /var/lib/amigen"
-    booted(machine, with_=f"{NEW} && {stock}")
+    booted(machine, with_=f"{NEW} && {STOCK} && touch /var/lib/amigen")
     assert last_line(machine).startswith("amigen: FAILED: cannot make /run/amigen and /var/lib/amigen")
     assert "status: error" in out(machine, "cloud-init status")
     assert states(machine) == CLOSED

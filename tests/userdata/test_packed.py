@@ -229,10 +229,10 @@ def test_packed_cloud_config_is_valid_and_carries_the_script(tmp_path: Path) -> 
 def test_room_for_what_a_system_adds() -> None:
     """A spec that does not join by itself is warned where the NodeConfig of the system may not fit; others are not."""
     reserve = SYSTEMS["karpenter"].adds_most
-    tight = noise(3600)
-    alone, joined = make(plan(tight)), make(plan(tight, joins()))
+    alone, joined = make(plan(noise(3600))), make(plan(noise(2000), joins()))
 
     assert LIMIT - reserve < len(alone.content) <= LIMIT
+    assert LIMIT - reserve < len(joined.content) <= LIMIT
     assert [(note.severity, str(reserve) in note.message) for note in alone.notes] == [("warning", True)]
     assert (make(plan()).notes, joined.notes) == ((), ())
 

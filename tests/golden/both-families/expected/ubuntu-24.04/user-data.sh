@@ -154,12 +154,41 @@ is_there() {
   [[ -f $script && $(sha256sum <"$script") == '02b319dcd4dc8ade6f584f324c40c9131dbe78f735c29b37c72baa419376f2fa  -' ]]
 }
 
+put() {
+  mkdir -p "${1%/*}" && printf '%s' '# amigen: this does not start on a node that is not ready
+[Unit]
+Requires=amigen-ready.service
+BindsTo=amigen-ready.service
+After=amigen-ready.service
+' >"$1" && return
+  rm -f -- "$1"
+  return 1
+}
+
+# A node without its bootstrap must not join: what starts kubelet is held, and on an image with a gate, that is closed.
+hold() {
+  local unit path units=(snap.kubelet-eks.daemon.service kubelet.service)
+  umask 022
+  if [[ -e /var/lib/amigen/baked ]]; then mv -f /etc/amigen/release.json /etc/amigen/release.json.unfinished; fi
+  [[ -d /run/systemd/system ]] || return 0
+  for unit in "${units[@]}"; do
+    path=systemd/system/$unit.d/10-amigen-ready.conf
+    [[ -e /etc/$path ]] || put "/etc/$path" || put "/run/$path"
+  done
+  systemctl daemon-reload
+  # What runs, or is about to, is left alone.
+  [[ $'\n'$(systemctl is-active "${units[@]}") == *$'\n'activ* ]] ||
+    systemctl stop --job-mode=ignore-requirements amigen-ready.service
+}
+
 fail() {
+  set +e
   local reason="cannot unpack the user data to $script: $*"
-  printf 'amigen: FAILED: %s\n' "$reason"
-  rm -f -- "$script" || true
+  rm -f -- "$script"
   # The gate of this node reads it, and says it again.
   if mkdir -p /run/amigen; then printf '%s\n' "$reason" >/run/amigen/failed; fi
+  hold
+  printf 'amigen: FAILED: %s\n' "$reason"
   exit 1
 }
 
