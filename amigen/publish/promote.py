@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import TypeVar
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -18,6 +20,9 @@ PARAMETER_SECONDS = 120.0
 # (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
 _LOOKS = 6
 _PAUSE = 2.0
+
+
+_T = TypeVar("_T")
 
 
 class ParameterError(AwsError):
@@ -75,6 +80,37 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
         ) from None
 
 
+def agreed(
+    what: str, look: Callable[[], tuple[int, _T]], allowed: tuple[int, ...], hint: str, patience: Patience
+) -> tuple[int, _T]:
+    """A look at a template, as soon as the default that it sees is one of these.
+
+    Args:
+        what: The template, in words.
+        look: Gives the default, and what else was seen.
+        allowed: Versions; the first is what the message names.
+        hint: What to do where it is another.
+        patience: How to wait until all of EC2 says the same.
+
+    Raises:
+        ConflictError: Somebody else has moved it.
+    """
+    looks = itertools.count(1)
+
+    def once() -> tuple[tuple[int, _T] | None, str]:
+        found = look()
+        if found[0] in allowed:
+            return found, ""
+        if next(looks) >= _LOOKS:
+            message = (
+                f"the default of {what} is version {found[0]}, not {allowed[0]}: somebody else has moved it meanwhile"
+            )
+            raise ConflictError(message, hint)
+        return None, ""
+
+    return patience.until(f"the default of {what}", once, every=_PAUSE)
+
+
 def move_default(
     aws: Aws, region: str, name: str, template: str, *, old: int, new: int, patience: Patience, back: bool = False
 ) -> None:
@@ -97,25 +133,15 @@ def move_default(
     """
     what = f"launch template {name}"
 
+    def look() -> tuple[int, dict[str, str]]:
+        """The default and the tags."""
+        answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
+        found = answer.first("LaunchTemplates")
+        return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
+
     def settled(*allowed: int) -> tuple[int, dict[str, str]]:
-        """The default and the tags, as soon as the default is one of these."""
-        looks = itertools.count(1)
-
-        def look() -> tuple[tuple[int, dict[str, str]] | None, str]:
-            answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
-            found = answer.first("LaunchTemplates")
-            seen = int(found["DefaultVersionNumber"])
-            if seen in allowed:
-                return (seen, {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}), ""
-            if next(looks) >= _LOOKS:
-                raise ConflictError(
-                    f"the default of {what} in {region} is version {seen}, not {allowed[0]}:"
-                    " somebody else has moved it meanwhile",
-                    f"version {new} is there; look at the plan again",
-                )
-            return None, ""
-
-        return patience.until(f"the default of {what} in {region}", look, every=_PAUSE)
+        hint = f"version {new} is there; look at the plan again"
+        return agreed(f"{what} in {region}", look, allowed, hint, patience)
 
     def remember(history: tuple[int, ...], rollback: str) -> None:
         tags = [{"Key": TAG_HISTORY, "Value": write_history(history)}, {"Key": TAG_ROLLBACK, "Value": rollback}]

@@ -13,7 +13,9 @@ from amigen.publish import observe
 from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history, read_rollback
 from amigen.publish.place_run import NoNotes, Notes, PlaceRun
+from amigen.publish.promote import agreed
 from amigen.publish.rollback import plan_rollback
+from amigen.publish.state import Template
 from amigen.publish.wait import Patience
 
 _ASG = re.compile(r"asg:(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
@@ -162,13 +164,17 @@ def roller(aws: Aws, group: Group, patience: Patience, ledger: Notes) -> Roller:
     return InstanceRefresh(aws, group, patience, ledger)
 
 
-def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
-    """The default versions that stand in a region now, with those before them."""
+def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], patience: Patience) -> tuple[Release, ...]:
+    """The default versions that stand in a region now, with those before them.
+
+    Raises:
+        ConflictError: Somebody else has moved the default since a run moved it.
+    """
     out = []
     for run in runs:
         if run.plan.place.region != region:
             continue
-        template = observe.find_template(aws, region, run.plan.place.target.template)
+        template = _as_left(aws, run, patience)
         if template is None:
             continue
         begun = read_rollback(template.tags)
@@ -188,6 +194,20 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Releas
             )
         )
     return tuple(out)
+
+
+def _as_left(aws: Aws, run: PlaceRun, patience: Patience) -> Template | None:
+    """The template of a run; a look that is behind, and sees the default before the run, would roll out that one."""
+    place = run.plan.place
+
+    def look() -> tuple[int, Template | None]:
+        found = observe.find_template(aws, place.region, place.target.template)
+        return (found.default if found else 0), found
+
+    if run.default is None:
+        return look()[1]
+    what = f"launch template {place.target.template} in {place.region}"
+    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", patience)[1]
 
 
 def default_back(aws: Aws, release: Release, patience: Patience, ledger: Notes) -> str:

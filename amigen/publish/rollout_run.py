@@ -89,7 +89,7 @@ def roll_out(
         group = rolled.group
         mine = roller(aws, group, patience, ledger)
         try:
-            rolled.done = mine.to(releases_of(aws, group.region, runs))
+            rolled.done = mine.to(releases_of(aws, group.region, runs, patience))
         except AmigenError as error:
             rolled.error = _with_the_others(error, before, patience)
             break

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from tests.publish.groups import GROUP, groups_of_a_first_publish
 from tests.publish.stand_in.wire import Request, Response, read_response, write_response
 from tests.publish.world import BUILD_REGION, World
 
@@ -71,6 +74,31 @@ def test_a_look_that_is_behind_is_no_other_publisher(world: World) -> None:
 
     assert (there.code, back.code) == (0, 0), there.err + back.err
     assert world.template()["DefaultVersionNumber"] == 1
+
+
+@pytest.mark.parametrize(("behind", "code"), [(1, 0), (99, 5)])
+def test_a_rollout_does_not_go_to_the_version_before(world: World, behind: int, code: int) -> None:
+    """Behind by one look: the next one is right. For good: somebody else has moved it, and nothing is rolled out."""
+    groups_of_a_first_publish(world, "1")
+    looks = itertools.count()
+
+    def old(request: Request, response: Response) -> Response:
+        moved = BUILD_REGION in {call.region for call in world.gateway.named("ModifyLaunchTemplate")}
+        if (request.operation, request.region) != ("DescribeLaunchTemplates", BUILD_REGION) or not moved:
+            return response
+        found = read_response(request, response)
+        # The first look after the move is that of the move itself.
+        if 0 < next(looks) <= behind:
+            found["LaunchTemplates"][0]["DefaultVersionNumber"] = 1
+        return write_response(request, found)
+
+    world.gateway.spoil = old
+    result = world.publish("--set-default", "--rollout", GROUP)
+
+    assert result.code == code, result.err
+    started = [call.params["DesiredConfiguration"] for call in world.gateway.named("StartInstanceRefresh")]
+    assert [each["LaunchTemplate"]["Version"] for each in started] == ([] if code else ["2"])
+    assert ("is version 1, not 2: somebody else has moved it meanwhile" in result.err) == bool(code)
 
 
 def test_a_default_that_is_moved_on_right_after_is_told(world: World) -> None:
