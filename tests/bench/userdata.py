@@ -14,7 +14,7 @@ from tests.bench.row import Row, ratios
 
 def rows() -> Iterator[Row]:
     """Documents per second, growth from 1,000 to 100,000 of them, and memory."""
-    # The second is too large to be plain: its script is packed; docs/performance.md says what that takes.
+    # The second is too large to be plain: its script is packed.
     for name in ("minimal", "eks-al2023-ipvs"):
         spec = load_spec(f"examples/{name}.yaml")
         _seconds(spec, 200)
