@@ -115,7 +115,9 @@ def _cloud_init(user_data: str) -> Run:
         (seed / "user-data").write_text(user_data)
         (seed / "meta-data").write_text("instance-id: i-bench\n")
         (root / "etc/cloud/cloud.cfg.d/99-bench.cfg").write_text(
-            "datasource_list: [NoCloud]\nnetwork: {config: disabled}\napt: {preserve_sources_list: true}\nlocale: false\n"
+            # A minimal root knows no locales.
+            "datasource_list: [NoCloud]\nnetwork: {config: disabled}\nlocale: false\n"
+            "apt: {preserve_sources_list: true}\n"
         )
         for stage in ("init --local", "init", "modules --mode=config", "modules --mode=final"):
             _quiet(chroot(root, "cloud-init", *stage.split()))

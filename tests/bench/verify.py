@@ -177,7 +177,9 @@ PLAYBOOK = f"""\
 
 def _ansible(folder: Path, node: SshTarget, options: Sequence[str]) -> list[str]:
     """A playbook that looks at less than the suite does: package, modules file, modules, table size, a sysctl."""
-    done = node.run("sudo -n apt-get -o DPkg::Lock::Timeout=300 install -y -q python3-apt", timeout=900)
+    # The image was left without package lists.
+    apt = "sudo -n apt-get -o DPkg::Lock::Timeout=300 -q"
+    done = node.run(f"{apt} update && {apt} install -y python3-apt", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "playbook.yaml").write_text(PLAYBOOK)
     (folder / "hosts.ini").write_text(
