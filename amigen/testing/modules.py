@@ -25,9 +25,10 @@ LOADED = "cat /proc/modules"
 # absolute (modules.dep(5)). `%%` because testinfra formats commands with `%`.
 LOOK_UP = (
     "kernel=%s names=%s; cd /lib/modules/$kernel || exit 3;"
-    ' grep -hE "/($names)\\.ko(\\.[a-z0-9]+)?:" modules.dep | while read -r line; do printf "dep %%s\\n" "$line";'
-    ' for file in ${line%%%%:*} ${line#*:}; do [ -e "$file" ] || printf "missing %%s\\n" "$file"; done; done;'
-    ' grep -hE "/($names)\\.ko(\\.[a-z0-9]+)?$" modules.builtin 2>/dev/null | sed "s/^/builtin /"; true'
+    ' grep -HE "^[^:]*/($names)\\.ko(\\.[a-z0-9]+)?(:|$)" modules.dep modules.builtin 2>/dev/null |'
+    ' while IFS=: read -r from line; do case $from in modules.dep) printf "dep %%s\\n" "$line";'
+    ' for file in ${line%%%%:*} ${line#*:}; do [ -e "$file" ] || printf "missing %%s\\n" "$file"; done ;;'
+    ' *) printf "builtin %%s\\n" "$line" ;; esac; done; true'
 )
 
 # All of modules-load.d(5), in its order of precedence; `-` is a file that is masked or cannot be read.
@@ -40,7 +41,9 @@ MODULES_LOAD_FOLDERS = (
 LIST_PERSISTED = (
     f"for dir in {' '.join(MODULES_LOAD_FOLDERS)}; do for file in $dir/*.conf; do"
     ' if [ -e "$file" ] || [ -L "$file" ]; then printf "file %s\\n" "$file";'
-    ' if [ -f "$file" ]; then sed "s/^/line /" "$file"; echo; fi; fi; done; done'
+    ' if [ -f "$file" ]; then'
+    ' while IFS= read -r line || [ -n "$line" ]; do printf "line %s\\n" "$line"; done <"$file";'
+    " fi; fi; done; done"
 )
 
 

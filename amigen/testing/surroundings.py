@@ -11,12 +11,15 @@ Need = Literal["kernel", "boot", "cluster"]
 # chroot that has a /proc, the root of process 1 is another folder (as systemd-detect-virt(1) tells a chroot).
 LOOK_AROUND = (
     'if [ -e /proc/1/comm ]; then echo "proc yes"; fi;'
-    ' echo "root $(stat -Lc %d:%i / 2>/dev/null)"; echo "init-root $(stat -Lc %d:%i /proc/1/root/ 2>/dev/null)";'
-    ' echo "second $(cat /proc/2/comm 2>/dev/null)";'
+    ' if [ / -ef /proc/1/root/ ]; then echo "init-root same";'
+    ' elif [ -e /proc/1/root/ ]; then echo "init-root other"; fi; second="";'
+    ' { read -r second </proc/2/comm; } 2>/dev/null; echo "second $second";'
     " if [ -d /run/systemd/system ]; then echo systemd yes; fi;"
     ' if [ -r /run/systemd/container ]; then echo "container $(head -n 1 /run/systemd/container)"; fi;'
     " if [ -e /run/.containerenv ]; then echo container podman; fi;"
     " if [ -e /.dockerenv ]; then echo container docker; fi;"
+    # Beside the kernel's own threads, process 1 is the machine's, and says nothing of a container.
+    ' [ "$second" = kthreadd ] ||'
     " tr '\\000' '\\n' </proc/1/environ 2>/dev/null | sed -n 's/^container=/container /p'; true"
 )
 
@@ -61,7 +64,7 @@ def parse_surroundings(text: str) -> Surroundings:
     if "proc" not in said:
         return Surroundings(chroot=True)
     # The root of process 1 can be seen by root alone; without it, the target is taken for what it looks like.
-    if said.get("init-root") and said["init-root"] != said.get("root"):
+    if said.get("init-root") == "other":
         return Surroundings(chroot=True)
     container = said.get("container", "")
     if not container and said.get("second") != "kthreadd":

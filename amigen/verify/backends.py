@@ -103,7 +103,7 @@ def _with_sudo(backend: Any) -> BaseBackend:
 
     def get_sudo_command(command: str, _user: str | None) -> str:
         quoted = shlex.quote(command)
-        return f'if [ "$(id -u)" = 0 ]; then /bin/sh -c {quoted}; else sudo -n -- /bin/sh -c {quoted}; fi'
+        return f'if [ "$(id -u)" = 0 ]; then set --; else set -- sudo -n --; fi; "$@" /bin/sh -c {quoted}'
 
     backend.sudo = True
     backend.get_sudo_command = get_sudo_command

@@ -138,7 +138,8 @@ def check_hosts(
     try:
         futures = {key: pool.submit(gather, backend, wanted) for key, backend in zip(keys, backends, strict=True)}
         # While the targets answer: pytest takes longer to load than a near one to answer.
-        from amigen.verify.session import SessionInput, run_session, run_sessions
+        from amigen.verify.session import SessionInput, run_session
+        from amigen.verify.workers import run_sessions
 
         ready = {key: PrefetchedBackend(backend, {}) for key, backend in zip(keys, backends, strict=True)}
         failed: dict[str, CouldNotCheckError] = {}

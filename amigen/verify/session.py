@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -221,39 +219,10 @@ def run_session(
     return collector.results
 
 
-def run_sessions(given: SessionInput, backends: Mapping[str, BaseBackend]) -> dict[str, list[Result]]:
-    """As `run_session`, for many hosts that have their facts: a session per processor, in processes of their own."""
-    keys = list(backends)
-    count = min(len(os.sched_getaffinity(0)), len(keys))
-    if count < 2:
-        return run_session(given, backends, set)
-    parts = [{key: backends[key] for key in keys[start::count]} for start in range(count)]
-    # Forked, so that the facts need not travel; only results do.
-    with get_context("fork").Pool(count, initializer=_take, initargs=(given, parts)) as pool:
-        found: dict[str, list[Result]] = {}
-        for results in pool.map(_run_part, range(count), chunksize=1):
-            found |= results
-    return found
-
-
-_PDEATHSIG = 1  # linux/prctl.h
-_PARTS: list[tuple[SessionInput, list[dict[str, BaseBackend]]]] = []
-
-
-def _take(given: SessionInput, parts: list[dict[str, BaseBackend]]) -> None:
-    import ctypes
-
+def forked() -> None:
+    """In a process that was forked from one with threads: another of them may have held the lock, and is not here."""
     global _ONE_AT_A_TIME
-    # Another thread may have held it at the fork, and is not here to give it back.
     _ONE_AT_A_TIME = threading.Lock()
-    # They wait for work for ever, also where nobody is left to give them any.
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
-    _PARTS.append((given, parts))
-
-
-def _run_part(number: int) -> dict[str, list[Result]]:
-    given, parts = _PARTS[-1]
-    return run_session(given, parts[number], set)
 
 
 def _broken_id(given: SessionInput, text: str) -> str:

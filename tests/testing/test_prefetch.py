@@ -59,6 +59,32 @@ def test_each_answer_is_the_commands_own(tmp_path: Path) -> None:
         assert (command, answer.code) == (command, done.returncode)
 
 
+@pytest.mark.parametrize(
+    ("listed", "known"),
+    [
+        ("a.service loaded active exited A failed unit\nb.service loaded active running B", {"failed", "a", "b"}),
+        ("a.service loaded active running A\nc.service loaded failed failed C", {"a"}),
+        ("b.service loaded active running B", {"failed", "b"}),
+        ("", {"failed"}),
+    ],
+)
+def test_units_are_told_where_they_are_as_they_should_be(tmp_path: Path, listed: str, known: set[str]) -> None:
+    """By a stand-in for systemctl; what is not answered goes to the host."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\ncat <<'END'\n{listed}\nEND\n")
+    systemctl.chmod(0o755)
+    asked = {
+        "failed": "systemctl list-units --failed --plain --no-legend",
+        "a": "systemctl is-active a.service",
+        "b": "systemctl is-active b.service",
+    }
+    wanted = Wanted(commands=tuple(asked.values()))
+    found = answers(wanted, run(f"PATH={tmp_path}:$PATH\n{gather_script(wanted, TOKEN)}"), TOKEN)
+
+    assert {name for name, command in asked.items() if command in found} == known
+    assert {found[asked[name]].stdout for name in known - {"failed"}} <= {b"active\n"}
+
+
 def test_testinfra_is_answered_without_a_further_command(tmp_path: Path) -> None:
     """With the testinfra that is installed: when its commands change, this says so."""
     file = tmp_path / NASTY

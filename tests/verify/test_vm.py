@@ -114,7 +114,10 @@ WRAPPER = """\
 mv /usr/sbin/ipvsadm /usr/sbin/ipvsadm.real
 cat >/usr/sbin/ipvsadm <<'END'
 #!/bin/sh
-case "$*" in *"-s nq"*) echo refused >&2; exit 255 ;; esac
+case "$*" in
+*"-s nq"*) echo refused >&2; exit 255 ;;
+-R) grep -v -e '-s nq' | /usr/sbin/ipvsadm.real -R; exit ;;
+esac
 exec /usr/sbin/ipvsadm.real "$@"
 END
 chmod 755 /usr/sbin/ipvsadm

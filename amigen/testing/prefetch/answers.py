@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amigen.testing.modules import LOOK_UP, name_of, names_pattern, normal
-from amigen.testing.prefetch.script import literal_commands
+from amigen.testing.prefetch.script import (
+    FAILED_UNITS,
+    active_unit_of,
+    attributes_of,
+    contents_of,
+    file_of,
+    literal_commands,
+)
 from amigen.testing.prefetch.sections import GatherError, Section, code_of, split_sections
 from amigen.testing.prefetch.wanted import Wanted
 
@@ -38,12 +45,15 @@ def answers(wanted: Wanted, output: bytes, token: str) -> dict[str, Answer]:
     sections = split_sections(output, token)
     literals = literal_commands(wanted)
     found: dict[str, Answer] = {}
+    attributes = next((_attributes(section) for section in sections if section.name == "stat"), {})
     for section, code, stderr in _coded(sections):
         if section.name == "stdout":
             number = int(section.rest) if section.rest.isdigit() else len(literals)
             if number >= len(literals):
                 raise GatherError(f"no command has the number {section.rest[:40]}")
             found[literals[number]] = Answer(code=code, stdout=section.body, stderr=stderr)
+        elif section.name == "contents":
+            found.update(_contents(wanted, section, attributes))
         elif section.name in _READERS:
             found.update(_READERS[section.name](wanted, section, code))
         else:
@@ -137,14 +147,48 @@ def _plain(names: tuple[str, ...]) -> Iterator[str]:
     return (name for name in names if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", name))
 
 
-def _stat(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[str, Answer]]:
+def _contents(wanted: Wanted, section: Section, attributes: dict[str, list[str]]) -> Iterator[tuple[str, Answer]]:
+    """Lines behind the names of their files, as what prints the files; of one that has changed meanwhile, nothing."""
+    lines: dict[str, list[bytes]] = {path: [] for path in contents_of(wanted)}
+    for raw in section.body.removesuffix(b"\n").split(b"\n"):
+        name, _, line = raw.partition(b":")
+        lines.get(name.decode("ascii", "replace"), []).append(line)
+    found = {}
+    for path, theirs in lines.items():
+        content = b"".join(line + b"\n" for line in theirs)
+        if not path.startswith(("/proc/", "/sys/")):
+            # Of the size, grep's line end behind a last line that has none is told.
+            size = next((int(fields[5]) for fields in (attributes.get(path),) if fields), -1)
+            content = content[:-1] if len(content) == size + 1 else content
+            if len(content) != size:
+                continue
+        elif not theirs:
+            continue
+        found[path] = content
+    for command in literal_commands(wanted):
+        path, first = file_of(command)
+        if path in found:
+            whole = found[path]
+            yield command, Answer(code=0, stdout=whole[: whole.find(b"\n") + 1] or whole if first else whole)
+    for path in wanted.settings:
+        if path in found:
+            yield f"cat {shlex.quote(path)}", Answer(code=0, stdout=found[path])
+
+
+def _attributes(section: Section) -> dict[str, list[str]]:
+    """Path -> what stat said of it, in the order of STAT_FORMAT."""
     there: dict[str, list[str]] = {}
     for line in _lines(section.body):
         head, _, path = line.partition("|")
         fields = head.split(" ", 6)
-        if len(fields) == 7:
+        if len(fields) == 7 and re.fullmatch(r"[0-9]{1,18}", fields[5]):
             there[path] = fields
-    for path in (*wanted.files, *wanted.texts):
+    return there
+
+
+def _stat(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[str, Answer]]:
+    there = _attributes(section)
+    for path in attributes_of(wanted):
         quoted = shlex.quote(path)
         fields = there.get(path, [])
         kind = fields[6] if fields else ""
@@ -178,6 +222,19 @@ def _settings(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[st
             yield f"cat {shlex.quote(path)}", Answer(code=0, stdout=_bytes(body))
 
 
+def _units(wanted: Wanted, section: Section, code: int) -> Iterator[tuple[str, Answer]]:
+    """What is as it should be; of what is not, the host says it in its own words."""
+    rows = [line.split() for line in _lines(section.body)]
+    states = {row[0]: row[2] for row in rows if len(row) > 2}
+    if code:
+        return
+    if "failed" not in states.values():
+        yield FAILED_UNITS, Answer(code=0)
+    for command in wanted.commands:
+        if states.get(active_unit_of(command)) == "active":
+            yield command, Answer(code=0, stdout=b"active\n")
+
+
 def _schedulers(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[str, Answer]]:
     for line in _lines(section.body):
         name, _, rest = line.partition(" ")
@@ -193,5 +250,6 @@ _READERS = {
     "stat": _stat,
     "sha256sum": _sha256sum,
     "settings": _settings,
+    "units": _units,
     "schedulers": _schedulers,
 }

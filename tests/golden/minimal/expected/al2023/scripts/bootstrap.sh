@@ -105,12 +105,12 @@ begin() {
   trap 'stopped 143' TERM
   if declare -F become_root >/dev/null; then become_root; fi
   hold_units
-  mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
+  [[ -d $run_dir && -d $state_dir/hooks ]] || mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
   open_journal
   exec 8>"$run_dir/lock"
   flock -w 900 8 &
   wait "$!" || fail 'another run of amigen has held the lock for 900 s'
-  rm -f "$run_dir/failed"
+  [[ ! -e $run_dir/failed ]] || rm -f "$run_dir/failed"
   # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
   if [[ -e $state_dir/baked ]]; then
     unfinished
