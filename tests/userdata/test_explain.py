@@ -434,7 +434,9 @@ def test_merge_gzip_and_base64_on_the_command_line(tmp_path: Path) -> None:
     """The document is the same in all wrappings, and the merged script stands behind amigen's."""
     (tmp_path / "mine.sh").write_bytes(SCRIPT)
     asked = [spec_file(tmp_path), "--merge", str(tmp_path / "mine.sh")]
-    plain, packed, both = (amigen(*asked, *more).stdout for more in ((), ("--gzip",), ("--gzip", "--base64")))
+    plain, packed, both = (
+        amigen(*asked, *more).stdout for more in (("--no-gzip",), ("--gzip",), ("--gzip", "--base64"))
+    )
 
     assert plain.startswith(b"MIME-Version: 1.0\n")
     assert plain == gzip.decompress(packed) == gzip.decompress(base64.b64decode(both))
