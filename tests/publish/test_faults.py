@@ -109,6 +109,7 @@ def test_each_operation_may_fail_once(world: World, scenario: Scenario) -> None:
 
 
 @_WHOLE
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("scenario", _BY_NAME)
 def test_every_call_at_every_position_may_fail(world: World, scenario: Scenario) -> None:
     """All kinds of fault at all calls."""
@@ -153,6 +154,7 @@ def test_killed_at_each_change(world: World, scenario: Scenario) -> None:
 
 
 @_WHOLE
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("scenario", _BY_NAME)
 def test_killed_between_any_two_calls(world: World, scenario: Scenario) -> None:
     """SIGKILL of the real command, wherever it is."""
