@@ -137,7 +137,8 @@ def check_hosts(
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(backends))))
     try:
         futures = {key: pool.submit(gather, backend, wanted) for key, backend in zip(keys, backends, strict=True)}
-        # While the targets answer: pytest takes longer to load than a near one to answer.
+        # While the targets answer: pytest, and what shows the report, take longer to load than a near one to answer.
+        import amigen.verify.table  # noqa: F401
         from amigen.verify.session import SessionInput, run_session
         from amigen.verify.workers import run_sessions
 
