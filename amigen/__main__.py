@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
 
 
-def main() -> Any:
+def main() -> None:
     """Run the command line."""
     # It begins with loading hundreds of modules, in which there is no garbage to be found.
     gc.set_threshold(100_000)
     from amigen import cli
 
-    return cli.main()
+    cli.main()
 
 
 if __name__ == "__main__":

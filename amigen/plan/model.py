@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -96,6 +97,11 @@ class InstallGate(Step, frozen=True, kw_only=True):
     def all_files(self) -> tuple[WriteFile, ...]:
         """All files of the gate."""
         return (*self.files, *self.drop_ins)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The systemd units that wait."""
+        return tuple(PurePosixPath(file.path).parent.name.removesuffix(".d") for file in self.drop_ins)
 
 
 class WriteRelease(Step, frozen=True, kw_only=True):

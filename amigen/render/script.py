@@ -63,7 +63,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         parts=tuple(_parts(plan, steps, user_data=user_data)),
         bare=user_data,
         indent=indent,
-        units=gate_units(plan) if gate else (),
+        units=gate.units if gate else (),
         gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
         drop_in=_put(gate.drop_ins[0]) if gate else None,
         options=_options(plan),
@@ -96,11 +96,6 @@ def hygiene_script(plan: ImagePlan) -> str:
     """The script that runs last in an image build."""
     fact = PLATFORM_FACTS[plan.platform]
     return render("templates", "hygiene.sh.jinja", family=fact.family, version=amigen.__version__)
-
-
-def gate_units(plan: ImagePlan) -> tuple[str, ...]:
-    """The systemd units that wait for the gate."""
-    return PLATFORM_FACTS[plan.platform].kubelet_units
 
 
 def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[str]:

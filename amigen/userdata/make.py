@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -149,20 +149,16 @@ def _forms(parts: tuple[Part, ...], format_: Format, room: int, gate: InstallGat
         yield script
         yield pack(parts[0], gate).content
     else:
+
+        def packed(which: Callable[[Part], bool]) -> tuple[Part, ...]:
+            return tuple(pack(p, gate) if p.type == mime.SHELL and which(p) else p for p in parts)
+
         # A script that cannot stand in a plain part is packed at once: of base64 in a part, Karpenter drops the header.
-        scripts = [part.type == mime.SHELL for part in parts]
-        parts = tuple(
-            pack(part) if script_ and not mime.is_plain(part.content) else part
-            for part, script_ in zip(parts, scripts, strict=True)
-        )
+        parts = packed(lambda part: not mime.is_plain(part.content))
         if sum(len(part.content) for part in parts) <= room:
             yield mime.write(parts)
-        parts = tuple(
-            pack(part, gate) if script_ and part.origin == "amigen" else part
-            for part, script_ in zip(parts, scripts, strict=True)
-        )
-        yield mime.write(parts)
-        yield mime.write(tuple(pack(p) if s else p for p, s in zip(parts, scripts, strict=True)))
+        yield mime.write(packed(lambda part: part.origin == "amigen"))
+        yield mime.write(packed(lambda _: True))
 
 
 def too_large(parts: tuple[Part, ...], total: int, *, gzip_helps: bool = False) -> SizeError:

@@ -12,7 +12,6 @@ import base64
 import binascii
 import hashlib
 import re
-from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
@@ -39,7 +38,7 @@ def pack(part: Part, gate: InstallGate | None = None) -> Part:
 
     Args:
         part: A script.
-        gate: What the script inside would install: where it cannot be unpacked, its units are held all the same.
+        gate: What amigen's script would install: where that cannot be unpacked, its units are held all the same.
     """
     from amigen.render.templates import render
 
@@ -58,7 +57,7 @@ def pack(part: Part, gate: InstallGate | None = None) -> Part:
         path=f"{OWN_FOLDER if own else FOLDER}/{name}",
         size=len(content),
         digest=hashlib.sha256(content).hexdigest(),
-        units=[PurePosixPath(file.path).parent.name.removesuffix(".d") for file in gate.drop_ins] if gate else (),
+        units=gate.units if gate and own else (),
         drop_in=gate.drop_ins[0].content.decode() if gate else "",
         payload=mime.base64_lines(gzip(content)).decode().rstrip("\n"),
     )

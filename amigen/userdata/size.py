@@ -16,7 +16,7 @@ LIMIT = 16384
 # authority, which with EKS is RSA-2048, about 1,490 characters of base64; and with the labels, taints and kubelet
 # settings that nodes usually have.
 NODE_CONFIG_LEAST, NODE_CONFIG_MOST = 1900, 2560
-# Up to here, the scripts of many images are the same; see templates/bootstrap.sh.jinja.
+# Up to here, the scripts of many images are the same; see templates/main.sh.jinja.
 _OWN = b"\n# For the image "
 
 

@@ -126,7 +126,8 @@ def _packer(work: Path, base: Base) -> None:
         "script": str(script),
     }
     (work / "image.pkr.hcl").write_text(HCL % {name: json.dumps(value) for name, value in values.items()})
-    _run(["packer", "build", str(work)])
+    # Packer keeps its cache in the current folder.
+    _run(["packer", "build", str(work)], cwd=work)
 
 
 def _boot(work: Path, base: Base) -> None:
@@ -150,8 +151,8 @@ def _seconds(act: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -34,13 +34,23 @@ def test_each_answer_is_the_commands_own(tmp_path: Path) -> None:
     nasty.write_bytes(b"\x00\xff\n" + f"\n{TOKEN[:-1]}f stdout 0\n".encode())
     plain.chmod(0o640)
     folder.mkdir()
+    odd = {"empty": b"", "line": b"a\n", "lines": b"\n\na:b\r\n\n", "binary": b"\x00\xff\n\x00", "one": b"\n"}
+    for name, content in odd.items():
+        (tmp_path / name).write_bytes(content)
+    texts = [str(tmp_path / name) for name in odd]
     wanted = Wanted(
         modules=("ip_vs", "ext4"),
         packages=("bash", "no-such-package", "coreutils"),
         files=(str(plain), str(nasty), str(folder), str(tmp_path / "missing")),
-        texts=(str(plain), str(tmp_path / "missing")),
+        texts=(str(plain), str(tmp_path / "missing"), *texts),
         settings=("/proc/sys/kernel/ostype", "/proc/sys/no/such"),
-        commands=("printf 'out\\n\\n'; printf err >&2; exit 3", "cat", "true"),
+        commands=(
+            "printf 'out\\n\\n'; printf err >&2; exit 3",
+            "cat",
+            "true",
+            "head -n 1 /proc/modules",
+            f"head -n 1 {tmp_path}/missing",
+        ),
     )
     found = answers(wanted, run(gather_script(wanted, TOKEN)), TOKEN)
     assert set(literal_commands(wanted)) <= set(found)
@@ -162,7 +172,8 @@ def test_a_banner_before_it_does_not_matter() -> None:
                 "rpm",
                 "end",
                 "stat",
-                "settings",
+                "contents",
+                "units",
                 "kernel 6.1",
                 "schedulers",
             ]

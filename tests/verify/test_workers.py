@@ -13,6 +13,7 @@ import pytest
 from testinfra.backend.local import LocalBackend
 
 from amigen.errors import CouldNotCheckError
+from amigen.interrupt import sigterm_as_interrupt
 from amigen.verify.session import SessionInput
 from amigen.verify.workers import run_sessions
 from tests.specs import ROOT
@@ -26,11 +27,12 @@ def given(folder: Path, body: str) -> SessionInput:
 
 
 def test_they_end_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Results of all hosts, in processes other than this one; and at each of many ends."""
+    """Results of all hosts, in processes other than this one; and at each of many ends, with the CLI's signals."""
     session = given(tmp_path, f"assert os.getpid() != {os.getpid()}")
     for number in range(10):
         hosts = {f"host-{number}-{n}": LocalBackend() for n in range(9)}
-        found = run_sessions(session, hosts)
+        with sigterm_as_interrupt():
+            found = run_sessions(session, hosts)
         assert {key: [result.outcome for result in results] for key, results in found.items()} == {
             key: ["passed"] for key in hosts
         }
@@ -38,11 +40,14 @@ def test_they_end_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_one_that_is_killed_is_told(tmp_path: Path) -> None:
-    """As by a system without memory: an error, and no wait for ever."""
-    session = given(tmp_path, "os.kill(os.getpid(), 9)")
-    with pytest.raises(CouldNotCheckError, match="a process that runs checks was killed"):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_one_that_is_killed_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int) -> None:
+    """As by a system without memory: an error, and no wait for ever; of a signal, the worker itself says nothing."""
+    session = given(tmp_path, f"os.kill(os.getpid(), {number:d})")
+    with sigterm_as_interrupt(), pytest.raises(CouldNotCheckError, match="a process that runs checks was killed"):
         run_sessions(session, {f"killed-{n}": LocalBackend() for n in range(9)})
+
+    assert capfd.readouterr() == ("", "")
 
 
 def test_they_end_with_their_parent(tmp_path: Path) -> None:

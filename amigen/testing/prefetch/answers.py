@@ -158,7 +158,8 @@ def _contents(wanted: Wanted, section: Section, attributes: dict[str, list[str]]
         content = b"".join(line + b"\n" for line in theirs)
         if not path.startswith(("/proc/", "/sys/")):
             # Of the size, grep's line end behind a last line that has none is told.
-            size = next((int(fields[5]) for fields in (attributes.get(path),) if fields), -1)
+            fields = attributes.get(path)
+            size = int(fields[5]) if fields else -1
             content = content[:-1] if len(content) == size + 1 else content
             if len(content) != size:
                 continue
@@ -169,7 +170,7 @@ def _contents(wanted: Wanted, section: Section, attributes: dict[str, list[str]]
         path, first = file_of(command)
         if path in found:
             whole = found[path]
-            yield command, Answer(code=0, stdout=whole[: whole.find(b"\n") + 1] or whole if first else whole)
+            yield command, Answer(code=0, stdout=b"".join(whole.partition(b"\n")[:2]) if first else whole)
     for path in wanted.settings:
         if path in found:
             yield f"cat {shlex.quote(path)}", Answer(code=0, stdout=found[path])
@@ -211,17 +212,6 @@ def _sha256sum(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[s
             yield f"sha256sum {shlex.quote(path)} | cut -d ' ' -f 1", Answer(code=0, stdout=_bytes(f"{there[path]}\n"))
 
 
-def _settings(wanted: Wanted, section: Section, _code: int) -> Iterator[tuple[str, Answer]]:
-    values: dict[str, list[str]] = defaultdict(list)
-    for line in _lines(section.body):
-        path, _, value = line.partition(":")
-        values[path].append(value)
-    for path in wanted.settings:
-        if path in values:
-            body = "".join(f"{line}\n" for line in values[path])
-            yield f"cat {shlex.quote(path)}", Answer(code=0, stdout=_bytes(body))
-
-
 def _units(wanted: Wanted, section: Section, code: int) -> Iterator[tuple[str, Answer]]:
     """What is as it should be; of what is not, the host says it in its own words."""
     rows = [line.split() for line in _lines(section.body)]
@@ -249,7 +239,6 @@ _READERS = {
     "rpm": _rpm,
     "stat": _stat,
     "sha256sum": _sha256sum,
-    "settings": _settings,
     "units": _units,
     "schedulers": _schedulers,
 }

@@ -134,13 +134,8 @@ def _kernels(wanted: Wanted) -> str:
 
 
 def _bulk(wanted: Wanted) -> Iterator[str]:
-    packages, files, settings = (
-        " ".join(shlex.quote(value) for value in values)
-        for values in (
-            wanted.packages,
-            attributes_of(wanted),
-            (path for path in wanted.settings if not _PLAIN.fullmatch(path)),
-        )
+    packages, files = (
+        " ".join(shlex.quote(value) for value in values) for values in (wanted.packages, attributes_of(wanted))
     )
     if packages:
         for tool, query in (
@@ -157,8 +152,6 @@ def _bulk(wanted: Wanted) -> Iterator[str]:
         yield f'section sha256sum; sha256sum -- {paths} 2>/dev/null </dev/null; section code "$?"\n'
     if any(_is_of_units(command) for command in wanted.commands):
         yield f'section units; {_UNITS} 2>/dev/null </dev/null; section code "$?"\n'
-    if settings:
-        yield f"section settings; grep -H '' -- {settings} 2>/dev/null; section code \"$?\"\n"
 
 
 def _schedulers(schedulers: Iterable[str]) -> str:

@@ -170,7 +170,7 @@ After=amigen-ready.service
 hold() {
   local unit path units=(snap.kubelet-eks.daemon.service kubelet.service)
   umask 022
-  if [[ -e /var/lib/amigen/baked ]]; then mv -f /etc/amigen/release.json /etc/amigen/release.json.unfinished; fi
+  if [[ -e /var/lib/amigen/baked ]]; then mv -f /etc/amigen/release.json{,.unfinished} || rm -f /etc/amigen/release.json; fi
   [[ -d /run/systemd/system ]] || return 0
   for unit in "${units[@]}"; do
     path=systemd/system/$unit.d/10-amigen-ready.conf
