@@ -47,7 +47,7 @@ _WANTED = Wanted(
     files=("/etc/a", "/etc/b c"),
     texts=("/etc/t",),
     settings=("/proc/sys/a/b",),
-    commands=("uname -r",),
+    commands=("systemctl list-units --failed --plain --no-legend", "systemctl is-active cron.service"),
     schedulers=("rr",),
 )
 _PLAN = plan_image(spec(joins()), "al2023")
@@ -117,14 +117,16 @@ TCP  [fd00:0000:0000:0000:0000:0000:0000:0001]:0035 rr persistent 1000 FFFFFFFF
 """
 # As the script prints it for _WANTED, on a node that has some of it.
 _GATHERED = (
-    b"\nT0KEN stdout 0\nip_vs 1 0 - Live 0x0\n\nT0KEN stderr 0\n\nT0KEN code 0\n"
+    b"\nT0KEN contents\n/proc/modules:ip_vs 1 0 - Live 0x0\n/etc/t:a\n/etc/t:b\n/proc/sys/a/b:1\n\nT0KEN code 2\n"
     b"\nT0KEN stdout 4\nfile /etc/modules-load.d/ipvs.conf\nline ip_vs\n\nT0KEN stderr 4\n\nT0KEN code 0\n"
-    b"\nT0KEN kernel 6.1.0\ndep kernel/ip_vs.ko: kernel/nf_conntrack.ko\n\nT0KEN code 0\n"
+    b"\nT0KEN kernel 6.1.0\ndep kernel/ip_vs.ko: kernel/nf_conntrack.ko\nmissing x.ko\n\nT0KEN code 0\n"
     b"\nT0KEN dpkg-query\nipvsadm\tinstall ok installed\t1:1.31-1+b1\n\nT0KEN code 1\n"
-    b"\nT0KEN rpm\npackage ipvsadm is not installed\npackage a is not installed\n\nT0KEN code 2\n"
-    b"\nT0KEN stat\n644 0 root 0 root regular file|/etc/a\n\nT0KEN code 1\n"
+    b"\nT0KEN rpm\nrow\tipvsadm\t1.31\t1\t1.31-1\npackage a is not installed\n\nT0KEN code 1\n"
+    b"\nT0KEN stat\n644 0 root 0 root 9 regular file|/etc/a\n644 0 root 0 root 4 regular file|/etc/t\n\nT0KEN code 1\n"
     b"\nT0KEN sha256sum\n" + b"0" * 64 + b"  /etc/a\n\nT0KEN code 1\n"
-    b"\nT0KEN settings\n/proc/sys/a/b:1\n\nT0KEN code 0\n\nT0KEN stdout 11\n6.1.0\n\nT0KEN stderr 11\n\nT0KEN code 0\n"
+    b"\nT0KEN units\ncron.service loaded active running Cron\n\nT0KEN code 0\n"
+    b"\nT0KEN stdout 7\nx86_64\n\nT0KEN stderr 7\n\nT0KEN code 0\n"
+    b"\nT0KEN schedulers\nrr 0 \n\nT0KEN code 0\n"
     b"\nT0KEN end\n"
 )
 _LOOKED = b"\n".join(

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from tests.fuzz.targets import TARGETS, TOKEN
 from tests.hostile.corpus import strings
 
-pytestmark = pytest.mark.slow
-
 _PIECES = st.one_of(
     st.binary(max_size=12),
     st.sampled_from([text.encode("utf-8", "surrogateescape") for text in strings() if len(text) < 80]),
@@ -49,6 +47,7 @@ def changed(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
     return content[: draw(st.sampled_from([len(content), len(content) // 2]))] if draw(st.booleans()) else content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_only_documented_errors(name: str) -> None:
     """Whatever a tool prints."""
