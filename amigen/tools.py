@@ -92,10 +92,18 @@ def run_capped(
         subprocess.TimeoutExpired: It took longer, and was killed.
         OSError: It cannot be run.
     """
-    deadline = time.monotonic() + timeout
     given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=given, stdout=pipe, stderr=pipe, cwd=cwd, env=env) as process:
+    process = subprocess.Popen(command, stdin=given, stdout=pipe, stderr=pipe, cwd=cwd, env=env)
+    return finish(process, timeout=timeout, stdin=stdin, limit=limit)
+
+
+def finish(
+    process: subprocess.Popen[bytes], *, timeout: float, stdin: bytes | None = None, limit: int = MAX_OUTPUT
+) -> subprocess.CompletedProcess[bytes]:
+    """As `run_capped`, of a program that runs already; its stdin, stdout and stderr are pipes."""
+    deadline = time.monotonic() + timeout
+    with process:
         try:
             stdout, stderr = _exchange(process, stdin or b"", deadline, limit)
             code = process.wait(max(0.0, deadline - time.monotonic()))
@@ -103,9 +111,9 @@ def run_capped(
             # With what it has started: a shell's program would go on without it.
             tell([*descendants(process.pid), process.pid], signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise subprocess.TimeoutExpired(command, timeout) from None
+                raise subprocess.TimeoutExpired(process.args, timeout) from None
             raise
-    return subprocess.CompletedProcess(command, code, stdout, stderr)
+    return subprocess.CompletedProcess(process.args, code, stdout, stderr)
 
 
 def _exchange(process: subprocess.Popen[bytes], text: bytes, deadline: float, limit: int) -> tuple[bytes, bytes]:

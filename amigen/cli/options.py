@@ -6,15 +6,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from amigen.errors import InputError, RefusedError, plain
-from amigen.plan.make import plan_image
-from amigen.plan.model import ImagePlan
-from amigen.spec.load import Checked, check_file
-from amigen.spec.model import NodeImage
+
+if TYPE_CHECKING:
+    from amigen.plan.model import ImagePlan
+    from amigen.spec.load import Checked
+    from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -35,6 +36,9 @@ def load(path: str | Path) -> NodeImage:
     Raises:
         SpecError: It has errors.
     """
+    # Here, and not above: `amigen verify` begins to connect while this is loaded.
+    from amigen.spec.load import check_file
+
     checked = check_file(path)
     spec = checked.require()
     show_warnings(checked)
@@ -56,6 +60,7 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
         RefusedError: It names no region, and the environment or the profile says another than its default.
     """
     from amigen.aws.session import configured_region
+    from amigen.spec.load import check_file
 
     checked = check_file(path)
     spec = checked.require()
@@ -97,6 +102,8 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
         raise InputError(
             f"{architecture} is not an architecture of this spec", f"it has: {', '.join(spec.architectures)}"
         )
+    from amigen.plan.make import plan_image
+
     return plan_image(spec, chosen)
 
 

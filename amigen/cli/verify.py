@@ -13,6 +13,8 @@ from amigen.cli.options import echo_line, load, one_plan, output_option, spec_ar
 from amigen.errors import AmigenError, CouldNotCheckError, InputError
 
 if TYPE_CHECKING:
+    import subprocess
+
     from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
@@ -58,12 +60,14 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
 
     Exit codes: 0 all is proven, 6 a check failed, 7 something could not be checked or cannot be proved there.
     """
-    plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
+    from amigen.verify.ssh import connecting
     from amigen.verify.target import parse_target
 
     parsed = [parse_target(target) for target in targets]
     _writable(given["junit"], given["html"])
-    reports = tuple(_run(plan, parsed, spec, given))
+    with connecting(parsed, _words(given["ssh_options"]), _text(given["identity"])) as connections:
+        plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
+        reports = tuple(_run(plan, parsed, _options(spec, given, connections), given))
     _show(reports, output, verbose=bool(given["verbose"]))
     _write(reports, given["junit"], given["html"])
     _conclude(reports, allow_unproven=bool(given["allow_unproven"]))
@@ -73,10 +77,14 @@ def _text(value: object) -> str | None:
     return str(value) if value is not None else None
 
 
-def _run(plan: ImagePlan, targets: list[Target], spec: str, given: dict[str, object]) -> list[Report]:
+def _words(value: object) -> tuple[str, ...]:
+    assert isinstance(value, tuple)
+    return value
+
+
+def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[str, object]) -> list[Report]:
     from amigen.verify.run import make_report, not_reached, verify_many
 
-    options = _options(spec, given)
     images = [target for target in targets if target.kind == "image"]
     if not images:
         return verify_many(plan, targets, options)
@@ -100,22 +108,21 @@ def _run(plan: ImagePlan, targets: list[Target], spec: str, given: dict[str, obj
         return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 
-def _options(spec: str, given: dict[str, object]) -> Options:
+def _options(spec: str, given: dict[str, object], connections: dict[Target, subprocess.Popen[bytes]]) -> Options:
     from amigen.verify.run import Options
 
     own = given["checks"]
     if own is None and spec != "-":
         beside = Path(spec).absolute().parent / "checks"
         own = beside if beside.is_dir() and any(beside.rglob("*.py")) else None
-    options = given["ssh_options"]
     assert own is None or isinstance(own, Path)
-    assert isinstance(options, tuple)
     return Options(
         own=own.absolute() if own else None,
         joined=bool(given["joined"]),
         hygiene=given["hygiene"] is True,
-        ssh_options=options,
+        ssh_options=_words(given["ssh_options"]),
         identity=_text(given["identity"]),
+        connections=connections,
         log=lambda line: click.echo(line, err=True),
     )
 

@@ -10,13 +10,14 @@ from typing import Any
 from testinfra.backend.base import BaseBackend, CommandResult
 
 from amigen.errors import CouldNotCheckError
-from amigen.tools import EndlessOutputError, find_program, run_capped
-from amigen.verify.report import Kind
-from amigen.verify.target import Target
+from amigen.tools import EndlessOutputError, find_program, finish, run_capped
+from amigen.verify.ssh import as_root, ssh_words
+from amigen.verify.target import Kind, Target
 
 # Gathering takes seconds; this is for a target that hangs.
 COMMAND_SECONDS = 300.0
-CONNECT_SECONDS = 15
+# What ssh ends with where it is ssh that failed (ssh(1), EXIT STATUS).
+_SSH_FAILED = 255
 # Kind of target -> what testinfra calls to reach it, and the package that brings it.
 _PROGRAMS: dict[Kind, tuple[str, str]] = {
     "ssh": ("ssh", "openssh-client"),
@@ -25,22 +26,22 @@ _PROGRAMS: dict[Kind, tuple[str, str]] = {
     "chroot": ("chroot", "coreutils"),
     "nspawn": ("systemd-nspawn", "systemd-container"),
 }
-_SSH_OPTIONS = (
-    "BatchMode=yes",
-    f"ConnectTimeout={CONNECT_SECONDS}",
-    "ServerAliveInterval=10",
-    "ServerAliveCountMax=6",
-    "LogLevel=ERROR",
-)
 
 
-def backend_of(target: Target, *, ssh_options: Sequence[str] = (), identity: str | None = None) -> BaseBackend:
+def backend_of(
+    target: Target,
+    *,
+    ssh_options: Sequence[str] = (),
+    identity: str | None = None,
+    connection: subprocess.Popen[bytes] | None = None,
+) -> BaseBackend:
     """The testinfra backend of a target that is there already; an image has to be booted first.
 
     Args:
         target: Any but an image.
         ssh_options: More of ssh's options, `Name=value`; they go before ours.
         identity: A key file for ssh.
+        connection: Of `amigen.verify.ssh.connecting`, for the first command.
 
     Raises:
         ToolError: The program that reaches such a target is not installed.
@@ -49,7 +50,7 @@ def backend_of(target: Target, *, ssh_options: Sequence[str] = (), identity: str
         program, package = _PROGRAMS[target.kind]
         find_program(program, package=package, purpose=f"reach {target.text}")
     makers: dict[str, Callable[[], BaseBackend]] = {
-        "ssh": lambda: ssh_backend(target, ssh_options=ssh_options, identity=identity),
+        "ssh": lambda: _ssh(target, ssh_options, identity),
         "ssm": lambda: _ssm(target),
         "podman": lambda: _class("testinfra.backend.podman", "PodmanBackend")(target.name),
         "docker": lambda: _class("testinfra.backend.docker", "DockerBackend")(target.name),
@@ -57,24 +58,18 @@ def backend_of(target: Target, *, ssh_options: Sequence[str] = (), identity: str
         "nspawn": lambda: _class("amigen.testing.nspawn", "NspawnBackend")(target.name),
         "local": lambda: _with_sudo(_class("testinfra.backend.local", "LocalBackend")()),
     }
-    return _bounded(makers[target.kind]())
+    backend = _bounded(makers[target.kind]())
+    return _first_over(connection, backend) if connection else backend
 
 
-def ssh_backend(target: Target, *, ssh_options: Sequence[str] = (), identity: str | None = None) -> BaseBackend:
+def _ssh(target: Target, options: Sequence[str], identity: str | None) -> BaseBackend:
     """A backend of ssh without questions; a user that is not root becomes root by sudo."""
-    options = [word for option in (*ssh_options, *_SSH_OPTIONS) for word in ("-o", option)]
-    name = f"{target.user}@{target.name}" if target.user else target.name
     made = _class("testinfra.backend.ssh", "SshBackend")(
-        # Parsed by testinfra: a port is added to an IPv6 address in brackets only.
-        name if ":" not in target.name else name.replace(target.name, f"[{target.name}]"),
-        ssh_identity_file=identity,
-        timeout=CONNECT_SECONDS,
-        # One round trip needs no shared connection.
+        # Parsed by testinfra, that an IPv6 address has to be in brackets for.
+        f"[{target.name}]" if ":" in target.name else target.name,
         controlpersist=0,
-        ssh_extra_args=shlex.join(options),
+        ssh_extra_args=shlex.join(ssh_words(target, options, identity)),
     )
-    if target.port:
-        made.host.port = str(target.port)
     return made if target.user == "root" else _with_sudo(made)
 
 
@@ -100,13 +95,8 @@ def _class(module: str, name: str) -> Any:
 
 def _with_sudo(backend: Any) -> BaseBackend:
     """Root by sudo where the user is not root already; sudo never asks for a password."""
-
-    def get_sudo_command(command: str, _user: str | None) -> str:
-        quoted = shlex.quote(command)
-        return f'if [ "$(id -u)" = 0 ]; then set --; else set -- sudo -n --; fi; "$@" /bin/sh -c {quoted}'
-
     backend.sudo = True
-    backend.get_sudo_command = get_sudo_command
+    backend.get_sudo_command = lambda command, _user: as_root(command)
     return backend
 
 
@@ -114,22 +104,47 @@ def _bounded(backend: Any) -> BaseBackend:
     """Local commands (ssh, podman, chroot) with an end and without a terminal."""
 
     def run_local(command: str, *args: str) -> CommandResult:
-        text = backend.quote(command, *args).encode("utf-8", "surrogateescape")
-        try:
-            done = run_capped(["/bin/sh", "-c", text], timeout=COMMAND_SECONDS)
-        except EndlessOutputError:
-            raise CouldNotCheckError(
-                f"{backend.get_pytest_id()}: its answer does not end", "what else does it print at a login?"
-            ) from None
-        except subprocess.TimeoutExpired:
-            raise CouldNotCheckError(
-                f"{backend.get_pytest_id()}: no answer within {COMMAND_SECONDS:.0f} s", "is the machine overloaded?"
-            ) from None
-        except OSError as error:
-            raise CouldNotCheckError(f"{backend.get_pytest_id()}: {error.strerror}") from None
-        return backend.result(done.returncode, text, done.stdout, done.stderr)
+        text = _bytes(backend.quote(command, *args))
+        return _result(backend, text, lambda: run_capped(["/bin/sh", "-c", text], timeout=COMMAND_SECONDS))
 
     backend.run_local = run_local
     # testinfra would run Python on the target to find out.
     backend._encoding = "utf-8"
     return backend
+
+
+def _first_over(connection: subprocess.Popen[bytes], backend: Any) -> BaseBackend:
+    """The backend, of which the first command goes over a connection that is on its way already."""
+    usual = backend.run
+
+    def run(command: str, *args: str, **_kwargs: Any) -> CommandResult:
+        backend.run = usual
+        text = _bytes(backend.quote(command, *args))
+        result = _result(backend, text, lambda: finish(connection, stdin=text, timeout=COMMAND_SECONDS))
+        if result.rc == _SSH_FAILED:
+            # As testinfra's own.
+            raise RuntimeError(result)
+        return result
+
+    backend.run = run
+    return backend
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _result(backend: Any, command: bytes, run: Callable[[], subprocess.CompletedProcess[bytes]]) -> CommandResult:
+    try:
+        done = run()
+    except EndlessOutputError:
+        raise CouldNotCheckError(
+            f"{backend.get_pytest_id()}: its answer does not end", "what else does it print at a login?"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise CouldNotCheckError(
+            f"{backend.get_pytest_id()}: no answer within {COMMAND_SECONDS:.0f} s", "is the machine overloaded?"
+        ) from None
+    except OSError as error:
+        raise CouldNotCheckError(f"{backend.get_pytest_id()}: {error.strerror}") from None
+    return backend.result(done.returncode, command, done.stdout, done.stderr)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
+from amigen.verify.target import Kind
 
 SCHEMA = "amigen/verify/v1"
 # The id of the one result of a target that could not be asked.
@@ -16,7 +17,6 @@ REACHED = "reached"
 
 Outcome = Literal["passed", "failed", "not provable", "error", "skipped"]
 Verdict = Literal["proven", "failed", "unproven"]
-Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
 
 
 class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class Options:
         joined: The target must have joined its cluster.
         hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
         ssh_options, identity: Of ssh, see `amigen.verify.backends`.
+        connections: Of `amigen.verify.ssh.connecting`, with the same options; those that are used are taken out.
         log: Receives one line for each thing that takes time.
     """
 
@@ -49,6 +51,7 @@ class Options:
     hygiene: bool = False
     ssh_options: tuple[str, ...] = ()
     identity: str | None = None
+    connections: dict[Target, subprocess.Popen[bytes]] = field(default_factory=dict)
     log: Callable[[str], None] = lambda _line: None
 
 
@@ -75,7 +78,15 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     started, begun = datetime.now(timezone.utc), time.monotonic()
     from amigen.verify.backends import backend_of
 
-    backends = [backend_of(t, ssh_options=options.ssh_options, identity=options.identity) for t in parsed]
+    backends = [
+        backend_of(
+            target,
+            ssh_options=options.ssh_options,
+            identity=options.identity,
+            connection=options.connections.pop(target, None),
+        )
+        for target in parsed
+    ]
     checked = check_hosts(plan, backends, options)
     seconds = time.monotonic() - begun
     phases = [Phase(name=NODE, seconds=round(seconds, 3))]

@@ -6,10 +6,11 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from amigen.errors import InputError
-from amigen.verify.report import Kind
 
+Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
 FORMS = (
     "an image file, a folder, ssh://[USER@]HOST[:PORT], ssm://i-INSTANCE[?region=REGION&profile=PROFILE], podman://CONTAINER,"
     " docker://CONTAINER, nspawn:///FOLDER, chroot:///FOLDER, local"

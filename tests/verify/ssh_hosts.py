@@ -1,7 +1,8 @@
 """Hosts over real ssh on the loopback: sshd lets root in with a key of its own, into an unpacked root.
 
 It proves what the connection, the suite and the package manager do. Such a host has no kernel of its own and nothing is
-booted in it, and the processor that answers is the one that asks.
+booted in it, and the processor that answers is the one that asks. Its login shell reads no file of this machine's root,
+whose `.bashrc` may do anything and take any time.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ MaxSessions 500
 PerSourceMaxStartups none
 ForceCommand exec /usr/sbin/chroot {root} /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
+# A shell that sshd starts reads .bashrc even where it is not interactive (bash(1), INVOCATION).
+_EMPTY_HOME = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=0700 none ~root && exec "$@"', "sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +91,8 @@ def ssh_hosts(root: Path, count: int = 1) -> Iterator[SshHosts]:
                 config = folder / f"config-{start}"
                 listen = "\n".join(f"ListenAddress {address}" for address in mine)
                 config.write_text(_CONFIG.format(port=port, addresses=listen, folder=folder, root=root))
-                log = ["-E", str(folder / f"log-{start}")]
-                daemons.append(subprocess.Popen([sshd, "-D", "-f", str(config), *log], stdin=subprocess.DEVNULL))
+                command = [*_EMPTY_HOME, sshd, "-D", "-f", str(config), "-E", str(folder / f"log-{start}")]
+                daemons.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
             for address in addresses:
                 _wait(address, port)
             targets = tuple(f"ssh://root@{address}:{port}" for address in addresses)
