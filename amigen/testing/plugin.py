@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,9 @@ from amigen.testing.surroundings import Need, Surroundings, find_surroundings
 
 NOT_PROVABLE = "not provable here: "
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
+_MARKED = frozenset((*_NEEDS, "before_first_boot"))
+# Host -> what it is; hosts live as long as the session.
+_KNOWN = pytest.StashKey[dict[int, Surroundings]]()
 _MARKERS = (
     "needs_kernel: proves something only on a target with a kernel of its own; elsewhere skipped as not provable",
     "needs_boot: proves something only on a target that systemd has booted; elsewhere skipped as not provable",
@@ -76,26 +79,44 @@ def surroundings(host: Any) -> Surroundings:
     return find_surroundings(host)
 
 
-@pytest.fixture(autouse=True)
-def _skip_what_proves_nothing(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("before_first_boot") and _has_booted(request):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Skip what proves nothing: no fixture of every test, whose machinery costs more than the question.
+
+    The host is the one that testinfra made the test for, before any fixture of the test is set up; where a fixture of
+    the user's overrides `host`, it is known only afterwards.
+    """
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    if host is not None:
+        _skip_what_proves_nothing(item, host)
+    yield
+    if host is None:
+        _skip_what_proves_nothing(item, getattr(item, "funcargs", {}).get("host"))
+
+
+def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
+    markers = {marker.name: marker for marker in item.iter_markers() if marker.name in _MARKED}
+    if not markers or host is None:
+        return
+    known = item.session.stash.setdefault(_KNOWN, {})
+    if id(host) not in known:
+        known[id(host)] = find_surroundings(host)
+    around = known[id(host)]
+    if "before_first_boot" in markers and around.systemd and not _is_image(item.config):
         pytest.skip(NOT_PROVABLE + "this machine has been booted, and so is no image any more")
     for name, need in _NEEDS.items():
-        marker = request.node.get_closest_marker(name)
-        if marker is None:
+        if name not in markers:
             continue
-        reason = request.getfixturevalue("surroundings").lacks(need)
-        if need == "cluster" and not reason and not request.config.getoption("--amigen-joined"):
-            reason = _not_joined(request.getfixturevalue("host"), marker.args)
+        reason = around.lacks(need)
+        if need == "cluster" and not reason and not item.config.getoption("--amigen-joined"):
+            reason = _not_joined(host, markers[name].args)
         if reason:
             pytest.skip(NOT_PROVABLE + reason)
 
 
-def _has_booted(request: pytest.FixtureRequest) -> bool:
-    config = request.config
-    if config.getoption("--amigen-image") or config.getoption("--amigen-image-root") != "/":
-        return False
-    return bool(request.getfixturevalue("surroundings").systemd)
+def _is_image(config: pytest.Config) -> bool:
+    return bool(config.getoption("--amigen-image")) or config.getoption("--amigen-image-root") != "/"
 
 
 def _not_joined(host: Any, units: Sequence[str]) -> str:

@@ -76,6 +76,9 @@ class _Collector:
     seconds: float = 0.0
     interrupted: bool = False
 
+    def __post_init__(self) -> None:
+        self.keys = {id(backend): key for key, backend in self.backends.items()}
+
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         # pytest makes an exit code of it; `pytest.exit` of a test of the user's is no Ctrl-C.
         self.interrupted = excinfo.type is KeyboardInterrupt
@@ -84,7 +87,7 @@ class _Collector:
         """Which of the hosts a test is for; None for a test that uses no host."""
         callspec = getattr(item, "callspec", None)
         host = callspec.params.get("_testinfra_host") if callspec else None
-        return next((key for key, backend in self.backends.items() if host and host.backend is backend), None)
+        return self.keys.get(id(host.backend)) if host else None
 
     def pytest_configure(self, config: pytest.Config) -> None:
         # Results are made of the exceptions themselves: pytest's own account of each failure takes 10 ms, for nobody.
