@@ -144,14 +144,14 @@ def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str
         return
     from rich.console import Console
 
-    from amigen.verify.table import print_report
+    from amigen.verify.table import print_reports
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    answered = [outcome for outcome in outcomes if not isinstance(outcome, AmigenError)]
+    print_reports(answered, console, every=verbose)
     for outcome in outcomes:
         if isinstance(outcome, AmigenError):
             echo_text(f"UNPROVEN  {outcome.message}\n  hint: {outcome.hint}")
-        else:
-            print_report(outcome, console, every=verbose)
     words = f"{counts['proven']} proven, {counts['failed']} with failed checks, {counts['unproven']} unproven"
     echo_line(f"{len(nodes)} instances: {words}")
 

@@ -142,12 +142,11 @@ def _show(reports: tuple[Report, ...], output: str, *, verbose: bool) -> None:
         return
     from rich.console import Console
 
-    from amigen.verify.table import print_report
+    from amigen.verify.table import print_reports
 
     # Without a terminal, lines are as long as they are: logs are searched, not looked at.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
-    for report in reports:
-        print_report(report, console, every=verbose)
+    print_reports(reports, console, every=verbose)
 
 
 def _write(reports: tuple[Report, ...], junit_file: object, html_file: object) -> None:

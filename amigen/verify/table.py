@@ -1,9 +1,10 @@
-"""A report for a person: what failed and what to do first, then the rest in one line per kind of check."""
+"""Reports for a person: what failed and what to do first, then the rest in one line per kind of check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -23,17 +24,31 @@ _VERDICTS = {"proven": "bold green", "failed": "bold red", "unproven": "bold yel
 _SHOWN = 12
 
 
-def print_report(report: Report, console: Console, *, every: bool = False) -> None:
-    """Print a report; `every` gives each check that passed a line of its own."""
+def print_reports(reports: Sequence[Report], console: Console, *, every: bool = False) -> None:
+    """Print reports; `every` gives each check that passed a line of its own.
+
+    Targets with the same results share one table, and have a line each: of fifty nodes, one is read, and those that
+    differ.
+    """
+    alike: dict[tuple[object, ...], list[Report]] = {}
+    for report in reports:
+        results = (structs.replace(result, seconds=0.0) for result in report.results)
+        alike.setdefault((report.spec, report.platform, report.notes, *results), []).append(report)
+    for group in alike.values():
+        _print_group(group, console, every=every)
+
+
+def _print_group(reports: Sequence[Report], console: Console, *, every: bool) -> None:
     with console.capture() as captured:
-        console.print(_table(report, every=every))
+        console.print(_table(reports[0], every=every))
     # rich fills up lines; in a log that is noise.
     console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
-    for note in report.notes:
+    for note in reports[0].notes:
         console.print(f"[dim]{escape(note)}[/dim]")
-    line = Text.assemble((report.verdict.upper(), _VERDICTS[report.verdict]), f"  {report.summary}")
-    line.append(f"  ({report.spec} {report.platform} on {report.target}, {report.seconds:.1f} s)", style="dim")
-    console.print(line)
+    for report in reports:
+        line = Text.assemble((report.verdict.upper(), _VERDICTS[report.verdict]), f"  {report.summary}")
+        line.append(f"  ({report.spec} {report.platform} on {report.target}, {report.seconds:.1f} s)", style="dim")
+        console.print(line)
 
 
 def _table(report: Report, *, every: bool) -> RenderableType:

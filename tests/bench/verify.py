@@ -48,21 +48,23 @@ def rows() -> Iterator[Row]:
         plain = _pytest(good.plan, folder, hosts.targets[0], hosts.key, hosts.options)
         values = in_turn(plain, one, runs=3, warm=False)
         yield Row(what="plain testinfra over ssh / verify, a loopback host", values=values, at_least=5)
-        for count in MANY[1:]:
-            values = in_turn([*verify, *hosts.targets[:count]], one, runs=5)
-            limit = 3 if count == max(MANY) else None
-            yield Row(what=f"verify {count} loopback hosts / one of them", values=values, at_most=limit)
-        every = "".join(f"{shlex.join(_bare(hosts, target))} & " for target in hosts.targets)
-        values = in_turn(["sh", "-c", f"{every} wait"], one, runs=5)
-        yield Row(what=f"{max(MANY)} bare ssh connections at once / verify one host", values=values)
-        yield Row(what=_OWN_SHARE, values=_own_share([*verify, *hosts.targets], one), aim=3)
-        # What the key exchange of OpenSSH 9 (sntrup761) costs on both ends, without it.
-        light = [*verify, "--ssh-option", "KexAlgorithms=^curve25519-sha256"]
-        values = in_turn([*light, *hosts.targets], [*light, hosts.targets[0]], runs=5)
-        yield Row(what=f"verify {max(MANY)} loopback hosts / one, key exchange curve25519", values=values, aim=3)
+        yield from _many(verify, hosts, "")
+        # Without the key exchange of OpenSSH 9.0 to 9.8, sntrup761, that takes most of a connection on both its ends.
+        quick = "KexAlgorithms=^curve25519-sha256"
+        yield from _many([*verify, "--ssh-option", quick], hosts, ", key exchange curve25519", "-o", quick)
 
 
-_OWN_SHARE = f"verify {max(MANY)} hosts / one, computed: our processor time alone"
+def _many(verify: list[str], hosts: SshHosts, how: str, *ssh: str) -> Iterator[Row]:
+    one = [*verify, hosts.targets[0]]
+    for count in MANY[1:]:
+        values = in_turn([*verify, *hosts.targets[:count]], one, runs=5)
+        aim = 3 if count == max(MANY) else None
+        yield Row(what=f"verify {count} loopback hosts / one of them{how}", values=values, aim=aim)
+    every = "".join(f"{shlex.join(_bare(hosts, target, *ssh))} & " for target in hosts.targets)
+    values = in_turn(["sh", "-c", f"{every} wait"], one, runs=5)
+    yield Row(what=f"{max(MANY)} bare ssh connections at once / verify one host{how}", values=values)
+    values = _own_share([*verify, *hosts.targets], one)
+    yield Row(what=f"verify {max(MANY)} hosts / one, computed: our processor time{how}", values=values, aim=3)
 
 
 def _own_share(many: list[str], one: list[str], runs: int = 5) -> tuple[float, ...]:
@@ -84,9 +86,9 @@ def _verify(folder: Path) -> list[str]:
     return [sys.executable, "-m", "amigen", "verify", str(folder / "spec.yaml")]
 
 
-def _bare(hosts: SshHosts, target: str = "") -> list[str]:
+def _bare(hosts: SshHosts, target: str = "", *options: str) -> list[str]:
     host, port = (target or hosts.targets[0]).removeprefix("ssh://").rsplit(":", 1)
-    return ["ssh", *hosts.arguments, "-p", port, host, "true"]
+    return ["ssh", *options, *hosts.arguments, "-p", port, host, "true"]
 
 
 def _pytest(plan: ImagePlan, folder: Path, target: str, key: Path, options: Sequence[str], *more: str) -> list[str]:

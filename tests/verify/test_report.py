@@ -22,7 +22,7 @@ from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of
 from amigen.verify.run import not_reached
-from amigen.verify.table import print_report
+from amigen.verify.table import print_reports
 
 HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"
 
@@ -124,7 +124,7 @@ def test_hostile_text_breaks_no_format() -> None:
     html = page([bad]).decode()
     assert "<script" not in html
     out = io.StringIO()
-    print_report(bad, Console(file=out, width=100, force_terminal=False))
+    print_reports([bad], Console(file=out, width=100, force_terminal=False))
     assert "[bold]" in out.getvalue()
 
 
@@ -161,7 +161,7 @@ def test_the_page_is_whole_and_self_contained() -> None:
 
 def test_the_table_says_what_failed_first_and_what_to_do() -> None:
     out = io.StringIO()
-    print_report(ALL, Console(file=out, width=120))
+    print_reports([ALL], Console(file=out, width=120))
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("FAILED")
     assert "test_package[kmod]" in lines[0]
@@ -169,10 +169,31 @@ def test_the_table_says_what_failed_first_and_what_to_do() -> None:
     assert "FAILED  1 passed, 1 failed, 1 could not be checked, 1 not provable here, 1 skipped" in lines[-1]
 
 
+def test_targets_with_the_same_results_share_a_table() -> None:
+    """However long each took; one that differs has its own, and each has its verdict."""
+    passed = [result("passed", "a"), result("passed", "b")]
+    slow = [structs.replace(each, seconds=2.0) for each in passed]
+    other = [passed[0], result("failed", "b")]
+    reports = [
+        structs.replace(report(*results), target=f"ssh://node{number}")
+        for number, results in enumerate((passed, other, slow, passed))
+    ]
+    out = io.StringIO()
+    print_reports(reports, Console(file=out, width=120))
+    lines = out.getvalue().splitlines()
+    assert [line[line.index("node") : line.index("node") + 5] for line in lines if "node" in line] == [
+        *("node0", "node2", "node3", "node1"),
+    ]
+    assert [line.split()[0] for line in lines] == [
+        *("passed", "PROVEN", "PROVEN", "PROVEN"),
+        *("FAILED", "expected", "found", "to", "passed", "FAILED"),
+    ]
+
+
 def test_failures_that_say_the_same_are_one() -> None:
     twins = [structs.replace(result("failed", name), expected=f"{name} is there") for name in ("a", "b", "c")]
     out = io.StringIO()
-    print_report(report(*twins), Console(file=out, width=120))
+    print_reports([report(*twins)], Console(file=out, width=120))
     assert out.getvalue().count("install it") == 1
     assert "(and so for 2 more)" in out.getvalue()
     assert page([report(*twins)]).decode().count("install it") == 1

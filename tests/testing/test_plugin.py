@@ -1,0 +1,72 @@
+"""The plugin in a pytest of its own, on a folder: an unpacked root, which proves least."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+COMMON = """
+import pytest
+
+@pytest.fixture
+def broken(host):
+    raise RuntimeError("it was set up")
+
+@pytest.mark.needs_kernel
+def test_kernel(host, broken): ...
+
+@pytest.mark.needs_cluster("kubelet.service")
+@pytest.mark.needs_boot
+def test_boot(host): ...
+
+@pytest.mark.before_first_boot
+def test_image(host): ...
+
+@pytest.mark.needs_kernel
+def test_without_a_host(): ...
+
+def test_without_a_marker(host): ...
+"""
+# A host that is none of testinfra's.
+OWN_HOST = """
+import pytest
+from testinfra.backend.chroot import ChrootBackend
+
+class Own:
+    backend = ChrootBackend("/nonexistent")
+
+@pytest.fixture
+def host():
+    return Own()
+"""
+
+
+def outcomes(folder: Path, *arguments: str) -> dict[str, str]:
+    (folder / "test_it.py").write_text(COMMON)
+    command = [sys.executable, "-m", "pytest", "-v", "-c", "/dev/null", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    found = re.findall(r"^test_it\.py::(\w+)\S* (\w+)", done.stdout, re.MULTILINE)
+    assert found, done.stdout + done.stderr
+    return dict(found)
+
+
+def test_what_proves_nothing_is_skipped_before_it_is_set_up(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    assert outcomes(tmp_path, f"--hosts=chroot://{root}") == {
+        "test_kernel": "SKIPPED",
+        "test_boot": "SKIPPED",
+        "test_image": "PASSED",
+        "test_without_a_host": "PASSED",
+        "test_without_a_marker": "PASSED",
+    }
+
+
+def test_of_a_host_of_the_users_own_it_is_known_when_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(OWN_HOST)
+    found = outcomes(tmp_path)
+    assert found["test_boot"] == "SKIPPED"
+    assert found["test_kernel"] == "ERROR"
+    assert found["test_without_a_marker"] == "PASSED"
