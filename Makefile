@@ -15,11 +15,12 @@ APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
 
+# More workers than processors: many tests wait for programs.
 check: $(VENV)/.done system-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 2 -m "not slow"
+	$(BIN)/pytest -q -n 4 -m "not slow"
 
 # The real kube-apiserver, controller manager and kube-proxy from Debian's source: built once, kept in the user's cache.
 kubernetes: system-slow
