@@ -34,7 +34,7 @@ def lines() -> Iterator[str]:
     yield f"machine: {os.cpu_count()} x {model}, {memory:.0f} GiB, Linux {platform.release()}"
     yield f"load: {os.getloadavg()[0]:.1f} before the first row"
     if shutil.which("qemu-system-x86_64"):
-        yield f"virtual machines: {probe(machine_architecture(), None).sentence}"
+        yield f"virtual machines: {probe(machine_architecture(), None).sentence}; each VM tries its kernel, too"
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     yield f"versions: amigen {amigen.__version__}, Python {platform.python_version()}, {libraries}"
     yield "programs: " + ", ".join(_program(*command) for command in _PROGRAMS)
