@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -101,7 +100,8 @@ class InstallGate(Step, frozen=True, kw_only=True):
     @property
     def units(self) -> tuple[str, ...]:
         """The systemd units that wait."""
-        return tuple(PurePosixPath(file.path).parent.name.removesuffix(".d") for file in self.drop_ins)
+        # /etc/systemd/system/UNIT.d/FILE
+        return tuple(file.path.split("/")[-2].removesuffix(".d") for file in self.drop_ins)
 
 
 class WriteRelease(Step, frozen=True, kw_only=True):
