@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import platform
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,9 +16,12 @@ from typing import Literal
 from amigen.errors import ToolError
 from amigen.spec.values import Architecture
 from amigen.tools import find_program, last_line
+from amigen.vm.cache import cache_home, cache_key
 from amigen.vm.scratch import scratch
 
 _PROBE_SECONDS = 20
+_HANGS = f"/dev/kvm is there, and a guest hangs with it (tried for {_PROBE_SECONDS} s)"
+_REMEMBERED_SECONDS = 24 * 3600
 # What the probe's firmware says on its exit port; QEMU ends with (value << 1) | 1 (hw/misc/debugexit.c).
 _ANSWER = 0x2A
 
@@ -87,7 +93,36 @@ def _kvm_problem(architecture: Architecture, program: str, kernel: Path | None) 
     if architecture == "arm64":
         # No firmware of ours for arm64: that QEMU makes the machine at all is what can be asked.
         return _run([program, "-machine", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host", "-S"], None)
-    return boot_problem(program, kernel)
+    return _remembered_problem(program, kernel)
+
+
+def _remembered_problem(program: str, kernel: Path | None) -> str | None:
+    """As `boot_problem`; that a guest hangs, which takes 20 s to see, is known for a day, or until the next boot."""
+    try:
+        note = _note_of_a_hang(program, kernel)
+    except OSError:
+        return boot_problem(program, kernel)
+    with contextlib.suppress(OSError):
+        hung = note.stat().st_mtime
+        if 0 <= time.time() - hung < _REMEMBERED_SECONDS:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(hung))
+            return f"/dev/kvm is there, and a guest hung with it at {when}; to try again, remove {note}"
+    problem = boot_problem(program, kernel)
+    if problem == _HANGS:
+        # What cannot be kept is tried again the next time.
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+    return problem
+
+
+def _note_of_a_hang(program: str, kernel: Path | None) -> Path:
+    """An empty file in the cache, by this boot of the machine, QEMU and kernel."""
+    status = Path(program).stat()
+    digest = hashlib.sha256(kernel.read_bytes()).hexdigest() if kernel else ""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    inputs = [boot, program, status.st_size, status.st_mtime_ns, digest]
+    return cache_home() / "kvm-hangs" / cache_key("x86_64", inputs)
 
 
 def boot_problem(program: str, kernel: Path | None) -> str | None:
@@ -126,7 +161,7 @@ def _run(command: list[str], expected: int | None) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"/dev/kvm is there, and a guest hangs with it (tried for {_PROBE_SECONDS} s)"
+        return _HANGS
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}", "install qemu-system-x86 anew") from None
     if done.returncode == (expected or 0):
