@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 _SH_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-_SHORT = 80
 _PY_WIDTH = 120
 _HCL_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -23,19 +21,11 @@ def sh(value: object) -> str:
         ValueError: The text has a NUL, which no argument and no shell variable can hold.
     """
     text = str(value)
-    return _known_word(text) if len(text) <= _SHORT else _word(text)
-
-
-def _word(text: str) -> str:
     if _SH_SAFE.fullmatch(text):
         return text
     if "\0" in text:
         raise ValueError("a NUL cannot be quoted for a shell")
     return "'" + text.replace("'", "'\\''") + "'"
-
-
-# Names of functions, modules and paths are in every script; contents of files are kept nowhere.
-_known_word = lru_cache(maxsize=512)(_word)
 
 
 def ascii_only(script: str) -> str:

@@ -14,8 +14,8 @@ from amigen.testing.surroundings import Need, Surroundings, find_surroundings
 NOT_PROVABLE = "not provable here: "
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKED = frozenset((*_NEEDS, "before_first_boot"))
-# Host -> what it is; hosts live as long as the session.
-_KNOWN = pytest.StashKey[dict[int, Surroundings]]()
+# The id of a host -> the host, so that the id stays its own, and what it is.
+_KNOWN = pytest.StashKey[dict[int, tuple[object, Surroundings]]]()
 _MARKERS = (
     "needs_kernel: proves something only on a target with a kernel of its own; elsewhere skipped as not provable",
     "needs_boot: proves something only on a target that systemd has booted; elsewhere skipped as not provable",
@@ -73,12 +73,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         prefetch_hosts(session.items)
 
 
-@pytest.fixture(scope="module")
-def surroundings(host: Any) -> Surroundings:
-    """What the target is: an unpacked root, a container, a machine."""
-    return find_surroundings(host)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Skip what proves nothing: no fixture of every test, whose machinery costs more than the question.
@@ -96,13 +90,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 
 def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
-    markers = {marker.name: marker for marker in item.iter_markers() if marker.name in _MARKED}
+    # The nearest of each name comes first.
+    markers = {marker.name: marker for marker in reversed([*item.iter_markers()]) if marker.name in _MARKED}
     if not markers or host is None:
         return
     known = item.session.stash.setdefault(_KNOWN, {})
     if id(host) not in known:
-        known[id(host)] = find_surroundings(host)
-    around = known[id(host)]
+        known[id(host)] = (host, find_surroundings(host))
+    around = known[id(host)][1]
     if "before_first_boot" in markers and around.systemd and not _is_image(item.config):
         pytest.skip(NOT_PROVABLE + "this machine has been booted, and so is no image any more")
     for name, need in _NEEDS.items():

@@ -99,7 +99,7 @@ def _remembered_problem(program: str, kernel: Path | None) -> str | None:
     """As `boot_problem`; that a guest hangs, which takes 20 s to see, is known for a day, or until the next boot."""
     try:
         note = _note_of_a_hang(program)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return boot_problem(program, kernel)
     with contextlib.suppress(OSError):
         hung = note.stat().st_mtime

@@ -49,7 +49,7 @@ def rows() -> Iterator[Row]:
         values = in_turn(plain, one, runs=3, warm=False)
         yield Row(what="plain testinfra over ssh / verify, a loopback host", values=values, at_least=5)
         yield from _many(verify, hosts, "")
-        # Without the key exchange of OpenSSH 9.0 to 9.8, sntrup761, that takes most of a connection on both its ends.
+        # Without the key exchange of OpenSSH 9.0 to 9.8, sntrup761, that takes most of a client's time.
         quick = "KexAlgorithms=^curve25519-sha256"
         yield from _many([*verify, "--ssh-option", quick], hosts, ", key exchange curve25519", "-o", quick)
 

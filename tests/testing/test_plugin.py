@@ -29,6 +29,31 @@ def test_without_a_host(): ...
 
 def test_without_a_marker(host): ...
 """
+# Units of the class, and nearer ones of the test; the host runs one of them.
+NEAREST = """
+import pytest
+
+class Done:
+    def __init__(self, stdout):
+        self.stdout = stdout
+
+class Host:
+    backend = None
+    def run(self, command, *arguments):
+        if "%s" in command:
+            return Done("active" if arguments == ("near.service",) else "inactive")
+        return Done("proc yes\\ninit-root same\\nsecond kthreadd\\nsystemd yes\\n")
+
+@pytest.fixture
+def host():
+    return Host()
+
+@pytest.mark.needs_cluster("far.service")
+class TestJoined:
+    @pytest.mark.needs_cluster("near.service")
+    def test_near(self, host): ...
+    def test_far(self, host): ...
+"""
 # A host that is none of testinfra's.
 OWN_HOST = """
 import pytest
@@ -43,11 +68,11 @@ def host():
 """
 
 
-def outcomes(folder: Path, *arguments: str) -> dict[str, str]:
-    (folder / "test_it.py").write_text(COMMON)
+def outcomes(folder: Path, *arguments: str, text: str = COMMON) -> dict[str, str]:
+    (folder / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-v", "-c", "/dev/null", "-p", "no:cacheprovider", "test_it.py"]
     done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    found = re.findall(r"^test_it\.py::(\w+)\S* (\w+)", done.stdout, re.MULTILINE)
+    found = re.findall(r"^test_it\.py::(?:TestJoined::)?(\w+)\S* (\w+)", done.stdout, re.MULTILINE)
     assert found, done.stdout + done.stderr
     return dict(found)
 
@@ -70,3 +95,8 @@ def test_of_a_host_of_the_users_own_it_is_known_when_there_is_one(tmp_path: Path
     assert found["test_boot"] == "SKIPPED"
     assert found["test_kernel"] == "ERROR"
     assert found["test_without_a_marker"] == "PASSED"
+
+
+def test_the_nearest_marker_counts(tmp_path: Path) -> None:
+    """Of a test and of its class, as pytest has it everywhere."""
+    assert outcomes(tmp_path, text=NEAREST) == {"test_near": "PASSED", "test_far": "SKIPPED"}

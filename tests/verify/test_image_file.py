@@ -11,12 +11,10 @@ from amigen.build.record import BuildRecord, ImageRecord, write_record
 from amigen.errors import InputError, ToolError
 from amigen.verify.vm import architecture_of
 from amigen.vm import Machine, VmImage, scratch
-from amigen.vm.acceleration import Acceleration
 from amigen.vm.image import require_bootable
 from tests.specs import spec
+from tests.vm.test_vm_parts import EMULATION
 
-# On a machine where KVM runs the probe's firmware and no more, the BIOS itself would hang.
-EMULATION = Acceleration(name="tcg", cpu="qemu64", accel="tcg,thread=multi", reason="a test")
 BOTH = spec({"architectures": ["x86_64", "arm64"], "platforms": ["debian-12", "ubuntu-24.04"]})
 
 
@@ -104,6 +102,7 @@ def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
 def test_a_disk_without_a_boot_loader_is_not_waited_for(tmp_path: Path) -> None:
     """It looks like one that boots; its first sector only hands back to the BIOS, which has nothing else."""
     file = raw(tmp_path / "disk.raw", MBR, (0, b"\xcd\x18"))
+    # Where KVM runs the probe's firmware and no more, the BIOS itself would hang.
     with (
         scratch("test") as work,
         Machine(VmImage.at(file), work=work, user="root", memory_mib=256, acceleration=EMULATION) as machine,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from amigen.errors import ToolError
 from amigen.verify.backends import backend_of
 from amigen.verify.ssh import connecting
 from amigen.verify.target import parse_target
@@ -87,15 +88,19 @@ def test_what_nobody_asked_ends(calls: Path) -> None:
 
 def test_without_ssh_it_is_said_by_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with connecting([parse_target("ssh://node")]) as connections:
+    target = parse_target("ssh://node")
+    with connecting([target]) as connections:
         assert connections == {}
+    monkeypatch.setattr("amigen.tools.SYSTEM_PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="ssh is not installed"):
+        backend_of(target)
 
 
 def test_a_wrong_spec_ends_them(calls: Path) -> None:
     """The error is the spec's, and no ssh goes on."""
     spec = calls.parent / "spec.yaml"
     spec.write_text(SPEC + "typo: 1\n")
-    command = [sys.executable, "-m", "amigen", "verify", str(spec), "ssh://node"]
+    command = [sys.executable, "-m", "amigen", "verify", str(spec), "ssh://hangs"]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
     )

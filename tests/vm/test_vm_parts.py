@@ -325,6 +325,16 @@ def test_that_a_guest_hangs_is_not_tried_at_every_command(tmp_path: Path, monkey
     assert [acceleration._remembered_problem(works, kernel) for _ in range(2)] == [None, None]
 
 
+def test_the_probe_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it cannot remember, it tries again."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(acceleration, "cache_home", no_home)
+    assert acceleration._remembered_problem(qemu_that(tmp_path, "exit 85"), None) is None
+
+
 def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
     hardware = Hardware(memory_mib=512, cpus=1, acceleration=EMULATION, forwards=((2222, 22),))
     image = VmImage(disk=tmp_path / "d", format="raw")
