@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from amigen.errors import AmigenError as AmigenError
-    from amigen.errors import Problem as Problem
-    from amigen.errors import SpecError as SpecError
+    from amigen.base.errors import AmigenError as AmigenError
+    from amigen.base.errors import Problem as Problem
+    from amigen.base.errors import SpecError as SpecError
     from amigen.plan.make import plan_image as plan_image
     from amigen.plan.make import plan_images as plan_images
     from amigen.plan.model import ImagePlan as ImagePlan
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from amigen.userdata.make import user_data as user_data
 
 _PLACES = {
-    "AmigenError": "amigen.errors",
+    "AmigenError": "amigen.base.errors",
     "Artifact": "amigen.render.artifacts",
     "ImagePlan": "amigen.plan.model",
     "NodeImage": "amigen.spec.model",
-    "Problem": "amigen.errors",
-    "SpecError": "amigen.errors",
+    "Problem": "amigen.base.errors",
+    "SpecError": "amigen.base.errors",
     "artifacts": "amigen.render.artifacts",
     "check_file": "amigen.spec.load",
     "explain": "amigen.userdata.explain",

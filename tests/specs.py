@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.load import check_bytes, parse_spec
 from amigen.spec.model import NodeImage
 

@@ -18,7 +18,7 @@ for spec in *.yaml; do
 done
 "$work/venv/bin/python" - <<'PY'
 import amigen
-from amigen.render.templates import folder
+from amigen.base.templates import folder
 assert "site-packages" in amigen.__file__, amigen.__file__
 assert folder("templates").name == "_templates", folder("templates")
 assert amigen.user_data(amigen.plan_image(amigen.load_spec("minimal.yaml"), "al2023")).startswith(b"MIME-Version")

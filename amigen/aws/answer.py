@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from amigen.errors import AwsError, plain
+from amigen.base.errors import AwsError, plain
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("string", "character"), (str,)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amigen.aws.grants import Call
-from amigen.errors import AwsError, plain
+from amigen.base.errors import AwsError, plain
 
 _LOG_IN = "renew them: `aws sso login`, or new keys; then run the same command again, it goes on where it stopped"
 # Of a message: an encoded authorization message is as long as this (sts:DecodeAuthorizationMessage takes it).

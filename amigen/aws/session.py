@@ -12,7 +12,7 @@ from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
 from amigen.aws.grants import Call
 from amigen.aws.model import loader
-from amigen.errors import AwsError, InputError
+from amigen.base.errors import AwsError, InputError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
 _ATTEMPTS = 6

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from amigen.aws.model import loader
 from amigen.aws.session import Aws
+from amigen.base.errors import InputError
 from amigen.build import calls
-from amigen.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

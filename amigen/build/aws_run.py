@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from amigen.aws.session import Aws, AwsOptions
+from amigen.base.errors import AmigenError, InputError
 from amigen.build.account import ec2_endpoint, find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.leftovers import clean_up_after_the_dead, noted
@@ -15,7 +16,6 @@ from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
-from amigen.errors import AmigenError, InputError
 from amigen.publish.names import regions
 from amigen.publish.wait import Patience
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amigen.errors import BuildError, ToolError
+from amigen.base.errors import BuildError, ToolError
 from amigen.vm.ssh import SshTarget
 
 _QUERIES = {

@@ -54,7 +54,7 @@ class HookServer:
     @property
     def command(self) -> str:
         """What the variable `hook` of the Packer files is set to."""
-        from amigen.render.quoting import sh
+        from amigen.base.quoting import sh
 
         # The very amigen that asks, wherever it was started from.
         here = Path(__file__).parent.parent.parent

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from amigen.base.errors import AmigenError, ToolError
 from amigen.build.local import refuse_small_disk
 from amigen.build.needs import find_local_base, lacking, require_all
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
-from amigen.errors import AmigenError, ToolError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.render.packer import source_parameter
 from amigen.vm.acceleration import probe

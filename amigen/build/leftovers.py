@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from amigen.aws.session import Aws
+from amigen.base.errors import AmigenError, AwsError
 from amigen.build import calls
 from amigen.build.account import Account
-from amigen.errors import AmigenError, AwsError
 from amigen.vm.cache import cache_home
 
 TAG_BUILD = "amigen/build"

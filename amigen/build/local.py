@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from amigen.base.errors import BuildError, InputError
+from amigen.base.processes import alone_in
 from amigen.build.hook import Event
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session
-from amigen.errors import BuildError, InputError
-from amigen.tools import alone_in
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
 from amigen.vm.bases import Base, base_image
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from amigen.base.errors import InputError, ToolError
+from amigen.base.processes import find_program
 from amigen.build.run import Job
-from amigen.errors import InputError, ToolError
-from amigen.tools import find_program
 from amigen.vm.acceleration import qemu_program
 from amigen.vm.bases import built_in_recipe, cached_built_in
 from amigen.vm.image import VmImage

@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.errors import ToolError
-from amigen.tools import EndlessOutputError, run_capped
+from amigen.base.errors import ToolError
+from amigen.base.processes import EndlessOutputError, run_capped
 
 _HOW_TO_GET = (
     "apt-get install packer (Debian; 1.6.6 is enough), or a newer one: https://developer.hashicorp.com/packer/install"

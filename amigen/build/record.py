@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from amigen.errors import InputError
-from amigen.files import read_file
+from amigen.base.errors import InputError
+from amigen.base.files import read_file
 
 SCHEMA = "amigen/build/v1"
 

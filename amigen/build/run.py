@@ -19,16 +19,16 @@ from uuid import uuid4
 import msgspec
 
 import amigen
+from amigen.base.errors import AmigenError, BuildError, InputError
+from amigen.base.processes import alone_in
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, write_record
 from amigen.build.session import Session
 from amigen.build.stop import Stop, signals_noted
 from amigen.build.verdict import Verifier
-from amigen.errors import AmigenError, BuildError, InputError
 from amigen.plan.model import ImagePlan
 from amigen.spec.values import Architecture
-from amigen.tools import alone_in
 from amigen.vm.scratch import scratch
 
 # A file system of which less is free counts as full: images are written in clusters and blocks, not to the last byte.

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from amigen.base.errors import BuildError, CouldNotCheckError, ToolError
+from amigen.base.files import MAX_BYTES, read_tail
+from amigen.base.processes import run_tool, tied
 from amigen.build.facts import MachineFacts, ask_machine, package_diff, wait_until_booted
 from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
@@ -20,14 +23,11 @@ from amigen.build.progress import Progress
 from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
-from amigen.errors import BuildError, CouldNotCheckError, ToolError
-from amigen.files import MAX_BYTES, read_tail
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
 from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
 from amigen.spec.values import Architecture
-from amigen.tools import run_tool, tied
 from amigen.vm.ssh import SshTarget
 
 # How long Packer may take to remove what it made, after it was told to stop.

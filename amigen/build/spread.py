@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from amigen.aws.session import Aws
+from amigen.base.errors import AmigenError
 from amigen.build.record import BuildRecord, ImageRecord
-from amigen.errors import AmigenError
 from amigen.publish.apply import Applier
 from amigen.publish.ledger import open_ledger
 from amigen.publish.names import regions

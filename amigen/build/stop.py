@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amigen.interrupt import children
+from amigen.base.interrupt import children
 
 
 class Stop:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from amigen.base.errors import ChecksFailedError, CouldNotCheckError
 from amigen.build.record import Outcome
-from amigen.errors import ChecksFailedError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget

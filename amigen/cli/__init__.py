@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from amigen import __version__
-from amigen.errors import AmigenError, plain
-from amigen.interrupt import sigterm_as_interrupt
+from amigen.base.errors import AmigenError, plain
+from amigen.base.interrupt import sigterm_as_interrupt
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {

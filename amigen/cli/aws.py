@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
 from amigen.cli.options import echo_line
-from amigen.errors import AmigenError, AwsError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.names import Target
 from amigen.publish.wait import Patience

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from amigen.base.errors import AmigenError, InputError
 from amigen.cli.options import echo_json, echo_text, load, load_on_aws, output_option, spec_argument
-from amigen.errors import AmigenError, InputError
 from amigen.plan.make import plan_images
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _raise(errors: dict[str, AmigenError]) -> None:
     """One error as it is; several of one kind as one of that kind, of different kinds as a failed build."""
     if not errors:
         return
-    from amigen.errors import BuildError
+    from amigen.base.errors import BuildError
 
     found = list(errors.values())
     if len(found) == 1:

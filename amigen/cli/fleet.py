@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
 from amigen.cli.options import (
     echo_json,
@@ -19,7 +20,6 @@ from amigen.cli.options import (
     output_option,
     spec_argument,
 )
-from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amigen.base.errors import AmigenError, DiffersError
 from amigen.cli.aws import (
     aws_options,
     chosen_regions,
@@ -19,7 +20,6 @@ from amigen.cli.aws import (
 )
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
-from amigen.errors import AmigenError, DiffersError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

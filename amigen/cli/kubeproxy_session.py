@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError, InputError
+from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
-from amigen.errors import AmigenError, AwsError, CouldNotCheckError, InputError
-from amigen.files import read_file
 from amigen.ipvs.model import Table
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update

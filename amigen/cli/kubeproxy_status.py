@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amigen.base.errors import ChecksFailedError, CouldNotCheckError, InputError
+from amigen.base.files import read_text
 from amigen.cli.kubeproxy_options import cluster_options
 from amigen.cli.options import echo_json, echo_line, echo_text, output_option
-from amigen.errors import ChecksFailedError, CouldNotCheckError, InputError
-from amigen.files import read_text
 
 if TYPE_CHECKING:
     from amigen.cli.kubeproxy_session import Session

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amigen.errors import InputError, RefusedError, plain
+from amigen.base.errors import InputError, RefusedError, plain
 
 if TYPE_CHECKING:
     from amigen.plan.model import ImagePlan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from amigen.base.errors import InputError
 from amigen.cli.options import REGION, echo_json, echo_line, show_warnings, spec_argument
-from amigen.errors import InputError
 
 _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amigen.base.errors import InputError
 from amigen.cli.aws import (
     aws_options,
     chosen_regions,
@@ -20,7 +21,6 @@ from amigen.cli.aws import (
 )
 from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
 from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_outlooks
-from amigen.errors import InputError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

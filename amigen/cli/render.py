@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from amigen.base.errors import DiffersError
 from amigen.cli.options import load, spec_argument
-from amigen.errors import DiffersError
 from amigen.render.artifacts import artifacts
 from amigen.render.folder import Change, compare, write
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amigen.base.errors import AmigenError, RefusedError
 from amigen.cli.aws import (
     aws_options,
     chosen_regions,
@@ -18,7 +19,6 @@ from amigen.cli.aws import (
     target_options,
 )
 from amigen.cli.options import echo_json, load_on_aws, output_option, spec_argument
-from amigen.errors import AmigenError, RefusedError
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from amigen.base.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
 from amigen.cli.options import echo_json, output_option, spec_argument
-from amigen.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
 from amigen.spec.load import check_file
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import cast
 
 import click
 
+from amigen.base.errors import InputError, Problem, plain
+from amigen.base.files import read_file
 from amigen.cli.options import echo_json, load, one_plan, output_option
-from amigen.errors import InputError, Problem, plain
-from amigen.files import read_file
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.values import Architecture
 from amigen.userdata import make

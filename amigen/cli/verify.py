@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.cli.options import echo_line, load, one_plan, output_option, spec_argument
-from amigen.errors import AmigenError, CouldNotCheckError, InputError
 
 if TYPE_CHECKING:
     import subprocess

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias, get_args
 
-from amigen.errors import KubernetesError
+from amigen.base.errors import KubernetesError
 from amigen.ipvs.model import Address, Key, Protocol
 
 Json: TypeAlias = Mapping[str, Any]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NoReturn, cast
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Forward, Place, Protocol, RealServer, Table, VirtualService
 from amigen.ipvs.ports import port_number
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws.answer import Fields, ask
-from amigen.errors import AwsError, ConflictError
+from amigen.base.errors import AwsError, ConflictError
 from amigen.kubeproxy.addon_values import ADDON, Resolve, Update
 
 _POLL_SECONDS = 5.0

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
-from amigen.errors import AwsError, ConflictError, InputError, RefusedError
+from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy.config import YAML_ERRORS
 from amigen.kubeproxy.settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.errors import AmigenError, KubernetesError
+from amigen.base.errors import AmigenError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.cluster import Cluster, ForbiddenError

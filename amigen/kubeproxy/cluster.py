@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from amigen.errors import AmigenError, ConflictError, KubernetesError, plain
+from amigen.base.errors import AmigenError, ConflictError, KubernetesError, plain
 from amigen.kubeproxy import shapes
 from amigen.kubeproxy.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 

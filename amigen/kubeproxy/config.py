@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.kubeproxy.settings import Value
 
 KIND = "KubeProxyConfiguration"

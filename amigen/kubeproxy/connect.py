@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.credentials import guarded, heard, impersonation, plugin_failed
 

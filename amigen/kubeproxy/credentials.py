@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from amigen.errors import InputError, plain
+from amigen.base.errors import InputError, plain
 
 _LONGEST = 500  # of what a plugin says, in a message
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from posixpath import basename, normpath
 from typing import Any, TypeAlias
 
-from amigen.errors import KubernetesError
+from amigen.base.errors import KubernetesError
 
 Json: TypeAlias = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from amigen.errors import AwsError, RefusedError
+from amigen.base.errors import AwsError, RefusedError
 from amigen.kubeproxy.addon import Addon, AddonState
 from amigen.kubeproxy.daemonset import Json, managers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.observe import Observed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from amigen.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.run import NodeRunner

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import yaml
 
-from amigen.errors import InputError, RefusedError
+from amigen.base.errors import InputError, RefusedError
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, PROXY_MODES, ModeFact, mode_fact
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node

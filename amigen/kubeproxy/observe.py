@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from amigen.errors import AmigenError, InputError, KubernetesError
+from amigen.base.errors import AmigenError, InputError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.cluster import Cluster, NotFoundError

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions

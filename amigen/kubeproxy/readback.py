@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from amigen.errors import CouldNotCheckError, InputError
+from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import NAME, Node, Pod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from amigen.errors import ConflictError, InputError
+from amigen.base.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from amigen.errors import KubernetesError
+from amigen.base.errors import KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.cluster import Cluster, NotFoundError, UnreachableError
 from amigen.kubeproxy.daemonset import Json, Pod

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from amigen.errors import CouldNotCheckError, InputError, ToolError
-from amigen.tools import EndlessOutputError, run_capped
+from amigen.base.errors import CouldNotCheckError, InputError, ToolError
+from amigen.base.processes import EndlessOutputError, run_capped
 
 if TYPE_CHECKING:
     from amigen.testing.ssm import SsmBackend

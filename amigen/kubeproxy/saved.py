@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from amigen.errors import InputError
-from amigen.files import read_text
+from amigen.base.errors import InputError
+from amigen.base.files import read_text
 
 
 @dataclass(frozen=True, kw_only=True)

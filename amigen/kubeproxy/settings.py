@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.knowledge import SCHEDULERS
 from amigen.spec.values import ProxyMode
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from amigen.errors import CouldNotCheckError, InputError
+from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.ipvs.compare import Comparison, Difference, Kind, Network, comparison
 from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Table

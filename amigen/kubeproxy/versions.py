@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from amigen.errors import InputError, RefusedError
+from amigen.base.errors import InputError, RefusedError
 from amigen.knowledge import GATES, MODE_FACTS, PROXY_MODES, ModeFact, State, mode_fact
 from amigen.spec.values import ProxyMode
 

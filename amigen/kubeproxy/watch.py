@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from amigen.errors import AmigenError, CouldNotCheckError
+from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.ipvs.compare import Difference
 from amigen.kubeproxy.cluster import UnreachableError
 from amigen.kubeproxy.rollout import Clock

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amigen.errors import AmigenError, ConflictError, KubernetesError
+from amigen.base.errors import AmigenError, ConflictError, KubernetesError
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.cluster import Cluster, UnreachableError
 from amigen.kubeproxy.drift import contradictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from amigen.errors import plain
+from amigen.base.errors import plain
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ApplySysctls, ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
 

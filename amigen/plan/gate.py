@@ -10,9 +10,9 @@ import hashlib
 from functools import lru_cache
 
 from amigen import knowledge
+from amigen.base.templates import render
 from amigen.plan import checks
 from amigen.plan.model import InstallGate, WriteFile
-from amigen.render.templates import render
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 

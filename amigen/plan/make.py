@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from msgspec import structs
 
 from amigen import knowledge
-from amigen.families import family_of
 from amigen.plan import checks
 from amigen.plan.gate import gate_step
 from amigen.plan.model import (
@@ -26,6 +25,7 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
+from amigen.platforms import family_of
 from amigen.spec.load import spec_digest
 from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, AwsError, ConflictError
+from amigen.base.errors import AmigenError, AwsError, ConflictError
 from amigen.publish import names, observe
 from amigen.publish.actions import (
     Action,

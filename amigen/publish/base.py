@@ -9,7 +9,7 @@ from typing import Literal
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.publish import observe
 from amigen.publish.names import Target

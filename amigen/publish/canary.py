@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, AwsError, CouldNotCheckError
+from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
 from amigen.publish.canary_launch import Launch, launch_params

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from amigen.aws import calls
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, CouldNotCheckError
+from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe

@@ -15,7 +15,7 @@ from typing import Any
 
 from amigen.aws import calls, model
 from amigen.aws.session import Aws
-from amigen.errors import CouldNotCheckError
+from amigen.base.errors import CouldNotCheckError
 from amigen.publish import group_templates
 
 # These launch nothing any more; what still runs of them is seen as instances.

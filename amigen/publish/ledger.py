@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import msgspec
 
-from amigen.errors import ConflictError, InputError
-from amigen.files import MissingFileError, read_file
+from amigen.base.errors import ConflictError, InputError
+from amigen.base.files import MissingFileError, read_file
 from amigen.publish.place_run import NoNotes, Notes
 
 SCHEMA = "amigen/ledger/v1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from amigen.errors import AmigenError
+from amigen.base.errors import AmigenError
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from amigen.errors import RefusedError
+from amigen.base.errors import RefusedError
 from amigen.publish import names
 from amigen.publish.actions import (
     Action,

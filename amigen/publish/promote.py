@@ -9,7 +9,7 @@ from typing import TypeVar
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AwsError, ConflictError
+from amigen.base.errors import AwsError, ConflictError
 from amigen.publish import observe
 from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
 from amigen.publish.wait import Patience, TooLongError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import amigen
-from amigen.errors import CouldNotCheckError
+from amigen.base.errors import CouldNotCheckError
 from amigen.plan.model import ImagePlan
 
 if TYPE_CHECKING:

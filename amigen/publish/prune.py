@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError
+from amigen.base.errors import AmigenError
 from amigen.publish import names, observe
 from amigen.publish.state import Image, moment
 from amigen.publish.usage import Usage, find_usage

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amigen.errors import InputError, RefusedError
-from amigen.files import MissingFileError, read_file
+from amigen.base.errors import InputError, RefusedError
+from amigen.base.files import MissingFileError, read_file
 from amigen.publish.names import Target
 from amigen.spec.model import NodeImage
 

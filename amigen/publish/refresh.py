@@ -13,7 +13,7 @@ from typing import Any
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, ConflictError, InputError, RefusedError
+from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import group_templates as templates
 from amigen.publish.place_run import Notes
 from amigen.publish.rollout import Coming, Group, Release, RolloutError, default_back, go_back, of_template

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amigen.aws.session import Aws
-from amigen.errors import InputError, RefusedError
+from amigen.base.errors import InputError, RefusedError
 from amigen.publish import observe
 from amigen.publish.actions import Action, PlacePlan, PutParameter, SetDefault
 from amigen.publish.diff import difference

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, AwsError, InputError
+from amigen.base.errors import AmigenError, AwsError, InputError
 from amigen.publish import observe
 from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history, read_rollback

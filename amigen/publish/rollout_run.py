@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError
+from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.actions import CreateVersion, SetDefault
 from amigen.publish.place_run import NoNotes, Notes, PlaceRun

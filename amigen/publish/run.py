@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amigen.aws.session import Aws
-from amigen.errors import AmigenError, RefusedError
+from amigen.base.errors import AmigenError, RefusedError
 from amigen.publish import names, observe
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place

@@ -18,7 +18,7 @@ from typing import Any
 from amigen.aws import calls
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
-from amigen.errors import AwsError, CouldNotCheckError, InputError
+from amigen.base.errors import AwsError, CouldNotCheckError, InputError
 from amigen.publish.wait import Patience
 
 DOCUMENT = "AWS-RunShellScript"

@@ -9,7 +9,7 @@ from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.session import Aws
-from amigen.errors import CouldNotCheckError
+from amigen.base.errors import CouldNotCheckError
 from amigen.publish import observe
 from amigen.publish.launchers import Launcher, find_launchers
 from amigen.publish.state import Instance, Version

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from amigen.errors import AwsError
+from amigen.base.errors import AwsError
 
 _T = TypeVar("_T")
 

@@ -9,14 +9,14 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct
 
-from amigen.errors import SizeError
+from amigen.base.errors import SizeError
+from amigen.base.templates import render
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, WriteFile
 from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
 from amigen.render.suite import suite_files
-from amigen.render.templates import render
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import default_format, user_data
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from msgspec import Struct
 
 import amigen
-from amigen.errors import ConflictError, RefusedError
-from amigen.files import MAX_BYTES, MissingFileError, read_at_most, read_file
+from amigen.base.errors import ConflictError, RefusedError
+from amigen.base.files import MAX_BYTES, MissingFileError, read_at_most, read_file
 from amigen.render.artifacts import Artifact
 
 MANIFEST = ".amigen.json"

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import amigen
+from amigen.base.templates import render
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
-from amigen.render.templates import render
 from amigen.spec.model import SourceAmi
 from amigen.spec.values import Architecture
 

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 import amigen
-from amigen.families import family_of
+from amigen.base.quoting import ascii_only
+from amigen.base.templates import folder, render
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.make import MODPROBE_PATH, sysctl_path
 from amigen.plan.model import (
@@ -28,9 +29,8 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
+from amigen.platforms import family_of
 from amigen.render.join import bootstrap_arguments
-from amigen.render.quoting import ascii_only
-from amigen.render.templates import folder, render
 
 # For user data, where every byte counts.
 _TAB = "\t"

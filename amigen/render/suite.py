@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 import amigen
+from amigen.base.templates import render
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan import checks
 from amigen.plan.gate import RELEASE_PATH
 from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
-from amigen.render.templates import render
 
 CLOUD_INIT_MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
 HOOK_STAMPS = "/var/lib/amigen/hooks"

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 
 # A key path in a message.
 _PATH = re.compile(r"[A-Za-z][\w.]*(?:\[[0-9]{1,9}\][\w.]*)+")

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import msgspec.structs
 
-from amigen.errors import InputError, Problem, SpecError
-from amigen.files import read_at_most
+from amigen.base.errors import InputError, Problem, SpecError
+from amigen.base.files import read_at_most
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import NodeImage

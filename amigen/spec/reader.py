@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.left import Left
 from amigen.spec.paths import key_path
 from amigen.spec.shape import Shape, fields, stand_in

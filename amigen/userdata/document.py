@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amigen.errors import InputError, Problem
+from amigen.base.errors import InputError, Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.mime import Part
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.userdata import mime
 from amigen.userdata.document import parse
 from amigen.userdata.lint import lint, run_order

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.document import Document
 from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from amigen.errors import InputError, Problem, SizeError
+from amigen.base.errors import InputError, Problem, SizeError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, InstallGate
 from amigen.render.script import bootstrap_script

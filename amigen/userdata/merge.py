@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
 from amigen.userdata import mime

@@ -40,7 +40,7 @@ def pack(part: Part, gate: InstallGate | None = None) -> Part:
         part: A script.
         gate: What amigen's script would install: where that cannot be unpacked, its units are held all the same.
     """
-    from amigen.render.templates import render
+    from amigen.base.templates import render
 
     if part.content.startswith(_MARK):
         return part

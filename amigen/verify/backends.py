@@ -9,8 +9,8 @@ from typing import Any
 
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from amigen.errors import CouldNotCheckError
-from amigen.tools import EndlessOutputError, find_program, finish, run_capped
+from amigen.base.errors import CouldNotCheckError
+from amigen.base.processes import EndlessOutputError, find_program, finish, run_capped
 from amigen.verify.ssh import as_root, ssh_words
 from amigen.verify.target import Kind, Target
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.errors import CouldNotCheckError, ToolError
-from amigen.tools import find_program, run_capped, run_tool
+from amigen.base.errors import CouldNotCheckError, ToolError
+from amigen.base.processes import find_program, run_capped, run_tool
 from amigen.vm import VmImage
 
 # All that the hygiene checks look at (amigen.render.suite.LEFTOVERS).

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
+from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.verify.target import Kind
 
 SCHEMA = "amigen/verify/v1"

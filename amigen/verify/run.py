@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amigen
-from amigen.errors import CouldNotCheckError, InputError
-from amigen.interrupt import ending_programs
+from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.base.interrupt import ending_programs
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import prefetch_of, suite_files
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 
 Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
 FORMS = (

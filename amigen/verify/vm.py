@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
+from amigen.base.interrupt import ending_programs
 from amigen.build.record import read_record
-from amigen.errors import CouldNotCheckError, InputError, SizeError, ToolError
-from amigen.interrupt import ending_programs
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster

@@ -12,8 +12,8 @@ from multiprocessing import get_context
 
 from testinfra.backend.base import BaseBackend
 
-from amigen.errors import CouldNotCheckError
-from amigen.interrupt import ending_programs
+from amigen.base.errors import CouldNotCheckError
+from amigen.base.interrupt import ending_programs
 from amigen.verify import session
 from amigen.verify.report import Result
 from amigen.verify.session import SessionInput

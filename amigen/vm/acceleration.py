@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
+from amigen.base.processes import find_program, last_line
 from amigen.spec.values import Architecture
-from amigen.tools import find_program, last_line
 from amigen.vm.cache import cache_home, cache_key
 from amigen.vm.scratch import scratch
 

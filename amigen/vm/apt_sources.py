@@ -7,9 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
+from amigen.base.processes import find_program
 from amigen.spec.model import Mirror
-from amigen.tools import find_program
 
 _KEYRINGS = {
     "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from amigen.errors import InputError, ToolError
+from amigen.base.errors import InputError, ToolError
+from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.model import LocalBase, Mirror, NodeImage
 from amigen.spec.values import Architecture, Platform
-from amigen.tools import find_program, run_tool
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_home, cache_key, cached

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
 
 
 def cache_home() -> Path:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from amigen.errors import ToolError
-from amigen.tools import find_program, run_tool
+from amigen.base.errors import ToolError
+from amigen.base.processes import find_program, run_tool
 from amigen.vm.apt_sources import AptSources
 
 # Raised when this module makes something else out of the same inputs.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.vm.cache import cached
 
 _BLOCK = 1 << 20

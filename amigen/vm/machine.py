@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from amigen.errors import ToolError
-from amigen.files import read_tail
-from amigen.tools import tied
+from amigen.base.errors import ToolError
+from amigen.base.files import read_tail
+from amigen.base.processes import tied
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.monitor import Monitor

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
 
 
 class Monitor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from amigen.tools import find_program, run_tool
+from amigen.base.processes import find_program, run_tool
 
 
 def meta_data(instance_id: str, hostname: str, public_keys: tuple[str, ...] = ()) -> str:

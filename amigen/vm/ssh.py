@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from amigen.errors import ToolError
-from amigen.tools import EndlessOutputError, find_program, run_capped, run_tool
+from amigen.base.errors import ToolError
+from amigen.base.processes import EndlessOutputError, find_program, run_capped, run_tool
 
 # Emulated machines on a busy host take minutes.
 BOOT_SECONDS = 900.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from amigen.base.errors import ConflictError
 from amigen.build import aws_run
 from amigen.build.account import Account
 from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Built
-from amigen.errors import ConflictError
 from tests.build.test_run import order
 
 

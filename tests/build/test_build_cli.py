@@ -68,7 +68,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("amigen.tools.SYSTEM_PATH", "")
+    monkeypatch.setattr("amigen.base.processes.SYSTEM_PATH", "")
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setattr("amigen.vm.bases.machine_architecture", lambda: "x86_64")
     monkeypatch.setattr("amigen.vm.bases.sources_of_machine", lambda *_: AptSources(lines=("deb http://x bookworm",)))

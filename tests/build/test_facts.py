@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from amigen.base.errors import BuildError
 from amigen.build.facts import ask_machine, package_diff
-from amigen.errors import BuildError
 from amigen.vm.ssh import Completed, SshTarget
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from amigen.base.errors import ChecksFailedError
 from amigen.build.hook import Event, HookServer
-from amigen.errors import ChecksFailedError
 
 EVENT = {
     "AMIGEN_EVENT": "proven",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from amigen.base.errors import ToolError
 from amigen.build.packer_tool import Packer, Said, build_command, find_packer, parse_line
-from amigen.errors import ToolError
 from tests.build.stand_in_packer import stand_in_packer
 
 

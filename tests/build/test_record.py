@@ -10,6 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
+from amigen.base.errors import InputError
 from amigen.build.facts import package_diff
 from amigen.build.record import (
     BuildRecord,
@@ -22,7 +23,6 @@ from amigen.build.record import (
     write_record,
 )
 from amigen.cli import main
-from amigen.errors import InputError
 
 RECORD = BuildRecord(
     build="20261123-121500-3f9a1c",

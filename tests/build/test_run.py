@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from amigen.base.errors import BuildError
 from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
@@ -23,7 +24,6 @@ from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Job, Order, keep_record, run_build
 from amigen.build.session import Session
 from amigen.build.stop import Stop
-from amigen.errors import BuildError
 from amigen.plan.make import plan_images
 from amigen.vm.scratch import sweep
 from tests.build.processes import started
@@ -184,7 +184,7 @@ import sys
 from pathlib import Path
 from amigen.build.run import run_build
 from amigen.build.stop import Stop
-from amigen.interrupt import sigterm_as_interrupt
+from amigen.base.interrupt import sigterm_as_interrupt
 from tests.build.test_run import order, run_packer, built
 
 def builder(session):
@@ -225,7 +225,7 @@ import os, signal, subprocess, sys
 from pathlib import Path
 from amigen.build.run import run_build
 from amigen.build.stop import Stop
-from amigen.errors import BuildError
+from amigen.base.errors import BuildError
 from tests.build.test_run import order, built
 
 def builder(session):

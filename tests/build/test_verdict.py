@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.build.verdict import Result, require_passed
-from amigen.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 
 PASSED = Result(id="test_package[ipvsadm]", outcome="passed")
 FAILED = Result(id="test_module_loaded[ip_vs]", outcome="failed", message="expected: loaded\nfound: absent")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from amigen.base.errors import BuildError, CouldNotCheckError, InputError, RefusedError, SizeError
 from amigen.build.facts import read_facts
 from amigen.build.packer_tool import parse_line
 from amigen.build.record import read_record
-from amigen.errors import BuildError, CouldNotCheckError, InputError, RefusedError, SizeError
 from amigen.ipvs.parse import parse as parse_ipvs
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import read_config

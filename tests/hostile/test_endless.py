@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import CouldNotCheckError, ToolError
+from amigen.base.errors import CouldNotCheckError, ToolError
+from amigen.base.processes import EndlessOutputError, run_capped, run_tool
 from amigen.kubeproxy import run
 from amigen.testing.ssm import SessionManagerError, unpacked
-from amigen.tools import EndlessOutputError, run_capped, run_tool
 from amigen.vm.ssh import SshTarget
 from tests.hostile.test_documents import CLIENTS, HEAD, python
 

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from amigen.errors import SpecError
+from amigen.base.errors import SpecError
 from amigen.plan.describe import plan_lines
 from amigen.plan.make import plan_images
 from amigen.render.artifacts import artifacts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
 

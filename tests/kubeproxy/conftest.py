@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from amigen.base.errors import AmigenError
 from amigen.cli import cli
-from amigen.errors import AmigenError
 from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind

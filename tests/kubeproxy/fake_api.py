@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 from click.testing import CliRunner, Result
 
+from amigen.base.errors import AmigenError
 from amigen.cli import cli
-from amigen.errors import AmigenError
 from tests.kubeproxy import samples
 
 KINDS = ("configmaps", "daemonsets", "pods", "nodes", "services", "endpointslices", "selfsubjectaccessreviews")

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from amigen.errors import AwsError, ConflictError, InputError, RefusedError
+from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
 from amigen.kubeproxy.addon import Addon, AddonState
 from amigen.kubeproxy.addon_values import merged, validate

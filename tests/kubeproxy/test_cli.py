@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from tests.kubeproxy import samples
 
 

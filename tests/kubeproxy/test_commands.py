@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from amigen.errors import CouldNotCheckError, InputError
+from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.cluster import UnreachableError
 from amigen.kubeproxy.config import read_config

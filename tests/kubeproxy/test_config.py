@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.settings import Value
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.kubeproxy import look as look_module
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script

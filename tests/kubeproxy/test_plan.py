@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amigen.errors import ConflictError, InputError, RefusedError
+from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.kubeproxy import daemonset, show
 from amigen.kubeproxy.addon import AddonState
 from amigen.kubeproxy.config import read_config

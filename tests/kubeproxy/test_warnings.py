@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amigen.errors import RefusedError
+from amigen.base.errors import RefusedError
 from amigen.kubeproxy import show
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.settings import Settings, Value

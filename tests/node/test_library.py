@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.render.templates import folder
+from amigen.base.templates import folder
 
 # In the functions' text, so that it is the same text that is tested.
 MOVED = ("/proc/uptime", "/proc/modules", "/proc/sys/kernel/modules_disabled", "/sys/kernel/security/lockdown")

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from amigen.errors import InputError, SizeError
+from amigen.base.errors import InputError, SizeError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan import checks
 from amigen.plan.describe import plan_document
@@ -28,7 +28,7 @@ from amigen.spec.model import NodeImage
 from amigen.userdata import mime
 from amigen.userdata.document import parse
 from amigen.userdata.make import user_data
-from tests.render.test_quoting import hcl_reads
+from tests.base.test_quoting import hcl_reads
 from tests.specs import GOLDEN
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amigen.errors import SpecError
+from amigen.base.errors import SpecError
 from amigen.plan.describe import plan_lines
 from amigen.plan.make import plan_images
 from amigen.render.artifacts import artifacts

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from msgspec import structs
 
-from amigen.errors import SizeError
+from amigen.base.errors import SizeError
 from amigen.plan import checks
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 
 from amigen.aws.grants import Purpose
-from amigen.errors import AmigenError
+from amigen.base.errors import AmigenError
 from amigen.publish.policy import Scope, policy
 from amigen.spec.load import load_spec, spec_digest
 from tests.publish.authority import ACCOUNT, Authority

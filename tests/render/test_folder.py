@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import ConflictError, RefusedError
+from amigen.base.errors import ConflictError, RefusedError
 from amigen.render.artifacts import Artifact
 from amigen.render.folder import MANIFEST, compare, write
 from tests.specs import ROOT

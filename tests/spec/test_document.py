@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from amigen.errors import SpecError
+from amigen.base.errors import SpecError
 from amigen.spec import document
 from amigen.spec.load import check_bytes, parse_spec
 from tests.specs import MINIMAL

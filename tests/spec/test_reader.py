@@ -161,7 +161,7 @@ def test_a_mapping_is_read_as_it_is() -> None:
 
 def test_a_mapping_of_other_values_is_refused() -> None:
     """What is no plain value is no spec."""
-    from amigen.errors import SpecError
+    from amigen.base.errors import SpecError
 
     with pytest.raises(SpecError, match="not a mapping of plain values"):
         parse_spec(mapping({"files": [object()]}))

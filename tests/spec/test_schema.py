@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amigen.errors import SpecError
+from amigen.base.errors import SpecError
 from amigen.spec.document import compose
 from amigen.spec.load import parse_spec, spec_digest
 from amigen.spec.model import NodeImage

@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import PLATFORM_FACTS
-from amigen.tools import find_program, run_tool
 from amigen.vm.apt_sources import sources_of_machine
 from amigen.vm.bases import Base, disk_with_kernel, pack_root
 from amigen.vm.cache import cache_key, cached

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
 from amigen.vm.apt_sources import AptSources, sources_of_machine
 from amigen.vm.cache import cache_key, cached
 from tests.testbed import dnf_standin

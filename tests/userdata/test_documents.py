@@ -16,10 +16,10 @@ import jsonschema
 import pytest
 import yaml
 
-from amigen.errors import InputError, SizeError
+from amigen.base import quoting
+from amigen.base.errors import InputError, SizeError
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render import quoting
 from amigen.render.script import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime

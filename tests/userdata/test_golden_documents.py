@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.render.script import bootstrap_script

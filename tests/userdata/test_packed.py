@@ -239,7 +239,7 @@ def test_room_for_what_a_system_adds() -> None:
 
 def test_no_gzip_packs_nothing() -> None:
     """The plain form, or an error that names what would help."""
-    from amigen.errors import SizeError
+    from amigen.base.errors import SizeError
 
     with pytest.raises(SizeError, match="EC2 takes 16384") as caught:
         user_data(plan(joins(), BULK), gzip_=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from amigen.base.errors import InputError, ToolError
 from amigen.build.record import BuildRecord, ImageRecord, write_record
-from amigen.errors import InputError, ToolError
 from amigen.verify.vm import architecture_of
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.image import require_bootable

@@ -108,7 +108,7 @@ def test_what_a_killed_one_leaves_is_swept(folder: Path) -> None:
 
 def test_nohup_stays_nohup() -> None:
     """A terminal that goes away ends it only where nobody said otherwise."""
-    script = "import signal; from amigen.interrupt import sigterm_as_interrupt\n"
+    script = "import signal; from amigen.base.interrupt import sigterm_as_interrupt\n"
     script += "with sigterm_as_interrupt(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"

@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from amigen.errors import ChecksFailedError, CouldNotCheckError
+from amigen.base.errors import ChecksFailedError, CouldNotCheckError
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of

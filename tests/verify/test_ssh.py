@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import ToolError
+from amigen.base.errors import ToolError
 from amigen.verify.backends import backend_of
 from amigen.verify.ssh import connecting
 from amigen.verify.target import parse_target
@@ -91,7 +91,7 @@ def test_without_ssh_it_is_said_by_who_asks(tmp_path: Path, monkeypatch: pytest.
     target = parse_target("ssh://node")
     with connecting([target]) as connections:
         assert connections == {}
-    monkeypatch.setattr("amigen.tools.SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr("amigen.base.processes.SYSTEM_PATH", str(tmp_path))
     with pytest.raises(ToolError, match="ssh is not installed"):
         backend_of(target)
 

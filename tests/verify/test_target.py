@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 from amigen.verify.target import parse_target
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from testinfra.backend.local import LocalBackend
 
-from amigen.errors import CouldNotCheckError
-from amigen.interrupt import sigterm_as_interrupt
+from amigen.base.errors import CouldNotCheckError
+from amigen.base.interrupt import sigterm_as_interrupt
 from amigen.verify.session import SessionInput
 from amigen.verify.workers import run_sessions
 from tests.specs import ROOT
@@ -56,7 +56,7 @@ def test_they_end_with_their_parent(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
 from testinfra.backend.local import LocalBackend
-from amigen.interrupt import sigterm_as_interrupt
+from amigen.base.interrupt import sigterm_as_interrupt
 from amigen.verify.session import SessionInput
 from amigen.verify.workers import run_sessions
 given = SessionInput(folder=Path({str(session.folder)!r}), files=(Path({str(session.files[0])!r}),), phase="boot")

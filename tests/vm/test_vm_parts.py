@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.errors import InputError, ToolError
+from amigen.base.errors import InputError, ToolError
 from amigen.knowledge import PLATFORM_FACTS
 from amigen.spec.model import Local, LocalBase, Mirror, NodeImage
 from amigen.vm import acceleration, apt_sources, bases

@@ -5,7 +5,7 @@ Each rule takes the spec and yields its findings; their lines are filled in by t
 
 from __future__ import annotations
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.model import NodeImage
 from amigen.spec.rules import aws, join, kubernetes, node
 from amigen.spec.rules.rule import Broken, Rule

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from amigen import knowledge
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amigen import knowledge
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.model import Ipvs, NodeImage
 from amigen.spec.rules.rule import Rule
 

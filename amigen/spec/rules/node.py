@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator
 
 from amigen import knowledge
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.model import File, NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule

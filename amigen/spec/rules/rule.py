@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from amigen.errors import Problem
+from amigen.base.errors import Problem
 from amigen.spec.model import NodeImage
 
 

@@ -12,7 +12,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from amigen.errors import CouldNotCheckError
+from amigen.base.errors import CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish.proof import Gathered
 from amigen.verify.report import Outcome, Report, Result, verdict_of

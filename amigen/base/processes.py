@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from amigen.errors import ToolError
-from amigen.interrupt import descendants, tell
+from amigen.base.errors import ToolError
+from amigen.base.interrupt import descendants, tell
 
 # Of one program, or of one node: what amigen asks for has kilobytes.
 MAX_OUTPUT = 16 << 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from amigen.families import apt, dnf
 from amigen.knowledge import PLATFORM_FACTS, PlatformFact
+from amigen.platforms import apt, dnf
 from amigen.spec.model import Mirror
 from amigen.spec.values import Platform
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from amigen.render import quoting
+from amigen.base import quoting
 
 HOSTILE = [
     "", " ", "'", '"', "\\", "\\'", "'\\''", "$(id)", "`id`", "${HOME}", "$HOME", "a\nb", "\n", "a\tb", "-n", "-e \\x41", "*", "~", "!!", "#x",

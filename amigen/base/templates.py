@@ -11,7 +11,7 @@ from typing import Literal
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
-from amigen.render import quoting
+from amigen.base import quoting
 
 Folder = Literal["templates", "packer"]
 
@@ -26,7 +26,7 @@ def folder(name: Folder) -> Path:
 
 @cache
 def environment(name: Folder) -> Environment:
-    """An environment that refuses undefined names; its filters are those of `amigen.render.quoting`."""
+    """An environment that refuses undefined names; its filters are those of `amigen.base.quoting`."""
     env = Environment(
         loader=FileSystemLoader(folder(name)),
         undefined=StrictUndefined,

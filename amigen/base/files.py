@@ -7,7 +7,7 @@ import stat
 import sys
 from pathlib import Path
 
-from amigen.errors import InputError
+from amigen.base.errors import InputError
 
 # What amigen reads of others (records, reports, configurations) has kilobytes, or a few megabytes.
 MAX_BYTES = 16 << 20
