@@ -20,6 +20,7 @@ check: $(VENV)/.done system-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q -n 4 -m "not slow"
 
 # The real kube-apiserver, controller manager and kube-proxy from Debian's source: built once, kept in the user's cache.
@@ -64,4 +65,4 @@ fuzz: $(VENV)/.done
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

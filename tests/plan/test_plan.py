@@ -12,7 +12,6 @@ from amigen.plan.describe import plan_document, plan_lines
 from amigen.plan.make import plan_image, plan_images
 from amigen.plan.model import ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
 from amigen.spec.load import load_spec
-from amigen.spec.model import NodeImage
 from tests.specs import EXAMPLES, GOLDEN, joins, spec
 
 SPECS = [*EXAMPLES, GOLDEN / "kitchen-sink" / "spec.yaml"]
@@ -288,13 +287,3 @@ def test_a_plan_cannot_be_changed() -> None:
     """What was shown is what is done."""
     with pytest.raises(AttributeError):
         plan().digest = "other"  # type: ignore[misc]
-
-
-def test_library_names() -> None:
-    """`from amigen import ...` works for each name that is offered."""
-    import amigen
-
-    assert all(getattr(amigen, name) for name in amigen.__all__)
-    assert amigen.NodeImage is NodeImage
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        amigen.nothing  # noqa: B018
