@@ -118,7 +118,9 @@ GET_SOURCE_PARAMETER = Call(
     operation="GetParameter",
     purposes=("build", "images"),
     grants=(
-        Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*:{a}:parameter{source}",), when="source-parameter"),
+        Grant(
+            action="ssm:GetParameter", resources=("arn:{p}:ssm:*:{a}:parameter{source}",), when=("source-parameter",)
+        ),
     ),
 )
 GET_PARAMETER = Call(

@@ -6,26 +6,40 @@ Actions, resource types and condition keys: https://docs.aws.amazon.com/service-
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+# What a permission depends on: options of the spec, its partition, and the version of Packer.
 Need = Literal[
-    "always",
-    "kms-key",
-    "instance-profile",
-    "resolved-parameter",
-    "source-parameter",
-    "network",
+    "kms-key",  # encryption with a customer's key
+    "instance-profile",  # of the nodes
+    "builder-profile",
+    "no-builder-profile",
+    "resolved-parameter",  # the template resolves our parameter
+    "source-parameter",  # of the user's own, names a base image
     "deprecation",
     "session-manager",
+    "ssh",
+    "temporary-group",  # the spec names no security group of the builder
+    "find-vpc",  # the VPC of the builder is looked up, ...
+    "find-subnet",  # ... its subnet, ...
+    "choose-subnet",  # ... and by the availability zones that have the instance type
+    "tags-while-made",  # everywhere but in China
+    "tags-afterwards",
+    "image-tags-while-made",  # everywhere but in China and GovCloud
+    "image-tags-afterwards",  # there, and with Packer 1.6
+    "untagged-helpers",  # temporary groups and key pairs: in China, and with Packer 1.6
+    "packer-1.6",
 ]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
-#   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image.
+#   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image, {builder} the
+#   instance profile of the builder, {role} a role that is passed.
 Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 IMAGE = "arn:{p}:ec2:*::image/*"
@@ -33,6 +47,7 @@ SNAPSHOT = "arn:{p}:ec2:*::snapshot/*"
 TEMPLATE = "arn:{p}:ec2:*:{a}:launch-template/*"
 INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 VOLUME = "arn:{p}:ec2:*:{a}:volume/*"
+INTERFACE = "arn:{p}:ec2:*:{a}:network-interface/*"
 PARAMETER = "arn:{p}:ssm:*:{a}:parameter/amigen/{name}/*"
 GROUP = "arn:{p}:autoscaling:*:{a}:autoScalingGroup:*:autoScalingGroupName/{group}"
 NODEGROUP = "arn:{p}:eks:*:{a}:nodegroup/{cluster}/{nodegroup}/*"
@@ -46,8 +61,8 @@ MADE_OURS: Condition = {"StringEquals": {"aws:RequestTag/amigen/name": "{name}"}
 # then be shared, deregistered and deleted, as those ask only for the tag.
 STAYS_OURS: Condition = {"StringEquals": {**OURS["StringEquals"], **MADE_OURS["StringEquals"]}}
 # A thing that nobody has named yet.
-NOBODYS: Condition = {"Null": {"aws:ResourceTag/amigen/name": "true"}}
-BECOMES_OURS: Condition = {**MADE_OURS, **NOBODYS}
+UNNAMED: Condition = {"Null": {"aws:ResourceTag/amigen/name": "true"}}
+BECOMES_OURS: Condition = {**MADE_OURS, **UNNAMED}
 CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
 
 
@@ -56,15 +71,13 @@ class Grant:
     """A permission: an IAM action on resources, under conditions.
 
     Attributes:
-        when: Part of the spec without which the permission is not needed: a customer's KMS key, an instance profile,
-            a template that resolves our parameter, a source parameter of the user's own, a subnet or VPC of the
-            builder, deprecation, Session Manager.
+        when: The permission is needed where all of these hold.
     """
 
     action: str
     resources: tuple[str, ...] = ("*",)
     condition: Condition = field(default_factory=dict)
-    when: Need = "always"
+    when: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +111,19 @@ def kms(*actions: str) -> tuple[Grant, ...]:
     through_ec2: Condition = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
     key = "arn:{p}:kms:*:{a}:key/*"
     grants = tuple(
-        Grant(action=f"kms:{action}", resources=(key,), condition=through_ec2, when="kms-key") for action in actions
+        Grant(action=f"kms:{action}", resources=(key,), condition=through_ec2, when=("kms-key",)) for action in actions
     )
     for_service: Condition = {**through_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when="kms-key"))
+    return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when=("kms-key",)))
 
 
-def created_tags(action: str, *resources: str) -> Grant:
+def created_tags(action: str, *resources: str, when: tuple[Need, ...] = ()) -> Grant:
     """Tags that are given while a thing is made.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
     """
     condition: Condition = {"StringEquals": {"ec2:CreateAction": action, **MADE_OURS["StringEquals"]}}
-    return Grant(action="ec2:CreateTags", resources=resources, condition=condition)
+    return Grant(action="ec2:CreateTags", resources=resources, condition=condition, when=when)
 
 
 def reading(service: str, operation: str, *purposes: Purpose, prefix: str = "", tokens: str = "NextToken") -> Call:
@@ -119,15 +132,14 @@ def reading(service: str, operation: str, *purposes: Purpose, prefix: str = "", 
     return Call(service=service, operation=operation, purposes=purposes, grants=(grant,), tokens=(tokens, tokens))
 
 
-def _pass_role() -> Grant:
+def _pass_role(when: Need) -> Grant:
     """The role of the instance profile is passed to EC2.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
     """
     condition = {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}}
-    return Grant(
-        action="iam:PassRole", resources=("arn:{p}:iam::{a}:role/*",), condition=condition, when="instance-profile"
-    )
+    roles = ("arn:{p}:iam::{a}:role/{role}", "arn:{p}:iam::{a}:role/*/{role}")
+    return Grant(action="iam:PassRole", resources=roles, condition=condition, when=(when,))
 
 
 def resolved_parameter() -> Grant:
@@ -136,7 +148,11 @@ def resolved_parameter() -> Grant:
     Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html,
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html
     """
-    return Grant(action="ssm:GetParameters", resources=(PARAMETER,), when="resolved-parameter")
+    return Grant(action="ssm:GetParameters", resources=(PARAMETER,), when=("resolved-parameter",))
+
+
+_USED = tuple(f"arn:{{p}}:ec2:*:{{a}}:{kind}/*" for kind in ("subnet", "security-group", "key-pair"))
+_MAKE_TAGGED = created_tags("RunInstances", INSTANCE, VOLUME, INTERFACE)
 
 
 def launch_grants() -> tuple[Grant, ...]:
@@ -144,13 +160,37 @@ def launch_grants() -> tuple[Grant, ...]:
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html (RunInstances)
     """
-    kinds = ("network-interface", "subnet", "security-group", "key-pair")
-    used = tuple(f"arn:{{p}}:ec2:*:{{a}}:{kind}/*" for kind in kinds)
     return (
         Grant(action="ec2:RunInstances", resources=(INSTANCE, VOLUME), condition=MADE_OURS),
-        Grant(action="ec2:RunInstances", resources=(IMAGE, SNAPSHOT, *used)),
-        created_tags("RunInstances", INSTANCE, VOLUME),
-        _pass_role(),
+        Grant(action="ec2:RunInstances", resources=(IMAGE, SNAPSHOT, INTERFACE, *_USED)),
+        _MAKE_TAGGED,
+        _pass_role("instance-profile"),
+    )
+
+
+def builder_launch_grants() -> tuple[Grant, ...]:
+    """RunInstances of the builder, with the instance profile of the spec and no other.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (RunInstances:
+    ec2:InstanceProfile of the instance)
+    """
+    profiles = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
+    with_profile: Condition = {"ArnLike": {"ec2:InstanceProfile": profiles}}
+    without: Condition = {"Null": {"ec2:InstanceProfile": "true"}}
+
+    def launch(*resources: str, condition: Condition, when: tuple[Need, ...]) -> Grant:
+        return Grant(action="ec2:RunInstances", resources=resources, condition=condition, when=when)
+
+    return (
+        launch(INSTANCE, condition={**MADE_OURS, **with_profile}, when=("builder-profile", "tags-while-made")),
+        launch(INSTANCE, condition={**MADE_OURS, **without}, when=("no-builder-profile", "tags-while-made")),
+        launch(VOLUME, condition=MADE_OURS, when=("tags-while-made",)),
+        launch(INSTANCE, condition=with_profile, when=("builder-profile", "tags-afterwards")),
+        launch(INSTANCE, condition=without, when=("no-builder-profile", "tags-afterwards")),
+        launch(VOLUME, condition={}, when=("tags-afterwards",)),
+        launch(IMAGE, SNAPSHOT, INTERFACE, *_USED, condition={}, when=()),
+        dataclasses.replace(_MAKE_TAGGED, when=("tags-while-made",)),
+        _pass_role("builder-profile"),
     )
 
 

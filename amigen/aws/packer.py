@@ -1,8 +1,11 @@
 """The calls that Packer's amazon-ebs builder makes for `amigen build --target aws`, with the permissions they need.
 
-amigen does not make them itself; they are here so that `amigen iam-policy --for build` can print them. Sources: what
-the builder was seen to call (tests/publish/test_build_policy.py), and for what only Packer 1.7 and later does
-https://developer.hashicorp.com/packer/integrations/hashicorp/amazon (IAM task or instance role; Session Manager).
+amigen does not make them itself; they are here so that `amigen iam-policy --for build` can print them.
+
+Source: packer-plugin-amazon 1.8.2 (https://github.com/hashicorp/packer-plugin-amazon), `builder/ebs/builder.go` with
+its steps in `common/`, for the options that the rendered file sets. In China (`IsChinaCloud`) nothing is tagged while
+it is made; in China and in GovCloud images and snapshots are not (`IsRestricted`): they get their tags afterwards.
+What Packer 1.6 does besides was observed (tests/publish/test_build_policy.py).
 """
 
 from __future__ import annotations
@@ -10,78 +13,130 @@ from __future__ import annotations
 from amigen.aws.grants import (
     BECOMES_OURS,
     BUILDER,
-    NOBODYS,
+    IMAGE,
+    INSTANCE,
+    INTERFACE,
+    MADE_OURS,
+    OURS,
+    SNAPSHOT,
+    UNNAMED,
+    VOLUME,
     Call,
     Condition,
     Grant,
     Need,
+    builder_launch_grants,
     created_tags,
-    launch_grants,
 )
 
-_INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
-_KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*"
-_MADE = ("arn:{p}:ec2:*::image/*", "arn:{p}:ec2:*::snapshot/*")
+_KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*-{name}-*"
+_PROFILES = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
 
 
-def _call(
-    operation: str,
-    *resources: str,
-    service: str = "ec2",
-    condition: Condition | None = None,
-    when: Need = "always",
-    also: tuple[Grant, ...] = (),
-) -> Call:
-    grant = Grant(action=f"{service}:{operation}", resources=resources or ("*",), condition=condition or {}, when=when)
-    return Call(service=service, operation=operation, purposes=("build",), grants=(grant, *also))
+def _grant(action: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Grant:
+    return Grant(action=action, resources=resources or ("*",), condition=condition or {}, when=when)
+
+
+def _call(operation: str, *grants: Grant, service: str = "ec2") -> Call:
+    return Call(service=service, operation=operation, purposes=("build",), grants=grants)
+
+
+def _describe(what: str, *when: Need) -> Call:
+    return _call(f"Describe{what}", _grant(f"ec2:Describe{what}", when=when))
+
+
+# A temporary group, and how it and the temporary key pair are told apart from those of others: by the tag that they
+# are made with, or by having none.
+_OWN: tuple[Need, ...] = ("temporary-group", "tags-while-made")
+_BARE: tuple[Need, ...] = ("temporary-group", "untagged-helpers")
+REMOVE_KEY_PAIR = (
+    _grant("ec2:DeleteKeyPair", _KEY, condition=OURS, when=("tags-while-made",)),
+    _grant("ec2:DeleteKeyPair", _KEY, condition=UNNAMED, when=("untagged-helpers",)),
+)
+REMOVE_GROUP = (
+    _grant("ec2:DeleteSecurityGroup", _GROUP, condition=OURS, when=_OWN),
+    _grant("ec2:DeleteSecurityGroup", _GROUP, condition=UNNAMED, when=_BARE),
+)
 
 
 PACKER_CALLS: tuple[Call, ...] = (
-    *(_call(f"Describe{what}") for what in ("Regions", "SecurityGroups", "Volumes", "Instances")),
-    _call("DescribeInstanceStatus"),  # from Packer 1.7 on
-    *(_call(f"Describe{what}", when="network") for what in ("Vpcs", "Subnets")),
-    # Temporary, and told apart by the name that the rendered file gives; they carry tags from Packer 1.7 on.
-    _call("CreateKeyPair", _KEY, also=(created_tags("CreateKeyPair", _KEY),)),
-    _call("DeleteKeyPair", _KEY),
+    _describe("Regions"),
+    _describe("SecurityGroups"),
+    _describe("Volumes"),
+    _describe("Instances"),
+    # The tunnel of Session Manager looks whether the instance is still there (common/ssm/session.go).
+    _describe("InstanceStatus", "session-manager"),
+    # common/step_network_info.go and common/step_pre_validate.go
+    _describe("Vpcs", "find-vpc"),
+    _describe("Subnets", "find-subnet"),
+    _describe("InstanceTypeOfferings", "choose-subnet"),
+    _call(
+        "CreateKeyPair",
+        _grant("ec2:CreateKeyPair", _KEY),
+        created_tags("CreateKeyPair", _KEY, when=("tags-while-made",)),
+    ),
+    _call("DeleteKeyPair", *REMOVE_KEY_PAIR),
     _call(
         "CreateSecurityGroup",
-        _GROUP,
-        "arn:{p}:ec2:*:{a}:vpc/*",
-        also=(created_tags("CreateSecurityGroup", _GROUP),),
+        _grant("ec2:CreateSecurityGroup", "arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
+        _grant("ec2:CreateSecurityGroup", _GROUP, condition=MADE_OURS, when=_OWN),
+        created_tags("CreateSecurityGroup", _GROUP, when=_OWN),
+        _grant("ec2:CreateSecurityGroup", _GROUP, when=_BARE),
     ),
-    _call("AuthorizeSecurityGroupIngress", _GROUP),
-    _call("DeleteSecurityGroup", _GROUP),
-    _call("GetInstanceProfile", "arn:{p}:iam::{a}:instance-profile/*", service="iam", when="instance-profile"),
-    Call(service="ec2", operation="RunInstances", purposes=("build",), grants=launch_grants()),
-    _call("StopInstances", _INSTANCE, condition=BUILDER),
-    _call("TerminateInstances", _INSTANCE, condition=BUILDER),
+    # Nothing is opened for Session Manager (SkipSSHRuleCreation).
+    _call(
+        "AuthorizeSecurityGroupIngress",
+        _grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=OURS, when=(*_OWN, "ssh")),
+        _grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=UNNAMED, when=(*_BARE, "ssh")),
+    ),
+    _call("DeleteSecurityGroup", *REMOVE_GROUP),
+    _call("GetInstanceProfile", _grant("iam:GetInstanceProfile", *_PROFILES, when=("builder-profile",)), service="iam"),
+    _call("RunInstances", *builder_launch_grants()),
+    _call("StopInstances", _grant("ec2:StopInstances", INSTANCE, condition=BUILDER)),
+    _call("TerminateInstances", _grant("ec2:TerminateInstances", INSTANCE, condition=BUILDER)),
+    # Disks of the base image that the rendered file does not name and that outlive the instance
+    # (common/step_cleanup_volumes.go).
+    _call("DeleteVolume", _grant("ec2:DeleteVolume", VOLUME, condition=BUILDER)),
     _call(
         "CreateImage",
-        _INSTANCE,
-        condition=BUILDER,
-        also=(Grant(action="ec2:CreateImage", resources=_MADE), created_tags("CreateImage", *_MADE)),
+        _grant("ec2:CreateImage", INSTANCE, condition=BUILDER),
+        _grant("ec2:CreateImage", IMAGE, SNAPSHOT, condition=MADE_OURS, when=("image-tags-while-made",)),
+        created_tags("CreateImage", IMAGE, SNAPSHOT, when=("image-tags-while-made",)),
+        _grant("ec2:CreateImage", IMAGE, SNAPSHOT, when=("image-tags-afterwards",)),
     ),
-    # Packer 1.6, and every Packer in China and GovCloud, tags only what it has made already (step_create_ami.go of
-    # packer-plugin-amazon: `IsRestricted`). No condition says that it was made just now; that it is nobody's, one does.
-    _call("CreateTags", *_MADE, condition=BECOMES_OURS),
-    # Before Packer 1.6 tags the image.
-    _call("ModifyImageAttribute", _MADE[0], condition=NOBODYS),
-    _call("EnableImageDeprecation", _MADE[0], condition=NOBODYS, when="deprecation"),  # from Packer 1.7 on
+    # No condition says that a thing was made just now; that nobody has named it, one does.
+    _call(
+        "CreateTags",
+        _grant("ec2:CreateTags", IMAGE, SNAPSHOT, condition=BECOMES_OURS, when=("image-tags-afterwards",)),
+        _grant("ec2:CreateTags", INSTANCE, INTERFACE, VOLUME, condition=BECOMES_OURS, when=("tags-afterwards",)),
+    ),
+    # Before the image is tagged.
+    _call(
+        "ModifyImageAttribute",
+        _grant("ec2:ModifyImageAttribute", IMAGE, condition=UNNAMED, when=("image-tags-afterwards",)),
+    ),
+    _call(
+        "EnableImageDeprecation",
+        _grant("ec2:EnableImageDeprecation", IMAGE, condition=UNNAMED, when=("deprecation", "image-tags-afterwards")),
+    ),
     _call(
         "StartSession",
-        _INSTANCE,
-        service="ssm",
-        condition={"StringEquals": {"ssm:resourceTag/amigen/name": "{name}"}},
-        when="session-manager",
-        also=(
-            Grant(
-                action="ssm:StartSession",
-                resources=("arn:{p}:ssm:*::document/AWS-StartPortForwardingSession",),
-                when="session-manager",
-            ),
+        _grant(
+            "ssm:StartSession",
+            INSTANCE,
+            # Without the check of the document, access to the instance would open a shell on it
+            # (https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-sessiondocumentaccesscheck.html).
+            condition={
+                "StringEquals": {"ssm:resourceTag/amigen/name": "{name}"},
+                "StringLike": {"ssm:resourceTag/amigen/build": "*"},
+                "BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"},
+            },
+            when=("session-manager",),
         ),
+        _grant("ssm:StartSession", "arn:{p}:ssm:*::document/AWS-StartPortForwardingSession", when=("session-manager",)),
+        service="ssm",
     ),
-    _call("TerminateSession", _SESSION, service="ssm", when="session-manager"),
+    _call("TerminateSession", _grant("ssm:TerminateSession", _SESSION, when=("session-manager",)), service="ssm"),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amigen.aws.grants import BUILDER, OURS, Call, Condition, Grant
+from amigen.aws.grants import BUILDER, IMAGE, INSTANCE, OURS, SNAPSHOT, Call, Condition, Grant, Need
+from amigen.aws.packer import REMOVE_GROUP, REMOVE_KEY_PAIR
 
 
-def _call(operation: str, *resources: str, condition: Condition | None = None) -> Call:
-    grant = Grant(action=f"ec2:{operation}", resources=resources or ("*",), condition=condition or {})
+def _call(operation: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Call:
+    grant = Grant(action=f"ec2:{operation}", resources=resources or ("*",), condition=condition or {}, when=when)
     return Call(service="ec2", operation=operation, purposes=("build",), grants=(grant,))
 
 
@@ -17,13 +18,13 @@ DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
 DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
 # Only with Packer 1.6, which knows neither metadata_options nor imds_support.
-REQUIRE_IMDSV2 = _call("ModifyInstanceMetadataOptions", "arn:{p}:ec2:*:{a}:instance/*", condition=BUILDER)
-REQUIRE_IMDSV2_OF_IMAGE = _call("ModifyImageAttribute", "arn:{p}:ec2:*::image/*", condition=OURS)
+REQUIRE_IMDSV2 = _call("ModifyInstanceMetadataOptions", INSTANCE, condition=BUILDER, when=("packer-1.6",))
+REQUIRE_IMDSV2_OF_IMAGE = _call("ModifyImageAttribute", IMAGE, condition=OURS)
 # Only after a build that was killed and could not clean up by itself.
-TERMINATE = _call("TerminateInstances", "arn:{p}:ec2:*:{a}:instance/*", condition=BUILDER)
-DELETE_KEY_PAIR = _call("DeleteKeyPair", "arn:{p}:ec2:*:{a}:key-pair/amigen-*")
-DELETE_SECURITY_GROUP = _call("DeleteSecurityGroup", "arn:{p}:ec2:*:{a}:security-group/*")
-DEREGISTER = _call("DeregisterImage", "arn:{p}:ec2:*::image/*", condition=OURS)
-DELETE_SNAPSHOT = _call("DeleteSnapshot", "arn:{p}:ec2:*::snapshot/*", condition=OURS)
+TERMINATE = _call("TerminateInstances", INSTANCE, condition=BUILDER)
+DELETE_KEY_PAIR = Call(service="ec2", operation="DeleteKeyPair", purposes=("build",), grants=REMOVE_KEY_PAIR)
+DELETE_SECURITY_GROUP = Call(service="ec2", operation="DeleteSecurityGroup", purposes=("build",), grants=REMOVE_GROUP)
+DEREGISTER = _call("DeregisterImage", IMAGE, condition=OURS)
+DELETE_SNAPSHOT = _call("DeleteSnapshot", SNAPSHOT, condition=OURS)
 
 ALL = tuple(value for value in vars().values() if isinstance(value, Call))

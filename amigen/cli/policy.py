@@ -19,7 +19,24 @@ _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "pru
 @click.option("--group", default="*", help="Auto Scaling group of --for rollout; unset: any.")
 @click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout; unset: any.")
 @click.option("--tag", metavar="KEY=VALUE", help="Instances of --for fleet; unset: those tagged with the spec's name.")
-def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, nodegroup: str, tag: str | None) -> None:
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="NAME",
+    help="Role of the spec's instance profile. May be repeated. Default: the name of the profile.",
+)
+@click.option("--packer-1.6", "old_packer", is_flag=True, help="Add what only Packer 1.6 needs to --for build.")
+def iam_policy(
+    spec: str,
+    purposes: tuple[str, ...],
+    account: str,
+    group: str,
+    nodegroup: str,
+    tag: str | None,
+    roles: tuple[str, ...],
+    old_packer: bool,
+) -> None:
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
     from typing import cast
 
@@ -30,7 +47,15 @@ def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, n
     cluster, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
-    scope = Scope(account=account, group=group, cluster=cluster, nodegroup=name, tag=parse_tag(tag) if tag else None)
+    scope = Scope(
+        account=account,
+        group=group,
+        cluster=cluster,
+        nodegroup=name,
+        tag=parse_tag(tag) if tag else None,
+        roles=roles,
+        old_packer=old_packer,
+    )
     checked = check_file(spec)
     image = checked.require()
     show_warnings(checked)
@@ -38,6 +63,10 @@ def iam_policy(spec: str, purposes: tuple[str, ...], account: str, group: str, n
     echo_json(document)
     if REGION not in checked.written:
         echo_line(f"{checked.file}: note: {REGION} is not in the spec: {image.aws.region}", err=True)
+    profiles = {image.aws.iam_instance_profile, image.aws.launch_template.iam_instance_profile} - {None}
+    if profiles and not roles:
+        names = ", ".join(sorted(map(str, profiles)))
+        echo_line(f"note: the role of the instance profile is assumed to have its name: {names} (--role)", err=True)
     if size(document) > LIMIT:
         click.echo(
             f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for)",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws.calls import CALLS
-from amigen.aws.grants import Grant, Purpose
+from amigen.aws.grants import Grant, Need, Purpose
 from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
 from amigen.build.calls import ALL as BUILD_CALLS
@@ -18,6 +19,21 @@ from amigen.spec.model import NodeImage
 # IAM's limit for a managed policy, white space not counted
 # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 LIMIT = 6144
+# Actions that take resources of several types; every other one ignores the resources of other types in a statement
+# (https://docs.aws.amazon.com/service-authorization/latest/reference/, column "Resource types" of each action).
+_OF_MANY_TYPES = {
+    "ec2:CopyImage",
+    "ec2:CreateImage",
+    "ec2:CreateSecurityGroup",
+    "ec2:CreateTags",
+    "ec2:RunInstances",
+    "eks:DescribeUpdate",
+    "eks:ListUpdates",
+    "ssm:SendCommand",
+    "ssm:StartSession",
+}
+# Actions, resources, condition, and the calls that may give tags while they make things.
+_Parts = tuple[set[str], list[str], dict[str, Any], set[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +42,8 @@ class Scope:
 
     Attributes:
         tag: Key and value of the instances that `fleet verify` may look at.
+        roles: Names of the roles that the instance profiles hold; empty: each has the name of its profile.
+        old_packer: Packer 1.6, which tags most of what it makes only afterwards.
     """
 
     account: str = "*"
@@ -33,6 +51,8 @@ class Scope:
     cluster: str = "*"
     nodegroup: str = "*"
     tag: tuple[str, str] | None = None
+    roles: tuple[str, ...] = ()
+    old_packer: bool = False
 
 
 def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = None) -> dict[str, Any]:
@@ -43,16 +63,18 @@ def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = N
         purposes: Of which calls.
         scope: Narrower than the spec says.
     """
+    scope = scope or Scope()
+    holding = needs(spec, scope)
     grants = [
         grant
         for call in (*CALLS, *BUILD_CALLS, *PACKER_CALLS)
         if set(call.purposes) & set(purposes)
         for grant in call.grants
-        if _needed(grant, spec)
+        if holding.issuperset(grant.when)
     ]
-    merged: dict[str, tuple[set[str], list[str], dict[str, Any], set[str]]] = {}
+    merged: dict[str, _Parts] = {}
     for grant in grants:
-        for resources, condition in _filled(grant, spec, scope or Scope()):
+        for resources, condition in _filled(grant, spec, scope):
             made_by = condition.get("StringEquals", {}).pop("ec2:CreateAction", None)
             # Each call tags only what it makes, so that those of all calls are one statement.
             key = json.dumps([[] if made_by else resources, condition, made_by is None], sort_keys=True)
@@ -60,12 +82,31 @@ def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = N
             actions.add(grant.action)
             known += [each for each in resources if each not in known]
             makers |= {made_by} if made_by else set()
-    return {"Version": "2012-10-17", "Statement": [_statement(*parts) for parts in merged.values()]}
+    folded: list[_Parts] = []
+    for parts in merged.values():
+        beside = next((each for each in folded if _fit(each, parts)), None)
+        if beside is None:
+            folded.append(parts)
+        else:
+            beside[0].update(parts[0])
+            beside[1].extend(resource for resource in parts[1] if resource not in beside[1])
+    return {"Version": "2012-10-17", "Statement": [_statement(*parts) for parts in folded]}
 
 
 def size(document: dict[str, Any]) -> int:
     """Characters as IAM counts them."""
     return len(json.dumps(document, separators=(",", ":")))
+
+
+def _fit(one: _Parts, other: _Parts) -> bool:
+    """Whether two statements can be one that allows no more than they do."""
+    types = [{resource.split(":", 5)[-1].partition("/")[0] for resource in parts[1]} for parts in (one, other)]
+    return (
+        one[2:] == other[2:]
+        and not (one[0] | other[0]) & _OF_MANY_TYPES
+        and "*" not in types[0] | types[1]
+        and not types[0] & types[1]
+    )
 
 
 def _statement(actions: set[str], resources: list[str], condition: dict[str, Any], makers: set[str]) -> dict[str, Any]:
@@ -77,28 +118,53 @@ def _statement(actions: set[str], resources: list[str], condition: dict[str, Any
     return {**statement, "Condition": condition} if condition else statement
 
 
-def _needed(grant: Grant, spec: NodeImage) -> bool:
+def needs(spec: NodeImage, scope: Scope) -> set[Need]:
+    """What holds for this spec and Packer."""
     aws = spec.aws
-    if grant.when == "kms-key":
-        return bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids))
-    if grant.when == "instance-profile":
-        return bool(aws.iam_instance_profile or aws.launch_template.iam_instance_profile)
-    if grant.when == "network":
-        return bool(aws.vpc_id or aws.subnet_id)
-    return {
-        "always": True,
+    china, gov = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
+    public = aws.associate_public_ip is not None
+    holds: dict[Need, bool] = {
+        "kms-key": bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids)),
+        "instance-profile": bool(_node_profiles(spec)),
+        "builder-profile": bool(aws.iam_instance_profile),
+        "no-builder-profile": not aws.iam_instance_profile,
         "resolved-parameter": aws.launch_template.resolve_ssm_parameter,
-        "source-parameter": any(_own_parameters(spec)),
+        "source-parameter": bool(_own_parameters(spec)),
         "deprecation": aws.deprecate_after_days is not None,
         "session-manager": aws.communicator == "session-manager",
-    }[grant.when]
+        "ssh": aws.communicator != "session-manager",
+        "temporary-group": not aws.security_group_ids,
+        "find-vpc": not aws.subnet_id and (bool(aws.vpc_id) or public),
+        "find-subnet": bool(aws.subnet_id) or public,
+        "choose-subnet": not aws.subnet_id and public,
+        "tags-while-made": not china,
+        "tags-afterwards": china,
+        "image-tags-while-made": not (china or gov),
+        "image-tags-afterwards": china or gov or scope.old_packer,
+        "untagged-helpers": china or scope.old_packer,
+        "packer-1.6": scope.old_packer,
+    }
+    return {need for need, held in holds.items() if held}
+
+
+def _node_profiles(spec: NodeImage) -> list[str]:
+    """Instance profiles that nodes are launched with; a canary takes the builder's where the template has none."""
+    own, builder = spec.aws.launch_template.iam_instance_profile, spec.aws.iam_instance_profile
+    return [profile for profile in (own or builder,) if profile]
+
+
+def _roles(grant: Grant, spec: NodeImage, scope: Scope) -> Sequence[str]:
+    if grant.action != "iam:PassRole":
+        return [""]
+    builder = [spec.aws.iam_instance_profile or ""]
+    return scope.roles or (builder if "builder-profile" in grant.when else _node_profiles(spec))
 
 
 def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[str], dict[str, Any]]]:
-    """Resources and condition of a grant, filled in; once per parameter where it is about those of the spec."""
+    """Resources and condition of a grant, filled in; once for each parameter, profile or role that it is about."""
     regions = list(names.regions(spec))
-    sources = sorted(_own_parameters(spec)) if grant.when == "source-parameter" else [""]
-    for source in sources:
+    sources = sorted(_own_parameters(spec)) if "source-parameter" in grant.when else [""]
+    for source, role in itertools.product(sources, _roles(grant, spec, scope)):
         values = {
             "p": partition_of(regions[0]),
             "a": scope.account,
@@ -109,6 +175,8 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
             "tag": scope.tag[0] if scope.tag else names.TAG_NAME,
             "value": scope.tag[1] if scope.tag else spec.name,
             "source": source,
+            "builder": spec.aws.iam_instance_profile or "",
+            "role": role,
         }
         condition: dict[str, Any] = {
             operator: {key.format_map(values): _fill(value, values) for key, value in each.items()}

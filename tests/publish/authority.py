@@ -23,6 +23,7 @@ _KINDS = {
     "i": "instance",
     "vol": "volume",
     "sg": "security-group",
+    "eni": "network-interface",
 }
 _OWNERLESS = {"image", "snapshot"}
 Context = dict[str, str | list[str]]
@@ -75,13 +76,14 @@ def needs(request: Request, account: Account) -> Iterator[Need]:
 def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context]]:
     name = f"{request.service}:{request.operation}"
     params, region, tags = request.params, request.region, account.tags
+    aws = f"arn:{_partition(region)}"
 
     def ec2(resource: str) -> tuple[str, Context]:
         return _arn(region, resource), {f"aws:ResourceTag/{k}": v for k, v in tags(region, resource).items()}
 
     def made(kind: str) -> tuple[str, Context]:
         owner = "" if kind in _OWNERLESS else ACCOUNT
-        return f"arn:aws:ec2:{region}:{owner}:{kind}/*", {}
+        return f"{aws}:ec2:{region}:{owner}:{kind}/*", {}
 
     given = {
         each["ResourceType"]: {f"aws:RequestTag/{t['Key']}": t["Value"] for t in each["Tags"]}
@@ -105,7 +107,7 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         """
         if image.startswith("resolve:ssm:"):
             parameter = image.removeprefix("resolve:ssm:")
-            yield "ssm:GetParameters", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter{parameter}", {}
+            yield "ssm:GetParameters", f"{aws}:ssm:{region}:{ACCOUNT}:parameter{parameter}", {}
 
     def names(template: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
         """What a template says besides: an image by a parameter, encrypted disks, a role."""
@@ -118,7 +120,7 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
 
     def passes(profile: dict[str, str]) -> Iterator[tuple[str, str, Context]]:
         if profile:
-            role = f"arn:aws:iam::{ACCOUNT}:role/{profile['Name']}"
+            role = f"{aws}:iam::{ACCOUNT}:role/{profile['Name']}"
             yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
 
     def launches(template: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
@@ -160,63 +162,86 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         if "LaunchTemplate" in params:
             yield (name, *ec2(params["LaunchTemplate"]["LaunchTemplateId"]))
             yield from names(params["LaunchTemplate"])
-        for kind in ("instance", "volume"):
-            yield name, made(kind)[0], {**given.get(kind, {})}
+        profile = params.get("IamInstanceProfile", {}).get("Name", "")
+        used = {"ec2:InstanceProfile": f"{aws}:iam::{ACCOUNT}:instance-profile/{profile}"} if profile else {}
+        yield name, made("instance")[0], {**given.get("instance", {}), **used}
+        yield name, made("volume")[0], {**given.get("volume", {})}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
             yield name, made(kind)[0], {}
         yield from tagged()
         yield from passes(params.get("IamInstanceProfile", {}))
     elif operation in ("CreateKeyPair", "DeleteKeyPair"):
-        yield name, f"arn:aws:ec2:{region}:{ACCOUNT}:key-pair/{params['KeyName']}", {}
+        pair = f"key-pair/{params['KeyName']}"
+        own = {f"aws:ResourceTag/{k}": v for k, v in tags(region, pair).items()} if "Delete" in operation else {}
+        yield name, f"{aws}:ec2:{region}:{ACCOUNT}:{pair}", {**own, **given.get("key-pair", {})}
+        for request_tags in given.values():
+            yield (
+                "ec2:CreateTags",
+                f"{aws}:ec2:{region}:{ACCOUNT}:{pair}",
+                {**request_tags, "ec2:CreateAction": operation},
+            )
     elif operation == "CreateSecurityGroup":
         for kind in ("security-group", "vpc"):
-            yield name, made(kind)[0], {}
+            yield name, made(kind)[0], {**given.get(kind, {})}
         yield from tagged()
     elif operation == "CreateImage":
         yield (name, *ec2(params["InstanceId"]))
         for kind in ("image", "snapshot"):
-            yield name, made(kind)[0], {}
+            yield name, made(kind)[0], {**given.get(kind, {})}
         yield from tagged()
     elif operation == "GetInstanceProfile":
-        yield name, f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
+        yield name, f"{aws}:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
     elif request.service == "ec2":
-        keys = ("ImageId", "SnapshotId", "LaunchTemplateId", "GroupId", "InstanceId")
+        keys = ("ImageId", "SnapshotId", "LaunchTemplateId", "GroupId", "InstanceId", "VolumeId")
         resources = params.get("InstanceIds") or [params[key] for key in keys if key in params]
         for resource in resources:
             yield (name, *ec2(resource))
     elif operation in ("GetParameter", "PutParameter", "GetParameters"):
         for parameter in params.get("Names") or [params["Name"]]:
             owner = "" if parameter.startswith("/aws/service/") else ACCOUNT
-            yield name, f"arn:aws:ssm:{region}:{owner}:parameter{parameter}", {}
+            yield name, f"{aws}:ssm:{region}:{owner}:parameter{parameter}", {}
+    elif operation == "StartSession":
+        # Without a document, the default one opens a shell; it is looked at only for a policy that asks for it.
+        checked = "true" if "DocumentName" in params else "false"
+        own = {f"ssm:resourceTag/{k}": v for k, v in tags(region, params["Target"]).items()}
+        yield name, _arn(region, params["Target"]), {**own, "ssm:SessionDocumentAccessCheck": checked}
+        if "DocumentName" in params:
+            yield name, f"{aws}:ssm:{region}::document/{params['DocumentName']}", {}
+    elif operation == "TerminateSession":
+        yield name, f"{aws}:ssm:{region}:{ACCOUNT}:session/{params['SessionId']}", {}
     elif operation == "SendCommand":
-        yield name, f"arn:aws:ssm:{region}::document/{params['DocumentName']}", {}
+        yield name, f"{aws}:ssm:{region}::document/{params['DocumentName']}", {}
         for instance in params.get("InstanceIds", []):
             context = {f"ssm:resourceTag/{k}": v for k, v in tags(region, instance).items()}
             yield name, _arn(region, instance), {**context}
         for target in params.get("Targets", []):
             key = target["Key"].removeprefix("tag:")
-            yield name, f"arn:aws:ec2:{region}:{ACCOUNT}:instance/*", {f"ssm:resourceTag/{key}": target["Values"][0]}
+            yield name, f"{aws}:ec2:{region}:{ACCOUNT}:instance/*", {f"ssm:resourceTag/{key}": target["Values"][0]}
     elif operation in ("StartInstanceRefresh", "CancelInstanceRefresh"):
         group = params["AutoScalingGroupName"]
-        yield name, f"arn:aws:autoscaling:{region}:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{group}", {}
+        yield name, f"{aws}:autoscaling:{region}:{ACCOUNT}:autoScalingGroup:uuid:autoScalingGroupName/{group}", {}
         for each in specifications(params.get("DesiredConfiguration", {})):
             yield from launches(each)
     elif request.service == "eks":
         cluster, group = params.get("clusterName") or params["name"], params["nodegroupName"]
-        yield name, f"arn:aws:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}
+        yield name, f"{aws}:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}
         if operation == "UpdateNodegroupVersion":
             chosen = params["launchTemplate"]
             yield from launches({"LaunchTemplateId": chosen["id"], "Version": chosen["version"]})
         if operation in ("ListUpdates", "DescribeUpdate"):
-            yield name, f"arn:aws:eks:{region}:{ACCOUNT}:cluster/{cluster}", {}
+            yield name, f"{aws}:eks:{region}:{ACCOUNT}:cluster/{cluster}", {}
     else:
         yield name, "*", {}
+
+
+def _partition(region: str) -> str:
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
 
 
 def _arn(region: str, resource: str) -> str:
     kind = _KINDS[resource.split("-")[0]]
     owner = "" if kind in _OWNERLESS else ACCOUNT
-    return f"arn:aws:ec2:{region}:{owner}:{kind}/{resource}"
+    return f"arn:{_partition(region)}:ec2:{region}:{owner}:{kind}/{resource}"
 
 
 class Authority:
@@ -270,6 +295,8 @@ def _holds(operator: str, key: str, wanted: str | list[str], given: str | list[s
         return all(value in patterns for value in values)
     if operator in ("StringEquals", "Bool"):
         return bool(values) and all(value in patterns for value in values)
-    if operator == "StringLike":
+    if operator == "BoolIfExists":
+        return all(value in patterns for value in values)
+    if operator in ("StringLike", "ArnLike"):
         return bool(values) and all(any(fnmatch.fnmatchcase(v, p) for p in patterns) for v in values)
     raise AssertionError(f"the evaluation does not know {operator} ({key})")

@@ -28,11 +28,17 @@ share:
   accounts: ["111122223333"]
 deprecateAfterDays: 365"""
 # Printed, and called by Packer 1.7 and later only.
-MODERN = {"ec2:DescribeInstanceStatus", "ec2:EnableImageDeprecation"}
+MODERN = {
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:CreateImage",
+    "ec2:CreateSecurityGroup",
+    "ec2:DeleteVolume",
+    "ec2:EnableImageDeprecation",
+}
 
 
-def policy(world: World) -> dict[str, Any]:
-    result = world.amigen("iam-policy", "--for", "build")
+def policy(world: World, *more: str) -> dict[str, Any]:
+    result = world.amigen("iam-policy", "--for", "build", *more)
     assert result.code == 0, result.err
     document: dict[str, Any] = result.json
     return document
@@ -51,7 +57,10 @@ def packer_build(world: World, source: str, **settings: str) -> subprocess.Compl
         (r'communicator\s*= "ssh"', 'communicator = "none"'),
         (r"(?ms)^  provisioner .*?^  }\n", ""),
         # Without a key of ours Packer makes a temporary one, as 1.7 and later always does here, by this name.
-        (r"(?m)^  ssh_private_key_file.*", '  temporary_key_pair_name = "amigen-${local.build}-web"'),
+        (
+            r"(?m)^  ssh_private_key_file.*",
+            '  temporary_key_pair_name = "amigen-${local.build}-ipvs-nodes-al2023-x86_64"',
+        ),
         (r"(?m)^  ssh_(?!username).*\n", ""),
         (r"delay_seconds\s*= .*", "delay_seconds = 1"),
     ):
@@ -85,7 +94,7 @@ def leave_something(world: World) -> None:
 
     ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tagged("instance"))
     ec2.create_security_group(GroupName="packer_b1", Description="x", TagSpecifications=tagged("security-group"))
-    ec2.create_key_pair(KeyName="amigen-b1-x86_64")
+    ec2.create_key_pair(KeyName="amigen-b1-ipvs-nodes-al2023-x86_64", TagSpecifications=tagged("key-pair"))
     image = world.make_image("half-done", {tag["Key"]: tag["Value"] for tag in tags})
     found = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.create_tags(Resources=[found], Tags=tags)
@@ -101,7 +110,7 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
         BUILD_REGION, "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
     ] = base
     leave_something(world)
-    authority = Authority(policy(world), world.gateway)
+    authority = Authority(policy(world, "--packer-1.6"), world.gateway)
     world.gateway.authority = authority
     aws = Aws(AwsOptions(endpoint_url=world.gateway.url))
 
@@ -170,7 +179,7 @@ def test_a_build_that_may_not_launch_is_told_by_packer(world: World) -> None:
     world.client("iam").create_instance_profile(InstanceProfileName="node")
     world.write_spec(SPEC)
     base = world.make_image("base", {})
-    document = policy(world)
+    document = policy(world, "--packer-1.6")
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != "ec2:RunInstances"]
     world.gateway.authority = Authority(document, world.gateway)

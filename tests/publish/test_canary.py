@@ -124,6 +124,7 @@ def test_a_subnet_goes_into_the_network_interface_of_the_template(world: World) 
 def test_type_and_role_of_the_template_go_before_those_of_the_builder(world: World) -> None:
     world.client("iam").create_instance_profile(InstanceProfileName="nodes")
     world.client("iam").create_instance_profile(InstanceProfileName="builder")
+    world.roles = ("builder", "nodes")
     world.write_spec("iamInstanceProfile: builder", copy_regions="")
     world.build(tag="1")
     assert world.publish("--canary").code == 0

@@ -90,6 +90,7 @@ class World:
     """A fresh account per test.
 
     Attributes:
+        roles: What the printed policy lets be passed; empty: what the spec names.
         policed: Each command runs under the policy that is printed for it, unless the test has an authority of its own.
     """
 
@@ -98,6 +99,7 @@ class World:
     folder: Path
     policed: bool = False
     images: dict[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
     _names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -206,7 +208,7 @@ class World:
             yield
             return
         tag = next((args[n + 1].split("=", 1) for n, word in enumerate(args) if word == "--tag"), [])
-        scope = Scope(account=ACCOUNT, tag=(tag[0], tag[1]) if len(tag) == 2 else None)
+        scope = Scope(account=ACCOUNT, tag=(tag[0], tag[1]) if len(tag) == 2 else None, roles=self.roles)
         try:
             spec = load_spec(self.spec_path)
         except AmigenError:

@@ -281,6 +281,9 @@ class Gateway:
     def tags_of(self, region: str, resource: str) -> list[dict[str, str]]:
         """The tags of an EC2 resource as they are now."""
         client = client_at("ec2", region, self.moto)
+        if resource.startswith("key-pair/"):
+            pairs = client.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [resource.partition("/")[2]]}])
+            return [tag for pair in pairs["KeyPairs"] for tag in pair.get("Tags", [])]
         found = client.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])["Tags"]
         return [{"Key": tag["Key"], "Value": tag["Value"]} for tag in found]
 
