@@ -1,19 +1,21 @@
-"""What amigen knows of Kubernetes, kernels and platforms: data, each fact with its source.
+"""What amigen knows of Kubernetes and kernels: data, each fact with its source.
 
 Code asks these tables and holds no version number of its own.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from amigen.spec.values import Platform, ProxyMode, Scheduler
+Architecture: TypeAlias = Literal["x86_64", "arm64"]
+ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
+# Exactly what kube-proxy's validation accepts (pkg/proxy/apis/config/validation); it rejects mh, fo, ovf and twos.
+Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"]
 
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
-PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 
 State = Literal["absent", "alpha", "beta", "stable", "deprecated", "gated", "removed"]
 
@@ -151,12 +153,6 @@ KUBE_PROXY_SYSCTLS: dict[str, str] = {
 }
 
 
-# Kernel of the EKS optimized AL2023 image by Kubernetes version (awslabs/amazon-eks-ami, July 2026, x86_64 standard).
-EKS_AL2023_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
-    ((1, 23), (6, 1)),
-    ((1, 33), (6, 12)),
-    ((1, 36), (6, 18)),
-)
 # What EKS offered when this was written (November 2026): https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html
 EKS_VERSIONS = ((1, 31), (1, 37))
 EKS_VERSIONS_AS_OF = "November 2026"
@@ -205,118 +201,3 @@ MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = {
 }
 # Diagnosis on the node; kube-proxy brings its own tools, and in ipvs mode speaks netlink.
 MODE_PACKAGES: dict[ProxyMode, tuple[str, ...]] = {"ipvs": ("ipvsadm",), "nftables": ("nftables",), "iptables": ()}
-
-
-class PlatformFact(Struct, frozen=True, kw_only=True):
-    """What differs between the operating systems, as values.
-
-    Attributes:
-        family: `dnf` or `apt`: which package manager and which scripts.
-        os_id, os_version: `ID` and `VERSION_ID` of `/etc/os-release`.
-        kernel: The oldest kernel series that its images come with.
-        min_kubernetes: Oldest Kubernetes of its EKS image; None where there is none.
-        joins_by: What joins a node of its EKS image to a cluster.
-        kubelet_units: systemd units that must wait for the gate.
-        join_units: systemd units of its EKS image that fail on a machine that joins no cluster, such as a builder.
-        arch_names: The distribution's words for the architectures.
-        ssm_eks, ssm_plain: SSM public parameters of the images, with `{version}` and `{arch}`.
-        owner, name_filter: Where there is no parameter: owner account and name of the images.
-    """
-
-    family: Literal["apt", "dnf"]
-    os_id: str
-    os_version: str
-    codename: str
-    title: str
-    kernel: tuple[int, int]
-    login_user: str
-    root_device: str
-    joins_by: Literal["nodeadm", "bootstrap.sh"] | None
-    kubelet_units: tuple[str, ...]
-    arch_names: dict[str, str]
-    join_units: tuple[str, ...] = ()
-    min_kubernetes: tuple[int, int] | None = None
-    ssm_eks: str | None = None
-    ssm_plain: str | None = None
-    owner: str = ""
-    name_filter: str = ""
-    source: str = ""
-
-
-_DEB_ARCH = {"x86_64": "amd64", "arm64": "arm64"}
-_UBUNTU_SSM = "/aws/service/canonical/ubuntu"
-
-
-def _ubuntu(
-    version: str, codename: str, kernel: tuple[int, int], volume: str, min_kubernetes: tuple[int, int]
-) -> PlatformFact:
-    """Canonical's images: SSM parameters and minimum versions as in eksctl (pkg/ami/ssm_resolver.go)."""
-    return PlatformFact(
-        family="apt",
-        os_id="ubuntu",
-        os_version=version,
-        codename=codename,
-        title=f"Ubuntu {version}",
-        kernel=kernel,
-        login_user="ubuntu",
-        root_device="/dev/sda1",
-        joins_by="bootstrap.sh",
-        kubelet_units=("snap.kubelet-eks.daemon.service", "kubelet.service"),
-        arch_names=_DEB_ARCH,
-        min_kubernetes=min_kubernetes,
-        ssm_eks=f"{_UBUNTU_SSM}/eks/{version}/{{version}}/stable/current/{{arch}}/hvm/{volume}/ami-id",
-        ssm_plain=f"{_UBUNTU_SSM}/server/{version}/stable/current/{{arch}}/hvm/{volume}/ami-id",
-        source="eksctl pkg/ami/ssm_resolver.go",
-    )
-
-
-PLATFORM_FACTS: dict[Platform, PlatformFact] = {
-    "al2023": PlatformFact(
-        family="dnf",
-        os_id="amzn",
-        os_version="2023",
-        codename="",
-        title="Amazon Linux 2023",
-        kernel=(6, 1),
-        login_user="ec2-user",
-        root_device="/dev/xvda",
-        joins_by="nodeadm",
-        kubelet_units=("nodeadm-run.service", "kubelet.service"),
-        # Without a NodeConfig in its user data, nodeadm-config fails, and nodeadm-run, which requires it, is not run:
-        # https://github.com/awslabs/amazon-eks-ami/issues/2426
-        join_units=("nodeadm-config.service", "nodeadm-run.service"),
-        arch_names={"x86_64": "x86_64", "arm64": "arm64"},
-        min_kubernetes=(1, 23),
-        ssm_eks="/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/{arch}/standard/recommended/image_id",
-        ssm_plain="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}",
-        source="https://docs.aws.amazon.com/eks/latest/userguide/retrieve-ami-id.html",
-    ),
-    "ubuntu-22.04": _ubuntu("22.04", "jammy", (5, 15), "ebs-gp2", (1, 29)),
-    "ubuntu-24.04": _ubuntu("24.04", "noble", (6, 8), "ebs-gp3", (1, 31)),
-    "ubuntu-26.04": _ubuntu("26.04", "resolute", (7, 0), "ebs-gp3", (1, 35)),
-    "debian-12": PlatformFact(
-        family="apt",
-        os_id="debian",
-        os_version="12",
-        codename="bookworm",
-        title="Debian 12",
-        kernel=(6, 1),
-        login_user="admin",
-        root_device="/dev/xvda",
-        joins_by=None,
-        kubelet_units=("kubelet.service",),
-        arch_names=_DEB_ARCH,
-        # https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm: owner account and name of the official images.
-        owner="136693071363",
-        name_filter="debian-12-{arch}-*",
-        source="https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm",
-    ),
-}
-
-
-def oldest_kernel(platform: Platform, kubernetes_version: str, *, eks_image: bool) -> tuple[int, int]:
-    """The oldest kernel series that the platform's default source image comes with."""
-    if platform == "al2023" and eks_image:
-        wanted = version_tuple(kubernetes_version)
-        return [kernel for since, kernel in EKS_AL2023_KERNELS if since <= wanted or since == (1, 23)][-1]
-    return PLATFORM_FACTS[platform].kernel

@@ -12,7 +12,7 @@ from amigen.build.local import refuse_small_disk
 from amigen.build.needs import find_local_base, lacking, require_all
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.render.packer import source_parameter
 from amigen.vm.acceleration import probe
 
@@ -106,7 +106,7 @@ def _processor(job: Job, spec_folder: Path, fresh: bool) -> str:
 
 def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageIntent:
     base = job.plan.spec.local.bases.get(job.plan.platform)
-    built_in = f"the built-in root of {PLATFORM_FACTS[job.plan.platform].title}"
+    built_in = f"the built-in root of {PLATFORMS[job.plan.platform].title}"
     source = (base.path or base.url or "nothing") if base else built_in
     return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
 

@@ -31,7 +31,13 @@ def build_local(
     plan = session.plan
     session.begin("base")
     base = base_image(
-        plan.spec, plan.platform, session.architecture, folder=spec_folder, log=session.say, fresh=fresh_base
+        plan.platform,
+        session.architecture,
+        named=plan.spec.local.bases.get(plan.platform),
+        mirror=plan.spec.package_sources.mirrors.get(plan.platform),
+        folder=spec_folder,
+        log=session.say,
+        fresh=fresh_base,
     )
     acceleration = probe(session.architecture, base.image.kernel)
     session.say(f"base: {base.says}")

@@ -23,8 +23,8 @@ from amigen.build.progress import Progress
 from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, LoadModules
+from amigen.platforms import PLATFORMS
 from amigen.render.packer import packer_files
 from amigen.render.script import bootstrap_script, hygiene_script
 from amigen.spec.values import Architecture
@@ -150,7 +150,7 @@ class Session:
             raise CouldNotCheckError(f"{self.job}: Packer ended without asking for the checks", f"see {self.log}")
 
     def _look(self, event: Event, target: SshTarget) -> None:
-        family = PLATFORM_FACTS[self.plan.platform].family
+        family = PLATFORMS[self.plan.platform].family
         if event.name == "started":
             # What starts at boot, cloud-init above all, may still install packages and hold the package manager's lock.
             wait_until_booted(target)

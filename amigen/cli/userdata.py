@@ -13,7 +13,7 @@ import click
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
 from amigen.cli.options import echo_json, load, one_plan, output_option
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.spec.values import Architecture
 from amigen.userdata import make
 from amigen.userdata.document import parse
@@ -100,7 +100,7 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
     raw, origin, nodeadm = _read(file), "yours", True
     if _is_spec(raw):
         plan = one_plan(load(file), platform)
-        nodeadm = PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
+        nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
         raw, origin = make.user_data(plan), "amigen"
     if show:
         parts = parse(raw).parts

@@ -15,12 +15,13 @@ from typing import Any, get_args
 import yaml
 
 from amigen.base.errors import InputError, RefusedError
-from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PLATFORMS, PROXY_MODES, ModeFact, mode_fact
+from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.fates import Row, fates
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.versions import why_not
+from amigen.platforms import platform_of_os_image
 from amigen.spec.model import API_VERSION
 from amigen.spec.values import Name
 
@@ -90,7 +91,9 @@ def plan_migration(
         cleanup=_cleanup(config.mode),
         steps=_steps(rows),
         spec=_spec(nodes, server_version or version, name),
-        strangers=tuple(sorted({node.os_image or "unknown" for node in nodes if not _platform(node.os_image)})),
+        strangers=tuple(
+            sorted({node.os_image or "unknown" for node in nodes if not platform_of_os_image(node.os_image)})
+        ),
     )
 
 
@@ -143,16 +146,7 @@ def _spec(nodes: tuple[Node, ...], version: str, name: str) -> str:
         "kind": "NodeImage",
         "name": name,
         "kubernetesVersion": version,
-        "platforms": sorted({platform for node in nodes if (platform := _platform(node.os_image))}) or ["al2023"],
+        "platforms": sorted({found for node in nodes if (found := platform_of_os_image(node.os_image))}) or ["al2023"],
         "kubeProxy": {"mode": "nftables"},
     }
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=False)
-
-
-def _platform(os_image: str) -> str | None:
-    """`Ubuntu 24.04.1 LTS` or `Amazon Linux 2023.6.2025` as amigen's name of it."""
-    match = re.match(r"(Ubuntu (\d\d\.\d\d)|Amazon Linux 2023|Debian GNU/Linux (\d+))", os_image)
-    if match is None:
-        return None
-    name = f"ubuntu-{match[2]}" if match[2] else f"debian-{match[3]}" if match[3] else "al2023"
-    return name if name in PLATFORMS else None

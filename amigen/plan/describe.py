@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from amigen.base.errors import plain
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ApplySysctls, ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
+from amigen.platforms import PLATFORMS
 
 
 def plan_document(plan: ImagePlan) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def plan_lines(plan: ImagePlan) -> Iterator[str]:
 
 
 def _lines(plan: ImagePlan) -> Iterator[str]:
-    fact = PLATFORM_FACTS[plan.platform]
+    fact = PLATFORMS[plan.platform]
     spec = plan.spec
     yield f"{spec.name} on {fact.title} ({', '.join(plan.architectures)}), Kubernetes {spec.kubernetes_version}"
     mode = spec.kube_proxy.mode

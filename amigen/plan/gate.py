@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from amigen import knowledge
 from amigen.base.templates import render
 from amigen.plan import checks
 from amigen.plan.model import InstallGate, WriteFile
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 
@@ -38,7 +38,7 @@ def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...
         (f"/etc/systemd/system/{UNIT}", "0644", render("templates", "amigen-ready.service.jinja", mode=mode)),
     ]
     drop_in = render("templates", "gate.conf.jinja")
-    units = knowledge.PLATFORM_FACTS[platform].kubelet_units
+    units = PLATFORMS[platform].kubelet_units
     files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
     drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in) for unit in units)
     found = [check for file in (*files, *drop_ins) for check in file.checks]

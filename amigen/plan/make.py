@@ -25,7 +25,7 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
-from amigen.platforms import family_of
+from amigen.platforms import PLATFORMS, family_of
 from amigen.spec.load import spec_digest
 from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
@@ -51,7 +51,7 @@ def plan_image(spec: NodeImage, platform: Platform) -> ImagePlan:
 
 def without_cluster(plan: ImagePlan) -> ImagePlan:
     """The plan as a machine is judged by that joins no cluster: the builder of an image, or a VM that boots it."""
-    units = knowledge.PLATFORM_FACTS[plan.platform].join_units
+    units = PLATFORMS[plan.platform].join_units
     always = (
         checks.NoFailedUnitCheck(besides=units) if isinstance(check, checks.NoFailedUnitCheck) else check
         for check in plan.always
@@ -107,7 +107,7 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     yield from (_hook(hook) for hook in spec.hooks.before)
     mirror = spec.package_sources.mirrors.get(platform)
     if mirror:
-        path, content = family_of(platform).mirror_file(knowledge.PLATFORM_FACTS[platform], mirror)
+        path, content = family_of(platform).mirror_file(PLATFORMS[platform], mirror)
         yield write_file(path, content.encode(), "name the package mirror")
     # A file may be a key that packages need; a file of a user that a package makes has to wait for it.
     yield from (_file(file) for file in spec.files if _is_roots(file))
@@ -124,7 +124,7 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
         path=RELEASE_PATH,
         checks=(checks.ReleaseCheck(name=spec.name, digest=digest),),
     )
-    joins_by = knowledge.PLATFORM_FACTS[platform].joins_by
+    joins_by = PLATFORMS[platform].joins_by
     if spec.join.eks and joins_by:
         title = f"join the EKS cluster {spec.join.eks.name} by {joins_by}"
         yield JoinCluster(title=title, by=joins_by, stage="user-data", checks=(checks.JoinedCheck(),))

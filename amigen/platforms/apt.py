@@ -1,34 +1,21 @@
-"""Debian and Ubuntu."""
+"""apt: Debian and Ubuntu."""
 
 from __future__ import annotations
 
-from amigen.knowledge import PlatformFact
-from amigen.spec.model import Mirror
+from amigen.platforms.model import Mirror, PlatformFact
 
 _PATH = "/etc/apt/sources.list.d/amigen.sources"
-_KEYRINGS = {
-    "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
-}
-_COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
 
 
 def mirror_file(fact: PlatformFact, mirror: Mirror) -> tuple[str, str]:
-    """A deb822 source (sources.list(5)).
-
-    Debian's security archive is another one than its main archive, so that only Ubuntu has `-security` by default.
-    """
-    suites = mirror.suites or (fact.codename, f"{fact.codename}-updates")
-    if not mirror.suites and fact.os_id == "ubuntu":
-        suites = (*suites, f"{fact.codename}-security")
-    components = mirror.components or _COMPONENTS[fact.os_id]
+    """Path and content of a deb822 source (sources.list(5))."""
     content = (
         "# Package source of packageSources.mirrors; written by amigen.\n"
         "Types: deb\n"
         f"URIs: {mirror.url}\n"
-        f"Suites: {' '.join(suites)}\n"
-        f"Components: {' '.join(components)}\n"
-        f"Signed-By: {mirror.gpg_key or _KEYRINGS[fact.os_id]}\n"
+        f"Suites: {' '.join(mirror.suites or fact.suites)}\n"
+        f"Components: {' '.join(mirror.components or fact.components)}\n"
+        f"Signed-By: {mirror.gpg_key or fact.keyring}\n"
     )
     return _PATH, content
 

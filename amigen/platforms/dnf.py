@@ -1,17 +1,14 @@
-"""Amazon Linux 2023."""
+"""dnf: Amazon Linux 2023 and other distributions of RPM packages."""
 
 from __future__ import annotations
 
-from amigen.knowledge import PlatformFact
-from amigen.spec.model import Mirror
+from amigen.platforms.model import Mirror, PlatformFact
 
 _PATH = "/etc/yum.repos.d/amigen.repo"
-# The key that Amazon Linux 2023 ships in system-release.
-_KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-amazon-linux-2023"
 
 
 def mirror_file(fact: PlatformFact, mirror: Mirror) -> tuple[str, str]:
-    """A repository (dnf.conf(5), repo options)."""
+    """Path and content of a repository (dnf.conf(5), repo options)."""
     content = (
         "# Package source of packageSources.mirrors; written by amigen.\n"
         "[amigen]\n"
@@ -19,7 +16,7 @@ def mirror_file(fact: PlatformFact, mirror: Mirror) -> tuple[str, str]:
         f"baseurl={mirror.url}\n"
         "enabled=1\n"
         "gpgcheck=1\n"
-        f"gpgkey=file://{mirror.gpg_key or _KEY}\n"
+        f"gpgkey=file://{mirror.gpg_key or fact.keyring}\n"
     )
     return _PATH, content
 

@@ -10,7 +10,7 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.publish import observe
 from amigen.publish.names import Target
 from amigen.publish.state import Image
@@ -53,7 +53,7 @@ class Base:
 
 def source_of(spec: NodeImage, target: Target) -> Source:
     """Where the base of a target is looked up, by the spec and what amigen knows of the platform. Pure."""
-    fact = PLATFORM_FACTS[target.platform]
+    fact = PLATFORMS[target.platform]
     arch = target.distribution_arch
     own = spec.aws.source_amis.get(target.platform)
     if own and own.id:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from amigen.aws import calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, CouldNotCheckError
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe
 from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, run_script
@@ -89,7 +89,7 @@ def one_script(plans: Mapping[str, ImagePlan], proof: Proof, token: str) -> str:
         return proof.script(next(iter(plans.values())), token)
     lines = [". /etc/os-release", 'case "$ID:$VERSION_ID" in']
     for plan in plans.values():
-        fact = PLATFORM_FACTS[plan.platform]
+        fact = PLATFORMS[plan.platform]
         lines += [f"{fact.os_id}:{fact.os_version}*)", proof.script(plan, token).rstrip("\n"), ";;"]
     return "\n".join([*lines, "esac", ""])
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Architecture, Platform
 
@@ -59,7 +59,7 @@ class Target:
     @property
     def distribution_arch(self) -> str:
         """The distribution's word for the architecture (`amd64` for Ubuntu's x86_64)."""
-        return PLATFORM_FACTS[self.platform].arch_names[self.architecture]
+        return PLATFORMS[self.platform].arch_names[self.architecture]
 
     @property
     def tags(self) -> dict[str, str]:

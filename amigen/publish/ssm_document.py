@@ -16,11 +16,11 @@ from typing import Any
 
 from amigen.base.errors import SizeError
 from amigen.base.templates import render
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan import checks
 from amigen.plan.gate import RELEASE_PATH
 from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.render.suite import CLOUD_INIT_MARK, HOOK_STAMPS
 from amigen.testing.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 
@@ -38,7 +38,7 @@ CALLS: Mapping[type[checks.Check], Words] = MappingProxyType(
         checks.ConnTabCheck: lambda c, _: ("connection_table", str(2**c.bits)),
         checks.PersistedCheck: lambda c, _: ("module_persisted", normal(c.module)),
         checks.EveryKernelCheck: lambda c, _: ("module_in_every_kernel", c.module, names_pattern([c.module])),
-        checks.PackageCheck: lambda c, plan: (_PACKAGE[PLATFORM_FACTS[plan.platform].family], c.name, c.version or ""),
+        checks.PackageCheck: lambda c, plan: (_PACKAGE[PLATFORMS[plan.platform].family], c.name, c.version or ""),
         checks.CommandCheck: lambda c, _: ("runs", c.command, c.argument),
         checks.FileCheck: lambda c, _: ("file_is", c.path, c.sha256, f"{int(c.mode, 8):o}", c.owner, c.group),
         checks.HookCheck: lambda c, _: ("hook_has_run", c.name, f"{HOOK_STAMPS}/{c.name}.sha256", c.sha256),
@@ -111,4 +111,4 @@ def check_script(plan: ImagePlan, *, joined: bool = False) -> str:
 
 
 def _kubelet_units(plan: ImagePlan) -> tuple[str, ...]:
-    return tuple(unit for unit in PLATFORM_FACTS[plan.platform].kubelet_units if "kubelet" in unit)
+    return tuple(unit for unit in PLATFORMS[plan.platform].kubelet_units if "kubelet" in unit)

@@ -12,8 +12,8 @@ from typing import Any
 
 import amigen
 from amigen.base.templates import render
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import SourceAmi
 from amigen.spec.values import Architecture
 
@@ -53,7 +53,7 @@ def image_tags(plan: ImagePlan) -> dict[str, str]:
 
 
 def _aws(plan: ImagePlan, *, modern: bool) -> str:
-    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    spec, fact = plan.spec, PLATFORMS[plan.platform]
     aws = spec.aws
     session_manager = aws.communicator == "session-manager"
     return _text(
@@ -98,7 +98,7 @@ def _local(plan: ImagePlan) -> str:
 
 
 def _common(plan: ImagePlan, *, scripts: str) -> dict[str, Any]:
-    fact = PLATFORM_FACTS[plan.platform]
+    fact = PLATFORMS[plan.platform]
     return {
         "title": fact.title,
         "mode": plan.spec.kube_proxy.mode,
@@ -121,7 +121,7 @@ def _volume(plan: ImagePlan) -> dict[str, Any]:
 
 def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
     """One architecture: names, instance type, and exactly one of `id`, `parameter`, `filter`."""
-    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    spec, fact = plan.spec, PLATFORMS[plan.platform]
     word = fact.arch_names[architecture]
     named = spec.aws.source_amis.get(plan.platform) or SourceAmi()
     parameter, name_filter = named.ssm_parameter, None

@@ -14,7 +14,6 @@ from msgspec import Struct
 import amigen
 from amigen.base.quoting import ascii_only
 from amigen.base.templates import folder, render
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.make import MODPROBE_PATH, sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
@@ -29,7 +28,7 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
-from amigen.platforms import family_of
+from amigen.platforms import PLATFORMS, family_of
 from amigen.render.join import bootstrap_arguments
 
 # For user data, where every byte counts.
@@ -51,7 +50,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         user_data: True for user data, which has a limit of 16 KB: the library comes without its comments, and on a
             platform that joins by a script, the last call joins the cluster.
     """
-    spec, fact = plan.spec, PLATFORM_FACTS[plan.platform]
+    spec, fact = plan.spec, PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = next((step for step in steps if isinstance(step, InstallGate)), None)
     files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
@@ -94,7 +93,7 @@ def _paths_besides(steps: list[Step]) -> Iterator[str]:
 
 def hygiene_script(plan: ImagePlan) -> str:
     """The script that runs last in an image build."""
-    fact = PLATFORM_FACTS[plan.platform]
+    fact = PLATFORMS[plan.platform]
     return render("templates", "hygiene.sh.jinja", family=fact.family, version=amigen.__version__)
 
 
@@ -107,7 +106,7 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
     if InstallPackages in kinds:
         yield "packages.sh"
     if InstallPackages in kinds or LoadModules in kinds:
-        yield f"{PLATFORM_FACTS[plan.platform].family}.sh"
+        yield f"{PLATFORMS[plan.platform].family}.sh"
     yield "modules.sh"
     if any(isinstance(step, LoadModules) and step.conn_tab_bits is not None for step in steps):
         yield "module-options.sh"

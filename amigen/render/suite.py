@@ -9,11 +9,11 @@ from typing import Any
 
 import amigen
 from amigen.base.templates import render
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan import checks
 from amigen.plan.gate import RELEASE_PATH
 from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 
 CLOUD_INIT_MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
 HOOK_STAMPS = "/var/lib/amigen/hooks"
@@ -113,7 +113,7 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
     it (`test_x[ssh://node-subject]`).
     """
     tables = _tables(plan)
-    fact = PLATFORM_FACTS[plan.platform]
+    fact = PLATFORMS[plan.platform]
     common: dict[str, Any] = {
         "name": plan.spec.name,
         "title": fact.title,
@@ -136,7 +136,7 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
 def prefetch_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
     """What the suite of a plan asks a node, in the words of `amigen.testing.prefetch.Wanted`; no empty kinds."""
     tables = _tables(plan)
-    units = PLATFORM_FACTS[plan.platform].kubelet_units if tables["joined"] else ()
+    units = PLATFORMS[plan.platform].kubelet_units if tables["joined"] else ()
     texts = [f"{HOOK_STAMPS}/{name}.sha256" for name in tables["hooks"]]
     texts += [RELEASE_PATH] if tables["release"] else []
     texts += ["/run/cloud-init/result.json"] if tables["cloud_init"] else []

@@ -5,9 +5,14 @@ Constraints are part of the types, so that the JSON Schema and the loader cannot
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from msgspec import Meta
+
+from amigen.knowledge import Architecture as Architecture
+from amigen.knowledge import ProxyMode as ProxyMode
+from amigen.knowledge import Scheduler as Scheduler
+from amigen.platforms import PLATFORMS
 
 
 def _p(pattern: str) -> dict[str, str]:
@@ -15,11 +20,10 @@ def _p(pattern: str) -> dict[str, str]:
     return {"pattern": pattern}
 
 
-Platform: TypeAlias = Literal["al2023", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04", "debian-12"]
-Architecture: TypeAlias = Literal["x86_64", "arm64"]
-ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
-# Exactly what kube-proxy's validation accepts (pkg/proxy/apis/config/validation); it rejects mh, fo, ovf and twos.
-Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"]
+if TYPE_CHECKING:
+    Platform: TypeAlias = str
+else:
+    Platform = Literal[tuple(PLATFORMS)]
 
 Name: TypeAlias = Annotated[
     str,

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-RPM_DISTRIBUTIONS = frozenset({"amzn"})
+from amigen.platforms import PLATFORMS
+
+RPM_DISTRIBUTIONS = frozenset(fact.os_id for fact in PLATFORMS.values() if fact.family == "dnf")
 
 
 def teach_testinfra() -> None:

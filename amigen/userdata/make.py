@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from amigen.base.errors import InputError, Problem, SizeError
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan, InstallGate
+from amigen.platforms import PLATFORMS
 from amigen.render.script import bootstrap_script
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
@@ -101,7 +101,7 @@ def cloud_config(script: bytes, *, packed: bool = False) -> bytes:
 
 
 def _by_nodeadm(plan: ImagePlan) -> bool:
-    return PLATFORM_FACTS[plan.platform].joins_by == "nodeadm"
+    return PLATFORMS[plan.platform].joins_by == "nodeadm"
 
 
 def _fit(

@@ -8,8 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from amigen.base.errors import Problem
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
 from amigen.userdata.own import NODE_CONFIG_NAME, SCRIPT_NAME, is_own_node_config, is_own_script, node_config_document
@@ -42,7 +42,7 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     configs = [part for part in theirs if part.type == mime.NODE_CONFIG]
     others = [part for part in theirs if part.type not in (mime.SHELL, mime.NODE_CONFIG)]
     eks = plan.spec.join.eks
-    if eks and PLATFORM_FACTS[plan.platform].joins_by == "nodeadm":
+    if eks and PLATFORMS[plan.platform].joins_by == "nodeadm":
         content = node_config_document(eks)
         configs.append(Part(type=mime.NODE_CONFIG, content=content, filename=NODE_CONFIG_NAME, origin="amigen"))
     notes = tuple(_notes(theirs, replaced=len(found) > len(theirs)))

@@ -16,9 +16,9 @@ from msgspec import structs
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.build.record import read_record
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, NodeImage
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, check_image_folder, make_report
@@ -156,7 +156,7 @@ def _machine(run: _Run, image: VmImage, boot: BootOptions, work: Path) -> Iterat
 
     work.mkdir()
     named = run.plan.spec.local.bases.get(run.plan.platform)
-    user = boot.user or (named.user if named and named.user else PLATFORM_FACTS[run.plan.platform].login_user)
+    user = boot.user or (named.user if named and named.user else PLATFORMS[run.plan.platform].login_user)
     machine = Machine(
         image,
         work=work,

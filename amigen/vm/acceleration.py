@@ -14,7 +14,7 @@ from typing import Literal
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import find_program, last_line
-from amigen.spec.values import Architecture
+from amigen.knowledge import Architecture
 from amigen.vm.cache import cache_home, cache_key
 from amigen.vm.scratch import scratch
 

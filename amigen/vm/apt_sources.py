@@ -9,13 +9,8 @@ from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import find_program
-from amigen.spec.model import Mirror
+from amigen.platforms.model import Mirror, PlatformFact
 
-_KEYRINGS = {
-    "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "ubuntu": "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
-}
-_COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
 # What apt must be told on this machine for these sources to work at all (a proxy, a frozen mirror).
 _CARRIED = re.compile(
     r'^(Acquire::(?:(?:https?|ftp)::[Pp]roxy(?:::[^ ]+)?|Check-Valid-Until|Check-Date)) "([^"]+)";$', re.MULTILINE
@@ -35,16 +30,15 @@ class AptSources:
     options: tuple[str, ...] = ()
 
 
-def sources_of_mirror(distribution: str, codename: str, mirror: Mirror) -> AptSources:
+def sources_of_mirror(fact: PlatformFact, mirror: Mirror) -> AptSources:
     """The sources of a mirror that the spec names."""
-    suites = mirror.suites or (codename, f"{codename}-updates", f"{codename}-security")
-    components = " ".join(mirror.components or _COMPONENTS[distribution])
-    signed = f" [signed-by={mirror.gpg_key}]" if mirror.gpg_key and Path(mirror.gpg_key).is_file() else ""
-    signed = signed or _signed_by(_KEYRINGS[distribution])
+    suites = mirror.suites or fact.suites
+    components = " ".join(mirror.components or fact.components)
+    signed = _signed_by(mirror.gpg_key or "") or _signed_by(fact.keyring)
     return AptSources(lines=tuple(f"deb{signed} {mirror.url} {suite} {components}" for suite in suites))
 
 
-def sources_of_machine(distribution: str, codename: str) -> AptSources:
+def sources_of_machine(fact: PlatformFact) -> AptSources:
     """The sources that this machine's apt has for a release, with its updates and security suites.
 
     Raises:
@@ -53,15 +47,15 @@ def sources_of_machine(distribution: str, codename: str) -> AptSources:
     apt_get = find_program("apt-get", package="apt", purpose="make the built-in base (Debian and Ubuntu machines)")
     listed = _output([apt_get, "indextargets", "--no-release-info", "Created-By: Packages"])
     targets = [dict(_fields(stanza)) for stanza in listed.split("\n\n") if stanza.strip()]
-    wanted = re.compile(rf"{re.escape(codename)}(-updates|-security)?$")
+    wanted = re.compile(rf"{re.escape(fact.codename)}(-updates|-security)?$")
     found: dict[tuple[str, str, str], list[str]] = {}
     for target in targets:
-        if wanted.match(target.get("Release", "")) and target.get("Origin", distribution).lower() == distribution:
-            signed = _signed_by(_keyring_of(target) or _KEYRINGS[distribution])
+        if wanted.match(target.get("Release", "")) and target.get("Origin", fact.os_id).lower() == fact.os_id:
+            signed = _signed_by(_keyring_of(target) or fact.keyring)
             found.setdefault((signed, target["Repo-URI"], target["Release"]), []).append(target["Component"])
-    if not any(release == codename for _, _, release in found):
+    if not any(release == fact.codename for _, _, release in found):
         raise ToolError(
-            f"this machine's apt has no source of {distribution} {codename}",
+            f"this machine's apt has no source of {fact.title} ({fact.codename})",
             "name a base image under local.bases (a file, or a URL with its sha256), or a mirror under"
             " packageSources.mirrors",
         )
@@ -91,7 +85,7 @@ def _keyring_of(target: dict[str, str]) -> str:
 
 
 def _signed_by(keyring: str) -> str:
-    return f" [signed-by={keyring}]" if Path(keyring).is_file() else ""
+    return f" [signed-by={keyring}]" if keyring and Path(keyring).is_file() else ""
 
 
 def _fields(stanza: str) -> list[tuple[str, str]]:

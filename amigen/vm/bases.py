@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol
 
 from amigen.base.errors import InputError, ToolError
 from amigen.base.processes import find_program, run_tool
-from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import LocalBase, Mirror, NodeImage
-from amigen.spec.values import Architecture, Platform
+from amigen.knowledge import Architecture
+from amigen.platforms import PLATFORMS
+from amigen.platforms.model import Mirror
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_home, cache_key, cached
@@ -41,39 +41,67 @@ class Base:
     digest: str = ""
 
 
+class NamedBase(Protocol):
+    """A base that a spec names: a file, or a URL with its checksum; `amigen.spec.model.LocalBase` is one."""
+
+    @property
+    def path(self) -> str | None:
+        """The file."""
+        ...
+
+    @property
+    def url(self) -> str | None:
+        """The download."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of the download, hexadecimal."""
+        ...
+
+    @property
+    def user(self) -> str | None:
+        """The user that cloud-init makes; None: the distribution's."""
+        ...
+
+
 def base_image(
-    spec: NodeImage,
-    platform: Platform,
+    platform: str,
     architecture: Architecture,
     *,
+    named: NamedBase | None,
+    mirror: Mirror | None,
     folder: Path,
     log: Callable[[str], None],
     fresh: bool = False,
 ) -> Base:
-    """The base that the spec names for this platform, or the built-in one.
+    """The base that a spec names for this platform, or the built-in one.
 
-    Paths of the spec are relative to `folder`, the spec's own; `fresh` does not use what is cached.
+    Args:
+        platform: The name of the platform.
+        named: What the spec names; None: the built-in base.
+        mirror: The package source of the built-in base; None: this machine's own.
+        folder: The folder of the spec, to which its paths are relative.
+        fresh: Do not use what is cached.
 
     Raises:
         InputError: The file is not there or is not an image; the download has another checksum.
         ToolError: The built-in base cannot be made here.
     """
-    named = spec.local.bases.get(platform)
     if named is None:
-        mirror = spec.package_sources.mirrors.get(platform)
         return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
     return _named_base(named, platform, architecture, folder, log, fresh)
 
 
 def _named_base(
-    named: LocalBase,
-    platform: Platform,
+    named: NamedBase,
+    platform: str,
     architecture: Architecture,
     folder: Path,
     log: Callable[[str], None],
     fresh: bool,
 ) -> Base:
-    user = named.user or PLATFORM_FACTS[platform].login_user
+    user = named.user or PLATFORMS[platform].login_user
     if named.path is not None:
         path = folder / Path(named.path).expanduser()
         return Base(image=VmImage.at(path, architecture), user=user, kind="file", says=str(path))
@@ -86,7 +114,7 @@ def _named_base(
 
 
 def built_in_base(
-    platform: Platform,
+    platform: str,
     architecture: Architecture,
     *,
     log: Callable[[str], None],
@@ -104,21 +132,21 @@ def built_in_base(
     """
     recipe, key = built_in_recipe(platform, architecture, mirror=mirror, packages=packages)
     folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
-    fact = PLATFORM_FACTS[platform]
+    fact = PLATFORMS[platform]
     image = disk_with_kernel(folder, architecture)
     return Base(image=image, user=fact.login_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
 
 
 def built_in_recipe(
-    platform: Platform, architecture: Architecture, *, mirror: Mirror | None = None, packages: tuple[str, ...] = ()
+    platform: str, architecture: Architecture, *, mirror: Mirror | None = None, packages: tuple[str, ...] = ()
 ) -> tuple[RootRecipe, str]:
     """What the built-in base is made of, and its key in the cache.
 
     Raises:
         ToolError: There is none: another architecture than this machine's, no such release in its apt.
     """
-    fact = PLATFORM_FACTS[platform]
-    if fact.family != "apt":
+    fact = PLATFORMS[platform]
+    if not fact.kernel_package:
         raise ToolError(
             f"there is no built-in base for {fact.title}",
             f"name a KVM image under local.bases.{platform} (path or url)",
@@ -128,18 +156,14 @@ def built_in_recipe(
             f"the built-in base is made for {machine_architecture()} here, not for {architecture}",
             f"name an image under local.bases.{platform}, or build on a machine of that architecture",
         )
-    distribution = cast(Literal["debian", "ubuntu"], fact.os_id)
-    sources = (
-        sources_of_mirror(distribution, fact.codename, mirror)
-        if mirror
-        else sources_of_machine(distribution, fact.codename)
-    )
+    arch = fact.arch_names[architecture]
     recipe = RootRecipe(
-        distribution=distribution,
+        title=fact.title,
         codename=fact.codename,
-        arch=fact.arch_names[architecture],
+        arch=arch,
+        kernel_package=fact.kernel_package.format(arch=arch),
         login_user=fact.login_user,
-        sources=sources,
+        sources=sources_of_mirror(fact, mirror) if mirror else sources_of_machine(fact),
         packages=packages,
     )
     return recipe, cache_key(f"{platform}-{architecture}", {**recipe.inputs(), "gib": BUILT_IN_GIB})

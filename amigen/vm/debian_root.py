@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import find_program, run_tool
@@ -34,7 +33,6 @@ _PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-_KERNELS = {"debian": "linux-image-cloud-{arch}", "ubuntu": "linux-image-virtual"}
 
 # What an image of a cloud does not carry either, and 150 MB that nobody has to read.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -71,14 +69,17 @@ class RootRecipe:
     """All that decides what the root will be.
 
     Attributes:
+        title: What it is, for people.
         arch: The distribution's word for the architecture.
+        kernel_package: The kernel.
         login_user: Default user of cloud-init, with sudo and without a password.
         packages: Packages besides those that every root has.
     """
 
-    distribution: Literal["debian", "ubuntu"]
+    title: str
     codename: str
     arch: str
+    kernel_package: str
     login_user: str
     sources: AptSources
     packages: tuple[str, ...] = ()
@@ -99,17 +100,16 @@ def make_root(recipe: RootRecipe, root: Path, *, log: Callable[[str], None]) -> 
         raise ToolError(
             "the built-in base can only be made by root", "run it with sudo, or name a base image under local.bases"
         )
-    log(f"make a root of {recipe.distribution} {recipe.codename} {recipe.arch} with mmdebstrap (about a minute)")
+    log(f"make a root of {recipe.title} ({recipe.arch}) with mmdebstrap (about a minute)")
     before, sources = root.parent / "before", root.parent / "sources.list"
     _write_files(before, _FILES)
     sources.write_text("".join(f"{line}\n" for line in recipe.sources.lines))
-    kernel = _KERNELS[recipe.distribution].format(arch=recipe.arch)
     # Its mounts (of /dev, /proc and /sys) in a name space of their own: they end with it, even when it is killed.
     unshare = find_program("unshare", package="util-linux", purpose="make the built-in base")
     command = [
         *(unshare, "--mount", "--propagation", "private", "--"),
         *(program, "--mode=root", "--variant=minbase", f"--architectures={recipe.arch}", "--quiet"),
-        f"--include={','.join(sorted({*_PACKAGES, kernel, *recipe.packages}))}",
+        f"--include={','.join(sorted({*_PACKAGES, recipe.kernel_package, *recipe.packages}))}",
         *(f"--aptopt={option}" for option in recipe.sources.options),
         *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
         f"--setup-hook=copy-in {shlex.quote(str(before / 'etc'))} {shlex.quote(str(before / 'usr'))} /",

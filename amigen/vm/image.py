@@ -10,7 +10,7 @@ import msgspec
 from amigen.base.errors import InputError
 from amigen.base.files import read_at_most
 from amigen.base.processes import find_program, run_capped, run_tool
-from amigen.spec.values import Architecture
+from amigen.knowledge import Architecture
 from amigen.vm.scratch import scratch
 
 # Of a boot sector, which every partition table has (GPT: a protective one), and of ext2, ext3 and ext4.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.spec.values import Architecture
+from amigen.knowledge import Architecture
 from amigen.vm.acceleration import Acceleration, qemu_program
 from amigen.vm.image import VmImage
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from amigen.knowledge import PLATFORMS
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.render.packer import AWS_IMAGE, AWS_IMAGE_16, packer_files, source_parameter
 from amigen.spec.model import AmiFilter, Aws, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
 from tests.specs import GOLDEN

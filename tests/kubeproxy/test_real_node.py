@@ -19,10 +19,11 @@ from click.testing import Result
 
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
-from amigen.knowledge import PLATFORM_FACTS, SCHEDULERS
+from amigen.knowledge import SCHEDULERS
 from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
 from amigen.plan.make import plan_images
+from amigen.platforms import PLATFORMS
 from amigen.spec.load import parse_spec
 from amigen.userdata import make
 from tests.build.local_builds import build, proven
@@ -46,7 +47,7 @@ kubeProxy: {mode: ipvs}
 # What kube-proxy brings in its own image.
 packages: [{name: ipset}, {name: iptables}, {name: conntrack}]
 """
-LOGIN_USER = PLATFORM_FACTS["debian-12"].login_user
+LOGIN_USER = PLATFORMS["debian-12"].login_user
 DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
 
 

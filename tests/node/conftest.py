@@ -34,7 +34,7 @@ class Node:
         self.root, self.platform = root, platform
 
     def plan(self, **spec: Any) -> ImagePlan:
-        return plan_image(parse_spec({**BASE, "platforms": [self.platform], **spec}), self.platform)  # type: ignore[arg-type]
+        return plan_image(parse_spec({**BASE, "platforms": [self.platform], **spec}), self.platform)
 
     def run_script(self, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (self.root / "root/script.sh").write_text(text)

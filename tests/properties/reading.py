@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from amigen.base.errors import InputError, SizeError
-from amigen.knowledge import PLATFORM_FACTS
 from amigen.plan import checks
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile, WriteRelease
+from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.join import node_config
 from amigen.render.packer import image_tags
@@ -61,7 +61,7 @@ def _read_json(plan: ImagePlan, files: dict[str, bytes]) -> None:
 def _read_script(plan: ImagePlan, script: str) -> None:
     """The calls of the main function, as Python's own reader of shell words splits them."""
     _, _, main = script.rpartition("\nmain() {\n")
-    fact = PLATFORM_FACTS[plan.platform]
+    fact = PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both"]
     gated = [file for step in steps if isinstance(step, InstallGate) for file in step.all_files]
     paths = [file.path for file in gated]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.spec.values import Platform
 
 _ACCOUNTS = "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/bin/sh\n"
@@ -78,7 +78,7 @@ def bare_root(platform: Platform) -> Iterator[BareRoot]:
     try:
         for name in ("etc", "proc", "dev", "run", "tmp", "root", "var/lib", "usr-local", "etc/eks"):
             (folder / name).mkdir(parents=True)
-        fact = PLATFORM_FACTS[platform]
+        fact = PLATFORMS[platform]
         (folder / "etc/os-release").write_text(f'ID="{fact.os_id}"\nVERSION_ID="{fact.os_version}"\n')
         (folder / "etc/passwd").write_text(_ACCOUNTS)
         (folder / "etc/group").write_text(_GROUPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amigen import knowledge
+from amigen.platforms import PLATFORMS
 from amigen.spec.values import ProxyMode
 
 MINORS = range(28, 47)
@@ -17,10 +18,10 @@ def test_each_mode_fact_has_a_source_and_a_sentence(fact: knowledge.ModeFact) ->
     assert fact.says
 
 
-@pytest.mark.parametrize("platform", knowledge.PLATFORMS)
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_each_platform_has_facts_with_a_source(platform: str) -> None:
     """Every platform that a spec may name is known, with a place to look it up."""
-    assert knowledge.PLATFORM_FACTS[platform].source  # type: ignore[index]
+    assert PLATFORMS[platform].source
 
 
 @pytest.mark.parametrize("mode", knowledge.PROXY_MODES)
@@ -78,5 +79,5 @@ def test_the_twelve_modules() -> None:
 )
 def test_kernel_of_the_eks_image_follows_the_version(version: str, kernel: tuple[int, int]) -> None:
     """The EKS optimized AL2023 image changes its kernel with Kubernetes; the plain one does not."""
-    assert kernel == knowledge.oldest_kernel("al2023", version, eks_image=True)
-    assert knowledge.oldest_kernel("al2023", version, eks_image=False) == (6, 1)
+    assert kernel == PLATFORMS["al2023"].oldest_kernel(version, eks_image=True)
+    assert PLATFORMS["al2023"].oldest_kernel(version, eks_image=False) == (6, 1)

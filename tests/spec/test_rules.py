@@ -180,11 +180,11 @@ def test_nftables_needs_a_kernel_that_has_it(monkeypatch: pytest.MonkeyPatch) ->
     """No platform of today is too old for nftables mode; one that were is refused."""
     import msgspec
 
-    from amigen import knowledge
+    from amigen.platforms import PLATFORMS
 
     assert not [p for p in problems(mode("nftables"), UBUNTU) if p.severity == "error"]
-    old = msgspec.structs.replace(knowledge.PLATFORM_FACTS["ubuntu-24.04"], kernel=(5, 12))
-    monkeypatch.setitem(knowledge.PLATFORM_FACTS, "ubuntu-24.04", old)
+    old = msgspec.structs.replace(PLATFORMS["ubuntu-24.04"], kernel=(5, 12))
+    monkeypatch.setitem(PLATFORMS, "ubuntu-24.04", old)
 
     assert [p.path for p in problems(mode("nftables"), UBUNTU)] == ["platforms[0]"]
 

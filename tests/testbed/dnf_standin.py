@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amigen.base.processes import find_program, run_tool
-from amigen.knowledge import PLATFORM_FACTS
+from amigen.platforms import PLATFORMS
 from amigen.vm.apt_sources import sources_of_machine
 from amigen.vm.bases import Base, disk_with_kernel, pack_root
 from amigen.vm.cache import cache_key, cached
@@ -113,13 +113,14 @@ IPVSADM_VERSIONS = ("1.30", "1.31")
 
 def dnf_standin(log: Callable[[str], None] = print) -> Path:
     """The folder with the stand-in: `root/` (a root file system, not to be changed) and a disk image of it."""
-    fact = PLATFORM_FACTS["debian-12"]
+    fact = PLATFORMS["debian-12"]
     recipe = RootRecipe(
-        distribution="debian",
+        title=fact.title,
         codename=fact.codename,
         arch="amd64",
-        login_user=PLATFORM_FACTS["al2023"].login_user,
-        sources=sources_of_machine("debian", fact.codename),
+        kernel_package="linux-image-cloud-amd64",
+        login_user=PLATFORMS["al2023"].login_user,
+        sources=sources_of_machine(fact),
         packages=PACKAGES,
     )
     key = cache_key("dnf-standin", {**recipe.inputs(), "standin": RECIPE})
@@ -131,7 +132,7 @@ def dnf_standin_base(log: Callable[[str], None] = print) -> Base:
     folder = dnf_standin(log)
     return Base(
         image=disk_with_kernel(folder, "x86_64"),
-        user=PLATFORM_FACTS["al2023"].login_user,
+        user=PLATFORMS["al2023"].login_user,
         kind="file",
         says="dnf stand-in for Amazon Linux 2023 (Debian with dnf and rpm)",
         digest=folder.name,

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from amigen.base.errors import ToolError
+from amigen.platforms import PLATFORMS
 from amigen.vm.apt_sources import AptSources, sources_of_machine
 from amigen.vm.cache import cache_key, cached
 from tests.testbed import dnf_standin
@@ -61,7 +62,7 @@ def dnf_root(target: Path, log: Callable[[str], None] = print) -> Path:
 @cache
 def _sources() -> AptSources:
     """apt reads all its lists to say it, at every call."""
-    return sources_of_machine(*distribution())
+    return sources_of_machine(next(f for f in PLATFORMS.values() if (f.os_id, f.codename) == distribution()))
 
 
 def _base(name: str, packages: tuple[str, ...], log: Callable[[str], None]) -> Path:

@@ -31,7 +31,7 @@ def name(path: Path) -> str:
 
 
 def plan_of(document: Path) -> ImagePlan:
-    return plan_image(load_spec(document.parents[2] / "spec.yaml"), document.parent.name)  # type: ignore[arg-type]
+    return plan_image(load_spec(document.parents[2] / "spec.yaml"), document.parent.name)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

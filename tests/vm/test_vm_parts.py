@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import InputError, ToolError
-from amigen.knowledge import PLATFORM_FACTS
-from amigen.spec.model import Local, LocalBase, Mirror, NodeImage
+from amigen.platforms import PLATFORMS
+from amigen.spec.model import LocalBase, Mirror
 from amigen.vm import acceleration, apt_sources, bases
 from amigen.vm.acceleration import Acceleration
 from amigen.vm.cache import cache_key, cached
@@ -171,8 +171,7 @@ def test_a_base_by_url(web: str, tmp_path: Path) -> None:
     said: list[str] = []
 
     def base(url: str, sha256: str) -> bases.Base:
-        named = spec(LocalBase(url=url, sha256=sha256))
-        return bases.base_image(named, "al2023", "x86_64", folder=tmp_path, log=said.append)
+        return base_of(LocalBase(url=url, sha256=sha256), tmp_path, said.append)
 
     with pytest.raises(InputError, match="another checksum") as caught:
         base(f"{web}/disk.qcow2", "0" * 64)
@@ -192,9 +191,7 @@ def test_a_base_by_url(web: str, tmp_path: Path) -> None:
 
 def test_a_base_that_is_a_file(tmp_path: Path, web: str) -> None:
     """Relative to the spec, with its login user."""
-    found = bases.base_image(
-        spec(LocalBase(path="web/disk.qcow2", user="me")), "al2023", "x86_64", folder=tmp_path, log=quiet
-    )
+    found = base_of(LocalBase(path="web/disk.qcow2", user="me"), tmp_path)
     assert (found.kind, found.user, found.image.disk) == ("file", "me", tmp_path / "web/disk.qcow2")
 
 
@@ -202,23 +199,16 @@ def test_a_base_that_is_no_image(tmp_path: Path) -> None:
     """QEMU takes any bytes as a raw disk; an empty file or a folder is none."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="there is no such image file"):
-        bases.base_image(spec(LocalBase(path="folder")), "al2023", "x86_64", folder=tmp_path, log=quiet)
+        base_of(LocalBase(path="folder"), tmp_path)
 
 
-def spec(base: LocalBase) -> NodeImage:
-    return NodeImage(
-        api_version="amigen/v1alpha1",
-        kind="NodeImage",
-        name="demo",
-        kubernetes_version="1.34",
-        platforms=("al2023",),
-        local=Local(bases={"al2023": base}),
-    )
+def base_of(named: LocalBase, folder: Path, log: Callable[[str], None] = quiet) -> bases.Base:
+    return bases.base_image("al2023", "x86_64", named=named, mirror=None, folder=folder, log=log)
 
 
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.qcow2: there is no such image file"):
-        bases.base_image(spec(LocalBase(path="none.qcow2")), "al2023", "x86_64", folder=tmp_path, log=quiet)
+        base_of(LocalBase(path="none.qcow2"), tmp_path)
 
 
 def test_no_built_in_base_for_dnf() -> None:
@@ -235,8 +225,8 @@ def test_no_built_in_base_of_another_architecture(monkeypatch: pytest.MonkeyPatc
 
 def test_a_release_that_this_machine_has_no_source_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apt_sources, "_output", lambda _command: "Release: bookworm\nRepo-URI: http://x/\n")
-    with pytest.raises(ToolError, match="no source of ubuntu noble") as caught:
-        apt_sources.sources_of_machine("ubuntu", "noble")
+    with pytest.raises(ToolError, match=r"no source of Ubuntu 24\.04") as caught:
+        apt_sources.sources_of_machine(PLATFORMS["ubuntu-24.04"])
     assert "packageSources.mirrors" in caught.value.hint
 
 
@@ -255,7 +245,7 @@ def test_the_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
     proxy = 'Acquire::http::Proxy "http://proxy.test:3128";\nAcquire::Languages "none";\n'
     monkeypatch.setattr(apt_sources, "_output", lambda command: proxy if "apt-config" in command[0] else listed)
     monkeypatch.setattr(apt_sources, "_signed_by", lambda _keyring: "")
-    found = apt_sources.sources_of_machine("debian", "bookworm")
+    found = apt_sources.sources_of_machine(PLATFORMS["debian-12"])
     assert found.lines == (
         "deb http://mirror.test/debian/ bookworm contrib main",
         "deb http://mirror.test/security/ bookworm-security main",
@@ -265,8 +255,7 @@ def test_the_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_sources_of_a_mirror() -> None:
     mirror = Mirror(url="http://mirror.test/ubuntu", components=("main",))
-    fact = PLATFORM_FACTS["ubuntu-24.04"]
-    lines = apt_sources.sources_of_mirror("ubuntu", fact.codename, mirror).lines
+    lines = apt_sources.sources_of_mirror(PLATFORMS["ubuntu-24.04"], mirror).lines
     assert [line.split("] ")[-1].removeprefix("deb ") for line in lines] == [
         "http://mirror.test/ubuntu noble main",
         "http://mirror.test/ubuntu noble-updates main",

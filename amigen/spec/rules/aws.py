@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from amigen import knowledge
 from amigen.base.errors import Problem
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule
@@ -158,7 +159,7 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
     if spec.join.eks is not None:
         return  # amigen.spec.rules.join says it, with more reason
     for index, platform in enumerate(spec.platforms):
-        minimum = knowledge.PLATFORM_FACTS[platform].min_kubernetes
+        minimum = PLATFORMS[platform].min_kubernetes
         if spec.aws.base_image == "plain" or platform in spec.aws.source_amis or minimum is None:
             continue
         if knowledge.version_tuple(spec.kubernetes_version) < minimum:
@@ -167,7 +168,7 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
                 path=f"platforms[{index}]",
                 message=f"the EKS images of {platform} start with Kubernetes {minimum[0]}.{minimum[1]}",
                 hint="set aws.baseImage: plain, or a newer kubernetesVersion",
-                source=knowledge.PLATFORM_FACTS[platform].source,
+                source=PLATFORMS[platform].source,
             )
 
 

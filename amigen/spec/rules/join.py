@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from amigen import knowledge
 from amigen.base.errors import Problem
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule
@@ -48,10 +49,11 @@ def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
             source="https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html",
         )
     for index, platform in enumerate(spec.platforms):
-        fact = knowledge.PLATFORM_FACTS[platform]
+        fact = PLATFORMS[platform]
         where = f"platforms[{index}]"
         if fact.joins_by is None:
-            hint = "remove join.eks (your own user data may join it), or choose al2023 or an Ubuntu"
+            able = ", ".join(name for name, fact in PLATFORMS.items() if fact.joins_by)
+            hint = f"remove join.eks (your own user data may join the node), or choose one of {able}"
             yield Problem(path=where, message=f"{platform} has no EKS image: nothing on it joins a cluster", hint=hint)
         elif fact.min_kubernetes and wanted < fact.min_kubernetes:
             message = f"the EKS images of {platform} start with Kubernetes {_version(fact.min_kubernetes)}"

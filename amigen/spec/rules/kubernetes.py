@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from amigen import knowledge
 from amigen.base.errors import Problem
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import Ipvs, NodeImage
 from amigen.spec.rules.rule import Rule
 
@@ -57,7 +58,7 @@ def connection_table(spec: NodeImage) -> Iterator[Problem]:
         return
     eks = spec.aws.base_image == "eks"
     for platform in spec.platforms:
-        kernel = knowledge.oldest_kernel(platform, spec.kubernetes_version, eks_image=eks)
+        kernel = PLATFORMS[platform].oldest_kernel(spec.kubernetes_version, eks_image=eks)
         if kernel < knowledge.CONN_TAB_BITS_KERNEL:
             series = ".".join(map(str, kernel))
             yield Problem(
@@ -73,7 +74,7 @@ def nftables_kernel(spec: NodeImage) -> Iterator[Problem]:
     if spec.kube_proxy.mode != "nftables":
         return
     for index, platform in enumerate(spec.platforms):
-        kernel = knowledge.oldest_kernel(platform, spec.kubernetes_version, eks_image=spec.aws.base_image == "eks")
+        kernel = PLATFORMS[platform].oldest_kernel(spec.kubernetes_version, eks_image=spec.aws.base_image == "eks")
         if kernel < knowledge.NFTABLES_MIN_KERNEL:
             message = f"{platform} comes with kernel {'.'.join(map(str, kernel))}; nftables mode needs 5.13 or newer"
             yield Problem(path=f"platforms[{index}]", message=message, source="KEP-3866")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from amigen import knowledge
 from amigen.base.errors import Problem
+from amigen.platforms import PLATFORMS
 from amigen.spec.model import File, NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule
@@ -198,7 +199,7 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(
                 path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
             )
-        if knowledge.PLATFORM_FACTS[platform].family == "dnf" and (mirror.suites or mirror.components):
+        if PLATFORMS[platform].family == "dnf" and (mirror.suites or mirror.components):
             yield Problem(
                 path=where, message="suites and components are words of apt", hint=f"remove them for {platform}"
             )
