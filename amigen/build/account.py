@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from amigen.aws import build_calls as calls
 from amigen.aws.model import loader
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError
-from amigen.build import calls
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from amigen.aws import build_calls as calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, BuildError
-from amigen.build import calls
 from amigen.build.hook import Event
 from amigen.build.leftovers import remove_image
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session, manifest_artifact
-from amigen.publish.base import find_base
+from amigen.images.base import find_base
 from amigen.publish.names import Target
 from amigen.publish.state import Image
 from amigen.render.packer import source_parameter

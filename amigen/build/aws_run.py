@@ -17,7 +17,7 @@ from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
 from amigen.publish.names import regions
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 JOB = "aws"
 
@@ -63,10 +63,10 @@ def build_on_aws(
             built = run_build(left, lambda session: build_aws(session, build), stop)
     else:
         built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
-    return _finish(aws, order, built, path, Patience(say, every=poll_seconds))
+    return _finish(aws, order, built, path, Waiter(say, every=poll_seconds))
 
 
-def _finish(aws: Aws, order: Order, built: Built, path: Path, patience: Patience) -> Built:
+def _finish(aws: Aws, order: Order, built: Built, path: Path, waiter: Waiter) -> Built:
     """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
     spec = order.jobs[0].plan.spec
     try:
@@ -75,7 +75,7 @@ def _finish(aws: Aws, order: Order, built: Built, path: Path, patience: Patience
             return built
         if not built.interrupted:
             order.progress.phase(JOB, "tag, copy and share")
-            return _spread(aws, order, built, record, path, patience)
+            return _spread(aws, order, built, record, path, waiter)
     except KeyboardInterrupt:
         order.progress.end(JOB, "interrupted; the images stay", well=False)
     except AmigenError as error:
@@ -99,8 +99,8 @@ def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
     return built
 
 
-def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, patience: Patience) -> Built:
-    record, failures = spread(aws, order.jobs[0].plan.spec, record, path, patience, now_utc())
+def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, waiter: Waiter) -> Built:
+    record, failures = spread(aws, order.jobs[0].plan.spec, record, path, waiter, now_utc())
     write_record(record, path)
     count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
     order.progress.end(JOB, count, well=not failures)

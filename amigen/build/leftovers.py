@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from amigen.aws import build_calls as calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError
-from amigen.build import calls
 from amigen.build.account import Account
 from amigen.vm.cache import cache_home
 

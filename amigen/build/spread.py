@@ -14,10 +14,10 @@ from amigen.build.record import BuildRecord, ImageRecord
 from amigen.publish.apply import Applier
 from amigen.publish.ledger import open_ledger
 from amigen.publish.names import regions
-from amigen.publish.plan import Wish
+from amigen.publish.plan import PublishRequest
 from amigen.publish.record import read_images
-from amigen.publish.run import Looked, look, places
-from amigen.publish.wait import Patience
+from amigen.publish.run import PlaceStatus, look, places
+from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
 # What failed is tried again so often; publish's own look tells what is missing.
@@ -25,7 +25,7 @@ _TRIES = 3
 
 
 def spread(
-    aws: Aws, spec: NodeImage, record: BuildRecord, path: Path, patience: Patience, now: datetime
+    aws: Aws, spec: NodeImage, record: BuildRecord, path: Path, waiter: Waiter, now: datetime
 ) -> tuple[BuildRecord, list[tuple[str, AmigenError]]]:
     """Tag, copy, share and deprecate the images of a record that stands in `path`.
 
@@ -33,27 +33,27 @@ def spread(
         The record with the AMI of each region, and what failed for good, by place. The image of the build stays
         whatever happens to its copies.
     """
-    wish = Wish(spec=spec, digest=record.spec_digest, user_data={}, now=now, templates=False)
+    request = PublishRequest(spec=spec, digest=record.spec_digest, user_data={}, now=now, templates=False)
     failures: dict[str, AmigenError] = {}
     amis: dict[str, dict[str, str]] = {}
     with open_ledger(path.with_name("publish-ledger.json"), spec.name) as ledger:
         left: list[str] | None = None
         for _ in range(_TRIES):
-            looked = look(aws, wish, read_images(path, spec), regions(spec), patience)
-            chosen = [item for item in looked if left is None or item.place.key in left]
-            failures = _apply(aws, ledger, chosen, patience, amis)
+            statuses = look(aws, request, read_images(path, spec), regions(spec), waiter)
+            chosen = [item for item in statuses if left is None or item.place.key in left]
+            failures = _apply(aws, ledger, chosen, waiter, amis)
             left = list(failures)
             if not left:
                 break
-            patience.say(f"once more: {', '.join(left)}")
+            waiter.say(f"once more: {', '.join(left)}")
     return _with_amis(record, amis, failures), list(failures.items())
 
 
 def _apply(
-    aws: Aws, ledger: Any, looked: list[Looked], patience: Patience, amis: dict[str, dict[str, str]]
+    aws: Aws, ledger: Any, statuses: list[PlaceStatus], waiter: Waiter, amis: dict[str, dict[str, str]]
 ) -> dict[str, AmigenError]:
-    failures = {item.place.key: item.error for item in looked if item.error}
-    for run in Applier(aws=aws, ledger=ledger, patience=patience).apply(places(looked)):
+    failures = {item.place.key: item.error for item in statuses if item.error}
+    for run in Applier(aws=aws, ledger=ledger, waiter=waiter).apply(places(statuses)):
         place = run.plan.place
         if run.image:
             amis.setdefault(place.target.key, {})[place.region] = run.image

@@ -14,7 +14,7 @@ from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
 from amigen.cli.options import echo_line
 from amigen.publish import names
 from amigen.publish.names import Target
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -73,11 +73,11 @@ def aws_options(command: _F) -> _F:
 
 
 def wait_options(command: _F) -> _F:
-    """How long to wait; the command gets a `Patience` that tells its progress on stderr."""
+    """How long to wait; the command gets a `Waiter` that tells its progress on stderr."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, poll: float, timeout: float, **kwargs: Any) -> Any:
-        return command(*args, patience=Patience(progress, every=poll, at_most=timeout * 60), **kwargs)
+        return command(*args, waiter=Waiter(progress, every=poll, at_most=timeout * 60), **kwargs)
 
     return _with(wrapped, _WAITS)  # type: ignore[return-value]
 

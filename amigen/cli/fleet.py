@@ -23,9 +23,9 @@ from amigen.cli.options import (
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.fleet.verify import Node
     from amigen.plan.model import ImagePlan
-    from amigen.publish.fleet import Node
-    from amigen.publish.wait import Patience
+    from amigen.publish.wait import Waiter
     from amigen.verify.report import Report
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -61,14 +61,14 @@ def verify(
     dry_run: bool,
     output: str,
     aws: Aws,
-    patience: Patience,
+    waiter: Waiter,
 ) -> None:
     """Run the checks of SPEC on running instances over Run Command; changes nothing on them."""
     import secrets
 
     from amigen.cli.policy import parse_tag
+    from amigen.fleet.verify import ask_region, judge
     from amigen.plan.make import plan_images
-    from amigen.publish.fleet import ask_region, judge
     from amigen.publish.names import TAG_NAME
     from amigen.publish.proof import SuiteProof
     from amigen.publish.run_command import Rate
@@ -89,12 +89,12 @@ def verify(
     def one(region: str) -> None:
         try:
             found[region] = ask_region(
-                aws, region, plans=plans, tag=(key, value), proof=proof, token=token, rate=rate, patience=patience
+                aws, region, plans=plans, tag=(key, value), proof=proof, token=token, rate=rate, waiter=waiter
             )
         except AmigenError as error:
             failures.append((region, error))
 
-    side_by_side(one, where, patience)
+    side_by_side(one, where, waiter)
     nodes = [node for region in where for node in found.get(region, ())]
     outcomes = judge(plans, nodes, proof, token)
     _report(nodes, outcomes, output, verbose=verbose)
@@ -181,6 +181,6 @@ def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> dict[str,
 @click.option("--joined", is_flag=True, help="The nodes must have joined their cluster.")
 def document(spec: str, platform: str | None, joined: bool) -> None:
     """Print an SSM document (JSON) that checks a node of SPEC by itself, for State Manager associations."""
-    from amigen.publish.ssm_document import ssm_document
+    from amigen.fleet.document import ssm_document
 
     echo_json(ssm_document(one_plan(load(spec), platform), joined=joined))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
-    from amigen.publish.drift import Finding
-    from amigen.publish.prune import Listed, RegionPrune
+    from amigen.images.drift import Finding
+    from amigen.images.prune import Listed, RegionPrune
 
 
 def show_base(row: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option,
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
-    from amigen.publish.prune import RegionPrune
+    from amigen.images.prune import RegionPrune
 
 _ANY_REGION = click.option(
     "--region", "regions", multiple=True, help="Only this region, also one that has left the spec; may be given again."
@@ -48,7 +48,7 @@ def images() -> None:
 @aws_options
 def base(spec: str, record: Path | None, platform: str | None, architecture: str | None, output: str, aws: Aws) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
-    from amigen.publish.base import compared_to, find_base
+    from amigen.images.base import compared_to, find_base
     from amigen.publish.record import default_path, last_sources
 
     image = load_on_aws(spec, aws.profile)
@@ -94,7 +94,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
 @aws_options
 def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     """List the images of SPEC by region, newest first, with what refers to them."""
-    from amigen.publish.prune import list_images
+    from amigen.images.prune import list_images
 
     image = load_on_aws(spec, aws.profile)
 
@@ -141,7 +141,7 @@ def prune(
     aws: Aws,
 ) -> None:
     """Remove old images of SPEC with their snapshots; never one that a template, a group or an instance relies on."""
-    from amigen.publish.prune import Rules, apply_prune, plan_prune
+    from amigen.images.prune import Rules, apply_prune, plan_prune
 
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other")
@@ -187,36 +187,38 @@ def drift(
     aws: Aws,
 ) -> None:
     """Say where what runs is not what SPEC says: templates, images, parameters, instances, base; exit code 4 if so."""
-    from amigen.cli.publish import make_wish
-    from amigen.publish.drift import Finding, find_drift
+    from amigen.cli.publish import make_request
+    from amigen.images.drift import Finding, find_drift
     from amigen.publish.names import Place
-    from amigen.publish.run import Looked
+    from amigen.publish.run import PlaceStatus
     from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Patience
+    from amigen.publish.wait import Waiter
 
     image = load_on_aws(spec, aws.profile)
-    wish = make_wish(image)
-    looked = [
-        Looked(place=Place(region=region, target=target))
+    request = make_request(image)
+    statuses = [
+        PlaceStatus(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)
         for region in chosen_regions(image, regions)
     ]
     found: dict[str, tuple[Finding, ...]] = {}
 
-    def one(item: Looked) -> None:
+    def one(item: PlaceStatus) -> None:
         try:
-            found[item.place.key] = find_drift(aws, wish, item.place, build_region=image.aws.region, base=not no_base)
+            found[item.place.key] = find_drift(
+                aws, request, item.place, build_region=image.aws.region, base=not no_base
+            )
         except AmigenError as error:
             item.error = error
 
-    side_by_side(one, looked, Patience(lambda line: None))
-    seen = [each for item in looked for each in found.get(item.place.key, ())]
+    side_by_side(one, statuses, Waiter(lambda line: None))
+    seen = [each for item in statuses for each in found.get(item.place.key, ())]
     findings = [each for each in seen if not each.note]
     if output == "json":
         notes = [finding_json(each) for each in seen if each.note]
         echo_json({"drift": [finding_json(each) for each in findings], "notes": notes})
     else:
-        for item in looked:
+        for item in statuses:
             mine = found.get(item.place.key)
             well = mine is not None and all(each.note for each in mine)
             echo_line(item.place.key + (": as the spec says" if well else ""))
@@ -225,13 +227,13 @@ def drift(
                 for line in each.lines:
                     echo_line(f"       {line}")
                 echo_line(f"    hint: {each.hint}")
-    raise_failures([(item.place.key, item.error) for item in looked if item.error])
+    raise_failures([(item.place.key, item.error) for item in statuses if item.error])
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
 
 
 def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
-    from amigen.publish.prune import RegionPrune
+    from amigen.images.prune import RegionPrune
 
     plans = [RegionPrune(region=region) for region in regions]
     _by_region_again(plans, look)
@@ -241,7 +243,7 @@ def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
 def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
     """Side by side; a region that fails keeps its error and does not hide the others."""
     from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Patience
+    from amigen.publish.wait import Waiter
 
     def one(plan: RegionPrune) -> None:
         try:
@@ -249,4 +251,4 @@ def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
         except AmigenError as error:
             plan.error = error
 
-    side_by_side(one, plans, Patience(lambda line: None))
+    side_by_side(one, plans, Waiter(lambda line: None))

@@ -7,12 +7,12 @@ from typing import Any
 
 from amigen.cli.options import echo_line
 from amigen.publish.place_run import PlaceRun
-from amigen.publish.run import Looked
+from amigen.publish.run import PlaceStatus
 
 
-def show(looked: Sequence[Looked]) -> None:
+def show(statuses: Sequence[PlaceStatus]) -> None:
     """The plans, with the differences."""
-    for item in looked:
+    for item in statuses:
         echo_line(f"{item.place.key}")
         if item.error:
             echo_line(f"  cannot be planned: {item.error.message}")
@@ -42,9 +42,9 @@ def conclude(runs: Sequence[PlaceRun]) -> None:
         echo_line(f"{run.plan.place.key}: " + ", ".join(parts))
 
 
-def as_json(looked: Sequence[Looked], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:
+def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:
     """Plans, and what came of those that were applied."""
-    documents = {item.place.key: _plan(item) for item in looked}
+    documents = {item.place.key: _plan(item) for item in statuses}
     for run in runs:
         documents[run.plan.place.key] |= {
             "image": run.image,
@@ -57,7 +57,7 @@ def as_json(looked: Sequence[Looked], runs: Sequence[PlaceRun] = ()) -> list[dic
     return list(documents.values())
 
 
-def _plan(item: Looked) -> dict[str, Any]:
+def _plan(item: PlaceStatus) -> dict[str, Any]:
     place, plan = item.place, item.plan
     document: dict[str, Any] = {
         "region": place.region,

@@ -20,15 +20,15 @@ from amigen.cli.aws import (
     wait_options,
 )
 from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
-from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_outlooks
+from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_previews
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
     from amigen.publish.place_run import Canary
-    from amigen.publish.plan import Wish
-    from amigen.publish.rollout import Outlook
-    from amigen.publish.run import Looked
-    from amigen.publish.wait import Patience
+    from amigen.publish.plan import PublishRequest
+    from amigen.publish.run import PlaceStatus
+    from amigen.publish.wait import Waiter
+    from amigen.rollout.group import RolloutPreview
     from amigen.spec.model import NodeImage
 
 
@@ -85,7 +85,7 @@ def publish(
     yes: bool,
     output: str,
     aws: Aws,
-    patience: Patience,
+    waiter: Waiter,
 ) -> None:
     """Bring the proven images of SPEC to launch templates: plan, show, apply; safe to repeat."""
     from contextlib import nullcontext
@@ -93,8 +93,8 @@ def publish(
     from amigen.cli.places import as_json, show
     from amigen.publish import record as records
     from amigen.publish.ledger import open_ledger
-    from amigen.publish.rollout_run import look_at
     from amigen.publish.run import look, require_digest
+    from amigen.rollout.run import look_at
     from amigen.spec.load import spec_digest
 
     _refuse_combinations(images_only, {"--set-default": set_default, "--canary": canary, "--rollout": bool(rollouts)})
@@ -110,25 +110,25 @@ def publish(
     proven = [each for each in records.read_images(path, image) if each.target in wanted]
     records.require_all(proven, wanted, path)
     require_digest(proven, spec_digest(image), keep_image=keep_image)
-    wish = make_wish(image, set_default=set_default, canary=canary, templates=not images_only)
+    request = make_request(image, set_default=set_default, canary=canary, templates=not images_only)
     ledger_path = path.with_name("publish-ledger.json")
     with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
-        looked = look(aws, wish, proven, where, patience)
-        outlooks = look_at(aws, groups, looked, patience)
-        refused = [(each.group.text, each.error) for each in outlooks if each.error]
+        statuses = look(aws, request, proven, where, waiter)
+        previews = look_at(aws, groups, statuses, waiter)
+        refused = [(each.group.text, each.error) for each in previews if each.error]
         if output == "text":
-            show(looked)
-            show_outlooks(outlooks)
+            show(statuses)
+            show_previews(previews)
         if dry_run or ledger is None or refused:
             if output == "json":
-                echo_json({"dryRun": dry_run, "places": as_json(looked), "rollouts": rollouts_json(outlooks)})
+                echo_json({"dryRun": dry_run, "places": as_json(statuses), "rollouts": rollouts_json(previews)})
             # Nothing is done where a group could not follow: the default would have moved for nobody.
-            raise_failures([*((item.place.key, item.error) for item in looked if item.error), *refused])
+            raise_failures([*((item.place.key, item.error) for item in statuses if item.error), *refused])
             return
-        if groups or any(item.plan and item.plan.actions for item in looked):
+        if groups or any(item.plan and item.plan.actions for item in statuses):
             confirm(yes, "Apply this plan?")
-        prover = _canary(aws, image, ledger, patience, parse_subnets(subnets, where)) if canary else None
-        _apply(aws, looked, outlooks, ledger, patience, output, prover)
+        prover = _canary(aws, image, ledger, waiter, parse_subnets(subnets, where)) if canary else None
+        _apply(aws, statuses, previews, ledger, waiter, output, prover)
 
 
 def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
@@ -137,14 +137,16 @@ def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
             raise click.UsageError(f"--images-only leaves the templates, and {option} is about them")
 
 
-def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True) -> Wish:
+def make_request(
+    spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True
+) -> PublishRequest:
     """What the spec wants now, with its rendered user data."""
     from amigen.plan.make import plan_images
-    from amigen.publish.plan import Wish
+    from amigen.publish.plan import PublishRequest
     from amigen.spec.load import spec_digest
     from amigen.userdata.make import user_data
 
-    return Wish(
+    return PublishRequest(
         spec=spec,
         digest=spec_digest(spec),
         user_data={plan.platform: user_data(plan) for plan in plan_images(spec)} if templates else {},
@@ -155,7 +157,7 @@ def make_wish(spec: NodeImage, *, set_default: bool = False, canary: bool = Fals
     )
 
 
-def _canary(aws: Aws, spec: NodeImage, ledger: Any, patience: Patience, subnets: dict[str, str]) -> Canary:
+def _canary(aws: Aws, spec: NodeImage, ledger: Any, waiter: Waiter, subnets: dict[str, str]) -> Canary:
     from amigen.plan.make import plan_images
     from amigen.publish.canary import CanaryRunner
     from amigen.publish.proof import SuiteProof
@@ -165,7 +167,7 @@ def _canary(aws: Aws, spec: NodeImage, ledger: Any, patience: Patience, subnets:
         plans={plan.platform: plan for plan in plan_images(spec)},
         proof=SuiteProof(),
         ledger=ledger,
-        patience=patience,
+        waiter=waiter,
         subnets=subnets,
     )
 
@@ -188,28 +190,28 @@ def parse_subnets(given: Sequence[str], regions: Sequence[str]) -> dict[str, str
 
 def _apply(
     aws: Aws,
-    looked: list[Looked],
-    outlooks: list[Outlook],
+    statuses: list[PlaceStatus],
+    previews: list[RolloutPreview],
     ledger: Any,
-    patience: Patience,
+    waiter: Waiter,
     output: str,
     canary: Canary | None,
 ) -> None:
     from amigen.cli.places import as_json, conclude
     from amigen.publish.apply import Applier
-    from amigen.publish.rollout_run import roll_out
     from amigen.publish.run import places
+    from amigen.rollout.run import roll_out
 
-    runs = Applier(aws=aws, ledger=ledger, patience=patience, canary=canary).apply(places(looked))
-    failures = [(item.place.key, item.error) for item in looked if item.error]
+    runs = Applier(aws=aws, ledger=ledger, waiter=waiter, canary=canary).apply(places(statuses))
+    failures = [(item.place.key, item.error) for item in statuses if item.error]
     failures += [(run.plan.place.key, run.error) for run in runs if run.error]
-    rolled = [] if failures else roll_out(aws, [each.group for each in outlooks], runs, patience, ledger)
+    rolled = [] if failures else roll_out(aws, [each.group for each in previews], runs, waiter, ledger)
     failures += [(each.group.text, each.error) for each in rolled if each.error]
     if output == "json":
-        document = {"dryRun": False, "ledger": str(ledger.path), "places": as_json(looked, runs)}
-        echo_json({**document, "rollouts": rollouts_json(outlooks, rolled)})
+        document = {"dryRun": False, "ledger": str(ledger.path), "places": as_json(statuses, runs)}
+        echo_json({**document, "rollouts": rollouts_json(previews, rolled)})
     else:
         conclude(runs)
-        conclude_rollouts(outlooks, rolled)
+        conclude_rollouts(previews, rolled)
         echo_line(f"ledger: {ledger.path}")
     raise_failures(failures)

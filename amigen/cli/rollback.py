@@ -55,48 +55,48 @@ def rollback(
     from amigen.publish.apply import Applier
     from amigen.publish.ledger import ledger_if_there
     from amigen.publish.names import Place
-    from amigen.publish.place_run import NoNotes
+    from amigen.publish.place_run import NullLedger
     from amigen.publish.record import default_path
-    from amigen.publish.rollback import plan_rollback
-    from amigen.publish.run import Looked, places
+    from amigen.publish.run import PlaceStatus, places
     from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Patience
+    from amigen.publish.wait import Waiter
+    from amigen.rollout.rollback import plan_rollback
 
     image = load_on_aws(spec, aws.profile)
-    patience = Patience(progress, every=1)
-    looked = [
-        Looked(place=Place(region=region, target=target))
+    waiter = Waiter(progress, every=1)
+    statuses = [
+        PlaceStatus(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)
         for region in chosen_regions(image, regions)
     ]
 
     if to is not None:
-        _require_one([item.place for item in looked])
+        _require_one([item.place for item in statuses])
 
-    def one(item: Looked) -> None:
+    def one(item: PlaceStatus) -> None:
         try:
             item.plan = plan_rollback(aws, item.place, to)
         except AmigenError as error:
             item.error = error
 
-    side_by_side(one, looked, patience)
+    side_by_side(one, statuses, waiter)
     if output == "text":
-        show(looked)
-    failures = [(item.place.key, item.error) for item in looked if item.error]
+        show(statuses)
+    failures = [(item.place.key, item.error) for item in statuses if item.error]
     runs = []
     if not dry_run:
-        if any(item.plan and item.plan.actions for item in looked):
+        if any(item.plan and item.plan.actions for item in statuses):
             confirm(yes, "Roll back?")
         path = (record or default_path(image)).with_name("publish-ledger.json")
         with ledger_if_there(path, image.name, progress) as ledger:
-            runs = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply(places(looked))
+            runs = Applier(aws=aws, ledger=NullLedger(), waiter=waiter).apply(places(statuses))
             for run in runs:
                 default = run.plan.version if run.error is None else run.default
                 if default is not None:
                     ledger.went_back(run.plan.place.key, default=default)
         failures += [(run.plan.place.key, run.error) for run in runs if run.error]
     if output == "json":
-        echo_json({"dryRun": dry_run, "places": as_json(looked, runs)})
+        echo_json({"dryRun": dry_run, "places": as_json(statuses, runs)})
     elif runs:
         conclude(runs)
     raise_failures(failures)

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
-    from amigen.publish.rollout import Group, Outlook
-    from amigen.publish.rollout_run import Rolled
+    from amigen.rollout.group import Group, RolloutPreview
+    from amigen.rollout.run import Rolled
 
 
 def parse_groups(given: Sequence[str], regions: Sequence[str]) -> tuple[Group, ...]:
     """The groups of `--rollout`, each once."""
     if not given:
         return ()
-    from amigen.publish.rollout import parse_group
+    from amigen.rollout.group import parse_group
 
     return tuple(dict.fromkeys(parse_group(text, regions) for text in given))
 
 
-def show_outlooks(outlooks: Sequence[Outlook]) -> None:
+def show_previews(previews: Sequence[RolloutPreview]) -> None:
     """What comes after the plan."""
-    for each in outlooks:
+    for each in previews:
         if each.error:
             echo_line(f"then: {each.group.text} cannot be rolled out: {each.error.message}")
         elif each.old:
@@ -33,7 +33,7 @@ def show_outlooks(outlooks: Sequence[Outlook]) -> None:
             echo_line(f"then: {each.group.text}, which is not looked at: the region cannot be planned")
 
 
-def conclude_rollouts(outlooks: Sequence[Outlook], rolled: Sequence[Rolled]) -> None:
+def conclude_rollouts(previews: Sequence[RolloutPreview], rolled: Sequence[Rolled]) -> None:
     """What came of them."""
     for each in rolled:
         if each.done:
@@ -42,15 +42,15 @@ def conclude_rollouts(outlooks: Sequence[Outlook], rolled: Sequence[Rolled]) -> 
             echo_line(each.returned)
         if not each.done and not each.error:
             echo_line(f"{each.group.text}: left, as one before it failed")
-    if outlooks and not rolled:
+    if previews and not rolled:
         echo_line("no rollout: not everything before it was done")
 
 
-def rollouts_json(outlooks: Sequence[Outlook], rolled: Sequence[Rolled] = ()) -> list[dict[str, Any]]:
+def rollouts_json(previews: Sequence[RolloutPreview], rolled: Sequence[Rolled] = ()) -> list[dict[str, Any]]:
     """One object per group: what would be done, and what came of it."""
     came = {each.group: each for each in rolled}
     out = []
-    for each in outlooks:
+    for each in previews:
         found = came.get(each.group)
         error = (found.error if found else None) or each.error
         out.append(

@@ -27,11 +27,11 @@ from amigen.publish.actions import (
     TagImage,
 )
 from amigen.publish.names import VersionLabel
-from amigen.publish.place_run import Canary, Notes, PlaceRun
+from amigen.publish.place_run import Canary, Ledger, PlaceRun
 from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.threads import side_by_side
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 VISIBLE_SECONDS = 300.0
 
@@ -41,8 +41,8 @@ class Applier:
     """What applying needs of the world."""
 
     aws: Aws
-    ledger: Notes
-    patience: Patience
+    ledger: Ledger
+    waiter: Waiter
     canary: Canary | None = None
 
     def apply(self, plans: Sequence[PlacePlan]) -> list[PlaceRun]:
@@ -52,7 +52,7 @@ class Applier:
             KeyboardInterrupt: After the threads have ended; what is begun goes on in AWS.
         """
         runs = [PlaceRun(plan=p, image=p.image, template=p.template, version=p.version) for p in plans]
-        side_by_side(self._one, runs, self.patience)
+        side_by_side(self._one, runs, self.waiter)
         return runs
 
     def _one(self, run: PlaceRun) -> None:
@@ -63,13 +63,13 @@ class Applier:
         self.ledger.note(key, *found, **_known(run))
         try:
             for action in plan.actions:
-                self.patience.say(f"{key}: {action.title}")
+                self.waiter.say(f"{key}: {action.title}")
                 _DO[type(action)](self, run, action)
                 run.done.append(action.title)
                 self.ledger.note(key, action.step, **_known(run))
         except AmigenError as error:
             run.error = error
-            self.patience.say(f"{key}: failed: {error.message}")
+            self.waiter.say(f"{key}: failed: {error.message}")
 
     # -- images --------------------------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Applier:
                 raise AwsError(f"{image} in {region} is {state}{reason}", hint)
             return (True if state == "available" else None), state
 
-        self.patience.until(f"{run.plan.place.key}: {image}", look)
+        self.waiter.until(f"{run.plan.place.key}: {image}", look)
 
     def share(self, run: PlaceRun, action: ShareImage) -> None:
         """Add what is missing."""
@@ -180,7 +180,7 @@ class Applier:
         """Write it if it is still what the plan saw."""
         image = _image(run)
         region = run.plan.place.region
-        put_parameter(self.aws, region, action.name, old=action.old, new=image, patience=self.patience)
+        put_parameter(self.aws, region, action.name, old=action.old, new=image, waiter=self.waiter)
         self.ledger.note(run.plan.place.key, parameter=action.name)
 
     def create_template(self, run: PlaceRun, action: CreateTemplate) -> None:
@@ -242,7 +242,7 @@ class Applier:
             action.template,
             old=action.old,
             new=version,
-            patience=self.patience,
+            waiter=self.waiter,
             back=action.back,
         )
         run.default = version

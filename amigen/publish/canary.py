@@ -19,7 +19,7 @@ from amigen.publish.names import Place
 from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, only_answer, run_script
 from amigen.publish.state import Instance
-from amigen.publish.wait import Patience, TooLongError
+from amigen.publish.wait import TooLongError, Waiter
 
 # A version that EC2 does not know after this is not there.
 _VISIBLE_SECONDS = 60.0
@@ -50,7 +50,7 @@ class CanaryRunner:
     plans: Mapping[str, ImagePlan]
     proof: Proof
     ledger: Tokens
-    patience: Patience
+    waiter: Waiter
     subnets: Mapping[str, str]
 
     def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
@@ -89,7 +89,7 @@ class CanaryRunner:
         mark = f"{name}/{version}"
         there = [i for i in self._canaries(place, mark) if i.state in ("pending", "running")]
         if there:
-            self.patience.say(f"{place.key}: taking up canary {there[0].id} of an earlier run")
+            self.waiter.say(f"{place.key}: taking up canary {there[0].id} of an earlier run")
             for other in there[1:]:
                 self._terminate(place, other.id)
             return there[0].id
@@ -109,7 +109,7 @@ class CanaryRunner:
         params = launch_params(self.plans[place.target.platform], place, launch)
         answer = self.aws.call(calls.RUN_CANARY, place.region, f"canary of {name} version {version}", **params)
         instance: str = answer.first("Instances")["InstanceId"]
-        self.patience.say(f"{place.key}: launched canary {instance}")
+        self.waiter.say(f"{place.key}: launched canary {instance}")
         return instance
 
     def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
@@ -130,7 +130,7 @@ class CanaryRunner:
             data: dict[str, Any] = found.first("LaunchTemplateVersions")["LaunchTemplateData"]
             return data, ""
 
-        return self.patience.until(f"{place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
+        return self.waiter.until(f"{place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
 
     def _await_online(self, place: Place, instance: str) -> None:
         what = f"instance {instance}"
@@ -157,7 +157,7 @@ class CanaryRunner:
             return (True if online else None), "online" if online else f"{state}, SSM agent not online yet"
 
         try:
-            self.patience.until(f"{place.key}: canary {instance}", look)
+            self.waiter.until(f"{place.key}: canary {instance}", look)
         except TooLongError as error:
             raise CouldNotCheckError(
                 error.message,
@@ -173,7 +173,7 @@ class CanaryRunner:
             place.region,
             _WAIT_FOR_USER_DATA + self.proof.script(plan, token),
             call=calls.SEND_CANARY_COMMAND,
-            patience=self.patience,
+            waiter=self.waiter,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
@@ -186,7 +186,7 @@ class CanaryRunner:
                 f"the default version is where it was; {error.hint}",
             )
         assert not isinstance(report, CouldNotCheckError), "an error was raised above"
-        self.patience.say(f"{place.key}: canary {instance}: {report.summary}")
+        self.waiter.say(f"{place.key}: canary {instance}: {report.summary}")
 
     def _terminate(self, place: Place, instance: str) -> None:
         # Its token is spent: EC2 would answer it with this instance again, gone as it is. Forgotten before the call, as
@@ -197,4 +197,4 @@ class CanaryRunner:
         except CallError as error:
             if error.code != "InvalidInstanceID.NotFound":
                 raise
-        self.patience.say(f"{place.key}: terminated canary {instance}")
+        self.waiter.say(f"{place.key}: terminated canary {instance}")

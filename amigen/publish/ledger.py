@@ -18,7 +18,7 @@ import msgspec
 
 from amigen.base.errors import ConflictError, InputError
 from amigen.base.files import MissingFileError, read_file
-from amigen.publish.place_run import NoNotes, Notes
+from amigen.publish.place_run import Ledger, NullLedger
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -52,7 +52,7 @@ class _Document(msgspec.Struct, kw_only=True, rename="camel"):
     entries: dict[str, Entry] = {}
 
 
-class Ledger:
+class LedgerFile:
     """A ledger that is open for one publisher. Safe to share between threads."""
 
     def __init__(self, path: Path, document: _Document, now: Callable[[], datetime]) -> None:
@@ -122,7 +122,7 @@ class Ledger:
 @contextlib.contextmanager
 def open_ledger(
     path: Path, name: str, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
-) -> Iterator[Ledger]:
+) -> Iterator[LedgerFile]:
     """The ledger of a spec, locked against a second publisher on this machine.
 
     Raises:
@@ -140,14 +140,14 @@ def open_ledger(
         document = read_ledger(path) or _Document(name=name)
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
-        yield Ledger(path, document, now)
+        yield LedgerFile(path, document, now)
 
 
 @contextlib.contextmanager
-def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Notes]:
+def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Ledger]:
     """The ledger of a spec; nowhere where none can be had: going back does not wait for books."""
     with contextlib.ExitStack() as stack:
-        notes: Notes = NoNotes()
+        notes: Ledger = NullLedger()
         if path.exists():
             try:
                 notes = stack.enter_context(open_ledger(path, name))

@@ -17,7 +17,7 @@ class Canary(Protocol):
         """Raise ChecksFailedError or CouldNotCheckError where it is not proven."""
 
 
-class Notes(Protocol):
+class Ledger(Protocol):
     """Where progress is written down: the ledger, or nowhere."""
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
@@ -34,7 +34,7 @@ class Notes(Protocol):
         """Write down that `$Default` went back, and the parameter with it."""
 
 
-class NoNotes:
+class NullLedger:
     """Writes nothing down."""
 
     def restart(self, key: str, *, digest: str, built: str) -> None:

@@ -35,7 +35,7 @@ from amigen.spec.model import NodeImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class PublishRequest:
     """What a publish is asked for.
 
     Attributes:
@@ -55,28 +55,30 @@ class Wish:
     canary: bool = False
 
 
-def plan_place(wish: Wish, proven: ProvenImage, place: Place, built: Image, state: PlaceState) -> PlacePlan:
+def plan_place(
+    request: PublishRequest, proven: ProvenImage, place: Place, built: Image, state: PlaceState
+) -> PlacePlan:
     """The actions for one target in one region; `built` is the image of the build, in the build's region.
 
     Raises:
         RefusedError: The image is not what the record says, or the template is not ours.
     """
     _refuse_wrong(proven, built)
-    image_actions, notes = _image_actions(wish, proven, place, built, state)
+    image_actions, notes = _image_actions(request, proven, place, built, state)
     image = state.image.id if state.image else None
     template_actions: list[Action] = []
     version = None
-    if wish.templates:
-        template_actions, version = _template_actions(wish, place, built, image, state)
+    if request.templates:
+        template_actions, version = _template_actions(request, place, built, image, state)
         if template_actions and state.template:
             _refuse_foreign(state.template, place)
-        notes += _joins(wish, template_actions)
-        if wish.spec.aws.launch_template.resolve_ssm_parameter and not (wish.set_default or wish.canary):
+        notes += _joins(request, template_actions)
+        if request.spec.aws.launch_template.resolve_ssm_parameter and not (request.set_default or request.canary):
             notes.append(f"{place.target.parameter} is what the template resolves: it moves with --set-default")
     return PlacePlan(
         place=place,
         actions=(*image_actions, *template_actions),
-        digest=wish.digest,
+        digest=request.digest,
         built=proven.image,
         image=image,
         template=state.template.id if state.template else None,
@@ -112,9 +114,9 @@ def _refuse_foreign(template: Template, place: Place) -> None:
         )
 
 
-def _joins(wish: Wish, actions: Sequence[Action]) -> list[str]:
+def _joins(request: PublishRequest, actions: Sequence[Action]) -> list[str]:
     """A canary has the user data of the nodes, and so becomes one."""
-    cluster = wish.spec.join.eks
+    cluster = request.spec.join.eks
     if cluster is None or not any(isinstance(each, RunCanary) for each in actions):
         return []
     return [
@@ -123,10 +125,10 @@ def _joins(wish: Wish, actions: Sequence[Action]) -> list[str]:
     ]
 
 
-def image_tags(wish: Wish, proven: ProvenImage) -> dict[str, str]:
+def image_tags(request: PublishRequest, proven: ProvenImage) -> dict[str, str]:
     """The tags of an image whose checks have passed."""
     return {
-        **wish.spec.aws.tags,
+        **request.spec.aws.tags,
         **proven.target.tags,
         names.TAG_DIGEST: proven.digest,
         **({names.TAG_SOURCE: proven.source} if proven.source else {}),
@@ -135,10 +137,10 @@ def image_tags(wish: Wish, proven: ProvenImage) -> dict[str, str]:
 
 
 def _image_actions(
-    wish: Wish, proven: ProvenImage, place: Place, built: Image, state: PlaceState
+    request: PublishRequest, proven: ProvenImage, place: Place, built: Image, state: PlaceState
 ) -> tuple[list[Action], list[str]]:
     actions: list[Action] = []
-    tags = image_tags(wish, proven)
+    tags = image_tags(request, proven)
     if place.region == proven.region:
         if built.state == "pending":
             actions.append(AwaitImage(image=built.id))
@@ -146,18 +148,18 @@ def _image_actions(
             actions.append(TagImage(image=built.id, snapshots=tuple(s.id for s in built.snapshots), tags=tags))
     elif state.image is None:
         actions += [RemoveFailedCopy(image=failed.id, reason=failed.reason) for failed in state.failed_copies]
-        actions.append(_copy(wish, place, proven, built, tags))
+        actions.append(_copy(request, place, proven, built, tags))
     elif state.image.state == "pending":
         actions.append(AwaitImage(image=state.image.id))
-    share, notes = _share(wish, state.image)
+    share, notes = _share(request, state.image)
     actions += [share] if share else []
-    deprecation = _deprecation(wish, proven, state.image)
+    deprecation = _deprecation(request, proven, state.image)
     actions += [deprecation] if deprecation else []
     return actions, notes
 
 
-def _copy(wish: Wish, place: Place, proven: ProvenImage, built: Image, tags: dict[str, str]) -> CopyImage:
-    keys = wish.spec.aws.encryption
+def _copy(request: PublishRequest, place: Place, proven: ProvenImage, built: Image, tags: dict[str, str]) -> CopyImage:
+    keys = request.spec.aws.encryption
     own = {key: value for key, value in built.tags.items() if not key.startswith("aws:")}
     return CopyImage(
         source=built.id,
@@ -169,16 +171,16 @@ def _copy(wish: Wish, place: Place, proven: ProvenImage, built: Image, tags: dic
     )
 
 
-def _share(wish: Wish, image: Image | None) -> tuple[ShareImage | None, list[str]]:
+def _share(request: PublishRequest, image: Image | None) -> tuple[ShareImage | None, list[str]]:
     """What is missing of the sharing; what is there beyond the spec is told and left: somebody may live on it.
 
     An account that launches a shared image needs no right on its snapshots; one that copies it does, and for encrypted
     ones that is the usual way (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html).
     """
-    share = wish.spec.aws.share
+    share = request.spec.aws.share
     wanted = {*share.accounts, *share.organizations, *share.organizational_units}
     have = (image.shared if image else None) or frozenset()
-    encrypted = any(s.encrypted for s in image.snapshots) if image else wish.spec.aws.encryption.enabled
+    encrypted = any(s.encrypted for s in image.snapshots) if image else request.spec.aws.encryption.enabled
     have_snapshots = image.snapshots_shared if image else frozenset()
     action = ShareImage(
         accounts=tuple(a for a in share.accounts if a not in have),
@@ -195,56 +197,56 @@ def _share(wish: Wish, image: Image | None) -> tuple[ShareImage | None, list[str
     return (action if action.title else None), notes
 
 
-def _deprecation(wish: Wish, proven: ProvenImage, image: Image | None) -> DeprecateImage | None:
+def _deprecation(request: PublishRequest, proven: ProvenImage, image: Image | None) -> DeprecateImage | None:
     """EC2 keeps whole minutes and refuses the past (API_EnableImageDeprecation)."""
-    days = wish.spec.aws.deprecate_after_days
+    days = request.spec.aws.deprecate_after_days
     if days is None:
         return None
     at = proven.built + timedelta(days=days)
     text = at.strftime("%Y-%m-%dT%H:%M:00.000Z")
-    if at <= wish.now or (image and image.deprecated[:16] == text[:16]):
+    if at <= request.now or (image and image.deprecated[:16] == text[:16]):
         return None
     return DeprecateImage(at=text)
 
 
 def _template_actions(
-    wish: Wish, place: Place, built: Image, image: str | None, state: PlaceState
+    request: PublishRequest, place: Place, built: Image, image: str | None, state: PlaceState
 ) -> tuple[list[Action], int | None]:
     template = state.template
     make = functools.partial(
         desired,
-        spec=wish.spec,
+        spec=request.spec,
         target=place.target,
-        digest=wish.digest,
+        digest=request.digest,
         image=image or PENDING_IMAGE,
         root_device=built.root_device,
-        user_data=wish.user_data[place.target.platform],
+        user_data=request.user_data[place.target.platform],
     )
     data = make(template.default_version.data if template else {})
     found = same_version(template, make, image) if template and image else None
     version = found.number if found else None
     name = place.target.template
-    made = _make(wish, place, data, image, template) if found is None else None
+    made = _make(request, place, data, image, template) if found is None else None
     canary = None
-    if wish.canary and (made or (template and version != template.default)):
+    if request.canary and (made or (template and version != template.default)):
         canary = RunCanary(name=name, template=template.id if template else None, version=version, image=image)
     move = None
-    if template and (wish.set_default or wish.canary) and version != template.default:
+    if template and (request.set_default or request.canary) and version != template.default:
         lines = difference(template.default_version.data, found.data) if found else ()
         move = SetDefault(name=name, template=template.id, version=version, old=template.default, lines=lines)
-    parameter, first = _parameter(wish, place, image, state)
+    parameter, first = _parameter(request, place, image, state)
     in_order = (parameter, made, canary, move) if first else (made, canary, parameter, move)
     return [action for action in in_order if action], version
 
 
 def _make(
-    wish: Wish, place: Place, data: dict[str, Any], image: str | None, template: Template | None
+    request: PublishRequest, place: Place, data: dict[str, Any], image: str | None, template: Template | None
 ) -> CreateTemplate | CreateVersion:
     name = place.target.template
     if template is None:
-        tags = {**wish.spec.aws.tags, **place.target.tags}
+        tags = {**request.spec.aws.tags, **place.target.tags}
         lines = difference({}, data)
-        return CreateTemplate(name=name, data=data, image=image, digest=wish.digest, tags=tags, lines=lines)
+        return CreateTemplate(name=name, data=data, image=image, digest=request.digest, tags=tags, lines=lines)
     return CreateVersion(
         name=name,
         template=template.id,
@@ -252,24 +254,26 @@ def _make(
         default=template.default,
         data=data,
         image=image,
-        digest=wish.digest,
+        digest=request.digest,
         lines=difference(template.default_version.data, data),
     )
 
 
-def _parameter(wish: Wish, place: Place, image: str | None, state: PlaceState) -> tuple[PutParameter | None, bool]:
+def _parameter(
+    request: PublishRequest, place: Place, image: str | None, state: PlaceState
+) -> tuple[PutParameter | None, bool]:
     """The parameter, and whether it comes before the template.
 
     Others launch what it names. So it waits for the canary; and where the template itself resolves it, it is the
     promotion and moves only together with the default. A template cannot resolve what is not there, though.
     """
-    resolves = wish.spec.aws.launch_template.resolve_ssm_parameter
+    resolves = request.spec.aws.launch_template.resolve_ssm_parameter
     old = state.parameter.value if state.parameter else None
     if image is not None and old == image:
         return None, True
     put = PutParameter(name=place.target.parameter, image=image, old=old)
     if resolves and old is None:
         return put, True
-    if resolves and not (wish.set_default or wish.canary):
+    if resolves and not (request.set_default or request.canary):
         return None, True
-    return put, not (resolves or wish.canary)
+    return put, not (resolves or request.canary)

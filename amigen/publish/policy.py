@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amigen.aws.build_calls import ALL as BUILD_CALLS
 from amigen.aws.calls import CALLS
 from amigen.aws.grants import Grant, Need, Purpose
 from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
-from amigen.build.calls import ALL as BUILD_CALLS
 from amigen.publish import names
 from amigen.spec.model import NodeImage
 

@@ -12,7 +12,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, ConflictError
 from amigen.publish import observe
 from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
-from amigen.publish.wait import Patience, TooLongError
+from amigen.publish.wait import TooLongError, Waiter
 
 # SSM checks the image within seconds; a parameter that has not changed after this will not.
 PARAMETER_SECONDS = 120.0
@@ -29,7 +29,7 @@ class ParameterError(AwsError):
     """SSM took a value and did not keep it."""
 
 
-def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str, patience: Patience) -> None:
+def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str, waiter: Waiter) -> None:
     """Write an AMI id to a parameter, and see that it is there.
 
     The data type lets SSM itself check the image, after it has said 200: "The aws:ec2:image value is validated
@@ -72,7 +72,7 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
         if error.code != "ParameterAlreadyExists":
             raise
     try:
-        patience.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
+        waiter.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
     except TooLongError:
         raise ParameterError(
             f"{what} in {region} is still {old or 'not there'}: SSM took {new} and did not keep it",
@@ -81,7 +81,7 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
 
 
 def agreed(
-    what: str, look: Callable[[], tuple[int, _T]], allowed: tuple[int, ...], hint: str, patience: Patience
+    what: str, look: Callable[[], tuple[int, _T]], allowed: tuple[int, ...], hint: str, waiter: Waiter
 ) -> tuple[int, _T]:
     """A look at a template, as soon as the default that it sees is one of these.
 
@@ -90,7 +90,7 @@ def agreed(
         look: Gives the default, and what else was seen.
         allowed: Versions; the first is what the message names.
         hint: What to do where it is another.
-        patience: How to wait until all of EC2 says the same.
+        waiter: How to wait until all of EC2 says the same.
 
     Raises:
         ConflictError: Somebody else has moved it.
@@ -108,11 +108,11 @@ def agreed(
             raise ConflictError(message, hint)
         return None, ""
 
-    return patience.until(f"the default of {what}", once, every=_PAUSE)
+    return waiter.until(f"the default of {what}", once, every=_PAUSE)
 
 
 def move_default(
-    aws: Aws, region: str, name: str, template: str, *, old: int, new: int, patience: Patience, back: bool = False
+    aws: Aws, region: str, name: str, template: str, *, old: int, new: int, waiter: Waiter, back: bool = False
 ) -> None:
     """Move `$Default` of a template, and keep in its tags what it was before.
 
@@ -125,7 +125,7 @@ def move_default(
         template: Its id.
         old: The default when the plan was made.
         new: The version that becomes the default.
-        patience: How to wait until all of EC2 says the same.
+        waiter: How to wait until all of EC2 says the same.
         back: A rollback: takes the history back, too, in place of adding to it, and says so.
 
     Raises:
@@ -141,7 +141,7 @@ def move_default(
 
     def settled(*allowed: int) -> tuple[int, dict[str, str]]:
         hint = f"version {new} is there; look at the plan again"
-        return agreed(f"{what} in {region}", look, allowed, hint, patience)
+        return agreed(f"{what} in {region}", look, allowed, hint, waiter)
 
     def remember(history: tuple[int, ...], rollback: str) -> None:
         tags = [{"Key": TAG_HISTORY, "Value": write_history(history)}, {"Key": TAG_ROLLBACK, "Value": rollback}]

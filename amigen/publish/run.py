@@ -11,15 +11,15 @@ from amigen.base.errors import AmigenError, RefusedError
 from amigen.publish import names, observe
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
-from amigen.publish.plan import Wish, plan_place
+from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
 from amigen.publish.threads import side_by_side
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 
 @dataclass(kw_only=True)
-class Looked:
+class PlaceStatus:
     """One place, looked at: its plan, or why there is none."""
 
     place: Place
@@ -29,22 +29,24 @@ class Looked:
 
 
 def look(
-    aws: Aws, wish: Wish, proven: Sequence[ProvenImage], regions: Sequence[str], patience: Patience
-) -> list[Looked]:
+    aws: Aws, request: PublishRequest, proven: Sequence[ProvenImage], regions: Sequence[str], waiter: Waiter
+) -> list[PlaceStatus]:
     """Look at every place, side by side, and plan it. A region that cannot be asked does not hide the others."""
-    looked = [
-        Looked(place=Place(region=region, target=each.target), proven=each) for each in proven for region in regions
+    statuses = [
+        PlaceStatus(place=Place(region=region, target=each.target), proven=each)
+        for each in proven
+        for region in regions
     ]
 
-    def one(item: Looked) -> None:
+    def one(item: PlaceStatus) -> None:
         try:
             assert item.proven is not None, "a publish begins with an image"
-            item.plan = _plan(aws, wish, item.proven, item.place)
+            item.plan = _plan(aws, request, item.proven, item.place)
         except AmigenError as error:
             item.error = error
 
-    side_by_side(one, looked, patience)
-    return looked
+    side_by_side(one, statuses, waiter)
+    return statuses
 
 
 def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bool) -> None:
@@ -62,14 +64,14 @@ def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bo
         )
 
 
-def _plan(aws: Aws, wish: Wish, proven: ProvenImage, place: Place) -> PlacePlan:
+def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) -> PlacePlan:
     built = observe.find_image(aws, proven.region, proven.image)
     if built is None:
         raise RefusedError(f"{proven.target.key}: {proven.image} does not exist in {proven.region}", "build it again")
-    return plan_place(wish, proven, place, built, _state(aws, wish, proven, place, built))
+    return plan_place(request, proven, place, built, _state(aws, request, proven, place, built))
 
 
-def _state(aws: Aws, wish: Wish, proven: ProvenImage, place: Place, built: Image) -> PlaceState:
+def _state(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place, built: Image) -> PlaceState:
     image: Image | None = built
     failed: tuple[Image, ...] = ()
     if place.region != proven.region:
@@ -77,18 +79,18 @@ def _state(aws: Aws, wish: Wish, proven: ProvenImage, place: Place, built: Image
         image = next((each for each in copies if each.state in ("available", "pending")), None)
         failed = tuple(each for each in copies if each.state in names.BROKEN_IMAGE)
     if image:
-        image = _with_permissions(aws, wish, place.region, image)
+        image = _with_permissions(aws, request, place.region, image)
     return PlaceState(
         image=image,
         failed_copies=failed,
-        template=observe.find_template(aws, place.region, place.target.template) if wish.templates else None,
-        parameter=observe.find_parameter(aws, place.region, place.target.parameter) if wish.templates else None,
+        template=observe.find_template(aws, place.region, place.target.template) if request.templates else None,
+        parameter=observe.find_parameter(aws, place.region, place.target.parameter) if request.templates else None,
     )
 
 
-def _with_permissions(aws: Aws, wish: Wish, region: str, image: Image) -> Image:
+def _with_permissions(aws: Aws, request: PublishRequest, region: str, image: Image) -> Image:
     """Permissions cost calls of their own: asked for only where the spec shares."""
-    share = wish.spec.aws.share
+    share = request.spec.aws.share
     if not (share.accounts or share.organizations or share.organizational_units):
         return image
     shared = observe.image_permissions(aws, region, image.id)
@@ -99,6 +101,6 @@ def _with_permissions(aws: Aws, wish: Wish, region: str, image: Image) -> Image:
     )
 
 
-def places(looked: Sequence[Looked]) -> tuple[PlacePlan, ...]:
+def places(statuses: Sequence[PlaceStatus]) -> tuple[PlacePlan, ...]:
     """The plans of those that could be looked at."""
-    return tuple(item.plan for item in looked if item.plan)
+    return tuple(item.plan for item in statuses if item.plan)

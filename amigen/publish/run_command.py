@@ -19,7 +19,7 @@ from amigen.aws import calls
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, CouldNotCheckError, InputError
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 DOCUMENT = "AWS-RunShellScript"
 _DONE = ("Success", "Failed", "TimedOut", "Cancelled")
@@ -118,7 +118,7 @@ def run_script(
     script: str,
     *,
     call: Call,
-    patience: Patience,
+    waiter: Waiter,
     rate: Rate | None = None,
     instances: Sequence[str] = (),
     tag: tuple[str, str] | None = None,
@@ -150,9 +150,9 @@ def run_script(
     )
     command = answer["Command"]["CommandId"]
     try:
-        status = _await(aws, region, command, where, patience)
+        status = _await(aws, region, command, where, waiter)
     except BaseException:
-        _cancel(aws, region, command, patience)
+        _cancel(aws, region, command, waiter)
         raise
     found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
     answers = tuple(_answer(aws, region, command, item, limits) for item in found)
@@ -160,7 +160,7 @@ def run_script(
     return Asked(answers=answers, stopped=status == "Failed")
 
 
-def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) -> str:
+def _await(aws: Aws, region: str, command: str, where: str, waiter: Waiter) -> str:
     """Wait for its end; how it ended."""
 
     def look() -> tuple[str | None, str]:
@@ -169,15 +169,15 @@ def _await(aws: Aws, region: str, command: str, where: str, patience: Patience) 
         status = str(found.get("Status"))
         return (status if status in _DONE else None), seen
 
-    return patience.until(f"{region}: checks on {where}", look)
+    return waiter.until(f"{region}: checks on {where}", look)
 
 
-def _cancel(aws: Aws, region: str, command: str, patience: Patience) -> None:
+def _cancel(aws: Aws, region: str, command: str, waiter: Waiter) -> None:
     """As far as it goes: what stopped the run is the error, and that the command goes on is said besides."""
     try:
         aws.call(calls.CANCEL_COMMAND, region, f"command {command}", CommandId=command)
     except AwsError as error:
-        patience.say(f"command {command} goes on until it ends by itself: {error.message}; {error.hint}")
+        waiter.say(f"command {command} goes on until it ends by itself: {error.message}; {error.hint}")
 
 
 def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: Rate) -> Answer:

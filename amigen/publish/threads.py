@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 _T = TypeVar("_T")
 _MAX_THREADS = 16
 
 
-def side_by_side(work: Callable[[_T], None], items: Sequence[_T], patience: Patience) -> None:
+def side_by_side(work: Callable[[_T], None], items: Sequence[_T], waiter: Waiter) -> None:
     """Do the work for every item in threads; `work` keeps its own errors.
 
     Raises:
@@ -26,7 +26,7 @@ def side_by_side(work: Callable[[_T], None], items: Sequence[_T], patience: Pati
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            patience.stop()
+            waiter.stop()
             for future in futures:
                 future.cancel()
             raise

@@ -20,7 +20,7 @@ class TooLongError(AwsError):
     """A wait was given up."""
 
 
-class Patience:
+class Waiter:
     """How a run waits.
 
     Args:

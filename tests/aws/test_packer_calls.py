@@ -159,8 +159,8 @@ def test_the_builder_may_do_what_it_does(tmp_path: Path, region: str, options: d
 @functools.cache
 def _always_needed() -> frozenset[str]:
     """What amigen calls besides, and the images of a build before it."""
+    from amigen.aws.build_calls import ALL
     from amigen.aws.calls import CALLS
-    from amigen.build.calls import ALL
 
     calls = (*CALLS, *ALL)
     return frozenset(grant.action for call in calls if "build" in call.purposes for grant in call.grants)

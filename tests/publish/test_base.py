@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amigen.publish.base import Source, source_of
+from amigen.images.base import Source, source_of
 from amigen.publish.names import targets
 from tests.specs import spec
 

@@ -128,7 +128,7 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
 
 def _make_sure(world: World, aws: Aws) -> None:
     """IMDSv2 of the builder and the image, which Packer 1.6 cannot ask for."""
-    from amigen.build import calls
+    from amigen.aws import build_calls as calls
 
     ec2 = world.client("ec2")
     names = [{"Key": "amigen/name", "Value": "ipvs-nodes"}, {"Key": "amigen/build", "Value": "b2"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amigen.publish.group_templates import backward, configuration, elsewhere, forward, signature
+from amigen.rollout.templates import backward, configuration, elsewhere, forward, signature
 
 
 def _specification(template: str, version: str) -> dict[str, str]:

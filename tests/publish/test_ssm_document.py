@@ -19,10 +19,10 @@ import pytest
 from msgspec import structs
 
 from amigen.base.errors import SizeError
+from amigen.fleet.document import CALLS, LIMIT, check_script, ssm_document
 from amigen.plan import checks
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
-from amigen.publish.ssm_document import CALLS, LIMIT, check_script, ssm_document
 from amigen.spec.load import load_spec
 from tests.specs import EXAMPLES, joins, spec
 

@@ -12,11 +12,11 @@ from amigen.base.errors import AmigenError, AwsError, InputError
 from amigen.publish import observe
 from amigen.publish.apply import Applier
 from amigen.publish.names import Place, read_history, read_rollback
-from amigen.publish.place_run import NoNotes, Notes, PlaceRun
+from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
 from amigen.publish.promote import agreed
-from amigen.publish.rollback import plan_rollback
 from amigen.publish.state import Template
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
+from amigen.rollout.rollback import plan_rollback
 
 _ASG = re.compile(r"asg:(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
 _NODEGROUP = re.compile(r"nodegroup:(?P<cluster>[^/@]+)/(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
@@ -39,7 +39,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coming:
+class TargetVersion:
     """What the default of a template is when a plan is done.
 
     Attributes:
@@ -71,7 +71,7 @@ class Release:
 
 
 @dataclass(kw_only=True)
-class Outlook:
+class RolloutPreview:
     """What a rollout to one group would do.
 
     Attributes:
@@ -106,7 +106,7 @@ class Roller(Protocol):
         """Id of the group's launch template, after `to` has looked."""
         ...
 
-    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
+    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
         """Which version the group names, and which it would get. Changes nothing.
 
         Raises:
@@ -153,18 +153,7 @@ def parse_group(text: str, regions: Sequence[str]) -> Group:
     return Group(name=found["name"], region=region, cluster=found.get("cluster") or "")
 
 
-def roller(aws: Aws, group: Group, patience: Patience, ledger: Notes) -> Roller:
-    """What rolls a group of this kind."""
-    if group.cluster:
-        from amigen.publish.nodegroup import ManagedNodegroup
-
-        return ManagedNodegroup(aws, group, patience, ledger)
-    from amigen.publish.refresh import InstanceRefresh
-
-    return InstanceRefresh(aws, group, patience, ledger)
-
-
-def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], patience: Patience) -> tuple[Release, ...]:
+def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter) -> tuple[Release, ...]:
     """The default versions that stand in a region now, with those before them.
 
     Raises:
@@ -174,7 +163,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], patience: Patie
     for run in runs:
         if run.plan.place.region != region:
             continue
-        template = _as_left(aws, run, patience)
+        template = _as_left(aws, run, waiter)
         if template is None:
             continue
         begun = read_rollback(template.tags)
@@ -196,7 +185,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], patience: Patie
     return tuple(out)
 
 
-def _as_left(aws: Aws, run: PlaceRun, patience: Patience) -> Template | None:
+def _as_left(aws: Aws, run: PlaceRun, waiter: Waiter) -> Template | None:
     """The template of a run; a look that is behind, and sees the default before the run, would roll out that one."""
     place = run.plan.place
 
@@ -207,10 +196,10 @@ def _as_left(aws: Aws, run: PlaceRun, patience: Patience) -> Template | None:
     if run.default is None:
         return look()[1]
     what = f"launch template {place.target.template} in {place.region}"
-    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", patience)[1]
+    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", waiter)[1]
 
 
-def default_back(aws: Aws, release: Release, patience: Patience, ledger: Notes) -> str:
+def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> str:
     """Move default and parameter back after a failed rollout; says what was done.
 
     Raises:
@@ -222,7 +211,7 @@ def default_back(aws: Aws, release: Release, patience: Patience, ledger: Notes) 
         )
     try:
         plan = plan_rollback(aws, release.place, release.old)
-        error = Applier(aws=aws, ledger=NoNotes(), patience=patience).apply([plan])[0].error
+        error = Applier(aws=aws, ledger=NullLedger(), waiter=waiter).apply([plan])[0].error
     except AmigenError as found:
         error = found
     if error:

@@ -14,10 +14,10 @@ from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
-from amigen.publish import group_templates as templates
-from amigen.publish.place_run import Notes
-from amigen.publish.rollout import Coming, Group, Release, RolloutError, default_back, go_back, of_template
-from amigen.publish.wait import Patience, TooLongError
+from amigen.publish.place_run import Ledger
+from amigen.publish.wait import TooLongError, Waiter
+from amigen.rollout import templates
+from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, default_back, go_back, of_template
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")
@@ -28,28 +28,28 @@ _LOOKS = 4  # AWS writes the new configuration to the group after the refresh ha
 class InstanceRefresh:
     """Rolls a group to a version, and back."""
 
-    def __init__(self, aws: Aws, group: Group, patience: Patience, ledger: Notes) -> None:
-        self._aws, self._group, self._patience, self._ledger = aws, group, patience, ledger
+    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
+        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
         self._before: dict[str, Any] = {}
 
-    # -- what `amigen.publish.rollout.Roller` says ---------------------------------------------------------------------
+    # -- what `amigen.rollout.group.Roller` says ---------------------------------------------------------------------
 
     @property
     def template(self) -> str:
         """See `Roller`."""
         return templates.base(self._before)[0]
 
-    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
+    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
         """See `Roller`."""
         group = self._describe()
         template, version = templates.base(group)
-        own = of_template(self._group, template, coming)
-        self._refuse_latest(group, {each.template for each in coming})
+        own = of_template(self._group, template, targets)
+        self._refuse_latest(group, {each.template for each in targets})
         # A version that is not made yet is what no refresh can go to.
-        new = {each.template: each.version or 0 for each in coming}
+        new = {each.template: each.version or 0 for each in targets}
         self._forward(group, new)
         running = self._running()
-        old = {each.template: each.default for each in coming if each.default}
+        old = {each.template: each.default for each in targets if each.default}
         if running and not (self._goes_to(running, group, new) or self._returns(running, group, old)):
             raise self._somebody_else(running)
         return version, own.version
@@ -72,7 +72,7 @@ class InstanceRefresh:
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
             bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
-            # Looked at once more: a refresh may have ended between the two looks.
+            # PlaceStatus at once more: a refresh may have ended between the two looks.
             if not bad and not templates.elsewhere(self._describe(), new):
                 return f"{self._group.text}: all its instances have version {release.version}"
             desired = self._forward(group, new)
@@ -168,7 +168,7 @@ class InstanceRefresh:
             left = templates.elsewhere(self._describe(), new)
             return (left if not left or looks == _LOOKS else None), ""
 
-        left = self._patience.until(self._group.text, look)
+        left = self._waiter.until(self._group.text, look)
         if left:
             raise RolloutError(
                 f"the instance refresh of {self._group.text} is Successful, but not all of it is at version"
@@ -238,13 +238,13 @@ class InstanceRefresh:
             return
         message = f"the instance refresh of {self._group.text} to version {release.version} is {status}"
         message += f": {reason}" if reason else ""
-        self._patience.say(f"{message}; going back")
+        self._waiter.say(f"{message}; going back")
         used = {template for template, _ in templates.signature(self._before)}
         raise go_back(
             message,
             "see the group's activity and the new version; then publish again",
             [each for each in releases if each.template in used],
-            lambda each: default_back(self._aws, each, self._patience, self._ledger),
+            lambda each: default_back(self._aws, each, self._waiter, self._ledger),
             None if status == "RollbackSuccessful" else lambda: self._back(releases),
             # What `$Default` and parameters say decides what instances are made of.
             ordered=not self._aws_goes_back(self._way_back(releases), releases),
@@ -290,4 +290,4 @@ class InstanceRefresh:
             seen = f"{status}, {found.get('PercentageComplete', 0)} %"
             return ((status, str(found.get("StatusReason", ""))) if status in _ENDED else None), seen
 
-        return self._patience.until(self._group.text, look)
+        return self._waiter.until(self._group.text, look)

@@ -13,9 +13,9 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import names
-from amigen.publish.place_run import Notes
-from amigen.publish.rollout import Coming, Group, Release, RolloutError, default_back, go_back, of_template
-from amigen.publish.wait import Patience
+from amigen.publish.place_run import Ledger
+from amigen.publish.wait import Waiter
+from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, default_back, go_back, of_template
 
 _LOOKS = 4  # EKS may show the new version a moment after the update has ended
 
@@ -23,15 +23,15 @@ _LOOKS = 4  # EKS may show the new version a moment after the update has ended
 class ManagedNodegroup:
     """Rolls a node group to a version, and back."""
 
-    def __init__(self, aws: Aws, group: Group, patience: Patience, ledger: Notes) -> None:
-        self._aws, self._group, self._patience, self._ledger = aws, group, patience, ledger
+    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
+        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
         self._old = self.template = ""
 
-    def look(self, coming: Sequence[Coming]) -> tuple[str, int | None]:
-        """See `amigen.publish.rollout.Roller`."""
+    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
+        """See `amigen.rollout.group.Roller`."""
         current, busy = self._look()
-        own = of_template(self._group, str(current.get("id", "")), coming)
+        own = of_template(self._group, str(current.get("id", "")), targets)
         wrong = _refused_by_eks(own.data)
         if wrong:
             raise RefusedError(
@@ -46,7 +46,7 @@ class ManagedNodegroup:
         return old, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
-        """See `amigen.publish.rollout.Roller`."""
+        """See `amigen.rollout.group.Roller`."""
         current, busy = self._look()
         release = of_template(self._group, str(current.get("id", "")), releases)
         updates = self._updates()
@@ -68,17 +68,17 @@ class ManagedNodegroup:
             self._require_all(release)
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
-        self._patience.say(f"{message}; going back")
+        self._waiter.say(f"{message}; going back")
         raise go_back(
             message,
             "see the update in EKS and the new version; then publish again",
             [release],
-            lambda each: default_back(self._aws, each, self._patience, self._ledger),
+            lambda each: default_back(self._aws, each, self._waiter, self._ledger),
             lambda: self._back(release, after=(*updates, update)),
         )
 
     def back(self, releases: Sequence[Release]) -> str:
-        """See `amigen.publish.rollout.Roller`."""
+        """See `amigen.rollout.group.Roller`."""
         release = of_template(self._group, self.template, releases)
         return f"{self._group.text}: {self._back(release, after=self._updates())}"
 
@@ -105,7 +105,7 @@ class ManagedNodegroup:
             version = str(self._look()[0].get("version", ""))
             return (version if version == str(release.version) or looks == _LOOKS else None), ""
 
-        version = self._patience.until(self._group.text, look)
+        version = self._waiter.until(self._group.text, look)
         if version != str(release.version):
             raise RolloutError(
                 f"the update of {self._group.text} is Successful, but the group is at version {version or 'unknown'},"
@@ -181,7 +181,7 @@ class ManagedNodegroup:
             ended = found["status"] in ("Successful", "Failed", "Cancelled")
             return ((str(found["status"]), errors) if ended else None), str(found["status"])
 
-        return self._patience.until(f"{self._group.text}: update {update}", look)
+        return self._waiter.until(f"{self._group.text}: update {update}", look)
 
 
 def _refused_by_eks(data: dict[str, Any]) -> tuple[str, ...]:

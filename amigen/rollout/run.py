@@ -9,19 +9,20 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.actions import CreateVersion, SetDefault
-from amigen.publish.place_run import NoNotes, Notes, PlaceRun
-from amigen.publish.rollout import (
-    Coming,
+from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
+from amigen.publish.run import PlaceStatus
+from amigen.publish.wait import Waiter
+from amigen.rollout.group import (
     Group,
-    Outlook,
     Roller,
     RolloutError,
+    RolloutPreview,
     TakenBackError,
+    TargetVersion,
     releases_of,
-    roller,
 )
-from amigen.publish.run import Looked
-from amigen.publish.wait import Patience
+from amigen.rollout.nodegroup import ManagedNodegroup
+from amigen.rollout.refresh import InstanceRefresh
 
 
 @dataclass(kw_only=True)
@@ -40,28 +41,34 @@ class Rolled:
     error: AmigenError | None = None
 
 
-def look_at(aws: Aws, groups: Sequence[Group], looked: Sequence[Looked], patience: Patience) -> list[Outlook]:
+def roller(aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> Roller:
+    """What rolls a group of this kind."""
+    kind = ManagedNodegroup if group.cluster else InstanceRefresh
+    return kind(aws, group, waiter, ledger)
+
+
+def look_at(aws: Aws, groups: Sequence[Group], statuses: Sequence[PlaceStatus], waiter: Waiter) -> list[RolloutPreview]:
     """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
     out = []
-    coming: dict[str, tuple[Coming, ...]] = {}
+    targets: dict[str, tuple[TargetVersion, ...]] = {}
     for group in groups:
-        outlook = Outlook(group=group)
-        out.append(outlook)
-        if any(item.error for item in looked if item.place.region == group.region):
+        preview = RolloutPreview(group=group)
+        out.append(preview)
+        if any(item.error for item in statuses if item.place.region == group.region):
             continue  # it is said already, and nothing is rolled out
         try:
-            if group.region not in coming:
-                coming[group.region] = _coming(aws, group.region, looked)
-            outlook.old, outlook.new = roller(aws, group, patience, NoNotes()).look(coming[group.region])
+            if group.region not in targets:
+                targets[group.region] = _targets(aws, group.region, statuses)
+            preview.old, preview.new = roller(aws, group, waiter, NullLedger()).look(targets[group.region])
         except AmigenError as error:
-            outlook.error = error
+            preview.error = error
     return out
 
 
-def _coming(aws: Aws, region: str, looked: Sequence[Looked]) -> tuple[Coming, ...]:
+def _targets(aws: Aws, region: str, statuses: Sequence[PlaceStatus]) -> tuple[TargetVersion, ...]:
     """The defaults of a region as its plans leave them; a template that a plan makes has no groups yet."""
     out = []
-    for item in looked:
+    for item in statuses:
         plan = item.plan
         if item.place.region != region or plan is None or plan.template is None:
             continue
@@ -71,12 +78,12 @@ def _coming(aws: Aws, region: str, looked: Sequence[Looked]) -> tuple[Coming, ..
         data = made.data if made else version.data if version else {}
         move = next((action for action in plan.actions if isinstance(action, SetDefault)), None)
         default = move.old if move else plan.version
-        out.append(Coming(template=plan.template, version=plan.version, default=default, data=data))
+        out.append(TargetVersion(template=plan.template, version=plan.version, default=default, data=data))
     return tuple(out)
 
 
 def roll_out(
-    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], patience: Patience, ledger: Notes
+    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter, ledger: Ledger
 ) -> list[Rolled]:
     """One group after the other: what goes wrong with the first must not happen to the second, too.
 
@@ -87,17 +94,17 @@ def roll_out(
     before: list[tuple[Rolled, Roller]] = []
     for rolled in out:
         group = rolled.group
-        mine = roller(aws, group, patience, ledger)
+        mine = roller(aws, group, waiter, ledger)
         try:
-            rolled.done = mine.to(releases_of(aws, group.region, runs, patience))
+            rolled.done = mine.to(releases_of(aws, group.region, runs, waiter))
         except AmigenError as error:
-            rolled.error = _with_the_others(error, before, patience)
+            rolled.error = _with_the_others(error, before, waiter)
             break
         before.append((rolled, mine))
     return out
 
 
-def _with_the_others(error: AmigenError, before: Sequence[tuple[Rolled, Roller]], patience: Patience) -> AmigenError:
+def _with_the_others(error: AmigenError, before: Sequence[tuple[Rolled, Roller]], waiter: Waiter) -> AmigenError:
     """The failure of a group, with what became of the groups before it that got a release which was taken back."""
     if not isinstance(error, TakenBackError):
         return error
@@ -105,7 +112,7 @@ def _with_the_others(error: AmigenError, before: Sequence[tuple[Rolled, Roller]]
     for rolled, mine in reversed(before):
         if mine.template not in {each.template for each in error.releases}:
             continue
-        patience.say(f"{rolled.group.text}: going back, too")
+        waiter.say(f"{rolled.group.text}: going back, too")
         try:
             rolled.returned = mine.back(error.releases)
             said.append(rolled.returned)

@@ -15,7 +15,7 @@ from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe
 from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, run_script
-from amigen.publish.wait import Patience
+from amigen.publish.wait import Waiter
 
 if TYPE_CHECKING:
     from amigen.verify.report import Report
@@ -50,7 +50,7 @@ def ask_region(
     proof: Proof,
     token: str,
     rate: Rate,
-    patience: Patience,
+    waiter: Waiter,
 ) -> tuple[Node, ...]:
     """Ask all running instances with a tag in one region, with one command.
 
@@ -63,7 +63,7 @@ def ask_region(
     if not there:
         return ()
     script = one_script(plans, proof, token)
-    asked = run_script(aws, region, script, call=calls.SEND_COMMAND, patience=patience, rate=rate, tag=tag)
+    asked = run_script(aws, region, script, call=calls.SEND_COMMAND, waiter=waiter, rate=rate, tag=tag)
     by_instance = {answer.instance: answer for answer in asked.answers}
     unasked = f"is not managed by Systems Manager, or {rate.not_asked}" if asked.stopped else _UNMANAGED
     out = []

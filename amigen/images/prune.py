@@ -12,9 +12,9 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
+from amigen.images.usage import Usage, find_usage
 from amigen.publish import names, observe
 from amigen.publish.state import Image, moment
-from amigen.publish.usage import Usage, find_usage
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 
@@ -150,7 +150,7 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
 
 
 def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None:
-    """Remove what was shown. Looked at once more right before: what has come into use since stays.
+    """Remove what was shown. PlaceStatus at once more right before: what has come into use since stays.
 
     The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go. Marked
     snapshots without their image are what the next run finds.

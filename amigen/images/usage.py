@@ -10,8 +10,8 @@ from typing import Any
 from amigen.aws import calls
 from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
+from amigen.images.launchers import Launcher, find_launchers
 from amigen.publish import observe
-from amigen.publish.launchers import Launcher, find_launchers
 from amigen.publish.state import Instance, Version
 
 _BATCH = 10  # of GetParameters

@@ -16,7 +16,7 @@ from typing import Any
 from amigen.aws import calls, model
 from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
-from amigen.publish import group_templates
+from amigen.rollout import templates
 
 # These launch nothing any more; what still runs of them is seen as instances.
 _ENDED = (
@@ -70,7 +70,7 @@ def _group(group: dict[str, Any]) -> Launcher:
     instances = (each.get("LaunchTemplate") for each in group.get("Instances", ()))
     return Launcher(
         words=f"Auto Scaling group {group.get('AutoScalingGroupName')}",
-        versions=tuple(_named((*group_templates.specifications(group), *filter(None, instances)))),
+        versions=tuple(_named((*templates.specifications(group), *filter(None, instances)))),
         images=tuple(_images(_overrides(mixed.get("Overrides", ()), "autoscaling", "LaunchTemplateOverrides"))),
     )
 
@@ -123,7 +123,7 @@ def _named(specifications: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]
     for each in specifications:
         template = each.get("LaunchTemplateId") or each.get("LaunchTemplateName")
         if template:
-            yield str(template), group_templates.version_of(each)
+            yield str(template), templates.version_of(each)
 
 
 def _images(items: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amigen.aws.session import Aws
+from amigen.images.base import Base, Comparison, compared_to, find_base
 from amigen.publish import names, observe
-from amigen.publish.base import Base, Comparison, compared_to, find_base
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
-from amigen.publish.plan import Wish
+from amigen.publish.plan import PublishRequest
 from amigen.publish.same import is_default_same
 from amigen.publish.state import Image, Instance, Parameter, Template
 from amigen.publish.template import desired
@@ -39,7 +39,9 @@ class Finding:
     note: bool = False
 
 
-def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: bool = True) -> tuple[Finding, ...]:
+def find_drift(
+    aws: Aws, request: PublishRequest, place: Place, *, build_region: str, base: bool = True
+) -> tuple[Finding, ...]:
     """Look at one place and compare.
 
     Raises:
@@ -54,10 +56,10 @@ def find_drift(aws: Aws, wish: Wish, place: Place, *, build_region: str, base: b
     images = observe.find_images(aws, place.region, [image_id] if image_id.startswith("ami-") else [])
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     image = images.get(image_id)
-    findings = compare(wish, place, template, image, parameter, own)
+    findings = compare(request, place, template, image, parameter, own)
     used = image.tags.get(names.TAG_SOURCE) if image else None
     if base and image and used and place.region == build_region:
-        found = find_base(aws, wish.spec, place.target, place.region)
+        found = find_base(aws, request.spec, place.target, place.region)
         findings += _stale(place, image, found, used, compared_to(aws, found, used))
     return findings
 
@@ -68,7 +70,7 @@ def _belongs(instance: Instance, place: Place) -> bool:
 
 
 def compare(
-    wish: Wish,
+    request: PublishRequest,
     place: Place,
     template: Template | None,
     image: Image | None,
@@ -81,14 +83,14 @@ def compare(
         hint = "amigen publish SPEC"
         return (Finding(place=place, subject="template", what=name, message="does not exist", hint=hint),)
     return (
-        *_template(wish, place, template, image),
-        *_image(wish, place, template, image),
+        *_template(request, place, template, image),
+        *_image(request, place, template, image),
         *_parameter(place, template, parameter),
         *_instances(place, template, instances),
     )
 
 
-def _template(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+def _template(request: PublishRequest, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
     version = template.default_version
     what = f"{template.name} version {version.number}"
     hint = "amigen publish SPEC --set-default"
@@ -97,18 +99,18 @@ def _template(wish: Wish, place: Place, template: Template, image: Image | None)
         return (Finding(place=place, subject="template", what=what, message=message, hint=hint),)
     make = functools.partial(
         desired,
-        spec=wish.spec,
+        spec=request.spec,
         target=place.target,
-        digest=wish.digest,
+        digest=request.digest,
         image=version.image,
         root_device=image.root_device if image else _root_device(version.data),
-        user_data=wish.user_data[place.target.platform],
+        user_data=request.user_data[place.target.platform],
     )
     if is_default_same(template, make, version.image):
         return ()
     lines = difference(version.data, make(version.data))
-    if version.label.spec != wish.digest:
-        message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {wish.digest[:12]})"
+    if version.label.spec != request.digest:
+        message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {request.digest[:12]})"
     else:
         message = "does not say what the spec says"
     return (Finding(place=place, subject="template", what=what, message=message, hint=hint, lines=lines),)
@@ -119,7 +121,7 @@ def _root_device(data: dict[str, object]) -> str:
     return str(disks[0].get("DeviceName", "")) if isinstance(disks, list) and disks else ""
 
 
-def _image(wish: Wish, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+def _image(request: PublishRequest, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
     version = template.default_version
     named = version.image
     if image is None:
@@ -127,11 +129,11 @@ def _image(wish: Wish, place: Place, template: Template, image: Image | None) ->
         hint = "amigen rollback SPEC --to VERSION, or publish a new one"
         return (Finding(place=place, subject="image", what=named or "(none)", message=message, hint=hint),)
     digest = image.tags.get(names.TAG_DIGEST)
-    if digest == wish.digest:
+    if digest == request.digest:
         return ()
     was = f"digest {digest[:12]}" if digest else "no digest"
-    message = f"was built from another spec ({was}, the spec has {wish.digest[:12]})"
-    if version.label and version.label.spec == wish.digest:
+    message = f"was built from another spec ({was}, the spec has {request.digest[:12]})"
+    if version.label and version.label.spec == request.digest:
         message += f"; version {version.number} of {template.name} is of this spec and names it on purpose"
         hint = "`publish --keep-image` did that; a build of the spec ends it"
         return (Finding(place=place, subject="image", what=image.id, message=message, hint=hint, note=True),)

@@ -1,0 +1,1 @@
+"""Prove nodes that run, over Systems Manager."""
