@@ -10,7 +10,7 @@ APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_KUBERNETES := dpkg-dev jq rsync openssl make
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo check test kubernetes slow wheel bench fuzz docs golden clean system-check system-roots system-slow
+.PHONY: demo check test kubernetes slow wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -28,10 +28,14 @@ kubernetes: system-slow
 	@tools/system-packages $(APT_KUBERNETES)
 	tests/real/build-kubernetes.sh
 
+# Real programs as Go modules, pinned in tests/real/tools: built once into the user's cache; TOOLS names some of them.
+real-tools: $(VENV)/.done
+	$(BIN)/python -m tests.real.build $(TOOLS)
+
 # Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
 test: system-check system-roots system-slow check wheel kubernetes slow
 
-slow: $(VENV)/.done system-roots system-slow kubernetes
+slow: $(VENV)/.done system-roots system-slow kubernetes real-tools
 	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 # The installed wheel, and not only the checkout.
