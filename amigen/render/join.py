@@ -12,29 +12,69 @@ NODE_CONFIG_API = "node.eks.aws/v1alpha1"
 
 
 def node_config(eks: Eks) -> dict[str, Any]:
-    """The NodeConfig of nodeadm (awslabs/amazon-eks-ami nodeadm/doc/api.md); keys in a stable order."""
-    kubelet: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    if eks.kubelet.max_pods is not None:
-        settings["maxPods"] = eks.kubelet.max_pods
-    if eks.kubelet.taints:
-        settings["registerWithTaints"] = [_taint(taint) for taint in eks.kubelet.taints]
-    if settings:
-        kubelet["config"] = settings
-    flags = [*eks.kubelet.flags, *_labels(eks.kubelet)]
-    if flags:
-        kubelet["flags"] = flags
-    spec: dict[str, Any] = {
-        "cluster": {
-            "name": eks.name,
-            "apiServerEndpoint": eks.api_server_endpoint,
-            "certificateAuthority": eks.certificate_authority,
-            "cidr": eks.service_cidr,
-        }
+    """The NodeConfig of nodeadm (awslabs/amazon-eks-ami nodeadm/doc/api.md); keys in a stable order.
+
+    What is not set is left out, since nodeadm merges a later NodeConfig over an earlier one.
+    """
+    cluster: dict[str, Any] = {
+        "name": eks.name,
+        "apiServerEndpoint": eks.api_server_endpoint,
+        "certificateAuthority": eks.certificate_authority,
+        "cidr": eks.service_cidr,
     }
-    if kubelet:
-        spec["kubelet"] = kubelet
-    return {"apiVersion": NODE_CONFIG_API, "kind": "NodeConfig", "spec": spec}
+    if eks.enable_outpost:
+        cluster["enableOutpost"] = True
+    if eks.id is not None:
+        cluster["id"] = eks.id
+    kubelet = {
+        "config": _kubelet_config(eks.kubelet),
+        "flags": [*eks.kubelet.flags, *_labels(eks.kubelet)],
+        "maxPodsExpression": eks.kubelet.max_pods_expression,
+    }
+    containerd = {"config": eks.containerd.config, "baseRuntimeSpec": _sorted(eks.containerd.base_runtime_spec)}
+    storage, network = eks.instance.local_storage, eks.instance.network
+    instance = {
+        "localStorage": _set(
+            {
+                "strategy": storage.strategy,
+                "mountPath": storage.mount_path,
+                "disabledMounts": list(storage.disabled_mounts),
+            }
+        )
+        if storage
+        else None,
+        "environment": _sorted(eks.instance.environment),
+        "network": _set({"nameservers": list(network.nameservers), "domains": list(network.domains)}),
+    }
+    spec = {
+        "cluster": cluster,
+        "kubelet": _set(kubelet),
+        "containerd": _set(containerd),
+        "instance": _set(instance),
+        "featureGates": _sorted(eks.feature_gates),
+    }
+    return {"apiVersion": NODE_CONFIG_API, "kind": "NodeConfig", "spec": _set(spec)}
+
+
+def _kubelet_config(kubelet: Kubelet) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if kubelet.max_pods is not None:
+        settings["maxPods"] = kubelet.max_pods
+    if kubelet.taints:
+        settings["registerWithTaints"] = [_taint(taint) for taint in kubelet.taints]
+    settings.update(_sorted(kubelet.config))
+    return settings
+
+
+def _set(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in (None, {}, [])}
+
+
+def _sorted(value: Any) -> Any:
+    """Mappings in the order of their keys: two spellings of a spec, of one digest, give the same bytes."""
+    if isinstance(value, dict):
+        return {key: _sorted(inner) for key, inner in sorted(value.items())}
+    return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def bootstrap_arguments(plan: ImagePlan) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import msgspec.structs
@@ -14,7 +15,7 @@ from amigen.base.errors import InputError, Problem, SpecError
 from amigen.base.files import read_at_most
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
-from amigen.spec.model import NodeImage
+from amigen.spec.model import ADDED, Containerd, Instance, NodeImage, UserData
 from amigen.spec.reader import INVALID, Reader
 from amigen.spec.rules.rule import Broken
 
@@ -118,7 +119,22 @@ def _as_yaml(json: str) -> str:
 
 def spec_digest(spec: NodeImage) -> str:
     """sha256 of what the spec says, hexadecimal: the same for two spellings of it, defaults written out or not."""
-    return hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest()
+    said = msgspec.to_builtins(spec)
+    for path, keys in ADDED.items():
+        part: Any = said
+        for step in path.split(".") if path else ():
+            part = part and part[step]
+        for key in keys if part else ():
+            if part[key] in (None, False, {}) or part[key] == _UNSET.get(key):
+                del part[key]
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+
+
+# What the added mappings are where nothing of them is set.
+_UNSET = {
+    name: msgspec.to_builtins(default)
+    for name, default in (("userData", UserData()), ("containerd", Containerd()), ("instance", Instance()))
+}
 
 
 def _placed(problem: Problem, places: dict[str, tuple[int, int]]) -> Problem:

@@ -6,7 +6,7 @@ loader cannot disagree. What depends on more than one field stands in `amigen.sp
 Naming follows Kubernetes: camelCase in YAML (`strictARP`, `serviceCIDR` where Kubernetes writes it so).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -19,13 +19,17 @@ from amigen.spec.values import (
     Architecture,
     Base64,
     Cidr,
+    ClusterId,
     ClusterName,
     Component,
+    EnvironmentName,
+    EnvironmentValue,
     FileMode,
     HookName,
     HttpsUrl,
     InstanceProfile,
     InstanceType,
+    IpAddress,
     KmsKeyId,
     KubeletFlag,
     KubernetesVersion,
@@ -40,12 +44,15 @@ from amigen.spec.values import (
     PackageVersion,
     PathText,
     Platform,
+    PodsExpression,
     ProxyMode,
     ProxyUrl,
     Region,
     Scheduler,
     Script,
+    SearchDomain,
     SecurityGroupId,
+    ServiceName,
     Sha256,
     SourceParameter,
     SubnetId,
@@ -61,6 +68,15 @@ from amigen.spec.values import (
 )
 
 API_VERSION = "amigen/v1alpha1"
+
+
+# Fields of a mapping that a later version of amigen added. Where they are not set, they are no part of the digest, so that
+# an upgrade does not make every node differ from its spec.
+ADDED: dict[str, tuple[str, ...]] = {
+    "": ("userData",),
+    "join.eks": ("enableOutpost", "id", "containerd", "instance", "featureGates"),
+    "join.eks.kubelet": ("maxPodsExpression", "config"),
+}
 
 
 class _Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -197,14 +213,92 @@ class PackageSources(_Model, frozen=True, kw_only=True):
 
 
 class Kubelet(_Model, frozen=True, kw_only=True):
-    """What the kubelet is told."""
+    """Settings of the kubelet."""
 
-    flags: Annotated[tuple[KubeletFlag, ...], Meta(description="Flags, such as `--max-pods=58`.", max_length=64)] = ()
+    flags: Annotated[
+        tuple[KubeletFlag, ...],
+        Meta(
+            description="Command-line flags that the kubelet of this Kubernetes version has. They win over `config`.",
+            max_length=64,
+        ),
+    ] = ()
     labels: Annotated[dict[LabelKey, LabelValue], Meta(description="Labels of the node.")] = {}
     taints: Annotated[tuple[Taint, ...], Meta(description="Taints that the node registers with.", max_length=32)] = ()
     max_pods: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="`maxPods` of the kubelet configuration.")
     ] = None
+    max_pods_expression: Annotated[
+        PodsExpression | None,
+        Meta(
+            description="Let nodeadm compute `maxPods` from the instance type, such as `max_pods - 10`. `maxPods` wins;"
+            " nodeadm reserves memory by the result of the expression. Not on Ubuntu."
+        ),
+    ] = None
+    config: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Any other field of KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`) of this Kubernetes"
+            " version, merged over nodeadm's defaults. Not on Ubuntu."
+        ),
+    ] = {}
+
+
+class Containerd(_Model, frozen=True, kw_only=True):
+    """Settings of containerd, merged over nodeadm's defaults."""
+
+    config: Annotated[
+        Annotated[str, Meta(max_length=16384)] | None,
+        Meta(description="TOML of containerd's configuration, merged over nodeadm's."),
+    ] = None
+    base_runtime_spec: Annotated[
+        dict[str, Any],
+        Meta(description="Part of an OCI runtime specification, merged over nodeadm's: the base of all containers."),
+    ] = {}
+
+
+class LocalStorage(_Model, frozen=True, kw_only=True):
+    """Use of the instance store disks, where the instance type has any."""
+
+    strategy: Annotated[
+        Literal["RAID0", "RAID10", "Mount"],
+        Meta(
+            description="`RAID0`: one volume of all disks; `RAID10`: the same, mirrored, from 4 disks on; `Mount`: each disk"
+            " by itself. With RAID, nodeadm puts the folders of containerd, of the kubelet and of pod logs on it."
+        ),
+    ]
+    mount_path: Annotated[
+        AbsolutePath | None, Meta(description="Where to mount it; unset: nodeadm's `/mnt/k8s-disks`.")
+    ] = None
+    disabled_mounts: Annotated[
+        tuple[Literal["Containerd", "PodLogs", "SOCI"], ...],
+        Meta(
+            description="Folders that stay on the root volume: `Containerd` is `/var/lib/containerd`, `PodLogs` is"
+            " `/var/log/pods`, `SOCI` is `/var/lib/soci-snapshotter-grpc`."
+        ),
+    ] = ()
+
+
+class Network(_Model, frozen=True, kw_only=True):
+    """Name resolution of the node (systemd-resolved)."""
+
+    nameservers: Annotated[tuple[IpAddress, ...], Meta(description="DNS servers.", max_length=16)] = ()
+    domains: Annotated[tuple[SearchDomain, ...], Meta(description="Search domains.", max_length=16)] = ()
+
+
+class Instance(_Model, frozen=True, kw_only=True):
+    """Settings of the operating system that nodeadm makes."""
+
+    local_storage: Annotated[
+        LocalStorage | None, Meta(description="Use the instance store disks; unset: nodeadm leaves them alone.")
+    ] = None
+    environment: Annotated[
+        dict[ServiceName, dict[EnvironmentName, EnvironmentValue]],
+        Meta(
+            description="Environment variables of a systemd service, such as `kubelet`, or of all of them: `default`. Every"
+            " process on the instance can read them: no secrets."
+        ),
+    ] = {}
+    network: Annotated[Network, Meta(description="Name resolution.")] = Network()
 
 
 class Eks(_Model, frozen=True, kw_only=True):
@@ -216,7 +310,20 @@ class Eks(_Model, frozen=True, kw_only=True):
     service_cidr: Annotated[
         Cidr, Meta(description="`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`).")
     ] = field(name="serviceCIDR")
+    enable_outpost: Annotated[
+        bool, Meta(description="The cluster is a local one on an AWS Outpost; needs `id`. Not on Ubuntu.")
+    ] = False
+    id: Annotated[ClusterId | None, Meta(description="`--query cluster.id`, of a local cluster on an Outpost.")] = None
     kubelet: Annotated[Kubelet, Meta(description="Settings of the kubelet.")] = Kubelet()
+    containerd: Annotated[Containerd, Meta(description="Settings of containerd. Not on Ubuntu.")] = Containerd()
+    instance: Annotated[Instance, Meta(description="Settings of the operating system. Not on Ubuntu.")] = Instance()
+    feature_gates: Annotated[
+        dict[Literal["InstanceIdNodeName", "FastImagePull"], bool],
+        Meta(
+            description="Feature gates of nodeadm: `InstanceIdNodeName` names the node by its instance id,"
+            " `FastImagePull` pulls images in parallel on larger instances. Not on Ubuntu."
+        ),
+    ] = {}
 
 
 class Join(_Model, frozen=True, kw_only=True):
@@ -394,6 +501,18 @@ class Local(_Model, frozen=True, kw_only=True):
     cpus: Annotated[int, Meta(description="Processors of the builder.", ge=1, le=256)] = 2
 
 
+class UserData(_Model, frozen=True, kw_only=True):
+    """User data that exists already."""
+
+    merge: Annotated[
+        PathText | None,
+        Meta(
+            description="A file, relative to the spec, with user data of any kind: `render`, `publish` and `user-data` put"
+            " its parts into theirs, in the right order."
+        ),
+    ] = None
+
+
 class NodeImage(_Model, frozen=True, kw_only=True):
     """A node image: what a Kubernetes node needs beyond the stock image."""
 
@@ -423,6 +542,7 @@ class NodeImage(_Model, frozen=True, kw_only=True):
         PackageSources()
     )
     join: Annotated[Join, Meta(description="How the node joins a cluster.")] = Join()
+    user_data: Annotated[UserData, Meta(description="User data that exists already.")] = UserData()
     gate: Annotated[
         bool | None,
         Meta(

@@ -189,6 +189,29 @@ class Reader:
                 return self.value(node, member, path)
         return self._wrong(node, shape, path)
 
+    def _any(self, node: yaml.Node, shape: Shape, path: str) -> Any:
+        """A value of JSON: what another program's configuration may hold."""
+        kind = _kind(node)
+        if kind == "map":
+            entries = self._entries(node, path) or {}
+            named = {key: self.value(value, shape, key_path(path, key)) for key, (_, value) in entries.items()}
+            return {key: value for key, value in named.items() if value is not INVALID}
+        if kind == "seq":
+            items = [self.value(child, shape, f"{path}[{index}]") for index, child in enumerate(node.value)]
+            return [item for item in items if item is not INVALID]
+        if kind == "null":
+            return None
+        if kind == "float" and isinstance(node, yaml.ScalarNode):
+            return self._float(node, path)
+        readers = {"int": "_integer", "bool": "_boolean", "str": "_text", "timestamp": "_text"}
+        return getattr(self, readers[kind])(node, shape, path) if kind in readers else self._wrong(node, shape, path)
+
+    def _float(self, node: yaml.ScalarNode, path: str) -> Any:
+        value = float(yaml.SafeLoader("").construct_yaml_float(node))
+        if value in (float("inf"), float("-inf")) or value != value:
+            return self._note(node, path, f"{_shown(node.value)} is not a number of JSON", "write a finite number")
+        return value
+
     def _entries(self, node: yaml.Node, path: str, hint: str = "") -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
         """The entries of a mapping by key; None, with a problem, where it is not one."""
         if _kind(node) != "map":

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-Kind = Literal["struct", "map", "list", "choice", "text", "integer", "boolean", "union"]
+Kind = Literal["struct", "map", "list", "choice", "text", "integer", "boolean", "union", "any"]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             "list": "a list",
             "text": "text",
             "boolean": "true or false",
+            "any": "any value",
         }
         return words[self.kind]
 
@@ -97,7 +98,7 @@ def shape(annotation: Any) -> Shape:
         return Shape(kind="map", key=shape(arguments[0]), item=shape(arguments[1]), metas=metas)
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return Shape(kind="struct", type=annotation, metas=metas)
-    kinds: dict[Any, Kind] = {str: "text", int: "integer", bool: "boolean"}
+    kinds: dict[Any, Kind] = {str: "text", int: "integer", bool: "boolean", Any: "any"}
     return Shape(kind=kinds[annotation], metas=metas)
 
 
@@ -122,5 +123,5 @@ def stand_in(shape: Shape) -> Any:
         )
     if shape.kind == "union":
         return stand_in(shape.members[0])
-    values: dict[str, Any] = {"map": {}, "list": (), "text": "", "integer": 0, "boolean": False}
+    values: dict[str, Any] = {"map": {}, "list": (), "text": "", "integer": 0, "boolean": False, "any": None}
     return shape.choices[0] if shape.kind == "choice" else values[shape.kind]

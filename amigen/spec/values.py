@@ -303,3 +303,50 @@ PathText: TypeAlias = Annotated[
         description="a path without control characters",
     ),
 ]
+# A systemd service as nodeadm names its drop-in folder: NAME.service.d.
+ServiceName: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,127}$"),
+        description="`default` for all services, or the name of a systemd service without `.service`",
+    ),
+]
+EnvironmentName: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"),
+        description="the name of an environment variable",
+    ),
+]
+EnvironmentValue: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[^\x00-\x1f\x7f-\x9f]*$"),
+        max_length=4096,
+        description="text in one line, in quotes if it is a number or true/false",
+    ),
+]
+IpAddress: TypeAlias = Annotated[
+    str,
+    Meta(extra_json_schema=_p(r"^[0-9a-fA-F.:]{2,45}$"), description="an IPv4 or IPv6 address"),
+]
+SearchDomain: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^(~\.|~?[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)$"),
+        description="a DNS domain, with `~` before it for routing only",
+    ),
+]
+ClusterId: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$"), description="the id of a local cluster on an Outpost"
+    ),
+]
+PodsExpression: TypeAlias = Annotated[
+    str,
+    Meta(
+        extra_json_schema=_p(r"^[ -~]{1,1024}$"),
+        description="a CEL expression with `default_enis`, `ips_per_eni` and `max_pods`",
+    ),
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -40,11 +41,30 @@ def node_config_document(eks: Eks) -> bytes:
 def _dumped(encoded: bytes) -> bytes:
     import yaml
 
-    eks = msgspec.json.decode(encoded, type=Eks)
-
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    config = node_config(eks)
+    config = node_config(msgspec.json.decode(encoded, type=Eks))
     document: bytes = yaml.dump(
-        config, Dumper=dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
+        config, Dumper=_dumper(), sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
     )
     return document
+
+
+# Text that PyYAML writes bare, and that Go reads as a number or a boolean (sigs.k8s.io/yaml goyaml.v2/resolve.go).
+_NOT_TEXT_IN_GO = re.compile(r"[-+]?[.0-9][0-9a-fA-F._xobeE+-]*|[yYnN]")
+
+
+@cache
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        """Writes text so that Go reads text, and several lines as several lines."""
+
+        def represent_text(self, text: str) -> Any:
+            style = "|" if "\n" in text.rstrip("\n") else "'" if _NOT_TEXT_IN_GO.fullmatch(text) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    Dumper.add_representer(str, Dumper.represent_text)
+    return Dumper

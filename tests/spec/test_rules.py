@@ -112,6 +112,39 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--register-with-taints=a=b:NoSchedule"], taints=["a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule"])]),
     ("error", "join.eks.kubelet.labels['node-role.kubernetes.io/web']", "reserved", [joins(labels={"node-role.kubernetes.io/web": ""})], [joins(labels={"node.kubernetes.io/web": ""})]),
     ("error", "join.eks.kubelet.taints[1]", "twice", [joins(taints=["a=b:NoSchedule", "a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule", "a=b:NoExecute"])]),
+    # nodeadm
+    ("error", "join.eks.kubelet.flags[0]", "has no flag '--container-runtime'", [joins(flags=["--container-runtime=remote"])], [joins(flags=["--container-runtime-endpoint=unix:///x"])]),
+    ("error", "join.eks.kubelet.flags[0]", "needs a value", [joins(flags=["--max-pods"])], [joins(flags=["--fail-swap-on"])]),
+    ("error", "join.eks.kubelet.flags[0]", "takes a whole number", [joins(flags=["--max-pods=many"])], [joins(flags=["--max-pods=10"])]),
+    ("error", "join.eks.kubelet.flags[0]", "takes true or false", [joins(flags=["--fail-swap-on=no"])], [joins(flags=["--fail-swap-on=false"])]),
+    ("error", "join.eks.kubelet.flags[0]", "nodeadm sets --hostname-override itself", [joins(flags=["--hostname-override=a"])], [UBUNTU, joins(flags=["--hostname-override=a"])]),
+    ("error", "join.eks.kubelet.flags[0]", "the flag wins", [joins(flags=["--cluster-dns=10.0.0.2"], config={"clusterDNS": ["10.0.0.2"]})], [joins(config={"clusterDNS": ["10.0.0.2"]})]),
+    ("error", "join.eks.kubelet.config.maxPod", "has no field 'maxPod'", [joins(config={"maxPod": 5})], [joins(config={"maxPods": 5})]),
+    ("error", "join.eks.kubelet.config.maxPods", "kubelet.maxPods say the same", [joins(config={"maxPods": 5}, maxPods=5)], [joins(maxPods=5)]),
+    ("error", "join.eks.kubelet.config.maxPods", "expected a whole number", [joins(config={"maxPods": "5"})], [joins(config={"maxPods": 5})]),
+    ("error", "join.eks.kubelet.config.imageMinimumGCAge", "expected a duration", [joins(config={"imageMinimumGCAge": 5})], [joins(config={"imageMinimumGCAge": "1h30m"})]),
+    ("error", "join.eks.kubelet.config.clusterDNS", "expected a list", [joins(config={"clusterDNS": "10.0.0.2"})], [joins(config={"clusterDNS": []})]),
+    ("error", "join.eks.kubelet.config.evictionHard['memory.available']", "expected text", [joins(config={"evictionHard": {"memory.available": 5}})], [joins(config={"evictionHard": {"memory.available": "5%"}})]),
+    ("error", "join.eks.kubelet.config.reservedMemory[0].limits.memory", "expected a quantity", [joins(config={"reservedMemory": [{"numaNode": 0, "limits": {"memory": "much"}}]})], [joins(config={"reservedMemory": [{"numaNode": 0, "limits": {"memory": "1Gi"}}]})]),
+    ("error", "join.eks.kubelet.config.authentication.webhok", "no field of KubeletAuthentication", [joins(config={"authentication": {"webhok": {}}})], [joins(config={"authentication": {"webhook": {"enabled": True, "cacheTTL": "2m0s"}}})]),
+    ("error", "join.eks.kubelet.config.featureGates.NoSuchGate", "has no feature gate", [joins(config={"featureGates": {"NoSuchGate": True}})], [joins(config={"featureGates": {"NodeSwap": True}})]),
+    ("error", "join.eks.kubelet.config.apiVersion", "must be kubelet.config.k8s.io/v1beta1", [joins(config={"apiVersion": "v1"})], [joins(config={"kind": "KubeletConfiguration"})]),
+    ("warning", "join.eks.kubelet.config.maxPod", "has no field", [joins(config={"maxPod": 5}), version("1.50"), mode("iptables")], [joins(config={"maxPods": 5})]),
+    ("error", "join.eks.kubelet.maxPodsExpression", "pods is not a variable", [joins(maxPodsExpression="pods - 1")], [joins(maxPodsExpression="max_pods > 50 ? 50 : int(ips_per_eni) * (default_enis - 1)")]),
+    ("error", "join.eks.kubelet.maxPodsExpression", "not a CEL expression", [joins(maxPodsExpression="(max_pods")], [joins(maxPodsExpression="max_pods")]),
+    ("error", "join.eks.containerd.config", "not valid TOML", [eks(containerd={"config": "[plugins"})], [eks(containerd={"config": "[debug]\nlevel = 'info'"})]),
+    ("error", "join.eks.containerd.config", "says version 3", [eks(containerd={"config": "version = 3"})], [eks(containerd={"config": "version = 2"})]),
+    ("error", "join.eks.containerd.baseRuntimeSpec.proces", "has no 'proces'", [eks(containerd={"baseRuntimeSpec": {"proces": {}}})], [eks(containerd={"baseRuntimeSpec": {"process": {}}})]),
+    ("error", "join.eks.instance.environment['kubelet.service']", "nodeadm adds .service itself", [eks(instance={"environment": {"kubelet.service": {}}})], [eks(instance={"environment": {"kubelet": {"A": "b"}}})]),
+    ("error", "join.eks.instance.environment.default.HTTPS_PROXY", "holds a password", [eks(instance={"environment": {"default": {"HTTPS_PROXY": "http://a:b@proxy:3128"}}})], [eks(instance={"environment": {"default": {"HTTPS_PROXY": "http://proxy:3128"}}})]),
+    ("error", "join.eks.instance.environment.kubelet.A", "ends with a double quote", [eks(instance={"environment": {"kubelet": {"A": '"b"'}}})], [eks(instance={"environment": {"kubelet": {"A": '"b" c'}}})]),
+    ("error", "join.eks.instance.network.nameservers[0]", "not an IP address", [eks(instance={"network": {"nameservers": ["10.0.0"]}})], [eks(instance={"network": {"nameservers": ["10.0.0.2", "fd00::2"]}})]),
+    ("warning", "join.eks.instance.localStorage.disabledMounts", "no effect with strategy: Mount", [eks(instance={"localStorage": {"strategy": "Mount", "disabledMounts": ["PodLogs"]}})], [eks(instance={"localStorage": {"strategy": "RAID0", "disabledMounts": ["PodLogs"]}})]),
+    ("error", "join.eks.enableOutpost", "needs join.eks.id", [eks(enableOutpost=True)], [eks(enableOutpost=True, id="a-1")]),
+    ("warning", "join.eks.id", "no effect without", [eks(id="a-1")], [eks(id="a-1", enableOutpost=True)]),
+    ("error", "join.eks.featureGates", "bootstrap.sh of ubuntu-24.04 has no argument", [UBUNTU, eks(featureGates={"FastImagePull": True})], [eks(featureGates={"FastImagePull": True})]),
+    ("error", "join.eks.instance", "bootstrap.sh of ubuntu-24.04", [UBUNTU, eks(instance={"localStorage": {"strategy": "RAID0"}})], [eks(instance={"localStorage": {"strategy": "RAID0"}})]),
+    ("error", "join.eks.kubelet.config.clusterDNS", "bootstrap.sh of ubuntu-24.04", [UBUNTU, joins(config={"clusterDNS": ["10.0.0.2"]})], [UBUNTU, joins(flags=["--cluster-dns=10.0.0.2"])]),
     # aws
     ("error", "aws.sourceAmis.debian-12", "not among the platforms", [aws(sourceAmis={"debian-12": {"id": "ami-01234567"}})], [aws(sourceAmis={"al2023": {"id": "ami-01234567"}})]),
     ("error", "aws.sourceAmis.al2023", "exactly one of", [aws(sourceAmis={"al2023": {"id": "ami-01234567", "ssmParameter": "/a"}})], [aws(sourceAmis={"al2023": {"ssmParameter": "/a"}})]),
@@ -357,3 +390,26 @@ def test_a_flag_of_labels_that_are_none(labels: str) -> None:
     (problem,) = problems(joins(flags=[f"--node-labels={labels}"]))
 
     assert (problem.path, "is no label" in problem.message) == ("join.eks.kubelet.flags[0]", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("clusterDNS", ["10.0.0.2"], "use kubelet.flags: --cluster-dns="),
+        ("maxPods", 5, "use kubelet.maxPods"),
+        ("crashLoopBackOff", {"maxContainerRestartPeriod": "1m"}, "`files` or a hook"),
+    ],
+)
+def test_the_way_out_on_ubuntu(key: str, value: object, hint: str) -> None:
+    """A field of KubeletConfiguration is said by its flag where there is one."""
+    (problem,) = problems(UBUNTU, joins(config={key: value}))
+
+    assert hint in problem.hint
+
+
+def test_a_nearest_name_is_suggested() -> None:
+    """Case does not matter; a field of the wrong Kubernetes version is named with the version that was looked at."""
+    (problem,) = problems(joins(config={"clusterDns": ["10.0.0.2"]}))
+
+    assert "did you mean `clusterDNS`?" in problem.hint
+    assert "Kubernetes 1.34." in problem.message

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from amigen.base.errors import SpecError
 from amigen.spec.document import compose
-from amigen.spec.load import parse_spec, spec_digest
+from amigen.spec.load import load_spec, parse_spec, spec_digest
 from amigen.spec.model import NodeImage
 from amigen.spec.reader import Reader
 from amigen.spec.schema import json_schema, reference
 from amigen.spec.shape import Shape, fields
-from tests.specs import EXAMPLES, GOLDEN, ROOT, mapping, spec
+from tests.specs import EKS, EXAMPLES, GOLDEN, ROOT, mapping, spec
 
 KITCHEN_SINK: dict[str, Any] = yaml.safe_load((GOLDEN / "kitchen-sink" / "spec.yaml").read_text())
 
@@ -156,6 +156,9 @@ def test_reference_names_every_key(heading: str, key: str) -> None:
     assert all(cells)
 
 
+MERGE = {("userData", "merge"), ("Top level", "userData")}
+
+
 def test_kitchen_sink_uses_every_key() -> None:
     """The golden spec that uses every field is told about a new field by this test."""
 
@@ -173,10 +176,14 @@ def test_kitchen_sink_uses_every_key() -> None:
                 for child in nodes:
                     yield from used(child, inner.type, (f"{path}.{key}" if path else key) + suffix)
 
-    unused = set(all_keys(NodeImage, "")) - set(used(KITCHEN_SINK, NodeImage, ""))
+    # Ubuntu's bootstrap.sh has no argument for what only nodeadm can be told: an example for al2023 has that.
+    nodeadm = yaml.safe_load((ROOT / "examples" / "eks-al2023-nodeadm.yaml").read_text())
+    unused = set(all_keys(NodeImage, "")) - {*used(KITCHEN_SINK, NodeImage, ""), *used(nodeadm, NodeImage, "")}
     # Two platforms, three ways to name a source AMI of which one can be used for each; the examples have none by id.
     # And it names security groups of its own, beside which there is no temporary one to limit.
-    assert {("aws.sourceAmis.*", "id"), ("aws", "sshSourceCidrs")} == unused
+    # No example is on an Outpost, and userData.merge needs a file beside the spec.
+    outpost = {("join.eks", "enableOutpost"), ("join.eks", "id")}
+    assert {("aws.sourceAmis.*", "id"), ("aws", "sshSourceCidrs"), *outpost, *MERGE} == unused
 
 
 def test_digest_is_of_what_is_said_and_not_of_how() -> None:
@@ -215,3 +222,17 @@ def test_every_pattern_says_in_words_what_it_allows() -> None:
     ]
 
     assert bare == []
+
+
+def test_a_field_of_a_later_version_leaves_the_digest_of_older_specs() -> None:
+    """An upgrade of amigen does not make nodes differ from their spec: the digests are those of 0.1.0."""
+    known = {
+        "minimal": "abe7d37be9fc",
+        "eks-al2023-ipvs": "df1cb6897d6b",
+        "eks-ubuntu-large-cluster": "d9d0d3826544",
+        "closed-network": "14033ad7a016",
+    }
+    found = {name: spec_digest(load_spec(ROOT / "examples" / f"{name}.yaml"))[:12] for name in known}
+
+    assert found == known
+    assert spec_digest(spec({"join": {"eks": {**EKS, "id": "a"}}})) != spec_digest(spec({"join": {"eks": EKS}}))

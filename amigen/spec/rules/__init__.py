@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from amigen.base.errors import Problem
 from amigen.spec.model import NodeImage
-from amigen.spec.rules import aws, join, kubernetes, node
+from amigen.spec.rules import aws, join, kubernetes, node, nodeadm
 from amigen.spec.rules.rule import Broken, Rule
 
-RULES: tuple[Rule, ...] = (*kubernetes.RULES, *node.RULES, *join.RULES, *aws.RULES)
+RULES: tuple[Rule, ...] = (*kubernetes.RULES, *node.RULES, *join.RULES, *nodeadm.RULES, *aws.RULES)
 
 
 def check(spec: NodeImage, broken: Broken | None = None) -> list[Problem]:

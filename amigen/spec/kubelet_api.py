@@ -1,0 +1,203 @@
+"""The kubelet's flags, configuration and feature gates in each Kubernetes version, and a check of values against them.
+
+`kubelet_api.json` is made from the Go types of each version by `tools/kubelet-api/generate.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from amigen.base.errors import Problem
+from amigen.spec.paths import key_path
+
+ROOT_TYPE = "KubeletConfiguration"
+# time.ParseDuration of Go.
+_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
+# k8s.io/apimachinery pkg/api/resource/quantity.go.
+_QUANTITY = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?")
+_INTEGERS = {f"{sign}int{bits}": (sign, int(bits or 64)) for sign in ("", "u") for bits in ("", "8", "16", "32", "64")}
+_WORDS = {
+    "string": "text",
+    "bool": "true or false",
+    "float64": "a number",
+    "duration": 'a duration such as "90s"',
+    "durationOrInt": 'a duration such as "90s"',
+    "quantity": 'a quantity such as "100Mi"',
+    "time": "a time such as 2026-01-02T03:04:05Z",
+}
+
+
+class KubeletApi(Struct, frozen=True, kw_only=True):
+    """What the kubelet of one Kubernetes version takes.
+
+    Attributes:
+        version: The release that was read, such as `1.34.4`.
+        flags: Name without `--` -> type (of pflag), such as `int32`, `bool`, `stringSlice`.
+        feature_gates: Name -> `free`, or the value to which the gate is locked: `true` or `false`.
+        types: Name of a Go struct -> JSON key -> type; `KubeletConfiguration` is the whole.
+    """
+
+    version: str
+    flags: dict[str, str]
+    feature_gates: dict[str, str]
+    types: dict[str, dict[str, str]]
+
+    def check(self, config: Mapping[str, Any], path: str) -> Iterator[Problem]:
+        """What the kubelet would refuse, or silently ignore, in a configuration."""
+        yield from self._struct(config, ROOT_TYPE, path)
+        gates = config.get("featureGates")
+        for name, value in gates.items() if isinstance(gates, dict) else ():
+            where = key_path(f"{path}.featureGates", name)
+            locked = self.feature_gates.get(name)
+            if locked is None:
+                yield self._unknown("feature gate", name, tuple(self.feature_gates), where)
+            elif isinstance(value, bool) and locked not in ("free", str(value).lower()):
+                message = (
+                    f"{name} is locked to {locked} in Kubernetes {self.version}: the kubelet exits with another value"
+                )
+                yield Problem(path=where, message=message, hint="remove it")
+
+    def _struct(self, value: object, name: str, path: str) -> Iterator[Problem]:
+        if not isinstance(value, dict):
+            yield _wrong(value, "a mapping", path)
+            return
+        known = self.types[name]
+        for key, inner in value.items():
+            where = key_path(path, key)
+            if key in known:
+                yield from self._value(inner, known[key], where)
+            else:
+                yield self._unknown("field" if name == ROOT_TYPE else f"field of {name}", key, tuple(known), where)
+
+    def _value(self, value: object, type_: str, path: str) -> Iterator[Problem]:
+        if value is None or type_ == "any":
+            return
+        if type_ in self.types:
+            yield from self._struct(value, type_, path)
+        elif type_.startswith("[]"):
+            if not isinstance(value, list):
+                yield _wrong(value, "a list", path)
+                return
+            for index, item in enumerate(value):
+                yield from self._value(item, type_[2:], f"{path}[{index}]")
+        elif type_.startswith("map[]"):
+            if not isinstance(value, dict):
+                yield _wrong(value, "a mapping", path)
+                return
+            for key, item in value.items():
+                yield from self._value(item, type_[5:], key_path(path, key))
+        elif type_ in _INTEGERS:
+            if not isinstance(value, int) or isinstance(value, bool) or not _fits(value, type_):
+                low, high = _span(type_)
+                yield _wrong(value, f"a whole number from {low} to {high}", path)
+        elif not _is_a(value, type_):
+            yield _wrong(value, _WORDS.get(type_, type_), path)
+
+    def _unknown(self, what: str, name: str, known: tuple[str, ...], path: str) -> Problem:
+        lower = {each.lower(): each for each in known}
+        near = get_close_matches(name.lower()[:100], lower, n=1, cutoff=0.6)
+        hint = f"did you mean `{lower[near[0]]}`?" if near else f"remove it, or see the kubelet of {self.version}"
+        message = f"the kubelet of Kubernetes {self.version} has no {what} {name!r}"
+        return Problem(path=path, message=message, hint=hint, source="k8s.io/kubernetes")
+
+    def check_flag(self, flag: str, path: str) -> Iterator[Problem]:
+        """Why the kubelet would not start with `--NAME=VALUE`."""
+        name, given, value = flag.removeprefix("--").partition("=")
+        type_ = self.flags.get(name)
+        if type_ is None:
+            yield self._unknown("flag", f"--{name}", tuple(f"--{known}" for known in self.flags), path)
+        elif not given and type_ != "bool":
+            message = f"--{name} needs a value: the kubelet would take the next flag for it"
+            yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
+        elif given and not _is_flag_value(value.strip("\"'"), type_):
+            yield Problem(path=path, message=f"--{name} takes {_FLAG_WORDS[type_]}, not {value!r}", hint="")
+
+
+_FLAG_WORDS = {
+    "bool": "true or false",
+    "duration": "a duration such as 90s",
+    "float32": "a number",
+    **dict.fromkeys(_INTEGERS, "a whole number"),
+}
+
+
+def _is_flag_value(value: str, type_: str) -> bool:
+    if type_ == "bool":
+        # strconv.ParseBool of Go.
+        return value in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
+    if type_ in _INTEGERS:
+        return bool(re.fullmatch(r"[-+]?[0-9]{1,19}", value)) and _fits(int(value), type_)
+    if type_ == "duration":
+        return bool(_DURATION.fullmatch(value))
+    return True
+
+
+def _span(type_: str) -> tuple[int, int]:
+    sign, bits = _INTEGERS[type_]
+    return (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def _fits(value: int, type_: str) -> bool:
+    low, high = _span(type_)
+    return low <= value <= high
+
+
+def _is_a(value: object, type_: str) -> bool:
+    if type_ == "bool":
+        return isinstance(value, bool)
+    if type_.startswith("float"):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if type_ in ("quantity", "durationOrInt") and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return True
+    pattern = {"duration": _DURATION, "durationOrInt": _DURATION, "quantity": _QUANTITY}.get(type_)
+    return isinstance(value, str) and (pattern is None or bool(pattern.fullmatch(value)))
+
+
+def _wrong(value: object, wanted: str, path: str) -> Problem:
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    found = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else text[:60]
+    return Problem(path=path, message=f"expected {wanted}, found {found}", hint="")
+
+
+@cache
+def _data() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def versions() -> tuple[str, ...]:
+    """The Kubernetes versions that are known here, as `MAJOR.MINOR`, oldest first."""
+    return tuple(_data()["versions"])
+
+
+@cache
+def kubelet_api(version: str) -> KubeletApi | None:
+    """The kubelet of a Kubernetes version (`MAJOR.MINOR`); None where it is not known here."""
+    data = _data()
+    if version not in data["versions"]:
+        return None
+    types = {name: _of(entries, version) for name, entries in data["types"].items()}
+    return KubeletApi(
+        version=data["versions"][version],
+        flags=_of(data["flags"], version),
+        feature_gates=_of(data["featureGates"], version),
+        types={name: known for name, known in types.items() if known},
+    )
+
+
+def _of(entries: dict[str, Any], version: str) -> dict[str, str]:
+    """The entries of one version: a plain value holds for all, else there is value -> versions."""
+    found = {}
+    for name, entry in entries.items():
+        value = entry if isinstance(entry, str) else next((v for v, listed in entry.items() if version in listed), None)
+        if value is not None:
+            found[name] = value
+    return found

@@ -1,0 +1,198 @@
+# Amazon Linux 2023 for kube-proxy in ipvs mode, as an AMI. Written by amigen 0.1.0; do not edit.
+# Packer 1.6, in this folder: packer build -var ssh_private_key_file=KEY -var ssh_public_key="$(cat KEY.pub)" image.pkr.hcl
+# It cannot require IMDSv2 of the builder and the AMI, and its temporary keys are of a kind that current systems refuse
+# (RSA with SHA-1): `amigen build` does the one, and a key of your own replaces the other.
+# Regions, sharing and the tag of success come after the checks: `amigen build` and `amigen publish` do that.
+
+variable "build" {
+  type        = string
+  default     = ""
+  description = "What makes the name unique; empty: the time."
+}
+
+variable "builder_address" {
+  type        = string
+  default     = null
+  description = "Where to reach the builder in place of its own address, such as the end of a tunnel."
+}
+
+variable "builder_port" {
+  type        = number
+  default     = 22
+  description = "Port of its ssh."
+}
+
+variable "root_device" {
+  type        = string
+  default     = "/dev/xvda"
+  description = "Root device of the source AMI; under another name its volume would be a second disk."
+}
+
+variable "endpoint_url" {
+  type        = string
+  default     = null
+  description = "Another address of EC2, such as a local stand-in or a VPC endpoint."
+}
+
+variable "offline" {
+  type        = bool
+  default     = false
+  description = "Do not ask AWS whether region and credentials are valid."
+}
+
+variable "ssh_private_key_file" {
+  type        = string
+  description = "Private key for the builder, ed25519."
+}
+
+variable "ssh_public_key" {
+  type        = string
+  description = "Its public key."
+}
+
+variable "source_ami_x86_64" {
+  type        = string
+  description = "AMI to start from: aws ssm get-parameter --query Parameter.Value --output text --name /aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
+}
+
+variable "hook" {
+  type        = string
+  default     = "echo \"$AMIGEN_EVENT: nothing is verified here; 'amigen build' does\""
+  description = "Command that is run before the bootstrap (AMIGEN_EVENT is started), after it (proven) and after the cleaning (clean); the build fails when it fails."
+}
+
+variable "manifest" {
+  type        = string
+  default     = "manifest.json"
+  description = "File that names what was built."
+}
+
+locals {
+  build = var.build != "" ? var.build : formatdate("YYYYMMDD-hhmmss", timestamp())
+
+  tags = {
+    "amigen/digest"   = "786557c44c5867f923172d67837873b337d188a145fb42757e959ab404d55f6b"
+    "amigen/name"     = "batch-nodes"
+    "amigen/platform" = "al2023"
+    "amigen/build"    = local.build
+  }
+}
+
+source "amazon-ebs" "x86_64" {
+  region                     = "eu-central-1"
+  custom_endpoint_ec2        = var.endpoint_url
+  skip_region_validation     = var.offline
+  skip_credential_validation = var.offline
+
+  ami_name        = "batch-nodes-al2023-x86_64-${local.build}"
+  ami_description = "Amazon Linux 2023 for kube-proxy in ipvs mode, Kubernetes 1.34"
+  tags            = local.tags
+  snapshot_tags   = local.tags
+
+  source_ami = var.source_ami_x86_64
+
+  instance_type   = "t3.medium"
+  run_tags        = merge(local.tags, { "Name" = "batch-nodes-al2023-x86_64-${local.build} (builder)" })
+  run_volume_tags = local.tags
+
+  launch_block_device_mappings {
+    device_name           = var.root_device
+    volume_type           = "gp3"
+    volume_size           = 20
+    iops                  = 3000
+    throughput            = 125
+    delete_on_termination = true
+    encrypted             = true
+  }
+
+  communicator         = "ssh"
+  ssh_username         = "ec2-user"
+  ssh_timeout          = "15m"
+  ssh_host             = var.builder_address
+  ssh_port             = var.builder_port
+  ssh_private_key_file = var.ssh_private_key_file
+  user_data            = "#cloud-config\nssh_authorized_keys:\n  - ${var.ssh_public_key}\n"
+
+  aws_polling {
+    delay_seconds = 15
+    max_attempts  = 960
+  }
+}
+
+build {
+  sources = [
+    "source.amazon-ebs.x86_64",
+  ]
+
+  # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
+  # ended is nothing to the bootstrap.
+  provisioner "shell" {
+    inline = [
+      "command -v cloud-init >/dev/null || exit 0",
+      "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
+    ]
+  }
+
+  provisioner "shell-local" {
+    environment_vars = [
+      "AMIGEN_EVENT=started",
+      "AMIGEN_INSTANCE=${build.ID}",
+      "AMIGEN_HOST=${build.Host}",
+      "AMIGEN_PORT=${build.Port}",
+      "AMIGEN_USER=${build.User}",
+    ]
+    inline = [var.hook]
+  }
+
+  provisioner "shell" {
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../../scripts/bootstrap.sh"
+  }
+
+  # What the modules' persistence is worth shows after a boot.
+  provisioner "shell" {
+    expect_disconnect = true
+    inline            = ["sudo -n systemctl reboot"]
+  }
+
+  provisioner "shell" {
+    pause_before        = "10s"
+    start_retry_timeout = "15m"
+    inline              = ["uptime"]
+  }
+
+  provisioner "shell-local" {
+    environment_vars = [
+      "AMIGEN_EVENT=proven",
+      "AMIGEN_INSTANCE=${build.ID}",
+      "AMIGEN_HOST=${build.Host}",
+      "AMIGEN_PORT=${build.Port}",
+      "AMIGEN_USER=${build.User}",
+    ]
+    inline = [var.hook]
+  }
+
+  provisioner "shell" {
+    # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
+    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    start_retry_timeout = "1m"
+    script              = "${path.root}/../../../scripts/hygiene.sh"
+  }
+
+  provisioner "shell-local" {
+    environment_vars = [
+      "AMIGEN_EVENT=clean",
+      "AMIGEN_INSTANCE=${build.ID}",
+      "AMIGEN_HOST=${build.Host}",
+      "AMIGEN_PORT=${build.Port}",
+      "AMIGEN_USER=${build.User}",
+    ]
+    inline = [var.hook]
+  }
+
+  post-processor "manifest" {
+    output = var.manifest
+  }
+}
