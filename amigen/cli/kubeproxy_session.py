@@ -28,7 +28,7 @@ from amigen.kubeproxy.plan import ChangePlan, make_plan
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import NodeRunner, runner
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, services_and_slices, wanted_on
+from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, matching_node, service_ports, wanted_on
 from amigen.kubeproxy.wish import Wish
 
 
@@ -164,7 +164,8 @@ class Session:
         """Look once on each node, and at a saved listing, against the cluster as it is now."""
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile
         observed = self.observed
-        objects = services_and_slices(self.cluster)
+        features = features_of(observed.config, observed.proxy_version)
+        ports = service_ports(self.cluster, features)
         found = []
         for one, snapshot in zip(runners, look_on(runners, observed.metrics), strict=True):
             if isinstance(snapshot, CouldNotCheckError):
@@ -174,10 +175,16 @@ class Session:
                 raise snapshot
             node = matching_node(snapshot, getattr(one, "host", ""), observed.nodes)
             name = f"{node.name} ({one.name})" if node else one.name
-            state = judge(snapshot, observed.config, wanted_on(node, objects), name)
+            state = judge(
+                snapshot,
+                observed.config,
+                wanted_on(node, ports, observed.config, features, snapshot.addresses),
+                name,
+            )
             found.append(replace(state, target=one.name))
         if listing is not None:
-            found.append(judge_table(listing, observed.config, wanted_on(None, objects), "the saved listing"))
+            wanted = wanted_on(None, ports, observed.config, features, None)
+            found.append(judge_table(listing, observed.config, wanted, "the saved listing"))
         return tuple(found)
 
 

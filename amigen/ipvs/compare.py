@@ -4,46 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, TypeAlias
 
-from amigen.ipvs.expected import Expected, ExpectedNodePort, ExpectedService, Target
-from amigen.ipvs.match import Finder, is_hidden, may_be, target_of
+from amigen.ipvs.expected import Expected, ExpectedNodePort, ExpectedService
+from amigen.ipvs.match import Finder, Places
 from amigen.ipvs.model import Address, Key, Place, RealServer, Table, VirtualService
-
-Kind: TypeAlias = Literal[
-    "mode",
-    "api-service",
-    "dns-service",
-    "missing-service",
-    "scheduler",
-    "affinity",
-    "missing-server",
-    "weight",
-    "forward",
-    "stale-server",
-    "stale-service",
-    "missing-address",
-    "stale-address",
-    "unreadable",
-]
-Network: TypeAlias = IPv4Network | IPv6Network
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One thing that is not as it should be.
-
-    Attributes:
-        subject: What it is about; with `kind` the identity under which a watch follows it.
-        says: What is and what should be.
-        why: What it means, or what commonly causes it.
-    """
-
-    kind: Kind
-    subject: str
-    says: str
-    why: str
+from amigen.services.difference import Difference, Kind
+from amigen.services.objects import Network, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,27 +66,44 @@ def comparison(
     """
     found = _Found()
     finder = Finder(table)
+    _odd(found, wanted)
     _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
     for expectation in wanted.services if table.services else ():
         service = finder.find(expectation)
         if service is None and finder.may_hide(expectation.key):
-            found.unjudged.append(_name(expectation))
+            found.unjudged.append(expectation.subject)
             continue
         if service is None:
             found.add(
                 "missing-service",
-                _name(expectation),
-                f"{expectation.reach} {_key(expectation.key)} has no virtual service",
-                "kube-proxy has not made it (does it run, and in ipvs mode?), or somebody removed it",
+                f"{expectation.subject} {_key(expectation.key)}",
+                f"{expectation.reach} {_key(expectation.key)} of {expectation.port.owner} has no virtual service",
+                "kube-proxy did not create it (is it running, and in ipvs mode?), or something deleted it",
             )
             continue
         known.add(id(service))
-        _service(found, expectation, service, scheduler)
-    _stale(found, table, wanted, known, tuple(excluded))
+        if expectation.key not in wanted.shared:
+            _service(found, expectation, service, scheduler)
+    if table.services:
+        _node_ports(found, table, wanted, known, scheduler)
+    _stale(found, table, known, tuple(excluded))
     if bound is not None:
         _addresses(found, wanted, bound)
     return Comparison(differences=tuple(found.differences), unjudged=tuple(found.unjudged))
+
+
+def _odd(found: _Found, wanted: Expected) -> None:
+    """Objects that cannot be judged; each is one difference, and all others are judged."""
+    for one in wanted.odd:
+        found.add("unreadable", one.owner, f"{one.owner} cannot be judged: {one.why}", "check this object in the API")
+    for key, owners in wanted.shared.items():
+        found.add(
+            "shared",
+            _key(key),
+            f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}",
+            "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
+        )
 
 
 def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> None:
@@ -130,15 +113,15 @@ def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> No
             "missing-service",
             "the IPVS table",
             f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service",
-            "kube-proxy has not made them (does it run, and in ipvs mode?), or somebody cleared the table",
+            "kube-proxy did not create them (is it running, and in ipvs mode?), or something cleared the table",
         )
-    core: tuple[tuple[Kind, tuple[Key, ...], str, str], ...] = (
-        ("api-service", wanted.api, "the API service default/kubernetes", "every cluster has it"),
-        ("dns-service", wanted.dns, "the DNS service (label k8s-app=kube-dns in kube-system)", "is CoreDNS installed?"),
+    core: tuple[tuple[Kind, tuple[Key, ...], str], ...] = (
+        ("api-service", wanted.api, "the API service default/kubernetes"),
+        ("dns-service", wanted.dns, "the DNS service"),
     )
-    for kind, keys, what, hint in core:
-        if not keys:
-            found.add(kind, what, f"{what} is not in the cluster", hint)
+    if not wanted.api:
+        found.add("api-service", core[0][2], f"{core[0][2]} is not in the cluster", "every cluster has it")
+    for kind, keys, what in core:
         for key in keys:
             service = finder.at(key)
             if service is not None and not any(server.weight > 0 for server in service.servers):
@@ -151,31 +134,32 @@ def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> No
 
 
 def _service(found: _Found, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
-    subject = _name(expectation)
+    subject = expectation.subject
     if service.scheduler != scheduler:
         found.add(
             "scheduler",
             subject,
-            f"{service} has the scheduler {service.scheduler}, chosen is {scheduler}",
-            "kube-proxy runs with an older configuration (restart its DaemonSet), or somebody edited the service",
+            f"{service} has the scheduler {service.scheduler}; the configuration says {scheduler}",
+            "kube-proxy runs with an older configuration (restart its DaemonSet), or something edited the service",
         )
     _affinity(found, expectation, service, subject)
-    servers = {target_of(server.place): server for server in service.servers}
-    for target in sorted(expectation.required - servers.keys(), key=str):
-        if not is_hidden(servers, target):
+    required, allowed = expectation.choice.required, expectation.choice.allowed
+    shown = Places(server.place for server in service.servers)
+    for target in sorted(required - shown.exact, key=_order):
+        if not shown.may_show(target):
             found.add(
                 "missing-server",
                 f"{subject} -> {_text(target)}",
-                f"{service} lacks the ready endpoint {_text(target)}",
-                "connections do not reach this endpoint; kube-proxy lags behind, or somebody removed it",
+                f"{service} lacks the endpoint {_text(target)}",
+                "connections do not reach this endpoint; kube-proxy lags behind, or something deleted it",
             )
-    may = expectation.required | expectation.allowed
-    for known, server in servers.items():
-        _server(found, subject, service, server, required=known in expectation.required, may=may)
+    may = Places(required | allowed)
+    for server in service.servers:
+        _server(found, expectation, service, server, may)
 
 
 def _affinity(found: _Found, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
-    is_, wanted = service.persistent, expectation.affinity
+    is_, wanted = service.persistent, expectation.port.affinity
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
     found.add(
@@ -188,36 +172,74 @@ def _affinity(found: _Found, expectation: ExpectedService, service: VirtualServi
 
 
 def _server(
-    found: _Found, subject: str, service: VirtualService, server: RealServer, *, required: bool, may: frozenset[Target]
+    found: _Found, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
 ) -> None:
-    name = f"{subject} -> {server.place}"
-    if not may_be(server.place, may):
+    place = server.place
+    name = f"{expectation.subject} -> {place}"
+    if not may.may_be(place):
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
+            known = (place.address, place.port) in expectation.endpoints
             found.add(
                 "stale-server",
                 name,
-                f"{service} still sends to {server.place}, which is no endpoint of the Service",
-                "connections go to an address that is gone or belongs to another pod",
+                f"{service} still sends to {place}, which "
+                + (
+                    "this node must not use: it is not ready, or traffic policy or topology hints exclude it"
+                    if known
+                    else f"is no endpoint of {expectation.port.owner}"
+                ),
+                "connections go to an endpoint that cannot or must not take them"
+                if known
+                else "connections go to an address that is gone or belongs to another pod",
             )
         return
-    if required and server.weight == 0:
+    required = (place.address, place.port) in expectation.choice.required
+    if required and server.weight != 1:
         found.add(
             "weight",
             name,
-            f"{service} has {server.place} with weight 0",
-            "a ready endpoint that gets no new connections",
+            f"{service} has {place} with weight {server.weight}; kube-proxy sets 1",
+            "an endpoint that gets no new connections"
+            if server.weight == 0
+            else "something else edited the table; the endpoint gets more than its share",
         )
     if server.forward not in ("Masq", "Local"):
         found.add(
             "forward",
             name,
-            f"{service} forwards to {server.place} by {server.forward}",
+            f"{service} forwards to {place} by {server.forward}",
             "kube-proxy only masquerades; another program made this entry",
         )
 
 
-def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], excluded: tuple[Network, ...]) -> None:
+def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
+    """Node ports of a node whose addresses are not known: each that the table shows is judged."""
+    by_port: dict[tuple[str, int], list[ExpectedNodePort]] = {}
+    for one in wanted.node_ports:
+        by_port.setdefault((one.protocol, one.number), []).append(one)
+    seen: set[tuple[str, int]] = set()
+    for service in table.services if by_port else ():
+        if id(service) in known or service.protocol is None or service.place is None or service.place.port is None:
+            continue
+        pair: tuple[str, int] = (service.protocol, service.place.port)
+        for node_port in by_port.get(pair, ()):
+            address = service.place.address
+            if address is not None and address.version == node_port.port.cluster_ip.version:
+                known.add(id(service))
+                seen.add(pair)
+                _service(found, node_port.at(address), service, scheduler)
+    for missing in by_port.keys() - seen:
+        one = by_port[missing][0]
+        found.add(
+            "missing-service",
+            f"{one.port.label} node port {one.number}",
+            f"node port {one.protocol} {one.number} of {one.port.owner} has no virtual service",
+            "kube-proxy did not create it, or nodePortAddresses matches no address of this node",
+        )
+
+
+def _stale(found: _Found, table: Table, known: set[int], excluded: tuple[Network, ...]) -> None:
     """What is in the table and belongs to no Service."""
     # So many names that say nothing may be those of Services that were not found by address.
     may_be_known = len(found.unjudged)
@@ -229,12 +251,6 @@ def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], exclu
         place = service.place
         assert place is not None
         if place.address is not None and any(place.address in network for network in excluded):
-            continue
-        node_port = next(
-            (one for one in wanted.node_ports if one.port == place.port and one.protocol == service.protocol), None
-        )
-        if node_port is not None:
-            _node_port(found, node_port, service)
             continue
         if place.address is None and may_be_known > 0:
             may_be_known -= 1
@@ -255,17 +271,6 @@ def _stale(found: _Found, table: Table, wanted: Expected, known: set[int], exclu
         )
 
 
-def _node_port(found: _Found, node_port: ExpectedNodePort, service: VirtualService) -> None:
-    for server in service.servers:
-        if server.weight > 0 and not may_be(server.place, node_port.allowed):
-            found.add(
-                "stale-server",
-                f"{node_port.owner} node port {node_port.port} -> {server.place}",
-                f"{service} still sends to {server.place}, which is no endpoint of {node_port.owner}",
-                "connections go to an address that is gone or belongs to another pod",
-            )
-
-
 def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> None:
     missing = wanted.addresses - bound
     if len(missing) > 1 and missing == wanted.addresses:
@@ -276,15 +281,16 @@ def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> No
             "the node does not take packets for them as its own, so IPVS never sees them",
         )
         missing = frozenset()
-    for address in sorted(missing, key=str):
-        owner = next(one.owner for one in wanted.services if one.key[1] == address)
+    owners = {one.key[1]: one.port.owner for one in wanted.services} if missing else {}
+    for address in sorted(missing, key=_by_value):
+        owner = owners[address]
         found.add(
             "missing-address",
             str(address),
             f"kube-ipvs0 lacks {address} of {owner}",
             "the node does not take packets for this address as its own, so IPVS never sees them",
         )
-    for address in sorted(bound - wanted.addresses, key=str):
+    for address in sorted(bound - wanted.addresses - wanted.may, key=_by_value):
         # kube-proxy looks for and binds IPv6 link-local addresses of its own accord nowhere: the kernel adds one.
         if not address.is_link_local:
             found.add(
@@ -295,8 +301,12 @@ def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> No
             )
 
 
-def _name(expectation: ExpectedService) -> str:
-    return f"{expectation.owner}:{expectation.port}"
+def _by_value(address: Address) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def _order(target: Target) -> tuple[int, int, int]:
+    return *_by_value(target[0]), target[1]
 
 
 def _key(key: Key) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
 
-Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
+from amigen.services.addresses import Address as Address
+from amigen.services.objects import Protocol as Protocol
+
 # `Tunnel` and `Route` never come from kube-proxy, which only masquerades; a table can hold them all the same.
 Forward: TypeAlias = Literal["Masq", "Local", "Tunnel", "Route"]
-Address: TypeAlias = IPv4Address | IPv6Address
 
 # protocol, address, port: what a virtual service of kube-proxy is found by.
 Key: TypeAlias = tuple[Protocol, Address, int]

@@ -5,6 +5,7 @@ Sources: print_service_entry and addrport_to_anyname in ipvsadm.c of ipvsadm 1.3
 net/netfilter/ipvs/ip_vs_ctl.c of Linux. What matters of them here:
 
 * ipvsadm cuts IPv4 services and real servers at a fixed width: a long resolved name loses its end and its port;
+* people paste listings with what their terminal or editor put around them: indentation, code fences, prompts, colours;
 * `/proc/net/ip_vs` prints addresses, ports, marks and masks in hexadecimal, an IPv6 prefix length byte-swapped, and the
   persistence timeout in the kernel's ticks (seconds times CONFIG_HZ), where ipvsadm prints seconds.
 """
@@ -26,7 +27,30 @@ _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _FORWARDS = ("Masq", "Local", "Tunnel", "Route")
 # A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
 _EC2_NAME = re.compile(r"ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:\.|:|$)")
-_OTHER_FORMATS = ("Conns", "CPS", "Uthreshold", "PersistConn", "TunnelInfo")
+# Other outputs about IPVS, known by a line of theirs; none of them has all that a comparison needs.
+_OTHERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (r"Prot .*\bConns\b", "`ipvsadm -L --stats`, which has no schedulers and weights"),
+        (r"Prot .*\bCPS\b", "`ipvsadm -L --rate`, which has no schedulers and weights"),
+        (r"Prot .*\bUthreshold\b", "`ipvsadm -L --thresholds`, which has no schedulers and weights"),
+        (r"(Prot|->) .*\bPersistConn\b", "`ipvsadm -L --persistent-conn`"),
+        (r"(Prot|->) .*\bTunnelInfo\b", "`ipvsadm -L --tun-info`"),
+        (r"IPVS connection entries$|pro expire state ", "`ipvsadm -L -c`, the connections and not the services"),
+        (r"Pro FromIP +FPrt ", "/proc/net/ip_vs_conn, the connections and not the services"),
+        (r"Timeout \(tcp tcpfin udp\):", "`ipvsadm -L --timeout`, which has no services"),
+        (r"Total Incoming Outgoing ", "/proc/net/ip_vs_stats, which has no services"),
+        (r"(master|backup) sync daemon ", "`ipvsadm -L --daemon`, which has no services"),
+        (r"-[Aa] -[tufs] ", "`ipvsadm -S` (ipvsadm-save)"),
+    )
+)
+# What a terminal or an editor puts around a listing.
+_COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+_FENCE = re.compile(r"\s*(```|~~~)[\w-]*\s*")
+_PROMPT = re.compile(
+    r"\s*(\S.{0,100})?[#$>%]\s*"
+    r"((sudo\s+(-\S+\s+)*)?(/\S*/)?(ipvsadm|cat|watch|kubectl|ssh|docker|nsenter|crictl|exit|logout)\b.*)?"
+)
 # Where ipvsadm cuts an address with its port: 28 in its source, 24 in the listing of the EKS guide.
 _WIDTHS = (24, 28)
 _HEX_ADDRESS = re.compile(r"(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})")
@@ -47,13 +71,13 @@ class _Line:
         shown = self.text if len(self.text) <= 120 else self.text[:117] + "..."
         raise InputError(
             f"line {self.number} of the IPVS listing: {why}: {shown!r}",
-            "expected is the output of `ipvsadm -L -n`, `ipvsadm -L` or `cat /proc/net/ip_vs`",
+            "expected the output of `ipvsadm -L -n`, `ipvsadm -L` or `cat /proc/net/ip_vs`",
         )
 
     def number_of(self, word: str, *, base: int = 10, what: str) -> int:
         digits = r"-?[0-9]{1,20}" if base == 10 else r"[0-9A-Fa-f]{1,8}"
         if not re.fullmatch(digits, word):
-            self.wrong(f"{what} is no number")
+            self.wrong(f"{what} is not a number")
         return int(word, base)
 
 
@@ -63,36 +87,53 @@ def parse(text: str) -> Table:
     Raises:
         InputError: It is none of them; the message has the line.
     """
-    lines = [_Line(number, line.rstrip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = _lines(text)
     if not lines:
         raise InputError(
-            "the IPVS listing is empty: not even its first line is there",
+            "the IPVS listing is empty: it lacks even its first line",
             "run `ipvsadm -L -n` as root; where ip_vs is not loaded there is no table",
         )
+    for line in lines[:3]:
+        for pattern, what in _OTHERS:
+            if pattern.match(line.text):
+                line.wrong(f"this is the output of {what}")
     first = _FIRST.fullmatch(lines[0].text)
     version, size = (first[1], int(first[2][:12])) if first else ("", 0)
     body = [line for line in lines[1 if first else 0 :] if not _is_title(line)]
     proc = any(_is_proc(line) for line in body)
-    services: list[VirtualService] = []
+    services: list[tuple[VirtualService, list[RealServer]]] = []
     for line in body:
         if line.words[0] == "->":
             if not services:
                 line.wrong("a real server without its virtual service")
-            server = _server(line, proc=proc)
-            services[-1] = replace(services[-1], servers=(*services[-1].servers, server))
+            services[-1][1].append(_server(line, proc=proc))
         else:
-            services.append(_service(line, proc=proc))
+            services.append((_service(line, proc=proc), []))
     if not first and not services:
         lines[0].wrong("not an IPVS listing")
-    return Table(version=version, size=size, services=tuple(_with_family(service) for service in services))
+    return Table(
+        version=version,
+        size=size,
+        services=tuple(_with_family(replace(service, servers=tuple(servers))) for service, servers in services),
+    )
+
+
+def _lines(text: str) -> list[_Line]:
+    """The listing's own lines, without blank ones and what a terminal or an editor put around them."""
+    found = []
+    quoted = all(line.lstrip().startswith(">") for line in text.split("\n") if line.strip())
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        line = _COLOUR.sub("", line) if "\x1b" in line else line
+        line = line.replace(">", "", 1) if quoted else line
+        line = line.strip()
+        is_listing = line.startswith(("->", "TCP ", "UDP ", "SCTP ", "FWM "))
+        if line and (is_listing or not (_FENCE.fullmatch(line) or _PROMPT.fullmatch(line))):
+            found.append(_Line(number, line))
+    return found
 
 
 def _is_title(line: _Line) -> bool:
-    if line.words[0] == "Prot" or line.words[:2] == ["->", "RemoteAddress:Port"]:
-        if other := set(line.words) & set(_OTHER_FORMATS):
-            line.wrong(f"this is another output of ipvsadm (column {sorted(other)[0]})")
-        return True
-    return False
+    return line.words[0] == "Prot" or line.words[:2] == ["->", "RemoteAddress:Port"]
 
 
 def _is_proc(line: _Line) -> bool:
@@ -113,9 +154,9 @@ def _service(line: _Line, *, proc: bool) -> VirtualService:
     if kind == "FWM":
         return _mark(line, rest, proc=proc)
     if kind not in _PROTOCOLS:
-        line.wrong(f"{kind!r} is none of TCP, UDP, SCTP, FWM and `->`")
+        line.wrong(f"{kind!r} is not TCP, UDP, SCTP, FWM or `->`")
     if len(rest) < 2:
-        line.wrong("address and scheduler expected")
+        line.wrong("expected an address and a scheduler")
     place = _hex_place(line, rest[0]) if proc else _place(line, rest[0])
     service = VirtualService(protocol=cast("Protocol", kind), place=place, scheduler=_scheduler(line, rest[1]))
     return _with_flags(line, service, rest[2:], proc=proc)
@@ -124,7 +165,7 @@ def _service(line: _Line, *, proc: bool) -> VirtualService:
 def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
     """`FWM  7 rr`, `FWM  7 IPv6 rr`, and `FWM  00000007 rr` in /proc."""
     if len(rest) < 2:
-        line.wrong("firewall mark and scheduler expected")
+        line.wrong("expected a firewall mark and a scheduler")
     # ipvsadm prints the unsigned mark with %d.
     mark = line.number_of(rest[0], base=16 if proc else 10, what="the firewall mark") % 2**32
     family: Literal[4, 6] | None = None if proc else 4
@@ -132,7 +173,7 @@ def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
     if rest[0] == "IPv6" and not proc:
         family, rest = 6, rest[1:]
     if not rest:
-        line.wrong("scheduler expected")
+        line.wrong("expected a scheduler")
     service = VirtualService(firewall_mark=mark, family=family, scheduler=_scheduler(line, rest[0]))
     return _with_flags(line, service, rest[1:], proc=proc)
 
@@ -162,7 +203,7 @@ def _with_flags(line: _Line, service: VirtualService, words: Sequence[str], *, p
         elif word == "pe" and rest:
             service = replace(service, engine=rest.pop(0))
         else:
-            line.wrong(f"flag {word!r} is not known")
+            line.wrong(f"unknown flag {word!r}")
     return service
 
 
@@ -191,9 +232,9 @@ def _server(line: _Line, *, proc: bool) -> RealServer:
     """`-> 10.0.0.7:8080   Masq    1      0          0`."""
     words = line.words[1:]
     if len(words) != 5:
-        line.wrong("address, forward, weight, active and inactive connections expected")
+        line.wrong("expected address, forward method, weight, active and inactive connections")
     if words[1] not in _FORWARDS:
-        line.wrong(f"{words[1]!r} is none of {', '.join(_FORWARDS)}")
+        line.wrong(f"{words[1]!r} is not one of {', '.join(_FORWARDS)}")
     place = _hex_place(line, words[0]) if proc else _place(line, words[0])
     weight, active, inactive = (
         line.number_of(word, what=what)

@@ -34,7 +34,7 @@ class Kind:
 CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps", shape=shapes.ConfigMap)
 PODS = Kind(root="/api/v1", plural="pods", shape=shapes.Pod)
 NODES = Kind(root="/api/v1", plural="nodes", shape=shapes.Node, namespaced=False)
-SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Service)
+SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Named)
 DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets", shape=shapes.DaemonSet)
 REVIEWS = Kind(
     root="/apis/authorization.k8s.io/v1",
@@ -42,11 +42,7 @@ REVIEWS = Kind(
     shape=shapes.Review,
     namespaced=False,
 )
-# v1 from Kubernetes 1.21 on, v1beta1 up to 1.24 (https://kubernetes.io/docs/reference/using-api/deprecation-guide/).
-ENDPOINT_SLICES = (
-    Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.EndpointSlice),
-    Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices", shape=shapes.EndpointSlice),
-)
+ENDPOINT_SLICES = Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.Named)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Snapshot:
         modules: Loaded or built-in kernel modules, with `_` for `-`.
         loadable: Modules that the running kernel has as files.
         release: `/etc/amigen/release.json`; empty: not an image of amigen.
+        addresses: The node's own, without those of `kube-ipvs0`; None: not known.
         nft: `nft --version`; empty: not there.
     """
 
@@ -43,6 +44,7 @@ class Snapshot:
     modules: frozenset[str] = frozenset()
     loadable: frozenset[str] = frozenset()
     release: str = ""
+    addresses: frozenset[Address] | None = None
     nft: str = ""
 
 
@@ -81,6 +83,7 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
         modules=_names(sections.get("modules", "")),
         loadable=_names(sections.get("loadable", "")),
         release=sections.get("release", "").strip(),
+        addresses=_addresses(sections["addresses"]) if sections.get("addresses", "").strip() else None,
         nft=sections.get("nft", "").strip(),
     )
 
@@ -123,6 +126,12 @@ def _bound(text: str) -> frozenset[Address]:
         return frozenset(map(ip_address, found))
     except ValueError as error:
         raise InputError(f"the addresses of kube-ipvs0 cannot be read: {error}") from None
+
+
+def _addresses(text: str) -> frozenset[Address]:
+    """Addresses out of `ip -o addr show`, each line with the name of its interface."""
+    lines = [line for line in text.splitlines() if line.split()[1:2] != ["kube-ipvs0"]]
+    return _bound("\n".join(lines) + "\n")
 
 
 def _names(text: str) -> frozenset[str]:

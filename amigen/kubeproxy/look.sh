@@ -32,6 +32,7 @@ mark ipvs && ipvs_table
 if ip link show dev kube-ipvs0 >/dev/null 2>&1; then
   mark kube-ipvs0 && ip -o addr show dev kube-ipvs0
 fi
+mark addresses && ip -o addr show 2>/dev/null
 mark modules
 cut -d ' ' -f 1 /proc/modules 2>/dev/null
 sed 's#.*/##; s#\.ko.*##' "/lib/modules/$release/modules.builtin" 2>/dev/null

@@ -16,7 +16,6 @@ T = TypeVar("T")
 
 # The API server accepts no other names of these kinds (DNS-1123 subdomain); they become part of paths and of messages.
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 Words: TypeAlias = dict[str, str] | None
 
 
@@ -200,83 +199,10 @@ class Node(Object):
 
 
 # -- services and their endpoints ------------------------------------------------------------------------------------
-class ServicePort(_Fields):
-    port: Port
-    name: str | None = None
-    protocol: str | None = None
-    node_port: int | None = None
+class Named(_Fields):
+    """A Service or an EndpointSlice: one that is not as documented is one difference, and not the end of the answer."""
 
-
-class ClientIp(_Fields):
-    timeout_seconds: int | None = None
-
-
-class AffinityConfig(_Fields):
-    client_ip: ClientIp | None = field(default=None, name="clientIP")
-
-
-class ServiceSpec(_Fields):
-    type: str | None = None
-    cluster_ip: str | None = field(default=None, name="clusterIP")
-    cluster_ips: list[str] | None = field(default=None, name="clusterIPs")
-    external_ips: list[str] | None = field(default=None, name="externalIPs")
-    ports: list[ServicePort] | None = None
-    internal_traffic_policy: str | None = None
-    session_affinity: str | None = None
-    session_affinity_config: AffinityConfig | None = None
-
-
-class Ingress(_Fields):
-    ip: str | None = None
-    ip_mode: str | None = None
-
-
-class LoadBalancer(_Fields):
-    ingress: list[Ingress] | None = None
-
-
-class ServiceStatus(_Fields):
-    load_balancer: LoadBalancer | None = None
-
-
-class Service(Object):
-    spec: ServiceSpec | None = None
-    status: ServiceStatus | None = None
-
-
-class EndpointPort(_Fields):
-    port: Port | None = None
-    name: str | None = None
-    protocol: str | None = None
-
-
-class EndpointConditions(_Fields):
-    ready: bool | None = None
-    serving: bool | None = None
-    terminating: bool | None = None
-
-
-class Hint(_Fields):
-    name: str = ""
-
-
-class Hints(_Fields):
-    for_zones: list[Hint] | None = None
-    for_nodes: list[Hint] | None = None
-
-
-class Endpoint(_Fields):
-    addresses: list[str] | None = None
-    conditions: EndpointConditions | None = None
-    node_name: str | None = None
-    topology: Words = None
-    hints: Hints | None = None
-
-
-class EndpointSlice(Object):
-    address_type: str | None = None
-    ports: list[EndpointPort] | None = None
-    endpoints: list[Endpoint] | None = None
+    metadata: dict[str, Any]
 
 
 # -- answers that are no objects of a kind ---------------------------------------------------------------------------

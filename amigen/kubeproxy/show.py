@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from amigen.ipvs.compare import Difference
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect, health
 from amigen.kubeproxy.daemonset import NO_POOL
@@ -17,6 +16,7 @@ from amigen.kubeproxy.plan import DISRUPTION, ChangePlan
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness, counts
 from amigen.kubeproxy.status import NodeStatus
+from amigen.services.difference import Difference
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
 

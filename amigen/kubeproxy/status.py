@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from amigen.base.errors import CouldNotCheckError, InputError
-from amigen.ipvs.compare import Comparison, Difference, Kind, Network, comparison
-from amigen.ipvs.expected import Expected, expected
+from amigen.ipvs.compare import Comparison, comparison
+from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.ipvs.model import Table
-from amigen.kubeproxy.cluster import Cluster, NotFoundError
+from amigen.knowledge import version_tuple
+from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.config import ProxyConfig
-from amigen.kubeproxy.daemonset import Json, Node
+from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.look import Snapshot
+from amigen.services.addresses import Address, read_address
+from amigen.services.difference import Difference, Kind
+from amigen.services.objects import Network, ProxyFeatures, ServicePorts, read_services
+from amigen.services.topology import Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +51,15 @@ class NodeStatus:
 _NEEDS_ALL: frozenset[Kind] = frozenset({"missing-service", "stale-service"})
 
 
-def services_and_slices(cluster: Cluster) -> tuple[list[Json], list[Json]]:
-    """All Services and EndpointSlices, of whichever API version the server has."""
-    services: list[Json] = list(cluster.list(SERVICES, namespace=""))
-    try:
-        return services, list(cluster.list(ENDPOINT_SLICES[0], namespace=""))
-    except NotFoundError:
-        return services, list(cluster.list(ENDPOINT_SLICES[1], namespace=""))
+def service_ports(cluster: Cluster, features: ProxyFeatures) -> ServicePorts:
+    """All Service ports of the cluster that kube-proxy handles."""
+    return read_services(cluster.list(SERVICES, namespace=""), cluster.list(ENDPOINT_SLICES, namespace=""), features)
+
+
+def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:
+    """What this kube-proxy does by its version and its feature gates."""
+    gates = config.get("featureGates")
+    return ProxyFeatures.of(version_tuple(version), gates if isinstance(gates, Mapping) else {})
 
 
 def judge(snapshot: Snapshot, config: ProxyConfig, wanted: Expected, subject: str) -> NodeStatus:
@@ -110,13 +117,28 @@ def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Compariso
     kinds = {one.kind for one in found.differences}
     if found.unjudged:
         kinds |= _NEEDS_ALL
-    servers = sum(len(one.required) for one in wanted.services)
+    servers = sum(len(one.choice.required) for one in wanted.services)
+    number = len(wanted.services)
+    kinds_of = ", ".join(f"{many} {reach}" for reach, many in wanted.count().items())
+    served = f"{number} of {number} Service addresses have a virtual service ({kinds_of})"
+    ended = f"{servers} of {servers} endpoints that this node uses are real servers"
     candidates: list[tuple[set[str], str]] = [
         ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
-        ({"dns-service", "missing-service"}, "the DNS service and its endpoints are there"),
-        ({"missing-service"}, f"{len(wanted.services)} of {len(wanted.services)} Service addresses have theirs"),
+        (
+            {"dns-service", "missing-service"},
+            "the DNS service and its endpoints are there"
+            if wanted.dns
+            else "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged",
+        ),
+        (
+            {"missing-service"},
+            served,
+        ),
         ({"scheduler", "missing-service"}, f"each with the scheduler {config.scheduler}"),
-        ({"missing-server", "weight", "missing-service"}, f"{servers} of {servers} ready endpoints are real servers"),
+        (
+            {"missing-server", "weight", "missing-service"},
+            ended,
+        ),
         ({"stale-server", "stale-service", "unreadable"}, "nothing is stale"),
     ]
     if bound is not None:
@@ -189,10 +211,43 @@ def _plain(address: str) -> str:
         return address.lower()
 
 
-def wanted_on(node: Node | None, objects: tuple[Sequence[Json], Sequence[Json]]) -> Expected:
-    """What should be on this node."""
-    zone = node.labels.get("topology.kubernetes.io/zone", "") if node else ""
-    return expected(*objects, node=node.name if node else "", zone=zone)
+def wanted_on(
+    node: Node | None, ports: ServicePorts, config: ProxyConfig, features: ProxyFeatures, own: frozenset[Address] | None
+) -> Expected:
+    """What should be on this node.
+
+    Args:
+        node: The node; None: not known.
+        ports: The cluster's.
+        config: kube-proxy's configuration.
+        features: Of this kube-proxy.
+        own: Addresses of the node without those of kube-ipvs0; None: not known.
+    """
+    return expected(ports, where(node, features), NodeAddresses(own=own, node_ports=_node_port_networks(config, node)))
+
+
+def where(node: Node | None, features: ProxyFeatures) -> Where:
+    """The node as kube-proxy's topology sees it."""
+    if node is None:
+        return Where(node_hints=features.node_hints)
+    zone = node.labels.get("topology.kubernetes.io/zone", "")
+    return Where(node=node.name, zone=zone, node_hints=features.node_hints)
+
+
+def _node_port_networks(config: ProxyConfig, node: Node | None) -> tuple[Network, ...]:
+    """`nodePortAddresses` with its keywords replaced (`expandNodePortAddressKeywords` in cmd/kube-proxy/app)."""
+    found: list[Network] = []
+    for word in config.get("nodePortAddresses") or ():
+        if word == "primary":
+            own = {one.version: one for text in (node.addresses if node else ()) if (one := read_address(text))}
+            found += [ip_network(one) for one in own.values() if not one.is_loopback]
+            continue
+        words = {"localhost": ("127.0.0.0/8", "::1/128"), "all": ("0.0.0.0/0", "::/0")}.get(word, (word,))
+        try:
+            found += [ip_network(one, strict=False) for one in words]
+        except (ValueError, TypeError):
+            raise InputError(f"{config.where}: nodePortAddresses: {word!r} is not a CIDR or a keyword") from None
+    return tuple(found)
 
 
 def as_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from tests.bench import boot, build, machine, node, render, userdata, verify
+from tests.bench import boot, build, kubeproxy, machine, node, render, userdata, verify
 from tests.bench.row import Row
 
 PARTS: Mapping[str, Callable[[], Iterator[Row]]] = MappingProxyType(
@@ -14,6 +14,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Row]]] = MappingProxyType(
         "render": render.rows,
         "user-data": userdata.rows,
         "node": node.rows,
+        "kube-proxy": kubeproxy.rows,
         "verify": verify.rows,
         "verify-vm": verify.vm_rows,
         "boot": boot.rows,

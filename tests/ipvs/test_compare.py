@@ -9,13 +9,31 @@ from typing import Any
 
 import pytest
 
-from amigen.ipvs.compare import Difference, compare, comparison
-from amigen.ipvs.expected import Expected, expected
+from amigen.ipvs import expected as expected_module
+from amigen.ipvs.compare import compare, comparison
+from amigen.ipvs.expected import Expected, NodeAddresses
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.status import judge_table
+from amigen.services.addresses import Address
+from amigen.services.difference import Difference
+from amigen.services.objects import ProxyFeatures, read_services
+from amigen.services.topology import Where
 from tests.kubeproxy import samples
+
+
+def expected(
+    services: list[dict[str, Any]],
+    slices: list[dict[str, Any]],
+    *,
+    node: str | None = None,
+    zone: str = "",
+    own: frozenset[Address] | None = None,
+) -> Expected:
+    """What kube-proxy of the newest version makes of these objects."""
+    ports = read_services(services, slices, ProxyFeatures())
+    return expected_module.expected(ports, Where(node=node, zone=zone), NodeAddresses(own=own))
 
 
 def a_service(name: str, ip: str, port: int, namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -88,13 +106,13 @@ def test_each_line_removed_is_seen() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "kind", "says"),
     [
-        ("10.96.0.50:80 sed", "10.96.0.50:80 rr", "scheduler", "has the scheduler rr, chosen is sed"),
+        ("10.96.0.50:80 sed", "10.96.0.50:80 rr", "scheduler", "has the scheduler rr; the configuration says sed"),
         ("10.96.0.50:80 sed", "10.96.0.50:80 sed persistent 10800", "affinity", "the Service says no session affinity"),
         ("10.1.0.4:8080                Masq    1", "10.1.0.4:8080                Masq    0", "weight", "weight 0"),
         ("10.1.0.4:8080                Masq ", "10.1.0.4:8080                Route", "forward", "by Route"),
         ("10.1.0.4:8080", "10.1.0.5:8080", "stale-server", "still sends to 10.1.0.5:8080"),
-        ("10.1.0.4:8080", "10.1.0.5:8080", "missing-server", "lacks the ready endpoint 10.1.0.4:8080"),
-        ("10.96.0.50:80", "10.96.0.51:80", "missing-service", "10.96.0.50:80 has no virtual service"),
+        ("10.1.0.4:8080", "10.1.0.5:8080", "missing-server", "lacks the endpoint 10.1.0.4:8080"),
+        ("10.96.0.50:80", "10.96.0.51:80", "missing-service", "10.96.0.50:80 of default/web has no virtual service"),
         ("10.96.0.50:80", "10.96.0.51:80", "stale-service", "10.96.0.51:80 belongs to no Service"),
         ("  -> 10.0.0.9:6443                Masq    1      0          0\n", "", "api-service", "no real server"),
         ("10.0.0.9:6443                Masq    1", "10.0.0.9:6443                Masq    0", "api-service", "takes conn"),  # noqa: E501
@@ -119,11 +137,11 @@ def test_addresses_of_kube_ipvs0() -> None:
     ]
 
 
-def test_a_cluster_without_dns_or_api_is_said() -> None:
-    """They are looked for also where no Service claims to be them."""
+def test_a_cluster_without_the_api_service_is_said() -> None:
+    """It is looked for also where no Service claims to be it; DNS can be somewhere else."""
     found = compare(Table(), Expected(), scheduler="rr", bound=frozenset())
 
-    assert [one.kind for one in found] == ["api-service", "dns-service"]
+    assert [one.kind for one in found] == ["api-service"]
 
 
 def test_the_resolved_listing_is_compared_by_address() -> None:
@@ -176,16 +194,17 @@ def test_a_listing_that_hides_something_claims_nothing_of_it() -> None:
     assert not any("of 4 Service addresses" in fact or "nothing is stale" in fact for fact in state.facts)
 
 
-def test_only_the_first_address_of_an_endpoint_is_required() -> None:
-    """kube-proxy takes that one; another may stand there."""
+def test_only_the_first_address_of_an_endpoint_counts() -> None:
+    """kube-proxy takes that one and leaves the others alone."""
     slices = copy.deepcopy(SLICES)
     slices[2]["endpoints"] = [{"addresses": ["10.1.0.3", "10.1.0.4"], "conditions": {"ready": True}}]
     one = LISTING.replace("  -> 10.1.0.4:8080                Masq    1      0          0\n", "")
 
     assert compare(parse(one), expected(SERVICES, slices), scheduler="sed") == ()
-    assert compare(parse(LISTING), expected(SERVICES, slices), scheduler="sed") == ()
+    assert [x.kind for x in compare(parse(LISTING), expected(SERVICES, slices), scheduler="sed")] == ["stale-server"]
     other = one.replace("10.1.0.3", "10.1.0.4")
-    assert [x.kind for x in compare(parse(other), expected(SERVICES, slices), scheduler="sed")] == ["missing-server"]
+    kinds = [x.kind for x in compare(parse(other), expected(SERVICES, slices), scheduler="sed")]
+    assert kinds == ["missing-server", "stale-server"]
 
 
 def test_an_empty_table_is_one_difference() -> None:
@@ -197,17 +216,19 @@ def test_an_empty_table_is_one_difference() -> None:
     assert "none of the 3 addresses" in found[1].says
 
 
-def test_an_ending_endpoint_may_stay() -> None:
-    """Not ready, still serving: real server or not, both are right; weight 0 of a gone one drains."""
+def test_an_ending_endpoint_drains() -> None:
+    """Not ready, still serving: with another ready one it is no server; weight 0 lets its connections end."""
     slices = copy.deepcopy(SLICES)
     slices[2]["endpoints"][1]["conditions"] = {"ready": False, "serving": True, "terminating": True}
     both = parse(LISTING)
-
-    assert compare(both, expected(SERVICES, slices), scheduler="sed") == ()
-    slices[2]["endpoints"].pop()
-    assert [one.kind for one in compare(both, expected(SERVICES, slices), scheduler="sed")] == ["stale-server"]
     drained = parse(LISTING.replace("10.1.0.4:8080                Masq    1", "10.1.0.4:8080                Masq    0"))
+
+    (found,) = compare(both, expected(SERVICES, slices), scheduler="sed")
+    assert (found.kind, "this node must not use" in found.says) == ("stale-server", True)
     assert compare(drained, expected(SERVICES, slices), scheduler="sed") == ()
+    slices[2]["endpoints"].pop(0)
+    assert [one.kind for one in compare(both, expected(SERVICES, slices), scheduler="sed")] == ["stale-server"]
+    assert "weight" in [one.kind for one in compare(drained, expected(SERVICES, slices), scheduler="sed")]
 
 
 def test_headless_external_and_foreign_services_need_nothing() -> None:
@@ -222,56 +243,92 @@ def test_headless_external_and_foreign_services_need_nothing() -> None:
     assert expected(others, []).services == ()
 
 
-def test_external_ips_load_balancers_and_node_ports() -> None:
-    """Their virtual services are expected, a load balancer with ipMode Proxy is not, and node ports go by port."""
-    service = a_service(
-        "web", "10.96.0.50", 80, externalIPs=["192.0.2.1"], ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}]
-    )
-    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}, {"ip": "192.0.2.3", "ipMode": "Proxy"}]}}
-    found = expected([service], [SLICES[2]])
+WEB = {
+    "externalIPs": ["192.0.2.1"],
+    "type": "LoadBalancer",
+    "ports": [{"name": "", "port": 80, "protocol": "TCP", "nodePort": 30080}],
+}
+OWN = frozenset(map(ip_address, ("127.0.0.1", "10.0.0.7", "192.0.2.1")))
 
-    assert [(one.reach, str(one.key[1])) for one in found.services] == [
-        ("ClusterIP", "10.96.0.50"),
-        ("external IP", "192.0.2.1"),
-        ("load balancer", "192.0.2.2"),
+
+def a_balancer(**spec: Any) -> dict[str, Any]:
+    service = a_service("web", "10.96.0.50", 80, **(copy.deepcopy(WEB) | spec))
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}, {"ip": "192.0.2.3", "ipMode": "Proxy"}]}}
+    return service
+
+
+def test_every_address_of_a_service_is_expected() -> None:
+    """ClusterIP, external, load balancer and node port; one of ipMode Proxy is not kube-proxy's."""
+    found = expected([a_balancer()], [SLICES[2]], node="node-a", own=OWN)
+
+    assert [(one.reach, str(one.key[1]), one.key[2], len(one.choice.required)) for one in found.services] == [
+        ("ClusterIP", "10.96.0.50", 80, 2),
+        ("external IP", "192.0.2.1", 80, 2),
+        ("load balancer", "192.0.2.2", 80, 2),
+        ("node port", "10.0.0.7", 30080, 2),
+        ("node port", "192.0.2.1", 30080, 2),
     ]
+    # An address that another interface has is not bound to kube-ipvs0.
+    assert sorted(map(str, found.addresses)) == ["10.96.0.50", "192.0.2.2"]
+
+
+def test_a_node_port_of_a_saved_listing_goes_by_its_port() -> None:
+    """The node's addresses are not known there; the servers are judged all the same."""
+    found = expected([a_balancer()], [SLICES[2]])
     node_port = VirtualService(
         protocol="TCP",
         place=Place(address=ip_address("10.9.9.9"), port=30080),
         scheduler="sed",
-        servers=(RealServer(place=Place(address=ip_address("10.1.0.3"), port=8080), forward="Masq", weight=1),),
+        servers=tuple(
+            RealServer(place=Place(address=ip_address(one), port=8080), forward="Masq", weight=1)
+            for one in ("10.1.0.3", "10.1.0.4")
+        ),
     )
-    kinds = [one.kind for one in compare(Table(services=(node_port,)), found, scheduler="sed")]
-    assert "stale-service" not in kinds
+
+    def kinds(*services: VirtualService) -> set[str]:
+        return {one.kind for one in compare(Table(services=services), found, scheduler="sed") if "3008" in one.subject}
+
+    assert kinds(node_port) == set()
+    assert kinds(replace(node_port, servers=node_port.servers[:1])) == {"missing-server"}
     wrong = replace(node_port.servers[0], place=Place(address=ip_address("10.1.0.77"), port=8080))
-    stale = Table(services=(replace(node_port, servers=(wrong,)),))
-    assert "stale-server" in [one.kind for one in compare(stale, found, scheduler="sed")]
+    assert kinds(replace(node_port, servers=(*node_port.servers, wrong))) == {"stale-server"}
+    other = replace(node_port, place=Place(address=ip_address("10.9.9.9"), port=30081))
+    assert kinds(other) == {"missing-service", "stale-service"}
 
 
-def test_local_traffic_and_hints() -> None:
-    """internalTrafficPolicy: Local wants this node's endpoints only; a hint for another zone makes one optional."""
-    service = a_service("web", "10.96.0.50", 80, internalTrafficPolicy="Local")
-    here = a_slice("web", "default", 8080, "10.1.0.3", nodeName="node-a")
-    there = a_slice("web", "default", 8080, "10.1.0.4", nodeName="node-b")
+@pytest.mark.parametrize(
+    ("servers", "kinds"),
+    [
+        ("", {"missing-server"}),
+        ("  -> 10.1.0.3:8080 Masq 0 0 0\n", {"weight"}),
+        ("  -> 10.1.0.4:8080 Masq 1 0 0\n", {"missing-server", "stale-server"}),
+        ("  -> 10.1.0.3:8080 Masq 1 0 0\n  -> 10.1.0.4:8080 Masq 1 0 0\n", {"stale-server"}),
+        ("  -> 10.1.0.3:8080 Masq 1 0 0\n", set()),
+    ],
+)
+def test_a_load_balancer_address_of_local_policy(servers: str, kinds: set[str]) -> None:
+    """Without a server, with a drained or with a remote one where a local one exists: each is a difference."""
+    slices = [
+        a_slice("web", "default", 8080, "10.1.0.3", nodeName="node-a"),
+        a_slice("web", "default", 8080, "10.1.0.4", nodeName="node-b"),
+    ]
+    found = expected([a_balancer(externalTrafficPolicy="Local")], slices, node="node-a", own=OWN)
+    table = parse(LISTING + "TCP  192.0.2.2:80 sed\n" + servers)
 
-    (found,) = expected([service], [here, there], node="node-a").services
+    differences = compare(table, found, scheduler="sed")
 
-    assert {str(address) for address, _ in found.required} == {"10.1.0.3"}
-    assert found.allowed == frozenset()
-    hinted = a_slice("web", "default", 8080, "10.1.0.3", hints={"forZones": [{"name": "b"}]})
-    (found,) = expected([SERVICES[2]], [hinted], zone="a").services
-    assert (found.required, len(found.allowed)) == (frozenset(), 1)
+    assert {one.kind for one in differences if "192.0.2.2" in one.says} == kinds
 
 
 def test_dual_stack() -> None:
     """Each ClusterIP takes the endpoints of its family."""
-    service = a_service("web", "10.96.0.50", 80, clusterIPs=["10.96.0.50", "fd00::50"])
+    service = a_service("web", "10.96.0.50", 80, clusterIPs=["10.96.0.50", "fd00::50"], ipFamilies=["IPv4", "IPv6"])
     six = a_slice("web", "default", 8080, "fd00::3")
     six["addressType"] = "IPv6"
 
     found = expected([service], [SLICES[2], six]).services
 
-    assert [sorted(str(address) for address, _ in one.required) for one in found] == [
+    assert [sorted(str(address) for address, _ in one.choice.required) for one in found] == [
         ["10.1.0.3", "10.1.0.4"],
         ["fd00::3"],
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
@@ -197,15 +199,15 @@ def test_empty_table() -> None:
         ("   \n", "empty"),
         ("bash: ipvsadm: command not found\n", "line 1"),
         (HEAD + "  -> 10.0.0.1:80 Masq 1 0 0\n", "line 4 of the IPVS listing: a real server without"),
-        (HEAD + "TCP  10.0.0.1:80\n", "address and scheduler expected"),
-        (HEAD + "TCP  10.0.0.1:80 rr frozen\n", "flag 'frozen' is not known"),
+        (HEAD + "TCP  10.0.0.1:80\n", "expected an address and a scheduler"),
+        (HEAD + "TCP  10.0.0.1:80 rr frozen\n", "unknown flag 'frozen'"),
         (HEAD + "TCP  10.0.0.1 rr\n", "has no port"),
         (HEAD + "TCP  10.0.0.1:99999 rr\n", "is not a port"),
-        (HEAD + "ICMP 10.0.0.1:80 rr\n", "'ICMP' is none of"),
-        (HEAD + "FWM  x rr\n", "the firewall mark is no number"),
+        (HEAD + "ICMP 10.0.0.1:80 rr\n", "'ICMP' is not TCP"),
+        (HEAD + "FWM  x rr\n", "the firewall mark is not a number"),
         (HEAD + "TCP  10.0.0.1:80 rr\n  -> 10.0.0.2:80 Masq 1\n", "line 5"),
-        (HEAD + "TCP  10.0.0.1:80 rr\n  -> 10.0.0.2:80 Teleport 1 0 0\n", "'Teleport' is none of"),
-        ("Prot LocalAddress:Port               Conns   InPkts\n", "another output of ipvsadm (column Conns)"),
+        (HEAD + "TCP  10.0.0.1:80 rr\n  -> 10.0.0.2:80 Teleport 1 0 0\n", "'Teleport' is not one of"),
+        ("Prot LocalAddress:Port               Conns   InPkts\n", "ipvsadm -L --stats"),
         (HEAD + "TCP  10.0.0.1:80 rr mask 1.2.3\n", "neither a netmask"),
     ],
 )
@@ -234,3 +236,53 @@ def test_no_text_makes_anything_but_our_own_error(text: str) -> None:
             assert isinstance(parse(candidate), Table)
         except InputError as error:
             assert error.message  # noqa: PT017 - either outcome is right
+
+
+COLOUR = "\x1b[32m"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "\n".join("    " + line for line in text.split("\n")),
+        lambda text: "\n".join("\t" + line for line in text.split("\n")),
+        lambda text: f"```console\n{text}```\n",
+        lambda text: f"~~~\n{text}~~~\n",
+        lambda text: f"[ec2-user@ip-10-0-0-7 ~]$ sudo ipvsadm -L -n\n{text}[ec2-user@ip-10-0-0-7 ~]$ \n",
+        lambda text: f"root@node:~# cat /proc/net/ip_vs\n{text}root@node:~#",
+        lambda text: f"$ ipvsadm -Ln\n{text}",
+        lambda text: f"% kubectl exec -n kube-system kube-proxy-x -- ipvsadm -Ln\n{text}",
+        lambda text: "".join(f"> {line}\n" for line in text.splitlines()),
+        lambda text: text.replace("TCP", f"{COLOUR}TCP\x1b[0m"),
+        lambda text: text.replace("\n", "\r\n"),
+    ],
+)
+def test_a_listing_as_people_paste_it(around: Callable[[str], str]) -> None:
+    """What a terminal or an editor puts around it changes nothing."""
+    assert parse(around(NUMERIC)) == parse(NUMERIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port               Conns   InPkts\n",
+            "--stats",
+        ),
+        (
+            "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port                 CPS    InPPS\n",
+            "--rate",
+        ),
+        ("IPVS connection entries\npro expire state       source             virtual\n", "`ipvsadm -L -c`"),
+        ("Timeout (tcp tcpfin udp): 900 120 300\n", "`ipvsadm -L --timeout`"),
+        ("Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n", "/proc/net/ip_vs_conn"),
+        ("   Total Incoming Outgoing         Incoming         Outgoing\n", "/proc/net/ip_vs_stats"),
+        ("-A -t 10.96.0.1:443 -s rr\n-a -t 10.96.0.1:443 -r 10.0.0.9:6443 -m -w 1\n", "ipvsadm-save"),
+        ("master sync daemon (mcast=eth0, syncid=0)\n", "--daemon"),
+    ],
+)
+def test_other_outputs_are_named(text: str, says: str) -> None:
+    """A person who pastes another output learns which one it is."""
+    with pytest.raises(InputError, match=re.escape(says)):
+        parse(text)

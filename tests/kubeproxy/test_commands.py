@@ -223,7 +223,7 @@ def test_status_counts_what_is_not_ready_missing_or_old(api: FakeApi) -> None:
     ("arguments", "text", "says"),
     [
         (("--listing", "-"), b"\xff\xfe\x00", "not UTF-8"),
-        (("--listing", "-"), b"nonsense\n", "is none of TCP, UDP"),
+        (("--listing", "-"), b"nonsense\n", "is not TCP, UDP"),
         (("--listing", "-"), b"TCP  10.0.0.1:80 rr\n" * 3_600_000, "has more than 67108864 bytes"),
         (("--listing", "/no/such"), b"", "/no/such"),
         (("--wait", "5"), b"", "--wait watches nodes"),

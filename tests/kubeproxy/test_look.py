@@ -16,9 +16,9 @@ from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import LocalRunner, SshRunner, SsmRunner, runner
-from amigen.kubeproxy.status import NodeStatus, judge, wanted_on
+from amigen.kubeproxy.status import NodeStatus, judge
 from amigen.kubeproxy.watch import watch
-from tests.ipvs.test_compare import BOUND, LISTING, SERVICES, SLICES
+from tests.ipvs.test_compare import BOUND, LISTING, wanted
 from tests.kubeproxy import samples
 from tests.testing.ssm_server import INSTANCE, ssm_server
 
@@ -64,7 +64,7 @@ def test_a_snapshot() -> None:
 
 def test_a_healthy_node() -> None:
     """All facts, no difference."""
-    found = judge(look(Canned(ANSWER)), IPVS_CONFIG, wanted_on(None, (SERVICES, SLICES)), "node-a")
+    found = judge(look(Canned(ANSWER)), IPVS_CONFIG, wanted(), "node-a")
 
     assert found.differences == ()
     assert len(found.facts) == 9
@@ -83,7 +83,7 @@ def test_a_healthy_node() -> None:
 )
 def test_a_sick_node(answer: str, config: object, kind: str) -> None:
     """Mode, no table, no kube-ipvs0, and leftovers of ipvs mode under another one."""
-    found = judge(look(Canned(answer)), config, wanted_on(None, (SERVICES, SLICES)), "node-a")  # type: ignore[arg-type]
+    found = judge(look(Canned(answer)), config, wanted(), "node-a")  # type: ignore[arg-type]
 
     assert kind in {one.kind for one in found.differences}
 
@@ -201,13 +201,12 @@ def test_watching_counts_how_long() -> None:
     """A difference that comes, lasts and goes."""
     now = [0.0]
     clock = Clock(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
-    wanted = wanted_on(None, (SERVICES, SLICES))
     sick = ANSWER.replace("10.96.0.50:80 sed", "10.96.0.50:80 rr")
     answers = iter([ANSWER.replace("10.1.0.4:8080", "10.1.0.5:8080"), sick, sick])
     said: list[str] = []
 
     def once() -> tuple[NodeStatus, ...]:
-        return (judge(look(Canned(next(answers))), IPVS_CONFIG, wanted, "node-a"),)
+        return (judge(look(Canned(next(answers))), IPVS_CONFIG, wanted(), "node-a"),)
 
     _, lasted = watch(once, clock, seconds=10.0, interval=5.0, say=said.append)
 
@@ -220,7 +219,7 @@ def test_watching_ends_when_all_is_well() -> None:
     clock = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: pytest.fail("slept"))
 
     states, lasted = watch(
-        lambda: (judge(look(Canned(ANSWER)), IPVS_CONFIG, wanted_on(None, (SERVICES, SLICES)), "n"),),
+        lambda: (judge(look(Canned(ANSWER)), IPVS_CONFIG, wanted(), "n"),),
         clock,
         seconds=60.0,
         interval=5.0,

@@ -207,10 +207,10 @@ def test_a_service_that_is_created_and_deleted_is_followed(healthy: Proof) -> No
     ("damage", "repair", "says"),
     [
         ("ipvsadm -d -t 10.96.0.50:80 -r 10.244.1.2:8080", "ipvsadm -a -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 1",
-         "lacks the ready endpoint 10.244.1.2:8080"),
+         "lacks the endpoint 10.244.1.2:8080"),
         ("ipvsadm -a -t 10.96.0.50:80 -r 10.9.9.9:80 -m", "ipvsadm -d -t 10.96.0.50:80 -r 10.9.9.9:80",
          "still sends to 10.9.9.9:80, which is no endpoint"),
-        ("ipvsadm -E -t 10.96.0.50:80 -s wlc", "ipvsadm -E -t 10.96.0.50:80 -s sed", "has the scheduler wlc, chosen is sed"),  # noqa: E501
+        ("ipvsadm -E -t 10.96.0.50:80 -s wlc", "ipvsadm -E -t 10.96.0.50:80 -s sed", "has the scheduler wlc; the configuration says sed"),  # noqa: E501
         ("ipvsadm -e -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 0", "ipvsadm -e -t 10.96.0.50:80 -r 10.244.1.2:8080 -m -w 1",  # noqa: E501
          "with weight 0"),
         ("ipvsadm -E -t 10.96.0.51:80 -s sed -p 60", "ipvsadm -E -t 10.96.0.51:80 -s sed -p 10800",

@@ -1,0 +1,1 @@
+"""The nftables table of kube-proxy: read, and compared with what the cluster needs. Pure."""
