@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amigen.render.artifacts import Artifact as Artifact
     from amigen.render.artifacts import artifacts as artifacts
     from amigen.spec.load import check_file as check_file
+    from amigen.spec.load import existing_user_data as existing_user_data
     from amigen.spec.load import load_spec as load_spec
     from amigen.spec.load import parse_spec as parse_spec
     from amigen.spec.model import NodeImage as NodeImage
@@ -35,6 +36,7 @@ _PLACES = {
     "SpecError": "amigen.base.errors",
     "artifacts": "amigen.render.artifacts",
     "check_file": "amigen.spec.load",
+    "existing_user_data": "amigen.spec.load",
     "explain": "amigen.userdata.explain",
     "json_schema": "amigen.spec.schema",
     "load_spec": "amigen.spec.load",

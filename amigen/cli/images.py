@@ -195,7 +195,7 @@ def drift(
     from amigen.publish.wait import Waiter
 
     image = load_on_aws(spec, aws.profile)
-    request = make_request(image)
+    request = make_request(image, spec)
     statuses = [
         PlaceStatus(place=Place(region=region, target=target))
         for target in chosen_targets(image, platform, architecture)

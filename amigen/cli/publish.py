@@ -110,7 +110,7 @@ def publish(
     proven = [each for each in records.read_images(path, image) if each.target in wanted]
     records.require_all(proven, wanted, path)
     require_digest(proven, spec_digest(image), keep_image=keep_image)
-    request = make_request(image, set_default=set_default, canary=canary, templates=not images_only)
+    request = make_request(image, spec, set_default=set_default, canary=canary, templates=not images_only)
     ledger_path = path.with_name("publish-ledger.json")
     with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
         statuses = look(aws, request, proven, where, waiter)
@@ -138,18 +138,19 @@ def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
 
 
 def make_request(
-    spec: NodeImage, *, set_default: bool = False, canary: bool = False, templates: bool = True
+    spec: NodeImage, path: str, *, set_default: bool = False, canary: bool = False, templates: bool = True
 ) -> PublishRequest:
-    """What the spec wants now, with its rendered user data."""
+    """What the spec, a file at `path`, wants now, with its rendered user data."""
     from amigen.plan.make import plan_images
     from amigen.publish.plan import PublishRequest
-    from amigen.spec.load import spec_digest
+    from amigen.spec.load import existing_user_data, spec_digest
     from amigen.userdata.make import user_data
 
+    merge = existing_user_data(spec, path) if templates else None
     return PublishRequest(
         spec=spec,
         digest=spec_digest(spec),
-        user_data={plan.platform: user_data(plan) for plan in plan_images(spec)} if templates else {},
+        user_data={plan.platform: user_data(plan, merge=merge) for plan in plan_images(spec)} if templates else {},
         now=datetime.now(timezone.utc),
         templates=templates,
         set_default=set_default,

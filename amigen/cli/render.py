@@ -11,6 +11,7 @@ from amigen.base.errors import DiffersError
 from amigen.cli.options import load, spec_argument
 from amigen.render.artifacts import artifacts
 from amigen.render.folder import Change, compare, write
+from amigen.spec.load import existing_user_data
 
 
 @click.command()
@@ -33,7 +34,8 @@ from amigen.render.folder import Change, compare, write
 @click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
 def render(spec: str, folder: Path, check_only: bool, diff_only: bool, force: bool) -> None:
     """Render SPEC into a folder: user data, scripts, Packer files and checks, per platform."""
-    wanted = artifacts(load(spec))
+    image = load(spec)
+    wanted = artifacts(image, merge=existing_user_data(image, spec))
     if check_only or diff_only:
         found = compare(folder, wanted)
         for change in found.changes:

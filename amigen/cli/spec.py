@@ -16,7 +16,7 @@ from amigen.cli.options import echo_json, output_option, spec_argument
 from amigen.spec.load import check_file
 
 if TYPE_CHECKING:
-    from amigen.spec.model import NodeImage
+    from amigen.spec.load import Checked
 
 _FIRST = """\
 # A node image for amigen. Reference: docs/spec.md; `amigen schema` helps your editor.
@@ -84,9 +84,10 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
 def check(spec: str, output: str, strict: bool) -> None:
     """Check SPEC: all problems at once, with line, key path and what is allowed."""
     checked = check_file(spec)
-    found = (*checked.problems, *(_on_user_data(checked.spec) if checked.spec and not checked.errors else ()))
+    found = (*checked.problems, *(_on_user_data(checked, spec) if checked.spec and not checked.errors else ()))
+    errors = any(p.severity == "error" for p in found)
     warnings = [p for p in found if p.severity == "warning"]
-    failed = bool(checked.errors) or (strict and bool(warnings))
+    failed = errors or (strict and bool(warnings))
     if output == "json":
         import msgspec
 
@@ -102,20 +103,31 @@ def check(spec: str, output: str, strict: bool) -> None:
     click.echo(plain(f"{checked.file}: ok") + counted)
 
 
-def _on_user_data(spec: NodeImage) -> Iterator[Problem]:
-    """What there is to say about the size of the user data of each platform."""
+def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
+    """What there is to say about the user data of each platform: existing parts that are merged, and the size."""
     from amigen.plan.make import plan_images
+    from amigen.spec.load import existing_user_data
     from amigen.userdata.make import make
 
+    spec = checked.require()
+    line, column = checked.written.get("userData.merge", (0, 0))
+    try:
+        merge = existing_user_data(spec, path)
+    except InputError as error:
+        yield Problem(path="userData.merge", line=line, column=column, message=error.message, hint=error.hint)
+        return
     for plan in plan_images(spec):
         try:
-            for note in make(plan).notes:
+            for note in make(plan, merge=merge).notes:
                 yield replace(note, message=f"the user data of {plan.platform} {note.message}")
         except SizeError as error:
             message = (
                 f"the user data of {plan.platform} is too large, and is not rendered: the image has to carry it all"
             )
             yield Problem(severity="note", message=message, hint=error.hint)
+        except InputError as error:
+            yield Problem(path="userData.merge", line=line, column=column, message=error.message, hint=error.hint)
+            return
 
 
 @click.command()

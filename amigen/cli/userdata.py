@@ -14,6 +14,7 @@ from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
 from amigen.cli.options import echo_json, load, one_plan, output_option
 from amigen.platforms import PLATFORMS
+from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
 from amigen.userdata import make
 from amigen.userdata.document import parse
@@ -74,8 +75,11 @@ def print_(
     as_base64: bool,
 ) -> None:
     """Print one document on stdout."""
-    plan = one_plan(load(spec), platform, cast("Architecture | None", architecture))
-    existing = _read(merge) if merge else b""
+    image = load(spec)
+    plan = one_plan(image, platform, cast("Architecture | None", architecture))
+    if merge and image.user_data.merge is not None:
+        raise InputError(f"the spec merges {image.user_data.merge} already", "merge the two files, or leave one out")
+    existing = _read(merge) if merge else existing_user_data(image, spec)
     made = make.make(plan, format_=cast("Format | None", format_), merge=existing, gzip_=gzip_)
     document = made.content
     for note in made.notes:
@@ -99,9 +103,10 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
     """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
     raw, origin, nodeadm = _read(file), "yours", True
     if _is_spec(raw):
-        plan = one_plan(load(file), platform)
+        image = load(file)
+        plan = one_plan(image, platform)
         nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
-        raw, origin = make.user_data(plan), "amigen"
+        raw, origin = make.user_data(plan, merge=existing_user_data(image, file)), "amigen"
     if show:
         parts = parse(raw).parts
         if show > len(parts):

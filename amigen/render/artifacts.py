@@ -34,10 +34,18 @@ class Artifact(Struct, frozen=True, kw_only=True):
     executable: bool = False
 
 
-def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
-    """All files of the rendered folder, sorted by path; the same spec gives the same bytes."""
+def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact, ...]:
+    """All files of the rendered folder, sorted by path; the same spec gives the same bytes.
+
+    Args:
+        spec: The spec.
+        merge: Content of the file that `userData.merge` names, from `amigen.spec.load.existing_user_data`.
+
+    Raises:
+        InputError: The existing user data cannot be read, or is named by the spec and not given.
+    """
     plans = plan_images(spec)
-    found = [artifact for plan in plans for artifact in _platform(plan)]
+    found = [artifact for plan in plans for artifact in _platform(plan, merge)]
     readme = render(
         "templates", "README.md.jinja", name=spec.name, plans=plans, without=_without_user_data(plans, found)
     )
@@ -45,12 +53,12 @@ def artifacts(spec: NodeImage) -> tuple[Artifact, ...]:
     return tuple(sorted(found, key=lambda artifact: artifact.path))
 
 
-def _platform(plan: ImagePlan) -> Iterator[Artifact]:
+def _platform(plan: ImagePlan, merge: bytes | None) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
     # Where it is too large, the image carries it all, and README.md says so.
     with contextlib.suppress(SizeError):
-        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan))
+        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan, merge=merge))
     yield Artifact(
         path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True
     )

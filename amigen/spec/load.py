@@ -12,7 +12,7 @@ import msgspec
 import msgspec.structs
 
 from amigen.base.errors import InputError, Problem, SpecError
-from amigen.base.files import read_at_most
+from amigen.base.files import read_at_most, read_file
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import ADDED, Containerd, Instance, NodeImage, UserData
@@ -27,13 +27,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         file: Name of the source, for messages.
         spec: The spec; None where it has errors that keep it from being read.
         problems: All findings, in the order of their lines.
-        written: Key paths that the document has; all others have their defaults.
+        written: Key paths that the document has, with line and column; all others have their defaults.
     """
 
     file: str
     spec: NodeImage | None
     problems: tuple[Problem, ...]
-    written: frozenset[str] = frozenset()
+    written: dict[str, tuple[int, int]] = {}
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -66,7 +66,7 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
         problems += [_placed(problem, reader.places) for problem in found]
     problems.sort(key=lambda p: (p.line, p.column))
     found_spec = spec if valid else None
-    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=frozenset(reader.places))
+    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=reader.places)
 
 
 def check_file(path: str | Path) -> Checked:
@@ -82,6 +82,19 @@ def check_file(path: str | Path) -> Checked:
         raise InputError(f"cannot read the spec {path}: {error.strerror}", hint) from None
     except ValueError:
         raise InputError(f"cannot read the spec: {str(path)!r} is not a file name") from None
+
+
+def existing_user_data(spec: NodeImage, path: str | Path) -> bytes | None:
+    """The content of `userData.merge`, which is relative to the spec; None where the spec names no file.
+
+    Raises:
+        InputError: The file cannot be read, or has more than 1 MiB.
+    """
+    if spec.user_data.merge is None:
+        return None
+    folder = Path() if str(path) == "-" else Path(path).parent
+    hint = "userData.merge in the spec names it, relative to the spec"
+    return read_file(folder / Path(spec.user_data.merge).expanduser(), limit=MAX_BYTES, hint=hint)
 
 
 def load_spec(path: str | Path) -> NodeImage:

@@ -31,19 +31,22 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_format(plan: ImagePlan) -> Format:
-    """MIME where a NodeConfig has to travel with it, or where EKS may merge its own and takes nothing else."""
-    return "mime" if _by_nodeadm(plan) or plan.spec.join.eks is not None else "shell"
+    """MIME where other parts travel with it, or where EKS may merge its own and takes nothing else."""
+    spec = plan.spec
+    mime_ = _by_nodeadm(plan) or spec.join.eks is not None or spec.user_data.merge is not None
+    return "mime" if mime_ else "shell"
 
 
 def user_data(
-    plan: ImagePlan, *, format_: Format | None = None, merge: bytes = b"", gzip_: bool | None = None
+    plan: ImagePlan, *, format_: Format | None = None, merge: bytes | None = None, gzip_: bool | None = None
 ) -> bytes:
     """One document, ready for EC2 (before base64).
 
     Args:
         plan: The plan of one platform.
         format_: None takes `default_format`.
-        merge: Existing user data of any kind, to put in its right place; only in MIME.
+        merge: Existing user data of any kind, to put in its right place; only in MIME. None: there is none, and the
+            spec names none (`amigen.spec.load.existing_user_data` reads the file that it names).
         gzip_: Pack the whole document, or nothing; None packs scripts alone, in a form that every system passes on,
             and only where the document would be too large.
 
@@ -54,8 +57,14 @@ def user_data(
     return make(plan, format_=format_, merge=merge, gzip_=gzip_).content
 
 
-def make(plan: ImagePlan, *, format_: Format | None = None, merge: bytes = b"", gzip_: bool | None = None) -> Made:
+def make(
+    plan: ImagePlan, *, format_: Format | None = None, merge: bytes | None = None, gzip_: bool | None = None
+) -> Made:
     """As `user_data`, with notes on what was done to existing parts, and on room that others may need."""
+    if merge is None and plan.spec.user_data.merge is not None:
+        message = f"the spec merges {plan.spec.user_data.merge} into its user data, and the content is not given"
+        raise InputError(message, "pass merge=existing_user_data(spec, path of the spec)")
+    merge = merge or b""
     chosen: Format = format_ or ("mime" if merge else default_format(plan))
     script = bootstrap_script(plan, user_data=True).encode()
     joins = plan.spec.join.eks is not None and _by_nodeadm(plan)

@@ -19,7 +19,7 @@ from amigen.build.record import read_record
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster
 from amigen.platforms import PLATFORMS
-from amigen.spec.model import Join, NodeImage
+from amigen.spec.model import Join, NodeImage, UserData
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, check_image_folder, make_report
 from amigen.verify.target import Target
@@ -174,6 +174,9 @@ def _user_data(run: _Run) -> bytes:
     from amigen.userdata.make import user_data
 
     plan = run.plan
+    if plan.spec.user_data.merge is not None:
+        plan = structs.replace(plan, spec=structs.replace(plan.spec, user_data=UserData()))
+        _note(run, "the VM's user data leaves out what userData.merge names")
     if plan.spec.join.eks is not None:
         steps = tuple(step for step in plan.steps if not isinstance(step, JoinCluster))
         plan = structs.replace(plan, spec=structs.replace(plan.spec, join=Join()), steps=steps)

@@ -42,6 +42,8 @@ def random_spec(rng: Random, *, hostile: float = 0.05) -> dict[str, Any]:
     document = _struct(NodeImage, rng, hostile, share=rng.choice((0.1, 0.3, 0.8)))
     for key, value in MINIMAL.items():
         document.setdefault(key, value)
+    # It names a file, and these specs have none beside them.
+    document.pop("userData", None)
     return document
 
 
@@ -115,6 +117,8 @@ def _value(shape: Shape, rng: Random, hostile: float, share: float) -> Any:
         return rng.choice((low, high, rng.randint(int(low), int(high))))
     if shape.kind == "union":
         return _value(rng.choice(shape.members), rng, hostile, share)
+    if shape.kind == "any":
+        return rng.choice(({}, [], 5, 0.5, True, None, "text", rng.choice(_corpus())))
     return text(shape, rng, hostile)
 
 
