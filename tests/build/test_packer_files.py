@@ -14,7 +14,10 @@ import pytest
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
+from amigen.render.artifacts import artifacts
+from amigen.render.folder import write
 from amigen.render.packer import AWS_IMAGE, AWS_IMAGE_16, packer_files, source_parameter
+from amigen.spec.load import load_spec
 from amigen.spec.model import AmiFilter, Aws, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
 from tests.specs import GOLDEN
 
@@ -27,7 +30,9 @@ _UNKNOWN_TO_16 = (
 )
 
 
-GOLDEN_FOLDERS = sorted(GOLDEN.glob("*/expected/*/packer"))
+GOLDEN_PLATFORMS = [
+    (case.parent.name, name) for case in sorted(GOLDEN.glob("*/spec.yaml")) for name in load_spec(case).platforms
+]
 
 
 def image(**changes: Any) -> NodeImage:
@@ -36,7 +41,7 @@ def image(**changes: Any) -> NodeImage:
         "kind": "NodeImage",
         "name": "demo",
         "kubernetes_version": "1.35",
-        "platforms": PLATFORMS,
+        "platforms": tuple(PLATFORMS),
         "architectures": ("x86_64", "arm64"),
     }
     return NodeImage(**{**fields, **changes})
@@ -110,10 +115,12 @@ def test_the_real_packer_takes_them(plan: ImagePlan, tmp_path: Path, key: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", GOLDEN_FOLDERS, ids=lambda folder: f"{folder.parts[-4]}-{folder.parts[-2]}")
-def test_the_real_packer_takes_what_is_rendered(folder: Path, key: Path) -> None:
-    """The golden cases, where they lie: what `amigen render` writes (tests.render.test_golden)."""
-    take(folder, key)
+@pytest.mark.parametrize("case", GOLDEN_PLATFORMS, ids="-".join)
+def test_the_real_packer_takes_what_is_rendered(case: tuple[str, str], key: Path, tmp_path: Path) -> None:
+    """The golden cases as `amigen render` writes them."""
+    name, platform = case
+    write(tmp_path / "out", artifacts(load_spec(GOLDEN / name / "spec.yaml")))
+    take(tmp_path / "out" / platform / "packer", key)
 
 
 def take(folder: Path, key: Path) -> None:
