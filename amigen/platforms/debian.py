@@ -31,4 +31,4 @@ def _release(version: str, codename: str, kernel: tuple[int, int]) -> PlatformFa
     )
 
 
-PLATFORMS = (_release("12", "bookworm", (6, 1)),)
+PLATFORMS = (_release("12", "bookworm", (6, 1)), _release("13", "trixie", (6, 12)))

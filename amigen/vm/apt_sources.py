@@ -41,19 +41,20 @@ def sources_of_mirror(fact: PlatformFact, mirror: Mirror) -> AptSources:
 def sources_of_machine(fact: PlatformFact) -> AptSources:
     """The sources that this machine's apt has for a release, with its updates and security suites.
 
+    Where it has another release of the same distribution only, the sources are those with the name of the release
+    exchanged: one archive holds all supported releases.
+
     Raises:
         ToolError: There is no apt here, or it has no source of this release.
     """
     apt_get = find_program("apt-get", package="apt", purpose="make the built-in base (Debian and Ubuntu machines)")
     listed = _output([apt_get, "indextargets", "--no-release-info", "Created-By: Packages"])
     targets = [dict(_fields(stanza)) for stanza in listed.split("\n\n") if stanza.strip()]
-    wanted = re.compile(rf"{re.escape(fact.codename)}(-updates|-security)?$")
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for target in targets:
-        if wanted.match(target.get("Release", "")) and target.get("Origin", fact.os_id).lower() == fact.os_id:
-            signed = _signed_by(_keyring_of(target) or fact.keyring)
-            found.setdefault((signed, target["Repo-URI"], target["Release"]), []).append(target["Component"])
-    if not any(release == fact.codename for _, _, release in found):
+    found = _of_release(targets, fact, fact.codename)
+    others = [t["Release"] for t in targets if t.get("Origin", "").lower() == fact.os_id and "-" not in t["Release"]]
+    if not found and others:
+        found = _of_release(targets, fact, others[0])
+    if not found:
         raise ToolError(
             f"this machine's apt has no source of {fact.title} ({fact.codename})",
             "name a base image under local.bases (a file, or a URL with its sha256), or a mirror under"
@@ -64,6 +65,21 @@ def sources_of_machine(fact: PlatformFact) -> AptSources:
         lines=tuple(f"deb{s} {uri} {release} {' '.join(sorted(set(c)))}" for (s, uri, release), c in found.items()),
         options=tuple(f'{name} "{value}"' for name, value in options),
     )
+
+
+def _of_release(
+    targets: list[dict[str, str]], fact: PlatformFact, codename: str
+) -> dict[tuple[str, str, str], list[str]]:
+    """(keyring, URI, suite of `fact`) -> components, from the targets of `codename`; empty where it is not there."""
+    suite = re.compile(rf"{re.escape(codename)}(-updates|-security)?$")
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for target in targets:
+        match = suite.match(target.get("Release", ""))
+        if match and target.get("Origin", fact.os_id).lower() == fact.os_id:
+            signed = _signed_by(_keyring_of(target) or fact.keyring)
+            place = (signed, target["Repo-URI"], fact.codename + (match[1] or ""))
+            found.setdefault(place, []).append(target["Component"])
+    return found if any(name == fact.codename for _, _, name in found) else {}
 
 
 def _keyring_of(target: dict[str, str]) -> str:

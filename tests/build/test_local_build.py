@@ -85,6 +85,13 @@ def test_the_dnf_stand_in(folder: Path) -> None:
     proven(folder, "dnf", "al2023", "ipvsadm")
 
 
+def test_debian_13(folder: Path) -> None:
+    """Kernel 6.12, systemd 257, apt 3 and cloud-init 25: the nearest to Ubuntu 26.04 that can be built here."""
+    done = build(folder, APT.replace("name: apt", "name: trixie").replace("debian-12", "debian-13"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    proven(folder, "trixie", "debian-13", "ipvsadm")
+
+
 def test_a_failing_check_leaves_no_image(folder: Path) -> None:
     """A hook breaks what an earlier step made: the one check that sees it is named."""
     hook = "hooks: {after: [{name: break, script: 'echo ip_vs >/etc/modules-load.d/amigen.conf'}]}\n"

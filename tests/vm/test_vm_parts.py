@@ -253,6 +253,30 @@ def test_the_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
     assert found.options == ('Acquire::http::Proxy "http://proxy.test:3128"',)
 
 
+def test_the_sources_of_another_release_of_the_machines_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One archive holds all releases, so that Debian 13 is made on Debian 12; the machine's other sources stay out."""
+    stanza = "Release: {}\nRepo-URI: http://mirror.test/{}/\nComponent: main\nOrigin: {}\nSourcesentry: /none:1\n"
+    listed = "\n".join(
+        stanza.format(*each)
+        for each in (
+            ("bookworm", "debian", "Debian"),
+            ("bookworm-updates", "debian", "Debian"),
+            ("bookworm-security", "security", "Debian"),
+            ("cloud-sdk-bookworm", "other", "cloud-sdk-bookworm"),
+        )
+    )
+    monkeypatch.setattr(apt_sources, "_output", lambda command: "" if "apt-config" in command[0] else listed)
+    monkeypatch.setattr(apt_sources, "_signed_by", lambda _keyring: "")
+
+    assert apt_sources.sources_of_machine(PLATFORMS["debian-13"]).lines == (
+        "deb http://mirror.test/debian/ trixie main",
+        "deb http://mirror.test/debian/ trixie-updates main",
+        "deb http://mirror.test/security/ trixie-security main",
+    )
+    with pytest.raises(ToolError, match="no source of Ubuntu"):
+        apt_sources.sources_of_machine(PLATFORMS["ubuntu-24.04"])
+
+
 def test_the_sources_of_a_mirror() -> None:
     mirror = Mirror(url="http://mirror.test/ubuntu", components=("main",))
     lines = apt_sources.sources_of_mirror(PLATFORMS["ubuntu-24.04"], mirror).lines
