@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from amigen.aws.grants import (
+    ADDON,
     CANARY,
     CLUSTER,
     GROUP,
@@ -133,8 +134,12 @@ GET_NAMED_PARAMETERS = Call(
     service="ssm",
     operation="GetParameters",
     purposes=("images", "prune"),
-    # Any template of the account may name its image by a parameter, and prune must know which image that is.
-    grants=(Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:*:parameter/*",)),),
+    # Any template of the account may name its image by a parameter, and prune must know which image that is. Those of
+    # others are named by the user: all of them would be every secret of the account that is kept as a SecureString.
+    grants=(
+        Grant(action="ssm:GetParameters", resources=(PARAMETER, "arn:{p}:ssm:*::parameter/aws/service/*")),
+        Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:{a}:parameter{named}",), when=("named-parameter",)),
+    ),
 )
 PUT_PARAMETER = Call(
     service="ssm",
@@ -145,13 +150,13 @@ PUT_PARAMETER = Call(
 DESCRIBE_MANAGED_INSTANCES = reading("ssm", "DescribeInstanceInformation", "canary")
 LIST_COMMANDS = reading("ssm", "ListCommands", "canary", "fleet")
 LIST_COMMAND_INVOCATIONS = reading("ssm", "ListCommandInvocations", "canary", "fleet")
-GET_COMMAND_INVOCATION = reading("ssm", "GetCommandInvocation", "canary", "fleet")
+GET_COMMAND_INVOCATION = reading("ssm", "GetCommandInvocation", "canary", "fleet", "verify")
 CANCEL_COMMAND = reading("ssm", "CancelCommand", "canary", "fleet")
 _SHELL = "arn:{p}:ssm:*::document/AWS-RunShellScript"
 SEND_COMMAND = Call(
     service="ssm",
     operation="SendCommand",
-    purposes=("fleet",),
+    purposes=("fleet", "verify"),
     grants=(
         Grant(action="ssm:SendCommand", resources=(_SHELL,)),
         Grant(
@@ -170,7 +175,10 @@ SEND_CANARY_COMMAND = Call(
         Grant(
             action="ssm:SendCommand",
             resources=(INSTANCE,),
-            condition={"StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"}},
+            condition={
+                "StringEquals": {"ssm:resourceTag/amigen/name": "{name}"},
+                "StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"},
+            },
         ),
     ),
 )
@@ -219,6 +227,34 @@ DESCRIBE_UPDATE = Call(
     operation="DescribeUpdate",
     purposes=("rollout",),
     grants=(Grant(action="eks:DescribeUpdate", resources=(CLUSTER, NODEGROUP)),),
+)
+
+# -- EKS: the add-on kube-proxy --------------------------------------------------------------------------------------
+DESCRIBE_ADDON = Call(
+    service="eks",
+    operation="DescribeAddon",
+    purposes=("kube-proxy",),
+    grants=(Grant(action="eks:DescribeAddon", resources=(ADDON,)),),
+)
+DESCRIBE_ADDON_CONFIGURATION = reading("eks", "DescribeAddonConfiguration", "kube-proxy")
+UPDATE_ADDON = Call(
+    service="eks",
+    operation="UpdateAddon",
+    purposes=("kube-proxy",),
+    grants=(Grant(action="eks:UpdateAddon", resources=(ADDON,)),),
+)
+LIST_ADDON_UPDATES = Call(
+    service="eks",
+    operation="ListUpdates",
+    purposes=("kube-proxy",),
+    grants=(Grant(action="eks:ListUpdates", resources=(CLUSTER, ADDON)),),
+    tokens=("nextToken", "nextToken"),
+)
+DESCRIBE_ADDON_UPDATE = Call(
+    service="eks",
+    operation="DescribeUpdate",
+    purposes=("kube-proxy",),
+    grants=(Grant(action="eks:DescribeUpdate", resources=(CLUSTER, ADDON)),),
 )
 
 CALLS: tuple[Call, ...] = tuple(value for value in vars().values() if isinstance(value, Call))

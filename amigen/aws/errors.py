@@ -17,6 +17,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _NOT_ACCEPTED = ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch")
 _RATE = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException")
 _FAULT = ("InternalError", "InternalFailure", "ServiceUnavailable", "InternalServerError", "Unavailable")
+_DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 
 # Error code -> way out. Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 _WAYS_OUT: dict[str, str] = {
@@ -26,7 +27,7 @@ _WAYS_OUT: dict[str, str] = {
         "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock",
     ),
     **dict.fromkeys(
-        ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"),
+        _DENIED,
         f"the caller may not do this: {_POLICY}",
     ),
     **dict.fromkeys(_RATE, f"AWS limits the rate of calls, also after several tries; wait a minute, then {_AGAIN}"),
@@ -47,6 +48,11 @@ class CallError(AwsError):
         super().__init__(message, hint)
         self.code = code
         self.call = call
+
+    @property
+    def denied(self) -> bool:
+        """The caller may not do this."""
+        return self.code in _DENIED
 
     @property
     def concerns_all(self) -> bool:

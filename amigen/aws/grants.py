@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Purpose = Literal["build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"]
+Purpose = Literal[
+    "build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify"
+]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 # What a permission depends on: options of the spec, its partition, and the version of Packer.
 Need = Literal[
@@ -21,6 +23,7 @@ Need = Literal[
     "no-builder-profile",
     "resolved-parameter",  # the template resolves our parameter
     "source-parameter",  # of the user's own, names a base image
+    "named-parameter",  # of others, whose templates name their images by it
     "deprecation",
     "session-manager",
     "ssh",
@@ -39,7 +42,7 @@ Need = Literal[
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
 #   {tag} and {value} of the fleet's tag, {source} a parameter of the user's own that names a base image, {builder} the
-#   instance profile of the builder, {role} a role that is passed.
+#   instance profile of the builder, {role} a role that is passed, {named} a parameter of others that templates resolve.
 Condition = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 IMAGE = "arn:{p}:ec2:*::image/*"
@@ -52,6 +55,7 @@ PARAMETER = "arn:{p}:ssm:*:{a}:parameter/amigen/{name}/*"
 GROUP = "arn:{p}:autoscaling:*:{a}:autoScalingGroup:*:autoScalingGroupName/{group}"
 NODEGROUP = "arn:{p}:eks:*:{a}:nodegroup/{cluster}/{nodegroup}/*"
 CLUSTER = "arn:{p}:eks:*:{a}:cluster/{cluster}"
+ADDON = "arn:{p}:eks:*:{a}:addon/{cluster}/kube-proxy/*"
 
 OURS: Condition = {"StringEquals": {"aws:ResourceTag/amigen/name": "{name}"}}
 # Nodes carry the name, too; a builder and what is made of it also say which build it was.
@@ -63,7 +67,8 @@ STAYS_OURS: Condition = {"StringEquals": {**OURS["StringEquals"], **MADE_OURS["S
 # A thing that nobody has named yet.
 UNNAMED: Condition = {"Null": {"aws:ResourceTag/amigen/name": "true"}}
 BECOMES_OURS: Condition = {**MADE_OURS, **UNNAMED}
-CANARY: Condition = {"StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
+# Of a spec whose name is the beginning of another one, the mark alone would fit the canaries of that one, too.
+CANARY: Condition = {**OURS, "StringLike": {"aws:ResourceTag/amigen/canary": "{name}-*"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ class Call:
     """An operation of a service, what it is used for, and what it needs.
 
     Attributes:
-        service: boto3's name.
+        service: botocore's name.
         operation: As in botocore's service model.
         grants: The permissions; the first is the call's own, the others are those that AWS checks besides it.
         tokens: Parameter and field of paging.

@@ -132,6 +132,66 @@ class Aws:
         return self._session
 
 
+def make_client(service: str, *, region: str | None, profile: str | None, mode: str = "standard", attempts: int) -> Any:
+    """A client of botocore, for what handles its errors by itself.
+
+    Args:
+        service: botocore's name.
+        region: None: what environment and profile say.
+        profile: None: what the environment says.
+        mode: Of the retries; `adaptive` slows down where many call at once.
+        attempts: Calls in all.
+
+    Raises:
+        AwsError: There is no such profile, or no region.
+    """
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    config = Config(
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"mode": mode, "total_max_attempts": attempts},
+        user_agent_extra="amigen",
+    )
+    try:
+        session = botocore.session.Session(profile=profile)
+        session.register_component("data_loader", loader())
+        return session.create_client(service, region_name=region or os.environ.get("AWS_REGION"), config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise AwsError(f"cannot call {service}: {error}", "name --region and --profile") from None
+
+
+def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) -> str | None:
+    """The address of EC2 that was asked for, be it by option, environment or profile; None: AWS's own.
+
+    botocore finds it by itself, and Packer has to be told. Source:
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+
+    Raises:
+        InputError: It is not an address.
+    """
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    if endpoint_url:
+        return endpoint_url
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", loader())
+    try:
+        found, own = (
+            session.create_client(
+                "ec2", region_name=region, config=Config(ignore_configured_endpoint_urls=ignored)
+            ).meta.endpoint_url
+            for ignored in (None, True)
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(f"cannot call ec2: {error}", "see --profile, --endpoint-url and AWS_ENDPOINT_URL") from None
+    return None if found == own else str(found)
+
+
 def configured_region(profile: str | None) -> str | None:
     """The region of the environment or the profile, as AWS's tools take it; None where there is none.
 

@@ -1,13 +1,11 @@
-"""In which account, and at which address of EC2, a build makes what it makes."""
+"""In which account a build makes what it makes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from amigen.aws import build_calls as calls
-from amigen.aws.model import loader
 from amigen.aws.session import Aws
-from amigen.base.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,29 +42,3 @@ def find_account(aws: Aws, region: str, *, profile: str | None, endpoint_url: st
     """
     answer = aws.call(calls.WHO_AM_I, region, "these credentials")
     return Account(id=answer["Account"], profile=profile, endpoint_url=endpoint_url)
-
-
-def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) -> str | None:
-    """The address of EC2 that was asked for, be it by option, environment or profile; None: AWS's own.
-
-    botocore finds it by itself, and Packer has to be told. Source:
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-    """
-    import botocore.session
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    if endpoint_url:
-        return endpoint_url
-    session = botocore.session.Session(profile=profile)
-    session.register_component("data_loader", loader())
-    try:
-        found, own = (
-            session.create_client(
-                "ec2", region_name=region, config=Config(ignore_configured_endpoint_urls=ignored)
-            ).meta.endpoint_url
-            for ignored in (None, True)
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise InputError(f"cannot call ec2: {error}", "see --profile, --endpoint-url and AWS_ENDPOINT_URL") from None
-    return None if found == own else str(found)

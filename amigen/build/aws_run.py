@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from amigen.aws.session import Aws, AwsOptions
+from amigen.aws.session import Aws, AwsOptions, ec2_endpoint
 from amigen.base.errors import AmigenError, InputError
-from amigen.build.account import ec2_endpoint, find_account
+from amigen.build.account import find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.leftovers import clean_up_after_the_dead, noted
 from amigen.build.record import BuildRecord, read_record, write_record

@@ -99,16 +99,20 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     image = load_on_aws(spec, aws.profile)
 
     def look(plan: RegionPrune) -> None:
-        plan.images = list_images(aws, plan.region, image.name)
+        found = list_images(aws, plan.region, image.name)
+        plan.images, plan.usage = found.images, found.usage
 
     plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
     if output == "json":
-        echo_json({"images": [listed_json(each) for plan in plans for each in plan.images]})
+        gaps = [{"region": plan.region, "what": what} for plan in plans for what in plan.usage.unresolved]
+        echo_json({"images": [listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
     else:
         for plan in plans:
             echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
             for each in plan.images:
                 show_image(each, ", ".join(each.used) or "not used")
+            for what in plan.usage.unresolved:
+                echo_line(f"  note: {what}, which cannot be resolved: any image may be in use")
     raise_failures([(plan.region, plan.error) for plan in plans if plan.error])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError, InputError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
@@ -62,16 +62,10 @@ class Session:
         """The add-on's calls; None where no EKS cluster is known."""
         if self.eks is None:
             return None
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
+        from amigen.aws.session import make_client
 
-        retries = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
-        try:
-            session = boto3.session.Session(profile_name=self._options["profile"], region_name=self.eks.region or None)
-            return Addon(session.client("eks", config=retries), self.eks.cluster)
-        except (BotoCoreError, ValueError) as error:
-            raise AwsError(f"no EKS client: {error}", "name --region and --profile") from None
+        client = make_client("eks", region=self.eks.region or None, profile=self._options["profile"], attempts=6)
+        return Addon(client, self.eks.cluster)
 
     @property
     def looks(self) -> Any:

@@ -7,7 +7,7 @@ import click
 from amigen.base.errors import InputError
 from amigen.cli.options import REGION, echo_json, echo_line, show_warnings, spec_argument
 
-_PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
+_PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify")
 
 
 @click.command(name="iam-policy")
@@ -18,7 +18,17 @@ _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "pru
 @click.option("--account", default="*", help="Account id in the resources; unset: any.")
 @click.option("--group", default="*", help="Auto Scaling group of --for rollout; unset: any.")
 @click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout; unset: any.")
-@click.option("--tag", metavar="KEY=VALUE", help="Instances of --for fleet; unset: those tagged with the spec's name.")
+@click.option("--cluster", default="*", help="EKS cluster of --for kube-proxy; unset: any, or that of --nodegroup.")
+@click.option(
+    "--tag", metavar="KEY=VALUE", help="Instances of --for fleet and verify; unset: those tagged with the spec's name."
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME",
+    help="SSM parameter of others by which launch templates name their images, for images and prune. May be repeated.",
+)
 @click.option(
     "--role",
     "roles",
@@ -33,7 +43,9 @@ def iam_policy(
     account: str,
     group: str,
     nodegroup: str,
+    cluster: str,
     tag: str | None,
+    parameters: tuple[str, ...],
     roles: tuple[str, ...],
     old_packer: bool,
 ) -> None:
@@ -44,16 +56,17 @@ def iam_policy(
     from amigen.publish.policy import LIMIT, Scope, policy, size
     from amigen.spec.load import check_file
 
-    cluster, slash, name = nodegroup.partition("/")
+    of_nodegroup, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
     scope = Scope(
         account=account,
         group=group,
-        cluster=cluster,
+        cluster=of_nodegroup if cluster == "*" else cluster,
         nodegroup=name,
         tag=parse_tag(tag) if tag else None,
         roles=roles,
+        parameters=parameters,
         old_packer=old_packer,
     )
     checked = check_file(spec)

@@ -56,6 +56,7 @@ class RegionPrune:
     region: str
     images: tuple[Listed, ...] = ()
     snapshots: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
     removed: list[str] = field(default_factory=list)
     failed: list[tuple[str, AmigenError]] = field(default_factory=list)
     error: AmigenError | None = None
@@ -66,17 +67,25 @@ class RegionPrune:
         return tuple(each for each in self.images if not each.keep)
 
 
-def list_images(aws: Aws, region: str, name: str) -> tuple[Listed, ...]:
-    """The images of a spec in one region, newest first, with what refers to them."""
+def list_images(aws: Aws, region: str, name: str) -> RegionPrune:
+    """The images of a spec in one region, newest first, with what refers to them; all of them stay."""
     images = observe.tagged_images(aws, region, names.TAG_NAME, name)
     usage = find_usage(aws, region) if images else Usage()
-    return tuple(Listed(region=region, image=image, used=usage.of(image.id)) for image in images)
+    listed = tuple(Listed(region=region, image=image, used=usage.of(image.id)) for image in images)
+    return RegionPrune(region=region, images=listed, usage=usage)
 
 
 def plan_prune(aws: Aws, region: str, name: str, rules: Rules) -> RegionPrune:
-    """Look, and decide."""
-    images = judge(list_images(aws, region, name), rules)
-    return RegionPrune(region=region, images=images, snapshots=_leftovers(aws, region, name))
+    """Look, and decide.
+
+    Raises:
+        CouldNotCheckError: Nobody can tell which images of the region are in use.
+    """
+    found = list_images(aws, region, name)
+    found.usage.require_complete(region)
+    found.images = judge(found.images, rules)
+    found.snapshots = _leftovers(aws, region, name)
+    return found
 
 
 def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
@@ -150,7 +159,7 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
 
 
 def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None:
-    """Remove what was shown. PlaceStatus at once more right before: what has come into use since stays.
+    """Remove what was shown. Looked at once more right before: what has come into use since stays.
 
     The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go. Marked
     snapshots without their image are what the next run finds.
@@ -163,6 +172,7 @@ def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None
             else:
                 say(f"{region}: {snapshot} stays: another image lives on it")
     usage = find_usage(aws, region) if plan.doomed else Usage()
+    usage.require_complete(region)
     for each in plan.doomed:
         used = usage.of(each.image.id)
         if used:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amigen.aws import calls
+from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
 from amigen.images.launchers import Launcher, find_launchers
@@ -19,13 +20,26 @@ _BATCH = 10  # of GetParameters
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """AMI id -> what refers to it, in words; sorted and each once."""
+    """AMI id -> what refers to it, in words; sorted and each once.
+
+    Attributes:
+        unresolved: What names its image by something that cannot be resolved, in words: any image could be in use.
+    """
 
     by: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unresolved: tuple[str, ...] = ()
 
     def of(self, image: str) -> tuple[str, ...]:
         """What refers to an image; empty where nothing does."""
         return self.by.get(image, ())
+
+    def require_complete(self, region: str) -> None:
+        """Raise CouldNotCheckError where any image could be in use."""
+        if self.unresolved:
+            raise CouldNotCheckError(
+                f"nothing is removed in {region}, because any image may be in use: {'; '.join(self.unresolved)}",
+                "let the caller read it (`amigen iam-policy --for prune --parameter NAME`), or remove it",
+            )
 
 
 def find_usage(aws: Aws, region: str) -> Usage:
@@ -36,7 +50,7 @@ def find_usage(aws: Aws, region: str) -> Usage:
     written in a cluster is not seen: an EC2NodeClass of Karpenter that names an AMI, and has no node just now.
 
     Raises:
-        CouldNotCheckError: Something refers to an image by a name that cannot be resolved: nothing is safe then.
+        CouldNotCheckError: This machine's botocore is too old to see all that may name an image.
         AwsError: A call failed.
     """
     instances = observe.running_instances(aws, region, "instances of the region")
@@ -46,11 +60,16 @@ def find_usage(aws: Aws, region: str) -> Usage:
     found += [(version.image or "", words) for words, version in versions]
     found += [(image, launcher.words) for launcher in launchers for image in launcher.images]
     found += _launch_configurations(aws, region)
-    resolved = _resolve(aws, region, sorted({image for image, _ in found if image.startswith("resolve:")}))
+    references = sorted({image for image, _ in found if image.startswith("resolve:")})
+    resolved = _resolve(aws, region, references)
     users: dict[str, set[str]] = defaultdict(set)
     for image, words in found:
         users[resolved.get(image, image)].add(words)
-    return Usage(by={image: tuple(sorted(words)) for image, words in users.items() if image})
+    unresolved = [f"{words} names its image by {image}" for image, words in found if image in references]
+    return Usage(
+        by={image: tuple(sorted(words)) for image, words in users.items() if image},
+        unresolved=tuple(sorted({text for text in unresolved if text.rpartition(" ")[2] not in resolved})),
+    )
 
 
 def _versions_in_use(
@@ -80,8 +99,6 @@ def _unlabelled(version: Version) -> Version:
 
 def _describe_versions(aws: Aws, region: str, template: str, name: str, wanted: list[str]) -> Iterator[dict[str, Any]]:
     """Versions by number, name by name: one that is gone must not hide the others."""
-    from amigen.aws.errors import CallError
-
     for version in wanted:
         try:
             yield from aws.pages(
@@ -105,26 +122,24 @@ def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:
 
 
 def _resolve(aws: Aws, region: str, references: list[str]) -> dict[str, str]:
-    """`resolve:ssm:NAME` -> the AMI that it names now."""
-    names = {reference: reference.removeprefix("resolve:ssm:") for reference in references}
+    """`resolve:ssm:NAME` -> the AMI that it names now; those that are not there or may not be read are left out."""
     out: dict[str, str] = {}
     for start in range(0, len(references), _BATCH):
         batch = references[start : start + _BATCH]
-        answer = aws.call(
-            calls.GET_NAMED_PARAMETERS,
-            region,
-            "parameters that templates resolve",
-            Names=sorted({names[reference] for reference in batch}),
-        )
-        values = {}
-        for parameter in answer.get("Parameters", ()):
-            values[parameter["Name"] + parameter.get("Selector", "")] = parameter["Value"]
-        for reference in batch:
-            value = values.get(names[reference])
-            if value is None:
-                raise CouldNotCheckError(
-                    f"a launch template or fleet in {region} names its image by {reference}, which cannot be resolved",
-                    "remove it, or make the parameter; until then nothing is removed in this region",
-                )
-            out[reference] = value
+        try:
+            out |= _parameters(aws, region, batch)
+        except CallError as error:
+            if not error.denied:
+                raise
+            # One that may not be read hides the nine others.
+            for reference in batch if len(batch) > 1 else ():
+                out |= _resolve(aws, region, [reference])
     return out
+
+
+def _parameters(aws: Aws, region: str, references: list[str]) -> dict[str, str]:
+    names = {reference: reference.removeprefix("resolve:ssm:") for reference in references}
+    what = "parameters that templates resolve"
+    answer = aws.call(calls.GET_NAMED_PARAMETERS, region, what, Names=sorted(set(names.values())))
+    values = {each["Name"] + each.get("Selector", ""): each["Value"] for each in answer.get("Parameters", ())}
+    return {reference: values[name] for reference, name in names.items() if name in values}

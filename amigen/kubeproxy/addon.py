@@ -50,10 +50,10 @@ class AddonState:
 
 
 class Addon:
-    """The add-on of one cluster, through a boto3 `eks` client.
+    """The add-on of one cluster, through a botocore client of `eks`.
 
     Args:
-        client: boto3's client.
+        client: The client, of `amigen.aws`.
         cluster: Name of the cluster.
         sleep: Waits so many seconds.
         monotonic: A clock for deadlines.

@@ -43,6 +43,7 @@ class Scope:
     Attributes:
         tag: Key and value of the instances that `fleet verify` may look at.
         roles: Names of the roles that the instance profiles hold; empty: each has the name of its profile.
+        parameters: Names of SSM parameters of others that launch templates of the account name their images by.
         old_packer: Packer 1.6, which tags most of what it makes only afterwards.
     """
 
@@ -52,6 +53,7 @@ class Scope:
     nodegroup: str = "*"
     tag: tuple[str, str] | None = None
     roles: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     old_packer: bool = False
 
 
@@ -130,6 +132,7 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "no-builder-profile": not aws.iam_instance_profile,
         "resolved-parameter": aws.launch_template.resolve_ssm_parameter,
         "source-parameter": bool(_own_parameters(spec)),
+        "named-parameter": bool(scope.parameters),
         "deprecation": aws.deprecate_after_days is not None,
         "session-manager": aws.communicator == "session-manager",
         "ssh": aws.communicator != "session-manager",
@@ -164,7 +167,8 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
     """Resources and condition of a grant, filled in; once for each parameter, profile or role that it is about."""
     regions = list(names.regions(spec))
     sources = sorted(_own_parameters(spec)) if "source-parameter" in grant.when else [""]
-    for source, role in itertools.product(sources, _roles(grant, spec, scope)):
+    named = [f"/{each.lstrip('/')}" for each in scope.parameters] if "named-parameter" in grant.when else [""]
+    for source, role, parameter in itertools.product(sources, _roles(grant, spec, scope), named):
         values = {
             "p": partition_of(regions[0]),
             "a": scope.account,
@@ -177,6 +181,7 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
             "source": source,
             "builder": spec.aws.iam_instance_profile or "",
             "role": role,
+            "named": parameter,
         }
         condition: dict[str, Any] = {
             operator: {key.format_map(values): _fill(value, values) for key, value in each.items()}

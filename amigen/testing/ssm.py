@@ -1,6 +1,6 @@
 """A testinfra connection over AWS Systems Manager: `ssm://i-0123456789abcdef0?region=REGION&profile=PROFILE`.
 
-Commands run as root through the document AWS-RunShellScript; no port has to be open. Needs boto3, and the permissions
+Commands run as root through the document AWS-RunShellScript; no port has to be open. Needs the permissions
 ssm:SendCommand and ssm:GetCommandInvocation. An answer has at most 24,000 characters of stdout and 8,000 of stderr (API
 reference of GetCommandInvocation), so that output travels packed, and in parts where it does not fit.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import os
 import re
 import shlex
 import time
@@ -19,6 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from testinfra.backend.base import BaseBackend, CommandResult
+
+from amigen.aws.session import make_client
+from amigen.base.errors import AwsError
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
 PART = 20_000
@@ -53,7 +55,7 @@ class SsmBackend(BaseBackend):
     Args:
         name: The instance.
         region, profile: None: what the AWS configuration says.
-        client: A boto3 client of `ssm`; None: one is made at the first command.
+        client: A botocore client of `ssm`; None: one is made at the first command.
         timeout: Seconds until a command must have ended.
         sleep, clock: Of the waiting between two looks.
     """
@@ -80,25 +82,19 @@ class SsmBackend(BaseBackend):
 
     @property
     def client(self) -> Any:
-        """The boto3 client.
+        """The client.
 
         Raises:
             SessionManagerError: The AWS configuration names no region, or no such profile.
         """
         if self._client is None:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError
-
-            # Many hosts at once run into the API's rate; botocore slows down by itself.
-            config = Config(retries={"mode": "adaptive", "max_attempts": 10})
             try:
-                # boto3 knows AWS_DEFAULT_REGION alone, the AWS CLI and all other SDKs AWS_REGION.
-                region = self._region or os.environ.get("AWS_REGION")
-                session = boto3.Session(profile_name=self._profile, region_name=region)
-                self._client = session.client("ssm", config=config)
-            except BotoCoreError as error:
-                raise SessionManagerError(f"Session Manager: {error}") from None
+                # Many hosts at once run into the API's rate; botocore slows down by itself.
+                self._client = make_client(
+                    "ssm", region=self._region, profile=self._profile, mode="adaptive", attempts=11
+                )
+            except AwsError as error:
+                raise SessionManagerError(f"Session Manager: {error.message}") from None
         return self._client
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:

@@ -14,9 +14,9 @@ from moto import mock_aws
 from amigen.aws import build_calls as calls
 from amigen.aws.answer import Fields
 from amigen.aws.grants import Call
-from amigen.aws.session import Aws
+from amigen.aws.session import Aws, ec2_endpoint
 from amigen.base.errors import AwsError
-from amigen.build.account import Account, ec2_endpoint, find_account
+from amigen.build.account import Account, find_account
 from amigen.build.aws import require_imdsv2
 from amigen.build.leftovers import clean_up_after_the_dead, noted
 from tests.publish.world import KEYS

@@ -223,8 +223,13 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         for each in specifications(params.get("DesiredConfiguration", {})):
             yield from launches(each)
     elif request.service == "eks":
-        cluster, group = params.get("clusterName") or params["name"], params["nodegroupName"]
-        yield name, f"{aws}:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{group}/uuid", {}
+        cluster = params.get("clusterName") or params.get("name")
+        if operation == "DescribeAddonConfiguration":
+            yield name, "*", {}
+        elif "addonName" in params:
+            yield name, f"{aws}:eks:{region}:{ACCOUNT}:addon/{cluster}/{params['addonName']}/uuid", {}
+        else:
+            yield name, f"{aws}:eks:{region}:{ACCOUNT}:nodegroup/{cluster}/{params['nodegroupName']}/uuid", {}
         if operation == "UpdateNodegroupVersion":
             chosen = params["launchTemplate"]
             yield from launches({"LaunchTemplateId": chosen["id"], "Version": chosen["version"]})

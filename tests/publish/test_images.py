@@ -447,6 +447,7 @@ def test_prune_leaves_what_is_used(world: World, by: str) -> None:
         scaling.create_launch_configuration(LaunchConfigurationName="c", ImageId=images[0], InstanceType="t3.small")
     else:
         world.client("ssm").put_parameter(Name="/mine", Value=images[0], Type="String")
+        world.parameters = ("/mine",)
         data = {"ImageId": "resolve:ssm:/mine", "InstanceType": "t3.small"}
         ec2.create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
 
@@ -482,6 +483,10 @@ def test_prune_stops_where_a_reference_cannot_be_resolved(world: World) -> None:
 
     assert result.code == 7
     assert "resolve:ssm:/gone" in result.err
+    listed = world.amigen("images", "list", "--output", "json")
+    assert listed.code == 0
+    assert [each["region"] for each in listed.json["unresolved"]] == [BUILD_REGION]
+    assert "resolve:ssm:/gone" in world.amigen("images", "list").out
     assert own(world) == images
     assert len(own(world, COPY_REGION)) == 1
 

@@ -149,10 +149,12 @@ def test_rollback_needs_what_the_policy_says(world: World) -> None:
 
 
 def _template_of_a_parameter(world: World) -> None:
-    """Somebody else's template, whose image is what a parameter says."""
+    """Templates of others, whose images are what a parameter of theirs and a public one say."""
     world.client("ssm").put_parameter(Name="/mine", Value="ami-12345678", Type="String")
-    data = {"ImageId": "resolve:ssm:/mine", "InstanceType": "t3.small"}
-    world.client("ec2").create_launch_template(LaunchTemplateName="other", LaunchTemplateData=data)
+    public = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    for name, parameter in (("other", "/mine"), ("public", public)):
+        data = {"ImageId": f"resolve:ssm:{parameter}", "InstanceType": "t3.small"}
+        world.client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
 
 
 def test_prune_needs_what_the_policy_says(world: World) -> None:
@@ -162,7 +164,8 @@ def test_prune_needs_what_the_policy_says(world: World) -> None:
         LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678"}
     )
 
-    _under(world, ("prune",), _does("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes"))
+    prune = _does("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes")
+    _under(world, ("prune",), prune, more=("--parameter", "/mine"))
 
 
 def test_a_rollout_needs_what_the_policies_say(world: World) -> None:
@@ -203,6 +206,7 @@ def test_images_needs_what_the_policy_says(world: World) -> None:
         _does("images", "base"),
         _does("images", "list"),
         _does("images", "drift", code=4),
+        more=("--parameter", "/mine"),
     )
 
 

@@ -91,6 +91,7 @@ class World:
 
     Attributes:
         roles: What the printed policy lets be passed; empty: what the spec names.
+        parameters: Of others, which the printed policy lets be read.
         policed: Each command runs under the policy that is printed for it, unless the test has an authority of its own.
     """
 
@@ -100,6 +101,7 @@ class World:
     policed: bool = False
     images: dict[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     _names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -208,7 +210,12 @@ class World:
             yield
             return
         tag = next((args[n + 1].split("=", 1) for n, word in enumerate(args) if word == "--tag"), [])
-        scope = Scope(account=ACCOUNT, tag=(tag[0], tag[1]) if len(tag) == 2 else None, roles=self.roles)
+        scope = Scope(
+            account=ACCOUNT,
+            tag=(tag[0], tag[1]) if len(tag) == 2 else None,
+            roles=self.roles,
+            parameters=self.parameters,
+        )
         try:
             spec = load_spec(self.spec_path)
         except AmigenError:
