@@ -56,7 +56,10 @@ class CallError(AwsError):
 
     @property
     def concerns_all(self) -> bool:
-        """It would be the same with any other resource: credentials, rate, AWS itself, no answer at all."""
+        """It would be the same with any other resource: credentials, rate, AWS itself, no answer at all.
+
+        Such a call may succeed later, and where there was no answer, it may have succeeded.
+        """
         # botocore's own errors (timeouts, connections, credentials) go by their class.
         return self.code in (*_EXPIRED, *_NOT_ACCEPTED, *_RATE, *_FAULT) or self.code.endswith("Error")
 

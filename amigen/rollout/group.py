@@ -106,6 +106,11 @@ class Roller(Protocol):
         """Id of the group's launch template, after `to` has looked."""
         ...
 
+    @property
+    def begun(self) -> bool:
+        """Whether nodes are being replaced, or may be: AWS has not refused to begin."""
+        ...
+
     def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
         """Which version the group names, and which it would get. Changes nothing.
 

@@ -27,6 +27,7 @@ class ManagedNodegroup:
         self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
         self._old = self.template = ""
+        self.begun = False
 
     def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
         """See `amigen.rollout.group.Roller`."""
@@ -59,6 +60,7 @@ class ManagedNodegroup:
         if busy and not update:
             current, _ = self._look()  # it has ended between the two looks
         self.template, self._old = release.template, str(current.get("version", ""))
+        self.begun = bool(update)
         if not update:
             if self._old == str(release.version):
                 return f"{self._group.text}: has version {release.version}"
@@ -153,14 +155,19 @@ class ManagedNodegroup:
 
     def _start(self, template: str, version: int, *, after: Sequence[str]) -> str:
         """Begin; the token names the updates before: the same intent twice is one update, and later another."""
-        answer = self._aws.call(
-            calls.UPDATE_NODEGROUP,
-            self._group.region,
-            self._group.text,
-            launchTemplate={"id": template, "version": str(version)},
-            clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
-            **self._names,
-        )
+        before, self.begun = self.begun, True
+        try:
+            answer = self._aws.call(
+                calls.UPDATE_NODEGROUP,
+                self._group.region,
+                self._group.text,
+                launchTemplate={"id": template, "version": str(version)},
+                clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
+                **self._names,
+            )
+        except CallError as error:
+            self.begun = before or error.concerns_all
+            raise
         return str(answer["update"]["id"])
 
     def _describe(self, update: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class InstanceRefresh:
     def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
         self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
         self._before: dict[str, Any] = {}
+        self.begun = False
 
     # -- what `amigen.rollout.group.Roller` says ---------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ class InstanceRefresh:
             desired = self._forward(group, new)
             refresh, found = self._start(desired, skip=not bad, rollback=self._aws_goes_back(desired, releases))
         else:
-            refresh, found = str(running["InstanceRefreshId"]), True
+            refresh, found, self.begun = str(running["InstanceRefreshId"]), True, True
         self._follow(refresh, release, releases)
         if found and templates.elsewhere(self._describe(), new):
             # It went to what was the default when it began: the way back of an earlier run.
@@ -188,6 +189,7 @@ class InstanceRefresh:
         already.
         """
         more: dict[str, Any] = {"Preferences": {"SkipMatching": skip}}
+        before, self.begun = self.begun, True
         if desired:
             more["DesiredConfiguration"] = desired
         if rollback:
@@ -203,6 +205,7 @@ class InstanceRefresh:
             )
         except CallError as error:
             if error.code != "InstanceRefreshInProgress":
+                self.begun = before or error.concerns_all
                 raise
             # A repeated call whose first answer was lost, and the refresh that runs is ours; or somebody was faster.
             running = self._running()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.actions import CreateVersion, SetDefault
 from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
 from amigen.publish.run import PlaceStatus
-from amigen.publish.wait import Waiter
+from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import (
     Group,
     Roller,
@@ -19,6 +20,8 @@ from amigen.rollout.group import (
     RolloutPreview,
     TakenBackError,
     TargetVersion,
+    default_back,
+    go_back,
     releases_of,
 )
 from amigen.rollout.nodegroup import ManagedNodegroup
@@ -87,27 +90,68 @@ def roll_out(
 ) -> list[Rolled]:
     """One group after the other: what goes wrong with the first must not happen to the second, too.
 
-    Where one fails and its default is back, the groups before it that got the same release are brought back, too: they
-    would run a version that is the default of nothing, and `$Default` groups a mix.
+    Where AWS refuses one before its nodes are replaced, default and parameter of its region go back; where one fails,
+    its own code has taken them back. The groups before it that got the same release are brought back, too: they would
+    run a version that is the default of nothing, and `$Default` groups a mix. Where the next run can go on (no answer,
+    limited rate, expired credentials), nothing is taken back. Each error says what stays.
     """
     out = [Rolled(group=group) for group in groups]
     before: list[tuple[Rolled, Roller]] = []
     for rolled in out:
-        group = rolled.group
-        mine = roller(aws, group, waiter, ledger)
+        mine = roller(aws, rolled.group, waiter, ledger)
         try:
-            rolled.done = mine.to(releases_of(aws, group.region, runs, waiter))
+            rolled.done = mine.to(releases_of(aws, rolled.group.region, runs, waiter))
         except AmigenError as error:
-            rolled.error = _with_the_others(error, before, waiter)
+            rolled.error = _ended(aws, error, rolled.group, mine, runs, before, waiter, ledger)
             break
         before.append((rolled, mine))
     return out
 
 
-def _with_the_others(error: AmigenError, before: Sequence[tuple[Rolled, Roller]], waiter: Waiter) -> AmigenError:
+def _ended(
+    aws: Aws,
+    error: AmigenError,
+    group: Group,
+    mine: Roller,
+    runs: Sequence[PlaceRun],
+    before: Sequence[tuple[Rolled, Roller]],
+    waiter: Waiter,
+    ledger: Ledger,
+) -> AmigenError:
+    """The failure of a group: what was taken back, and what stays."""
+    kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
+    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.plan.actions) and run.default]
+    if not (isinstance(error, (TakenBackError, TooLongError, StoppedError)) or mine.begun or _passing(error)):
+        here = [run for run in moved if run.plan.place.region == group.region]
+        try:
+            releases = releases_of(aws, group.region, here, waiter) if here else ()
+            error = go_back(
+                error.message,
+                error.hint or "",
+                releases,
+                lambda each: default_back(aws, each, waiter, ledger),
+                None,
+            )
+        except AmigenError as failed:
+            error = RolloutError(f"{error.message}; {failed.message}", failed.hint)
+    returned: set[tuple[str, str]] = set()
+    if isinstance(error, TakenBackError):
+        returned = {(each.place.region, each.template) for each in error.releases}
+        error = _with_the_others(error, before, waiter)
+    stays = [
+        f"the default of {run.plan.place.target.template} in {run.plan.place.region} stays version {run.default}"
+        for run in moved
+        if (run.plan.place.region, run.template) not in returned
+    ]
+    return kind("; ".join((error.message, *stays)), error.hint) if stays or kind is not RolloutError else error
+
+
+def _passing(error: AmigenError) -> bool:
+    return isinstance(error, CallError) and error.concerns_all
+
+
+def _with_the_others(error: TakenBackError, before: Sequence[tuple[Rolled, Roller]], waiter: Waiter) -> AmigenError:
     """The failure of a group, with what became of the groups before it that got a release which was taken back."""
-    if not isinstance(error, TakenBackError):
-        return error
     said, hints = [error.message], [error.hint]
     for rolled, mine in reversed(before):
         if mine.template not in {each.template for each in error.releases}:

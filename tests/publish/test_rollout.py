@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.publish.groups import GROUP, NODES, groups_of_a_first_publish
+from collections.abc import Callable
+
+import pytest
+
+from tests.publish.groups import GROUP, NODES, auto_scaling_group, described, groups_of_a_first_publish
+from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import BUILD_REGION, World
 
 
@@ -59,6 +64,61 @@ def test_a_rollout_that_fails_is_taken_back(world: World) -> None:
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
     assert world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"] == old
     assert "the default is version 1 again" in result.err
+
+
+@pytest.mark.parametrize(
+    ("group", "operation"), [(GROUP, "StartInstanceRefresh"), (NODES, "UpdateNodegroupVersion"), (NODES, "ListUpdates")]
+)
+def test_a_rollout_that_is_refused_is_taken_back(world: World, group: str, operation: str) -> None:
+    """Nothing has begun: default and parameter go back, and so does the group before."""
+    groups_of_a_first_publish(world, "1")
+    auto_scaling_group(world, "first")
+    old = world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"]
+    others = [] if group == GROUP else ["--rollout", GROUP]
+    world.gateway.authority = refuse_on_apply(world, operation)
+
+    result = world.publish("--set-default", *others, "--rollout", group)
+
+    assert result.code == 10
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 1
+    assert world.client("ssm").get_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")["Parameter"]["Value"] == old
+    assert "the default is version 1 again" in result.err
+    assert described(world)["LaunchTemplate"]["Version"] == "1"
+    # The other region has no group: its default stays, and that is said.
+    assert "in eu-west-1 stays version 2" in result.err
+
+
+def refuse_on_apply(world: World, operation: str) -> Callable[[Request], None]:
+    """Deny an operation from the moment on at which a default moves."""
+    moved: list[str] = []
+
+    def judge(request: Request) -> None:
+        if request.operation == "ModifyLaunchTemplate":
+            moved.append(request.operation)
+        if moved and request.operation == operation:
+            raise Refusal("AccessDeniedException", "not allowed")
+
+    return judge
+
+
+def test_a_rollout_that_gets_no_answer_says_what_stays(world: World) -> None:
+    """The refresh may have begun: nothing is taken back, and the next run goes on."""
+    groups_of_a_first_publish(world, "1")
+    world.gateway.before = None
+
+    def judge(request: Request) -> None:
+        if request.operation == "StartInstanceRefresh":
+            raise Refusal("Throttling", "slow down")
+
+    world.gateway.authority = judge
+    result = world.publish("--set-default", "--rollout", GROUP)
+    world.gateway.authority = None
+
+    assert result.code == 10
+    assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 2
+    assert "in eu-central-1 stays version 2" in result.err
+    assert world.publish("--set-default", "--rollout", GROUP).code == 0
+    assert described(world)["LaunchTemplate"]["Version"] == "2"
 
 
 def test_a_group_with_the_default_is_taken_back_by_a_second_refresh(world: World) -> None:
