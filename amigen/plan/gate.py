@@ -1,7 +1,11 @@
 """The gate: a node that is not ready must not join.
 
 `After=cloud-final.service` alone lets nodeadm-run start after a failed user data script (karpenter issue 5494).
-The units that start kubelet therefore require `amigen-ready.service`, which checks modules and scheduler at each boot.
+The units that start kubelet therefore wait for `amigen-ready.service`, which checks modules and scheduler at each
+boot, and they assert at each start that it is active. `Requires=` and `BindsTo=` would stop a running kubelet: the
+first when the gate is stopped, the second at the daemon-reload after the drop-in was written. systemd looks at an
+assertion when a job runs, also a job that was queued before the drop-in existed, as that of nodeadm-run at the first
+boot (systemd.unit(5); seen with systemd 252).
 """
 
 from __future__ import annotations
@@ -30,15 +34,25 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
 # Few specs differ in these, and who renders thousands of them should not pay for the same four files each time.
 @lru_cache(maxsize=64)
 def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...]) -> InstallGate:
+    units = PLATFORMS[platform].kubelet_units
     script = render(
-        "templates", "ready.sh.jinja", mode=mode, modules=modules, scheduler=scheduler, release_path=RELEASE_PATH
+        "templates",
+        "ready.sh.jinja",
+        mode=mode,
+        modules=modules,
+        scheduler=scheduler,
+        release_path=RELEASE_PATH,
+        units=units,
     )
     texts = [
         (SCRIPT_PATH, "0755", script),
-        (f"/etc/systemd/system/{UNIT}", "0644", render("templates", "amigen-ready.service.jinja", mode=mode)),
+        (
+            f"/etc/systemd/system/{UNIT}",
+            "0644",
+            render("templates", "amigen-ready.service.jinja", mode=mode, units=units),
+        ),
     ]
     drop_in = render("templates", "gate.conf.jinja")
-    units = PLATFORMS[platform].kubelet_units
     files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
     drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in) for unit in units)
     found = [check for file in (*files, *drop_ins) for check in file.checks]

@@ -64,7 +64,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         indent=indent,
         units=gate.units if gate else (),
         gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
-        drop_in=_put(gate.drop_ins[0]) if gate else None,
+        drop_in=gate.drop_ins[0].content.decode() if gate else "",
         options=_options(plan),
         environment=_environment(plan),
     ) + render(

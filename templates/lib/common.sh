@@ -108,7 +108,7 @@ begin() {
   # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
   if [[ -e $state_dir/baked ]]; then
     unfinished
-    close_gate
+    stop_gate
   fi
 }
 

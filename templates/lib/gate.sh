@@ -1,41 +1,84 @@
-# What runs, or is about to, is left alone.
-units_run() {
-  [[ $'\n'$(systemctl is-active "${gated_units[@]}") == *$'\n'activ* ]]
-}
-
-# Before there is a gate, its units are held by a drop-in that the gate's own one, of the same name, takes the place of.
+# The drop-ins come before anything else, so that a run that fails at once fails closed: until the next boot, where the gate
+# is not there yet.
 hold_units() {
-  local unit dir reload=''
-  if [[ ! -e $release ]]; then stale=1; fi
-  [[ -d /run/systemd/system ]] || return 0
+  local unit path
   for unit in "${gated_units[@]}"; do
-    dir=systemd/system/$unit.d
-    [[ ! -e /etc/$dir/10-amigen-ready.conf && ! -e /run/$dir/10-amigen-ready.conf ]] || continue
-    mkdir -p "/run/$dir" || fail 'this needs root'
-    printf '[Unit]\nAssertPathExists=%s\n' "$release" >"/run/$dir/10-amigen-ready.conf"
-    reload=1
+    path=systemd/system/$unit.d/10-amigen-ready.conf
+    if [[ ! -e /etc/$path ]]; then path=/run/$path; else path=/etc/$path; fi
+    put_drop_in "$path" || fail "cannot write $path: not root, or a disk full or read-only?"
   done
-  if [[ -n $reload ]]; then systemctl daemon-reload; fi
+  reload_units
 }
 
-# Without its requirements: jobs that wait for cloud-init stay in the queue, and fail if the gate is still closed then.
+put_drop_in() {
+  if file_is "$1" "$drop_in"; then return 0; fi
+  # A gate of amigen 0.1 is open while its unit is active; this one's while the folder exists.
+  if [[ -e $1 ]] && systemctl is-active --quiet amigen-ready.service; then mkdir -p /run/amigen-ready; fi
+  mkdir -p "${1%/*}" && printf '%s' "$drop_in" >"$1.new" && mv -fT "$1.new" "$1" && return
+  rm -f "$1.new" || true
+  return 1
+}
+
+# Also where the last run wrote the files and was killed before systemd read them.
+reload_units() {
+  [[ -d /run/systemd/system ]] || return 0
+  if [[ $(systemctl show -p NeedDaemonReload amigen-ready.service "${gated_units[@]}") == *=yes* ]]; then systemctl daemon-reload; fi
+}
+
+# unit_process UNIT: MainPID NRestarts SubState
+unit_process() {
+  systemctl show "$1" -p MainPID -p NRestarts -p SubState | sort | sed 's/.*=//' | paste -sd' ' -
+}
+
+# A unit that systemd starts again and again does not run; one that is started again for the first time may.
+kubelet_runs() {
+  local unit first second
+  for unit in "${gated_units[@]}"; do
+    first=$(unit_process "$unit")
+    [[ $first != '0 '* || $first == *auto-restart ]] || continue
+    sleep 3
+    second=$(unit_process "$unit")
+    read -r _ before _ <<<"$first"
+    read -r process restarts _ <<<"$second"
+    if ((restarts < 2 || (process != 0 && restarts == before))); then return 0; fi
+  done
+  return 1
+}
+
+# stop_gate: from now on the units do not start; those that run go on. Without its requirements, for amigen 0.1's drop-ins.
+stop_gate() {
+  [[ -d /run/systemd/system ]] || return 0
+  systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+  rm -rf /run/amigen-ready
+}
+
+# close_gate: after a failure. A kubelet that runs may be started again until the next boot.
 close_gate() {
   [[ -d /run/systemd/system ]] || return 0
-  units_run || systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+  if kubelet_runs; then
+    log "kubelet runs and is left alone; after the next boot it starts once this script has ended well"
+  else
+    stop_gate
+  fi
 }
 
-# The gate stands before anything else is done, so that a run that fails at once fails closed. systemd reads it also where
-# the last run did not end: it may have been killed before that.
 install_gate() {
-  local before=$changes wants=/etc/systemd/system/multi-user.target.wants
+  local unit path wants=/etc/systemd/system/multi-user.target.wants
   step='install the gate'
   write_gate
+  for unit in "${gated_units[@]}"; do
+    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
+    if file_is "$path" "$drop_in"; then continue; fi
+    put_drop_in "$path" || fail "cannot write $path: is the disk full?"
+    changes=$((changes + 1))
+    log "wrote $path"
+  done
   if [[ ! -L $wants/amigen-ready.service ]]; then
     unfinished
     if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
     changes=$((changes + 1))
   fi
-  if [[ -n $stale || $changes != "$before" ]] && [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+  reload_units
 }
 
 open_gate() {
@@ -44,5 +87,5 @@ open_gate() {
   if ((changes == 0)) && systemctl is-active --quiet amigen-ready.service; then return 0; fi
   rm -f "$run_dir/failed"
   bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
-  systemctl start amigen-ready.service
+  systemctl restart amigen-ready.service
 }

@@ -177,7 +177,7 @@ def test_gate_holds_back_what_starts_kubelet(change: dict[str, Any], units: set[
     (gate,) = [step for step in plan({"gate": True}, change).steps if isinstance(step, InstallGate)]
 
     assert {f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf" for unit in units} == {f.path for f in gate.drop_ins}
-    assert all(b"Requires=amigen-ready.service" in file.content for file in gate.drop_ins)
+    assert all(b"Wants=amigen-ready.service" in file.content for file in gate.drop_ins)
 
 
 def test_order_of_the_steps() -> None:

@@ -95,7 +95,7 @@ begin() {
 	[[ ! -e $run_dir/failed ]] || rm -f "$run_dir/failed"
 	if [[ -e $state_dir/baked ]]; then
 		unfinished
-		close_gate
+		stop_gate
 	fi
 }
 require_platform() {
@@ -357,7 +357,16 @@ why_not_loaded() {
 		package_with_module "$1" "$kernel"
 	fi
 }
-hold_units() { :; }
+hold_units() {
+	local path found=''
+	for path in {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf; do
+		[[ -e $path ]] || continue
+		rm -f "$path" || fail "cannot remove $path"
+		found=1
+	done
+	if [[ -n $found && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+}
+stop_gate() { :; }
 close_gate() { :; }
 write_release() {
 	local head=$1 old=$release there='' now kernel='' name packages='' document

@@ -114,7 +114,7 @@ begin() {
   # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
   if [[ -e $state_dir/baked ]]; then
     unfinished
-    close_gate
+    stop_gate
   fi
 }
 
@@ -552,44 +552,87 @@ run_hook() {
   changes=$((changes + 1))
 }
 
-# What runs, or is about to, is left alone.
-units_run() {
-  [[ $'\n'$(systemctl is-active "${gated_units[@]}") == *$'\n'activ* ]]
-}
-
-# Before there is a gate, its units are held by a drop-in that the gate's own one, of the same name, takes the place of.
+# The drop-ins come before anything else, so that a run that fails at once fails closed: until the next boot, where the gate
+# is not there yet.
 hold_units() {
-  local unit dir reload=''
-  if [[ ! -e $release ]]; then stale=1; fi
-  [[ -d /run/systemd/system ]] || return 0
+  local unit path
   for unit in "${gated_units[@]}"; do
-    dir=systemd/system/$unit.d
-    [[ ! -e /etc/$dir/10-amigen-ready.conf && ! -e /run/$dir/10-amigen-ready.conf ]] || continue
-    mkdir -p "/run/$dir" || fail 'this needs root'
-    printf '[Unit]\nAssertPathExists=%s\n' "$release" >"/run/$dir/10-amigen-ready.conf"
-    reload=1
+    path=systemd/system/$unit.d/10-amigen-ready.conf
+    if [[ ! -e /etc/$path ]]; then path=/run/$path; else path=/etc/$path; fi
+    put_drop_in "$path" || fail "cannot write $path: not root, or a disk full or read-only?"
   done
-  if [[ -n $reload ]]; then systemctl daemon-reload; fi
+  reload_units
 }
 
-# Without its requirements: jobs that wait for cloud-init stay in the queue, and fail if the gate is still closed then.
+put_drop_in() {
+  if file_is "$1" "$drop_in"; then return 0; fi
+  # A gate of amigen 0.1 is open while its unit is active; this one's while the folder exists.
+  if [[ -e $1 ]] && systemctl is-active --quiet amigen-ready.service; then mkdir -p /run/amigen-ready; fi
+  mkdir -p "${1%/*}" && printf '%s' "$drop_in" >"$1.new" && mv -fT "$1.new" "$1" && return
+  rm -f "$1.new" || true
+  return 1
+}
+
+# Also where the last run wrote the files and was killed before systemd read them.
+reload_units() {
+  [[ -d /run/systemd/system ]] || return 0
+  if [[ $(systemctl show -p NeedDaemonReload amigen-ready.service "${gated_units[@]}") == *=yes* ]]; then systemctl daemon-reload; fi
+}
+
+# unit_process UNIT: MainPID NRestarts SubState
+unit_process() {
+  systemctl show "$1" -p MainPID -p NRestarts -p SubState | sort | sed 's/.*=//' | paste -sd' ' -
+}
+
+# A unit that systemd starts again and again does not run; one that is started again for the first time may.
+kubelet_runs() {
+  local unit first second
+  for unit in "${gated_units[@]}"; do
+    first=$(unit_process "$unit")
+    [[ $first != '0 '* || $first == *auto-restart ]] || continue
+    sleep 3
+    second=$(unit_process "$unit")
+    read -r _ before _ <<<"$first"
+    read -r process restarts _ <<<"$second"
+    if ((restarts < 2 || (process != 0 && restarts == before))); then return 0; fi
+  done
+  return 1
+}
+
+# stop_gate: from now on the units do not start; those that run go on. Without its requirements, for amigen 0.1's drop-ins.
+stop_gate() {
+  [[ -d /run/systemd/system ]] || return 0
+  systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+  rm -rf /run/amigen-ready
+}
+
+# close_gate: after a failure. A kubelet that runs may be started again until the next boot.
 close_gate() {
   [[ -d /run/systemd/system ]] || return 0
-  units_run || systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+  if kubelet_runs; then
+    log "kubelet runs and is left alone; after the next boot it starts once this script has ended well"
+  else
+    stop_gate
+  fi
 }
 
-# The gate stands before anything else is done, so that a run that fails at once fails closed. systemd reads it also where
-# the last run did not end: it may have been killed before that.
 install_gate() {
-  local before=$changes wants=/etc/systemd/system/multi-user.target.wants
+  local unit path wants=/etc/systemd/system/multi-user.target.wants
   step='install the gate'
   write_gate
+  for unit in "${gated_units[@]}"; do
+    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
+    if file_is "$path" "$drop_in"; then continue; fi
+    put_drop_in "$path" || fail "cannot write $path: is the disk full?"
+    changes=$((changes + 1))
+    log "wrote $path"
+  done
   if [[ ! -L $wants/amigen-ready.service ]]; then
     unfinished
     if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
     changes=$((changes + 1))
   fi
-  if [[ -n $stale || $changes != "$before" ]] && [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+  reload_units
 }
 
 open_gate() {
@@ -598,7 +641,7 @@ open_gate() {
   if ((changes == 0)) && systemctl is-active --quiet amigen-ready.service; then return 0; fi
   rm -f "$run_dir/failed"
   bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
-  systemctl start amigen-ready.service
+  systemctl restart amigen-ready.service
 }
 
 # write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
@@ -624,14 +667,22 @@ write_release() {
 }
 
 package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
-stale=''
 gated_units=(snap.kubelet-eks.daemon.service kubelet.service)
+drop_in='# amigen: this unit starts only on a node that is ready (see amigen-ready.service).
+# systemd looks at the assertions at each start, also of a job that waited in the queue, and never stops a unit for them.
+[Unit]
+Wants=amigen-ready.service
+After=amigen-ready.service
+# Exists while amigen-ready is active.
+AssertPathExists=|/run/amigen-ready
+# The way out: a file that an administrator makes.
+AssertPathExists=|/etc/amigen/ignore-gate
+'
 export http_proxy=http://proxy.example.internal:3128/
 export https_proxy=http://proxy.example.internal:3128/
 export no_proxy='localhost,127.0.0.1,169.254.169.254,mirror.example.internal,.svc,10.0.0.0/8,*.example.com'
 
 write_gate() {
-  local unit
   put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
 # amigen: says whether this node is ready for kube-proxy in ipvs mode.
 set -euo pipefail
@@ -640,6 +691,17 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 not_ready() {
   printf '\''amigen-ready: this node is NOT ready: %s\n'\'' "$*" >&2
   exit 1
+}
+
+# A unit that was to start while the node was not ready starts now: systemd knows whose assertion failed.
+start_held() {
+  local unit said
+  for unit in snap.kubelet-eks.daemon.service kubelet.service; do
+    said=$(systemctl show "$unit" -p AssertResult -p AssertTimestampMonotonic -p ActiveState)
+    if [[ $said == *ActiveState=inactive* && $said == *AssertResult=no* && $said == *Monotonic=[1-9]* ]]; then
+      systemctl start --no-block "$unit" || true
+    fi
+  done
 }
 
 check_modules() {
@@ -651,35 +713,35 @@ check_modules() {
   done
 }
 
+if [[ ${1:-} == start-held ]]; then
+  start_held
+  exit
+fi
 if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
 [[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
 check_modules ip_vs ip_vs_lblcr nf_conntrack br-netfilter nf_nat
 unshare -n ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready '\''ipvs does not take the scheduler lblcr'\''
 printf '\''amigen-ready: this node is ready for kube-proxy in %s mode\n'\'' ipvs
 '
-  put_file /etc/systemd/system/amigen-ready.service 644 root:root '# amigen: kubelet and what starts it require this unit.
+  put_file /etc/systemd/system/amigen-ready.service 644 root:root '# amigen: units that start kubelet start only while this one is active.
 [Unit]
 Description=Node is ready for kube-proxy in ipvs mode
 After=systemd-modules-load.service systemd-sysctl.service local-fs.target
+Before=snap.kubelet-eks.daemon.service kubelet.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+# The assertion of the units that wait for this one is that /run/amigen-ready exists.
+RuntimeDirectory=amigen-ready
 ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
+ExecStartPost=/usr/bin/env bash /usr/local/lib/amigen/ready start-held
 TimeoutStartSec=60
 StandardOutput=journal+console
 
 [Install]
 WantedBy=multi-user.target
 '
-  for unit in "${gated_units[@]}"; do
-    put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root '# amigen: this does not start on a node that is not ready
-[Unit]
-Requires=amigen-ready.service
-BindsTo=amigen-ready.service
-After=amigen-ready.service
-'
-  done
 }
 
 # For the image kitchen-sink.

@@ -114,7 +114,7 @@ begin() {
   # The first run on a new node of an image: what the image says does not open the gate until the run has ended well.
   if [[ -e $state_dir/baked ]]; then
     unfinished
-    close_gate
+    stop_gate
   fi
 }
 
@@ -420,8 +420,17 @@ why_not_loaded() {
   fi
 }
 
-# Without a gate there is nothing to hold and to close.
-hold_units() { :; }
+# The spec says `gate: false`: the gate of an image or of an earlier spec is removed.
+hold_units() {
+  local path found=''
+  for path in {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf; do
+    [[ -e $path ]] || continue
+    rm -f "$path" || fail "cannot remove $path"
+    found=1
+  done
+  if [[ -n $found && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+}
+stop_gate() { :; }
 close_gate() { :; }
 
 # write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
