@@ -64,7 +64,7 @@ class SessionInput:
     image: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class _Collector:
     """The plugin that listens; `settle` gives each host its facts, or drops it."""
 
