@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "stale-address",
     "unreadable",
     "shared",
+    "refused",
     "connections",
     "leftover",
 ]

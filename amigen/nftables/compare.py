@@ -1,0 +1,247 @@
+"""kube-proxy's nftables table against what the cluster needs.
+
+Source: `syncProxyRules` in pkg/proxy/nftables/proxier.go of Kubernetes 1.37. In nftables mode an address whose traffic
+policy leaves no endpoint is dropped, and one of a Service without any endpoint is rejected; there is no fallback to the
+endpoints of other nodes, except for connections from the node itself and its pods to external addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from amigen.nftables.table import Key, NftTable
+from amigen.services.addresses import Address
+from amigen.services.difference import Difference, Kind
+from amigen.services.objects import Endpoint, ServicePort, ServicePorts, Target
+from amigen.services.topology import Usable, Where, usable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One address or node port.
+
+    Attributes:
+        port: The Service port.
+        reach: Such as `ClusterIP`.
+        targets: Endpoints for connections from elsewhere; None: the address has no chain.
+        inside: Endpoints for connections from the node itself; None: as from elsewhere.
+        refused: `reject`, `drop`, or empty.
+        guarded: `loadBalancerSourceRanges` are enforced.
+    """
+
+    port: ServicePort
+    reach: str
+    targets: frozenset[Target] | None = None
+    inside: frozenset[Target] | None = None
+    refused: str = ""
+    guarded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NftComparison:
+    """What came out, with counts of what was looked at."""
+
+    differences: tuple[Difference, ...]
+    addresses: int
+    servers: int
+    places: dict[str, int]
+
+
+def expected(ports: ServicePorts, where: Where, families: frozenset[int]) -> dict[Key, Wanted]:
+    """What the table should have, by address or node port."""
+    found: dict[Key, Wanted] = {}
+    for port in ports.ports:
+        family = port.cluster_ip.version
+        if family not in families:
+            continue
+        use = usable(port, where)
+        inside = _inside(port, use)
+        found[port.cluster_ip, port.protocol, port.port, family] = inside
+        outside = _outside(port, use)
+        for address, reach in _external(port):
+            guarded = reach == "load balancer" and bool(port.source_ranges)
+            key = (address, port.protocol, port.port, family)
+            # The same address as external and load balancer address: guarded by either.
+            guarded = guarded or (key in found and found[key].port is port and found[key].guarded)
+            found[key] = Wanted(
+                port=port,
+                reach=reach,
+                targets=outside.targets,
+                inside=outside.inside,
+                refused=outside.refused,
+                guarded=guarded,
+            )
+        if port.node_port:
+            found[None, port.protocol, port.node_port, family] = outside
+    return found
+
+
+def _targets(ends: tuple[Endpoint, ...]) -> frozenset[Target]:
+    return frozenset(one.target for one in ends)
+
+
+def _inside(port: ServicePort, use: Usable) -> Wanted:
+    ends = use.local if port.internal_local else use.cluster
+    refused = "" if ends else "drop" if use.anywhere else "reject"
+    return Wanted(port=port, reach="ClusterIP", targets=_targets(ends) if ends else None, refused=refused)
+
+
+def _outside(port: ServicePort, use: Usable) -> Wanted:
+    """A node port's; an external address is treated the same."""
+    ends = use.local if port.external_local else use.cluster
+    return Wanted(
+        port=port,
+        reach="node port",
+        targets=_targets(ends) if use.anywhere else None,
+        inside=_targets(use.cluster) if port.external_local and use.anywhere else None,
+        refused="" if ends else "drop" if use.anywhere else "reject",
+    )
+
+
+def _external(port: ServicePort) -> Iterator[tuple[Address, str]]:
+    for address in port.external_ips:
+        yield address, "external IP"
+    for address in port.load_balancer_ips:
+        yield address, "load balancer"
+
+
+def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison:
+    """All differences.
+
+    Args:
+        table: What the node has.
+        ports: All Service ports of the cluster.
+        where: The node; where it is not known, endpoints are judged only by whether they are some of the Service.
+    """
+    found: list[Difference] = []
+    families = frozenset(table.families)
+    wanted = expected(ports, where, families)
+    for odd in ports.odd:
+        found.append(
+            _difference("unreadable", odd.owner, f"{odd.owner} cannot be judged: {odd.why}", "check it in the API")
+        )
+    for key, one in wanted.items():
+        found += _service(table, key, one, known=where.node is not None)
+    for key in (table.services.keys() | table.refused.keys()) - wanted.keys():
+        found.append(
+            _difference(
+                "stale-service",
+                _name(key),
+                f"{_name(key)} is in the table and belongs to no Service of the cluster",
+                "left over from a deleted Service: kube-proxy lags behind, or something edited its table",
+            )
+        )
+    found += _cluster_ips(table, ports, families)
+    places: dict[str, int] = {}
+    for one in wanted.values():
+        places[one.reach] = places.get(one.reach, 0) + 1
+    return NftComparison(
+        differences=tuple(found),
+        addresses=len(wanted),
+        servers=sum(len(one.targets or ()) for one in wanted.values()),
+        places=places,
+    )
+
+
+def _difference(kind: Kind, subject: str, says: str, why: str) -> Difference:
+    return Difference(kind=kind, subject=subject, says=says, why=why)
+
+
+_LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
+
+
+def _service(table: NftTable, key: Key, one: Wanted, *, known: bool) -> Iterator[Difference]:
+    name = f"{one.reach} {_name(key)} of {one.port.owner}"
+    subject = f"{one.port.label} {_name(key)}"
+    has_chain = key in table.services
+    if not known:
+        if not has_chain and key not in table.refused:
+            yield _difference("missing-service", subject, f"{name} is not in the table", _LAGS)
+    elif one.targets is None and has_chain:
+        yield _difference("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
+    elif one.targets is not None and not has_chain:
+        yield _difference("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
+    if known and table.refused.get(key, "") != one.refused:
+        yield _difference(
+            "refused",
+            subject,
+            f"{name} {_refusal(table.refused.get(key, ''))}; by its endpoints kube-proxy {_refusal(one.refused)}",
+            _LAGS,
+        )
+    if one.guarded != (key in table.guarded):
+        yield _difference(
+            "refused",
+            subject,
+            f"{name}: loadBalancerSourceRanges are "
+            + ("not enforced" if one.guarded else "enforced, but the Service has none"),
+            _LAGS,
+        )
+    if has_chain and (one.targets is not None or not known):
+        yield from _servers(table, key, one, name, subject, known=known)
+
+
+def _refusal(verdict: str) -> str:
+    return {"": "does not refuse connections", "reject": "rejects connections", "drop": "drops connections"}.get(
+        verdict, f"sends connections to {verdict}"
+    )
+
+
+def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *, known: bool) -> Iterator[Difference]:
+    reached = table.reached(key)
+    everything = frozenset(end.target for end in one.port.endpoints)
+    pairs = [("", reached.targets, one.targets or frozenset())]
+    if reached.inside is not None or one.inside is not None:
+        pairs.append((" for connections from the node", reached.inside or frozenset(), one.inside or frozenset()))
+    for suffix, has, wanted in pairs:
+        for target in sorted(wanted - has, key=_order) if known else ():
+            yield _difference(
+                "missing-server",
+                f"{subject} -> {_text(target)}{suffix}",
+                f"{name} lacks the endpoint {_text(target)}{suffix}",
+                "connections do not reach this endpoint; " + _LAGS,
+            )
+        for target in sorted(has - (wanted if known else everything), key=_order):
+            yield _difference(
+                "stale-server",
+                f"{subject} -> {_text(target)}{suffix}",
+                f"{name} still sends to {_text(target)}{suffix}, which "
+                + ("this node must not use" if target in everything else "is no endpoint of the Service"),
+                "connections go to an endpoint that cannot or must not take them",
+            )
+    affinity = frozenset() if one.port.affinity is None else frozenset((one.port.affinity,))
+    if (reached.targets or reached.inside) and reached.affinity != affinity:
+        yield _difference(
+            "affinity",
+            subject,
+            f"{name} keeps clients for {_seconds(reached.affinity)}; the Service says {_seconds(affinity)}",
+            "clients stay with their endpoint longer or shorter than the Service promises",
+        )
+
+
+def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int]) -> Iterator[Difference]:
+    """Other ports of a ClusterIP are rejected, where its address is in this set."""
+    wanted = {one.cluster_ip for one in ports.ports if one.cluster_ip.version in families}
+    for address in wanted - table.cluster_ips:
+        yield _difference("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
+    for address in table.cluster_ips - wanted:
+        yield _difference("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
+
+
+def _seconds(found: frozenset[int]) -> str:
+    return " and ".join(f"{one} s" for one in sorted(found)) or "no time"
+
+
+def _name(key: Key) -> str:
+    address, protocol, port, family = key
+    if address is None:
+        return f"{protocol} {port} (IPv{family})"
+    return f"{protocol} [{address}]:{port}" if address.version == 6 else f"{protocol} {address}:{port}"
+
+
+def _text(target: Target) -> str:
+    return f"[{target[0]}]:{target[1]}" if target[0].version == 6 else f"{target[0]}:{target[1]}"
+
+
+def _order(target: Target) -> tuple[int, int, int]:
+    return target[0].version, int(target[0]), target[1]
