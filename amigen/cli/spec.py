@@ -84,7 +84,8 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
 def check(spec: str, output: str, strict: bool) -> None:
     """Check SPEC: all problems at once, with line, key path and what is allowed."""
     checked = check_file(spec)
-    found = (*checked.problems, *(_on_user_data(checked, spec) if checked.spec and not checked.errors else ()))
+    more = (*_on_gate(checked), *_on_user_data(checked, spec)) if checked.spec and not checked.errors else ()
+    found = sorted((*checked.problems, *more), key=lambda p: (p.line, p.column))
     errors = any(p.severity == "error" for p in found)
     warnings = [p for p in found if p.severity == "warning"]
     failed = errors or (strict and bool(warnings))
@@ -96,11 +97,22 @@ def check(spec: str, output: str, strict: bool) -> None:
             raise SystemExit(SpecError.exit_code)
         return
     if failed:
-        raise SpecError(checked.file, found)
+        raise SpecError(checked.file, tuple(found))
     for problem in found:
         click.echo(problem.text(checked.file))
     counted = f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""
     click.echo(plain(f"{checked.file}: ok") + counted)
+
+
+def _on_gate(checked: Checked) -> Iterator[Problem]:
+    """Where the gate is off, and what that means; at the key `gate`, or at the platforms where there is none."""
+    from amigen.spec.gate import gate_off
+
+    spec = checked.require()
+    line, column = checked.written.get("gate") or checked.written["platforms"]
+    for platform in spec.platforms:
+        if note := gate_off(spec, platform):
+            yield replace(note, line=line, column=column)
 
 
 def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:

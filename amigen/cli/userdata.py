@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import cast
 
 import click
+import msgspec
+from msgspec import structs
 
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
 from amigen.cli.options import echo_json, load, one_plan, output_option
 from amigen.platforms import PLATFORMS
+from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
 from amigen.userdata import make
@@ -101,11 +104,12 @@ def print_(
 @output_option
 def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
-    raw, origin, nodeadm = _read(file), "yours", True
+    raw, origin, nodeadm, gate = _read(file), "yours", True, None
     if _is_spec(raw):
         image = load(file)
         plan = one_plan(image, platform)
         nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
+        gate = gate_off(image, plan.platform)
         raw, origin = make.user_data(plan, merge=existing_user_data(image, file)), "amigen"
     if show:
         parts = parse(raw).parts
@@ -114,9 +118,9 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
         sys.stdout.buffer.write(parts[show - 1].content)
         return
     found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm)
+    if gate:
+        found = structs.replace(found, problems=(*found.problems, gate))
     if output == "json":
-        import msgspec
-
         echo_json(msgspec.to_builtins(found))
     else:
         for line in _lines(found):

@@ -26,6 +26,7 @@ from amigen.plan.model import (
     WriteRelease,
 )
 from amigen.platforms import PLATFORMS, family_of
+from amigen.spec.gate import gate_is_on
 from amigen.spec.load import spec_digest
 from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
@@ -57,11 +58,6 @@ def without_cluster(plan: ImagePlan) -> ImagePlan:
         for check in plan.always
     )
     return structs.replace(plan, always=tuple(always))
-
-
-def gate_is_on(spec: NodeImage) -> bool:
-    """The gate is on for a spec that joins a cluster, unless the spec says otherwise."""
-    return spec.gate if spec.gate is not None else spec.join.eks is not None
 
 
 def write_file(
@@ -102,7 +98,7 @@ def _plan(spec: NodeImage, platform: Platform, digest: str) -> ImagePlan:
 
 def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     modules = persisted_modules(spec)
-    if gate_is_on(spec):
+    if gate_is_on(spec, platform):
         yield gate_step(spec, platform, modules)
     yield from (_hook(hook) for hook in spec.hooks.before)
     mirror = spec.package_sources.mirrors.get(platform)

@@ -546,7 +546,7 @@ class NodeImage(_Model, frozen=True, kw_only=True):
     gate: Annotated[
         bool | None,
         Meta(
-            description="Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster."
+            description="Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster, and on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."
         ),
     ] = None
     aws: Annotated[Aws, Meta(description="Images and launch templates on AWS.")] = Aws()

@@ -152,15 +152,19 @@ def test_schedulers_that_are_proved(persist: str, schedulers: set[str]) -> None:
 @pytest.mark.parametrize(
     ("change", "gated"),
     [
-        ({}, False),
-        (joins(), True),
-        ({"gate": True}, True),
+        ({}, True),
+        (UBUNTU, True),
+        ({"platforms": ["debian-12"]}, False),
+        ({"aws": {"baseImage": "plain"}}, False),
+        ({**joins(), "aws": {"baseImage": "plain"}}, True),
+        ({"aws": {"baseImage": "plain"}, "gate": True}, True),
+        ({"aws": {"sourceAmis": {"al2023": {"id": "ami-01234567"}}}}, True),
+        ({"gate": False}, False),
         ({**joins(), "gate": False}, False),
-        ({**joins(), "gate": True}, True),
     ],
 )
 def test_gate(change: dict[str, Any], gated: bool) -> None:
-    """On where a node joins, off where it does not, and as the spec says where it says so."""
+    """On where a node joins and on EKS images, whoever joins it there, and as the spec says where it says so."""
     assert gated == ("gate" in kinds(plan(change)))
 
 

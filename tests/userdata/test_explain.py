@@ -433,7 +433,7 @@ def test_explain_shows_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
 def test_merge_gzip_and_base64_on_the_command_line(tmp_path: Path) -> None:
     """The document is the same in all wrappings, and the merged script stands behind amigen's."""
     (tmp_path / "mine.sh").write_bytes(SCRIPT)
-    asked = [spec_file(tmp_path), "--merge", str(tmp_path / "mine.sh")]
+    asked = [spec_file(tmp_path, {"gate": False}), "--merge", str(tmp_path / "mine.sh")]
     plain, packed, both = (
         amigen(*asked, *more).stdout for more in (("--no-gzip",), ("--gzip",), ("--gzip", "--base64"))
     )

@@ -1,415 +1,193 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode.
-# Safe to run again: what is as it should be is left alone. The last line says how it ended.
-# shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
-set -Eeuo pipefail
+# Packed by amigen: 00-amigen-bootstrap.sh would be too large for the 16384 bytes of EC2's user data.
+# To read it: sed -e '1,/^  base64 -d/d' -e '/^PACKED$/,$d' THIS_FILE | base64 -d | gunzip
+set -euo pipefail
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+umask 077
+script=/run/amigen/unpacked/00-amigen-bootstrap.sh
 
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
-umask 022
-exec 7>&1
-release=/etc/amigen/release.json
-run_dir=/run/amigen
-state_dir=/var/lib/amigen
-changes=0
-journal=''
-step='start'
-reason=''
-failed_line=0
-begun=''
-declare -A attributes=()
-log() {
-	printf 'amigen: %s\n' "$*" >&7
-	if [[ -n $journal ]]; then printf '%s\n' "$*" >&9 || true; fi
+unpack() {
+  base64 -d <<'PACKED' | gzip -dc | head -c 19639
+H4sIAAAAAAACA7w8aXfbOJKfrV+B0FJ0xJQsJ30xZtLuWJl4J3HybGd6Z2y3HiVCEtsSqeZhxyNp
+f/vWAZCgJDvJ7Hvb80YmQaBQKNRdQHafdLIk7gyCsCPDWzHwkkllV3izYCxDsd/utvcdMfNuZCI+
+D7IwzcTBi/b+CxFLz78XoygWN9lA2vM4+nIvglCEo9QbTKH3LPJlGyCdeyMp0kjEWSi8sReEjrib
+eKkIEuElIkhFMomyqS8GEpumcpQKbxqFsi0uJlJMvSQV0yCUIvHuEzGJ7nCIDH3pI/BkIqfT4UQO
+b4QfJDixe/7mYL/7o9gVb4OpFMMoTGWYwlyxFL6Xeo4Io3QShGNENp3IGc4K6MH08svcY8CJTIXd
+k1kk5sFcjrxgWqnA1yhOxaeji3cuUWwaDb1pJwHCOcZ7/lp8oAd+hR/x/k3/6P1794149/FDz+3E
+UZRWspmX3Ij9gwOYRg7FT6+ediuxnEovkW5HpsMO70dHtbX/TKKwAhTt+0EMILJQdagkqZdKbr31
+AKdgoL8MJ144lom7X/kzyuLQm7r1OnSXc7cOg+K0DhN6ABabccXS7yPdof9AjjNq9uVwinS0j4SX
+pnEwyFIA2GhWptG40RSLys48DsJ0JOo8pyNqyVVYF1a1ZYlXT3+q7AQjcXkp7FBUFRLi+volbkMo
+9NDSkF/EcinSOJMvxSiorAgxnkkhi/0qO/ILMEUXvkdzGfYVaO6nZvy3qC7+6+Pns9Oj9/3zi7Pe
+0QfHXomnT4V9Ljq+vIXdGwMu2DKMZjPgA2HfCmgcy1i8oh5hNp0yrpWdHdqmX16JVw16Uh3tVAlO
+E7poMlefVHYI+SwcBWEALOszakzXbmUHEZSiqjYX0YBVxzKF8WKflvBEzG6FPboAuqheVvHYLgBb
+OPKJSO7DIXxfqA61TmtlKTLHM4BjgikTOAr7SExGkDga6OFLtwpoprE3F7bo/ffJheidnamGel28
++/xJnJxeiIve2YfKDgrPM0loNxo4WDxxxX6zmdNObR2ihw+ObVWRDx3h5bQnARd3QTqh6UWVfkF4
+SBVUDf60VgBxnXcYsCUOip0Tr6CZBabDw4FvDH6kzSi4sSApEWZnZziNEtkfg3TBCzKL9fbo5H3v
+2BF6NtrlRzi84JqnNjzfecCzlu6lRhMjW7RaC3YDpIwowdvRgFFMcub3uiL4jtYZtvgZf9QEVvVX
+gNoUTyt6ricIEwD201hKc4vngS+Gk2DqxzJEecYtAgGIvby1RMpDqwP6ftipdjsp6C38q/vBjDcB
+dLGq3RL5YXlgKnAe2ETgTN3/8tdrZE0/Ehov+ArdqC2UgG+SRvO5JkGO7teYT+syNVoM7oG7kmAM
+pK6XcKk2/owGiQAD1sQpkZplRIqt4jdCS29UFykKrBOEjB8jZarP6vuT097px7opMUrIRPV1naRJ
+t2tkuwe/0Lo22p/v13GtG+0vnmteAPbLtfRbMGogULKPJmZDiZkfmccn0dTvZ2GQJqySfKElhhQl
+vObWpTOJoptEaarZDXax5yKXMFROa31J0SBhhDX0QrDB5FQUM6DUF2PISgtEbU/AXnlo3W/ECJkP
+XpE77Sic3r+G/TBVfoVF4WdD1oFjblC48K+w78Qv+/vi55JM5IjVPXQNQI2jqxKNtA80ATcF3Awf
+qSYIDLIPwknqRKgnrL1LykUrca1t1zWPUhPSpOkACOKb6qJQQvCCm630D2nqWP6VBbHsz6deCgjN
+TAG588Dr8UFpi5NjMNziH72z85OPp31++3TWu7j4Z//0CNwPsOo7JTcqAUoOwekoBBfxjAV5IVFi
+G0YKmKK93k7drerJsagWk1rCdaGRsbIUaZgXwBVLRDKMgzl5hEhZ1Q+pAC0zD1RFSL5hdWFg7thZ
+eBNGd+EKRXAKLNb3SmYLpQ92eYJe4Mnbc1conUYflKgXXswl6CT8sNsS+n8r69rlxtq2jytWBeJQ
+HDZwD4U9BAPkicypfcafTIyd2t/wZyxqYJVsW6BGNpViEz0awK8fJCbmyINMSOAd2EOgM7DYe/UI
+K4CHko/QNc3O4jl6NgYXETi32kgm3sEPPybZDPQ3KC50UWBIdUHfazXRWvE2PccdIjONwNkuPSmT
+EHQB8BENZGCIGALjJgJzQGBWFRCffkFnc50T7xbwWpQ2oWtdA/q0+Cp+V7CE1cIp8iZwDjMHllpz
+AOvNb2P8ttty6BthcSPlvA/cJcEElEyJl05QTm7kPHUNWcR3aAZq5e4ZdkWi407Q87qfxqrAf7An
+czy3YPQD3D71ZbxHug/ekFM5GAE8Qp/pC7oCkFjfPoRRZiWcADuiQBfMgN2RZ0amnrmLA/QrlAiP
+Ywle3V9f3jKHLmAIM4OaxNocmfuSaulsPnhWXh5sAykGCAIzCAbtaeT5bb/TakM8Niq8LKb6AofU
+6NOqPZC4SzbrXmrLoT8RDRUn/fQTYp7bHUYcgZGn22QneAgfPPgWy1l0K21fJmkQemkQhcK+4DF6
+hTi0Hco75T6jr20PvOFNNnfDbDaAbfDzMUVffrYKv5aU/UYnnKTN67H1HOhxw4iSPUQWJRd4fo/W
+h8Y5xBBgd3L791p5iuSC4jQOfWeyw7AEbPoggtBcThNiJ9CRghElozGTuJ6yokxKrK/ZgxUoOzFl
+7jtgEhfahzopJamYBzyjnYVgkYDF4CRKDJjhbjXDkRNPf5OUaNNoVF8jA3UxZFih346fmJpPn27x
+9hnCq7WOHASpKYxmFUitfVDzA4nmWdpHUdymJWYUCh0IMDsydqvPdXrBrb4QAAa6GBtNPFvWfgbL
+ISj8S6AIMWUJjD4KOj4ufgC1uF3uKIa3cNcUGwDlTc9BuXIsZSAfnXW3jcVHf37AUUMmY31lgLKU
+XI7Y5VeU3EBbyeME1irsCc+n1q0GqQ5AFP6qqVN8LHYT27bJ3GOyZVDHKWRpr/Akyc0MQfNmw4nI
+ElgleH2MpJY404ToTVLr12Jl7N2jWG7Rqe1vQH9j0MPqweRyQw9tbi6wu1IeEAyB6y/Anxyi1dH5
+oioE8fwonqFMKtVzF0cFv5EbM91IGoBNzBW2aZWem+5JIc119hqWmIOUP75Arn1FzgXgzEmI1+Dg
+T9HJ3By12RPJUOTVlDtjBNcsIaUs0SPueO7Kr3WwcvNU0Mk18h2CqAW4vWSNTK+UPHVEVQ9Qfy2V
+hDHybEEI800hZuA0G3m5/TmYJm9cdqYILRF6MyluZZyAlQOkzMHKFdYu3GZ/5RMrM87fYSU5kIIU
+eRM4bAgBHeUcCFIjd4z/ymR8n+NLDjA7vRBjz4IkCcLxetyCz+Vloh75tVZzSd+oUbQijBZwCOcU
+frVKK6CUn4npArsyGPQxydRQrEFOo8tO5IMjVpjFUk27LRe9jJweCqdnboODHKtZkIGMruf3hxg5
+5qlL2gK0zH1xyLmUbJ4GM+BsaASPCH5r7dYKBgdhHz+YVIKPDISBVnYaDQR1CJG/56MxbJbM88GL
+yg6CiEDS7RvxfB+W0WjovsJGeM2mRRSk/FCSYVi5hcemwSxI0Q76curduwe0ghzQ3eQeo8tigwTM
+6OahrwbYBgkAozUJRml5FRoQahwE/IznQ41j8gvjCWuuLnZVEyaRxCuUubJDzpZR7Sjsre7eukZO
+IklUHxHu+nfThmZhCjpTp+O0AJQ41MCFtBEsHj30p13FlQsx9DDhQO3AahLsIfo34LajdylFvfNH
+tePX6THp/NER8KlTh58U9bWNO4m5KKBytYFlkb6M4yhWEJucV82JyQqJyUi7hcp7H4hU8Ihi3pI1
+2EorysNiqoz2QySguAALpfiYjClWdPzAp7TNXRTfoGhN7mEOKvlQoo3RSDChlkzR17W4CRuYoYgt
+sdMhculrhXhLHAgHGpAROPm2hR1ouds4orTKXLg55rqXKVlPtY1UH0LbQykfcAZKVFC21uMhQOsp
+a0/wuQ0YrxVZHrSeq0qxd+vpCqp2oQyhJce/Qw9cEWqIstDHh1tvnFELKYGySicQIADKytIr6ihi
+PwLNHrpjV/FtVSh76ur+jziNrkQCK5FLdCiuYMVXnHQz7PUOIVfl6ADM8RqIPxq/O8ues7SXv3sB
+BFzjdstpXsHmvKXU1xWEtwATYsPJ8k0WT68EUWJ5DuYmg9nQOC/fYEHwCnnpSowl/CBPN9utZgkP
+Jk518dvR+bv+We/D0cWbd5cH16vtWPUcQOI8G2ClciiTZPk5xHKhgU9z+Tv0OYf4CRYOYv5l2Ytj
+B3+iGD6YSIFOK+PC2/IIUYAilz15jbAuAdj10p/fjB29+t+dduvy7eiaSLS8uoQ5w4joszz79MEp
+z8W8oOcqzC1low0vi+iDmqaBppBGIXeoJ8CqoMASxB+kFyz+Uq2QOi3NPfPBGcYwfkmbYWKkEKL5
+qgt6c569FOpxt9dyxGrF/pjqukAeAjZUneGBCIgPyJmODcI3g00CgVqtcKyp2nLN9srdos1oAgvU
+1B3IMET8U1TbrJLuyHcBFxetIX2PwGsBTaUmBeM+uS/P3VTiXHY3Fdr7zvP9fUo/lt0cFuvHi9O4
+/TYNqycYTsIscuone6RAUZ/Q4HoCm5v3FPbv6ILWqwt/4LDA2PxnhblRnh0f/8G+2Opqe9oxjzKw
+JFkuMSlvQ+BJgOPebydHp/23Zx9PL3qnx24YhUAEGXvDNLiV4rTXOz7rnV8cnV30P3w87rleqen8
+8/knHNXVfoU3T/sgzI86MgU6ArrbYyzDw7IjcfwJpMV5D50c54J9GbfkxbwSbOu6bDdM3wZ+odVB
+Y2AhrKMhJc4d50xCXA46+qDUOknTeTHJwf7Gx6T09QoEABFEcXY+zjG9BB1c2wbndChtTGD5ciS+
+0gUCa4JEcTjtYz/ijuxPKBrOsDZVZjODZMgpYh2qTU/BOMN4wjO2ft2HKQVCWBdDKyvyUwQIHJxU
+1BGJsNP7uRQjrJoBSwhgTxC4Ujay8I1NlFmYFCcIhlbOJOlv2hGxQRxt9WLHWLFCgICBDQ3RnY1a
+aRx7PiKlOB00XuEClqbPg0A8KqDpjM5Nn/OUJm/eyDiUU0z2oJXnWIPsPcYawFzZF1snN+WXNPbs
+Ko+w1r+utwczmDVvLUIWZPihNyTRR6bFheOiVWCl1kfhllHLUx6mtg1aT5leTS3RR2woQx6kdQ0H
+R+gsf25ICmUHilDDwNUjTMYaQYIzROUXgUlqcPP0J0qggGrlxY5lKONguKdevbsE8ywmIbyZD6H+
+hI4C1SlzSnTRQWJGNqdc/mXKboaC3K4KzL92Onanv9IE5iRYJ7lPVE66U1XdzaTkX+DJd8Dr4x6d
+fufS7l+vrto3EWwfiYHa1Y7CU7+3B1kwBW+HMhBmOMjfrWYeDJI96PPoUnCFyTi113olpMOoLIDb
+leie9hGbOQgWsRl8TFgg1mfqy/pGamTR6tAqeCl4IICJhdMBpUqLanUMao3AkECnlV6hDwRSZWBq
+V/vN5MOUH2wqOiRqDS71qnVWpSb1tLvbog9srXH/triyCpcdRkCX4rDiU2rlBw1xvb1Wg83jETQZ
+RvV6e4k/rvEADlfC2FtzRctpbS6LiMYlGiyyYd+O0xErjaWuEsGiq9QN6z94VCXIeUxXPHMx0kkT
+8PuHNwn33QM3JQAR0uwZSuljxNXYoq9Ezl/wpGBZTRJrluQiEcP8PekBGzdI+JOmYuuNXd5oy3m7
+VLrc2ZC5PAGzo0uRD5CcC5SPk0SFYAq+Wud304HJoEQPNYkakWyqejNxkXh4woQPx+EohQbW+0vy
+WwSfesVHH07+1jvtn37s/713dtp7v1aLxWAZ9aqaEmJH9Ee1GhWN9eFNR09NBxjnuDZAy2c/kVVj
+Pa/VosFDNa6lSM2iMkyo+5TWipK8XF/Sst+TWwESgeYB7AD4QHKpbSMPgtapWWS1S6cTrPWEyzeh
+wrnVjTQ27dJavF5tgD/fh6/9HGTeYZ+9KlwFccpXst0KgD7CAMxUBm2y0wB9WeiMf9A9wWhd+f8+
+psTVd5iKhTJGqfzj8tKhyNu5vm41lMOzHKBiwMJU0/j8rNptGK/LKri1nQVEsHsQlu7RSdRgsOro
+nWn7Zd8fOA25A5wgY2O4ThcLk0kSOcziIL3v6IXkBW+lo3Xz4aOjDODrbKhYu6+pszZB3nz41ZFa
+BukoDvfWcrOl1FD2ZEwOyoUNDyFPHTHAk1OoQynxAz2pTpQ3oJKiM8SkIkELmh5MkQbIF4JVza8g
+hGgozQcCr/Hh/CN2C8HbBAoRYg2gyDDVCqy9ThS326wXWNDRhG0+zDaEcs2b6PwW8FaI6baCbqiQ
+iuJAQ+HkjVIsnul+7OO/bm4lDJ27VNKyBQmDg+nwt1VLLISjhpgURjnGlMbf5f0VRvZXQKI/5TDF
+5MUAmhIZ3wZDuTzjQ1PQeoM9KdXh3YIiQYIB78HsDQUM/ID6R1C4fGKASmUynmHZza9zrSAXAJj4
+6rKBwfEYWX9JEZcvYc+8Kbw3r66b29Z3jqIixW/EY4Y8xXKUJXyCnnYALR0m7z1xC/B8PsaY4tBG
+LSHKLhBlcIGqdQj5V2sUpuVsLbi9FMpHLA/H+sB2K9u1im1sWkUx7qud1Zm14oShqTCxgUrs7JnS
+KzvxeNxNDcgPitJ86cQF3k/lzO/w304Ve7X9TndfnR2xqchGJ0jyRCerBzyYos/l6MPnCJHO0dMH
+Vavj1ry7SnjjAQE/jub9IHywqlqqN3/zUUb2VsA0o6PCBzH5PIKaLg/Ri6MCRGT1+bFjOeiKdtWJ
+H6YYKo4gsVU2x8YYXurj64p2Smp0JK/PCxj3DbgjT2QcA110+SQBTFaORjSmVK5dP5KRN+kTZTo2
+1aXX7lqR3IjmTaIxmVTEh7iWWWXb+XrUIY2CLhyBz8UpON/HnpxF4RnB30qebYza5JrivUxaBZMV
+8H2CaTPSquiLg/sqOc0rWMOHqAJIffCC8NPJMeF3JunuBp5fFufZ4JyKtkuR4E0VLizVk0675Xao
+kDT3AKCwE78u6sLGU3HZAPzAtA9E2pTIURAnKcAACfK/VTJpDHg25mKgO77mBw4Z7hNX1PcFaFJK
+SVMTkszL0gjoQqvaDMK4bvQcnwitR2bSTkRf8IkyrLQeHlo8lWV00GNjTUrVkWewdCkt/3woDqh0
+rMfh5QZmVtUBlsFTNvOsdFkitZjnzJsf7f1ezjU4BECAEP8ZDWw6pAQmAo/RqUPCM74CtY15t+WF
+SeDi0aagY/4ivwfxH4iZyW+lmMhSX9DNSKg2V7oL9lK5FbkDRK4G1iKZ5FE4lMI8SoyOmbpDIqfT
+wlKtH6LWSdBiPWsmiYKVhI3AmsWZZRAV23hWqA1YjGXapr46btQZTMQZwYMrRlZBT//tlm7b5F83
+d5vHydbMhJar/9SsbTt69EgcteXYkJKE3Da/5wAr6Wzl1IcOxvP1qML4EAh1amwagroD09Judx5Q
+3Q9PaJml47qigKSa2VZRquubQg+SgGPzknWn2wvfIk2Yevv3gwmGLece6gja5L4tR5T+D95AWaU9
+eM8Br5MK43pkcSGxwzdI88sXJNt0yythj4k9C7p0gYk5bxDdqlugEHvXTeWn7cU2dDFUJ7FTGY/S
+AXToiMdZwCt189t3fFyeK+y6CoBvmPvXhQQK6aNhhno1P8uivCwsuvCGmGDbJss+sBMq68oAcl5/
+7OA9dDXPDCpHxjiEjyvcs1ql+jF2wTmoQ34NUJ0J1Z4YQS4+F5UC5C8u5cL/L/7lfr54s6+dPPuW
+iFavNWr/tGszu+Zf1N45tQ9O7fxfzQtwObql+5iP5crEt+ewmANL9ZkiFal37JlblNYS59meWF1x
+EeTKcgQ8LjbPtAE6V5a1VhSBJeqNR5927yoUeAybghyHIlRu0lNB46KWrLgRS6uq1xVXZ3mHjECJ
+VK8aimWa6A4w0EeSzf368cULCiocutwFyl1hZRnCuHk91Kh7qfoiZt8N4+M2ktCbt5U5tuVN0mZn
+NVeZ6pN+b1aU0XDr+ta4w6aYrFtuoKf38APRD4l4qi6AswpoJHK7Rm3SFW/Wg2JKN87U8RsvgS6E
+P7ZIbzjhmfbAX0giurwlwBfiifCmFx3aoqF/ZTKTfP4nlFj/R58Ab2Ow08uFrlm7cvkZ3q8rv5P9
+36pZjtAn2f5pV/S+BEmKqipYMxd09YPUbLtyRMv4BMaQu7vLTZdrl+7B33n3eJzO0fdEaGEeENSf
+4d6msZdiNh7v6W8Fa9whV64huSH1SqVwStQVbs1sj2ntn374weC++u4j/4aAo3W2pLt1xBpaz3/j
+PyJA1/FLt/E3LuN/9bZ9pYLZWpqQ1inyyPSqXjcJ7pRRPP14IVQ73TeA3vpy+gEAyW+ew3qPmIUU
+z+mLPIAmM0Fu4O48w8JpCQFJd3Jex8oqkgxc7YLVBRvVdoVG9PFKolqJ4bNS5UII07v8ToEmxSng
+P5Xh34hCKcRCV4vZDEJQcISLdzwbARjO5h8iWGQUBkP6RhxP8WmToJcSdxD4GR3cIGQB4TRb0cWY
+zw2jta/5dO5l1/7l2rB5gv4zYyXcFCqwUyoxX5O2pNgdbIrQV5BV0dYsHWmiq2wXa29o/Y7SC+/S
+w0VrxOL/sWytyJRLCZflyvU37ZupckijRNM0SzQD2+a9r5ciLxIpME3LoK1ihEUXzT9sJO2OTRdu
+jR0seF4JXQU2SPkSiRmoFvdvlSOxtiCMHBO6Ps0dsUx0uDleHfxS4B/4FzjUJhQzoHYoTzLRsp6F
+qA+w2gdxKZs8PlsTjTsQU2e+DXo8tUHHgwLGM9JNBFbmPNCLfaUY4QnitxDmGN5Uvk2TPaRsa6xm
+lW7TqhdMg2EKtkSgW+OpsldieATkXLBqZPHTAT+/kX+g1WSQUIXFsJPKFh9LDu/xLMHp95gQZaq3
+cWeOuv7INZW8mcTcHiUqxq/8Rqkd9zuVaqVyec5P15WL+7l0YYGgTtPKmZx5QUjoga1OMWOoLH6h
+91UFxiAh3V1nV6UgFn3Z8B9QWMAFaFfOsIY0k8dBLIfgK9yXHJdK74scnuNWuBuW/DFHoBj3KUq+
+c6wh6RV1oI4gncuh++N+5RzvwHqx/5EkwlU3/J8B1yfRFAl6wh47u2jS/+3e3cjIABOvKv/byNUr
+NwjD4Dk8hY+FheQwIOMke7fc9RXAP3cd2g6kQ98+lgzGuIF0RUZgWfpsyZKcPN+m9CVKOQqqcUTL
+cJLBFQgdWT4w3pyU1rPiJ2p9VIQKld3Z/dtmng18oV4bgZ+nrBJN3H01KdeNinA3MTALZUZTYCup
+H2GiqhZQSSBl53t/kOQ2YeALU7+yuX4VW34Qw5IR2m5M4JQFVM1WqErrvGSMbIHvYRVeYAWeDXLy
+IJ2nt1a1vESadr8w3pHaNI21tdDnTlsrBRc9cN4qMGBta6Eehm5QHKTojZC6lUaBki2X5lxDxUXn
++c1aihy9nh5JTz0VReW2/LsZp6xgHMZPDSzkdxTkDavioj/2ZC8vfE6dwPJofziE0BVlbjj/Eq+N
+fWstt9Pp7wvjc8CkZEBuy1iyepXQ4u/Pf5ceYFcWZR1+9l89tlXCA7Mi55zsGe01ewAQv59Ct0wA
+AA==
+PACKED
 }
+
+is_there() {
+  [[ -f $script && $(sha256sum <"$script") == '3b8ee5026c63484fae4e604016c92d955be4f67f701816b7fa397349c4fdc277  -' ]]
+}
+
+put() {
+  mkdir -p "${1%/*}" && printf '%s' '# amigen: this unit starts only on a node that is ready (see amigen-ready.service).
+# systemd looks at the assertions at each start, also of a job that waited in the queue, and never stops a unit for them.
+[Unit]
+Wants=amigen-ready.service
+After=amigen-ready.service
+# Exists while amigen-ready is active.
+AssertPathExists=|/run/amigen-ready
+# The way out: a file that an administrator makes.
+AssertPathExists=|/etc/amigen/ignore-gate
+' >"$1" && return
+  rm -f -- "$1"
+  return 1
+}
+
+# A node without its bootstrap must not join: what starts kubelet is held, and on a new node of an image with a gate, that
+# is closed. Nothing here stops a kubelet that runs.
+hold() {
+  local unit path
+  umask 022
+  for unit in snap.kubelet-eks.daemon.service kubelet.service; do
+    path=systemd/system/$unit.d/10-amigen-ready.conf
+    [[ -e /etc/$path ]] || put "/etc/$path" || put "/run/$path"
+  done
+  [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
+  [[ -e /var/lib/amigen/baked ]] || return 0
+  mv -f /etc/amigen/release.json{,.unfinished} || rm -f /etc/amigen/release.json
+  systemctl stop --job-mode=ignore-requirements amigen-ready.service
+  rm -rf /run/amigen-ready
+}
+
 fail() {
-	reason="$*"
-	exit 1
-}
-open_journal() {
-	if [[ -z ${JOURNAL_STREAM:-} && -S /dev/log ]] && command -v logger >/dev/null; then
-		exec 9> >(exec logger -t amigen)
-		journal=$!
-	fi
-}
-unfinished() {
-	begun=1
-	[[ -e $release ]] || return 0
-	if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
-}
-on_exit() {
-	local code=$1
-	trap - EXIT ERR
-	trap '' HUP INT TERM
-	set +e
-	if ((code != 0)); then
-		reason=${reason:-"$step: a command ended with code $code in line $failed_line"}
-		printf '%s\n' "$reason" 2>/dev/null >"$run_dir/failed"
-		if [[ -n $begun ]]; then unfinished; fi
-		close_gate
-		log "FAILED: $reason"
-	fi
-	if [[ -n $journal ]]; then
-		exec 9>&-
-		wait "$journal"
-	fi
-	exit "$code"
-}
-attended() {
-	(
-		trap 'exit 1' TERM
-		exec 7>&- 8>&- 9>&-
-		"$@"
-	) &
-	wait "$!"
-}
-end_tree() {
-	local pid children=()
-	read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
-	kill "$1" 2>/dev/null
-	for pid in "${children[@]}"; do end_tree "$pid"; done
-}
-stopped() {
-	local pid
-	trap '' HUP INT TERM
-	set +e
-	reason='stopped by a signal'
-	for pid in $(jobs -pr); do
-		end_tree "$pid"
-		wait "$pid"
-	done
-	exit "$1"
-}
-begin() {
-	trap 'failed_line=$LINENO' ERR
-	trap 'on_exit $?' EXIT
-	trap 'stopped 129' HUP
-	trap 'stopped 130' INT
-	trap 'stopped 143' TERM
-	if declare -F become_root >/dev/null; then become_root; fi
-	hold_units
-	[[ -d $run_dir && -d $state_dir/hooks ]] || mkdir -p "$run_dir" "$state_dir/hooks" || fail "cannot make $run_dir and $state_dir: not root, or a disk full or read-only?"
-	open_journal
-	exec 8>"$run_dir/lock"
-	flock -w 900 8 &
-	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
-	[[ ! -e $run_dir/failed ]] || rm -f "$run_dir/failed"
-	if [[ -e $state_dir/baked ]]; then
-		unfinished
-		stop_gate
-	fi
-}
-require_platform() {
-	local wanted=$1 ID='' VERSION_ID='' PRETTY_NAME=''
-	# shellcheck source=/dev/null
-	[[ -r /etc/os-release ]] && . /etc/os-release
-	[[ "$ID $VERSION_ID" == "$wanted" ]] || fail "this script is for $wanted; this machine is ${PRETTY_NAME:-unknown}"
-}
-look_at() {
-	local line
-	while IFS= read -r line; do
-		attributes["${line#* * * * * }"]=${line%"${line#* * * * * }"}
-	done < <(stat -c '%a u:%U u:%u g:%G g:%g %n' -- "$@" 2>/dev/null)
-}
-file_is() {
-	local there
-	[[ -f $1 && ! -L $1 && -r $1 ]] || return 1
-	if [[ -n ${3:-} ]]; then
-		there=$(sha256sum <"$1")
-		[[ ${there%% *} == "$3" ]]
-		return
-	fi
-	! IFS= read -r -d '' there <"$1" && [[ $there == "$2" ]]
-}
-has_attributes() {
-	local have=${attributes["$1"]:-}
-	[[ $have == "$2 "* && $have == *" u:${3%:*} "* && $have == *" g:${3#*:} "* ]]
-}
-keep_foreign() {
-	local path=$1 kept=$state_dir/kept$1 sum
-	[[ -e $path || -L $path ]] || return 0
-	[[ ! -d $path || -L $path ]] || fail "$path is a folder, and a file is to stand there"
-	sum=$(sha256sum <"$path" 2>/dev/null) || sum=''
-	if [[ -n $sum && -f $state_dir/written ]] && grep -qxF -- "${sum%% *} $path" "$state_dir/written"; then return 0; fi
-	if [[ $path == /etc/modules-load.d/*.conf ]]; then kept=${path%.conf}.before-amigen.conf; fi
-	if ! (umask 077 && mkdir -p -- "${kept%/*}") || ! cp -a --remove-destination -T -- "$path" "$kept.new" || ! mv --backup=numbered -T -- "$kept.new" "$kept"; then
-		rm -f -- "$kept.new" "$path.amigen-new" || true
-		fail "cannot keep a copy of $path: is the disk full?"
-	fi
-	log "kept: the $path of somebody else is now $kept"
-}
-remember() {
-	local list=$state_dir/written line
-	line=$(sha256sum <"$2") || return 1
-	line="${line%% *} $1"
-	{ [[ ! -f $list ]] || grep -vxF -- "$line" "$list" || (($? == 1)); } >"$list.new" &&
-		printf '%s\n' "$line" >>"$list.new" && sync -- "$list.new" && mv -fT -- "$list.new" "$list"
-}
-put_file() {
-	local path=$1 mode=$2 owner=$3 content=$4 new=$1.amigen-new
-	if has_attributes "$path" "$mode" "$owner" && file_is "$path" "$content" "${5:-}"; then return 0; fi
-	step="write $path"
-	unfinished
-	[[ -d ${path%/*}/ ]] || mkdir -p -- "${path%/*}" || fail "cannot make the folder ${path%/*}"
-	if ! fill "$new" "$content" "${5:-}" || ! chown -h -- "$owner" "$new" || ! chmod -- "$mode" "$new" || ! sync -- "$new"; then
-		rm -f -- "$new" || true
-		fail "cannot write $path: disk full, read-only, or no such user as $owner?"
-	fi
-	keep_foreign "$path"
-	if ! remember "$path" "$new"; then
-		rm -f -- "$new" "$state_dir/written.new" || true
-		fail "cannot write $state_dir/written: is the disk full?"
-	fi
-	mv -fT -- "$new" "$path" || fail "cannot put $path in its place"
-	changes=$((changes + 1))
-	log "wrote $path"
-}
-fill() {
-	local code=0
-	umask 077
-	if [[ -n $3 ]]; then
-		printf '%s' "$2" | base64 -d >"$1" || code=$?
-	else
-		printf '%s' "$2" >"$1" || code=$?
-	fi
-	umask 022
-	return "$code"
-}
-finish() {
-	if [[ -e $state_dir/baked ]]; then rm -f "$state_dir/baked"; fi
-	if ((changes == 0)); then log "$1"; else log "ready: $changes changes"; fi
-}
-declare -A installed=()
-look_at_packages() {
-	local state name version
-	installed=()
-	while read -r state name version; do
-		if [[ $state == installed ]]; then installed["$name"]=$version; fi
-	done < <(query_packages "$@")
-}
-find_missing() {
-	local want
-	look_at_packages "${@%%=*}"
-	missing=()
-	for want in "$@"; do
-		if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
-	done
-}
-read_clock() {
-	read -r now _ </proc/uptime
-	now=${now%.*}
-}
-in_time() {
-	local now
-	read_clock
-	((now < deadline)) || return 124
-	timeout -k 30 "$((deadline - now))" "$@"
-}
-ensure_packages() {
-	local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
-	shift
-	read_clock
-	deadline=$((now + limit))
-	find_missing "$@"
-	((${#missing[@]} > 0)) || return 0
-	step="install ${missing[*]}"
-	log "installing ${missing[*]}"
-	unfinished
-	until attended install_packages "${missing[@]}" >"$out" 2>&1; do
-		{ cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-		why=$(last_error "$out")
-		read_clock
-		if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
-		log "that did not work ($why); again in $delay s"
-		sleep "$delay"
-		delay=$((delay < 30 ? delay * 2 : 30))
-	done
-	find_missing "$@"
-	if ((${#missing[@]} > 0)); then fail "installed, and yet the package database has no ${missing[*]}: is that the real name of the package?"; fi
-	changes=$((changes + 1))
-}
-last_error() {
-	local line last='' full='' cause='' found='' vague='' now
-	while read -r line || [[ -n $line ]]; do
-		last=${line:-$last}
-		if [[ $line =~ No\ space|disk\ is\ full ]]; then
-			full=$line
-		elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
-			cause=${BASH_REMATCH[2]}
-		elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
-			vague=$line
-		elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
-			found=$line
-		fi
-	done <"$1"
-	if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
-		found=$cause${found:+; ${found#E*: }}
-	fi
-	found=${full:-${found:-${vague:-${last:-no message}}}}
-	read_clock
-	if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
-	printf '%s' "${found:0:300}"
-}
-query_packages() {
-	# shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
-	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
-}
-unattended() {
-	in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
-}
-apt_get() {
-	local now
-	read_clock
-	unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-		"${package_options[@]}" "$@"
-}
-mend_packages() {
-	unattended dpkg --force-confold --configure -a || true
-}
-install_packages() {
-	if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
-	apt_get update || return 1
-	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-	mend_packages
-	return 1
-}
-package_with_module() {
-	local kernel=$2 name
-	for name in "linux-modules-extra-$kernel" "linux-modules-$kernel" "linux-image-$kernel"; do
-		if apt-cache show --no-all-versions -- "$name" >/dev/null 2>&1; then
-			printf 'the package %s should have it' "$name"
-			return
-		fi
-	done
-	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$kernel"
-}
-find_unloaded() {
-	local module
-	missing=()
-	for module in "${@//-/_}"; do
-		[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$kernel/modules.builtin" || missing+=("$module")
-	done
-}
-check_kernels() {
-	local dir version module line file names
-	local -A found
-	names=$(
-		IFS='|'
-		printf '%s' "${*//[-_]/[-_]}"
-	)
-	for dir in /lib/modules/*/; do
-		[[ -f ${dir}modules.dep && -d ${dir}kernel ]] || continue
-		version=${dir%/}
-		version=${version##*/}
-		found=()
-		while read -r line; do
-			module=${line%%:*}
-			module=${module##*/}
-			module=${module%%.ko*}
-			found["${module//-/_}"]=1
-			[[ $line == *:* ]] || continue
-			for file in ${line/:/ }; do
-				[[ -e $dir$file || -e $file ]] || fail "the kernel $version lacks $file, which $module needs: $(package_with_module "$module" "$version")"
-			done
-		done < <(grep -hE "/($names)\.ko" "${dir}modules.dep" "${dir}modules.builtin" 2>/dev/null)
-		for module in "$@"; do
-			[[ -n ${found["${module//-/_}"]:-} ]] || fail "the kernel $version has no module $module: $(package_with_module "$module" "$version")"
-		done
-	done
-}
-load_modules() {
-	local kernel missing=() said
-	step='load modules'
-	check_kernels "$@"
-	if [[ -n ${AMIGEN_NO_KERNEL:-} ]]; then
-		log 'no kernel of its own here (AMIGEN_NO_KERNEL): modules are persisted, not loaded'
-		return 0
-	fi
-	read -r kernel </proc/sys/kernel/osrelease
-	find_unloaded "$@"
-	((${#missing[@]} > 0)) || return 0
-	said=$(modprobe -a -- "${missing[@]}" 2>&1) || true
-	local wanted="${missing[*]}"
-	find_unloaded "$@"
-	((${#missing[@]} == 0)) || fail "cannot load ${missing[*]}: $(why_not_loaded "${missing[0]}" "$said")"
-	changes=$((changes + 1))
-	log "loaded $wanted"
-}
-why_not_loaded() {
-	local blocked lockdown='' disabled=0
-	blocked=$(grep -rhE "^[[:space:]]*(install|blacklist)[[:space:]]+$1([[:space:]]|$)" /{etc,run,usr/lib}/modprobe.d 2>/dev/null | head -n 1) || true
-	[[ ! -r /sys/kernel/security/lockdown ]] || read -r lockdown </sys/kernel/security/lockdown
-	[[ ! -r /proc/sys/kernel/modules_disabled ]] || read -r disabled </proc/sys/kernel/modules_disabled
-	if [[ ! -e /proc/modules ]]; then
-		printf 'the kernel %s cannot load modules at all: boot one that can, or one that has them built in' "$kernel"
-	elif [[ $disabled == 1 ]]; then
-		printf 'the kernel loads no more modules until the next reboot (sysctl kernel.modules_disabled=1)'
-	elif [[ ! -d /lib/modules/$kernel ]]; then
-		printf 'no modules of the running kernel %s are installed (reboot after a kernel update?)' "$kernel"
-	elif [[ -n $blocked ]]; then
-		printf 'modprobe.d says "%s"' "$blocked"
-	elif [[ $said =~ Key\ was\ rejected\ by\ service|Required\ key\ not\ available ||
-		($said == *'Operation not permitted'* && $lockdown =~ \[(integrity|confidentiality)\]) ]]; then
-		printf 'Secure Boot or lockdown refuses modules without a valid signature (%s)' "${said##*$'\n'}"
-	elif [[ -n $said ]]; then
-		printf '%s; %s' "${said##*$'\n'}" "$(package_with_module "$1" "$kernel")"
-	else
-		package_with_module "$1" "$kernel"
-	fi
-}
-hold_units() {
-	local path found=''
-	for path in {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf; do
-		[[ -e $path ]] || continue
-		rm -f "$path" || fail "cannot remove $path"
-		found=1
-	done
-	if [[ -n $found && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
-}
-stop_gate() { :; }
-close_gate() { :; }
-write_release() {
-	local head=$1 old=$release there='' now kernel='' name packages='' document
-	shift
-	[[ -e $old ]] || old=$release.unfinished
-	if ((changes == 0)) && [[ -f $old ]]; then
-		IFS= read -r -d '' there <"$old" || true
-		if [[ $there == "$head,"* ]]; then
-			[[ $old == "$release" ]] || mv -fT "$old" "$release"
-			return 0
-		fi
-	fi
-	TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
-	if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
-	for name in "$@"; do
-		packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
-	done
-	printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-	put_file "$release" 644 root:root "$document"
-	rm -f "$release.unfinished"
-}
-package_options=()
-
-# For the image nftables-nodes.
-main() {
-	begin
-	require_platform 'ubuntu 24.04'
-	look_at /etc/modules-load.d/amigen.conf /etc/amigen/release.json
-
-	ensure_packages 600 nftables
-	put_file /etc/modules-load.d/amigen.conf 644 root:root '# Modules for kube-proxy in nftables mode; written by amigen, see /etc/amigen/release.json.
-nf_tables
-nf_conntrack
-'
-	load_modules nf_tables nf_conntrack
-	write_release '{
-  "name": "nftables-nodes",
-  "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
-  "platform": "ubuntu-24.04",
-  "kubernetesVersion": "1.35",
-  "kubeProxyMode": "nftables",
-  "amigen": "0.1.0"' nftables
-	finish 'nothing to do: 1 package, 1 file, 2 modules are as they should be; no package manager was called'
+  set +e
+  local reason="cannot unpack the user data to $script: $*"
+  rm -f -- "$script"
+  # The gate of this node reads it, and says it again.
+  if mkdir -p /run/amigen; then printf '%s\n' "$reason" >/run/amigen/failed; fi
+  hold
+  printf 'amigen: FAILED: %s\n' "$reason"
+  exit 1
 }
 
-main
+if ! is_there; then
+  mkdir -p "${script%/*}" || fail 'is the disk full or read-only?'
+  unpack >"$script" || fail 'base64 or gzip failed, as the line above says, or the disk is full'
+  is_there || fail 'what came out is not what was packed: was the user data changed on its way?'
+fi
+chmod 0700 "$script" || fail 'is the disk read-only?'
+exec bash "$script" "$@"

@@ -420,18 +420,97 @@ why_not_loaded() {
   fi
 }
 
-# The spec says `gate: false`: the gate of an image or of an earlier spec is removed.
+# The drop-ins come before anything else, so that a run that fails at once fails closed: until the next boot, where the gate
+# is not there yet.
 hold_units() {
-  local path found=''
-  for path in {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf; do
-    [[ -e $path ]] || continue
-    rm -f "$path" || fail "cannot remove $path"
-    found=1
+  local unit path
+  for unit in "${gated_units[@]}"; do
+    path=systemd/system/$unit.d/10-amigen-ready.conf
+    if [[ ! -e /etc/$path ]]; then path=/run/$path; else path=/etc/$path; fi
+    put_drop_in "$path" || fail "cannot write $path: not root, or a disk full or read-only?"
   done
-  if [[ -n $found && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+  reload_units
 }
-stop_gate() { :; }
-close_gate() { :; }
+
+put_drop_in() {
+  if file_is "$1" "$drop_in"; then return 0; fi
+  # A gate of amigen 0.1 is open while its unit is active; this one's while the folder exists.
+  if [[ -e $1 ]] && systemctl is-active --quiet amigen-ready.service; then mkdir -p /run/amigen-ready; fi
+  mkdir -p "${1%/*}" && printf '%s' "$drop_in" >"$1.new" && mv -fT "$1.new" "$1" && return
+  rm -f "$1.new" || true
+  return 1
+}
+
+# Also where the last run wrote the files and was killed before systemd read them.
+reload_units() {
+  [[ -d /run/systemd/system ]] || return 0
+  if [[ $(systemctl show -p NeedDaemonReload amigen-ready.service "${gated_units[@]}") == *=yes* ]]; then systemctl daemon-reload; fi
+}
+
+# unit_process UNIT: MainPID NRestarts SubState
+unit_process() {
+  systemctl show "$1" -p MainPID -p NRestarts -p SubState | sort | sed 's/.*=//' | paste -sd' ' -
+}
+
+# A unit that systemd starts again and again does not run; one that is started again for the first time may.
+kubelet_runs() {
+  local unit first second
+  for unit in "${gated_units[@]}"; do
+    first=$(unit_process "$unit")
+    [[ $first != '0 '* || $first == *auto-restart ]] || continue
+    sleep 3
+    second=$(unit_process "$unit")
+    read -r _ before _ <<<"$first"
+    read -r process restarts _ <<<"$second"
+    if ((restarts < 2 || (process != 0 && restarts == before))); then return 0; fi
+  done
+  return 1
+}
+
+# stop_gate: from now on the units do not start; those that run go on. Without its requirements, for amigen 0.1's drop-ins.
+stop_gate() {
+  [[ -d /run/systemd/system ]] || return 0
+  systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+  rm -rf /run/amigen-ready
+}
+
+# close_gate: after a failure. A kubelet that runs may be started again until the next boot.
+close_gate() {
+  [[ -d /run/systemd/system ]] || return 0
+  if kubelet_runs; then
+    log "kubelet runs and is left alone; after the next boot it starts once this script has ended well"
+  else
+    stop_gate
+  fi
+}
+
+install_gate() {
+  local unit path wants=/etc/systemd/system/multi-user.target.wants
+  step='install the gate'
+  write_gate
+  for unit in "${gated_units[@]}"; do
+    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
+    if file_is "$path" "$drop_in"; then continue; fi
+    put_drop_in "$path" || fail "cannot write $path: is the disk full?"
+    changes=$((changes + 1))
+    log "wrote $path"
+  done
+  if [[ ! -L $wants/amigen-ready.service ]]; then
+    unfinished
+    if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
+    changes=$((changes + 1))
+  fi
+  reload_units
+}
+
+open_gate() {
+  [[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+  step='open the gate'
+  if ((changes == 0)) && systemctl is-active --quiet amigen-ready.service; then return 0; fi
+  rm -f "$run_dir/failed"
+  bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
+  systemctl restart amigen-ready.service
+}
 
 # write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
 write_release() {
@@ -456,13 +535,87 @@ write_release() {
 }
 
 package_options=()
+gated_units=(nodeadm-run.service kubelet.service)
+drop_in='# amigen: this unit starts only on a node that is ready (see amigen-ready.service).
+# systemd looks at the assertions at each start, also of a job that waited in the queue, and never stops a unit for them.
+[Unit]
+Wants=amigen-ready.service
+After=amigen-ready.service
+# Exists while amigen-ready is active.
+AssertPathExists=|/run/amigen-ready
+# The way out: a file that an administrator makes.
+AssertPathExists=|/etc/amigen/ignore-gate
+'
+
+write_gate() {
+  put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
+# amigen: says whether this node is ready for kube-proxy in ipvs mode.
+set -euo pipefail
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+
+not_ready() {
+  printf '\''amigen-ready: this node is NOT ready: %s\n'\'' "$*" >&2
+  exit 1
+}
+
+# A unit that was to start while the node was not ready starts now: systemd knows whose assertion failed.
+start_held() {
+  local unit said
+  for unit in nodeadm-run.service kubelet.service; do
+    said=$(systemctl show "$unit" -p AssertResult -p AssertTimestampMonotonic -p ActiveState)
+    if [[ $said == *ActiveState=inactive* && $said == *AssertResult=no* && $said == *Monotonic=[1-9]* ]]; then
+      systemctl start --no-block "$unit" || true
+    fi
+  done
+}
+
+check_modules() {
+  local module kernel
+  read -r kernel </proc/sys/kernel/osrelease
+  for module in "${@//-/_}"; do
+    [[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$kernel/modules.builtin" ||
+      not_ready "the module $module is not loaded (systemctl status systemd-modules-load; modprobe $module)"
+  done
+}
+
+if [[ ${1:-} == start-held ]]; then
+  start_held
+  exit
+fi
+if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
+[[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
+check_modules ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack
+unshare -n ipvsadm -A -t 127.0.0.1:80 -s rr || not_ready '\''ipvs does not take the scheduler rr'\''
+printf '\''amigen-ready: this node is ready for kube-proxy in %s mode\n'\'' ipvs
+'
+  put_file /etc/systemd/system/amigen-ready.service 644 root:root '# amigen: units that start kubelet start only while this one is active.
+[Unit]
+Description=Node is ready for kube-proxy in ipvs mode
+After=systemd-modules-load.service systemd-sysctl.service local-fs.target
+Before=nodeadm-run.service kubelet.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# The assertion of the units that wait for this one is that /run/amigen-ready exists.
+RuntimeDirectory=amigen-ready
+ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
+ExecStartPost=/usr/bin/env bash /usr/local/lib/amigen/ready start-held
+TimeoutStartSec=60
+StandardOutput=journal+console
+
+[Install]
+WantedBy=multi-user.target
+'
+}
 
 # For the image ipvs-nodes.
 main() {
   begin
   require_platform 'amzn 2023'
-  look_at /etc/modules-load.d/ipvs.conf /etc/amigen/release.json
+  look_at /usr/local/lib/amigen/ready /etc/systemd/system/amigen-ready.service /etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf /etc/systemd/system/kubelet.service.d/10-amigen-ready.conf /etc/modules-load.d/ipvs.conf /etc/amigen/release.json
 
+  install_gate
   ensure_packages 600 ipvsadm
   put_file /etc/modules-load.d/ipvs.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
 ip_vs
@@ -487,7 +640,8 @@ nf_conntrack
   "kubeProxyMode": "ipvs",
   "amigen": "0.1.0",
   "scheduler": "rr"' ipvsadm
-  finish 'nothing to do: 1 package, 1 file, 12 modules are as they should be; no package manager was called'
+  open_gate
+  finish 'nothing to do: 1 package, 5 files, 12 modules are as they should be; no package manager was called'
 }
 
 main

@@ -117,6 +117,30 @@ def test_package(host, name):
 
 # Path -> mode, owner, group, sha256 of the content.
 FILES = {
+    "/usr/local/lib/amigen/ready": (
+        "0755",
+        "root",
+        "root",
+        "31c273fe57056aa8d8cabf63f514de621b1c602fc5f8138ce49e25da796b99d8",
+    ),
+    "/etc/systemd/system/amigen-ready.service": (
+        "0644",
+        "root",
+        "root",
+        "7cfe6795e55815de5411163d7b956023ded8f750dfe46e164a15236329a008a8",
+    ),
+    "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
+        "0644",
+        "root",
+        "root",
+        "c3e1806cda903baf9f1dd586c3aa7829bf9163001e8ca9bc0ca15877f958706c",
+    ),
+    "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
+        "0644",
+        "root",
+        "root",
+        "c3e1806cda903baf9f1dd586c3aa7829bf9163001e8ca9bc0ca15877f958706c",
+    ),
     "/etc/modules-load.d/ipvs.conf": (
         "0644",
         "root",
@@ -167,6 +191,33 @@ def test_release(host, name):
         expected=f"a node of {name} with the spec's digest {RELEASE[name]}",
         found=f"{said.get('name')} with {said.get('digest')}",
         todo="this node or image was made from another spec, or from an older state of it: make it again",
+    )
+
+
+UNITS_ENABLED = ("amigen-ready.service",)
+
+
+@pytest.mark.parametrize("unit", UNITS_ENABLED)
+def test_unit_enabled(host, unit):
+    done = host.run("systemctl is-enabled %s", unit)
+    assert done.stdout.strip() == "enabled", explain(
+        expected=f"{unit} is started at boot",
+        found=done.stdout.strip() or done.stderr.strip(),
+        todo=f"systemctl enable {unit}",
+    )
+
+
+UNITS_ACTIVE = ("amigen-ready.service",)
+
+
+@pytest.mark.needs_boot
+@pytest.mark.parametrize("unit", UNITS_ACTIVE)
+def test_unit_active(host, unit):
+    done = host.run("systemctl is-active %s", unit)
+    assert done.stdout.strip() == "active", explain(
+        expected=f"{unit} is active",
+        found=done.stdout.strip() or done.stderr.strip(),
+        todo=f"systemctl status {unit}; journalctl -b -u {unit}",
     )
 
 
@@ -261,8 +312,19 @@ PREFETCH = {
         "nf_conntrack",
     ),
     "packages": ("ipvsadm",),
-    "files": ("/etc/modules-load.d/ipvs.conf", "/var/lib/cloud/instance/sem/config_scripts_user"),
+    "files": (
+        "/usr/local/lib/amigen/ready",
+        "/etc/systemd/system/amigen-ready.service",
+        "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf",
+        "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf",
+        "/etc/modules-load.d/ipvs.conf",
+        "/var/lib/cloud/instance/sem/config_scripts_user",
+    ),
     "texts": ("/etc/amigen/release.json", "/run/cloud-init/result.json"),
-    "commands": ("systemctl list-units --failed --plain --no-legend",),
+    "commands": (
+        "systemctl is-enabled amigen-ready.service",
+        "systemctl is-active amigen-ready.service",
+        "systemctl list-units --failed --plain --no-legend",
+    ),
     "schedulers": ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"),
 }

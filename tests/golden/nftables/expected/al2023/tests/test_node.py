@@ -103,6 +103,30 @@ def test_command(host, command):
 
 # Path -> mode, owner, group, sha256 of the content.
 FILES = {
+    "/usr/local/lib/amigen/ready": (
+        "0755",
+        "root",
+        "root",
+        "0b0e14d2979b1d071b04b6228c4a39891204a1fff963a13371c7669640a4c5c4",
+    ),
+    "/etc/systemd/system/amigen-ready.service": (
+        "0644",
+        "root",
+        "root",
+        "4d1e0712deed7cd0f4afadfd43b55b6bf6cee591845e103b7b37ae018e46ba36",
+    ),
+    "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
+        "0644",
+        "root",
+        "root",
+        "c3e1806cda903baf9f1dd586c3aa7829bf9163001e8ca9bc0ca15877f958706c",
+    ),
+    "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
+        "0644",
+        "root",
+        "root",
+        "c3e1806cda903baf9f1dd586c3aa7829bf9163001e8ca9bc0ca15877f958706c",
+    ),
     "/etc/modules-load.d/amigen.conf": (
         "0644",
         "root",
@@ -174,6 +198,33 @@ def test_kernel_version(host, minimum):
     )
 
 
+UNITS_ENABLED = ("amigen-ready.service",)
+
+
+@pytest.mark.parametrize("unit", UNITS_ENABLED)
+def test_unit_enabled(host, unit):
+    done = host.run("systemctl is-enabled %s", unit)
+    assert done.stdout.strip() == "enabled", explain(
+        expected=f"{unit} is started at boot",
+        found=done.stdout.strip() or done.stderr.strip(),
+        todo=f"systemctl enable {unit}",
+    )
+
+
+UNITS_ACTIVE = ("amigen-ready.service",)
+
+
+@pytest.mark.needs_boot
+@pytest.mark.parametrize("unit", UNITS_ACTIVE)
+def test_unit_active(host, unit):
+    done = host.run("systemctl is-active %s", unit)
+    assert done.stdout.strip() == "active", explain(
+        expected=f"{unit} is active",
+        found=done.stdout.strip() or done.stderr.strip(),
+        todo=f"systemctl status {unit}; journalctl -b -u {unit}",
+    )
+
+
 @pytest.mark.needs_boot
 @pytest.mark.parametrize("state", ("done",))
 def test_cloud_init(host, state):
@@ -224,7 +275,19 @@ def test_no_failed_unit(host, manager):
 PREFETCH = {
     "modules": ("nf_tables", "nf_conntrack"),
     "packages": ("nftables",),
-    "files": ("/etc/modules-load.d/amigen.conf", "/var/lib/cloud/instance/sem/config_scripts_user"),
+    "files": (
+        "/usr/local/lib/amigen/ready",
+        "/etc/systemd/system/amigen-ready.service",
+        "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf",
+        "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf",
+        "/etc/modules-load.d/amigen.conf",
+        "/var/lib/cloud/instance/sem/config_scripts_user",
+    ),
     "texts": ("/etc/amigen/release.json", "/run/cloud-init/result.json"),
-    "commands": ("nft --version", "systemctl list-units --failed --plain --no-legend"),
+    "commands": (
+        "nft --version",
+        "systemctl is-enabled amigen-ready.service",
+        "systemctl is-active amigen-ready.service",
+        "systemctl list-units --failed --plain --no-legend",
+    ),
 }
