@@ -153,9 +153,33 @@ KUBE_PROXY_SYSCTLS: dict[str, str] = {
 }
 
 
-# What EKS offered when this was written (November 2026): https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html
-EKS_VERSIONS = ((1, 31), (1, 37))
-EKS_VERSIONS_AS_OF = "November 2026"
+# Kubernetes version -> last days of EKS's standard and extended support; "" where they are not known here. Standard
+# support takes 14 months from the release on EKS, extended support 12 more.
+# Source: https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html
+EKS_CALENDAR: dict[tuple[int, int], tuple[str, str]] = {
+    (1, 28): ("2024-11-26", "2025-11-26"),
+    (1, 29): ("2025-03-23", "2026-03-23"),
+    (1, 30): ("2025-07-23", "2026-07-23"),
+    (1, 31): ("2025-11-26", "2026-11-26"),
+    (1, 32): ("2026-03-23", "2027-03-23"),
+    (1, 33): ("2026-07-29", "2027-07-29"),
+    (1, 34): ("2026-12-02", "2027-12-02"),
+    (1, 35): ("2027-03-27", "2028-03-27"),
+    (1, 36): ("", ""),
+    (1, 37): ("2027-12-01", "2028-12-01"),
+}
+EKS_CALENDAR_AS_OF = "2026-11-29"
+# All regions of AWS in November 2026 (botocore's endpoints.json).
+AWS_REGIONS = tuple(
+    """
+    af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1
+    ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-central-1 ca-west-1
+    eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1
+    me-south-1 mx-central-1 sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2 cn-north-1 cn-northwest-1 us-gov-east-1
+    us-gov-west-1 us-iso-east-1 us-iso-west-1 us-isob-east-1 us-isob-west-1 eu-isoe-west-1 us-isof-east-1
+    us-isof-south-1 eusc-de-east-1
+    """.split()  # noqa: SIM905 - a line for each name would be a page
+)
 
 
 # Set at every start from kube-proxy's own `conntrack` settings, where those are not 0: KubeProxyConntrackConfiguration,

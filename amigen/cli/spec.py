@@ -40,7 +40,7 @@ _IPVS = """
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="node-image.yaml")
 @click.option("--name", default="ipvs-nodes", show_default=True, help="Name of the image.")
 @click.option(
-    "--kubernetes-version", "version", default="1.34", show_default=True, help="Kubernetes version of the nodes."
+    "--kubernetes-version", "version", default="1.36", show_default=True, help="Kubernetes version of the nodes."
 )
 @click.option("--platform", default="al2023", show_default=True, help="Operating system.")
 @click.option(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from amigen.spec import rules
-from amigen.spec.load import check_bytes
+from amigen.spec.load import check_bytes, parse_spec
 from tests.specs import CA, EKS, EXAMPLES, MINIMAL, joins, mapping, problems
 
 UBUNTU = {"platforms": ["ubuntu-24.04"]}
@@ -84,6 +84,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "files[1].path", "written twice", [files("/etc/x", "/etc/x")], [files("/etc/x", "/etc/y")]),
     ("error", "files[1].path", "cannot both be files", [files("/etc/x", "/etc/x/y")], [files("/etc/x", "/etc/xy")]),
     ("error", "sysctls['net/core/a']", "set twice", [{"sysctls": {"net.core.a": 1, "net/core/a": 2}}], [{"sysctls": {"net.core.a": 1, "net.core.b": 2}}]),
+    ("warning", "sysctls['net.core.somaxcon']", "no parameter net.core.somaxcon", [{"sysctls": {"net.core.somaxcon": 1}}], [{"sysctls": {"net.core.somaxconn": 1, "net.ipv4.conf.eth7.rp_filter": 2, "vendor.own": 1}}]),
     ("error", "sysctls['net.ipv4.ip_forward']", "must not be set by an image", [{"sysctls": {"net.ipv4.ip_forward": 1}}], [{"sysctls": {"net.ipv4.ip_local_port_range": "1 2"}}]),
     ("error", "sysctls['net/ipv4/vs/drop_entry']", "only once ip_vs is loaded", [{"sysctls": {"net/ipv4/vs/drop_entry": 1}}], [{"sysctls": {"net/ipv4/tcp_ecn": 1}}]),
     ("warning", "sysctls['net.netfilter.nf_conntrack_max']", "sets net.netfilter", [{"sysctls": {"net.netfilter.nf_conntrack_max": 1}}], [{"sysctls": {"net.netfilter.nf_conntrack_acct": 1}}]),
@@ -99,7 +100,10 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "local.bases.al2023", "path or url", [{"local": {"bases": {"al2023": {"user": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
     ("error", "local.bases.al2023", "sha256 go together", [{"local": {"bases": {"al2023": {"url": "http://x"}}}}], [{"local": {"bases": {"al2023": {"url": "http://x", "sha256": "0" * 64}}}}]),
     # join
-    ("warning", "kubernetesVersion", "EKS offered 1.31 to 1.37", [joins(), version("1.30")], [joins(), version("1.31")]),
+    ("warning", "kubernetesVersion", "EKS ended its support of Kubernetes 1.31 on 2026-11-26", [joins(), version("1.31")], [version("1.31"), aws(baseImage="plain")]),
+    ("warning", "kubernetesVersion", "EKS ended its support of Kubernetes 1.20:", [version("1.20")], [version("1.20"), {"platforms": ["debian-12"]}]),
+    ("warning", "kubernetesVersion", "EKS had no Kubernetes 1.38 on", [version("1.38")], [version("1.37")]),
+    ("note", "kubernetesVersion", "extended support on EKS, which costs more, until 2027-07-29", [version("1.33")], [version("1.34")]),
     ("error", "platforms[0]", "no EKS image", [joins(), {"platforms": ["debian-12"]}], [joins(), UBUNTU]),
     ("error", "platforms[0]", "start with Kubernetes 1.35", [joins(), {"platforms": ["ubuntu-26.04"]}], [joins(), {"platforms": ["ubuntu-26.04"]}, version("1.35")]),
     ("error", "join.eks.certificateAuthority", "not the base64 of a PEM", [eks(certificateAuthority=PEM_LESS)], [eks(certificateAuthority=CA)]),
@@ -155,6 +159,12 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.launchTemplate.instanceTypes.x86_64", "m7gd.large is arm64", [aws(launchTemplate={"instanceTypes": {"x86_64": "m7gd.large"}})], [aws(launchTemplate={"instanceTypes": {"x86_64": "g5.xlarge"}})]),
     ("error", "aws.rootVolume.iops", "io2 needs iops", [aws(rootVolume={"type": "io2"})], [aws(rootVolume={"type": "io2", "iops": 100})]),
     ("error", "aws.rootVolume.iops", "gp2 takes no iops", [aws(rootVolume={"type": "gp2", "iops": 100})], [aws(rootVolume={"type": "gp3", "iops": 3000})]),
+    ("error", "aws.rootVolume.iops", "gp3 takes 3000 to 80000 IOPS", [aws(rootVolume={"iops": 1000})], [aws(rootVolume={"iops": 3000, "sizeGiB": 8})]),
+    ("error", "aws.rootVolume.iops", "at most 500 IOPS per GiB: 10000 for 20 GiB", [aws(rootVolume={"iops": 10001})], [aws(rootVolume={"iops": 10000})]),
+    ("error", "aws.rootVolume.iops", "at most 50 IOPS per GiB", [aws(rootVolume={"type": "io1", "iops": 1001})], [aws(rootVolume={"type": "io1", "iops": 1000})]),
+    ("error", "aws.rootVolume.throughput", "0.25 MiB/s per IOPS: 750 for 3000", [aws(rootVolume={"throughput": 751})], [aws(rootVolume={"throughput": 751, "iops": 3004})]),
+    ("warning", "aws.region", "no region eu-centrel-1", [aws(region="eu-centrel-1")], [aws(region="eu-central-1")]),
+    ("warning", "aws.copyRegions[0]", "no region us-west-9", [aws(copyRegions=["us-west-9"])], [aws(copyRegions=["us-west-2"])]),
     ("error", "aws.rootVolume.throughput", "takes no throughput", [aws(rootVolume={"type": "gp2", "throughput": 125})], [aws(rootVolume={"throughput": 125})]),
     ("error", "aws.encryption", "enabled is false", [encryption(enabled=False, kmsKeyId="alias/a")], [encryption(kmsKeyId="alias/a")]),
     ("error", "aws.share", "cannot be shared", [SHARE], [SHARE, encryption(enabled=False)]),
@@ -245,7 +255,9 @@ def test_examples_have_no_errors(path: Any) -> None:
 
 def test_rules_do_not_judge_what_nobody_wrote() -> None:
     """Where the mode cannot be read, no rule speaks about the default mode."""
-    text = yaml.safe_dump({**MINIMAL, "kubernetesVersion": "1.44", "kubeProxy": {"mode": "nonsense"}})
+    text = yaml.safe_dump(
+        {**MINIMAL, "platforms": ["debian-12"], "kubernetesVersion": "1.44", "kubeProxy": {"mode": "nonsense"}}
+    )
 
     assert [p.path for p in check_bytes(text.encode()).problems] == ["kubeProxy.mode"]
 
@@ -331,7 +343,7 @@ def test_a_bad_entry_leaves_the_others_their_places() -> None:
         ({"aws": {"encryption": {"enabled": True, "kmsKeyId": 5}, "share": {"accounts": ["1" * 12]}}}, {"aws.encryption.kmsKeyId"}),
         ({"aws": {"sourceAmis": {"al2023": {"fliter": {"name": "abc"}}}}}, {"aws.sourceAmis.al2023"}),
         ({"files": [{"path": "/a", "content": 5}]}, {"files[0].content"}),
-        ({"kubeProxy": {"mode": 5, "ipvs": {"scheduler": "lc"}}, "kubernetesVersion": "1.44"}, {"kubeProxy.mode"}),
+        ({"kubeProxy": {"mode": 5, "ipvs": {"scheduler": "lc"}}, "platforms": ["debian-12"], "kubernetesVersion": "1.44"}, {"kubeProxy.mode"}),
     ],
     ids=str,
 )  # fmt: skip
@@ -413,3 +425,24 @@ def test_a_nearest_name_is_suggested() -> None:
 
     assert "did you mean `clusterDNS`?" in problem.hint
     assert "Kubernetes 1.34." in problem.message
+
+
+def test_the_default_of_init_is_in_standard_support() -> None:
+    """By the calendar of EKS, which is data with a date."""
+    from amigen.cli.spec import init
+    from amigen.spec.rules.join import eks_support
+
+    (option,) = [each for each in init.params if each.name == "version"]
+
+    assert list(eks_support(parse_spec(mapping(version(str(option.default)))))) == []
+
+
+def test_the_regions_are_those_of_botocore() -> None:
+    """A newer botocore may know more; a region of this list is one of its."""
+    from botocore.loaders import Loader
+
+    from amigen.knowledge import AWS_REGIONS
+
+    partitions = Loader().load_data("endpoints")["partitions"]
+
+    assert set(AWS_REGIONS) <= {region for partition in partitions for region in partition["regions"]}

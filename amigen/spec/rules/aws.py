@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from amigen import knowledge
 from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
-from amigen.spec.model import NodeImage
+from amigen.spec.model import NodeImage, RootVolume
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import Rule
 
@@ -69,10 +70,40 @@ def volume(spec: NodeImage) -> Iterator[Problem]:
     root = spec.aws.root_volume
     if root.type in ("io1", "io2") and root.iops is None:
         yield Problem(path="aws.rootVolume.iops", message=f"{root.type} needs iops", hint="set rootVolume.iops")
+    yield from _limits(root)
     if root.type == "gp2" and root.iops is not None:
         yield Problem(path="aws.rootVolume.iops", message="gp2 takes no iops", hint="use gp3")
     if root.type != "gp3" and root.throughput is not None:
         yield Problem(path="aws.rootVolume.throughput", message=f"{root.type} takes no throughput", hint="use gp3")
+
+
+# Volume type -> least and most IOPS, and most IOPS for each GiB.
+# https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html
+_IOPS = {"gp3": (3000, 80000, 500), "io1": (100, 64000, 50), "io2": (100, 256000, 1000)}
+_GP3_IOPS = 3000
+_VOLUME_TYPES = "https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html"
+
+
+def _limits(root: RootVolume) -> Iterator[Problem]:
+    """What EC2 refuses when the volume is made."""
+    where = "aws.rootVolume.iops"
+    if root.type in _IOPS and root.iops is not None:
+        least, most, ratio = _IOPS[root.type]
+        # The base IOPS of gp3 come with every size.
+        by_size = max(ratio * root.size_gib, _GP3_IOPS if root.type == "gp3" else 0)
+        if not least <= root.iops <= most:
+            message = f"{root.type} takes {least} to {most} IOPS, not {root.iops}"
+            yield Problem(path=where, message=message, source=_VOLUME_TYPES)
+        elif root.iops > by_size:
+            message = (
+                f"{root.type} takes at most {ratio} IOPS per GiB: {by_size} for {root.size_gib} GiB, not {root.iops}"
+            )
+            yield Problem(path=where, message=message, hint="raise sizeGiB, or lower iops", source=_VOLUME_TYPES)
+    iops = root.iops or _GP3_IOPS
+    if root.type == "gp3" and root.throughput is not None and root.throughput * 4 > iops:
+        message = f"gp3 takes at most 0.25 MiB/s per IOPS: {iops // 4} for {iops} IOPS, not {root.throughput}"
+        hint = f"set rootVolume.iops to at least {root.throughput * 4}"
+        yield Problem(path="aws.rootVolume.throughput", message=message, hint=hint, source=_VOLUME_TYPES)
 
 
 def encryption(spec: NodeImage) -> Iterator[Problem]:
@@ -111,6 +142,18 @@ def regions(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(
                 path=f"aws.copyRegions[{index}]", message=f"{region} is the region of the build", hint="remove it"
             )
+
+
+def known_regions(spec: NodeImage) -> Iterator[Problem]:
+    """A region that AWS did not have is a slip, or newer than this list."""
+    named = [("aws.region", spec.aws.region)]
+    named += [(f"aws.copyRegions[{index}]", region) for index, region in enumerate(spec.aws.copy_regions)]
+    for path, region in named:
+        if region not in knowledge.AWS_REGIONS:
+            near = get_close_matches(region, knowledge.AWS_REGIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see `aws ec2 describe-regions --all-regions`"
+            message = f"AWS had no region {region} in November 2026"
+            yield Problem(severity="warning", path=path, message=message, hint=hint)
 
 
 def tags(spec: NodeImage) -> Iterator[Problem]:
@@ -178,6 +221,7 @@ RULES = (
     Rule(volume, "aws.rootVolume"),
     Rule(encryption, "aws.encryption", "aws.copyRegions"),
     Rule(regions, "aws.region"),
+    Rule(known_regions),
     Rule(tags),
     Rule(communicator, "aws.iamInstanceProfile"),
     Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from amigen import knowledge
 from amigen.base.errors import Problem
@@ -39,15 +40,6 @@ def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
     if spec.join.eks is None:
         return
     wanted = knowledge.version_tuple(spec.kubernetes_version)
-    oldest, newest = knowledge.EKS_VERSIONS
-    if not oldest <= wanted <= newest:
-        span = f"{_version(oldest)} to {_version(newest)}"
-        yield Problem(
-            severity="warning",
-            path="kubernetesVersion",
-            message=f"EKS offered {span} in {knowledge.EKS_VERSIONS_AS_OF}",
-            source="https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html",
-        )
     for index, platform in enumerate(spec.platforms):
         fact = PLATFORMS[platform]
         where = f"platforms[{index}]"
@@ -58,6 +50,35 @@ def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
         elif fact.min_kubernetes and wanted < fact.min_kubernetes:
             message = f"the EKS images of {platform} start with Kubernetes {_version(fact.min_kubernetes)}"
             yield Problem(path=where, message=message, source=fact.source)
+
+
+def eks_support(spec: NodeImage) -> Iterator[Problem]:
+    """EKS supports the Kubernetes version, where the image or the cluster is one of EKS.
+
+    By the calendar and its date, and not by the clock: the same spec has the same findings everywhere.
+    """
+    on_eks = spec.aws.base_image == "eks" and any(PLATFORMS[p].joins_by for p in spec.platforms)
+    if spec.join.eks is None and not on_eks:
+        return
+    calendar, as_of = knowledge.EKS_CALENDAR, knowledge.EKS_CALENDAR_AS_OF
+    wanted, newest = knowledge.version_tuple(spec.kubernetes_version), max(calendar)
+    severity: Literal["warning", "note"] = "warning"
+    hint = f"EKS supports up to {_version(newest)}"
+    standard, extended = calendar.get(wanted, ("", ""))
+    if wanted > newest:
+        message = f"EKS had no Kubernetes {spec.kubernetes_version} on {as_of}"
+    elif wanted < min(calendar) or (extended and extended <= as_of):
+        ended = f" on {extended}" if extended else ""
+        message = f"EKS ended its support of Kubernetes {spec.kubernetes_version}{ended}: clusters are upgraded"
+    elif standard and standard <= as_of:
+        message = (
+            f"Kubernetes {spec.kubernetes_version} is in extended support on EKS, which costs more, until {extended}"
+        )
+        severity = "note"
+    else:
+        return
+    source = "https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html"
+    yield Problem(severity=severity, path="kubernetesVersion", message=message, hint=hint, source=source)
 
 
 def cluster(spec: NodeImage) -> Iterator[Problem]:
@@ -139,4 +160,8 @@ def _version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-RULES = (Rule(platforms_can_join, "kubernetesVersion"), Rule(cluster))
+RULES = (
+    Rule(eks_support, "kubernetesVersion", "platforms", "aws.baseImage", "join"),
+    Rule(platforms_can_join, "kubernetesVersion"),
+    Rule(cluster),
+)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 
 from amigen import knowledge
 from amigen.base.errors import Problem
@@ -155,6 +159,27 @@ def sysctls(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(severity="warning", path=where, message=message, hint=hint)
 
 
+# The name of an interface, in place of which the list has `default`.
+_INTERFACE = re.compile(r"^(net\.ipv[46]\.(?:conf|neigh)\.)[^.]+(?=\.)")
+
+
+def known_sysctls(spec: NodeImage) -> Iterator[Problem]:
+    """A key that no kernel knows, and that is nearly one that it knows, is a slip: the bootstrap would fail at it."""
+    for key in spec.sysctls:
+        name = _INTERFACE.sub(r"\1default", sysctl_name(key))
+        near = [] if name in _sysctls() else get_close_matches(name, _sysctls(), n=1, cutoff=0.9)
+        if near:
+            message = f"the kernel has no parameter {sysctl_name(key)}, as far as is known here"
+            hint = f"did you mean {near[0]}?"
+            yield Problem(severity="warning", path=key_path("sysctls", key), message=message, hint=hint)
+
+
+@cache
+def _sysctls() -> tuple[str, ...]:
+    listed = Path(__file__).parent.with_name("sysctls.txt").read_text(encoding="utf-8")
+    return tuple(line for line in listed.splitlines() if not line.startswith("#"))
+
+
 def bridge_sysctls(spec: NodeImage) -> Iterator[Problem]:
     """Kernel parameters of bridges come with a module."""
     if "br_netfilter" in {m.replace("-", "_") for m in spec.modules.extra}:
@@ -240,6 +265,7 @@ RULES = (
     Rule(package_platforms, "platforms"),
     Rule(files),
     Rule(sysctls),
+    Rule(known_sysctls),
     Rule(bridge_sysctls, "modules.extra"),
     Rule(hooks),
     Rule(package_sources, "platforms"),
