@@ -40,6 +40,8 @@ def conclude(runs: Sequence[PlaceRun]) -> None:
             default = ", the default" if run.default == run.version else ""
             parts.append(f"{run.plan.place.target.template} ({run.template}) version {run.version}{default}")
         echo_line(f"{run.plan.place.key}: " + ", ".join(parts))
+        if run.warning:
+            echo_line(f"  warning: {run.warning}")
 
 
 def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:
@@ -52,6 +54,7 @@ def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> l
             "version": run.version,
             "default": run.default,
             "done": run.done,
+            "warning": run.warning or None,
             "error": run.error.message if run.error else None,
         }
     return list(documents.values())

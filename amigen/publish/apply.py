@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError, AwsError, ConflictError
+from amigen.base.errors import AmigenError, AwsError, ConflictError, RefusedError, plain
 from amigen.publish import names, observe
 from amigen.publish.actions import (
     Action,
@@ -29,11 +30,15 @@ from amigen.publish.actions import (
 from amigen.publish.names import VersionLabel
 from amigen.publish.place_run import Canary, Ledger, PlaceRun
 from amigen.publish.promote import move_default, put_parameter
+from amigen.publish.state import Image
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.threads import side_by_side
-from amigen.publish.wait import Waiter
+from amigen.publish.wait import TooLongError, Waiter
 
 VISIBLE_SECONDS = 300.0
+# A version that is not seen after this is gone.
+_VERSION_SECONDS = 60.0
+_TOKENS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +79,14 @@ class Applier:
     # -- images --------------------------------------------------------------------------------------------------
 
     def tag(self, run: PlaceRun, action: TagImage) -> None:
-        """The tags of success."""
+        """The tags of success; an image that was pending has got its snapshots since it was looked at."""
+        region = run.plan.place.region
+        snapshots = action.snapshots or [each.id for each in self._visible(run, action.image).snapshots]
         self.aws.call(
             calls.TAG_IMAGE,
-            run.plan.place.region,
+            region,
             f"image {action.image}",
-            Resources=[action.image, *action.snapshots],
+            Resources=[action.image, *snapshots],
             Tags=as_tags(action.tags),
         )
         run.image = action.image
@@ -144,8 +151,18 @@ class Applier:
 
         self.waiter.until(f"{run.plan.place.key}: {image}", look)
 
+    def _visible(self, run: PlaceRun, image: str) -> Image:
+        """An image that is there: a look that does not see it yet is not one that finds nothing to do."""
+        place = run.plan.place
+
+        def look() -> tuple[Image | None, str]:
+            found = observe.find_image(self.aws, place.region, image)
+            return found, "" if found else "not visible yet"
+
+        return self.waiter.until(f"{place.key}: {image}", look, every=2, at_most=VISIBLE_SECONDS)
+
     def share(self, run: PlaceRun, action: ShareImage) -> None:
-        """Add what is missing."""
+        """Add what is missing. A copy may be encrypted by the account's default, whatever the spec says."""
         region, image = run.plan.place.region, _image(run)
         add = [
             *({"UserId": each} for each in action.accounts),
@@ -154,9 +171,11 @@ class Applier:
         ]
         if add:
             self.aws.call(calls.SHARE_IMAGE, region, f"image {image}", ImageId=image, LaunchPermission={"Add": add})
-        if action.snapshot_accounts:
-            found = observe.find_image(self.aws, region, image)
-            for snapshot in found.snapshots if found else ():
+        unseen = run.plan.image is None or any(isinstance(each, AwaitImage) for each in run.plan.actions)
+        accounts = action.snapshot_accounts or (action.accounts if unseen else ())
+        if accounts:
+            found = self._visible(run, image)
+            for snapshot in found.snapshots if any(each.encrypted for each in found.snapshots) else ():
                 self.aws.call(
                     calls.SHARE_SNAPSHOT,
                     region,
@@ -164,7 +183,7 @@ class Applier:
                     SnapshotId=snapshot.id,
                     Attribute="createVolumePermission",
                     OperationType="add",
-                    UserIds=list(action.snapshot_accounts),
+                    UserIds=list(accounts),
                 )
 
     def deprecate(self, run: PlaceRun, action: DeprecateImage) -> None:
@@ -178,6 +197,7 @@ class Applier:
 
     def parameter(self, run: PlaceRun, action: PutParameter) -> None:
         """Write it if it is still what the plan saw."""
+        self._refuse_warned(run)
         image = _image(run)
         region = run.plan.place.region
         put_parameter(self.aws, region, action.name, old=action.old, new=image, waiter=self.waiter)
@@ -185,44 +205,121 @@ class Applier:
 
     def create_template(self, run: PlaceRun, action: CreateTemplate) -> None:
         """One call makes the template and its first version; its name is unique, so that it cannot be made twice."""
-        region, image = run.plan.place.region, _image(run)
+        image = _image(run)
         data = _with_image(action.data, image)
         label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
-        try:
+
+        def create(token: str) -> tuple[str, int, Any]:
             answer = self.aws.call(
                 calls.CREATE_TEMPLATE,
-                region,
+                run.plan.place.region,
                 f"launch template {action.name}",
                 LaunchTemplateName=action.name,
                 VersionDescription=label.text(),
                 LaunchTemplateData=data,
-                ClientToken=names.token("template", action.name, label.text()),
+                ClientToken=token,
                 TagSpecifications=[{"ResourceType": "launch-template", "Tags": as_tags(action.tags)}],
             )
-        except CallError as error:
-            raise _told(error, action.name) from None
-        run.template = answer["LaunchTemplate"]["LaunchTemplateId"]
-        run.version = run.default = 1
+            return answer["LaunchTemplate"]["LaunchTemplateId"], 1, answer.get("Warning")
+
+        self._create(run, action.name, ("template", action.name, label.text()), 0, create)
+        run.default = 1
 
     def create_version(self, run: PlaceRun, action: CreateVersion) -> None:
         """The token names the newest version that the plan saw: it can be used for one next version only."""
-        region, image = run.plan.place.region, _image(run)
+        image = _image(run)
         data = _with_image(action.data, image)
         label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
-        try:
+
+        def create(token: str) -> tuple[str, int, Any]:
             answer = self.aws.call(
                 calls.CREATE_TEMPLATE_VERSION,
-                region,
+                run.plan.place.region,
                 f"launch template {action.name}",
                 LaunchTemplateId=action.template,
                 VersionDescription=label.text(),
                 LaunchTemplateData=data,
-                ClientToken=names.token("version", action.template, action.after),
+                ClientToken=token,
             )
-        except CallError as error:
-            raise _told(error, action.name) from None
-        run.template = action.template
-        run.version = answer["LaunchTemplateVersion"]["VersionNumber"]
+            return action.template, answer["LaunchTemplateVersion"]["VersionNumber"], answer.get("Warning")
+
+        self._create(run, action.name, ("version", action.template, action.after), action.after, create)
+        self._refuse_warned(run)
+
+    def _create(
+        self,
+        run: PlaceRun,
+        name: str,
+        intent: tuple[object, ...],
+        after: int,
+        create: Callable[[str], tuple[str, int, Any]],
+    ) -> None:
+        """Create, and look that it is there.
+
+        EC2 remembers a token longer than what was made with it: after somebody has deleted that, the same call answers
+        with what is gone, and one with other content is refused
+        (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html). Such a token is followed by the next
+        one, which is the same for everybody who finds it used up.
+
+        Args:
+            run: Gets template, version and warning.
+            name: Of the template.
+            intent: What the token is made of.
+            after: The newest version that the plan saw; 0 where there was no template.
+            create: Calls with a token; gives the template's id, the version and EC2's warning.
+        """
+        place = run.plan.place
+        for generation in range(_TOKENS):
+            token = names.token(*intent, *((generation,) if generation else ()))
+            try:
+                template, version, warning = create(token)
+            except CallError as error:
+                if error.code != "IdempotentParameterMismatch" or self._seen(run, name, after.__lt__):
+                    raise _told(error, name) from None
+            else:
+                if self._seen(run, name, version.__eq__):
+                    run.template, run.version, run.warning = template, version, _words(warning)
+                    if run.warning:
+                        self.waiter.say(f"{place.key}: EC2 warns of version {version}: {run.warning}")
+                    self.ledger.note(place.key, warning=f"{version}:{run.warning}" if run.warning else "")
+                    return
+            self.waiter.say(f"{place.key}: what was made of {name} with this client token is gone; taking the next one")
+        raise AwsError(
+            f"launch template {name} in {place.region}: {_TOKENS} client tokens are used up by what is gone",
+            "find out who deletes its versions",
+        )
+
+    def _seen(self, run: PlaceRun, name: str, wanted: Callable[[int], bool]) -> bool:
+        """Whether such a version is there; it may take a moment until it is seen."""
+        place = run.plan.place
+
+        def look() -> tuple[bool | None, str]:
+            found = observe.find_template(self.aws, place.region, name)
+            there = found is not None and any(wanted(version.number) for version in found.versions)
+            return (True if there else None), "" if there else "not visible yet"
+
+        try:
+            return self.waiter.until(f"{place.key}: {name}", look, every=2, at_most=_VERSION_SECONDS)
+        except TooLongError:
+            return False
+
+    def _refuse_warned(self, run: PlaceRun) -> None:
+        """What EC2 could not validate goes live only after a canary has shown that it launches.
+
+        Raises:
+            RefusedError: The default would move to it without one.
+        """
+        actions = run.plan.actions
+        moves = any(isinstance(each, SetDefault) and not each.back for each in actions)
+        if not moves or run.version is None or any(isinstance(each, RunCanary) for each in actions):
+            return
+        warning = run.warning or self.ledger.warning(run.plan.place.key, run.version)
+        if warning:
+            raise RefusedError(
+                f"EC2 warns of version {run.version} of {run.plan.place.target.template} in {run.plan.place.region}:"
+                f" {warning}; the default is where it was",
+                "correct what it names, or prove the version on an instance: --canary",
+            )
 
     def run_canary(self, run: PlaceRun, action: RunCanary) -> None:
         """Prove the version."""
@@ -235,6 +332,7 @@ class Applier:
         """Move it if it is still where the plan saw it."""
         version = action.version or run.version
         assert version is not None, "the default moves to a version"
+        self._refuse_warned(run)
         move_default(
             self.aws,
             run.plan.place.region,
@@ -256,6 +354,12 @@ def _told(error: CallError, name: str) -> AmigenError:
             "look at what is there (`amigen images drift SPEC`), then run again: it starts from their version",
         )
     return error
+
+
+def _words(warning: Any) -> str:
+    """ValidationWarning of EC2: what it could not validate, for a person."""
+    found = [f"{each.get('Code', '')}: {each.get('Message', '')}" for each in (warning or {}).get("Errors", ())]
+    return plain("; ".join(found))
 
 
 def _with_image(data: dict[str, object], image: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,9 +95,8 @@ class CanaryRunner:
                 self._terminate(place, other.id)
             return there[0].id
         token = self.ledger.entry(place.key).canary_token
-        if not token.startswith(f"{version}-"):
-            token = f"{version}-{uuid.uuid4().hex}"
-            self.ledger.note(place.key, canary_token=token)
+        known = token.startswith(f"{version}-")
+        token = token if known else self._new_token(place, version)
         launch = Launch(
             template=template,
             version=version,
@@ -106,11 +106,45 @@ class CanaryRunner:
             token=token,
             subnet=self.subnets.get(place.region),
         )
-        params = launch_params(self.plans[place.target.platform], place, launch)
-        answer = self.aws.call(calls.RUN_CANARY, place.region, f"canary of {name} version {version}", **params)
-        instance: str = answer.first("Instances")["InstanceId"]
+        instance = self._launch(place, launch, mark, known=known)
         self.waiter.say(f"{place.key}: launched canary {instance}")
         return instance
+
+    def _new_token(self, place: Place, version: int) -> str:
+        token = f"{version}-{uuid.uuid4().hex}"
+        self.ledger.note(place.key, canary_token=token)
+        return token
+
+    def _launch(self, place: Place, launch: Launch, mark: str, *, known: bool) -> str:
+        """RunInstances. A token of an earlier run may be used up: by an instance that somebody has terminated since, or
+        by a launch with other parameters; it is replaced then.
+        """
+        params = launch_params(self.plans[place.target.platform], place, launch)
+        what = f"canary of {mark}"
+        try:
+            answer = self.aws.call(calls.RUN_CANARY, place.region, what, **params)
+            instance: str = answer.first("Instances")["InstanceId"]
+            # The answer to a token that was used is the first answer, so that the state in it says nothing.
+            ended = known and self._ended(place, instance)
+        except CallError as error:
+            if not known or error.code != "IdempotentParameterMismatch":
+                raise
+            ended = True
+        if not ended:
+            return instance
+        fresh = dataclasses.replace(launch, token=self._new_token(place, launch.version))
+        return self._launch(place, fresh, mark, known=False)
+
+    def _ended(self, place: Place, instance: str) -> bool:
+        found = self.aws.pages(
+            calls.DESCRIBE_INSTANCES,
+            place.region,
+            f"instance {instance}",
+            "Reservations",
+            Filters=[{"Name": "instance-id", "Values": [instance]}],
+        )
+        states = [each["State"]["Name"] for reservation in found for each in reservation["Instances"]]
+        return bool(states) and states[0] in ("shutting-down", "terminated")
 
     def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
         return observe.running_instances(self.aws, place.region, f"canaries of {mark}", **{names.TAG_CANARY: mark})

@@ -32,6 +32,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
         image: The AMI in this region; the same as `built` there, else its copy.
         steps: Step (verified, copied, shared, ...) -> when it was done or found done, RFC 3339.
         template, version, default: Launch template id, its version of this image, and what `$Default` was set to.
+        warning: What EC2 could not validate of the version, after its number and a colon; empty: nothing.
         canary_token: Client token of a canary launch that is under way.
     """
 
@@ -43,6 +44,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
     template: str = ""
     version: int = 0
     default: int = 0
+    warning: str = ""
     canary_token: str = ""
 
 
@@ -74,6 +76,11 @@ class LedgerFile:
     def image(self, key: str) -> str:
         """The image of `Place.key` that was noted last; empty where there is none."""
         return self.entry(key).image
+
+    def warning(self, key: str, version: int) -> str:
+        """What EC2 could not validate of a version; empty: nothing is known."""
+        number, _, text = self.entry(key).warning.partition(":")
+        return text if number == str(version) else ""
 
     def note(self, key: str, *steps: str, **fields: Any) -> None:
         """Write down what is done, at once and durably."""

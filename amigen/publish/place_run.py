@@ -27,6 +27,10 @@ class Ledger(Protocol):
         """The image that was noted last; empty where there is none."""
         ...
 
+    def warning(self, key: str, version: int) -> str:
+        """What EC2 could not validate of a version; empty: nothing is known."""
+        ...
+
     def note(self, key: str, *steps: str, **fields: object) -> None:
         """Write down what is done."""
 
@@ -44,6 +48,10 @@ class NullLedger:
         """Nothing."""
         return ""
 
+    def warning(self, key: str, version: int) -> str:
+        """Nothing."""
+        return ""
+
     def note(self, key: str, *steps: str, **fields: object) -> None:
         """Nothing."""
 
@@ -57,6 +65,7 @@ class PlaceRun:
 
     Attributes:
         done: Titles of the actions that were done.
+        warning: What EC2 could not validate of the version that was made.
         error: Why it stopped; None where it got to its end.
     """
 
@@ -66,4 +75,5 @@ class PlaceRun:
     version: int | None
     default: int | None = None
     done: list[str] = field(default_factory=list)
+    warning: str = ""
     error: AmigenError | None = None

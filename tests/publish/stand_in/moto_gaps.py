@@ -28,6 +28,12 @@ class Gaps:
         self._seen: dict[tuple[str, str, str, str], tuple[str, Response]] = {}
         self.deprecated: dict[str, str] = {}
         self.encrypted: set[str] = set()
+        self.encrypted_by_default = False
+        # Operation -> how often its token is that of something that is gone: answered with it, or refused, as the
+        # content of the call has changed since.
+        self.gone: dict[str, int] = {}
+        self.mismatches: dict[str, int] = {}
+        self.warning = ""
         self.pending_looks = 0
         self._young: dict[str, int] = {}
         self.failing_regions: set[str] = set()
@@ -56,6 +62,13 @@ class Gaps:
 
     def repeated(self, request: Request) -> Response | None:
         """The first answer to the same token and parameters."""
+        if self.mismatches.get(request.operation, 0) > 0:
+            self.mismatches[request.operation] -= 1
+            raise Refusal("IdempotentParameterMismatch", "The client token is associated with another request.")
+        if self.gone.get(request.operation, 0) > 0:
+            self.gone[request.operation] -= 1
+            version = {"LaunchTemplateId": request.params.get("LaunchTemplateId", ""), "VersionNumber": 99}
+            return write_response(request, {"LaunchTemplateVersion": version})
         found = self._token(request)
         if found is None or found[0] not in self._seen:
             return None
@@ -89,11 +102,15 @@ class Gaps:
             return write_response(request, found)
         if response.status != 200 or request.service != "ec2":
             return response
+        if self.warning and request.operation.startswith("CreateLaunchTemplate"):
+            found = read_response(request, response)
+            found["Warning"] = {"Errors": [{"Code": "InvalidParameterValue", "Message": self.warning}]}
+            return write_response(request, found)
         if request.operation == "CopyImage":
             image = read_response(request, response)["ImageId"]
             for each in request.params.get("TagSpecifications", []):
                 tag(request.region, [image, each["ResourceType"]], {t["Key"]: t["Value"] for t in each["Tags"]})
-            if request.params.get("Encrypted"):
+            if request.params.get("Encrypted") or self.encrypted_by_default:
                 self.encrypted.add(image)
             if self.pending_looks:
                 self._young[image] = self.pending_looks
