@@ -13,6 +13,7 @@ from amigen.base.errors import CouldNotCheckError
 from amigen.base.processes import EndlessOutputError, find_program, finish, run_capped
 from amigen.verify.ssh import as_root, ssh_words
 from amigen.verify.target import Kind, Target
+from amigen.vm.appliance import Appliance
 
 # Gathering takes seconds; this is for a target that hangs.
 COMMAND_SECONDS = 300.0
@@ -79,6 +80,25 @@ def machine_backend(arguments: Sequence[str], user: str, port: int, host: str = 
         f"{user}@{host}:{port}", controlpersist=0, ssh_extra_args=shlex.join([*arguments, "-o", "ConnectTimeout=60"])
     )
     return _bounded(made if user == "root" else _with_sudo(made))
+
+
+class ApplianceBackend(BaseBackend):
+    """The root of an image file that is not running, see `amigen.vm.appliance`."""
+
+    NAME = "appliance"
+
+    def __init__(self, appliance: Appliance) -> None:
+        super().__init__(appliance.image.disk.name)
+        self._appliance = appliance
+        # testinfra would run Python in the root to find out.
+        self._encoding = "utf-8"
+
+    def run(self, command: str, *args: str, **_kwargs: Any) -> CommandResult:
+        """Run a command in the root."""
+        text = self.get_command(command, *args)
+        done = self._appliance.run(text, timeout=COMMAND_SECONDS)
+        out, err = (_bytes(stream) for stream in (done.stdout, done.stderr))
+        return self.result(done.returncode, _bytes(text), out, err)
 
 
 def _ssm(target: Target) -> BaseBackend:

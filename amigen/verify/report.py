@@ -44,6 +44,20 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     own: bool = False
 
 
+class Cause(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Why checks failed.
+
+    Attributes:
+        text: One sentence.
+        todo: What to do; it holds in place of what the checks that follow from this cause say.
+        checks: Ids of the failed checks that are this cause; empty where the target itself named it.
+    """
+
+    text: str
+    todo: str = ""
+    checks: tuple[str, ...] = ()
+
+
 class Phase(Struct, frozen=True, kw_only=True, rename="camel"):
     """A part of the verification and the seconds that it took."""
 
@@ -59,6 +73,7 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
         target: As it was named.
         started: RFC 3339, UTC.
         seconds: Wall time of all of it.
+        causes: Why checks failed, the most likely first.
         verdict: `proven`: all that is required; `failed`: a check failed; `unproven`: none failed, and something that
             is required could not be proved, or nothing was looked at.
         notes: What else is worth knowing, such as how the VM was run.
@@ -77,6 +92,7 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
     results: tuple[Result, ...]
     phases: tuple[Phase, ...] = ()
     notes: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
     def count(self, outcome: Outcome) -> int:
         """How many results have this outcome."""
@@ -101,8 +117,9 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
             return None
         if self.verdict == "failed":
             first = next(result for result in self.results if result.outcome == "failed")
-            what = f"{first.id} ({first.phase}): expected {first.expected or 'it to pass'}, found {first.found}"
-            return ChecksFailedError(f"{self.target}: {self.summary}; {one_line(what)}", one_line(first.todo))
+            found = f"{first.id} ({first.phase}): {one_line(first.found)}"
+            cause = self.causes[0] if self.causes else Cause(text=found, todo=one_line(first.todo))
+            return ChecksFailedError(f"{self.target}: {cause.text} ({self.summary})", cause.todo)
         bad = [r for r in self.results if r.outcome in ("error", "not provable") and r.required]
         why = one_line(bad[0].found) if bad else "no check was run"
         if bad and bad[0].id == REACHED:

@@ -17,6 +17,7 @@ from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import prefetch_of, suite_files
+from amigen.verify.cause import causes_of
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
 from amigen.verify.target import Target, parse_target
 from amigen.vm.scratch import scratch
@@ -112,8 +113,9 @@ def make_report(
     *,
     phases: Sequence[Phase] = (),
     notes: Sequence[str] = (),
+    evidence: str = "",
 ) -> Report:
-    """A report of these results."""
+    """A report of these results with their causes; `evidence`: of `amigen.verify.cause.evidence_script`."""
     results = tuple(results)
     return Report(
         spec=plan.spec.name,
@@ -128,6 +130,7 @@ def make_report(
         results=results,
         phases=tuple(phases),
         notes=tuple(notes),
+        causes=causes_of(results, evidence),
     )
 
 
@@ -186,25 +189,12 @@ def check_hosts(
     return [failed.get(key) or results.get(key, []) for key in keys]
 
 
-def check_image_folder(plan: ImagePlan, folder: Path, options: Options, *, phase: str) -> list[Result]:
-    """Run the image's tests on folders of an image that lie here."""
-    from testinfra.backend.local import LocalBackend
-
-    from amigen.verify.session import SessionInput, run_session
-
-    key = secrets.token_hex(4)
-    with scratch("verify") as place:
-        files = write_suite(plan, place, hygiene=True, node=False)
-        given = SessionInput(folder=place, files=files, phase=phase, image_root=str(folder))
-        return run_session(given, {key: LocalBackend()}, set).get(key, [])
-
-
-def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool, node: bool = True) -> tuple[Path, ...]:
+def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool) -> tuple[Path, ...]:
     """The rendered tests, written to a folder."""
     paths = []
     for name, text in suite_files(plan).items():
         path = folder / name
-        if node if path.name == "test_node.py" else hygiene:
+        if hygiene or path.name != "test_image.py":
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             paths.append(path)

@@ -52,7 +52,6 @@ class SessionInput:
         phase: The name of the phase in the results.
         joined: The hosts must have joined their cluster.
         image: The host is to be checked as an image, also where it runs.
-        image_root: Where an unpacked image lies on the host.
     """
 
     folder: Path
@@ -60,7 +59,6 @@ class SessionInput:
     phase: str
     own: Path | None = None
     joined: bool = False
-    image_root: str = "/"
     image: bool = False
 
 
@@ -242,8 +240,7 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
     arguments += [word for name in off for word in ("-p", f"no:{name}")]
     arguments += ["-p", "amigen.testing.plugin"]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
-    arguments += [f"--amigen-image-root={given.image_root}", *(["--amigen-joined"] if given.joined else [])]
-    arguments += ["--amigen-image"] if given.image else []
+    arguments += [*(["--amigen-joined"] if given.joined else []), *(["--amigen-image"] if given.image else [])]
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
         arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]

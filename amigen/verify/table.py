@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from amigen.verify.report import Outcome, Report, Result, alike
+from amigen.verify.report import Outcome, Report, Result, alike, one_line
 
 SIGNS: dict[Outcome, tuple[str, str]] = {
     "failed": ("FAILED", "bold red"),
@@ -39,6 +39,10 @@ def print_reports(reports: Sequence[Report], console: Console, *, every: bool = 
 
 
 def _print_group(reports: Sequence[Report], console: Console, *, every: bool) -> None:
+    for cause in reports[0].causes:
+        console.print(Text(f"cause: {cause.text}", style="bold red"))
+        if cause.todo:
+            console.print(Text(f"to do: {cause.todo}"))
     with console.capture() as captured:
         console.print(_table(reports[0], every=every))
     # rich fills up lines; in a log that is noise.
@@ -56,23 +60,25 @@ def _table(report: Report, *, every: bool) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     phases = list(dict.fromkeys(result.phase for result in report.results))
+    # The causes stand above; what follows from them is one line each.
+    explain = every or not report.causes
     for phase in phases:
         if len(phases) > 1:
             table.add_row("", Text(phase, style="bold underline"))
         own = [result for result in report.results if result.phase == phase]
         for outcome in SIGNS:
-            for row in _rows(outcome, [r for r in own if r.outcome == outcome], every=every):
+            for row in _rows(outcome, [r for r in own if r.outcome == outcome], every=every, explain=explain):
                 table.add_row(Text(*SIGNS[outcome]), row)
     return table
 
 
-def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool) -> Iterable[RenderableType]:
-    if outcome in ("failed", "error"):
+def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool, explain: bool) -> Iterable[RenderableType]:
+    if outcome == "error" or (outcome == "failed" and explain):
         return [_explained(group) for group in alike(results)]
     groups: dict[tuple[str, str], list[str]] = {}
     for number, result in enumerate(results):
         test, bracket, subject = result.id.partition("[")
-        key = (f"{number}" if every else test, result.found)
+        key = (f"{number}" if every else test, one_line(result.found))
         groups.setdefault(key, []).append(subject.removesuffix("]") if bracket and not every else result.id)
     return [_grouped(test if not every else "", reason, subjects) for (test, reason), subjects in groups.items()]
 

@@ -1,12 +1,17 @@
-"""Verify an image file: boot it in a VM on a throw-away overlay, check, reboot, check again."""
+"""Verify an image file, in VMs on throw-away overlays.
+
+The first node gets user data that only lets the verifier in, so that nothing repairs what is judged. It is checked,
+rebooted and checked again. The second node gets the spec's user data, which must find nothing to change.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +21,22 @@ from msgspec import structs
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.build.record import read_record
+from amigen.plan import checks
 from amigen.plan.make import without_cluster
-from amigen.plan.model import ImagePlan, JoinCluster
+from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, NodeImage, UserData
+from amigen.verify.cause import evidence_script
 from amigen.verify.report import Phase, Report, Result
-from amigen.verify.run import Options, check_hosts, check_image_folder, make_report
+from amigen.verify.run import Options, check_hosts, make_report, not_reached
 from amigen.verify.target import Target
 
 if TYPE_CHECKING:
     from amigen.vm import Machine, VmImage
 
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
+# What the bootstrap said on this node, wherever cloud-init was told to write it.
+_SAID = "sudo -n cat /var/log/cloud-init-output.log 2>/dev/null | grep '^amigen: '"
 _IDENTITY = "cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub | cut -d' ' -f1,2 | sort"
 
 
@@ -37,10 +46,10 @@ class BootOptions:
 
     Attributes:
         user: Whom cloud-init lets in; None: the user that the spec or the platform names.
-        user_data: Give it the spec's user data.
-        reboot: Check again after a reboot.
+        user_data: Boot a second node with the spec's user data, which must have nothing to do.
+        reboot: Check the first node again after a reboot.
         hygiene: Check the image before its first boot.
-        twins: Boot a second node of it and compare the two; always where the image cannot be read without booting.
+        twins: Boot a second node also without `user_data`; it always is where the image cannot be read without booting.
         architecture: Of the image; None: the spec's first.
         memory_mib: Of the VM.
     """
@@ -82,29 +91,73 @@ def _recorded(disk: Path) -> str | None:
 
 
 @dataclass
-class _Run:
-    """A verification in work: what it has found, and how long its parts took."""
+class _Part:
+    """What one node, or the image file itself, showed; the parts run side by side."""
 
-    plan: ImagePlan
-    options: Options
-    results: list[Result]
-    phases: list[Phase]
-    notes: list[str]
+    results: list[Result] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    identity: str | None = None
+    evidence: str = ""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        """Measure a phase; a node that does not come up is a result of it."""
         begun = time.monotonic()
-        yield
+        try:
+            yield
+        except CouldNotCheckError as error:
+            self.results.append(not_reached(error, name))
         self.phases.append(Phase(name=name, seconds=round(time.monotonic() - begun, 3)))
 
-    def check(self, machine: Machine, phase: str) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class _Proof:
+    """What is verified, and how."""
+
+    plan: ImagePlan
+    options: Options
+    image: VmImage
+    boot: BootOptions
+    work: Path
+
+    @contextmanager
+    def machine(self, name: str, user_data: bytes) -> Iterator[Machine]:
+        from amigen.vm import Machine
+
+        work = self.work / name
+        work.mkdir()
+        platform = self.plan.platform
+        named = self.plan.spec.local.bases.get(platform)
+        user = self.boot.user or (named.user if named and named.user else PLATFORMS[platform].login_user)
+        with Machine(
+            self.image,
+            work=work,
+            user=user,
+            user_data=user_data,
+            memory_mib=self.boot.memory_mib,
+            log=self.options.log,
+        ) as machine:
+            yield machine
+
+    @property
+    def evidence_script(self) -> str:
+        """What is asked where a check failed."""
+        loaded = (step.modules for step in self.plan.steps if isinstance(step, LoadModules))
+        return evidence_script(module for modules in loaded for module in modules)
+
+    def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
+        """Check the node; where something failed, ask it why."""
         from amigen.verify.backends import machine_backend
 
         backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
-        outcome = check_hosts(without_cluster(self.plan), [backend], self.options, phase=phase)[0]
+        outcome = check_hosts(without_cluster(plan), [backend], self.options, phase=phase)[0]
         if isinstance(outcome, CouldNotCheckError):
             raise outcome
-        self.results += outcome
+        part.results += outcome
+        if any(result.outcome == "failed" for result in outcome):
+            prefix = () if machine.ssh.user == "root" else ("sudo", "-n")
+            part.evidence += machine.run([*prefix, "sh", "-c", self.evidence_script]).stdout
 
 
 def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
@@ -112,85 +165,119 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
 
     Raises:
         InputError: It is no image, or nothing in it could be booted.
-        CouldNotCheckError: It does not boot, or cannot be reached by ssh.
         ToolError: QEMU or another program is missing.
     """
     from amigen.vm import VmImage, scratch
     from amigen.vm.image import require_bootable
 
     started, begun = datetime.now(timezone.utc), time.monotonic()
-    run = _Run(plan=plan, options=options, results=[], phases=[], notes=[])
     architecture: Any = boot.architecture or plan.architectures[0]
     image = VmImage.at(Path(target.name), architecture)
     require_bootable(image)
-    with scratch("verify") as work, ThreadPoolExecutor(max_workers=1) as pool, ending_programs():
-        # While the VM boots: reading the image takes seconds.
-        looking = pool.submit(_look_into, plan, options, image, work) if boot.hygiene else None
-        first = _first_node(run, image, boot, work)
-        looked = _looked(run, looking)
-        if boot.twins or (boot.hygiene and not looked):
-            run.results += _twins(run, image, boot, work, first)
+    with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once(boot) + 1) as pool, ending_programs():
+        proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
+        looking = pool.submit(_look_into, proof) if boot.hygiene else None
+        first = pool.submit(_first_node, proof)
+        second = pool.submit(_second_node, proof) if boot.user_data or boot.twins else None
+        looked = looking.result() if looking else _Part()
+        if second is None and boot.hygiene and not looked.results:
+            second = pool.submit(_second_node, proof)
+        parts = [looked, first.result(), *([second.result()] if second else [])]
+    known = [part.identity for part in parts[1:] if part.identity is not None]
+    if len(known) > 1:
+        parts[-1].results += compare_twins(*known)
+    results = [result for part in parts for result in part.results]
+    phases = [phase for part in parts for phase in part.phases]
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
     seconds = time.monotonic() - begun
-    return make_report(plan, target, started, seconds, run.results, phases=run.phases, notes=run.notes)
+    evidence = "\n".join(part.evidence for part in parts)
+    return make_report(plan, target, started, seconds, results, phases=phases, notes=tuple(notes), evidence=evidence)
 
 
-def _first_node(run: _Run, image: VmImage, boot: BootOptions, work: Path) -> str:
-    """Boot, check, reboot, check; returns what makes this node unlike another."""
-    with _machine(run, image, boot, work / "first") as machine:
-        with run.phase(FIRST_BOOT):
+def _nodes_at_once(boot: BootOptions) -> int:
+    """Two nodes at once where processors and memory suffice."""
+    with suppress(OSError, ValueError, IndexError):
+        meminfo = Path("/proc/meminfo").read_text()
+        available_mib = int(meminfo.partition("MemAvailable:")[2].split()[0]) >> 10
+        return 2 if (os.cpu_count() or 1) > 1 and available_mib > 2 * boot.memory_mib else 1
+    return 1
+
+
+def _first_node(proof: _Proof) -> _Part:
+    """Boot without user data, check, reboot, check."""
+    part, plan = _Part(), _without_user_data(proof.plan)
+    with proof.machine("first", b"") as machine:
+        with part.phase(FIRST_BOOT):
             _wait(machine.wait_for_ssh)
             _wait(machine.ssh.wait_until_booted)
-            run.check(machine, FIRST_BOOT)
-        identity = machine.run(_IDENTITY).stdout
-        if boot.reboot:
-            with run.phase(REBOOT):
+            proof.check(machine, plan, FIRST_BOOT, part)
+            part.identity = machine.run(_IDENTITY).stdout
+        if proof.boot.reboot and part.identity is not None:
+            with part.phase(REBOOT):
                 _wait(machine.reboot)
                 _wait(machine.ssh.wait_until_booted)
-                run.check(machine, REBOOT)
-    return identity
+                proof.check(machine, plan, REBOOT, part)
+    return part
 
 
-@contextmanager
-def _machine(run: _Run, image: VmImage, boot: BootOptions, work: Path) -> Iterator[Machine]:
-    from amigen.vm import Machine
-
-    work.mkdir()
-    named = run.plan.spec.local.bases.get(run.plan.platform)
-    user = boot.user or (named.user if named and named.user else PLATFORMS[run.plan.platform].login_user)
-    machine = Machine(
-        image,
-        work=work,
-        user=user,
-        user_data=_user_data(run) if boot.user_data else b"",
-        memory_mib=boot.memory_mib,
-        log=run.options.log,
-    )
-    with machine:
-        yield machine
+def _second_node(proof: _Proof) -> _Part:
+    """Boot with the spec's user data, which must find nothing to do."""
+    part = _Part()
+    document = _user_data(proof.plan, part.notes) if proof.boot.user_data else b""
+    with proof.machine("second", document) as machine, part.phase(SECOND_NODE):
+        _wait(machine.wait_for_ssh)
+        part.identity = machine.run(_IDENTITY).stdout
+        if document:
+            _wait(machine.ssh.wait_until_booted)
+            part.results.append(judge_user_data(proof.plan, machine.run(_SAID).stdout))
+            proof.check(machine, proof.plan, SECOND_NODE, part)
+    return part
 
 
-def _user_data(run: _Run) -> bytes:
+def _without_user_data(plan: ImagePlan) -> ImagePlan:
+    """The plan without the checks that ask for the spec's user data."""
+    always = tuple(check for check in plan.always if not isinstance(check, checks.CloudInitOnceCheck))
+    return structs.replace(plan, always=always)
+
+
+def _user_data(plan: ImagePlan, notes: list[str]) -> bytes:
     """The spec's user data, without what joins a cluster: there is none beside a VM."""
     from amigen.userdata.make import user_data
 
-    plan = run.plan
     if plan.spec.user_data.merge is not None:
         plan = structs.replace(plan, spec=structs.replace(plan.spec, user_data=UserData()))
-        _note(run, "the VM's user data leaves out what userData.merge names")
+        notes.append("the VM's user data leaves out what userData.merge names")
     if plan.spec.join.eks is not None:
         steps = tuple(step for step in plan.steps if not isinstance(step, JoinCluster))
         plan = structs.replace(plan, spec=structs.replace(plan.spec, join=Join()), steps=steps)
-        _note(run, "the VM's user data leaves out the part that joins the cluster")
+        notes.append("the VM's user data leaves out the part that joins the cluster")
     try:
         return user_data(plan)
     except SizeError:
-        _note(run, "the spec does not fit into user data: the VM was booted without")
+        notes.append("the spec does not fit into user data: no node was booted with it")
         return b""
 
 
-def _note(run: _Run, text: str) -> None:
-    if text not in run.notes:
-        run.notes.append(text)
+def judge_user_data(plan: ImagePlan, said: str) -> Result:
+    """Whether the spec's user data changed a new node of the image.
+
+    Args:
+        plan: Its hooks that run at every boot may run.
+        said: The lines of the bootstrap in cloud-init's log, each beginning with `amigen: `.
+    """
+    lines = [line.removeprefix("amigen: ") for line in said.splitlines() if line.startswith("amigen: ")]
+    hooks = {f"running the hook {step.name}" for step in plan.steps if isinstance(step, RunHook) and not step.once}
+    changes = [line for line in lines if line not in hooks and not line.startswith(("nothing to do", "ready: "))]
+    id_, expected = "test_user_data[changes-nothing]", "the spec's user data finds nothing to do on a new node"
+    if not lines:
+        found, todo = "it said nothing: cloud-init did not run it", "see /var/log/cloud-init.log of the node"
+        return Result(id=id_, phase=SECOND_NODE, outcome="failed", expected=expected, found=found, todo=todo)
+    if not changes:
+        return Result(id=id_, phase=SECOND_NODE, outcome="passed")
+    more = f", and {len(changes) - 10} more" if len(changes) > 10 else ""
+    found = f"it had to change the node: {'; '.join(changes[:10])}{more}"
+    todo = "the image is not what the spec says: build it again with amigen build"
+    return Result(id=id_, phase=SECOND_NODE, outcome="failed", expected=expected, found=found, todo=todo)
 
 
 def _wait(what: Callable[[], None]) -> None:
@@ -201,38 +288,28 @@ def _wait(what: Callable[[], None]) -> None:
         raise CouldNotCheckError(error.message, error.hint or "does it boot, with cloud-init and sshd?") from None
 
 
-def _look_into(
-    plan: ImagePlan, options: Options, image: VmImage, work: Path
-) -> Callable[[], tuple[list[Result], float]]:
-    """Copy out what the checks look at; the checks themselves are run later, one pytest session at a time."""
-    from amigen.verify.inspect import copy_folders
+def _look_into(proof: _Proof) -> _Part:
+    """Check what the files of the image show, without booting it; no results where they cannot be read."""
+    from amigen.verify.backends import ApplianceBackend
+    from amigen.vm.appliance import Appliance
 
-    begun = time.monotonic()
-    place = work / "look"
-    place.mkdir()
-    folder = copy_folders(image, place)
-    seconds = time.monotonic() - begun
-    return lambda: (check_image_folder(plan, folder, options, phase=IMAGE), seconds)
-
-
-def _looked(run: _Run, looking: Future[Callable[[], tuple[list[Result], float]]] | None) -> bool:
-    if looking is None:
-        return False
+    part, begun, work = _Part(), time.monotonic(), proof.work / "appliance"
+    work.mkdir()
+    options = replace(proof.options, own=None, hygiene=True)
     try:
-        found, seconds = looking.result()()
+        with Appliance(proof.image, work=work, log=proof.options.log) as appliance:
+            found = check_hosts(proof.plan, [ApplianceBackend(appliance)], options, phase=IMAGE)[0]
+            if isinstance(found, CouldNotCheckError):
+                raise found
+            if any(result.outcome == "failed" for result in found):
+                part.evidence = appliance.run(proof.evidence_script).stdout
     except (CouldNotCheckError, ToolError) as error:
-        _note(run, f"hygiene: {error.message}")
-        return False
-    run.results[:0] = found
-    run.phases.insert(0, Phase(name=IMAGE, seconds=round(seconds, 3)))
-    return True
-
-
-def _twins(run: _Run, image: VmImage, boot: BootOptions, work: Path, first: str) -> list[Result]:
-    """A second node of the image, and what it shares with the first."""
-    with run.phase(SECOND_NODE), _machine(run, image, boot, work / "second") as machine:
-        _wait(machine.wait_for_ssh)
-        return compare_twins(first, machine.run(_IDENTITY).stdout)
+        part.notes.append(f"the image was not read without booting it: {error.message}")
+        return part
+    shown = {check.id for check in proof.plan.checks if check.needs == "files"}
+    part.results = [result for result in found if result.id in shown]
+    part.phases = [Phase(name=IMAGE, seconds=round(time.monotonic() - begun, 3))]
+    return part
 
 
 def compare_twins(first: str, second: str) -> list[Result]:

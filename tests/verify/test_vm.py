@@ -21,7 +21,7 @@ from amigen.verify.report import Result
 from amigen.verify.run import Options, check_hosts
 from amigen.verify.target import parse_target
 from amigen.verify.vm import BootOptions, verify_image
-from amigen.vm import Machine, VmImage, scratch
+from amigen.vm import Machine, VmImage, built_in_base, scratch
 from tests.verify.images import built_image, proof_plan
 
 pytestmark = pytest.mark.slow
@@ -43,24 +43,80 @@ def digest(path: Path) -> str:
 
 
 def test_a_built_image_is_proven(plan: ImagePlan, image: VmImage) -> None:
-    """Hygiene, a first boot with user data, a reboot, and a second node that is no twin; the image stays as it is."""
+    """Hygiene, a boot without user data, a reboot, and a second node for which user data has nothing to do."""
     before = digest(image.disk)
-    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), BootOptions(twins=True))
+    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), BootOptions())
     assert [(r.id, r.phase, r.found) for r in report.results if r.outcome != "passed"] == []
     assert report.verdict == "proven"
     assert [phase.name for phase in report.phases] == ["image", "first boot", "after a reboot", "second node"]
     wanted = {check.id for check in plan.checks if not check.image}
     for phase in ("first boot", "after a reboot"):
-        assert {r.id for r in report.results if r.phase == phase} == wanted
-    twins = {r.id for r in report.results if r.phase == "second node"}
-    assert twins == {"test_twins[machine-id]", "test_twins[host-keys]"}
+        assert {r.id for r in report.results if r.phase == phase} == wanted - {"test_cloud_init_once[user-data]"}
+    compared = {"test_twins[machine-id]", "test_twins[host-keys]", "test_user_data[changes-nothing]"}
+    assert {r.id for r in report.results if r.phase == "second node"} == wanted | compared
+    assert report.causes == ()
     assert digest(image.disk) == before
+
+
+def test_user_data_does_not_mend_what_is_judged(plan: ImagePlan, image: VmImage, tmp_path: Path) -> None:
+    """Three breaks that the spec's user data repairs at the first boot: all are red, on the image as it is."""
+    broken = broken_copy(
+        image, tmp_path, ("/etc/modules-load.d/ipvs.conf", b""), ("/etc/systemd/system/amigen-ready.service", b"x")
+    )
+    debugfs(broken, "set_inode_field /etc/motd mode 0100666")
+    report = verify_image(plan, parse_target(str(broken)), Options(log=print), BootOptions(reboot=False))
+    assert report.verdict == "failed"
+    red = {r.id for r in report.results if r.phase == "first boot" and r.outcome == "failed"}
+    assert red >= {
+        "test_module_persisted[ip_vs]",
+        "test_module_loaded[ip_vs]",
+        "test_file[/etc/modules-load.d/ipvs.conf]",
+        "test_file[/etc/systemd/system/amigen-ready.service]",
+        "test_file[/etc/motd]",
+        "test_unit_active[amigen-ready.service]",
+    }
+    (changed,) = [r for r in report.results if r.id == "test_user_data[changes-nothing]"]
+    assert changed.outcome == "failed"
+    assert "wrote /etc/modules-load.d/ipvs.conf" in changed.found
+    assert "wrote /etc/motd" in changed.found
+
+
+def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
+    """User data makes it a node of the spec, and it is no image of the spec."""
+    base = built_in_base("debian-12", "x86_64", log=print)
+    report = verify_image(plan, parse_target(str(base.image.disk)), Options(log=print), BootOptions(reboot=False))
+    assert report.verdict == "failed"
+    assert report.causes[0].text == "not built by amigen from this spec: there is no such file"
+    assert str(report.error()).startswith(f"{base.image.disk}: not built by amigen from this spec")
+    assert {r.id for r in report.results if r.phase == "first boot" and r.outcome == "passed"} <= {
+        *(check.id for check in plan.checks if check.test in ("test_module_in_every_kernel", "test_hygiene")),
+        *(check.id for check in plan.always),
+    }
+
+
+def broken_copy(image: VmImage, folder: Path, *written: tuple[str, bytes]) -> Path:
+    """A raw copy of the image with other content in these files, and its kernel beside it."""
+    disk = folder / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-q", "-O", "raw", str(image.disk), str(disk)], check=True)
+    for file in (image.kernel, image.initrd):
+        assert file is not None
+        disk.with_suffix(file.suffix).symlink_to(file)
+    for path, content in written:
+        (folder / "content").write_bytes(content)
+        debugfs(disk, f"rm {path}")
+        debugfs(disk, f"write {folder / 'content'} {path}")
+        debugfs(disk, f"set_inode_field {path} mode 0100644")
+    return disk
+
+
+def debugfs(disk: Path, command: str) -> None:
+    subprocess.run(["/sbin/debugfs", "-w", "-R", command, str(disk)], check=True, capture_output=True)
 
 
 _HOLDS_A_MACHINE = """
 import sys, time
 from pathlib import Path
-from amigen.vm import Machine, VmImage, scratch
+from amigen.vm import Machine, VmImage, built_in_base, scratch
 with scratch("killed") as work, Machine(VmImage.at(Path(sys.argv[1])), work=work, user="admin") as machine:
     print(machine._process.pid, flush=True)
     time.sleep(600)

@@ -1,0 +1,104 @@
+"""Each break of the kept list makes its own checks red, and the report's first line names the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from testinfra.backend.base import CommandResult
+
+from amigen.plan.model import ImagePlan
+from amigen.verify.backends import ApplianceBackend
+from amigen.verify.cause import evidence_script
+from amigen.verify.report import Report
+from amigen.verify.run import Options, check_hosts, make_report
+from amigen.verify.target import Target
+from amigen.vm import scratch
+from amigen.vm.appliance import Appliance
+from tests.verify.breaks import BREAKS
+from tests.verify.images import built_image, proof_plan
+
+pytestmark = pytest.mark.slow
+# A second overlay over the root for each break, so that nothing of one break is left for the next.
+MAKE = """\
+set -e
+umask 022
+mkdir -p /run/b && mount -t tmpfs tmpfs /run/b && mkdir /run/b/u /run/b/w /run/b/root
+mount -t overlay -o lowerdir=/,upperdir=/run/b/u,workdir=/run/b/w overlay /run/b/root
+for dir in proc dev; do mount --bind /$dir /run/b/root/$dir; done
+mount -t tmpfs tmpfs /run/b/root/run
+"""
+REMOVE = "cd /; umount /run/b/root/run /run/b/root/proc /run/b/root/dev /run/b/root; umount /run/b"
+
+
+class BrokenBackend(ApplianceBackend):
+    """The root with a break in it."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        super().__init__(appliance)
+        self.appliance = appliance
+
+    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+        text = self.quote(command, *args)
+        return super().run("chroot /run/b/root /bin/sh -c %s", text)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> ImagePlan:
+    return proof_plan(tmp_path_factory.mktemp("breaks"))
+
+
+@pytest.fixture(scope="module")
+def appliance(plan: ImagePlan) -> Iterator[Appliance]:
+    with scratch("breaks") as work, Appliance(built_image(plan), work=work, log=print) as running:
+        yield running
+
+
+def look(appliance: Appliance, plan: ImagePlan, script: str) -> Report:
+    done = appliance.run(MAKE)
+    assert done.returncode == 0, done.stderr
+    backend = BrokenBackend(appliance)
+    try:
+        broken = backend.run(script)
+        assert broken.rc == 0, broken.stderr
+        (results,) = check_hosts(plan, [backend], Options(hygiene=True), phase="image")
+        evidence = backend.run(evidence_script(("ip_vs",))).stdout
+    finally:
+        done = appliance.run(REMOVE)
+        assert done.returncode == 0, done.stderr
+    assert isinstance(results, list), results
+    shown = {check.id for check in plan.checks if check.needs == "files"}
+    target = Target(text="disk.qcow2", kind="image", name="disk.qcow2")
+    kept = [result for result in results if result.id in shown]
+    return make_report(plan, target, datetime.now(timezone.utc), 0.0, kept, evidence=evidence)
+
+
+def failed(report: Report) -> set[str]:
+    return {result.id for result in report.results if result.outcome != "passed"}
+
+
+def test_the_image_is_green(appliance: Appliance, plan: ImagePlan) -> None:
+    """Without this, red would prove nothing."""
+    report = look(appliance, plan, "true")
+    assert [(r.id, r.found) for r in report.results if r.outcome != "passed"] == []
+    assert report.causes == ()
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_break(appliance: Appliance, plan: ImagePlan, name: str) -> None:
+    known = BREAKS[name]
+    report = look(appliance, plan, known.script)
+    assert failed(report) == known.red
+    first = str(report.error()).splitlines()[0]
+    assert known.cause in first, first
+    assert report.causes[0].todo
+
+
+def test_the_list_covers_the_plan(plan: ImagePlan) -> None:
+    """Each check of the plan that files can show is red in some break."""
+    red = frozenset().union(*(each.red for each in BREAKS.values()))
+    wanted = {check.id for check in plan.checks if check.needs == "files"}
+    assert wanted - red == set()
+    assert len(BREAKS) >= 40
