@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import sys
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
-from amigen.cli.options import echo_line
+from amigen.cli.options import echo_line, errors_in_json
 from amigen.publish import names
 from amigen.publish.names import Target
 from amigen.publish.wait import Waiter
@@ -67,7 +68,8 @@ def aws_options(command: _F) -> _F:
             connect_timeout=min(10, read_timeout),
             read_timeout=read_timeout,
         )
-        return command(*args, aws=Aws(options), **kwargs)
+        with errors_in_json() if kwargs.get("output") == "json" else contextlib.nullcontext():
+            return command(*args, aws=Aws(options), **kwargs)
 
     return _with(wrapped, _OPTIONS)  # type: ignore[return-value]
 
@@ -165,11 +167,17 @@ def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
     kind = kinds[0] if len({each.exit_code for each in kinds}) == 1 else AwsError
     if len(failures) == 1:
         where, error = failures[0]
-        raise kind(f"{where}: {error.message}", error.hint)
+        raise _of(kind(f"{where}: {error.message}", error.hint), failures)
     lines = [
         f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures
     ]
-    raise kind("\n  ".join(("several failed:", *lines)))
+    raise _of(kind("\n  ".join(("several failed:", *lines))), failures)
+
+
+def _of(error: AmigenError, failures: Sequence[tuple[str, AmigenError]]) -> AmigenError:
+    """With the failures that it is made of, for programs."""
+    error.parts = list(failures)  # type: ignore[attr-defined]
+    return error
 
 
 def _kind(error: AmigenError) -> type[AmigenError]:

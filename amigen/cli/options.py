@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amigen.base.errors import InputError, RefusedError, plain
+from amigen.base.errors import AmigenError, ChecksFailedError, DiffersError, InputError, RefusedError, plain
 
 if TYPE_CHECKING:
     from amigen.plan.model import ImagePlan
@@ -26,7 +28,7 @@ output_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="For a person, or for a program.",
+    help="Output format.",
 )
 
 
@@ -107,9 +109,41 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
     return plan_image(spec, chosen)
 
 
+# The document of a command that adds its errors to it; None where it is printed at once.
+_KEPT: ContextVar[list[dict[str, Any]] | None] = ContextVar("_KEPT", default=None)
+
+
 def echo_json(document: Any) -> None:
     """A document for programs, on stdout; ASCII where the terminal's encoding is another than UTF-8."""
+    kept = _KEPT.get()
+    if kept is not None and isinstance(document, dict):
+        kept.append(document)
+        return
     click.echo(_printable_json(document))
+
+
+@contextlib.contextmanager
+def errors_in_json() -> Iterator[None]:
+    """Print the document of a command at its end, with `errors`: also where the command failed before it had one.
+
+    What was found (differences, checks that failed) is in the document already, and is no error of the command.
+    """
+    kept: list[dict[str, Any]] = []
+    token = _KEPT.set(kept)
+    errors: list[dict[str, Any]] = []
+    try:
+        yield
+    except AmigenError as error:
+        if not isinstance(error, (ChecksFailedError, DiffersError)):
+            errors = [
+                {"where": where or None, "message": each.message, "hint": each.hint or None, "exitCode": each.exit_code}
+                for where, each in getattr(error, "parts", None) or [("", error)]
+            ]
+        raise
+    finally:
+        _KEPT.reset(token)
+        if kept or errors:
+            echo_json({**(kept[-1] if kept else {}), "errors": errors})
 
 
 def _printable_json(document: Any) -> str:

@@ -16,12 +16,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws import calls
+from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, CouldNotCheckError, InputError
 from amigen.publish.wait import Waiter
 
 DOCUMENT = "AWS-RunShellScript"
+# StatusDetails of an invocation that no script has run for (API_CommandInvocation).
+_NOT_DELIVERED = {
+    "Undeliverable": "its SSM agent is not online, or the instance is stopping",
+    "DeliveryTimedOut": "its SSM agent did not fetch it in time",
+    "Delivery Timed Out": "its SSM agent did not fetch it in time",
+    "InvalidPlatform": "the command is not for its platform",
+    "AccessDenied": "the caller may not run commands on it",
+}
 _DONE = ("Success", "Failed", "TimedOut", "Cancelled")
 _END = "amigen-end"
 _MOST = 50_000_000  # bytes of unpacked output; 24,000 characters hold less
@@ -189,9 +198,19 @@ def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: R
         return Answer(instance=instance, output=None, problem=limits.not_asked)
     if item["Status"] in ("TimedOut", "Cancelled"):
         return Answer(instance=instance, output=None, problem=f"did not answer ({details}): is its SSM agent online?")
-    output = aws.call(
-        calls.GET_COMMAND_INVOCATION, region, f"instance {instance}", CommandId=command, InstanceId=instance
-    )
+    if item["Status"] != "Success" and details in _NOT_DELIVERED:
+        return Answer(
+            instance=instance, output=None, problem=f"the command did not reach it: {_NOT_DELIVERED[details]}"
+        )
+    try:
+        output = aws.call(
+            calls.GET_COMMAND_INVOCATION, region, f"instance {instance}", CommandId=command, InstanceId=instance
+        )
+    except CallError as error:
+        # The answer of one node: the others have theirs. Credentials, rate and AWS itself concern all of them.
+        if error.concerns_all and error.code != "ThrottlingException":
+            raise
+        return Answer(instance=instance, output=None, problem=f"its answer could not be fetched: {error.message}")
     if item["Status"] != "Success":
         said = output.get("StandardErrorContent", "").strip().splitlines()
         return Answer(

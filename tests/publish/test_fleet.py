@@ -10,6 +10,7 @@ import pytest
 from amigen.publish import proof
 from tests.publish.groups import launch
 from tests.publish.stand_in.gateway import Fault
+from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import BUILD_REGION, COPY_REGION, World
 
 REAL_PROOF = proof.SuiteProof
@@ -21,6 +22,24 @@ def outcomes(document: dict[str, Any]) -> dict[str, str]:
     return {
         each["instance"]: each["report"]["verdict"] if each["report"] else "unproven" for each in document["instances"]
     }
+
+
+def test_an_answer_that_cannot_be_fetched_leaves_one_node_unproven(world: World) -> None:
+    """The others are reported."""
+    world.write_spec(copy_regions="")
+    nodes = launch(world, 3)
+
+    def judge(request: Request) -> None:
+        if request.operation == "GetCommandInvocation" and request.params["InstanceId"] == nodes[1]:
+            raise Refusal("InvocationDoesNotExist", "not known")
+
+    world.gateway.authority = judge
+    result = world.amigen(*FLEET, "--output", "json")
+
+    assert result.code == 7
+    assert outcomes(result.json) == {nodes[0]: "proven", nodes[1]: "unproven", nodes[2]: "proven"}
+    problem = next(each["problem"] for each in result.json["instances"] if each["instance"] == nodes[1])
+    assert "could not be fetched" in problem
 
 
 def test_all_nodes_of_all_regions_are_asked_with_one_command_each(world: World) -> None:

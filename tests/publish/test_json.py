@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.publish.test_images import generations
 from tests.publish.world import BUILD_REGION, COPY_REGION, World
 
@@ -46,6 +48,35 @@ def test_rollback_that_is_refused_is_in_the_document(world: World) -> None:
     assert f"launches {images[0]}, which is gone" in places[BUILD_REGION]["error"]
     assert (places[COPY_REGION]["error"], places[COPY_REGION]["default"]) == (None, 1)
     assert world.template()["DefaultVersionNumber"] == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("images", "list"), ("images", "prune"), ("images", "base"), ("images", "drift"), ("rollback", "--dry-run"),
+     ("publish", "--dry-run", "--record", "{record}"), ("fleet", "verify"), ("fleet", "verify", "--dry-run")],
+)  # fmt: skip
+def test_a_failure_is_in_the_document(world: World, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+    """Without credentials nothing is found out, and the document says so; it is no empty success."""
+    world.write_spec()
+    world.build()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    words = [word.replace("{record}", str(world.record_path)) for word in command]
+
+    result = world.amigen(*words, "--output", "json")
+
+    assert result.code in (7, 10)
+    errors = result.json["errors"]
+    assert errors
+    assert all({"where", "message", "hint", "exitCode"} == set(each) for each in errors)
+    assert any("redentials" in each["message"] for each in errors)
+
+
+def test_what_went_well_has_no_errors(world: World) -> None:
+    world.write_spec()
+    world.build()
+
+    assert world.publish("--dry-run", "--output", "json").json["errors"] == []
 
 
 def test_prune_says_what_was_removed(world: World) -> None:
