@@ -6,6 +6,7 @@ exits with its code. A message says what happened, where, and what to do; it nev
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 from msgspec import Struct
@@ -16,6 +17,14 @@ def plain(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+_USER_OF_URL = re.compile(r"(?<=://)[^/\s@'\"]*(?=@)")
+
+
+def masked(text: str) -> str:
+    """The text with user and password of URLs as asterisks, and as long as it was."""
+    return _USER_OF_URL.sub(lambda match: "*" * len(match[0]), text)
 
 
 class AmigenError(Exception):
@@ -76,13 +85,17 @@ class SpecError(AmigenError):
 
     exit_code = 3
 
-    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, file: str, problems: tuple[Problem, ...], content: bytes = b"") -> None:
         self.file = file
         self.problems = problems
+        self.content = content
         errors = sum(p.severity == "error" for p in problems)
-        lines = [p.text(file) for p in problems]
-        lines.append(f"{file}: {errors} error{'s' if errors != 1 else ''}; nothing was done")
-        super().__init__("\n".join(lines))
+        warnings = sum(p.severity == "warning" for p in problems)
+        counted = f"{errors} error{'s'[: errors != 1]}"
+        if not errors:
+            counted = f"{warnings} warning{'s'[: warnings != 1]}, and warnings are errors here"
+        self.ending = f"{file}: {counted}; nothing was done"
+        super().__init__("\n".join([*(p.text(file) for p in problems), self.ending]))
 
 
 class DiffersError(AmigenError):

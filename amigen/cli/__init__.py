@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from amigen import __version__
-from amigen.base.errors import AmigenError, plain
+from amigen.base.errors import AmigenError, SpecError, plain
 from amigen.base.interrupt import sigterm_as_interrupt
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
@@ -97,6 +97,12 @@ def main(args: list[str] | None = None) -> Any:
         if sys.stdout is not stdout:
             sys.exit(141)
         raise
+    except SpecError as error:
+        from amigen.cli.excerpt import show
+
+        show(error.problems, error.file, error.content)
+        click.echo(plain(error.ending), err=True)
+        sys.exit(error.exit_code)
     except AmigenError as error:
         text = plain(str(error), keep="\n")
         click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)

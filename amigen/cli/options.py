@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -22,7 +24,48 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 REGION = "aws.region"
-spec_argument = click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
+SPEC_VARIABLE = "AMIGEN_SPEC"
+
+
+def find_spec(named: str | None) -> str:
+    """The file of a spec: as named, the one in a folder that is named, or the one of the current folder.
+
+    Args:
+        named: A file, a folder, `-`, or None for the variable AMIGEN_SPEC or else the current folder.
+
+    Raises:
+        InputError: The folder holds no spec, or several.
+    """
+    given = named or os.environ.get(SPEC_VARIABLE) or "."
+    if given == "-" or not Path(given).is_dir():
+        return given
+    folder = Path(given)
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    found = [str(path) for path in files if is_spec(path)]
+    if len(found) != 1:
+        listed = f"several specs: {', '.join(found)}" if found else "no spec"
+        hint = "name one" if found else "`amigen init` writes a first one"
+        raise InputError(f"{folder.resolve() if given == '.' else folder} holds {listed}", hint)
+    if not named:
+        echo_line(f"amigen: using {found[0]}", err=True)
+    return found[0]
+
+
+def is_spec(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        with path.open("rb") as stream:
+            head = stream.read(1 << 16)
+        return bool(re.search(rb"(?m)^apiVersion:\s*[\"']?amigen/", head))
+    return False
+
+
+def _found(_: click.Context, __: click.Parameter, value: str | None) -> str:
+    return find_spec(value)
+
+
+spec_argument = click.argument(
+    "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True), callback=_found
+)
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),

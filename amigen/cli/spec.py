@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
+from msgspec import structs
 from msgspec.structs import replace
 
 from amigen.base.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
-from amigen.cli.options import echo_json, output_option, spec_argument
+from amigen.cli.excerpt import show
+from amigen.cli.options import echo_json, find_spec, output_option
 from amigen.spec.load import check_file
 
 if TYPE_CHECKING:
@@ -78,30 +81,42 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
 
 
 @click.command()
-@spec_argument
+@click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(allow_dash=True))
 @output_option
-@click.option("--strict", is_flag=True, help="Warnings are errors.")
-def check(spec: str, output: str, strict: bool) -> None:
-    """Check SPEC: all problems at once, with line, key path and what is allowed."""
-    checked = check_file(spec)
-    more = (*_on_gate(checked), *_on_user_data(checked, spec)) if checked.spec and not checked.errors else ()
-    found = sorted((*checked.problems, *more), key=lambda p: (p.line, p.column))
-    errors = any(p.severity == "error" for p in found)
-    warnings = [p for p in found if p.severity == "warning"]
-    failed = errors or (strict and bool(warnings))
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
+    """Check each SPEC: all problems at once, with line, key path and what is allowed."""
+    checked = [_checked(find_spec(spec), strict=strict) for spec in specs or (None,)]
+    failed = [each for each, ok in checked if not ok]
     if output == "json":
-        import msgspec
-
-        echo_json({"file": checked.file, "ok": not failed, "problems": msgspec.to_builtins(found)})
+        documents = [
+            {"file": each.file, "ok": ok, "problems": msgspec.to_builtins(each.problems)} for each, ok in checked
+        ]
+        # One spec has the form that it had when one was all that could be checked.
+        echo_json(documents[0] if len(documents) == 1 else {"ok": not failed, "files": documents})
         if failed:
             raise SystemExit(SpecError.exit_code)
         return
+    for each, ok in checked:
+        if ok:
+            show(each.problems, each.file, each.content, err=False)
+            warnings = sum(p.severity == "warning" for p in each.problems)
+            counted = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
+            click.echo(plain(f"{each.file}: ok") + counted)
+    for each in failed[:-1]:
+        show(each.problems, each.file, each.content)
+        click.echo(f"{plain(each.file)}: not ok", err=True)
     if failed:
-        raise SpecError(checked.file, tuple(found))
-    for problem in found:
-        click.echo(problem.text(checked.file))
-    counted = f", {len(warnings)} warning{'s'[: len(warnings) != 1]}" if warnings else ""
-    click.echo(plain(f"{checked.file}: ok") + counted)
+        raise SpecError(failed[-1].file, failed[-1].problems, failed[-1].content)
+
+
+def _checked(path: str, *, strict: bool) -> tuple[Checked, bool]:
+    """What the check of a file found, also on its user data, and whether it passes."""
+    checked = check_file(path)
+    more = (*_on_gate(checked), *_on_user_data(checked, path)) if checked.spec and not checked.errors else ()
+    found = tuple(sorted((*checked.problems, *more), key=lambda p: (p.line, p.column)))
+    stops = ("error", "warning") if strict else ("error",)
+    return structs.replace(checked, problems=found), not any(p.severity in stops for p in found)
 
 
 def _on_gate(checked: Checked) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
-from amigen.cli.options import echo_json, load, one_plan, output_option
+from amigen.cli.options import echo_json, load, one_plan, output_option, spec_argument
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
@@ -34,7 +34,7 @@ class _PrintByDefault(click.Group):
     """`amigen user-data SPEC` prints; `amigen user-data explain SPEC` explains."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "-h", "--help"):
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
             args = ["print", *args]
         return super().parse_args(ctx, args)
 
@@ -45,7 +45,7 @@ def user_data() -> None:
 
 
 @user_data.command("print")
-@click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
+@spec_argument
 @click.option("--platform", help="Platform, where the spec has several.")
 @click.option(
     "--arch", "architecture", help="Architecture; the document is the same for all, and this asks that the spec has it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.cli.options import echo_line, load, one_plan, output_option, spec_argument
+from amigen.cli.options import echo_line, find_spec, is_spec, load, one_plan, output_option, spec_argument
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,7 +24,18 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
-@click.command()
+class _SpecMayBeMissing(click.Command):
+    """`amigen verify TARGET` takes the spec of the folder: what is left out is the first of two arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = any(word == "-" or word.endswith((".yaml", ".yml")) or is_spec(Path(word)) for word in args)
+        if not named and any(not word.startswith("-") for word in args):
+            with contextlib.suppress(InputError):
+                args = [find_spec(None), *args]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_SpecMayBeMissing)
 @spec_argument
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("--platform", help="Which platform of the spec the target is; needed where it has several.")

@@ -28,12 +28,14 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         spec: The spec; None where it has errors that keep it from being read.
         problems: All findings, in the order of their lines.
         written: Key paths that the document has, with line and column; all others have their defaults.
+        content: The document, to show the lines of findings.
     """
 
     file: str
     spec: NodeImage | None
     problems: tuple[Problem, ...]
     written: dict[str, tuple[int, int]] = {}
+    content: bytes = b""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -47,7 +49,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
             SpecError: There are errors; the message lists all of them (and the warnings).
         """
         if self.errors or self.spec is None:
-            raise SpecError(self.file, self.problems)
+            raise SpecError(self.file, self.problems, self.content)
         return self.spec
 
 
@@ -56,7 +58,7 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     try:
         node = compose(content)
     except DocumentError as error:
-        return Checked(file=file, spec=None, problems=(error.problem,))
+        return Checked(file=file, spec=None, problems=(error.problem,), content=content)
     reader = Reader()
     spec = reader.struct(node, NodeImage, "")
     problems = list(reader.problems)
@@ -66,7 +68,7 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
         problems += [_placed(problem, reader.places) for problem in found]
     problems.sort(key=lambda p: (p.line, p.column))
     found_spec = spec if valid else None
-    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=reader.places)
+    return Checked(file=file, spec=found_spec, problems=tuple(problems), written=reader.places, content=content)
 
 
 def check_file(path: str | Path) -> Checked:

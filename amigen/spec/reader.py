@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from amigen.base.errors import Problem
+from amigen.base.errors import Problem, masked
+from amigen.platforms import PLATFORMS
 from amigen.spec.left import Left
 from amigen.spec.paths import key_path
 from amigen.spec.shape import Shape, fields, stand_in
@@ -139,7 +140,7 @@ class Reader:
             return self._note(
                 node, path, f"{node.value} is read as {_FOUND[kind]}", f'put it in quotes: "{node.value}"'
             )
-        near = _nearest(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
+        near = _meant(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
         hint = f"allowed: {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
         return self._note(node, path, f"{_shown(node.value)} is not known", hint)
 
@@ -316,8 +317,45 @@ def _expected(shape: Shape) -> str:
 
 def _shown(value: object) -> str:
     """A value in a message: quoted, one line, not longer than a person reads."""
-    text = repr(str(value))
+    text = repr(masked(str(value)))
     return text if len(text) <= 80 else text[:76] + "...'"
+
+
+# What others call it. https://wiki.debian.org/SupportedArchitectures, uname(1), Packer, eksctl and Karpenter.
+_WORDS = {
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "x64": "x86_64",
+    "intel": "x86_64",
+    "aarch64": "arm64",
+    "arm": "arm64",
+    "graviton": "arm64",
+    "amazonlinux": "al2023",
+    "amazonlinux2023": "al2023",
+    "amzn2023": "al2023",
+    "al2023": "al2023",
+    "ipvsadm": "ipvs",
+    "nft": "nftables",
+    "nf_tables": "nftables",
+    "iptable": "iptables",
+    "roundrobin": "rr",
+    "leastconnection": "lc",
+    "leastconn": "lc",
+    "sourcehash": "sh",
+    "sourcehashing": "sh",
+}
+
+
+def _meant(word: str, known: tuple[str, ...]) -> str | None:
+    """The known name for what others call it: `aarch64`, `amazon-linux-2023`, `noble`; else the nearest one."""
+    lower = word.lower()
+    bare = re.sub(r"[-_ ]", "", lower)
+    codenames = {fact.codename: name for name, fact in PLATFORMS.items() if fact.codename}
+    bare_names = {re.sub(r"[-_. ]", "", name): name for name in known}
+    for found in (_WORDS.get(lower), _WORDS.get(bare), codenames.get(lower), bare_names.get(bare.replace(".", ""))):
+        if found in known:
+            return found
+    return _nearest(word, known)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:
