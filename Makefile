@@ -7,10 +7,9 @@ BIN := $(VENV)/bin
 
 APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
-APT_KUBERNETES := dpkg-dev jq rsync openssl make
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo check test kubernetes slow wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
+.PHONY: demo check test slow wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -23,19 +22,14 @@ check: $(VENV)/.done system-check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q -n 4 -m "not slow"
 
-# The real kube-apiserver, controller manager and kube-proxy from Debian's source: built once, kept in the user's cache.
-kubernetes: system-slow
-	@tools/system-packages $(APT_KUBERNETES)
-	tests/real/build-kubernetes.sh
-
 # Real programs as Go modules, pinned in tests/real/tools: built once into the user's cache; TOOLS names some of them.
 real-tools: $(VENV)/.done
 	$(BIN)/python -m tests.real.build $(TOOLS)
 
 # Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
-test: system-check system-roots system-slow check wheel kubernetes slow
+test: system-check system-roots system-slow check wheel slow
 
-slow: $(VENV)/.done system-roots system-slow kubernetes real-tools
+slow: $(VENV)/.done system-roots system-slow real-tools
 	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 # The installed wheel, and not only the checkout.

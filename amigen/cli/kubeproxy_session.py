@@ -28,7 +28,16 @@ from amigen.kubeproxy.plan import ChangePlan, make_plan
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import NodeRunner, runner
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, matching_node, service_ports, wanted_on
+from amigen.kubeproxy.status import (
+    NodeStatus,
+    features_of,
+    judge,
+    judge_table,
+    matching_node,
+    service_ports,
+    wanted_on,
+    where,
+)
 from amigen.kubeproxy.wish import Wish
 
 
@@ -174,6 +183,7 @@ class Session:
                 observed.config,
                 wanted_on(node, ports, observed.config, features, snapshot.addresses),
                 name,
+                (ports, where(node, features)),
             )
             found.append(replace(state, target=one.name))
         if listing is not None:

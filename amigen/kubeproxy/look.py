@@ -13,6 +13,8 @@ from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.run import NodeRunner
+from amigen.nftables.table import NftTable
+from amigen.nftables.table import parse as parse_nft
 
 DEFAULT_METRICS = "127.0.0.1:10249"
 _MARK = "=== amigen "
@@ -34,6 +36,7 @@ class Snapshot:
         release: `/etc/amigen/release.json`; empty: not an image of amigen.
         addresses: The node's own, without those of `kube-ipvs0`; None: not known.
         nft: `nft --version`; empty: not there.
+        nftables: kube-proxy's nftables table; None: there is none, or nothing could read it.
     """
 
     host: str = ""
@@ -46,6 +49,7 @@ class Snapshot:
     release: str = ""
     addresses: frozenset[Address] | None = None
     nft: str = ""
+    nftables: NftTable | None = None
 
 
 def script(metrics: str = DEFAULT_METRICS) -> str:
@@ -85,6 +89,7 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
         release=sections.get("release", "").strip(),
         addresses=_addresses(sections["addresses"]) if sections.get("addresses", "").strip() else None,
         nft=sections.get("nft", "").strip(),
+        nftables=_nftables(sections),
     )
 
 
@@ -126,6 +131,11 @@ def _bound(text: str) -> frozenset[Address]:
         return frozenset(map(ip_address, found))
     except ValueError as error:
         raise InputError(f"the addresses of kube-ipvs0 cannot be read: {error}") from None
+
+
+def _nftables(sections: dict[str, str]) -> NftTable | None:
+    texts = {4: sections.get("nftables4", ""), 6: sections.get("nftables6", "")}
+    return parse_nft(texts) if any(text.strip() for text in texts.values()) else None
 
 
 def _addresses(text: str) -> frozenset[Address]:

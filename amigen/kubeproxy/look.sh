@@ -23,6 +23,14 @@ ipvs_table() {
   fi
 }
 
+# nft would load nf_tables; where it is not loaded kube-proxy has no table.
+nft_table() {
+  command -v nft >/dev/null 2>&1 || return 0
+  grep -q '^nf_tables ' /proc/modules 2>/dev/null ||
+    grep -q '/nf_tables\.ko' "/lib/modules/$release/modules.builtin" 2>/dev/null || return 0
+  nft -j list table "$1" kube-proxy 2>/dev/null
+}
+
 release=$(uname -r)
 mark host && uname -n
 mark kernel && printf '%s\n' "$release"
@@ -40,5 +48,9 @@ mark loadable
 sed 's#:.*##; s#.*/##; s#\.ko.*##' "/lib/modules/$release/modules.dep" 2>/dev/null
 mark release && cat /etc/amigen/release.json 2>/dev/null
 mark nft && nft --version 2>/dev/null
+mark nftables4 && nft_table ip
+printf '\n'
+mark nftables6 && nft_table ip6
+printf '\n'
 mark end
 exit 0

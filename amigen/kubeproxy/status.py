@@ -17,6 +17,7 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.look import Snapshot
+from amigen.nftables.compare import compare as compare_nft
 from amigen.services.addresses import Address, read_address
 from amigen.services.difference import Difference, Kind
 from amigen.services.objects import Network, ProxyFeatures, ServicePorts, read_services
@@ -53,7 +54,8 @@ _NEEDS_ALL: frozenset[Kind] = frozenset({"missing-service", "stale-service"})
 
 def service_ports(cluster: Cluster, features: ProxyFeatures) -> ServicePorts:
     """All Service ports of the cluster that kube-proxy handles."""
-    return read_services(cluster.list(SERVICES, namespace=""), cluster.list(ENDPOINT_SLICES, namespace=""), features)
+    services = list(cluster.list(SERVICES, namespace=""))
+    return read_services(services, cluster.list(ENDPOINT_SLICES, namespace=""), features)
 
 
 def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:
@@ -62,8 +64,22 @@ def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:
     return ProxyFeatures.of(version_tuple(version), gates if isinstance(gates, Mapping) else {})
 
 
-def judge(snapshot: Snapshot, config: ProxyConfig, wanted: Expected, subject: str) -> NodeStatus:
-    """A node against the cluster."""
+def judge(
+    snapshot: Snapshot,
+    config: ProxyConfig,
+    wanted: Expected,
+    subject: str,
+    nft: tuple[ServicePorts, Where] | None = None,
+) -> NodeStatus:
+    """Compare a node with the cluster.
+
+    Args:
+        snapshot: What was seen on the node.
+        config: kube-proxy's configuration.
+        wanted: What ipvs mode needs.
+        subject: What messages call the node.
+        nft: What nftables mode needs: the Service ports, and the node.
+    """
     differences: list[Difference] = []
     facts: list[str] = []
     if snapshot.mode == config.mode:
@@ -81,6 +97,10 @@ def judge(snapshot: Snapshot, config: ProxyConfig, wanted: Expected, subject: st
     if config.mode != "ipvs":
         differences.extend(_left_over(snapshot, subject))
         facts += [] if len(differences) else ["nothing of ipvs is left over"]
+        if config.mode == "nftables" and nft is not None:
+            rules = judge_nft(snapshot, *nft, subject)
+            facts += rules.facts
+            differences += rules.differences
         return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
     if snapshot.table is None:
         differences.append(
@@ -94,6 +114,38 @@ def judge(snapshot: Snapshot, config: ProxyConfig, wanted: Expected, subject: st
         return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
     table = judge_table(snapshot.table, config, wanted, subject, bound=snapshot.bound or frozenset())
     return NodeStatus(subject=subject, facts=(*facts, *table.facts), differences=(*differences, *table.differences))
+
+
+def judge_nft(snapshot: Snapshot, ports: ServicePorts, where: Where, subject: str) -> NodeStatus:
+    """Compare kube-proxy's nftables table with the cluster."""
+    if snapshot.nftables is None:
+        missing = Difference(
+            kind="missing-service",
+            subject="the nftables table",
+            says="the node has no nftables table kube-proxy"
+            if snapshot.nft
+            else "the nftables table cannot be read: the node has no nft",
+            why="kube-proxy did not create it (is it running, and in nftables mode?)"
+            if snapshot.nft
+            else "install nftables on the node; kube-proxy has its own nft in its image",
+        )
+        return NodeStatus(subject=subject, differences=(missing,))
+    found = compare_nft(snapshot.nftables, ports, where)
+    kinds = {one.kind for one in found.differences}
+    places = ", ".join(f"{number} {reach}" for reach, number in found.places.items())
+    candidates: list[tuple[set[str], str]] = [
+        (
+            {"missing-service", "refused"},
+            f"{found.addresses} of {found.addresses} Service addresses are in the nftables table ({places})",
+        ),
+        ({"missing-server", "missing-service"}, f"{found.servers} of {found.servers} endpoints are reached"),
+        ({"stale-server", "stale-service", "stale-address"}, "nothing is stale"),
+    ]
+    return NodeStatus(
+        subject=subject,
+        facts=tuple(text for against, text in candidates if not kinds & against),
+        differences=found.differences,
+    )
 
 
 def judge_table(

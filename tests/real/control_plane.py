@@ -21,16 +21,18 @@ from pathlib import Path
 
 import yaml
 
-BUILD = Path(__file__).parent / "build-kubernetes.sh"
+from tests.real import build
+
 ADMIN = "admin-token"
+# Kubernetes of the API server, of the controllers and of kube-proxy: a folder in tests/real/tools.
+KUBERNETES = os.environ.get("AMIGEN_KUBERNETES") or "1.37"
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy")
 
 
-def binaries() -> Path:
-    """The folder with the programs; builds them if they are not there (minutes, once)."""
-    done = subprocess.run([str(BUILD)], capture_output=True, text=True, check=False, timeout=3600)
-    if done.returncode != 0:
-        raise RuntimeError(f"{BUILD.name} failed:\n{done.stderr[-2000:]}")
-    return Path(done.stdout.strip())
+def programs(version: str = KUBERNETES) -> dict[str, Path]:
+    """Path of each program; the current test is skipped as not proven where one is not built."""
+    found = {name: build.program(f"kubernetes-{version}", name) for name in PROGRAMS}
+    return {**found, "etcd": build.program("etcd", "etcd-judge")}
 
 
 def free_port() -> int:
@@ -48,7 +50,7 @@ class ControlPlane:
     """
 
     folder: Path
-    programs: Path
+    programs: dict[str, Path]
     port: int = field(default_factory=free_port)
     etcd_port: int = field(default_factory=free_port)
     users: dict[str, str] = field(default_factory=lambda: {"admin": ADMIN, "reader": "reader-token", "nobody": "none"})
@@ -80,9 +82,8 @@ class ControlPlane:
         self._spawn(
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig('admin')}",
-            "--controllers=daemonset",
+            "--controllers=daemonset-controller",
             "--leader-elect=false",
-            "--port=0",
             "--secure-port=0",
         )
 
@@ -111,7 +112,7 @@ class ControlPlane:
     def _spawn(self, program: str, *arguments: str) -> None:
         log = (self.folder / f"{program}.log").open("ab")
         self.processes[program] = subprocess.Popen(
-            [str(self.programs / program), *arguments], stdout=log, stderr=log, start_new_session=True
+            [str(self.programs[program]), *arguments], stdout=log, stderr=log, start_new_session=True
         )
 
     def _wait_ready(self) -> None:
@@ -167,7 +168,7 @@ class ControlPlane:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[ControlPlane]:
     """A control plane that is stopped at the end, whatever happens."""
-    plane = ControlPlane(folder=folder, programs=binaries())
+    plane = ControlPlane(folder=folder, programs=programs())
     try:
         plane.start()
         yield plane

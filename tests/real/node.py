@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, Kind
+from amigen.kubeproxy.kinds import CONFIG_MAPS, ENDPOINT_SLICES, NODES
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NODE = "vm"
 UNIT = "kube-proxy"
-SLICES = Kind(root="/apis/discovery.k8s.io/v1beta1", plural="endpointslices")
+SLICES = ENDPOINT_SLICES
 
 
 def run(machine: Machine, script: str, *, timeout: float = 300) -> str:
@@ -37,7 +37,7 @@ def copy(machine: Machine, source: Path, target: str, mode: str = "0600") -> Non
 
 def install(machine: Machine, plane: ControlPlane) -> None:
     """kube-proxy's program and its kubeconfig; the host's loopback is 10.0.2.2 in QEMU's user network."""
-    copy(machine, plane.programs / "kube-proxy", "/usr/local/bin/kube-proxy", "0755")
+    copy(machine, plane.programs["kube-proxy"], "/usr/local/bin/kube-proxy", "0755")
     kubeconfig = plane.kubeconfig("admin", server=f"https://10.0.2.2:{plane.port}")
     copy(machine, kubeconfig, "/var/lib/kube-proxy/kubeconfig.conf")
 
@@ -91,7 +91,7 @@ def service(name: str, ip: str, *ports: tuple[str, str, int], **spec: Any) -> di
 
 def endpoints(name: str, addresses: list[str], *ports: tuple[str, str, int]) -> dict[str, Any]:
     return {
-        "apiVersion": "discovery.k8s.io/v1beta1",
+        "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {"name": f"{name}-test", "labels": {"kubernetes.io/service-name": name}},
         "addressType": "IPv4",

@@ -1,4 +1,4 @@
-// build: -ldflags=-s\ -w
+// build: '-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37'
 module amigen.test/kubernetes
 
 go 1.26.0
