@@ -10,12 +10,61 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from amigen.base.errors import CouldNotCheckError
+
+# The signal that ended this process; Ctrl-C, which Python itself turns into an exception, where none was noted.
+_ended_by = signal.SIGINT
+
+
+def note_signal(number: int) -> None:
+    """Remember the signal that ends this process, for its exit code."""
+    global _ended_by
+    _ended_by = signal.Signals(number)
+
+
+def interrupted_exit_code() -> int:
+    """128 and the signal's number, as a shell reports it: 130 after Ctrl-C, 143 after SIGTERM."""
+    return 128 + _ended_by
+
+
+@contextlib.contextmanager
+def bounded(seconds: float | None) -> Iterator[None]:
+    """End what runs here after so many seconds, as Ctrl-C would; only in the main thread.
+
+    Raises:
+        CouldNotCheckError: The time was over.
+    """
+    over = False
+
+    def end(_number: int, _frame: Any) -> None:
+        nonlocal over
+        over = True
+        raise KeyboardInterrupt
+
+    if seconds is None:
+        yield
+        return
+    old = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if over:
+            raise CouldNotCheckError(
+                f"not finished after {seconds:g} s", "raise --timeout, or see what the last lines above wait for"
+            ) from None
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM and SIGHUP end the program the way Ctrl-C does: by an exception, with all clean-up."""
 
-    def interrupt(_number: int, _frame: Any) -> None:
+    def interrupt(number: int, _frame: Any) -> None:
+        note_signal(number)
         raise KeyboardInterrupt
 
     # Only the main thread may; and what is ignored, as SIGHUP below nohup, stays so.

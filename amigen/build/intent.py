@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from amigen.base.errors import AmigenError, ToolError
 from amigen.build.local import refuse_small_disk
-from amigen.build.needs import find_local_base, lacking, require_all
+from amigen.build.needs import find_local_base, lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
 from amigen.platforms import PLATFORMS
 from amigen.render.packer import source_parameter
 from amigen.vm.acceleration import probe
+from amigen.vm.needs import require_all
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ def build_local(
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)
     refuse_small_disk(base.image, plan.spec.local.disk_gib)
+    refuse_full_folder(base.image, target.parent)
     # Before the build: a file of the user's may be another one by its end.
     source_image = base.digest or f"sha256:{_sha256(base.image.disk)}"
     image = _run_packer(session, base, acceleration, packer_vars)
@@ -150,6 +151,21 @@ def refuse_small_disk(base: VmImage, disk_gib: int) -> None:
         needed = -(-size // (1 << 30))
         raise InputError(
             f"the base needs {needed} GiB and local.diskGiB is {disk_gib}", f"set local.diskGiB to {needed} or more"
+        )
+
+
+def refuse_full_folder(base: VmImage, folder: Path) -> None:
+    """The image takes at least the room of its base, beside the earlier image that it replaces.
+
+    Raises:
+        InputError: The file system of the folder has less.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = base.disk.stat().st_blocks * 512, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: the image needs at least {needed >> 20} MiB and {free >> 20} MiB are free",
+            "free some, or name another folder with --output-folder",
         )
 
 

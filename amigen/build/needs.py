@@ -9,27 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from amigen.base.errors import InputError, ToolError
-from amigen.base.processes import find_program
 from amigen.build.run import Job
-from amigen.vm.acceleration import qemu_program
 from amigen.vm.bases import built_in_recipe, cached_built_in
 from amigen.vm.image import VmImage
+from amigen.vm.needs import SSH, missing_for_a_vm, missing_programs
 from amigen.vm.qemu import ARM_FIRMWARE
 
-_SSH = "openssh-client"
 _PLUGIN = (
     "session-manager-plugin:"
     " https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
-)
-# Any program of a row does.
-_EVERYWHERE: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("ssh",), _SSH, "reach the builder"),
-    (("ssh-keygen",), _SSH, "make a temporary key"),
-)
-_LOCAL = (
-    (("scp",), _SSH, "copy files"),
-    (("qemu-img",), "qemu-utils", "make disk images"),
-    (("genisoimage", "mkisofs", "xorrisofs"), "genisoimage", "make the seed disk"),
 )
 _BUILT_IN = (
     (("mmdebstrap",), "mmdebstrap", "make the built-in base"),
@@ -78,37 +66,20 @@ def lacking(
     return list(found.values())
 
 
-def require_all(lack: Sequence[ToolError]) -> None:
-    """Begin only when nothing lacks.
-
-    Raises:
-        ToolError: Names all that does.
-    """
-    if len(lack) == 1:
-        raise lack[0]
-    if lack:
-        lines = "".join(f"\n  {error.message}: {error.hint}" for error in lack)
-        raise ToolError(f"{len(lack)} things that this build needs are not here; nothing was begun:{lines}")
-
-
 def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh: bool) -> Iterator[ToolError]:
-    yield from _programs(_EVERYWHERE)
     if target == "aws":
+        yield from missing_programs(SSH)
         if job.plan.spec.aws.communicator == "session-manager":
-            yield from _programs(_SESSION_MANAGER)
+            yield from missing_programs(_SESSION_MANAGER)
         return
-    yield from _programs(_LOCAL)
-    try:
-        qemu_program(job.architecture)
-    except ToolError as error:
-        yield error
+    yield from missing_for_a_vm(job.architecture)
     try:
         base = find_local_base(job, spec_folder, fresh=fresh)
     except (InputError, ToolError):
         # Of this image alone: its own build says so, and the others go on.
         return
     if base.to_make:
-        yield from _programs(_BUILT_IN)
+        yield from missing_programs(_BUILT_IN)
         if os.getuid() != 0:
             yield ToolError("the built-in base can only be made by root", "use sudo, or name one under local.bases")
     no_kernel = not base.to_make and (base.image is None or base.image.kernel is None)
@@ -116,11 +87,3 @@ def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh:
         yield ToolError(
             f"{ARM_FIRMWARE} is not there: needed to boot a disk of arm64", "install the package qemu-efi-aarch64"
         )
-
-
-def _programs(rows: Sequence[tuple[tuple[str, ...], str, str]]) -> Iterator[ToolError]:
-    for names, package, purpose in rows:
-        try:
-            find_program(*names, package=package, purpose=purpose)
-        except ToolError as error:
-            yield error

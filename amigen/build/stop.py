@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amigen.base.interrupt import children
+from amigen.base.interrupt import children, note_signal
 
 
 class Stop:
@@ -80,7 +80,8 @@ def signals_noted(stop: Stop) -> Iterator[None]:
     of it, and the build would be waited for that nobody has told to end. One that comes after it was told interrupts.
     """
 
-    def note(_number: int, _frame: Any) -> None:
+    def note(number: int, _frame: Any) -> None:
+        note_signal(number)
         if stop.asked:
             raise KeyboardInterrupt
         stop.told = True

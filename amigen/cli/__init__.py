@@ -17,7 +17,7 @@ import click
 
 from amigen import __version__
 from amigen.base.errors import AmigenError, SpecError, plain
-from amigen.base.interrupt import sigterm_as_interrupt
+from amigen.base.interrupt import interrupted_exit_code, sigterm_as_interrupt
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -112,7 +112,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("amigen: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(interrupted_exit_code())
     except BrokenPipeError:
         # The reader went away (`amigen plan | head`).
         _drop_stdout()

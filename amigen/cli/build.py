@@ -64,9 +64,10 @@ def build(
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
     from amigen.build.describe import Asked
-    from amigen.build.needs import lacking, require_all
+    from amigen.build.needs import lacking
     from amigen.build.packer_tool import find_packer
     from amigen.build.progress import make_progress
+    from amigen.vm.needs import require_all
 
     _refuse_of_the_other_target(
         target, resume=resume, fresh_base=fresh_base, profile=profile is not None, endpoint_url=endpoint_url is not None

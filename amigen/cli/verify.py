@@ -60,6 +60,13 @@ class _SpecMayBeMissing(click.Command):
 @click.option("--no-user-data", is_flag=True, help="Image file: boot no node with the spec's user data.")
 @click.option("--no-reboot", is_flag=True, help="Image file: do not check again after a reboot.")
 @click.option("--twins", is_flag=True, help="Image file: compare two nodes also with --no-user-data.")
+@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="End after this; default: never.")
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Image file: folder for the logs of a failed VM; default: beside --html or --junit.",
+)
+@click.option("--keep", is_flag=True, help="Image file: leave a failed VM running until Ctrl-C.")
 @click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
 @click.option("--html", type=_FILE, help="Write a page for the browser.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each check that passed.")
@@ -72,12 +79,15 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
 
     Exit codes: 0 all is proven, 6 a check failed, 7 something could not be checked or cannot be proved there.
     """
+    from amigen.base.interrupt import bounded
     from amigen.verify.ssh import connecting
     from amigen.verify.target import parse_target
 
     parsed = [parse_target(target) for target in targets]
     _writable(given["junit"], given["html"])
-    with connecting(parsed, _words(given["ssh_options"]), _text(given["identity"])) as connections:
+    seconds = given["timeout"]
+    assert seconds is None or isinstance(seconds, float)
+    with bounded(seconds), connecting(parsed, _words(given["ssh_options"]), _text(given["identity"])) as connections:
         plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
         reports = tuple(_run(plan, parsed, _options(spec, given, connections), given))
     _show(reports, output, verbose=bool(given["verbose"]))
@@ -110,6 +120,8 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
         twins=bool(given["twins"]),
+        logs=_logs(given),
+        keep=bool(given["keep"]),
         architecture=architecture_of(plan.spec, Path(images[0].name), _text(given["architecture"])),
     )
     begun = datetime.now(timezone.utc)
@@ -137,6 +149,14 @@ def _options(spec: str, given: dict[str, object], connections: dict[Target, subp
         connections=connections,
         log=lambda line: click.echo(line, err=True),
     )
+
+
+def _logs(given: dict[str, object]) -> Path | None:
+    """The folder that was named, or one beside the report."""
+    report = given["html"] or given["junit"]
+    logs = given["logs"] or (report.with_name(f"{report.stem}-logs") if isinstance(report, Path) else None)
+    assert logs is None or isinstance(logs, Path)
+    return logs.absolute() if logs else None
 
 
 def _writable(*files: object) -> None:

@@ -56,7 +56,7 @@ class _Line(Struct, frozen=True):
 
     def explains(self, result: Result) -> bool:
         """Whether a failed check follows from it."""
-        return self.rank <= _rank(result) < _INDEPENDENT and (self.subject in result.id or _rank(result) > _LOADED)
+        return self.rank <= _rank(result) < _INDEPENDENT and self.subject in result.id
 
 
 def causes_of(results: Iterable[Result], evidence: str = "") -> tuple[Cause, ...]:
@@ -92,7 +92,10 @@ def _rank(result: Result) -> int:
 
 def _once(results: Sequence[Result]) -> list[list[Result]]:
     """Alike results together, each check once: what one phase found, the next ones find again."""
-    return alike({result.id: result for result in reversed(results)}.values())[::-1]
+    first: dict[str, Result] = {}
+    for result in results:
+        first.setdefault(result.id, result)
+    return alike(first.values())
 
 
 def _from_results(group: Sequence[Result]) -> Cause:

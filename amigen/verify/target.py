@@ -17,6 +17,7 @@ FORMS = (
 )
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\]")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LOGIN = re.compile(rf"[A-Za-z_][A-Za-z0-9._-]*@({_HOST.pattern})(:[0-9]+)?")
 _INSTANCE = re.compile(r"(i|mi)-[0-9a-f]{8,17}")
 
 
@@ -55,7 +56,8 @@ def parse_target(text: str) -> Target:
         return Target(text=text, kind="chroot", name=str(path.resolve()))
     if path.is_file():
         return Target(text=text, kind="image", name=str(path.resolve()))
-    raise InputError(f"{text}: no such target", f"a target is {FORMS}")
+    meant = f"ssm://{text}" if _INSTANCE.fullmatch(text) else f"ssh://{text}" if _LOGIN.fullmatch(text) else ""
+    raise InputError(f"{text}: no such target", f"did you mean {meant}?" if meant else f"a target is {FORMS}")
 
 
 def _url(text: str) -> Target:

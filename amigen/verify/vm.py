@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
 # What the bootstrap said on this node, wherever cloud-init was told to write it.
 _SAID = "sudo -n cat /var/log/cloud-init-output.log 2>/dev/null | grep '^amigen: '"
+_LOGS = {
+    "cloud-init": "cat /var/log/cloud-init-output.log; cat /var/log/cloud-init.log",
+    "journal": "journalctl --no-pager -o short-monotonic | tail -n 20000",
+}
 _IDENTITY = "cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub | cut -d' ' -f1,2 | sort"
 
 
@@ -52,6 +56,8 @@ class BootOptions:
         twins: Boot a second node also without `user_data`; it always is where the image cannot be read without booting.
         architecture: Of the image; None: the spec's first.
         memory_mib: Of the VM.
+        logs: A folder for the console, the cloud-init log and the journal of a node on which a check failed.
+        keep: Leave such a node running until amigen is interrupted.
     """
 
     user: str | None = None
@@ -61,6 +67,8 @@ class BootOptions:
     twins: bool = False
     architecture: str | None = None
     memory_mib: int = 2048
+    logs: Path | None = None
+    keep: bool = False
 
 
 def architecture_of(spec: NodeImage, disk: Path, wanted: str | None = None) -> str:
@@ -94,6 +102,7 @@ def _recorded(disk: Path) -> str | None:
 class _Part:
     """What one node, or the image file itself, showed; the parts run side by side."""
 
+    log: Callable[[str], None] = lambda _line: None
     results: list[Result] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -102,13 +111,17 @@ class _Part:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure a phase; a node that does not come up is a result of it."""
+        """Measure a phase and tell of it; a node that does not come up is a result of it."""
         begun = time.monotonic()
         try:
             yield
         except CouldNotCheckError as error:
             self.results.append(not_reached(error, name))
-        self.phases.append(Phase(name=name, seconds=round(time.monotonic() - begun, 3)))
+        seconds = time.monotonic() - begun
+        self.phases.append(Phase(name=name, seconds=round(seconds, 3)))
+        own = [result.outcome for result in self.results if result.phase == name]
+        said = f"{own.count('passed')} passed, {len(own) - own.count('passed')} did not"
+        self.log(f"{name}: {said if own else 'done'} ({seconds:.0f} s)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +182,13 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     """
     from amigen.vm import VmImage, scratch
     from amigen.vm.image import require_bootable
+    from amigen.vm.needs import missing_for_a_vm, require_all
 
     started, begun = datetime.now(timezone.utc), time.monotonic()
     architecture: Any = boot.architecture or plan.architectures[0]
     image = VmImage.at(Path(target.name), architecture)
     require_bootable(image)
+    require_all([*missing_for_a_vm(image.architecture)])
     with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once(boot) + 1) as pool, ending_programs():
         proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
         looking = pool.submit(_look_into, proof) if boot.hygiene else None
@@ -205,7 +220,7 @@ def _nodes_at_once(boot: BootOptions) -> int:
 
 def _first_node(proof: _Proof) -> _Part:
     """Boot without user data, check, reboot, check."""
-    part, plan = _Part(), _without_user_data(proof.plan)
+    part, plan = _Part(log=proof.options.log), _without_user_data(proof.plan)
     with proof.machine("first", b"") as machine:
         with part.phase(FIRST_BOOT):
             _wait(machine.wait_for_ssh)
@@ -217,21 +232,45 @@ def _first_node(proof: _Proof) -> _Part:
                 _wait(machine.reboot)
                 _wait(machine.ssh.wait_until_booted)
                 proof.check(machine, plan, REBOOT, part)
+        _conclude(proof, machine, "first", part)
     return part
 
 
 def _second_node(proof: _Proof) -> _Part:
     """Boot with the spec's user data, which must find nothing to do."""
-    part = _Part()
+    part = _Part(log=proof.options.log)
     document = _user_data(proof.plan, part.notes) if proof.boot.user_data else b""
-    with proof.machine("second", document) as machine, part.phase(SECOND_NODE):
-        _wait(machine.wait_for_ssh)
-        part.identity = machine.run(_IDENTITY).stdout
-        if document:
-            _wait(machine.ssh.wait_until_booted)
-            part.results.append(judge_user_data(proof.plan, machine.run(_SAID).stdout))
-            proof.check(machine, proof.plan, SECOND_NODE, part)
+    with proof.machine("second", document) as machine:
+        with part.phase(SECOND_NODE):
+            _wait(machine.wait_for_ssh)
+            part.identity = machine.run(_IDENTITY).stdout
+            if document:
+                _wait(machine.ssh.wait_until_booted)
+                part.results.append(judge_user_data(proof.plan, machine.run(_SAID).stdout))
+                proof.check(machine, proof.plan, SECOND_NODE, part)
+        _conclude(proof, machine, "second", part)
     return part
+
+
+def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
+    """Keep the logs of a node on which something did not pass, and the node itself where that is wanted."""
+    if all(result.outcome in ("passed", "skipped") or not result.required for result in part.results):
+        return
+    if proof.boot.logs is not None:
+        folder = proof.boot.logs
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            (folder / f"{name}-console.log").write_bytes(machine.console.read_bytes())
+        for log, command in _LOGS.items():
+            with suppress(ToolError, OSError):
+                text = machine.run(["sudo", "-n", "sh", "-c", command]).stdout
+                (folder / f"{name}-{log}.log").write_text(text, encoding="utf-8", errors="surrogateescape")
+        part.notes.append(f"logs of the {name} node: {folder}/{name}-*.log")
+    if proof.boot.keep:
+        enter = f"ssh -i {machine.key} -p {machine.port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        proof.options.log(f"the {name} node runs until Ctrl-C; enter it with: {enter} {machine.ssh.user}@127.0.0.1")
+        while machine.running:
+            time.sleep(1)
 
 
 def _without_user_data(plan: ImagePlan) -> ImagePlan:
@@ -293,22 +332,20 @@ def _look_into(proof: _Proof) -> _Part:
     from amigen.verify.backends import ApplianceBackend
     from amigen.vm.appliance import Appliance
 
-    part, begun, work = _Part(), time.monotonic(), proof.work / "appliance"
+    part, work = _Part(log=proof.options.log), proof.work / "appliance"
     work.mkdir()
     options = replace(proof.options, own=None, hygiene=True)
+    shown = {check.id for check in proof.plan.checks if check.needs == "files"}
     try:
-        with Appliance(proof.image, work=work, log=proof.options.log) as appliance:
+        with Appliance(proof.image, work=work, log=proof.options.log) as appliance, part.phase(IMAGE):
             found = check_hosts(proof.plan, [ApplianceBackend(appliance)], options, phase=IMAGE)[0]
             if isinstance(found, CouldNotCheckError):
                 raise found
-            if any(result.outcome == "failed" for result in found):
+            part.results += [result for result in found if result.id in shown]
+            if any(result.outcome == "failed" for result in part.results):
                 part.evidence = appliance.run(proof.evidence_script).stdout
     except (CouldNotCheckError, ToolError) as error:
         part.notes.append(f"the image was not read without booting it: {error.message}")
-        return part
-    shown = {check.id for check in proof.plan.checks if check.needs == "files"}
-    part.results = [result for result in found if result.id in shown]
-    part.phases = [Phase(name=IMAGE, seconds=round(time.monotonic() - begun, 3))]
     return part
 
 

@@ -178,7 +178,7 @@ def test_all_that_lacks_is_said_at_once(
         (programs / name).unlink()
     code, _, err = run(capsys, spec, "--target", "local", "--packer", packer, *more)
     assert code == 9
-    assert "3 things that this build needs are not here; nothing was begun:" in err
+    assert "3 things that are needed are not here; nothing was begun:" in err
     assert "scp is not installed: needed to copy files: install the package openssh-client" in err
     assert "genisoimage or mkisofs or xorrisofs is not installed" in err
     assert "no-firmware is not there: needed to boot a disk of arm64: install the package qemu-efi-aarch64" in err

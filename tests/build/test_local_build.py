@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def test_ended_builds_leave_nothing_and_the_next_one_works(folder: Path) -> None:
     """Ended while the builder's VM boots, and while it verifies; what SIGKILL leaves is what the next build removes."""
     words, given = command(folder, LIGHT)
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         with started(words, **given) as process:
             until(lambda: bool(processes(folder, "qemu-system")), process)
             process.send_signal(number)

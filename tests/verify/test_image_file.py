@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -95,6 +99,20 @@ def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(content)
     with pytest.raises(InputError, match="empty" if not content else "nothing in it could be booted"):
+        require_bootable(VmImage.at(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "tar", "zip"])
+def test_a_packed_image_is_named(kind: str, tmp_path: Path) -> None:
+    """As images are downloaded; each is made by the real packer."""
+    disk = raw(tmp_path / "disk.raw", MBR)
+    file = tmp_path / f"disk.{kind}"
+    if kind in ("tar", "zip"):
+        shutil.make_archive(str(tmp_path / "disk"), kind, tmp_path, disk.name)
+    else:
+        file.write_bytes({"gz": gzip, "xz": lzma, "bz2": bz2}[kind].compress(disk.read_bytes()))
+    with pytest.raises(InputError, match=r"this is an? .*, not a disk image\n  hint: unpack it first"):
         require_bootable(VmImage.at(file))
 
 

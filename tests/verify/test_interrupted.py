@@ -52,7 +52,7 @@ def verifying(folder: Path, *targets: str) -> Iterator[subprocess.Popen[str]]:
         },
     )
     try:
-        until(lambda: begun(folder) >= len(targets))
+        until(lambda: begun(folder) >= sum("://" in target for target in targets))
         yield process
     finally:
         process.kill()
@@ -90,7 +90,7 @@ def test_it_says_so_and_leaves_nothing(number: int, hosts: int, folder: Path) ->
         until(lambda: left(folder))
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
-        assert (process.returncode, said.strip()) == (130, "amigen: interrupted")
+        assert (process.returncode, said.strip()) == (128 + number, "amigen: interrupted")
         assert left(folder) == []
         for word in (folder / "begun").read_text().split():
             until(not_there(word))
@@ -112,3 +112,13 @@ def test_nohup_stays_nohup() -> None:
     script += "with sigterm_as_interrupt(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_a_bound_ends_it(folder: Path) -> None:
+    """A host that never answers: exit code 7, and the message says which option raises the bound."""
+    with verifying(folder, "ssh://root@node", "--timeout", "3") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 7, said
+    assert "not finished after 3 s" in said
+    for word in (folder / "begun").read_text().split():
+        until(not_there(word))

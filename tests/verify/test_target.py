@@ -47,6 +47,8 @@ def test_files_and_folders(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("missing.qcow2", "no such target"),
+        ("i-0123456789abcdef0", "did you mean ssm://i-0123456789abcdef0?"),
+        ("root@10.0.0.7:22", "did you mean ssh://root@10.0.0.7:22?"),
         ("ssh://", "not an ssh target"),
         ("ssh://me:secret@node", "passwords are not taken"),
         ("ssh://-oProxyCommand=x@node", "not an ssh target"),
