@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from amigen.aws.grants import Call
@@ -24,7 +25,8 @@ _WAYS_OUT: dict[str, str] = {
     **dict.fromkeys(_EXPIRED, f"the credentials have expired; {_LOG_IN}"),
     **dict.fromkeys(
         _NOT_ACCEPTED,
-        "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock",
+        "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock, and whether"
+        " the account has enabled the region (`aws account list-regions`)",
     ),
     **dict.fromkeys(
         _DENIED,
@@ -72,8 +74,21 @@ def translate(error: Exception, *, call: Call, region: str, what: str) -> CallEr
     code = str(details.get("Code") or type(error).__name__)
     said = plain(str(details.get("Message") or error))[:_LONGEST]
     where = call.words(region, what)
-    hint = _WAYS_OUT.get(code) or _by_kind(code, status)
+    hint = (_explicit_deny(said) if code in _DENIED else "") or _WAYS_OUT.get(code) or _by_kind(code, status)
     return CallError(f"{plain(where)} failed: {plain(code)[:100]}: {said}", hint, code=code, call=call)
+
+
+def _explicit_deny(said: str) -> str:
+    """The way out of a denial that no policy of the caller can lift; empty for any other.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html (access denied messages)
+    """
+    found = re.search(r"with an explicit deny in an? ([a-z -]+?) ?policy", said)
+    if not found:
+        return ""
+    kind = found[1]
+    who = "whoever manages the organization" if kind in ("service control", "resource control") else "its owner"
+    return f"an explicit deny in a {kind} policy: no policy of the caller can allow it; ask {who}"
 
 
 def _by_kind(code: str, status: int) -> str:

@@ -165,7 +165,8 @@ def _conclude(outcomes: list[Report | AmigenError], what: str) -> None:
     if failed:
         raise ChecksFailedError(f"{len(failed)} of {len(outcomes)} instances failed checks", failed[0].hint)
     if unproven:
-        raise CouldNotCheckError(f"{len(unproven)} of {len(outcomes)} instances are not proven", unproven[0].hint)
+        counted = f"{len(unproven)} of {len(outcomes)} instances are not proven"
+        raise CouldNotCheckError(f"{counted}; the first: {unproven[0].message}", unproven[0].hint)
 
 
 def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> dict[str, Any]:

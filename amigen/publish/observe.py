@@ -63,7 +63,7 @@ def _describe(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image
 
 def read_image(item: dict[str, Any]) -> Image:
     """An element of DescribeImages."""
-    disks = [d["Ebs"] for d in item.get("BlockDeviceMappings", ()) if d.get("Ebs", {}).get("SnapshotId")]
+    disks = [d for d in item.get("BlockDeviceMappings", ()) if d.get("Ebs", {}).get("SnapshotId")]
     return Image(
         id=item["ImageId"],
         name=item.get("Name", ""),
@@ -78,7 +78,15 @@ def read_image(item: dict[str, Any]) -> Image:
         # `disabled`, or since when it is (API_Image).
         protected=str(item.get("DeregistrationProtection", "")).startswith("enabled"),
         tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
-        snapshots=tuple(Snapshot(id=d["SnapshotId"], encrypted=bool(d.get("Encrypted"))) for d in disks),
+        snapshots=tuple(
+            Snapshot(
+                id=disk["Ebs"]["SnapshotId"],
+                encrypted=bool(disk["Ebs"].get("Encrypted")),
+                device=disk.get("DeviceName", ""),
+                gib=disk["Ebs"].get("VolumeSize", 0),
+            )
+            for disk in disks
+        ),
     )
 
 

@@ -69,6 +69,7 @@ def plan_place(
     template_actions: list[Action] = []
     version = None
     if request.templates:
+        _refuse_template(request, place, built, state.template)
         template_actions, version = _template_actions(request, place, built, image, state)
         if template_actions and state.template:
             _refuse_foreign(state.template, place)
@@ -98,6 +99,28 @@ def _refuse_wrong(proven: ProvenImage, built: Image) -> None:
         raise RefusedError(
             f"{where} was built from another spec (digest {tagged[:12]}, the record says {proven.digest[:12]})",
             "use the record of that image, or build again",
+        )
+
+
+def _refuse_template(request: PublishRequest, place: Place, built: Image, template: Template | None) -> None:
+    """What EC2 would refuse when the version is made, or only when it is launched.
+
+    Sources: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html (VolumeSize: equal to or
+    larger than the snapshot size), API_RequestLaunchTemplateData (InstanceRequirements: no InstanceType beside it)
+    """
+    size = request.spec.aws.root_volume.size_gib
+    root = next((each for each in built.snapshots if each.device == built.root_device), None)
+    if root and root.gib > size:
+        raise RefusedError(
+            f"{place.key}: the root volume of {size} GiB is smaller than the snapshot of {built.id}, {root.gib} GiB",
+            f"set aws.rootVolume.sizeGiB to {root.gib} or more",
+        )
+    wanted = request.spec.aws.launch_template.instance_types.get(place.target.architecture)
+    if wanted and template and template.default_version.data.get("InstanceRequirements"):
+        raise RefusedError(
+            f"{place.key}: launch template {template.name} has InstanceRequirements, and EC2 takes no instance type"
+            f" ({wanted}) beside them",
+            "remove aws.launchTemplate.instanceTypes, or the requirements from the default version of the template",
         )
 
 

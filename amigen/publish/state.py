@@ -11,10 +11,12 @@ from amigen.publish.names import VersionLabel
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A snapshot of an image."""
+    """A snapshot of an image, its device name there, and the size of the volume that it was made of."""
 
     id: str
     encrypted: bool = False
+    device: str = ""
+    gib: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,17 +28,17 @@ class ManagedNodegroup:
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
         self._old = self.template = ""
         self.begun = False
+        self._found: dict[str, Any] = {}
 
     def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
         """See `amigen.rollout.group.Roller`."""
         current, busy = self._look()
         own = of_template(self._group, str(current.get("id", "")), targets)
-        wrong = _refused_by_eks(own.data)
+        wrong = (*refused_in_template(own.data), *refused_in_group(self._found, own.data))
         if wrong:
             raise RefusedError(
-                f"{self._group.text}: EKS takes no launch template that names {', '.join(wrong)}",
-                "take it out of the template (aws.launchTemplate.iamInstanceProfile of the spec: the role of the nodes"
-                " belongs to the node group)",
+                f"EKS refuses this update of the {self._group.text}: {'; '.join(what for what, _ in wrong)}",
+                "; ".join(dict.fromkeys(hint for _, hint in wrong)),
             )
         old = str(current.get("version", ""))
         update, wanted = self._running(self._updates()) if busy else ("", "")
@@ -123,7 +123,7 @@ class ManagedNodegroup:
             if error.code != "ResourceNotFoundException":
                 raise
             raise InputError(f"there is no {self._group.text}", "check its name, cluster and region") from None
-        group = found["nodegroup"]
+        group = self._found = found["nodegroup"]
         return group.get("launchTemplate") or {}, group.get("status") == "UPDATING"
 
     def _somebody_else(self, update: str, wanted: str) -> ConflictError:
@@ -191,16 +191,72 @@ class ManagedNodegroup:
         return self._waiter.until(f"{self._group.text}: update {update}", look)
 
 
-def _refused_by_eks(data: dict[str, Any]) -> tuple[str, ...]:
-    """What of a template's data fails the update of a node group.
+def refused_in_template(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What of a template's data EKS prohibits: in words, with the way out. Pure.
 
-    Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_LaunchTemplateSpecification.html
+    Sources: https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html (Launch template configuration
+    basics), https://docs.aws.amazon.com/eks/latest/APIReference/API_LaunchTemplateSpecification.html
     """
+    take_out = "take it out of the default version of the template, then publish again"
     interfaces = data.get("NetworkInterfaces", ())
-    found = {
-        "an instance profile": bool(data.get("IamInstanceProfile")),
-        "the subnet of a network interface": any(each.get("SubnetId") for each in interfaces),
-        "Spot options": (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
-        "hibernation": bool((data.get("HibernationOptions") or {}).get("Configured")),
-    }
-    return tuple(words for words, there in found.items() if there)
+    role = (
+        "the role of the nodes belongs to the node group: remove aws.launchTemplate.iamInstanceProfile, or " + take_out
+    )
+    found = (
+        ("the template names an instance profile", role, bool(data.get("IamInstanceProfile"))),
+        (
+            "the template names the subnet of a network interface",
+            f"subnets belong to the node group: {take_out}",
+            any(each.get("SubnetId") for each in interfaces),
+        ),
+        (
+            "the template asks for Spot instances",
+            f"Spot belongs to the node group (capacityType): {take_out}",
+            (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
+        ),
+        (
+            "the template configures hibernation",
+            f"EKS controls the life of instances: {take_out}",
+            bool((data.get("HibernationOptions") or {}).get("Configured")),
+        ),
+        (
+            "the template sets the shutdown behavior",
+            f"EKS controls the life of instances: {take_out}",
+            bool(data.get("InstanceInitiatedShutdownBehavior")),
+        ),
+    )
+    return tuple((words, hint) for words, hint, there in found if there)
+
+
+def refused_in_group(group: dict[str, Any], data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What of a node group EKS prohibits beside a launch template: in words, with the way out. Pure.
+
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html (configuration basics; limits and
+    conditions when specifying an AMI ID)
+    """
+    kind = group.get("amiType")
+    types = ", ".join(group.get("instanceTypes") or ())
+    anew = "make a new node group from this template"
+    found = (
+        (
+            f"its amiType is {kind}, and a template with an image needs CUSTOM",
+            f"a node group cannot switch to a custom image: {anew}",
+            bool(kind) and kind != "CUSTOM" and bool(data.get("ImageId")),
+        ),
+        (
+            f"the template names the instance type {data.get('InstanceType')}, and the group has {types}",
+            "remove aws.launchTemplate.instanceTypes from the spec and the type from the template",
+            bool(types and data.get("InstanceType")),
+        ),
+        (
+            "the group has a disk size",
+            f"the size belongs to the template (aws.rootVolume): {anew}",
+            bool(group.get("diskSize")),
+        ),
+        (
+            "the group has remote access (an ssh key or source security groups)",
+            f"key and security groups belong to the template: {anew}",
+            bool(group.get("remoteAccess")),
+        ),
+    )
+    return tuple((words, hint) for words, hint, there in found if there)

@@ -25,6 +25,37 @@ def changes(world: World) -> list[str]:
     return [c.operation for c in world.gateway.calls if not c.operation.startswith(("Describe", "Get", "List"))]
 
 
+def test_a_root_volume_smaller_than_the_snapshot_is_refused_by_the_plan(world: World) -> None:
+    """EC2 would refuse the first launch, long after the default has moved."""
+    world.write_spec("rootVolume: {sizeGiB: 8}", copy_regions="")
+    world.build()
+
+    result = world.publish("--dry-run")
+
+    assert result.code == 13
+    assert "smaller than the snapshot" in result.err
+    assert "aws.rootVolume.sizeGiB" in result.err
+
+
+def test_requirements_and_an_instance_type_are_refused_by_the_plan(world: World) -> None:
+    world.write_spec(copy_regions="")
+    world.build(tag="1")
+    assert world.publish().code == 0
+    ec2, template = world.client("ec2"), world.template()
+    data = template["versions"][1]["LaunchTemplateData"]
+    data["InstanceRequirements"] = {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}
+    ec2.create_launch_template_version(LaunchTemplateId=template["LaunchTemplateId"], LaunchTemplateData=data)
+    ec2.modify_launch_template(LaunchTemplateId=template["LaunchTemplateId"], DefaultVersion="2")
+    world.write_spec("launchTemplate: {instanceTypes: {x86_64: m7i.large}}", copy_regions="")
+    world.build(tag="2")
+
+    result = world.publish("--set-default")
+
+    assert result.code == 13
+    assert "InstanceRequirements" in result.err
+    assert world.template()["DefaultVersionNumber"] == 2
+
+
 def test_first_publish_makes_everything(world: World) -> None:
     """Copy, parameter and template are there in every region, and the template is safe by default."""
     world.write_spec()

@@ -172,6 +172,8 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.encryption.regionKmsKeyIds.eu-west-1", "not among aws.copyRegions", [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"})], [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"}), aws(copyRegions=["eu-west-1"])]),
     ("error", "aws.copyRegions[0]", "does not exist in eu-west-1", [encryption(kmsKeyId=KEY), aws(copyRegions=["eu-west-1"])], [encryption(kmsKeyId="mrk-" + "0" * 32), aws(copyRegions=["eu-west-1"])]),
     ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
+    ("error", "aws.copyRegions[0]", "another partition", [aws(copyRegions=["cn-north-1"])], [aws(region="cn-northwest-1", copyRegions=["cn-north-1"])]),
+    ("warning", "aws.vpcId", "only the default VPC works", [aws(vpcId="vpc-0123456789abcdef0")], [aws(vpcId="vpc-0123456789abcdef0", subnetId="subnet-0123456789abcdef0")]),
     ("error", "aws.tags['amigen/x']", "amigen's own tags", [aws(tags={"amigen/x": "y"})], [aws(tags={"amigen-x": "y"})]),
     ("error", "aws.communicator", "needs aws.iamInstanceProfile", [aws(communicator="session-manager")], [aws(communicator="session-manager", iamInstanceProfile="p")]),
     ("error", "aws.sshSourceCidrs[0]", "not an address range", [aws(sshSourceCidrs=["10.0.0.1/8"])], [aws(sshSourceCidrs=["10.0.0.0/8", "2001:db8::/32"])]),

@@ -156,6 +156,36 @@ def known_regions(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(severity="warning", path=path, message=message, hint=hint)
 
 
+# First parts of the names of regions in other partitions than `aws`
+# (https://docs.aws.amazon.com/general/latest/gr/rande.html; botocore's endpoints.json).
+_PARTITIONS = ("cn-", "us-gov-", "us-iso-", "us-isob-", "us-isof-", "eu-isoe-", "eusc-")
+
+
+def partitions(spec: NodeImage) -> Iterator[Problem]:
+    """Accounts and images belong to one partition: nothing is copied from one into another."""
+    of_build = _partition(spec.aws.region)
+    for index, region in enumerate(spec.aws.copy_regions):
+        if _partition(region) != of_build:
+            message = f"{region} is in another partition than {spec.aws.region}: images cannot be copied there"
+            yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint="use a spec of its own there")
+
+
+def _partition(region: str) -> str:
+    return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "aws")
+
+
+def vpc(spec: NodeImage) -> Iterator[Problem]:
+    """Packer refuses a VPC without a subnet, unless it is the default one."""
+    if spec.aws.vpc_id and not spec.aws.subnet_id:
+        yield Problem(
+            severity="warning",
+            path="aws.vpcId",
+            message="without aws.subnetId only the default VPC works: Packer refuses any other",
+            hint="set aws.subnetId",
+            source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon/latest/components/builder/ebs",
+        )
+
+
 def tags(spec: NodeImage) -> Iterator[Problem]:
     """The tags of amigen itself are what drift and prune rely on."""
     for key in spec.aws.tags:
@@ -222,6 +252,8 @@ RULES = (
     Rule(encryption, "aws.encryption", "aws.copyRegions"),
     Rule(regions, "aws.region"),
     Rule(known_regions),
+    Rule(partitions),
+    Rule(vpc),
     Rule(tags),
     Rule(communicator, "aws.iamInstanceProfile"),
     Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
