@@ -15,7 +15,16 @@ ORDER: tuple[Outcome, ...] = ("failed", "error", "not provable", "skipped", "pas
 
 def page(reports: Sequence[Report]) -> bytes:
     """The page of one or more reports."""
-    return _template().render(reports=reports, groups=_groups, alike=alike).encode("utf-8", "replace")
+    numbered = list(enumerate(reports, 1))
+    # Failed targets first, then those that are not proven.
+    overview = sorted(numbered, key=lambda each: ("failed", "unproven", "proven").index(each[1].verdict))
+    context = {"reports": numbered, "overview": overview, "groups": _groups, "alike": alike, "anchor": _anchor}
+    return _template().render(**context).encode("utf-8", "replace")
+
+
+def _anchor(number: int, report: Report, result: Result) -> str:
+    """The id of a check in the page; it stays the same when the page is made again of the same reports."""
+    return f"target-{number}-{report.results.index(result) + 1}"
 
 
 def _groups(report: Report) -> list[tuple[str, list[tuple[Outcome, list[Result]]]]]:

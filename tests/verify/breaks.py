@@ -69,7 +69,7 @@ BREAKS: dict[str, Break] = {
     "sysctl file removed": _break(f"rm {SYSCTL}", _file(SYSCTL), cause=SYSCTL),
     "sysctl changed": _break(f"sed -i s/4096/1024/ {SYSCTL}", _file(SYSCTL), cause=SYSCTL),
     # Units.
-    "unit is garbage": _break(f"echo garbage >{UNIT}", _file(UNIT), ENABLED, cause=UNIT),
+    "unit is garbage": _break(f"echo garbage >{UNIT}", _file(UNIT), cause=UNIT),
     "unit removed": _break(f"rm {UNIT}", _file(UNIT), ENABLED, cause=UNIT),
     "unit masked": _break(f"ln -sf /dev/null {UNIT}", _file(UNIT), ENABLED, cause="masked"),
     "unit disabled": _break(
@@ -120,11 +120,12 @@ BREAKS: dict[str, Break] = {
     "hostname": _hygiene("hostname", "echo builder >/etc/hostname", "etc/hostname"),
 }
 
-# Script -> words of the first line, for what only a boot shows; the script runs on the disk before the boot.
-BOOT_BREAKS: dict[str, tuple[str, str, str]] = {
+# What only a boot shows: path, content written to the disk, a check that it makes red, words of the first line.
+BOOT_BREAKS: dict[str, tuple[str, str, str, str]] = {
     "module on the blacklist": (
-        "echo 'blacklist ip_vs' >/etc/modprobe.d/site.conf",
-        "test_module_loaded[ip_vs]",
-        "/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs'",
+        "/etc/modprobe.d/site.conf",
+        "blacklist ip_vs_sed\n",
+        "test_module_loaded[ip_vs_sed]",
+        "/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs_sed'",
     ),
 }

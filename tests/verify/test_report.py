@@ -20,7 +20,7 @@ from rich.console import Console
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError
 from amigen.verify.junit import junit
 from amigen.verify.page import page
-from amigen.verify.report import Outcome, Report, Result, report_schema, to_json, verdict_of
+from amigen.verify.report import Cause, Outcome, Report, Result, report_schema, to_json, verdict_of
 from amigen.verify.run import not_reached
 from amigen.verify.table import print_reports
 
@@ -154,7 +154,8 @@ class _Page(HTMLParser):
 def test_the_page_is_whole_and_self_contained() -> None:
     parser = _Page()
     parser.feed(page([ALL, ALL]).decode())
-    assert (parser.open, parser.loads) == ([], [])
+    assert parser.open == []
+    assert all(link.startswith("#") for link in parser.loads)
     for text in ("kmod is there", "install it", "no answer", "a container borrows the kernel", "1 passed"):
         assert text in parser.text
 
@@ -197,6 +198,17 @@ def test_failures_that_say_the_same_are_one() -> None:
     assert out.getvalue().count("install it") == 1
     assert "(and so for 2 more)" in out.getvalue()
     assert page([report(*twins)]).decode().count("install it") == 1
+
+
+def test_the_page_of_many_targets_begins_with_what_failed() -> None:
+    """Each row leads to its target, each check to itself, and each id is there once."""
+    bad = report(result("failed"), target="ssh://bad", causes=(Cause(text="no package", todo="install it"),))
+    html = page([report(result("passed"), target="ssh://good"), bad]).decode()
+    assert html.index("ssh://bad") < html.index("ssh://good")
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) == 4
+    assert set(re.findall(r'href="#([^"]+)"', html)) == set(ids)
+    assert html.count("no package") == 2
 
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -22,6 +22,7 @@ from amigen.verify.run import Options, check_hosts
 from amigen.verify.target import parse_target
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm import Machine, VmImage, built_in_base, scratch
+from tests.verify.breaks import BOOT_BREAKS
 from tests.verify.images import built_image, proof_plan
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,22 @@ def test_user_data_does_not_mend_what_is_judged(plan: ImagePlan, image: VmImage,
     assert changed.outcome == "failed"
     assert "wrote /etc/modules-load.d/ipvs.conf" in changed.found
     assert "wrote /etc/motd" in changed.found
+
+
+@pytest.mark.parametrize("name", BOOT_BREAKS)
+def test_what_only_a_boot_shows(plan: ImagePlan, image: VmImage, tmp_path: Path, name: str) -> None:
+    """The files are as they should be; the first line names the cause, and the logs of the VM are kept."""
+    path, content, check, cause = BOOT_BREAKS[name]
+    broken = broken_copy(image, tmp_path, (path, content.encode()))
+    boot = BootOptions(reboot=False, user_data=False, logs=tmp_path / "logs")
+    report = verify_image(plan, parse_target(str(broken)), Options(log=print), boot)
+    assert {r.id for r in report.results if r.phase == "image" and r.outcome != "passed"} == set()
+    assert check in {r.id for r in report.results if r.outcome == "failed"}
+    assert cause in str(report.error()).splitlines()[0]
+    assert boot.logs is not None
+    assert {file.name for file in boot.logs.iterdir() if file.stat().st_size} == {
+        *("first-console.log", "first-cloud-init.log", "first-journal.log")
+    }
 
 
 def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
