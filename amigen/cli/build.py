@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from amigen.base.errors import AmigenError, InputError
+from amigen.base.errors import AmigenError, InputError, ToolError
 from amigen.cli.options import echo_json, echo_text, load, load_on_aws, output_option, spec_argument
 from amigen.plan.make import plan_images
 
@@ -75,10 +75,14 @@ def build(
     node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
     jobs = _jobs(node_image, platforms, architectures)
     variables = _variables(packer_vars)
-    packer = find_packer(packer_path)
-    click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     place = folder / node_image.name
     spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
+    try:
+        packer = find_packer(packer_path)
+    except ToolError as error:
+        require_all([error, *([] if dry_run else lacking(jobs, target, spec_folder, fresh=fresh_base))])
+        raise
+    click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     if dry_run:
         _dry_run(jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, output=output)
         return

@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from amigen.base.errors import ToolError
@@ -56,9 +56,7 @@ def cached(
 
 
 def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
-    # Under the lock, so whatever half-made folder of this key there is belongs to nobody any more.
-    for left in home.glob(f".{target.name}.*"):
-        _remove(left)
+    _sweep(home, target.name)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=home))
     try:
         made = folder / "new"
@@ -69,6 +67,21 @@ def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
         made.rename(target)
     finally:
         _remove(folder)
+
+
+def _sweep(home: Path, own: str) -> None:
+    """Remove what makers that were killed left here: half-made folders whose key nobody holds the lock of.
+
+    Args:
+        home: The folder of one kind.
+        own: The key whose lock this process holds.
+    """
+    for left in home.glob(".*.*"):
+        key = left.name[1:].rpartition(".")[0]
+        with suppress(OSError), (home / f"{key}.lock").open("w") as lock:
+            if key != own:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(left)
 
 
 def _remove(folder: Path) -> None:

@@ -92,6 +92,28 @@ def test_two_processes_at_once_make_it_once(own_cache: Path) -> None:
     assert (own_cache / "bases/made").read_text() == "x"
 
 
+def _make_for_ever(folder: Path) -> None:
+    print(folder.parent, flush=True)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_a_killed_maker_left_in_the_cache_is_swept(own_cache: Path, killed: bool) -> None:
+    """By the next one that makes anything; what another process makes now stays."""
+    code = "from tests.vm.test_vm_parts import _make_for_ever, cached, quiet\n"
+    code += "cached('bases', 'debian-1.2', _make_for_ever, log=quiet)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        assert left.is_dir()
+        if killed:
+            process.kill()
+            process.wait()
+        cached("bases", "other", make_one, log=quiet)
+        assert left.is_dir() is not killed
+        process.kill()
+
+
 def test_a_scratch_folder_ends_with_its_block() -> None:
     with scratch("test") as folder:
         (folder / "x").write_text("x")
