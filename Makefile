@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
-APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
+APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
 .PHONY: demo check test slow wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
 
