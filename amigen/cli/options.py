@@ -37,9 +37,14 @@ def find_spec(named: str | None) -> str:
         InputError: The folder holds no spec, or several.
     """
     given = named or os.environ.get(SPEC_VARIABLE) or "."
-    if given == "-" or not Path(given).is_dir():
-        return given
     folder = Path(given)
+    try:
+        is_folder = given != "-" and folder.is_dir()
+    except (OSError, ValueError):
+        # Longer than a file name may be, or with a NUL: reading it says so.
+        is_folder = False
+    if not is_folder:
+        return given
     files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
     found = [str(path) for path in files if is_spec(path)]
     if len(found) != 1:

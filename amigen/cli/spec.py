@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -20,15 +21,18 @@ from amigen.spec.load import check_file
 
 if TYPE_CHECKING:
     from amigen.spec.load import Checked
+    from amigen.spec.model import NodeImage
 
+_SCHEMA = Path(".amigen") / "schema.json"
 _FIRST = """\
-# A node image for amigen. Reference: docs/spec.md; `amigen schema` helps your editor.
+# yaml-language-server: $schema={schema}
+# A node image for amigen. The schema above is for your editor; `amigen check` finds more.
 apiVersion: amigen/v1alpha1
 kind: NodeImage
 name: {name}
 kubernetesVersion: "{version}"
-platforms: [{platform}]
-# architectures: [x86_64, arm64]
+platforms: [{platforms}]
+architectures: [{architectures}]
 
 kubeProxy:
   mode: {mode}{ipvs}
@@ -45,7 +49,22 @@ _IPVS = """
 @click.option(
     "--kubernetes-version", "version", default="1.36", show_default=True, help="Kubernetes version of the nodes."
 )
-@click.option("--platform", default="al2023", show_default=True, help="Operating system.")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    default=("al2023",),
+    show_default=True,
+    help="Operating system; repeatable.",
+)
+@click.option(
+    "--architecture",
+    "architectures",
+    multiple=True,
+    default=("x86_64",),
+    show_default=True,
+    help="Processor architecture; repeatable.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["ipvs", "nftables", "iptables"]),
@@ -53,13 +72,39 @@ _IPVS = """
     show_default=True,
     help="kube-proxy's mode.",
 )
-def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
-    """Write a first spec to FILE (node-image.yaml); an existing file is never overwritten."""
-    from amigen.spec.load import check_bytes
+@click.pass_context
+def init(
+    ctx: click.Context,
+    file: Path,
+    name: str,
+    version: str,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
+    mode: str,
+) -> None:
+    """Write a first spec to FILE (node-image.yaml), and its schema for editors to .amigen/schema.json beside it.
 
-    text = _FIRST.format(name=name, version=version, platform=platform, mode=mode, ipvs=_IPVS if mode == "ipvs" else "")
+    An existing spec is never overwritten.
+    """
+    from amigen.spec.load import check_bytes
+    from amigen.spec.schema import json_schema
+
+    text = _FIRST.format(
+        schema=_SCHEMA,
+        name=name,
+        version=version,
+        platforms=", ".join(platforms),
+        architectures=", ".join(architectures),
+        mode=mode,
+        ipvs=_IPVS if mode == "ipvs" else "",
+    )
     made = check_bytes(text.encode("utf-8", "surrogateescape"), "the spec of these options").require()
-    if (made.name, made.kubernetes_version, *made.platforms) != (name, version, platform):
+    if (made.name, made.kubernetes_version, made.platforms, made.architectures) != (
+        name,
+        version,
+        platforms,
+        architectures,
+    ):
         raise InputError("an option holds what YAML takes for more than a word", "give plain words")
     try:
         # O_EXCL: two runs at once, or a link that points elsewhere, cannot make this overwrite anything.
@@ -73,11 +118,36 @@ def init(file: Path, name: str, version: str, platform: str, mode: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+        schema_file = file.parent / _SCHEMA
+        schema_file.parent.mkdir(exist_ok=True)
+        schema_file.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        # A full disk: no empty file stays behind that the next run would not overwrite.
+        # A full disk: no half of a file stays behind that the next run would not overwrite.
         file.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(file)) from None
-    click.echo(f"wrote {file}; next: amigen plan {file}")
+    click.echo(f"wrote {file}, and {_SCHEMA} beside it for editors")
+    for line in _chosen(ctx, made):
+        click.echo(f"  {line}")
+    click.echo(f"next: amigen plan {shlex.quote(str(file))}")
+
+
+def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
+    """What was chosen, and why."""
+    from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
+    from amigen.platforms import PLATFORMS
+
+    def why(option: str, reason: str) -> str:
+        given = ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+        return "as asked" if given else f"default: {reason}"
+
+    titles = ", ".join(PLATFORMS[platform].title for platform in spec.platforms)
+    others = ", ".join(name for name in PLATFORMS if name not in spec.platforms)
+    yield f"{titles} ({why('platforms', 'the distribution of the EKS optimized images')}; also: {others or 'none'})"
+    yield f"{', '.join(spec.architectures)} ({why('architectures', 'most instance types')})"
+    known = version_tuple(spec.kubernetes_version) in EKS_CALENDAR
+    reason = "in standard support of EKS" + (f" on {EKS_CALENDAR_AS_OF}" if known else "")
+    yield f"Kubernetes {spec.kubernetes_version} ({why('version', reason)})"
+    yield f"kube-proxy in {spec.kube_proxy.mode} mode ({why('mode', 'what amigen is made for')})"
 
 
 @click.command()

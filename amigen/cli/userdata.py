@@ -14,7 +14,7 @@ from msgspec import structs
 
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
-from amigen.cli.options import echo_json, load, one_plan, output_option, spec_argument
+from amigen.cli.options import echo_json, find_spec, load, one_plan, output_option, spec_argument
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
@@ -97,7 +97,13 @@ def print_(
 
 
 @user_data.command("explain")
-@click.argument("file", metavar="SPEC|FILE", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@click.argument(
+    "file",
+    metavar="[SPEC|FILE]",
+    required=False,
+    type=click.Path(allow_dash=True),
+    callback=lambda _, __, value: Path(find_spec(value)),
+)
 @click.option("--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="Who launches the nodes.")
 @click.option("--platform", help="Platform, where a spec has several.")
 @click.option("--show", type=click.IntRange(min=1), help="Print this part alone, unpacked: its place in the document.")

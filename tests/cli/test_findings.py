@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -142,3 +143,18 @@ def test_verify_finds_the_spec_and_keeps_its_targets(amigen: Amigen, spec_file: 
 
     assert b"amigen: using spec.yaml" in done.stderr
     assert b"no-such-target: no such target" in done.stderr
+
+
+def test_init_says_what_it_chose_and_writes_the_schema_for_editors(amigen: Amigen, tmp_path: Path) -> None:
+    """Several platforms and architectures; the schema line points to a file that takes the spec."""
+    done = amigen("init", "--platform", "al2023", "--platform", "debian-12", "--architecture", "arm64")
+    text = (tmp_path / "node-image.yaml").read_text()
+    schema = tmp_path / text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+
+    assert done.returncode == 0
+    assert b"Amazon Linux 2023, Debian 12 (as asked" in done.stdout
+    assert b"Kubernetes 1.36 (default: in standard support of EKS on 2026-" in done.stdout
+    assert yaml.safe_load(text)["platforms"] == ["al2023", "debian-12"]
+    assert yaml.safe_load(text)["architectures"] == ["arm64"]
+    jsonschema.validate(yaml.safe_load(text), json.loads(schema.read_text()))
+    assert amigen("plan").returncode == 0
