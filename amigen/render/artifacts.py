@@ -27,11 +27,13 @@ class Artifact(Struct, frozen=True, kw_only=True):
     Attributes:
         path: Relative, with `/`.
         executable: Mode 0755 in place of 0644.
+        private: Readable for its owner only: it holds a file that is not for everybody.
     """
 
     path: str
     content: bytes
     executable: bool = False
+    private: bool = False
 
 
 def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact, ...]:
@@ -56,12 +58,12 @@ def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact,
 def _platform(plan: ImagePlan, merge: bytes | None) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
+    private = any(isinstance(step, WriteFile) and not int(step.mode, 8) & 0o004 for step in plan.steps)
     # Where it is too large, the image carries it all, and README.md says so.
     with contextlib.suppress(SizeError):
-        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan, merge=merge))
-    yield Artifact(
-        path=f"{base}/scripts/bootstrap.sh", content=bootstrap_script(plan, user_data=False).encode(), executable=True
-    )
+        yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan, merge=merge), private=private)
+    script = bootstrap_script(plan, user_data=False).encode()
+    yield Artifact(path=f"{base}/scripts/bootstrap.sh", content=script, executable=True, private=private)
     yield Artifact(path=f"{base}/scripts/hygiene.sh", content=hygiene_script(plan).encode(), executable=True)
     for step in plan.steps:
         if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):

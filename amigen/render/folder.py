@@ -146,7 +146,8 @@ def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
     try:
         new.mkdir()
         for artifact in wanted:
-            _put(new / artifact.path, artifact.content, 0o755 if artifact.executable else 0o644)
+            mode = 0o755 if artifact.executable else 0o644
+            _put(new / artifact.path, artifact.content, mode & 0o700 if artifact.private else mode)
         listed = {artifact.path: _sha256(artifact.content) for artifact in wanted}
         manifest = {"amigen": amigen.__version__, "files": listed}
         _put(new / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), 0o644)

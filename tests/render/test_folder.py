@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import ConflictError, RefusedError
-from amigen.render.artifacts import Artifact
+from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import MANIFEST, compare, write
+from tests import specs as made
 from tests.specs import ROOT
 
 OLD = tuple(Artifact(path=f"d{n % 3}/f{n}", content=b"old %d\n" % n) for n in range(12))
@@ -317,3 +318,15 @@ def test_two_writers_take_turns(out: Path) -> None:
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
     assert tree(out) in (content(OLD), content(NEW))
     assert os.listdir(out.parent) == ["out"]
+
+
+def test_what_holds_a_private_file_is_private(tmp_path: Path) -> None:
+    """Script and user data hold the content of a file with mode 0600; the rest is for everybody, as before."""
+    wanted = artifacts(made.spec({"files": [{"path": "/etc/x", "content": "x", "mode": "0600"}]}))
+    write(tmp_path / "out", wanted)
+
+    modes = {a.path: (tmp_path / "out" / a.path).stat().st_mode & 0o777 for a in wanted}
+
+    private = {path for path, mode in modes.items() if not mode & 0o077}
+    assert {path.rpartition("/")[2].partition(".")[0] for path in private} == {"bootstrap", "user-data"}
+    assert modes["al2023/scripts/bootstrap.sh"] == 0o700

@@ -75,6 +75,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "files[0]", "both are set", [files("/etc/x", contentBase64="QUJD")], [files("/etc/x")]),
     ("error", "files[0]", "neither is set", [{"files": [{"path": "/etc/x"}]}], [{"files": [{"path": "/etc/x", "content": ""}]}]),
     ("error", "files[0].contentBase64", "is not base64", [{"files": [{"path": "/etc/x", "contentBase64": "QUJDR"}]}], [{"files": [{"path": "/etc/x", "contentBase64": "QUJDRA=="}]}]),
+    ("warning", "files[0].mode", "can read it", [{"files": [{**FILE, "mode": "0600"}]}], [{"files": [{**FILE, "mode": "0644"}]}]),
     ("error", "files[0].path", "holds `.`", [files("/etc/../x")], [files("/etc/..x")]),
     ("error", "files[0].path", "written by amigen itself", [files("/etc/amigen/y")], [files("/etc/amigen-y")]),
     ("error", "files[0].path", "written by amigen itself", [files("/etc/modules-load.d/ipvs.conf")], [files("/etc/modules-load.d/own.conf")]),

@@ -104,6 +104,23 @@ def files(spec: NodeImage) -> Iterator[Problem]:
             folders.setdefault(folder, index)
 
 
+def private_files(spec: NodeImage) -> Iterator[Problem]:
+    """The bootstrap in user data holds all files, and user data is no place for secrets.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html (user data is not protected by
+    authentication or cryptographic methods)
+    """
+    for index, file in enumerate(spec.files):
+        if file.mode[-1:] in ("0", "1", "2", "3"):  # others cannot read it
+            yield Problem(
+                severity="warning",
+                path=f"files[{index}].mode",
+                message=f"{file.path} has mode {file.mode}, but its content is in the user data: everybody who may"
+                " describe the instance or its launch template can read it",
+                hint="fetch secrets on the node, such as from Secrets Manager in a hook",
+            )
+
+
 def _place(path: str, where: str) -> Iterator[Problem]:
     names = path.split("/")
     if {".", ".."} & set(names):
@@ -264,6 +281,7 @@ RULES = (
     Rule(packages),
     Rule(package_platforms, "platforms"),
     Rule(files),
+    Rule(private_files),
     Rule(sysctls),
     Rule(known_sysctls),
     Rule(bridge_sysctls, "modules.extra"),
