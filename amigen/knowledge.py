@@ -11,10 +11,13 @@ from msgspec import Struct
 
 Architecture: TypeAlias = Literal["x86_64", "arm64"]
 ProxyMode: TypeAlias = Literal["ipvs", "nftables", "iptables"]
-# Exactly what kube-proxy's validation accepts (pkg/proxy/apis/config/validation); it rejects mh, fo, ovf and twos.
-Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq"]
+# The ten of "Running kube-proxy in IPVS Mode" (EKS best practices), and mh, which kubernetes.io lists (website PR
+# 48235). Since 1.27 kube-proxy's validation has no list: it adds a virtual service with the scheduler, and the kernel
+# decides (pkg/proxy/ipvs/supported.go; tests/kubeproxy/test_rules.py asks its validation). kube-proxy sets mh-port.
+Scheduler: TypeAlias = Literal["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh"]
 
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
+GUIDE_SCHEDULERS = SCHEDULERS[:10]
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
 
 State = Literal["absent", "alpha", "beta", "stable", "deprecated", "gated", "removed"]
@@ -215,7 +218,7 @@ def scheduler_module(scheduler: str) -> str:
 
 
 # The twelve modules of "Running kube-proxy in IPVS Mode" (EKS best practices), in its order.
-IPVS_MODULES: tuple[str, ...] = ("ip_vs", *(scheduler_module(s) for s in SCHEDULERS), "nf_conntrack")
+IPVS_MODULES: tuple[str, ...] = ("ip_vs", *(scheduler_module(s) for s in GUIDE_SCHEDULERS), "nf_conntrack")
 MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = {
     "ipvs": IPVS_MODULES,
     # kube-proxy's tables need these before its first `nft -f`; the kernel loads the expression modules (nft_ct,

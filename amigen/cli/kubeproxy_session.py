@@ -15,14 +15,17 @@ from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
 from amigen.ipvs.model import Table
+from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.cluster import Cluster
+from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
-from amigen.kubeproxy.look import look_on
+from amigen.kubeproxy.kinds import NODES
+from amigen.kubeproxy.look import DEFAULT_METRICS, look_on
 from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import ChangePlan, make_plan
 from amigen.kubeproxy.rollout import Clock
@@ -38,6 +41,7 @@ from amigen.kubeproxy.status import (
     wanted_on,
     where,
 )
+from amigen.kubeproxy.versions import minor_version
 from amigen.kubeproxy.wish import Wish
 
 
@@ -163,32 +167,46 @@ class Session:
         """One for each target; a wrong one is an error before anything is asked."""
         return tuple(runner(target, self._options["ssh_option"]) for target in targets)
 
-    def compare(self, runners: tuple[NodeRunner, ...], listing: Table | None) -> tuple[NodeStatus, ...]:
-        """Look once on each node, and at a saved listing, against the cluster as it is now."""
+    def compare(
+        self, runners: tuple[NodeRunner, ...], listing: Table | None, assumed: ProxyConfig | None = None
+    ) -> tuple[NodeStatus, ...]:
+        """Look once on each node, and at a saved listing, against the cluster as it is now.
+
+        Args:
+            runners: One for each node.
+            listing: A saved listing.
+            assumed: kube-proxy's configuration, where it is not in a ConfigMap.
+        """
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile
-        observed = self.observed
-        features = features_of(observed.config, observed.proxy_version)
+        if assumed is not None:
+            config, metrics = assumed, DEFAULT_METRICS
+            version = minor_version(self.cluster.version(), "the server's version")
+            nodes = daemonset.nodes(self.cluster.list(NODES), self._options["pool_label"]) if runners else ()
+        else:
+            config, metrics = self.observed.config, self.observed.metrics
+            version, nodes = self.observed.proxy_version, self.observed.nodes
+        features = features_of(config, version)
         ports = service_ports(self.cluster, features)
         found = []
-        for one, snapshot in zip(runners, look_on(runners, observed.metrics), strict=True):
+        for one, snapshot in zip(runners, look_on(runners, metrics), strict=True):
             if isinstance(snapshot, CouldNotCheckError):
                 found.append(NodeStatus(subject=one.name, target=one.name, unseen=snapshot))
                 continue
             if isinstance(snapshot, AmigenError):
                 raise snapshot
-            node = matching_node(snapshot, getattr(one, "host", ""), observed.nodes)
+            node = matching_node(snapshot, getattr(one, "host", ""), nodes)
             name = f"{node.name} ({one.name})" if node else one.name
             state = judge(
                 snapshot,
-                observed.config,
-                wanted_on(node, ports, observed.config, features, snapshot.addresses),
+                config,
+                wanted_on(node, ports, config, features, snapshot.addresses),
                 name,
                 (ports, where(node, features)),
             )
             found.append(replace(state, target=one.name))
         if listing is not None:
-            wanted = wanted_on(None, ports, observed.config, features, None)
-            found.append(judge_table(listing, observed.config, wanted, "the saved listing"))
+            wanted = wanted_on(None, ports, config, features, None)
+            found.append(judge_table(listing, config, wanted, "the saved listing"))
         return tuple(found)
 
 

@@ -31,24 +31,38 @@ _MAX_LISTING = 64 << 20
 )
 @click.option("--listing", metavar="FILE", help="Compare a saved `ipvsadm -L -n`; `-` reads stdin.")
 @click.option(
+    "--scheduler",
+    metavar="NAME",
+    help="IPVS scheduler, for a kube-proxy without a ConfigMap (flags, k3s, RKE2, kOps, Talos); mode ipvs is assumed.",
+)
+@click.option(
     "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Watch until nothing differs."
 )
 @click.option(
     "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
 )
 def status(
-    output: str, targets: tuple[str, ...], listing: str | None, wait: float, interval: float, **options: Any
+    output: str,
+    targets: tuple[str, ...],
+    listing: str | None,
+    scheduler: str | None,
+    wait: float,
+    interval: float,
+    **options: Any,
 ) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
     from amigen.cli.kubeproxy_session import Session
     from amigen.ipvs.parse import parse
     from amigen.kubeproxy import show
-    from amigen.kubeproxy.status import as_json
+    from amigen.kubeproxy.status import as_json, assumed_config
     from amigen.kubeproxy.watch import watch
 
     session = Session(options)
+    configured = assumed_config(scheduler) if scheduler else None
     if wait and not targets:
         raise InputError("--wait watches nodes", "name them with --node TARGET")
+    if scheduler and not targets and listing is None:
+        raise InputError("--scheduler goes with --node or --listing", "the cluster's own state needs its ConfigMap")
     if not targets and listing is None:
         _cluster(session, output)
         return
@@ -58,7 +72,7 @@ def status(
         parse(read_text(listing, limit=_MAX_LISTING, hint="is it an IPVS listing?")) if listing is not None else None
     )
     states, lasted = watch(
-        lambda: session.compare(runners, table),
+        lambda: session.compare(runners, table, configured),
         session.clock,
         seconds=wait,
         interval=interval,

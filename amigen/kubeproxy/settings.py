@@ -125,10 +125,10 @@ def _cidrs(path: str, text: str) -> list[str]:
 
 
 def scheduler(text: str) -> str:
-    """A scheduler that kube-proxy of every version takes.
+    """A scheduler that kube-proxy takes where the kernel has it.
 
-    Up to 1.26 its validation knows exactly these ten; since then it tries what it is given
-    (https://github.com/kubernetes/kubernetes/pull/114878), and amigen's images bring the modules of the ten.
+    Up to 1.26 its validation knew ten of them, without mh; since then it tries what it is given
+    (https://github.com/kubernetes/kubernetes/pull/114878).
     """
     if text in SCHEDULERS:
         return text

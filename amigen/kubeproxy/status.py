@@ -13,10 +13,11 @@ from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.ipvs.model import Table
 from amigen.knowledge import version_tuple
 from amigen.kubeproxy.cluster import Cluster
-from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.settings import scheduler as valid_scheduler
 from amigen.nftables.compare import compare as compare_nft
 from amigen.services.addresses import Address, read_address
 from amigen.services.difference import Difference, Kind
@@ -56,6 +57,16 @@ def service_ports(cluster: Cluster, features: ProxyFeatures) -> ServicePorts:
     """All Service ports of the cluster that kube-proxy handles."""
     services = list(cluster.list(SERVICES, namespace=""))
     return read_services(services, cluster.list(ENDPOINT_SLICES, namespace=""), features)
+
+
+def assumed_config(scheduler: str) -> ProxyConfig:
+    """The configuration of a kube-proxy in ipvs mode that is not configured by a ConfigMap.
+
+    Raises:
+        InputError: Not a scheduler.
+    """
+    head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n"
+    return read_config(f"{head}ipvs: {{scheduler: {valid_scheduler(scheduler)}}}\n", "--scheduler")
 
 
 def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:

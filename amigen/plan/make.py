@@ -137,6 +137,8 @@ def persisted_modules(spec: NodeImage) -> tuple[str, ...]:
     modules = knowledge.MODE_MODULES[mode]
     if spec.modules.persist == "minimal" and mode == "ipvs":
         modules = ("ip_vs", knowledge.scheduler_module(spec.kube_proxy.ipvs.scheduler), "nf_conntrack")
+    elif mode == "ipvs" and (own := knowledge.scheduler_module(spec.kube_proxy.ipvs.scheduler)) not in modules:
+        modules = (*modules, own)
     extra = tuple(m for m in spec.modules.extra if m.replace("-", "_") not in modules)
     return tuple(dict.fromkeys((*modules, *extra)))
 
@@ -181,7 +183,8 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
     mode, ipvs = spec.kube_proxy.mode, spec.kube_proxy.ipvs
     if mode != "ipvs":
         return _module_steps(mode, modules, None, ())
-    schedulers = knowledge.SCHEDULERS if spec.modules.persist == "all" else (ipvs.scheduler,)
+    guide = knowledge.GUIDE_SCHEDULERS if spec.modules.persist == "all" else ()
+    schedulers = tuple(dict.fromkeys((*guide, ipvs.scheduler)))
     return _module_steps(mode, modules, ipvs.conn_tab_bits, schedulers)
 
 
@@ -191,7 +194,7 @@ def _module_steps(
     mode: ProxyMode, modules: tuple[str, ...], bits: int | None, schedulers: tuple[str, ...]
 ) -> tuple[Step, ...]:
     """Files and modules of a kube-proxy mode; `bits` and `schedulers` are those of ipvs."""
-    own = [m for m in modules if mode == "ipvs" and m in knowledge.IPVS_MODULES]
+    own = [m for m in modules if mode == "ipvs" and (m in knowledge.IPVS_MODULES or m.startswith("ip_vs_"))]
     rest = [m for m in modules if m not in own]
     steps: list[Step] = []
     for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, rest)):

@@ -74,7 +74,7 @@ def test_no_server(tmp_path: Path) -> None:
     [
         (["plan"], 14, "no mode given"),
         (["plan", "--mode", "userspace"], 2, "'userspace' is not one of"),
-        (["plan", "--mode", "ipvs", "--scheduler", "mh"], 14, "they are rr, wrr"),
+        (["plan", "--mode", "ipvs", "--scheduler", "fo"], 14, "they are rr, wrr"),
         (["plan", "--mode", "ipvs", "--set", "ipvs.foo=1"], 14, "does not know this field"),
         (["plan", "--spec", "/no/such/spec.yaml"], 14, "/no/such/spec.yaml"),
         (["migrate", "--config", "/no/such"], 14, "--config needs --kubernetes-version"),

@@ -23,7 +23,7 @@ from amigen.kubeproxy.look import Snapshot
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.status import matching_node
 from amigen.kubeproxy.steady import unsteady
-from tests.ipvs.test_compare import LISTING
+from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
 from tests.kubeproxy.fake_api import FakeApi, a_node, run
 
@@ -217,6 +217,22 @@ def test_status_counts_what_is_not_ready_missing_or_old(api: FakeApi) -> None:
     assert "a: kube-proxy is not ready" in not_ready.stderr
     assert json.loads(missing.stdout)["missing"] == 1
     assert "a, b: kube-proxy is older than the configuration" in old.stderr
+
+
+def test_a_listing_of_a_cluster_without_a_config_map(api: FakeApi) -> None:
+    """Flags, k3s, RKE2, kOps, Talos: the scheduler is given."""
+    api.refused["GET", "daemonsets"] = (404, "not found")
+    api.lists["services"], api.lists["endpointslices"] = SERVICES, SLICES
+
+    without = run("status", "--listing", "-", text=LISTING.encode())
+    given = run("status", "--listing", "-", "--scheduler", "sed", text=LISTING.encode())
+    other = run("status", "--listing", "-", "--scheduler", "rr", text=LISTING.encode())
+    alone = run("status", "--scheduler", "rr")
+
+    assert without.exit_code == 11
+    assert given.exit_code == 0, given.stdout + given.stderr
+    assert "has the scheduler sed; the configuration says rr" in other.stdout
+    assert alone.exit_code == 14
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_deprecation_is_said_with_its_source() -> None:
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [
-        ("ipvs.scheduler=mh", "not a scheduler"),
+        ("ipvs.scheduler=fo", "not a scheduler"),
         ("ipvs.scheduler=wrrr", "did you mean wrr"),
         ("ipvs.schedular=rr", "did you mean ipvs.scheduler"),
         ("ipvs.tcpTimeout=-1s", "a duration"),
