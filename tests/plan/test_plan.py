@@ -141,7 +141,17 @@ def test_modules_of_ipvs_stand_in_a_file_of_their_own() -> None:
     assert files["/etc/modules-load.d/amigen.conf"].splitlines()[1:] == ["nf_nat"]
 
 
-@pytest.mark.parametrize(("persist", "schedulers"), [("all", set(knowledge.SCHEDULERS)), ("minimal", {"rr"})])
+@pytest.mark.parametrize("persist", ["all", "minimal"])
+def test_a_scheduler_beyond_the_guide_brings_its_module(persist: str) -> None:
+    """mh is not one of the twelve modules of the EKS guide."""
+    made = plan({"modules": {"persist": persist}, "kubeProxy": {"mode": "ipvs", "ipvs": {"scheduler": "mh"}}})
+    files = {step.path: step.content.decode() for step in made.steps if isinstance(step, WriteFile)}
+
+    assert "ip_vs_mh" in files["/etc/modules-load.d/ipvs.conf"].splitlines()
+    assert "mh" in {check.scheduler for check in made.checks if isinstance(check, checks.SchedulerCheck)}
+
+
+@pytest.mark.parametrize(("persist", "schedulers"), [("all", set(knowledge.GUIDE_SCHEDULERS)), ("minimal", {"rr"})])
 def test_schedulers_that_are_proved(persist: str, schedulers: set[str]) -> None:
     """Each scheduler whose module is persisted is tried."""
     made = plan({"modules": {"persist": persist}})
