@@ -31,6 +31,7 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
         required: False for what this target need not prove.
         seconds: How long it took, without the gathering.
         own: True for a test of the user's.
+        step: The plan's step that the check proves; empty where it proves none.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     required: bool = True
     seconds: float = 0.0
     own: bool = False
+    step: str = ""
 
 
 class Cause(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 import amigen
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
@@ -116,7 +118,8 @@ def make_report(
     evidence: str = "",
 ) -> Report:
     """A report of these results with their causes; `evidence`: of `amigen.verify.cause.evidence_script`."""
-    results = tuple(results)
+    steps = {check.id: step.title for step in plan.steps for check in step.checks}
+    results = tuple(structs.replace(each, step=steps[each.id]) if each.id in steps else each for each in results)
     return Report(
         spec=plan.spec.name,
         digest=plan.digest,

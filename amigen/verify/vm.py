@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
 # What the bootstrap said on this node, wherever cloud-init was told to write it.
-_SAID = "sudo -n cat /var/log/cloud-init-output.log 2>/dev/null | grep '^amigen: '"
+_SAID = "grep '^amigen: ' /var/log/cloud-init-output.log"
 _LOGS = {
     "cloud-init": "cat /var/log/cloud-init-output.log; cat /var/log/cloud-init.log",
     "journal": "journalctl --no-pager -o short-monotonic | tail -n 20000",
@@ -169,8 +169,7 @@ class _Proof:
             raise outcome
         part.results += outcome
         if any(result.outcome == "failed" for result in outcome):
-            prefix = () if machine.ssh.user == "root" else ("sudo", "-n")
-            part.evidence += machine.run([*prefix, "sh", "-c", self.evidence_script]).stdout
+            part.evidence += _as_root(machine, self.evidence_script)
 
 
 def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
@@ -246,10 +245,16 @@ def _second_node(proof: _Proof) -> _Part:
             part.identity = machine.run(_IDENTITY).stdout
             if document:
                 _wait(machine.ssh.wait_until_booted)
-                part.results.append(judge_user_data(proof.plan, machine.run(_SAID).stdout))
+                part.results.append(judge_user_data(proof.plan, _as_root(machine, _SAID)))
                 proof.check(machine, proof.plan, SECOND_NODE, part)
         _conclude(proof, machine, "second", part)
     return part
+
+
+def _as_root(machine: Machine, script: str) -> str:
+    """What a shell script prints."""
+    prefix = () if machine.ssh.user == "root" else ("sudo", "-n")
+    return machine.run([*prefix, "sh", "-c", script]).stdout
 
 
 def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
@@ -263,7 +268,7 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
             (folder / f"{name}-console.log").write_bytes(machine.console.read_bytes())
         for log, command in _LOGS.items():
             with suppress(ToolError, OSError):
-                text = machine.run(["sudo", "-n", "sh", "-c", command]).stdout
+                text = _as_root(machine, command)
                 (folder / f"{name}-{log}.log").write_text(text, encoding="utf-8", errors="surrogateescape")
         part.notes.append(f"logs of the {name} node: {folder}/{name}-*.log")
     if proof.boot.keep:

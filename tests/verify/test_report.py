@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from datetime import datetime, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from msgspec import structs
 from rich.console import Console
 
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError
+from amigen.plan.make import plan_image
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Cause, Outcome, Report, Result, report_schema, to_json, verdict_of
-from amigen.verify.run import not_reached
+from amigen.verify.run import make_report, not_reached
 from amigen.verify.table import print_reports
+from amigen.verify.target import Target
+from tests.specs import spec
 
 HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"
 
@@ -198,6 +202,15 @@ def test_failures_that_say_the_same_are_one() -> None:
     assert out.getvalue().count("install it") == 1
     assert "(and so for 2 more)" in out.getvalue()
     assert page([report(*twins)]).decode().count("install it") == 1
+
+
+def test_each_result_names_the_step_of_the_plan() -> None:
+    plan = plan_image(spec({"platforms": ["debian-12"]}), "debian-12")
+    passed = [Result(id=check.id, phase="node", outcome="passed") for check in plan.checks]
+    made = make_report(plan, Target(text="local", kind="local"), datetime.now(timezone.utc), 0.0, passed)
+    steps = {result.id: result.step for result in made.results}
+    assert steps["test_package[ipvsadm]"] == "install ipvsadm"
+    assert steps["test_no_failed_unit[systemd]"] == ""
 
 
 def test_the_page_of_many_targets_begins_with_what_failed() -> None:
