@@ -20,7 +20,7 @@ from amigen.cli.aws import (
     wait_options,
 )
 from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
-from amigen.cli.rollouts import conclude_rollouts, parse_groups, rollouts_json, show_previews
+from amigen.cli.rollouts import conclude_rollouts, parse_groups, preference_options, rollouts_json, show_previews
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from amigen.publish.plan import PublishRequest
     from amigen.publish.run import PlaceStatus
     from amigen.publish.wait import Waiter
-    from amigen.rollout.group import RolloutPreview
+    from amigen.rollout.group import Preferences, RolloutPreview
     from amigen.spec.model import NodeImage
 
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     metavar="GROUP",
     help="Then roll the default version out: asg:NAME or nodegroup:CLUSTER/NAME, with @REGION unless the spec has one.",
 )
+@preference_options
 @click.option(
     "--canary-subnet",
     "subnets",
@@ -80,6 +81,7 @@ def publish(
     keep_image: bool,
     images_only: bool,
     rollouts: tuple[str, ...],
+    preferences: Preferences,
     subnets: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -102,7 +104,7 @@ def publish(
         raise click.UsageError("--canary-subnet belongs to --canary")
     image = load_on_aws(spec, aws.profile)
     where = chosen_regions(image, regions)
-    groups = parse_groups(rollouts, where)
+    groups = parse_groups(rollouts, where, preferences)
     if groups and not (set_default or canary):
         raise InputError("--rollout rolls out the default version", "add --set-default or --canary")
     path = record or records.default_path(image)

@@ -2,23 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
+from amigen.base.errors import InputError
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
-    from amigen.rollout.group import Group, RolloutPreview
+    from amigen.rollout.group import Group, Preferences, RolloutPreview
     from amigen.rollout.run import Rolled
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 
-def parse_groups(given: Sequence[str], regions: Sequence[str]) -> tuple[Group, ...]:
-    """The groups of `--rollout`, each once."""
+
+_PERCENT = click.IntRange(min=0, max=100)
+_SECONDS = click.IntRange(min=0)
+_PREFERENCES = (
+    click.option("--min-healthy", type=_PERCENT, help="Refresh: percentage of a group that stays in service."),
+    click.option("--warm-up", type=_SECONDS, help="Refresh: seconds until a new instance counts as in service."),
+    click.option(
+        "--checkpoint", "checkpoints", type=_PERCENT, multiple=True, help="Refresh: pause at this percentage."
+    ),
+    click.option("--checkpoint-delay", type=_SECONDS, help="Refresh: seconds of each pause."),
+    click.option(
+        "--standby", type=click.Choice(["Terminate", "Ignore", "Wait"]), help="Refresh: instances in standby."
+    ),
+    click.option(
+        "--protected",
+        type=click.Choice(["Refresh", "Ignore", "Wait"]),
+        help="Refresh: instances protected from scale in.",
+    ),
+    click.option("--force", is_flag=True, help="Node group: replace nodes whose pods cannot be evicted."),
+)
+
+
+def preference_options(command: _F) -> _F:
+    """How nodes are replaced; the command gets `preferences`, which are None where nothing was said."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from amigen.rollout.group import Preferences
+
+        given = {field.name: kwargs.pop(field.name) for field in dataclasses.fields(Preferences)}
+        return command(*args, preferences=Preferences(**given), **kwargs)
+
+    for option in reversed(_PREFERENCES):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def parse_groups(given: Sequence[str], regions: Sequence[str], preferences: Preferences) -> tuple[Group, ...]:
+    """The groups of `--rollout`, each once.
+
+    Raises:
+        InputError: One is not a group, or nothing is rolled out and there are preferences for it.
+    """
+    from amigen.rollout.group import Preferences, parse_group
+
     if not given:
+        if preferences != Preferences():
+            raise InputError("how nodes are replaced is said, but there is no --rollout", "add --rollout GROUP")
         return ()
-    from amigen.rollout.group import parse_group
-
-    return tuple(dict.fromkeys(parse_group(text, regions) for text in given))
+    groups = dict.fromkeys(parse_group(text, regions) for text in given)
+    return tuple(dataclasses.replace(group, preferences=preferences) for group in groups)
 
 
 def show_previews(previews: Sequence[RolloutPreview]) -> None:

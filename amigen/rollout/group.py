@@ -23,12 +23,51 @@ _NODEGROUP = re.compile(r"nodegroup:(?P<cluster>[^/@]+)/(?P<name>[^@]+)(?:@(?P<r
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preferences:
+    """How nodes are replaced; None leaves it to AWS.
+
+    Attributes:
+        min_healthy: Percentage of the group that stays in service.
+        warm_up: Seconds until a new instance counts as in service.
+        checkpoints: Percentages at which a refresh pauses; the last is 100.
+        checkpoint_delay: Seconds of each pause.
+        standby: What happens to instances in standby: Terminate, Ignore or Wait.
+        protected: What happens to instances protected from scale in: Refresh, Ignore or Wait.
+        force: Replace the nodes of a node group although a disruption budget keeps pods from being evicted.
+
+    Sources: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html,
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateNodegroupVersion.html (force)
+    """
+
+    min_healthy: int | None = None
+    warm_up: int | None = None
+    checkpoints: tuple[int, ...] = ()
+    checkpoint_delay: int | None = None
+    standby: str | None = None
+    protected: str | None = None
+    force: bool = False
+
+    def of_refresh(self) -> dict[str, Any]:
+        """As StartInstanceRefresh takes them."""
+        found = {
+            "MinHealthyPercentage": self.min_healthy,
+            "InstanceWarmup": self.warm_up,
+            "CheckpointPercentages": list(self.checkpoints) or None,
+            "CheckpointDelay": self.checkpoint_delay,
+            "StandbyInstances": self.standby,
+            "ScaleInProtectedInstances": self.protected,
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """A group to roll out to; `cluster` is empty for an Auto Scaling group."""
 
     name: str
     region: str
     cluster: str = ""
+    preferences: Preferences = field(default_factory=Preferences)
 
     @property
     def text(self) -> str:

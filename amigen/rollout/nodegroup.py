@@ -163,6 +163,7 @@ class ManagedNodegroup:
                 self._group.text,
                 launchTemplate={"id": template, "version": str(version)},
                 clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
+                **({"force": True} if self._group.preferences.force else {}),
                 **self._names,
             )
         except CallError as error:

@@ -188,7 +188,7 @@ class InstanceRefresh:
         nor for a template that has a parameter in place of its AMI id. `skip` leaves instances that have the version
         already.
         """
-        more: dict[str, Any] = {"Preferences": {"SkipMatching": skip}}
+        more: dict[str, Any] = {"Preferences": {"SkipMatching": skip, **self._group.preferences.of_refresh()}}
         before, self.begun = self.begun, True
         if desired:
             more["DesiredConfiguration"] = desired

@@ -225,3 +225,50 @@ def test_words_that_are_no_group(world: World) -> None:
         result = world.publish("--set-default", "--rollout", words)
         assert result.code == 14
         assert said in result.err
+
+
+def test_how_nodes_are_replaced_is_passed_on(world: World) -> None:
+    groups_of_a_first_publish(world, "1")
+    how = (
+        "--min-healthy",
+        "80",
+        "--warm-up",
+        "60",
+        "--checkpoint",
+        "50",
+        "--checkpoint",
+        "100",
+        "--checkpoint-delay",
+        "5",
+    )
+
+    result = world.publish(
+        "--set-default",
+        "--rollout",
+        GROUP,
+        "--rollout",
+        NODES,
+        *how,
+        "--standby",
+        "Wait",
+        "--protected",
+        "Refresh",
+        "--force",
+    )
+
+    assert result.code == 0, result.err
+    asked = world.gateway.named("StartInstanceRefresh")[0].params["Preferences"]
+    assert (int(asked["MinHealthyPercentage"]), int(asked["InstanceWarmup"])) == (80, 60)
+    assert [int(each) for each in asked["CheckpointPercentages"]] == [50, 100]
+    assert (asked["StandbyInstances"], asked["ScaleInProtectedInstances"]) == ("Wait", "Refresh")
+    assert world.gateway.named("UpdateNodegroupVersion")[0].params["force"] is True
+
+
+def test_preferences_without_a_rollout_are_refused(world: World) -> None:
+    world.write_spec()
+    world.build()
+
+    result = world.publish("--set-default", "--warm-up", "60")
+
+    assert result.code == 14
+    assert "--rollout" in result.err
