@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError, Problem
-from amigen.userdata import mime, packed
+from amigen.userdata import gomime, mime, packed
+from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Document(Struct, frozen=True, kw_only=True):
         content: The bytes without what was around them.
         parts: Its parts in order.
         problems: What is wrong with it wherever it is used.
+        go: The document as Go reads it, for nodeadm and Karpenter.
     """
 
     type: str
@@ -44,6 +46,7 @@ class Document(Struct, frozen=True, kw_only=True):
     content: bytes
     parts: tuple[Part, ...]
     problems: tuple[Problem, ...]
+    go: gomime.Archive = gomime.Archive(multipart=False)
 
     def require(self) -> tuple[Part, ...]:
         """The parts.
@@ -78,7 +81,15 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
     else:
         part, problems = _opened(Part(type=type_, content=content, origin=origin), "the script")
         parts, problems = (part,) if content.strip() else (), [*_single(part.type, content), *problems]
-    return Document(type=type_, wrapped=wrapped, size=size, content=content, parts=parts, problems=tuple(problems))
+    return Document(
+        type=type_,
+        wrapped=wrapped,
+        size=size,
+        content=content,
+        parts=parts,
+        problems=tuple(problems),
+        go=gomime.read(content),
+    )
 
 
 def _opened(part: Part, what: str) -> tuple[Part, list[Problem]]:
@@ -118,7 +129,7 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
 
     problems: list[Problem] = []
     try:
-        message = email.message_from_bytes(content.lstrip(), policy=email.policy.compat32)
+        message = email.message_from_bytes(content.removeprefix(mime.BOM).lstrip(), policy=email.policy.compat32)
         boundary = message.get_boundary()
     except (ValueError, LookupError, AttributeError) as error:
         return (), [Problem(message=f"has broken MIME headers: {error}")]
@@ -130,13 +141,10 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
     if not message.is_multipart():
         return (), [Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")]
     problems += _head(content)
-    if f"--{boundary}--".encode() not in content:
-        hint = f"end it with the line --{boundary}--"
-        problems.append(
-            Problem(severity="warning", message="has no closing boundary: the last part may be cut", hint=hint)
-        )
     parts: list[Part] = []
-    for child in cast("list[Message]", message.get_payload()):
+    children = cast("list[Message]", message.get_payload())
+    last = children[-1] if len(children) > 1 else None
+    for child in children:
         if child.is_multipart():
             problems.append(
                 Problem(
@@ -146,18 +154,22 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
                 )
             )
             continue
+        if child is last and not child.keys() and not child.get_payload():
+            continue  # A last line `--BOUNDARY` closes a document for all readers.
         part, found = _part(child, len(parts) + 1, origin)
         problems += found
         parts.append(part)
-        if not part.wrapped and f"--{boundary}".encode() in part.content:
-            hint = "use a boundary that occurs in no part"
-            problems.append(Problem(message=f"the boundary {boundary!r} occurs inside part {len(parts)}", hint=hint))
+    # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.
     problems += _torn(parts, boundary)
     return tuple(parts), problems
 
 
 def _head(content: bytes) -> Iterator[Problem]:
     """What the head of a multi-part document lacks for cloud-init and nodeadm."""
+    if content.startswith(mime.BOM):
+        message = "begins with a byte order mark (BOM): cloud-init finds no MIME headers behind it, and runs nothing"
+        source = "email.message_from_string in cloudinit/util.py"
+        yield Finding(message=message, hint="save the file without BOM", source=source, reader="cloud-init", rule="bom")
     if content[:1] in (b"\n", b"\r"):
         message = "begins with an empty line, which ends the MIME headers before they begin: nothing in it is found"
         source = "email.message_from_string in cloudinit/util.py, Go's net/mail in nodeadm"
@@ -206,6 +218,7 @@ def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]
             type=type_,
             content=content,
             filename=child.get_filename() or "",
+            type_name=str(child.get_param("name") or ""),
             origin=origin,
             wrapped=tuple(wrapped),
             headers=headers,
@@ -219,9 +232,13 @@ def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Probl
     """The type after cloud-init's look at the first characters."""
     seen = mime.detect(content)
     type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
-    if type_ == mime.SHELL and seen != mime.SHELL:
-        message = f"part {number} is a shell script by its type, and does not begin with #!: cloud-init cannot run it"
-        return type_, [Problem(message=message, hint="begin it with #!/usr/bin/env bash")]
+    if type_ == mime.SHELL and not content.startswith(b"#!"):
+        what = "has an empty line or blanks before #!" if seen == mime.SHELL else "does not begin with #!"
+        message = (
+            f"part {number} is a shell script by its type, and {what}: cloud-init cannot run it (Exec format error)"
+        )
+        hint = "begin it with #!/usr/bin/env bash, in its first byte"
+        return type_, [Finding(message=message, hint=hint, reader="cloud-init", rule="shebang")]
     if type_ == "text/plain":
         message = f"part {number} is of no kind that cloud-init knows: it is ignored"
         return type_, [Problem(severity="warning", message=message, hint="name its Content-Type")]
@@ -229,14 +246,24 @@ def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Probl
 
 
 def _garbled(content: bytes, type_: str, wrapped: list[str], number: int) -> list[Problem]:
-    """cloud-init takes an unpacked or plain part as text without a charset, and gets it back in raw-unicode-escape."""
+    """cloud-init takes an unpacked or plain part as text without a charset, and gets it back in raw-unicode-escape.
+
+    What cannot be written as UTF-8 then (U+0080 to U+00FF) makes its handler fail; the rest becomes an escape.
+    """
     if content.isascii() or type_ == mime.NODE_CONFIG or (wrapped and "gzip" not in wrapped):
         return []
     how = "packed, and" if wrapped else "without a transfer encoding, and"
-    message = f"part {number} is {how} holds more than ASCII: cloud-init garbles it"
+    text = content.decode("utf-8", "surrogateescape")
+    dropped = any("\x80" <= char <= "\xff" or "\ud800" <= char <= "\udfff" for char in text)
+    then = "cloud-init drops the whole part" if dropped else "cloud-init garbles it"
+    line = content.count(b"\n", 0, next(n for n, byte in enumerate(content) if byte > 127)) + 1
+    message = f"part {number} is {how} holds more than ASCII (line {line} of the part): {then}"
     hint = "carry the part in base64 alone, or let amigen user-data --merge do it"
-    source = "cloudinit/user_data.py, _process_msg"
-    return [Problem(severity="warning", message=message, hint=hint, source=source)]
+    source = "cloudinit/user_data.py, _process_msg; cloudinit/util.py, fully_decoded_payload"
+    severity: Literal["error", "warning"] = "error" if dropped else "warning"
+    return [
+        Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule="not-ascii")
+    ]
 
 
 def _torn(parts: list[Part], boundary: str) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,18 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import Problem
-from amigen.userdata import mime
+from amigen.userdata import mime, nodeconfig
 from amigen.userdata.document import parse
+from amigen.userdata.finding import Finding, by
 from amigen.userdata.lint import lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
+from amigen.userdata.readers import DROP_INS, DropIn, cloud_init_findings, drop_ins, effective, go_findings
 from amigen.userdata.size import Size, size_of
 from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName, arrive
-
-# How nodeadm merges a later NodeConfig into an earlier one: maps deeply, the later value wins, kubelet flags add up
-# (amazon-eks-ami nodeadm/internal/api/merge.go).
-_ADDED_UP = {"spec.kubelet.flags"}
-_REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
 
 
 class ArrivedPart(Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     wrapped: tuple[str, ...]
     parts: tuple[ArrivedPart, ...]
     fields: tuple[Field, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
 
 
 def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True) -> Explanation:
@@ -82,12 +80,22 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
     # A part is called by its place in the document; the system's own comes after them, wherever it arrives.
     places = iter(range(1, len(given) + 1))
     numbers = [len(given) + 1 if part.origin == system else next(places) for part in arrived]
-    fields, problems = _fields(arrived, numbers, about, system)
+    written = drop_ins(given) if nodeadm else []
+    fields, problems = _fields(arrived, numbers, about, system, written)
+    if nodeadm:
+        problems += _joining(given, about, written)
+    found: list[Problem] = [
+        *document.problems,
+        *go_findings(document, about, nodeadm=nodeadm),
+        *problems,
+        *cloud_init_findings(given),
+        *lint(document, given, arrived, about, nodeadm=nodeadm),
+    ]
     rows = [
         _arrived(place, number, part, "" if part.origin == system else given[number - 1].filename, system)
         for place, (number, part) in enumerate(zip(numbers, arrived, strict=True), 1)
     ]
-    rows.sort(key=lambda row: run_order(row[1].type, row[1].filename, row[0]))
+    rows.sort(key=lambda row: run_order(effective(arrived[row[0] - 1]).type, row[1].filename, row[0]))
     return Explanation(
         system=system,
         about=about,
@@ -96,7 +104,7 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
         wrapped=document.wrapped,
         parts=tuple(row for _, row in rows),
         fields=fields,
-        problems=(*document.problems, *problems, *lint(document, given, arrived, about)),
+        problems=tuple(p if isinstance(p, Finding) else by("", p) for p in found),
     )
 
 
@@ -116,7 +124,8 @@ _RUNS = {
 
 def _arrived(place: int, number: int, part: Part, named: str, system: SystemName) -> tuple[int, ArrivedPart]:
     known = part.origin != system
-    script = part.type == mime.SHELL or part.type in mime.BY_FREQUENCY
+    runs = effective(part).type
+    script = runs == mime.SHELL or runs in mime.BY_FREQUENCY
     row = ArrivedPart(
         number=number,
         type=part.type,
@@ -124,80 +133,94 @@ def _arrived(place: int, number: int, part: Part, named: str, system: SystemName
         filename=mime.run_name(part, place) if script else part.filename,
         named=named,
         wrapped=part.wrapped,
-        runs=_RUNS.get(part.type, "by cloud-init's handler of this type, if it has one"),
+        runs=_RUNS.get(runs, "by cloud-init's handler of this type, if it has one"),
         size=size_of(part.content) if known else None,
     )
     return place, row
 
 
 def _fields(
-    parts: tuple[Part, ...], numbers: list[int], about: System, system: SystemName
+    parts: tuple[Part, ...], numbers: list[int], about: System, system: SystemName, written: list[DropIn]
 ) -> tuple[tuple[Field, ...], list[Problem]]:
-    """Who sets which NodeConfig field, and whose value holds."""
+    """Who sets which NodeConfig field, and whose value holds after nodeadm has merged them all."""
     problems: list[Problem] = []
-    values: dict[str, list[tuple[str, str]]] = {}
+    setters: dict[str, list[tuple[str, str]]] = {}
+    merged: dict[str, Any] = {}
+    any_config = False
+
+    def add(who: str, content: bytes, where: str) -> None:
+        nonlocal merged
+        found = nodeconfig.read(content)
+        problems.extend(by("nodeadm", p, where=where, rule="node-config") for p in (*found.errors, *found.warnings))
+        for path, value in _flat(found.config.get("spec", {}), "spec"):
+            setters.setdefault(path, []).append((who, value))
+        try:
+            merged = nodeconfig.merge(merged, found.config)
+        except nodeconfig.MergeError as error:
+            problems.append(Finding(message=f"{where}: {error}", source=_SOURCE, reader="nodeadm", rule="toml"))
+
     for number, part in zip(numbers, parts, strict=True):
-        if part.type != mime.NODE_CONFIG:
-            continue
-        if part.origin == system:
+        if part.type == mime.NODE_CONFIG and part.origin == system:
             for path in about.fields:
-                values.setdefault(path, []).append((part.origin, f"(set by {system})"))
-            continue
-        config, problem = _read(part, number)
-        problems += problem
-        for path, value in _flat(config, ""):
-            values.setdefault(path, []).append((f"part {number} ({part.origin})", value))
-    problems += _incomplete(values)
+                setters.setdefault(path, []).append((part.origin, f"(set by {system})"))
+        elif part.type == mime.NODE_CONFIG:
+            any_config = True
+            add(f"part {number} ({part.origin})", part.content, f"part {number}")
+    unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
+    if any_config and about.node_config is None and not unread:
+        problems += [by("nodeadm", p, rule="cluster") for p in nodeconfig.validate(merged)]
+    for drop_in in written:
+        if drop_in.content is not None:
+            add(f"{DROP_INS}/{drop_in.name}", drop_in.content, f"{DROP_INS}/{drop_in.name}, by {drop_in.by}")
+    for flag, field, value in nodeconfig.beaten(merged):
+        message = f"{flag} in spec.kubelet.flags beats spec.kubelet.config.{field} ({_shown(_text(value))})"
+        problems.append(
+            Finding(severity="warning", message=message, hint="set it once", reader="kubelet", rule="flags")
+        )
+    values = dict(_flat(merged.get("spec", {}), "spec"))
     fields = []
-    for path, setters in sorted(values.items()):
-        added = path in _ADDED_UP and len(setters) > 1
-        winner = "all of them, added up" if added else setters[-1][0]
-        fields.append(Field(path=path, value=setters[-1][1], set_by=tuple(s for s, _ in setters), winner=winner))
-        if len(setters) > 1 and not added and setters[-1][0] == system:
-            message = f"{path} is set by {setters[0][0]} and then by {system}, whose value wins"
+    for path, by_whom in sorted(setters.items()):
+        winner, value = by_whom[-1][0], by_whom[-1][1]
+        several = len(by_whom) > 1 and nodeconfig.how(path) in ("append", "toml")
+        if winner != system:
+            value = values.get(path, value)
+        if several:
+            winner = "all of them, added up" if nodeconfig.how(path) == "append" else "all of them, merged"
+        fields.append(Field(path=path, value=value, set_by=tuple(who for who, _ in by_whom), winner=winner))
+        if len(by_whom) > 1 and not several and by_whom[-1][0] == system:
+            message = f"{path} is set by {by_whom[0][0]} and then by {system}, whose value wins"
             problems.append(Problem(severity="warning", message=message, source=about.source))
     return tuple(fields), problems
 
 
-def _incomplete(values: dict[str, list[tuple[str, str]]]) -> list[Problem]:
-    missing = [name for name in _REQUIRED if f"spec.cluster.{name}" not in values]
-    if not values or not missing:
-        return []
-    message = f"the NodeConfig lacks spec.cluster.{', spec.cluster.'.join(missing)}: nodeadm does not start"
-    return [Problem(message=message, hint="set join.eks", source="amazon-eks-ami nodeadm/api/v1alpha1 validation")]
+_SOURCE = "nodeadm internal/api/merge.go"
 
 
-def _read(part: Part, number: int) -> tuple[dict[str, Any], list[Problem]]:
-    from amigen.spec.document import DocumentError, compose
-
-    try:
-        node = compose(part.content)
-        import yaml
-
-        # Each value as the text that stands there: no tag is looked at, and no number is made of a million digits.
-        config = yaml.constructor.BaseConstructor().construct_document(node)
-    except DocumentError as error:
-        return {}, [Problem(message=f"part {number}: the NodeConfig {error.problem.message}")]
-    except yaml.YAMLError as error:
-        reason = str(error).replace("\n", " ")
-        return {}, [Problem(message=f"part {number}: the NodeConfig cannot be read: {reason}")]
-    if not isinstance(config, dict):
-        return {}, [Problem(message=f"part {number}: the NodeConfig is not a mapping")]
-    problems = []
-    if config.get("kind") != "NodeConfig" or not str(config.get("apiVersion", "")).startswith("node.eks.aws/"):
-        kind = _shown(f"{config.get('apiVersion')} {config.get('kind')}")
-        message = f"part {number} is typed as NodeConfig and is {kind}"
-        problems.append(Problem(message=message, hint="apiVersion: node.eks.aws/v1alpha1, kind: NodeConfig"))
-    return config, problems
+def _joining(given: tuple[Part, ...], about: System, written: list[DropIn]) -> Iterator[Problem]:
+    """nodeadm-config.service reads user data alone, and nodeadm-run needs it: a drop-in alone joins nothing."""
+    if about.node_config or any(part.type == mime.NODE_CONFIG for part in given):
+        return
+    if written:
+        message = (
+            f"the NodeConfig is only in {DROP_INS}/{written[0].name}: nodeadm-config reads user data alone and fails"
+        )
+        hint = f"put the cluster into a part of the type {mime.NODE_CONFIG}"
+        yield Finding(message=message, hint=hint, source=_SOURCE, reader="nodeadm", rule="drop-in-only")
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
+    """The leaves with their values as text; empty ones of typed fields do not count for nodeadm."""
+    if path == "spec.containerd.config" and isinstance(value, dict):
+        yield path, _shown(json.dumps(value, default=str))
+    elif isinstance(value, dict) and value:
         for key, child in value.items():
-            if path or key == "spec":
-                yield from _flat(child, f"{path}.{key}" if path else str(key))
-    elif path:
-        yield path, _shown(str(value))
+            yield from _flat(child, f"{path}.{key}")
+    elif value or nodeconfig.api().kind(path) in ("", "optional bool"):
+        yield path, _shown(_text(value))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _shown(text: str) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.document import Document
+from amigen.userdata.finding import Finding, by
 from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
+from amigen.userdata.readers import drop_ins, effective
 from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import SYSTEMS, System
 
@@ -26,7 +28,9 @@ def run_order(type_: str, name: str, number: int) -> tuple[int, str, int]:
     return stage, name if by_name else "", number
 
 
-def lint(document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
+def lint(
+    document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...], about: System, *, nodeadm: bool = True
+) -> Iterator[Problem]:
     """All findings about a document in a system.
 
     Args:
@@ -35,7 +39,7 @@ def lint(document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...],
         arrived: The parts that reach the node.
         about: The system.
     """
-    yield from _size(document, about)
+    yield from (by("ec2", problem, rule="size") for problem in _size(document, about))
     yield from _type(document, about)
     yield from _wrapped(document, about)
     if about.accepts is None or document.type in about.accepts:
@@ -46,9 +50,16 @@ def lint(document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...],
     if len(configs) > 1:
         message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
         yield Problem(severity="warning", message=message, hint="make them one")
-    if not about.adds_most and given and not any(_may_join(part) for part in given):
-        message = "nothing in it joins the node to a cluster: there is neither a NodeConfig nor /etc/eks/bootstrap.sh"
-        yield Problem(severity="warning", message=message, hint="set join.eks", source=about.source)
+    if about.adds_most or any(_may_join(part) for part in given) or drop_ins(given):
+        return
+    message = "nothing in it joins the node to a cluster: there is neither a NodeConfig nor /etc/eks/bootstrap.sh"
+    yield Finding(
+        message=message,
+        hint="set join.eks",
+        source=about.source,
+        reader="nodeadm" if nodeadm else "",
+        rule="nothing-joins",
+    )
 
 
 def _size(document: Document, about: System) -> Iterator[Problem]:
@@ -139,7 +150,7 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
 
 
 def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
-    numbered = [(n, part) for n, part in enumerate(arrived, 1) if part.type == mime.SHELL]
+    numbered = [(n, effective(part)) for n, part in enumerate(arrived, 1) if effective(part).type == mime.SHELL]
     mine = [n for n, part in zip(_places(arrived), given, strict=True) if is_own_script(part)]
     own = next((mime.run_name(part, n) for n, part in numbered if n in mine), None)
     names = Counter(mime.run_name(part, n) for n, part in numbered)
@@ -147,7 +158,10 @@ def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) 
         if times > 1:
             message = f"{times} scripts are called {name}: cloud-init writes them to one file, and only the last runs"
             source = "cloudinit/handlers/shell_script.py"
-            yield Problem(message=message, hint="give each a name of its own, or none", source=source)
+            places = " and ".join(str(n) for n, part in numbered if mime.run_name(part, n) == name)
+            message += f" (parts {places})"
+            hint = "give each a name of its own, or none"
+            yield Finding(message=message, hint=hint, source=source, reader="cloud-init", rule="names")
     for number, part in numbered:
         name = mime.run_name(part, number)
         if own and name < own and number not in mine:
@@ -177,6 +191,13 @@ def _order(parts: tuple[Part, ...]) -> list[bytes]:
 
 
 def _may_join(part: Part) -> bool:
-    """Whether the part joins the node, or may fetch or make what does."""
+    """Whether the part joins the node, or may fetch or make what does; a word in a comment does not."""
     known = part.type in (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", *mime.BY_FREQUENCY)
-    return not known or b"/etc/eks/bootstrap.sh" in part.content or b"nodeadm" in part.content
+    code = re.sub(rb"(?m)(^|[ \t;])#.*$", b"", effective(part).content)
+    joins = rb"/etc/eks/bootstrap\.sh|\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b"
+    fetches = part.type in ("text/x-include-url", "text/x-include-once-url", "text/part-handler")
+    return (
+        part.type == mime.NODE_CONFIG
+        or fetches
+        or ((known or part.type == "text/jinja2") and bool(re.search(joins, code)))
+    )

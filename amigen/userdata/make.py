@@ -16,11 +16,11 @@ from amigen.render.script import bootstrap_script
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
 from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
+from amigen.userdata.own import SCRIPT_PATH as SCRIPT_PATH
 from amigen.userdata.own import node_config_document as node_config_document
 from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, gzip, size_of
 
 Format = Literal["shell", "cloud-config", "mime"]
-SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,9 +82,28 @@ def make(
     reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
     gate = next((step for step in plan.steps if isinstance(step, InstallGate)), None)
     document = _fit(parts, chosen, gzip_, reserve, gate)
+    if merge:
+        _refuse_what_explain_refuses(document, joins=joins, nodeadm=_by_nodeadm(plan))
     if not joins and len(document) + reserve > LIMIT:
         notes = (*notes, tight(len(document), reserve))
     return Made(content=document, notes=notes)
+
+
+def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool) -> None:
+    """A merged document has to be one that `explain` has no error for.
+
+    Raises:
+        InputError: It is not; names what is wrong and where.
+    """
+    from amigen.userdata.explain import explain
+
+    # Where the spec does not join, another system adds the cluster.
+    others = {"size"} if joins else {"size", "nothing-joins", "cluster", "drop-in-only"}
+    found = explain(document, "self-managed", nodeadm=nodeadm).problems
+    errors = [p for p in found if p.severity == "error" and p.rule not in others]
+    if errors:
+        lines = "\n".join(f"    {p.message}" for p in errors)
+        raise InputError(f"the merged user data would not work:\n{lines}", errors[0].hint)
 
 
 def tight(size: int, reserve: int) -> Problem:

@@ -12,7 +12,16 @@ from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
-from amigen.userdata.own import NODE_CONFIG_NAME, SCRIPT_NAME, is_own_node_config, is_own_script, node_config_document
+from amigen.userdata.own import (
+    NODE_CONFIG_NAME,
+    SCRIPT_NAME,
+    is_own_cloud_config,
+    is_own_node_config,
+    is_own_script,
+    node_config_document,
+)
+from amigen.userdata.readers import effective
+from amigen.userdata.repair import Repaired, repair
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,20 +41,23 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     Raises:
         InputError: The existing user data cannot be read.
     """
-    found = _parts(existing) if existing else ()
-    theirs = [part for part in found if not (is_own_script(part) or is_own_node_config(part))]
+    repaired = repair(existing) if existing else Repaired(parts=())
+    found = repaired.parts
+    theirs = [
+        part for part in found if not (is_own_script(part) or is_own_node_config(part) or is_own_cloud_config(part))
+    ]
     own = Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen")
     # In the order in which they run, which is that of their places too where a system forgets their names.
-    numbered = [(number, part) for number, part in enumerate(theirs, 1) if part.type == mime.SHELL]
+    numbered = [(number, part) for number, part in enumerate(theirs, 1) if effective(part).type == mime.SHELL]
     numbered.sort(key=lambda pair: mime.run_name(pair[1], pair[0]))
     scripts = [later(part) for _, part in numbered]
     configs = [part for part in theirs if part.type == mime.NODE_CONFIG]
-    others = [part for part in theirs if part.type not in (mime.SHELL, mime.NODE_CONFIG)]
+    others = [part for part in theirs if effective(part).type not in (mime.SHELL, mime.NODE_CONFIG)]
     eks = plan.spec.join.eks
     if eks and PLATFORMS[plan.platform].joins_by == "nodeadm":
         content = node_config_document(eks)
         configs.append(Part(type=mime.NODE_CONFIG, content=content, filename=NODE_CONFIG_NAME, origin="amigen"))
-    notes = tuple(_notes(theirs, replaced=len(found) > len(theirs)))
+    notes = (*repaired.notes, *_notes(theirs, replaced=len(found) > len(theirs)))
     return Merged(parts=(*others, own, *scripts, *configs), notes=notes)
 
 
@@ -55,17 +67,11 @@ def later(part: Part) -> Part:
     return part if not name or name > SCRIPT_NAME else replace(part, filename=f"{SCRIPT_NAME}-{name}")
 
 
-def _parts(existing: bytes) -> tuple[Part, ...]:
-    from amigen.userdata.document import parse
-
-    return parse(existing).require()
-
-
 def _notes(theirs: list[Part], *, replaced: bool) -> Iterator[Problem]:
     if replaced:
         yield Problem(severity="note", message="the parts that an earlier amigen made are replaced")
     for part in theirs:
-        if part.type == mime.SHELL and later(part) != part:
+        if effective(part).type == mime.SHELL and later(part) != part:
             message = f"{part.filename} would run before {SCRIPT_NAME}: it is now called {later(part).filename}"
             yield Problem(severity="note", message=message)
         if part.type in mime.BY_FREQUENCY:

@@ -22,6 +22,7 @@ BOOTHOOK = "text/cloud-boothook"
 # Scripts that cloud-init runs at other times than `scripts-user` (cloudinit/handlers/shell_script_by_frequency.py).
 BY_FREQUENCY = tuple(f"text/x-shellscript-{when}" for when in ("per-once", "per-boot", "per-instance"))
 MULTIPART = "multipart/mixed"
+BOM = b"\xef\xbb\xbf"
 # What cloud-init unpacks by the part's type (cloudinit/user_data.py, DECOMP_TYPES).
 GZIP_TYPES = frozenset(
     f"application/{name}"
@@ -60,6 +61,7 @@ class Part(Struct, frozen=True, kw_only=True):
         type: MIME type, after unpacking and after cloud-init's look at the first characters.
         content: The content, decoded and unpacked.
         filename: Name under which cloud-init stores a script; scripts run in the order of their names.
+        type_name: The parameter `name` of its Content-Type, which those keep who drop all other headers.
         origin: Who brought it: `amigen`, `yours`, or the name of a system.
         wrapped: `gzip`, `base64`, `quoted-printable` or `self-unpacking`, as it stood in the document.
         headers: What else its header said, such as `Merge-Type`, which decides how cloud-init merges cloud-config.
@@ -68,6 +70,7 @@ class Part(Struct, frozen=True, kw_only=True):
     type: str
     content: bytes
     filename: str = ""
+    type_name: str = ""
     origin: str = "yours"
     wrapped: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
@@ -81,16 +84,19 @@ def detect(content: bytes) -> str:
     for sign, type_ in SIGNS:
         if head.startswith(sign):
             return type_
-    if re.search(rb"(?m)^(apiVersion|\"apiVersion\"): *[\"']?node\.eks\.aws/", content):
+    json = content.lstrip().startswith(b"{") and b"node.eks.aws/" in content
+    if json or re.search(rb"(?m)^(apiVersion|\"apiVersion\"): *[\"']?node\.eks\.aws/", content):
         return NODE_CONFIG
     return "text/plain"
 
 
 def is_multipart(content: bytes) -> bool:
-    """Whether there are MIME headers at the top that name a multi-part type."""
+    """Whether there are MIME headers at the top that name a multi-part type, also where no empty line ends them."""
     # One way only to match each line: `[ \t]+[^\n]*` would take years over a NodeConfig's indented lines.
-    match = re.match(rb"\s*((?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+)\r?\n", content[:8192])
-    return bool(match and re.search(rb"(?im)^content-type:\s*multipart/", match.group(1)))
+    match = re.match(rb"(?:\xef\xbb\xbf)?\s*((?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+)(\r?\n|--)?", content[:8192])
+    if not match or not re.search(rb"(?im)^content-type:[ \t]*multipart/", match[1]):
+        return False
+    return bool(match[2]) or re.match(rb"(?i)(?:\xef\xbb\xbf)?\s*(mime-version|content-type):", content) is not None
 
 
 def unpack(content: bytes) -> tuple[bytes, tuple[str, ...]]:

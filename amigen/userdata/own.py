@@ -16,6 +16,8 @@ from amigen.userdata.mime import Part
 # Scripts run in the order of these names (cloudinit/subp.py, runparts), and cloud-init calls unnamed parts `part-NNN`.
 SCRIPT_NAME = "00-amigen-bootstrap.sh"
 NODE_CONFIG_NAME = "amigen-node-config.yaml"
+# Where the format cloud-config puts the script.
+SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
 # The first lines of every bootstrap script; without a name, or where a system forgot it, they tell it from others.
 _SCRIPT_HEAD = b"#!/usr/bin/env bash\n# amigen "
 
@@ -24,6 +26,18 @@ def is_own_script(part: Part) -> bool:
     """Whether some amigen made this script."""
     head = part.content.startswith(_SCRIPT_HEAD)
     return part.type == mime.SHELL and (head or mime.cleaned(part.filename) == SCRIPT_NAME)
+
+
+def is_own_cloud_config(part: Part) -> bool:
+    """Whether some amigen made this cloud-config: it writes the script, runs it, and does nothing else."""
+    head = part.content.lstrip()[:512]
+    return part.type == mime.CLOUD_CONFIG and bool(
+        re.match(
+            rb'#cloud-config\n\{\s*("merge_how"[^\n]*\n\s*)?"write_files": \[\s*\{\s*"path": "%s"'
+            % SCRIPT_PATH.encode(),
+            head,
+        )
+    )
 
 
 def is_own_node_config(part: Part) -> bool:

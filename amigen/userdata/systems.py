@@ -69,9 +69,16 @@ SYSTEMS: dict[SystemName, System] = {
     ),
     "karpenter": System(
         title="Karpenter, EC2NodeClass with amiFamily AL2023",
-        merges="Karpenter adds its generated NodeConfig, and its values win",
+        merges="Karpenter adds its generated NodeConfig, and its values win; with the NodeClass's spec.kubelet more of "
+        "spec.kubelet.config, with instanceStorePolicy: RAID0 spec.instance.localStorage.strategy",
         node_config="last",
-        fields=(*_CLUSTER, "spec.kubelet.config.registerWithTaints", "spec.kubelet.flags"),
+        fields=(
+            *_CLUSTER,
+            "spec.kubelet.config.clusterDNS",
+            "spec.kubelet.config.maxPods",
+            "spec.kubelet.config.registerWithTaints",
+            "spec.kubelet.flags",
+        ),
         # Of a part, mime.go keeps Content-Type and the bytes; Go's mime/multipart decodes quoted-printable before.
         headers=("content-type",),
         boundary="//",
@@ -137,7 +144,7 @@ def arrive(parts: tuple[Part, ...], system: System, name: SystemName) -> tuple[P
         parts = tuple(
             replace(
                 part,
-                filename=part.filename if "content-disposition" in kept else "",
+                filename=part.filename if "content-disposition" in kept else part.type_name,
                 headers=tuple(pair for pair in part.headers if pair[0].lower() in kept),
             )
             for part in parts

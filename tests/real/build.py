@@ -85,10 +85,13 @@ def build(name: str, say: Callable[[str], None] = print) -> Path:
     with _locked(target.with_suffix(".lock")):
         if (target / "bin").is_dir():
             return target
+        # What a build that was killed has left; nobody else builds this tool now.
+        for left in target.parent.glob(f".{target.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         started = time.monotonic()
         packages = _packages(name)
         _download(name, packages, say)
-        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             _compile(name, packages, work / "bin", say)
             work.chmod(0o755)

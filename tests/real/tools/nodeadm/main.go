@@ -1,6 +1,8 @@
 // The judge of user data: nodeadm's own code, asked many times in one process.
 //
-// It reads JSON lines {"userData": base64, "dropIns": {name: text}} and answers each with one JSON line: what
+// With the argument `api` it prints the fields of the NodeConfig API with their types (amigen/userdata/nodeconfig_api.json).
+//
+// Else it reads JSON lines {"userData": base64, "dropIns": {name: text}} and answers each with one JSON line: what
 // `nodeadm config check` says of it ("error", empty for a configuration that is valid), and what `nodeadm config dump`
 // prints ("config"). The calls are those of these commands (cmd/nodeadm/config), with the user data served by an IMDS on
 // the loopback interface, as on a node. This module is named below nodeadm's so that Go lets it import `internal`.
@@ -14,7 +16,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime/debug"
+	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/awslabs/amazon-eks-ami/nodeadm/api/v1alpha1"
 	"github.com/awslabs/amazon-eks-ami/nodeadm/internal/api"
@@ -33,10 +39,25 @@ type answer struct {
 }
 
 func main() {
-	var userData atomic.Value
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if len(os.Args) > 1 && os.Args[1] == "api" {
+		printAPI()
+		return
+	}
+	// nodeadm makes its IMDS client before main runs, so the address has to be in the environment of the process.
+	endpoint := os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+	if endpoint == "" {
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		exitOn(err)
+		endpoint = "http://" + free.Addr().String()
+		exitOn(free.Close())
+		exitOn(os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint))
+		self, err := os.Executable()
+		exitOn(err)
+		exitOn(syscall.Exec(self, os.Args, os.Environ()))
+	}
+	listener, err := net.Listen("tcp", strings.TrimPrefix(endpoint, "http://"))
 	exitOn(err)
-	exitOn(os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://"+listener.Addr().String()))
+	var userData atomic.Value
 	go func() {
 		exitOn(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPut {
@@ -60,6 +81,80 @@ func main() {
 		userData.Store(asked.UserData)
 		exitOn(answers.Encode(judge(asked, folder)))
 	}
+}
+
+func printAPI() {
+	fields := map[string]string{}
+	describe(reflect.TypeOf(v1alpha1.NodeConfig{}), "", fields)
+	source := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == "github.com/awslabs/amazon-eks-ami/nodeadm" {
+				source = module.Path + " " + module.Version
+			}
+		}
+	}
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetIndent("", " ")
+	exitOn(encoder.Encode(map[string]any{
+		"source": source,
+		"fields": fields,
+		"values": map[string]any{
+			"spec.featureGates": []v1alpha1.Feature{v1alpha1.InstanceIdNodeName, v1alpha1.FastImagePull},
+			"spec.instance.localStorage.strategy": []v1alpha1.LocalStorageStrategy{
+				v1alpha1.LocalStorageRAID0, v1alpha1.LocalStorageRAID10, v1alpha1.LocalStorageMount,
+			},
+			"spec.instance.localStorage.disabledMounts": []v1alpha1.DisabledMount{
+				v1alpha1.DisabledMountContainerd, v1alpha1.DisabledMountPodLogs, v1alpha1.DisabledMountSOCI,
+			},
+		},
+	}))
+}
+
+// describe names the type of each field as JSON has it: string, int, bool, bytes, list of X, map of X, raw, time.
+func describe(t reflect.Type, path string, fields map[string]string) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name := strings.Split(field.Tag.Get("json"), ",")[0]
+		if name == "" {
+			describe(field.Type, path, fields)
+			continue
+		}
+		kind := kindOf(field.Type)
+		if kind == "struct" {
+			describe(field.Type, path+name+".", fields)
+		} else {
+			fields[path+name] = kind
+		}
+	}
+}
+
+func kindOf(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		if inner := kindOf(t.Elem()); inner == "bool" {
+			return "optional bool"
+		} else {
+			return inner
+		}
+	}
+	switch t.String() {
+	case "runtime.RawExtension", "v1.FieldsV1":
+		return "raw"
+	case "v1.Time":
+		return "time"
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "bytes"
+		}
+		return "list of " + kindOf(t.Elem())
+	case reflect.Map:
+		return "map of " + kindOf(t.Elem())
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "int"
+	}
+	return t.Kind().String()
 }
 
 func judge(asked question, folder string) (said answer) {

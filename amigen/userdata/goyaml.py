@@ -1,0 +1,221 @@
+"""Read YAML and JSON as Kubernetes' decoders do: the first document, with texts resolved to types as Go does.
+
+Sources: sigs.k8s.io/yaml v1.6 (YAMLToJSON), go.yaml.in/yaml/v2 (resolve.go, decode.go), apimachinery
+pkg/runtime/serializer/json. PyYAML resolves other texts to numbers and booleans.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+# Far above any real document; aliases count at each use, so that a "billion laughs" ends within milliseconds.
+_MOST_VALUES = 100_000
+_DEEPEST = 200
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
+_FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
+_NULL = ("", "~", "null", "Null", "NULL")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INT = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)")
+_NO_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_TAG = "tag:yaml.org,2002:"
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """The first document: plain values, and the line of each key of its mappings.
+
+    Attributes:
+        value: Mappings with text as keys, lists, text, numbers, booleans, None.
+        lines: From a path of keys to the line in the text, from 1; empty for JSON.
+        more: Other documents follow, which no decoder looks at.
+    """
+
+    value: Any
+    lines: dict[tuple[str, ...], int]
+    more: bool = False
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Leaves the type of a plain scalar open, where PyYAML would resolve it."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return "?" if implicit[0] else f"{_TAG}str"
+        return f"{_TAG}map" if kind is yaml.MappingNode else f"{_TAG}seq"
+
+
+def read(content: bytes) -> Document:
+    """Read one document.
+
+    Raises:
+        ValueError: It cannot be read, in a sentence with the line where that is known.
+    """
+    if content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
+        return Document(value=_json(content), lines={})
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
+    try:
+        more = _first_alone(text)
+        loader = _Loader(text)
+        try:
+            node = loader.get_node() if loader.check_node() else None
+        finally:
+            loader.dispose()
+        builder = _Values()
+        return Document(value=builder.of(node, ()) if node else None, lines=builder.lines, more=more)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise ValueError(f"is not valid YAML: {error.problem or error.context}{place}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _json(content: bytes) -> Any:
+    def refuse(word: str) -> Any:
+        raise ValueError(f"holds {word}, which is no JSON")
+
+    def number(text: str) -> int | float:
+        return int(text) if len(text) < 40 else float(text)
+
+    try:
+        return json.loads(content.decode("utf-8", "replace"), parse_constant=refuse, parse_int=number)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"begins with {{ and is not valid JSON: {error.msg} (line {error.lineno})") from None
+
+
+def _first_alone(text: str) -> bool:
+    """Refuse deep nesting before composing, which recurses in C; whether other documents follow the first."""
+    loader = _Loader(text)
+    depth = documents = 0
+    try:
+        while (event := loader.get_event()) is not None:
+            documents += isinstance(event, yaml.DocumentStartEvent)
+            if documents > 1:
+                return True
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"is nested deeper than {_DEEPEST} levels (line {event.start_mark.line + 1})")
+    except yaml.YAMLError:
+        if documents > 1 or (documents and depth == 0):
+            return True
+        raise
+    finally:
+        loader.dispose()
+    return False
+
+
+class _Values:
+    """Plain values from nodes."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[str, ...], int] = {}
+        self.count = 0
+
+    def of(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        self.count += 1
+        if self.count > _MOST_VALUES:
+            raise ValueError(f"holds more than {_MOST_VALUES} values, aliases counted at each use")
+        if len(path) > _DEEPEST:
+            raise ValueError("is nested too deep, or an alias refers to itself")
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.of(child, (*path, str(number))) for number, child in enumerate(node.value)]
+        return self._mapping(node, path)
+
+    def _mapping(self, node: Any, path: tuple[str, ...]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        merged: list[yaml.Node] = []
+        for key_node, value_node in node.value:
+            if (
+                isinstance(key_node, yaml.ScalarNode)
+                and key_node.value == "<<"
+                and key_node.tag in ("?", f"{_TAG}merge")
+            ):
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                line = key_node.start_mark.line + 1
+                raise ValueError(f"has a key that is not text (line {line})")
+            key = _key(_scalar(key_node), key_node.start_mark.line + 1)
+            out[key] = self.of(value_node, (*path, key))
+            below = (*path, key)
+            self.lines[below] = key_node.start_mark.line + 1
+        for child in merged:
+            if not isinstance(child, yaml.MappingNode):
+                raise ValueError(f"`<<` needs a mapping (line {child.start_mark.line + 1})")
+            out = {**self._mapping(child, path), **out}
+        return out
+
+
+def _key(value: Any, line: int) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, bytes):
+        raise ValueError(f"has a key that is empty (line {line})")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    """resolve.go: the value of a scalar.
+
+    Raises:
+        ValueError: Its tag asks for a type that it has not, or JSON cannot hold it.
+    """
+    text: str = node.value
+    tag = node.tag.removeprefix(_TAG)
+    line = node.start_mark.line + 1
+    if tag == "binary":
+        try:
+            return base64.b64decode(text, validate=False).decode("utf-8", "replace")
+        except binascii.Error:
+            raise ValueError(f"has !!binary data that is not base64 (line {line})") from None
+    if tag not in ("?", "bool", "int", "float", "null", "timestamp"):
+        return text
+    value = _resolved(text, line)
+    kind = {bool: "bool", int: "int", float: "float", type(None): "null"}.get(type(value), "str")
+    if tag in ("?", kind) or (tag, kind) == ("float", "int"):
+        return value
+    if tag == "timestamp" and re.match(r"\d{4}-", text):
+        return text
+    raise ValueError(f"cannot decode {text[:40]!r} as !!{tag} (line {line})")
+
+
+def _resolved(text: str, line: int) -> Any:
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if text in _NULL:
+        return None
+    if _NO_NUMBER.fullmatch(text):
+        raise ValueError(f"holds {text}, which JSON cannot (line {line})")
+    if not text or text[0] not in "+-.0123456789":
+        return text
+    plain = text if text[0] == "." else text.replace("_", "")
+    if _INT.fullmatch(plain) and len(plain) < 80:
+        value = _integer(plain)
+        if -(2**63) <= value < 2**64:
+            return value
+    if _FLOAT.fullmatch(plain):
+        number = float(plain)
+        return text if number in (float("inf"), float("-inf")) else number
+    return text
+
+
+def _integer(text: str) -> int:
+    sign, digits = (-1 if text[0] == "-" else 1), text.lstrip("+-").lower()
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+        digits = f"0o{digits[1:]}"
+    return sign * int(digits, 0)

@@ -1,0 +1,310 @@
+"""NodeConfig as nodeadm reads, merges and validates it.
+
+The fields with their types are data, printed from nodeadm's API types (`nodeconfig_api.json`, which names the version).
+Merging follows nodeadm's internal/api/merge.go and dario.cat/mergo v1.0.2 with `WithOverride`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from amigen.base.errors import Problem
+from amigen.userdata import goyaml
+
+# Python 3.10 has no reader of TOML: two texts are shown one after the other then.
+_TOML: Any = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else None
+API_VERSION = "node.eks.aws/v1alpha1"
+REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
+
+
+class Api(Struct, frozen=True, kw_only=True):
+    """The fields of NodeConfig.
+
+    Attributes:
+        source: Module and version from which they were printed.
+        fields: Type by path: string, int, bool, optional bool, bytes, time, raw, list of X, map of X.
+        values: Known values of fields that take some words only.
+    """
+
+    source: str
+    fields: dict[str, str]
+    values: dict[str, list[str]]
+
+    def kind(self, path: str) -> str:
+        """`struct`, a type, or nothing for a path that there is not."""
+        if path in self.fields:
+            return self.fields[path]
+        return "struct" if any(name.startswith(f"{path}.") for name in self.fields) else ""
+
+
+@lru_cache(maxsize=1)
+def api() -> Api:
+    """The table, read once."""
+    return msgspec.json.decode(Path(__file__).with_name("nodeconfig_api.json").read_bytes(), type=Api)
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """A NodeConfig, read.
+
+    Attributes:
+        config: What nodeadm keeps of it; empty where it cannot be read.
+        errors: Why nodeadm refuses it.
+        warnings: What nodeadm ignores in it.
+    """
+
+    config: dict[str, Any] = {}
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def read(content: bytes) -> Read:
+    """Decode one NodeConfig (internal/api/bridge/decode.go)."""
+    source = api().source
+    try:
+        document = goyaml.read(content)
+    except ValueError as error:
+        return Read(errors=(Problem(message=f"the NodeConfig {error}", source=source),))
+    config = document.value
+    if not isinstance(config, dict):
+        return Read(errors=(Problem(message="the NodeConfig is not a mapping", source=source),))
+    if config.get("apiVersion") != API_VERSION or config.get("kind") != "NodeConfig":
+        found = f"{config.get('apiVersion')} {config.get('kind')}"[:80]
+        message = f"is no NodeConfig of {API_VERSION}: apiVersion and kind are {found}"
+        hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
+        return Read(errors=(Problem(message=message, hint=hint, source=source),))
+    decoder = _Decoder(document.lines)
+    kept = decoder.struct(config, "")
+    warnings = decoder.warnings
+    if document.more:
+        message = "holds several YAML documents: nodeadm reads the first"
+        warnings = [*warnings, Problem(severity="warning", message=message, source=source)]
+    return Read(config=kept, errors=tuple(decoder.errors), warnings=tuple(warnings))
+
+
+class _Decoder:
+    """Go's JSON decoding into the API types: names are case-sensitive, null leaves a field empty."""
+
+    def __init__(self, lines: dict[tuple[str, ...], int]) -> None:
+        self.lines = lines
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def struct(self, value: Any, path: str) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self._wrong(path, "a mapping", value)
+            return {}
+        out: dict[str, Any] = {}
+        for key, child in value.items():
+            below = f"{path}.{key}" if path else key
+            kind = api().kind(below)
+            if not kind:
+                self._unknown(below, path)
+                continue
+            kept = self.struct(child, below) if kind == "struct" else self.value(child, kind, below)
+            if kept is not None:
+                out[key] = kept
+        return out
+
+    def value(self, value: Any, kind: str, path: str) -> Any:
+        if value is None or kind == "raw":
+            return value
+        if kind.startswith("map of "):
+            return self._map(value, kind.removeprefix("map of "), path)
+        if kind.startswith("list of "):
+            return self._list(value, kind.removeprefix("list of "), path)
+        return self._scalar(value, kind, path)
+
+    def _map(self, value: Any, inner: str, path: str) -> Any:
+        if not isinstance(value, dict):
+            return self._wrong(path, "a mapping", value)
+        known = api().values.get(path, ())
+        for key in value if known else ():
+            if key not in known:
+                self._unknown(f"{path}.{key}", path, tuple(known))
+        zero = {"bool": False, "string": ""}.get(inner)
+        kept = {key: self.value(child, inner, f"{path}.{key}") for key, child in value.items()}
+        return {key: zero if child is None else child for key, child in kept.items()}
+
+    def _list(self, value: Any, inner: str, path: str) -> Any:
+        if not isinstance(value, list):
+            return self._wrong(path, "a list", value)
+        if inner == "struct":
+            if not all(isinstance(child, dict) for child in value):
+                self._wrong(path, "a list of mappings", value)
+            return value
+        kept = [self.value(child, inner, path) for child in value]
+        self._word(kept, path)
+        return ["" if child is None and inner == "string" else child for child in kept]
+
+    def _scalar(self, value: Any, kind: str, path: str) -> Any:
+        if kind == "string":
+            if not isinstance(value, str):
+                return self._wrong(path, "text (in quotes)", value)
+            self._word([value], path)
+            return value
+        if kind in ("bool", "optional bool"):
+            return value if isinstance(value, bool) else self._wrong(path, "true or false", value)
+        if kind == "int":
+            whole = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+            return value if whole else self._wrong(path, "a whole number", value)
+        if kind == "time":
+            good = isinstance(value, str) and _TIME.fullmatch(value)
+            return value if good else self._wrong(path, "a time such as 2026-01-31T12:00:00Z", value)
+        if isinstance(value, list):
+            whole = all(isinstance(n, int) and 0 <= n < 256 for n in value)
+        else:
+            whole = isinstance(value, str) and bool(_BASE64.fullmatch(value.replace("\r", "").replace("\n", "")))
+        return value if whole else self._wrong(path, "base64", value)
+
+    def _word(self, values: list[Any], path: str) -> None:
+        known = api().values.get(path)
+        for value in values if known else ():
+            if value and value not in (known or ()):
+                message = f"{path}: {value!r} is not known to nodeadm; it knows {', '.join(known or ())}"
+                self.warnings.append(Problem(severity="warning", message=message, source=api().source))
+
+    def _place(self, path: str) -> str:
+        line = self.lines.get(tuple(path.split(".")))
+        return f" (line {line} of the part)" if line else ""
+
+    def _wrong(self, path: str, wanted: str, value: Any) -> None:
+        shown = json.dumps(value, ensure_ascii=False, default=str)[:60]
+        message = (
+            f"the NodeConfig field {path or 'of the document'}{self._place(path)} must be {wanted}, and is {shown}"
+        )
+        self.errors.append(Problem(message=message, source=api().source))
+
+    def _unknown(self, path: str, parent: str, names: tuple[str, ...] = ()) -> None:
+        prefix = f"{parent}." if parent else ""
+        known = names or tuple({name[len(prefix) :].split(".")[0] for name in api().fields if name.startswith(prefix)})
+        key = path[len(prefix) :]
+        hint = self._elsewhere(path, key) or ", ".join(sorted(get_close_matches(key, known, 1) or known))
+        message = f"nodeadm ignores {path}{self._place(path)}: it does not know this key"
+        hint = f"nearest known: {hint}"
+        self.warnings.append(Problem(severity="warning", message=message, hint=hint, source=api().source))
+
+    @staticmethod
+    def _elsewhere(path: str, key: str) -> str:
+        """A field of kubelet's configuration that was written one level too high."""
+        if path.startswith("spec.kubelet."):
+            return f"spec.kubelet.config.{key}"
+        lower = {name.lower(): name for name in api().fields}
+        return lower.get(path.lower(), "")
+
+
+How = Literal["override", "append", "toml", "inline"]
+
+
+def how(path: str) -> How:
+    """How nodeadm merges a later value of this field into an earlier one."""
+    if path == "spec.kubelet.flags":
+        return "append"
+    if path == "spec.containerd.config":
+        return "toml"
+    return "inline" if api().kind(path).startswith("map of ") else "override"
+
+
+class MergeError(ValueError):
+    """nodeadm cannot merge two values."""
+
+
+def merge(earlier: dict[str, Any], later: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """The NodeConfig that nodeadm makes of two; texts of containerd become one mapping.
+
+    Raises:
+        MergeError: Two containerd configurations are to be merged, and one is not TOML.
+    """
+    out = dict(earlier)
+    for key, value in later.items():
+        below = f"{path}.{key}" if path else key
+        if api().kind(below) == "struct":
+            out[key] = merge(out.get(key) or {}, value, below)
+        else:
+            out[key] = _merged(out.get(key), value, below)
+    return out
+
+
+def _merged(earlier: Any, later: Any, path: str) -> Any:
+    manner = how(path)
+    if manner == "append":
+        return [*(earlier or ()), *(later or ())]
+    if not earlier:
+        # A pointer that is not nil counts, whatever it points to.
+        return later if later or earlier is None else earlier
+    if manner == "toml":
+        first, second = toml(earlier), toml(later or "")
+        both = isinstance(first, dict) and isinstance(second, dict)
+        return deep(first, second) if both and later else f"{earlier}\n{later or ''}" if later else earlier
+    if manner == "inline":
+        return deep(earlier, later) if later else earlier
+    return later or earlier
+
+
+def toml(value: Any) -> Any:
+    """A containerd configuration as a mapping.
+
+    Raises:
+        MergeError: It is not TOML.
+    """
+    if isinstance(value, dict) or _TOML is None:
+        return value
+    try:
+        return _TOML.loads(value)
+    except _TOML.TOMLDecodeError as error:
+        raise MergeError(f"spec.containerd.config is not TOML: {error}") from None
+
+
+def deep(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Mergo on maps: mappings deeply, every other value of the later one replaces, lists and empty ones too."""
+    out = copy.copy(earlier)
+    for key, value in later.items():
+        before = out.get(key)
+        out[key] = deep(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return out
+
+
+def validate(config: dict[str, Any]) -> Iterator[Problem]:
+    """internal/api/validation.go, and the empty certificate that it lets through."""
+    cluster = config.get("spec", {}).get("cluster", {})
+    missing = [name for name in REQUIRED if not cluster.get(name)]
+    if missing:
+        verb = "are" if len(missing) > 1 else "is"
+        message = f"spec.cluster.{', spec.cluster.'.join(missing)} {verb} missing or empty: nodeadm does not start"
+        yield Problem(message=message, hint="set join.eks", source=api().source)
+    if cluster.get("enableOutpost") and not cluster.get("id"):
+        message = "spec.cluster.id is missing: with enableOutpost nodeadm does not start without it"
+        yield Problem(message=message, source=api().source)
+
+
+_FLAG_OF = {
+    "imagegchighthresholdpercent": "image-gc-high-threshold",
+    "imagegclowthresholdpercent": "image-gc-low-threshold",
+    "podpidslimit": "pod-max-pids",
+}
+
+
+def beaten(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Kubelet flags that beat a field of kubelet's configuration: the flag, the field, and its value."""
+    kubelet = config.get("spec", {}).get("kubelet", {})
+    flags = {flag.split("=", 1)[0].lstrip("-"): flag for flag in kubelet.get("flags", ()) if isinstance(flag, str)}
+    for field, value in (kubelet.get("config") or {}).items():
+        wanted = _FLAG_OF.get(field.lower(), field.lower())
+        for name, flag in flags.items():
+            if wanted in (name, name.replace("-", "")) and name != "feature-gates":
+                yield flag, field, value

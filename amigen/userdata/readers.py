@@ -1,0 +1,214 @@
+"""What nodeadm, Karpenter and cloud-init refuse, drop or run otherwise than it looks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amigen.userdata import gomime, goyaml, mime
+from amigen.userdata.document import Document
+from amigen.userdata.finding import Finding, Reader
+from amigen.userdata.mime import Part
+from amigen.userdata.systems import System
+
+_NODEADM = "nodeadm internal/configprovider/mime.go, Go's net/mail and mime/multipart"
+_KARPENTER = "karpenter-provider-aws pkg/providers/amifamily/bootstrap/mime/mime.go, Go's net/mail and mime/multipart"
+DROP_INS = "/etc/eks/nodeadm.d"
+# Types for which cloud-init 22 to 25 has a handler, or which it opens itself.
+_HANDLED = {type_ for _, type_ in mime.SIGNS} | {mime.NODE_CONFIG, mime.MULTIPART, *mime.BY_FREQUENCY}
+_UNTYPED = ("text/plain", "text/x-not-multipart")
+
+
+def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator[Finding]:
+    """What Go refuses of a MIME document: an error where nodeadm or Karpenter reads it, else a note."""
+    if document.type != mime.MULTIPART:
+        return
+    reader: Reader = "karpenter" if about.retypes else "nodeadm" if nodeadm else ""
+    source = _KARPENTER if about.retypes else _NODEADM
+    error = first_refusal(document.go, karpenter=about.retypes)
+    if error is None:
+        return
+    if not reader:
+        message = f"line {error.line}: {error.message}; programs written in Go refuse that"
+        yield Finding(severity="note", line=error.line, message=message, rule=f"mime-{error.rule}")
+        return
+    title = "Karpenter" if reader == "karpenter" else "nodeadm"
+    message = f"line {error.line}: {error.message}: {title} refuses the document, and the node never joins"
+    hint = hint_for(error)
+    yield Finding(line=error.line, message=message, hint=hint, source=source, reader=reader, rule=f"mime-{error.rule}")
+
+
+def first_refusal(archive: gomime.Archive, *, karpenter: bool = False) -> gomime.GoError | None:
+    """Why nodeadm, or Karpenter, refuses the document; None where it reads it."""
+    if karpenter:
+        broken = next((part.error for part in archive.parts if part.error), None)
+        if broken or archive.cut:
+            return broken or (archive.error if not archive.parts else None)
+        return archive.error
+    for part in archive.parts:
+        if not part.type:
+            continue
+        try:
+            kind, _ = gomime.media_type(part.type)
+        except ValueError as error:
+            return gomime.GoError(f"Content-Type: {error}", part.line, "media type")
+        if kind == mime.NODE_CONFIG and part.error and part.error.rule == "encoding":
+            return part.error
+    return archive.error
+
+
+def hint_for(error: gomime.GoError) -> str:
+    """What to do about it."""
+    return {
+        "header": "put an empty line between the headers and what follows them",
+        "boundary": "write each boundary alone in its line",
+        "media type": "separate parameters by `;`, and put the boundary into double quotes",
+        "end": "end the document with the boundary and two more hyphens",
+        "line ends": "save the file with Unix line ends",
+        "encoding": "write the part without a transfer encoding",
+        "empty": "",
+    }[error.rule]
+
+
+def karpenter_view(document: Document) -> bool:
+    """Whether Karpenter reads the document as MIME at all."""
+    return document.content.strip().startswith((b"MIME-Version:", b"Content-Type:"))
+
+
+class DropIn(Struct, frozen=True, kw_only=True):
+    """A file for nodeadm's drop-in folder.
+
+    Attributes:
+        name: Its name in the folder.
+        content: Its text; None where it cannot be seen.
+        by: Who writes it.
+    """
+
+    name: str
+    content: bytes | None
+    by: str
+
+
+def drop_ins(parts: tuple[Part, ...]) -> list[DropIn]:
+    """The drop-ins that cloud-config or a script writes, in the order in which nodeadm reads them."""
+    found: dict[str, DropIn] = {}
+    for number, part in enumerate(parts, 1):
+        for drop_in in _of_cloud_config(part, number) if part.type == mime.CLOUD_CONFIG else _of_script(part, number):
+            found[drop_in.name] = drop_in
+    return [found[name] for name in sorted(found) if name.lower().endswith((".yaml", ".yml", ".json"))]
+
+
+def _of_cloud_config(part: Part, number: int) -> Iterator[DropIn]:
+    config = _mapping(part)
+    files = config.get("write_files") if config else None
+    for file in files if isinstance(files, list) else ():
+        path = str(file.get("path", "")) if isinstance(file, dict) else ""
+        if re.fullmatch(rf"{DROP_INS}/[^/]+", path):
+            content = _decoded(str(file.get("content") or ""), str(file.get("encoding") or ""))
+            yield DropIn(name=path.rsplit("/", 1)[1], content=content, by=f"write_files of part {number}")
+
+
+def _decoded(text: str, encoding: str) -> bytes | None:
+    content = text.encode("utf-8", "surrogateescape")
+    try:
+        if re.search(r"b(ase)?64", encoding):
+            content = base64.b64decode(content)
+        return mime.gunzip(content) if re.search(r"gz", encoding) else content
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _of_script(part: Part, number: int) -> Iterator[DropIn]:
+    """Here-documents that are written to the folder; other ways to write a file are not seen."""
+    if part.type not in (mime.SHELL, mime.BOOTHOOK, *mime.BY_FREQUENCY):
+        return
+    text = part.content.decode("utf-8", "replace")
+    line = rf"^[^#\n]*{DROP_INS}/([A-Za-z0-9._-]+)[^\n]*$"
+    here = r"<<(-?)\s*(['\"]?)(\w+)\2"
+    for found in re.finditer(line, text, re.M):
+        begin = re.search(here, found[0])
+        end = begin and re.search(rf"^{begin[1] and chr(9) + '*'}{begin[3]}$", text[found.end() :], re.M)
+        if begin and end:
+            content = text[found.end() + 1 : found.end() + end.start()]
+            yield DropIn(name=found[1], content=content.encode(), by=f"the script of part {number}")
+
+
+def _mapping(part: Part) -> dict[str, Any] | None:
+    try:
+        value = goyaml.read(part.content).value
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def effective(part: Part) -> Part:
+    """The part as cloud-init runs it: a jinja template is rendered, and what it begins with then says its type."""
+    if part.type != "text/jinja2":
+        return part
+    inner = part.content.partition(b"\n")[2]
+    type_ = mime.detect(inner)
+    return replace(part, type=type_, content=inner) if type_ in (mime.SHELL, mime.CLOUD_CONFIG) else part
+
+
+def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
+    """What cloud-init drops, ignores or replaces."""
+    configs: list[tuple[int, dict[str, Any]]] = []
+    for number, part in enumerate(parts, 1):
+        if part.type in ("text/x-include-url", "text/x-include-once-url"):
+            message = (
+                f"part {number} includes other user data by URL: cloud-init runs nothing at all if one is unreachable"
+            )
+            hint = "put the content into the document"
+            yield _finding("warning", message, hint, "cloudinit/user_data.py, _do_include", "include")
+        if part.type not in _HANDLED and part.type not in _UNTYPED:
+            message = (
+                f"part {number} is of the type {part.type[:60]!r}, for which cloud-init has no handler: it ignores it"
+            )
+            hint = "separate parameters of Content-Type by `;`" if " " in part.type else "name a type that it knows"
+            yield _finding("error", message, hint, "cloudinit/handlers/__init__.py", "type")
+        inner = effective(part)
+        if inner.type != mime.CLOUD_CONFIG or part.type == "text/jinja2":
+            continue
+        config, problem = _cloud_config(inner, number)
+        if problem:
+            yield problem
+        elif config is not None:
+            yield from _replaced(configs, number, config, inner)
+            configs.append((number, config))
+
+
+def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> Finding:
+    return Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule=rule)
+
+
+def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Finding | None]:
+    try:
+        value = goyaml.read(part.content).value
+        why = "" if isinstance(value, dict) else "is no mapping"
+    except ValueError as error:
+        value, why = None, str(error)
+    if not why:
+        return value, None
+    message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
+    return None, _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+
+
+def _replaced(
+    configs: list[tuple[int, dict[str, Any]]], number: int, config: dict[str, Any], part: Part
+) -> Iterator[Finding]:
+    """Keys of an earlier cloud-config that this one replaces: the default of cloud-init's merging."""
+    says_how = any(key in config for key in ("merge_how", "merge_type"))
+    if says_how or any(key.lower() in ("merge-type", "x-merge-type") for key, _ in part.headers):
+        return
+    for before, earlier in configs:
+        lost = [key for key in config if key in earlier and earlier[key] and earlier[key] != config[key]]
+        for key in lost:
+            message = f"`{key}` of part {number} replaces `{key}` of part {before}, which is lost"
+            hint = "add merge_how to the later one, or write one cloud-config"
+            yield _finding("warning", message, hint, "cloud-init issue 5866", "replaced")

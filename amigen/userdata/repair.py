@@ -1,0 +1,92 @@
+"""Repair what is plainly meant in existing user data before it is merged, and say what was done."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amigen.base.errors import InputError, Problem
+from amigen.userdata import gomime, mime
+from amigen.userdata.document import Document, parse
+from amigen.userdata.mime import Part
+from amigen.userdata.readers import first_refusal, hint_for
+
+# A repair may uncover the next fault; more of one kind than this are no slip.
+_MOST = 50
+
+
+class Repaired(Struct, frozen=True, kw_only=True):
+    """The parts, and a note for each kind of repair."""
+
+    parts: tuple[Part, ...]
+    notes: tuple[Problem, ...] = ()
+
+
+def repair(existing: bytes) -> Repaired:
+    """The parts of existing user data.
+
+    Raises:
+        InputError: Something in it cannot be repaired; names what and where.
+    """
+    document = parse(existing)
+    notes: list[str] = []
+    if document.type == mime.MULTIPART:
+        document = _multipart(document, notes)
+    errors = [p for p in document.problems if p.severity == "error" and _stays(p)]
+    if errors:
+        lines = "\n".join(f"    {p.message}" for p in errors)
+        raise InputError(f"the user data cannot be used:\n{lines}", errors[0].hint)
+    parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
+    return Repaired(parts=parts, notes=tuple(Problem(severity="note", message=note) for note in dict.fromkeys(notes)))
+
+
+def _stays(problem: Problem) -> bool:
+    """Whether a problem outlives the repair: parts are written anew, in base64 or packed where they are not ASCII."""
+    return getattr(problem, "rule", "") not in ("not-ascii", "shebang")
+
+
+def _multipart(document: Document, notes: list[str]) -> Document:
+    content = document.content
+    if content.startswith(mime.BOM):
+        content = content.removeprefix(mime.BOM)
+        notes.append("removed the byte order mark (BOM) at the beginning of the user data")
+    if content[:1].isspace():
+        content = content.lstrip()
+        notes.append("removed the blanks and empty lines before the MIME headers")
+    for _ in range(_MOST):
+        error = first_refusal(gomime.read(content))
+        if error is None:
+            break
+        content = _mended(content, error, notes)
+    return parse(content)
+
+
+def _mended(content: bytes, error: gomime.GoError, notes: list[str]) -> bytes:
+    """The content without this fault.
+
+    Raises:
+        InputError: What is meant is not plain.
+    """
+    lines = content.split(b"\n")
+    line = lines[error.line - 1] if error.line <= len(lines) else b""
+    if error.rule == "line ends":
+        notes.append("changed all line ends to LF: they were mixed")
+        return content.replace(b"\r\n", b"\n")
+    if error.rule == "header" and line.startswith((b"--", b"#")):
+        notes.append(f"added the missing empty line before line {error.line}")
+        return b"\n".join([*lines[: error.line - 1], b"", *lines[error.line - 1 :]])
+    unquoted = re.fullmatch(rb"(?i)(content-type:.*;\s*boundary=)([^\s\";]+)(\s*;.*)?\r?", line)
+    if error.rule == "media type" and unquoted:
+        notes.append(f"put the boundary in line {error.line} into double quotes")
+        lines[error.line - 1] = unquoted[1] + b'"' + unquoted[2] + b'"' + (unquoted[3] or b"")
+        return b"\n".join(lines)
+    raise InputError(f"the user data cannot be used:\n    line {error.line}: {error.message}", hint_for(error))
+
+
+def _script(part: Part, number: int, notes: list[str]) -> Part:
+    if part.type != mime.SHELL or part.content.startswith(b"#!") or not part.content.lstrip().startswith(b"#!"):
+        return part
+    notes.append(f"removed the empty lines and blanks before #! in part {number}")
+    return replace(part, content=part.content.lstrip())
