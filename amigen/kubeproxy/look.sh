@@ -23,19 +23,17 @@ ipvs_table() {
   fi
 }
 
-# nft would load nf_tables; where it is not loaded kube-proxy has no table.
+# nft would load nf_tables; kube-proxy in nftables mode has loaded it, whether as a module or as a part of the kernel.
 nft_table() {
-  command -v nft >/dev/null 2>&1 || return 0
-  grep -q '^nf_tables ' /proc/modules 2>/dev/null ||
-    grep -q '/nf_tables\.ko' "/lib/modules/$release/modules.builtin" 2>/dev/null || return 0
-  nft -j list table "$1" kube-proxy 2>/dev/null
+  [ "$mode" = nftables ] || grep -q '^nf_tables ' /proc/modules 2>/dev/null || return 0
+  command -v nft >/dev/null 2>&1 && nft -j list table "$1" kube-proxy 2>/dev/null
 }
 
 release=$(uname -r)
 mark host && uname -n
 mark kernel && printf '%s\n' "$release"
-mark proxyMode && proxy_mode
-printf '\n'
+mode=$(proxy_mode)
+mark proxyMode && printf '%s\n' "$mode"
 mark ipvs && ipvs_table
 if ip link show dev kube-ipvs0 >/dev/null 2>&1; then
   mark kube-ipvs0 && ip -o addr show dev kube-ipvs0
