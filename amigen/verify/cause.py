@@ -102,10 +102,12 @@ def _from_results(group: Sequence[Result]) -> Cause:
     first = group[0]
     found = one_line(first.found)
     more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
-    text = f"expected {one_line(first.expected) or f'{first.id} to pass'}{more}; found {found}"
+    checks = tuple(result.id for result in group)
     if first.id.startswith("test_release["):
-        text = f"not built by amigen from this spec: {found}"
-    return Cause(text=text, todo=one_line(first.todo), checks=tuple(result.id for result in group))
+        todo = "run amigen build, or verify it with the spec and the state of it that it was made from"
+        return Cause(text=f"not built by amigen from this spec: {found}", todo=todo, checks=checks)
+    text = f"expected {one_line(first.expected) or f'{first.id} to pass'}{more}; found {found}"
+    return Cause(text=text, todo=one_line(first.todo), checks=checks)
 
 
 def _read(line: str) -> _Line | None:
