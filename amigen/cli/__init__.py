@@ -41,6 +41,27 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "iam-policy": ("amigen.cli.policy", "iam_policy", "Print the IAM policy with exactly what the calls need."),
 }
 
+COMMANDS |= {
+    "doctor": ("amigen.cli.doctor", "doctor", "Show what this machine can do, and what to install."),
+    "completion": ("amigen.cli.completion", "completion", "Print the completion script of bash, zsh or fish."),
+}
+# How `amigen --help` lists them.
+_GROUPS = {
+    "Offline": ("init", "check", "schema", "plan", "render", "user-data", "doctor", "completion"),
+    "Images and nodes": ("build", "verify"),
+    "AWS": ("publish", "rollback", "images", "fleet", "iam-policy"),
+    "Cluster": ("kube-proxy",),
+}
+_EPILOG = """\
+Start with `amigen init`, `amigen check`, `amigen plan`. Without the name of a spec, a command takes AMIGEN_SPEC or the
+one spec of the folder.
+
+Exit codes: 2 wrong usage, 3 the spec has errors, 4 differs, 5 conflict, 6 checks failed, 7 could not check, 8 build
+failed, 9 a program is missing, 10 AWS, 11 Kubernetes, 12 user data too large, 13 refused, 14 other input, 130
+interrupted.
+
+Documentation: README.md and docs/ of the source."""
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
@@ -57,8 +78,9 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,15 +96,22 @@ class LazyGroup(click.Group):
             ) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EPILOG
+)
 @click.version_option(__version__, prog_name="amigen")
-def cli() -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show no warnings and notes about the spec.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, for a report.")
+@click.pass_context
+def cli(ctx: click.Context, quiet: bool, debug: bool) -> None:
     """One spec in, a proven Kubernetes node image out."""
+    ctx.ensure_object(dict).update(quiet=quiet, debug=debug)
 
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every failure leaves here as one message on stderr and an exit code of its own kind."""
     _open_closed_streams()
+    options: dict[str, bool] = {}
     stdout = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no umlauts, must not end in a traceback.
@@ -90,22 +119,19 @@ def main(args: list[str] | None = None) -> Any:
             stream.reconfigure(errors="backslashreplace")
     try:
         with sigterm_as_interrupt():
-            cli.main(args=args, prog_name="amigen", standalone_mode=False)
+            cli.main(args=args, prog_name="amigen", standalone_mode=False, obj=options)
         sys.stdout.flush()
     except SystemExit:
         # click's own answer to a reader that went away while it wrote: it wraps stdout, and ends with 1.
         if sys.stdout is not stdout:
             sys.exit(141)
         raise
-    except SpecError as error:
-        from amigen.cli.excerpt import show
-
-        show(error.problems, error.file, error.content)
-        click.echo(plain(error.ending), err=True)
-        sys.exit(error.exit_code)
     except AmigenError as error:
-        text = plain(str(error), keep="\n")
-        click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)
+        if options.get("debug"):
+            import traceback
+
+            click.echo(plain("".join(traceback.format_exception(error)), keep="\n"), err=True)
+        _explain(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -123,6 +149,18 @@ def main(args: list[str] | None = None) -> Any:
         click.echo(f"amigen: error: {plain(text)}", err=True)
         _drop_stdout()
         sys.exit(1)
+
+
+def _explain(error: AmigenError) -> None:
+    """The message of a failure on stderr; findings about a spec with their lines."""
+    if isinstance(error, SpecError):
+        from amigen.cli.excerpt import show
+
+        show(error.problems, error.file, error.content)
+        click.echo(plain(error.ending), err=True)
+        return
+    text = plain(str(error), keep="\n")
+    click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)
 
 
 def _open_closed_streams() -> None:

@@ -51,7 +51,7 @@ def find_spec(named: str | None) -> str:
         listed = f"several specs: {', '.join(found)}" if found else "no spec"
         hint = "name one" if found else "`amigen init` writes a first one"
         raise InputError(f"{folder.resolve() if given == '.' else folder} holds {listed}", hint)
-    if not named:
+    if not named and not is_quiet():
         echo_line(f"amigen: using {found[0]}", err=True)
     return found[0]
 
@@ -129,9 +129,15 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
     return spec
 
 
+def is_quiet() -> bool:
+    """Whether `amigen --quiet` was asked for."""
+    ctx = click.get_current_context(silent=True)
+    return bool(ctx and (ctx.find_root().obj or {}).get("quiet"))
+
+
 def show_warnings(checked: Checked) -> None:
     """What does not stop goes to stderr, so that stdout stays the result."""
-    for problem in checked.problems:
+    for problem in () if is_quiet() else checked.problems:
         if problem.severity != "error":
             click.echo(problem.text(checked.file), err=True)
 

@@ -1,0 +1,121 @@
+"""`amigen doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from amigen.base.processes import SYSTEM_PATH
+from amigen.cli.options import echo_json, echo_line, output_option
+
+_VERSION = re.compile(r"\d+\.\d+[\w.:~+-]*")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that this machine has or lacks.
+
+    Attributes:
+        name: What it is.
+        found: What is there, such as a version; empty where there is none.
+        needed_for: The commands that need it.
+        install: How to get it; empty where it is there.
+    """
+
+    name: str
+    found: str
+    needed_for: str
+    install: str = ""
+
+
+# Program -> what it is for, and how to get it on Debian and Ubuntu or from its maker.
+_PROGRAMS = (
+    ("packer", "build", "https://developer.hashicorp.com/packer/install, then `packer init` in the rendered folder"),
+    ("qemu-system-x86_64", "build --target local, verify of image files", "apt-get install qemu-system-x86"),
+    ("qemu-system-aarch64", "the same for arm64", "apt-get install qemu-system-arm qemu-efi-aarch64"),
+    ("qemu-img", "build --target local, verify of image files", "apt-get install qemu-utils"),
+    ("mmdebstrap", "local base images of Debian and Ubuntu, as root", "apt-get install mmdebstrap"),
+    ("genisoimage", "user data of local machines", "apt-get install genisoimage"),
+    ("ssh", "verify ssh://..., build", "apt-get install openssh-client"),
+    ("session-manager-plugin", "aws.communicator: session-manager", "AWS's Session Manager plugin"),
+)
+
+
+@click.command()
+@output_option
+def doctor(output: str) -> None:
+    """Show what this machine can do, and what to install. Nothing is changed, and no network is used."""
+    found = list(findings())
+    if output == "json":
+        echo_json(msgspec.to_builtins(found))
+        return
+    width = max(len(each.name) for each in found)
+    needed = max(len(each.needed_for) for each in found)
+    for each in found:
+        state = each.found or f"missing: {each.install}"
+        echo_line(f"{'ok' if each.found else '--'}  {each.name:{width}}  {each.needed_for:{needed}}  {state}")
+
+
+def findings() -> Iterator[Finding]:
+    """All that is looked at, in the order of the table."""
+    yield Finding(name="python", found=platform.python_version(), needed_for="amigen itself")
+    for name, needed_for, install in _PROGRAMS:
+        found = _version(name)
+        yield Finding(name=name, found=found, needed_for=needed_for, install="" if found else install)
+    yield _kvm()
+    yield _credentials()
+    kubeconfig = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    there = any(Path(part).is_file() for part in kubeconfig.split(os.pathsep))
+    yield Finding(
+        name="kubeconfig",
+        found=kubeconfig if there else "",
+        needed_for="kube-proxy",
+        install="" if there else "aws eks update-kubeconfig --name CLUSTER",
+    )
+
+
+def _version(program: str) -> str:
+    """The version that a program prints, or its path where it prints none; empty where it is missing."""
+    path = shutil.which(program) or shutil.which(program, path=SYSTEM_PATH)
+    if path is None:
+        return ""
+    option = "-V" if program == "ssh" else "--version"
+    try:
+        done = subprocess.run([path, option], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return path
+    said = _VERSION.search(done.stdout + done.stderr)
+    return said[0] if said else path
+
+
+def _kvm() -> Finding:
+    able = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    why = "be in the group kvm" if Path("/dev/kvm").exists() else "none on this machine: virtual machines are emulated"
+    return Finding(
+        name="KVM", found="/dev/kvm" if able else "", needed_for="fast virtual machines", install=why * (not able)
+    )
+
+
+def _credentials() -> Finding:
+    """Whether the environment or files name credentials; whether AWS takes them is not asked."""
+    files = [Path(os.environ.get(f"AWS_{kind}_FILE") or Path.home() / ".aws" / name) for kind, name in _AWS_FILES]
+    found = next((name for name in _AWS_VARIABLES if os.environ.get(name)), "")
+    found = found or next((str(path) for path in files if path.is_file()), "")
+    install = "aws configure sso, or AWS_PROFILE" if not found else ""
+    return Finding(name="AWS credentials", found=found, needed_for="build, publish, fleet, images", install=install)
+
+
+_AWS_FILES = (("SHARED_CREDENTIALS", "credentials"), ("CONFIG", "config"))
+_AWS_VARIABLES = (
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
