@@ -17,9 +17,6 @@ DESCRIBE_INSTANCES = _call("DescribeInstances")
 DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
 DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
-# Only with Packer 1.6, which knows neither metadata_options nor imds_support.
-REQUIRE_IMDSV2 = _call("ModifyInstanceMetadataOptions", INSTANCE, condition=BUILDER, when=("packer-1.6",))
-REQUIRE_IMDSV2_OF_IMAGE = _call("ModifyImageAttribute", IMAGE, condition=OURS)
 # Only after a build that was killed and could not clean up by itself.
 TERMINATE = _call("TerminateInstances", INSTANCE, condition=BUILDER)
 DELETE_KEY_PAIR = Call(service="ec2", operation="DeleteKeyPair", purposes=("build",), grants=REMOVE_KEY_PAIR)

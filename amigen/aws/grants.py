@@ -34,9 +34,8 @@ Need = Literal[
     "tags-while-made",  # everywhere but in China
     "tags-afterwards",
     "image-tags-while-made",  # everywhere but in China and GovCloud
-    "image-tags-afterwards",  # there, and with Packer 1.6
-    "untagged-helpers",  # temporary groups and key pairs: in China, and with Packer 1.6
-    "packer-1.6",
+    "image-tags-afterwards",  # there
+    "untagged-helpers",  # temporary groups and key pairs: in China
 ]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.

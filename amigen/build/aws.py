@@ -7,9 +7,8 @@ from typing import Any
 
 from amigen.aws import build_calls as calls
 from amigen.aws.session import Aws
-from amigen.base.errors import AwsError, BuildError
+from amigen.base.errors import BuildError
 from amigen.build.hook import Event
-from amigen.build.leftovers import remove_image
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session, manifest_artifact
 from amigen.images.base import find_base
@@ -52,7 +51,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     source = _Source(found=base.image.id)
     session.begin("start the builder")
     session.run_packer(
-        folder / "packer/aws" / ("" if session.packer.modern else "packer-1.6"),
+        folder / "packer/aws",
         single="image.pkr.hcl",
         only=f"amazon-ebs.{session.architecture}",
         variables=packer_variables(session, build, base.image),
@@ -60,8 +59,6 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
         environment=build.environment,
     )
     image_id = manifest_artifact(session.work).rpartition(":")[2]
-    if not session.packer.modern:
-        require_imdsv2(build.aws, region, image_id)
     session.begin("")
     return ImageRecord(
         platform=session.plan.platform,
@@ -88,16 +85,6 @@ class _Source:
         if event.name != "started":
             return
         region, what = session.plan.spec.aws.region, f"builder {event.instance}"
-        if not session.packer.modern:
-            build.aws.call(
-                calls.REQUIRE_IMDSV2,
-                region,
-                what,
-                InstanceId=event.instance,
-                HttpTokens="required",
-                HttpPutResponseHopLimit=1,
-                HttpEndpoint="enabled",
-            )
         answer = build.aws.call(calls.DESCRIBE_INSTANCES, region, what, InstanceIds=[event.instance])
         instance = answer["Reservations"][0]["Instances"][0]
         if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
@@ -112,28 +99,11 @@ def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[s
     if source.root_device:
         found["root_device"] = source.root_device
     found |= build.packer_vars
-    if session.packer.modern:
-        found["verify_public_key"] = public
-    else:
-        found |= {"ssh_private_key_file": str(session.key), "ssh_public_key": public}
+    found["verify_public_key"] = public
     for architecture in session.plan.architectures:
         if source_parameter(session.plan, architecture):
-            # Packer 1.6 wants every variable, also of the architecture that this run does not build.
+            # Also of the architecture that this run does not build: its data source would ask Systems Manager.
             found[f"source_ami_{architecture}"] = source.id
     if build.endpoint_url:
         found |= {"endpoint_url": build.endpoint_url, "offline": True}
     return found
-
-
-def require_imdsv2(aws: Aws, region: str, image_id: str) -> None:
-    """Of instances that are launched from the image; without that, there is no image.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
-    """
-    what = f"image {image_id}"
-    try:
-        aws.call(calls.REQUIRE_IMDSV2_OF_IMAGE, region, what, ImageId=image_id, ImdsSupport={"Value": "v2.0"})
-    except AwsError:
-        for image in aws.call(calls.DESCRIBE_IMAGES, region, what, ImageIds=[image_id])["Images"]:
-            remove_image(aws, region, image)
-        raise

@@ -7,13 +7,15 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import EndlessOutputError, run_capped
 
-_HOW_TO_GET = (
-    "apt-get install packer (Debian; 1.6.6 is enough), or a newer one: https://developer.hashicorp.com/packer/install"
-)
+_INSTALL = "install Packer: https://developer.hashicorp.com/packer/install"
+_INSTALL_ANY = f"{_INSTALL} (for --target local Debian's 1.6.6 is enough: apt-get install packer)"
+# Packer 1.6 cannot require IMDSv2 of the builder and of the AMI, and has no data source for SSM parameters.
+_OLDEST = {"local": (1, 6, 6), "aws": (1, 7, 0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +37,20 @@ class Packer:
 
     @property
     def modern(self) -> bool:
-        """1.7 and later: plugins are installed by `packer init`, and a folder is built."""
+        """True for 1.7 and later: `packer init` installs plugins, and a folder is built."""
         return self.version >= (1, 7, 0)
 
 
-def find_packer(path: str | None = None) -> Packer:
-    """The Packer at `path`, else the one in PATH.
+def find_packer(path: str | None = None, *, target: Literal["local", "aws"]) -> Packer:
+    """Find the Packer at `path`, or the one in PATH, for a build of `target`.
 
     Raises:
         ToolError: There is none, it is another program of that name, or it is too old.
     """
+    hint = _INSTALL_ANY if target == "local" else _INSTALL
     program = path or shutil.which("packer")
     if program is None:
-        raise ToolError("Packer is not installed", _HOW_TO_GET)
+        raise ToolError("Packer is not installed", hint)
     try:
         said = run_capped(
             [program, "version"],
@@ -55,14 +58,16 @@ def find_packer(path: str | None = None) -> Packer:
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CHECKPOINT_DISABLE": "1", "HOME": "/nonexistent"},
         ).stdout.decode(errors="replace")
     except (OSError, subprocess.TimeoutExpired, EndlessOutputError) as error:
-        raise ToolError(f"cannot run {program}: {error}", _HOW_TO_GET) from None
+        raise ToolError(f"cannot run {program}: {error}", hint) from None
     found = re.search(r"Packer v(\d+)\.(\d+)\.(\d+)", said)
     if found is None:
         # Fedora and Amazon Linux have another /usr/sbin/packer, of cracklib.
-        raise ToolError(f"{program} is not HashiCorp's Packer", _HOW_TO_GET)
+        raise ToolError(f"{program} is not HashiCorp's Packer", hint)
     packer = Packer(path=program, version=(int(found[1]), int(found[2]), int(found[3])))
-    if packer.version < (1, 6, 6):
-        raise ToolError(f"{program} is Packer {packer.text}; 1.6.6 or later is needed", _HOW_TO_GET)
+    oldest = _OLDEST[target]
+    if packer.version < oldest:
+        needed = ".".join(map(str, oldest))
+        raise ToolError(f"{program} is Packer {packer.text}; --target {target} needs {needed} or later", hint)
     return packer
 
 
@@ -88,6 +93,9 @@ def parse_line(line: str) -> Said | None:
 
 
 def build_command(packer: Packer, folder: Path, *, single: str, variables: Path, only: str) -> list[str]:
-    """The command for one source, run in `folder`; `single` is the one file that Packer 1.6 takes, relative to it."""
+    """The command for one source, run in `folder`.
+
+    Packer 1.6 has its builders inside and refuses the file that names plugins, so it is given the file `single` alone.
+    """
     what = "." if packer.modern else single
     return [packer.path, "build", "-machine-readable", f"-only={only}", f"-var-file={variables}", what]

@@ -78,7 +78,7 @@ def build(
     place = folder / node_image.name
     spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
     try:
-        packer = find_packer(packer_path)
+        packer = find_packer(packer_path, target=target)
     except ToolError as error:
         require_all([error, *([] if dry_run else lacking(jobs, target, spec_folder, fresh=fresh_base))])
         raise

@@ -36,7 +36,6 @@ _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "pru
     metavar="NAME",
     help="Role of the spec's instance profile. May be repeated. Default: the name of the profile.",
 )
-@click.option("--packer-1.6", "old_packer", is_flag=True, help="Add what only Packer 1.6 needs to --for build.")
 def iam_policy(
     spec: str,
     purposes: tuple[str, ...],
@@ -47,7 +46,6 @@ def iam_policy(
     tag: str | None,
     parameters: tuple[str, ...],
     roles: tuple[str, ...],
-    old_packer: bool,
 ) -> None:
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
     from typing import cast
@@ -67,7 +65,6 @@ def iam_policy(
         tag=parse_tag(tag) if tag else None,
         roles=roles,
         parameters=parameters,
-        old_packer=old_packer,
     )
     checked = check_file(spec)
     image = checked.require()

@@ -44,7 +44,6 @@ class Scope:
         tag: Key and value of the instances that `fleet verify` may look at.
         roles: Names of the roles that the instance profiles hold; empty: each has the name of its profile.
         parameters: Names of SSM parameters of others that launch templates of the account name their images by.
-        old_packer: Packer 1.6, which tags most of what it makes only afterwards.
     """
 
     account: str = "*"
@@ -54,7 +53,6 @@ class Scope:
     tag: tuple[str, str] | None = None
     roles: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
-    old_packer: bool = False
 
 
 def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = None) -> dict[str, Any]:
@@ -143,9 +141,8 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "tags-while-made": not china,
         "tags-afterwards": china,
         "image-tags-while-made": not (china or gov),
-        "image-tags-afterwards": china or gov or scope.old_packer,
-        "untagged-helpers": china or scope.old_packer,
-        "packer-1.6": scope.old_packer,
+        "image-tags-afterwards": china or gov,
+        "untagged-helpers": china,
     }
     return {need for need, held in holds.items() if held}
 

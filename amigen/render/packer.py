@@ -1,8 +1,4 @@
-"""The Packer files of a plan: pure, the same plan gives the same text.
-
-`aws/` is for Packer 1.7 and later (a folder: plugins are named in a file of their own); `aws/packer-1.6/` holds the
-one file that Packer 1.6 takes. `local/` serves both: 1.6 is given its `image.pkr.hcl` alone.
-"""
+"""The Packer files of a plan, for Packer 1.7 and later. Pure: the same plan gives the same text."""
 
 from __future__ import annotations
 
@@ -17,28 +13,26 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.model import SourceAmi
 from amigen.spec.values import Architecture
 
-# https://github.com/hashicorp/packer-plugin-amazon; imds_support and reboots over Session Manager are older than this.
-AMAZON_PLUGIN = "1.8"
-# https://github.com/hashicorp/packer-plugin-qemu
-QEMU_PLUGIN = "1.1"
+# From the versions that the tests build with (tests/real/tools), within their major version.
+# https://github.com/hashicorp/packer-plugin-amazon, https://github.com/hashicorp/packer-plugin-qemu
+AMAZON_PLUGIN = ">= 1.8.2, < 2.0.0"
+QEMU_PLUGIN = ">= 1.0.9, < 2.0.0"
 _INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
-# gp3's own baseline; Packer 1.6 refuses a gp3 volume without them.
+# The baseline of gp3: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 _GP3_IOPS, _GP3_THROUGHPUT = 3000, 125
 
 
 def packer_files(plan: ImagePlan) -> dict[str, str]:
     """Path below the platform's `packer/` folder -> text."""
-    aws = {name: _aws(plan, modern=name == "aws/image.pkr.hcl") for name in (AWS_IMAGE, AWS_IMAGE_16)}
     return {
         "aws/plugins.pkr.hcl": _text("aws/plugins.pkr.hcl.jinja", plugin=AMAZON_PLUGIN),
-        **aws,
+        AWS_IMAGE: _aws(plan),
         "local/plugins.pkr.hcl": _text("local/plugins.pkr.hcl.jinja", plugin=QEMU_PLUGIN),
         "local/image.pkr.hcl": _local(plan),
     }
 
 
 AWS_IMAGE = "aws/image.pkr.hcl"
-AWS_IMAGE_16 = "aws/packer-1.6/image.pkr.hcl"
 
 
 def source_parameter(plan: ImagePlan, architecture: Architecture) -> str | None:
@@ -52,17 +46,12 @@ def image_tags(plan: ImagePlan) -> dict[str, str]:
     return {**plan.spec.aws.tags, **own}
 
 
-def _aws(plan: ImagePlan, *, modern: bool) -> str:
+def _aws(plan: ImagePlan) -> str:
     spec, fact = plan.spec, PLATFORMS[plan.platform]
     aws = spec.aws
-    session_manager = aws.communicator == "session-manager"
     return _text(
         "aws/image.pkr.hcl.jinja",
-        **_common(plan, scripts="../../scripts" if modern else "../../../scripts"),
-        modern=modern,
-        # Packer 1.6 does not open the tunnel again after a reboot; later ones do
-        # (https://github.com/hashicorp/packer-plugin-amazon/pull/311).
-        reboot=modern or not session_manager,
+        **_common(plan),
         images=[_source(plan, architecture) for architecture in plan.architectures],
         region=aws.region,
         deprecate_hours=aws.deprecate_after_days * 24 if aws.deprecate_after_days else None,
@@ -74,7 +63,7 @@ def _aws(plan: ImagePlan, *, modern: bool) -> str:
         ssh_source_cidrs=aws.ssh_source_cidrs,
         associate_public_ip=aws.associate_public_ip,
         iam_instance_profile=aws.iam_instance_profile,
-        session_manager=session_manager,
+        session_manager=aws.communicator == "session-manager",
         root_device=fact.root_device,
         volume=_volume(plan),
         encrypted=aws.encryption.enabled,
@@ -88,7 +77,7 @@ def _local(plan: ImagePlan) -> str:
     arm = plan.architectures == ("arm64",)
     return _text(
         "local/image.pkr.hcl.jinja",
-        **_common(plan, scripts="../../scripts"),
+        **_common(plan),
         disk_gib=local.disk_gib,
         memory_mib=local.memory_mib,
         cpus=local.cpus,
@@ -97,14 +86,13 @@ def _local(plan: ImagePlan) -> str:
     )
 
 
-def _common(plan: ImagePlan, *, scripts: str) -> dict[str, Any]:
+def _common(plan: ImagePlan) -> dict[str, Any]:
     fact = PLATFORMS[plan.platform]
     return {
         "title": fact.title,
         "mode": plan.spec.kube_proxy.mode,
         "version": amigen.__version__,
         "user": fact.login_user,
-        "scripts": scripts,
     }
 
 

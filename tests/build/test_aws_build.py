@@ -36,6 +36,7 @@ from tests.publish.stand_in import moto
 from tests.publish.stand_in.gateway import Gateway
 from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import KEYS
+from tests.real.packer import packer_environment
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +87,7 @@ class Account:
         That the environment names the address of AWS is one of the two ways; `build` goes the other.
         """
         own = {"XDG_CACHE_HOME": str(self.folder / "cache"), "AWS_ENDPOINT_URL": self.gateway.url}
-        return {"cwd": self.folder, "env": {**os.environ, **own}}
+        return {"cwd": self.folder, "env": {**os.environ, **packer_environment(), **own}}
 
     def build(self, *more: str) -> subprocess.CompletedProcess[str]:
         given = self.given
@@ -237,11 +238,9 @@ def as_the_spec_says(account: Account, image: dict[str, Any], copy: dict[str, An
     [run] = gateway.named("RunInstances")
     [disk] = run.params["BlockDeviceMappings"]
     assert (disk["Ebs"]["Encrypted"], disk["Ebs"]["KmsKeyId"]) == (True, "alias/images")
-    [builder] = gateway.named("ModifyInstanceMetadataOptions")
-    assert builder.params["HttpTokens"] == "required"
+    assert run.params["MetadataOptions"]["HttpTokens"] == "required"
     changes = [call.params for call in gateway.named("ModifyImageAttribute")]
-    imds = [(c["ImageId"], c["ImdsSupport"]["Value"]) for c in changes if "ImdsSupport" in c]
-    assert imds == [(image["ImageId"], "v2.0")]
+    assert [c["ImdsSupport"]["Value"] for c in changes if "ImdsSupport" in c] == ["v2.0"]
     shared = [(c["ImageId"], each) for c in changes for each in c.get("LaunchPermission", {}).get("Add", ())]
     for image_id in (image["ImageId"], copy["ImageId"]):
         assert (image_id, {"OrganizationArn": ORGANIZATION}) in shared

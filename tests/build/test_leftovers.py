@@ -11,13 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from amigen.aws import build_calls as calls
-from amigen.aws.answer import Fields
-from amigen.aws.grants import Call
 from amigen.aws.session import Aws, ec2_endpoint
-from amigen.base.errors import AwsError
 from amigen.build.account import Account, find_account
-from amigen.build.aws import require_imdsv2
 from amigen.build.leftovers import clean_up_after_the_dead, noted
 from tests.publish.world import KEYS
 
@@ -152,24 +147,3 @@ def test_packer_gets_the_address_of_ec2_that_boto_finds(
     for name, value in {**KEYS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **environment}.items():
         monkeypatch.setenv(name, value)
     assert ec2_endpoint(REGION, **{"profile": None, "endpoint_url": None, **given}) == found
-
-
-class Refused(Aws):
-    """AWS, but for the one call that requires IMDSv2 of an image."""
-
-    def call(self, call: Call, region: str, what: str, **params: Any) -> Fields:
-        if call is calls.REQUIRE_IMDSV2_OF_IMAGE:
-            raise AwsError("not allowed, said by the test")
-        return super().call(call, region, what, **params)
-
-
-@pytest.mark.usefixtures("aws")
-def test_an_image_of_which_imdsv2_cannot_be_required_is_removed() -> None:
-    """Packer 1.6 makes the image without."""
-    instance = ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-    image_id = ec2().create_image(InstanceId=instance, Name="one")["ImageId"]
-    before = len(ec2().describe_snapshots(OwnerIds=["self"])["Snapshots"])
-    with pytest.raises(AwsError, match="said by the test"):
-        require_imdsv2(Refused(), REGION, image_id)
-    assert ec2().describe_images(Owners=["self"])["Images"] == []
-    assert len(ec2().describe_snapshots(OwnerIds=["self"])["Snapshots"]) == before - 1

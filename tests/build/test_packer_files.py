@@ -1,4 +1,4 @@
-"""The rendered Packer files: what stands in them, and that the real Packer takes them."""
+"""The rendered Packer files: their content, and that the real Packer takes them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,11 @@ from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import artifacts
 from amigen.render.folder import write
-from amigen.render.packer import AWS_IMAGE, AWS_IMAGE_16, packer_files, source_parameter
+from amigen.render.packer import AWS_IMAGE, packer_files, source_parameter
 from amigen.spec.load import load_spec
 from amigen.spec.model import AmiFilter, Aws, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
+from tests.real.packer import run_packer
 from tests.specs import GOLDEN
-
-# What Packer 1.6.6 does not know and 1.7 and later do; without them its own parser must take the modern file, too.
-_UNKNOWN_TO_16 = (
-    r"(?ms)^data \"amazon-parameterstore\".*?^}\n",
-    r"(?m)^ +imds_support.*\n",
-    r"(?m)^ +deprecate_at +=  *local.*\n",
-    r"(?ms)^  metadata_options \{.*?^  }\n",
-)
-
 
 GOLDEN_PLATFORMS = [
     (case.parent.name, name) for case in sorted(GOLDEN.glob("*/spec.yaml")) for name in load_spec(case).platforms
@@ -95,11 +87,6 @@ def written(plan: ImagePlan, folder: Path) -> Path:
     return folder / "packer"
 
 
-def packer(*arguments: str) -> None:
-    done = subprocess.run(["packer", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def plans() -> Iterator[Any]:
     for platform in PLATFORMS:
         yield pytest.param(plan_of(platform=platform), id=platform)
@@ -110,7 +97,7 @@ def plans() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", [*plans()])
 def test_the_real_packer_takes_them(plan: ImagePlan, tmp_path: Path, key: Path) -> None:
-    """`packer fmt -check` for all files, `packer validate` for those of its version."""
+    """`packer fmt -check` and `packer validate`, and Debian's Packer 1.6 for the file of local builds."""
     take(written(plan, tmp_path), key)
 
 
@@ -124,33 +111,18 @@ def test_the_real_packer_takes_what_is_rendered(case: tuple[str, str], key: Path
 
 
 def take(folder: Path, key: Path) -> None:
-    for part in ("aws", "aws/packer-1.6", "local"):
-        packer("fmt", "-check", "-diff", str(folder / part))
-    key_file = ["-var", f"ssh_private_key_file={key}"]
-    seed = ["-var", "base=/dev/null", "-var", f'seed=["{key}"]']
-    packer("validate", *key_file, *seed, str(folder / "local/image.pkr.hcl"))
-    public = ["-var", "ssh_public_key=ssh-ed25519 AAAA"]
-    old = folder / AWS_IMAGE_16
-    sources = re.findall(r'variable "(source_ami_\w+)"', old.read_text())
-    named = [part for source in sources for part in ("-var", f"{source}=ami-12345678")]
-    packer("validate", *key_file, *public, *named, str(old))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("plan", [*plans()])
-def test_the_modern_file_differs_by_known_settings_only(plan: ImagePlan, tmp_path: Path) -> None:
-    """No Packer above 1.6 can be had here: without the settings that 1.6 lacks, 1.6 takes the modern file as well."""
-    text = packer_files(plan)[AWS_IMAGE]
-    for unknown in _UNKNOWN_TO_16:
-        text = re.sub(unknown, "", text)
-    text = re.sub(r"source_ami = var\.(\w+) != .*", 'source_ami = "ami-12345678"', text)
-    for name in ("bootstrap", "hygiene"):
-        (tmp_path / "scripts").mkdir(exist_ok=True)
-        (tmp_path / "scripts" / f"{name}.sh").write_text("#!/bin/bash\n")
-    file = tmp_path / "packer/aws/image.pkr.hcl"
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    packer("validate", str(file))
+    local = ["-var", "base=/dev/null", "-var", f'seed=["{key}"]', "-var", f"ssh_private_key_file={key}"]
+    for part, variables in (("aws", []), ("local", local)):
+        for command in (["fmt", "-check", "-diff"], ["init"], ["validate", *variables]):
+            done = run_packer(*command, ".", cwd=folder / part)
+            assert done.returncode == 0, done.stdout + done.stderr
+    old = subprocess.run(
+        ["/usr/bin/packer", "validate", *local, str(folder / "local/image.pkr.hcl")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert old.returncode == 0, old.stdout + old.stderr
 
 
 def test_imdsv2_is_required_of_builder_and_ami() -> None:
@@ -159,11 +131,10 @@ def test_imdsv2_is_required_of_builder_and_ami() -> None:
     assert re.search(r'metadata_options \{\n +http_endpoint +=.*\n +http_tokens +=  *"required"', text)
 
 
-@pytest.mark.parametrize("file", [AWS_IMAGE, AWS_IMAGE_16])
-def test_ssh_comes_from_where_the_spec_says(file: str) -> None:
-    text = packer_files(plan_of(CASES["ssh sources"]))[file]
+def test_ssh_comes_from_where_the_spec_says() -> None:
+    text = packer_files(plan_of(CASES["ssh sources"]))[AWS_IMAGE]
     assert re.search(r'temporary_security_group_source_cidrs *= \["192.0.2.0/24", "2001:db8::/32"\]', text)
-    assert "temporary_security_group" not in packer_files(plan_of())[file]
+    assert "temporary_security_group" not in packer_files(plan_of())[AWS_IMAGE]
 
 
 _CLOUD_INIT = {
@@ -174,7 +145,7 @@ _CLOUD_INIT = {
 }
 
 
-@pytest.mark.parametrize("file", [AWS_IMAGE, AWS_IMAGE_16, "local/image.pkr.hcl"])
+@pytest.mark.parametrize("file", [AWS_IMAGE, "local/image.pkr.hcl"])
 @pytest.mark.parametrize("case", _CLOUD_INIT)
 def test_the_bootstrap_waits_for_cloud_init(case: str, file: str, tmp_path: Path) -> None:
     """Also of a `packer build` by hand; the commands are run here as Packer does, with a shorter bound."""
@@ -209,11 +180,12 @@ def test_what_is_cleaned_comes_last_and_what_is_proven_comes_after_a_reboot() ->
     assert places == sorted(places)
 
 
-def test_no_reboot_over_session_manager_with_packer_16() -> None:
-    """It does not open the tunnel again; later Packers do."""
-    files = packer_files(plan_of(CASES["session manager"]))
-    assert "systemctl reboot" in files[AWS_IMAGE]
-    assert "systemctl reboot" not in files[AWS_IMAGE_16]
+def test_every_provisioner_runs_where_tmp_is_noexec() -> None:
+    """bash reads the script; nothing is executed from the folder that Packer uploads to (amazon-eks-ami PR 346)."""
+    for name, text in packer_files(plan_of()).items():
+        blocks = re.findall(r'(?ms)^  provisioner "(?:shell|shell-local)" \{.*?^  }', text)
+        assert name.endswith("plugins.pkr.hcl") or blocks
+        assert [block for block in blocks if not re.search(r"execute_command +=.*bash -e \{\{ \.", block)] == []
 
 
 @pytest.mark.parametrize(

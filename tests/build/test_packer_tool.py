@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,28 +12,32 @@ from amigen.build.packer_tool import Packer, Said, build_command, find_packer, p
 from tests.build.stand_in_packer import stand_in_packer
 
 
-@pytest.mark.parametrize(("version", "modern"), [("1.6.6", False), ("1.7.0", True), ("1.14.1", True)])
+@pytest.mark.parametrize(("version", "modern"), [("1.6.6", False), ("1.7.0", True), ("1.15.0", True)])
 def test_the_version_decides_how_it_is_called(tmp_path: Path, version: str, modern: bool) -> None:
-    packer = find_packer(str(stand_in_packer(tmp_path, version=version)))
+    packer = find_packer(str(stand_in_packer(tmp_path, version=version)), target="local")
     assert (packer.text, packer.modern) == (version, modern)
 
 
 def test_none_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="Packer is not installed") as caught:
-        find_packer()
+        find_packer(target="local")
     assert "apt-get install packer" in caught.value.hint
 
 
 def test_another_program_of_that_name_is_refused(tmp_path: Path) -> None:
     """cracklib has a `packer`, too."""
     with pytest.raises(ToolError, match="not HashiCorp's Packer"):
-        find_packer(str(stand_in_packer(tmp_path, says="skipping line: 1")))
+        find_packer(str(stand_in_packer(tmp_path, says="skipping line: 1")), target="local")
 
 
-def test_a_packer_that_is_too_old_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match=r"1\.5\.1; 1\.6\.6 or later"):
-        find_packer(str(stand_in_packer(tmp_path, version="1.5.1")))
+@pytest.mark.parametrize(("target", "version", "needed"), [("local", "1.5.1", "1.6.6"), ("aws", "1.6.6", "1.7.0")])
+def test_a_packer_that_is_too_old_is_refused(
+    tmp_path: Path, target: Literal["local", "aws"], version: str, needed: str
+) -> None:
+    """Packer 1.6 cannot require IMDSv2 of the builder and the AMI; Debian's is enough for a local image."""
+    with pytest.raises(ToolError, match=f"is Packer {version}; --target {target} needs {needed} or later"):
+        find_packer(str(stand_in_packer(tmp_path, version=version)), target=target)
 
 
 def test_a_line_of_machine_readable_output() -> None:

@@ -1,13 +1,12 @@
 """`amigen iam-policy --for build`: the real amazon-ebs builder works under the printed policy, and needs all of it.
 
 The builder is told not to connect (`communicator = "none"`), so that moto's instances, which are records, suffice. What
-only Packer 1.7 and later calls is not seen here, and named below.
+Packer does not call then is named below; `tests/build/test_aws_build.py` runs the whole build.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from typing import Any
@@ -20,6 +19,7 @@ from amigen.render.artifacts import artifacts
 from amigen.spec.load import load_spec
 from tests.publish.authority import Authority
 from tests.publish.world import BUILD_REGION, World
+from tests.real.packer import run_packer
 
 SPEC = """\
 iamInstanceProfile: node
@@ -27,8 +27,8 @@ encryption: {enabled: false}
 share:
   accounts: ["111122223333"]
 deprecateAfterDays: 365"""
-# Printed, and called by Packer 1.7 and later only.
-MODERN = {
+# Printed, and not called by a builder that does not connect.
+NOT_SEEN = {
     "ec2:AuthorizeSecurityGroupIngress",
     "ec2:CreateImage",
     "ec2:CreateSecurityGroup",
@@ -45,22 +45,17 @@ def policy(world: World, *more: str) -> dict[str, Any]:
 
 
 def packer_build(world: World, source: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Packer, with the rendered sources for 1.6, without connecting and so without provisioners."""
+    """Run Packer on the rendered files without connecting to the builder, and so without provisioners."""
     folder = world.folder / "rendered"
     for artifact in artifacts(load_spec(world.spec_path)):
         path = folder / artifact.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(artifact.content)
-    file = next(folder.rglob("packer-1.6/image.pkr.hcl"))
+    file = next(folder.rglob("aws/image.pkr.hcl"))
     text = file.read_text()
     for pattern, new in (
         (r'communicator\s*= "ssh"', 'communicator = "none"'),
         (r"(?ms)^  provisioner .*?^  }\n", ""),
-        # Without a key of ours Packer makes a temporary one, as 1.7 and later always does here, by this name.
-        (
-            r"(?m)^  ssh_private_key_file.*",
-            '  temporary_key_pair_name = "amigen-${local.build}-ipvs-nodes-al2023-x86_64"',
-        ),
         (r"(?m)^  ssh_(?!username).*\n", ""),
         (r"delay_seconds\s*= .*", "delay_seconds = 1"),
     ):
@@ -70,18 +65,10 @@ def packer_build(world: World, source: str, **settings: str) -> subprocess.Compl
     variables = {
         "source_ami_x86_64": source,
         "endpoint_url": world.gateway.url,
-        "ssh_private_key_file": os.devnull,
-        "ssh_public_key": "none",
         **settings,
     }
     words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
-    return subprocess.run(
-        ["packer", "build", "-color=false", *words, file.name],
-        cwd=file.parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_packer("build", "-color=false", *words, ".", cwd=file.parent)
 
 
 def leave_something(world: World) -> None:
@@ -110,7 +97,7 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
         BUILD_REGION, "/aws/service/eks/optimized-ami/1.34/amazon-linux-2023/x86_64/standard/recommended/image_id"
     ] = base
     leave_something(world)
-    authority = Authority(policy(world, "--packer-1.6"), world.gateway)
+    authority = Authority(policy(world), world.gateway)
     world.gateway.authority = authority
     aws = Aws(AwsOptions(endpoint_url=world.gateway.url))
 
@@ -119,23 +106,10 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
     assert done.returncode == 0, done.stdout + done.stderr
     removed = remove_build(aws, BUILD_REGION, "b1")
     assert {each.split("-")[0] for each in removed} == {"i", "sg", "amigen", "ami", "snap"}
-    _make_sure(world, aws)
     _publish_images(world)
 
     unused = {action for _, action in authority.unused}
-    assert unused == MODERN
-
-
-def _make_sure(world: World, aws: Aws) -> None:
-    """IMDSv2 of the builder and the image, which Packer 1.6 cannot ask for."""
-    from amigen.aws import build_calls as calls
-
-    ec2 = world.client("ec2")
-    names = [{"Key": "amigen/name", "Value": "ipvs-nodes"}, {"Key": "amigen/build", "Value": "b2"}]
-    tags = [{"ResourceType": "instance", "Tags": names}]
-    started = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tags)
-    instance = started["Instances"][0]["InstanceId"]
-    aws.call(calls.REQUIRE_IMDSV2, BUILD_REGION, "builder", InstanceId=instance, HttpTokens="required")
+    assert unused == NOT_SEEN
 
 
 def _publish_images(world: World) -> None:
@@ -179,7 +153,7 @@ def test_a_build_that_may_not_launch_is_told_by_packer(world: World) -> None:
     world.client("iam").create_instance_profile(InstanceProfileName="node")
     world.write_spec(SPEC)
     base = world.make_image("base", {})
-    document = policy(world, "--packer-1.6")
+    document = policy(world)
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != "ec2:RunInstances"]
     world.gateway.authority = Authority(document, world.gateway)

@@ -280,22 +280,18 @@ def _tagging(resource: str, tags: dict[str, str]) -> Need:
 def test_nothing_of_others_is_made_ours_by_a_tag(world: World, resource: str) -> None:
     """Tagged first, it could be deregistered, shared or deleted: all of that asks only for the tag.
 
-    A build with Packer 1.6 may tag what has no name at all, which Packer has just made; never what has the name of
-    another spec.
+    In China a build may tag what has no name at all, which Packer has just made; never what is named for another spec.
     """
     world.write_spec(PROFILE)
     others = _policy(world, "publish", "canary", "rollout", "rollback", "images", "prune", "fleet")
     refused = Authority(others, world.gateway)
     build = Authority(_policy(world, "build"), world.gateway)
-    old = Authority(_policy(world, "build", more=("--packer-1.6",)), world.gateway)
 
     assert not refused.allows(_tagging(resource, {}))
     assert not refused.allows(_tagging(resource, {"amigen/name": "other"}))
     assert refused.allows(_tagging(resource, {"amigen/name": "ipvs-nodes"}))
     assert not build.allows(_tagging(resource, {}))
     assert not build.allows(_tagging(resource, {"amigen/name": "other"}))
-    assert old.allows(_tagging(resource, {}))
-    assert not old.allows(_tagging(resource, {"amigen/name": "other"}))
 
 
 def test_a_build_shares_no_image_of_another_spec(world: World) -> None:

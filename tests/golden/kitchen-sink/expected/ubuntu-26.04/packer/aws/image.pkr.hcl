@@ -1,5 +1,5 @@
 # Ubuntu 26.04 for kube-proxy in ipvs mode, as an AMI. Written by amigen 0.1.0; do not edit.
-# Packer 1.7 and later, in this folder: packer init . && packer build .
+# In this folder: packer init . && packer build .
 # Regions, sharing and the tag of success come after the checks: `amigen build` and `amigen publish` do that.
 
 variable "build" {
@@ -129,7 +129,7 @@ source "amazon-ebs" "arm64" {
   ssh_host                = var.builder_address
   ssh_port                = var.builder_port
   temporary_key_pair_type = "ed25519"
-  # A name of ours, so that it is found when Packer is killed and cannot remove it.
+  # amigen finds the key pair by this name when Packer was killed and could not remove it.
   temporary_key_pair_name = "amigen-${local.build}-kitchen-sink-ubuntu-26.04-arm64"
 
   aws_polling {
@@ -144,12 +144,15 @@ build {
   ]
 
   provisioner "shell" {
-    inline = ["test -z '${var.verify_public_key}' || echo '${var.verify_public_key}' >>~/.ssh/authorized_keys"]
+    execute_command = "{{ .Vars }} bash -e {{ .Path }}"
+    inline          = ["test -z '${var.verify_public_key}' || echo '${var.verify_public_key}' >>~/.ssh/authorized_keys"]
   }
 
   # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
   # ended is nothing to the bootstrap.
   provisioner "shell" {
+    # Packer uploads each script to /tmp; on hardened images nothing can be executed from there (noexec), but bash reads it.
+    execute_command = "{{ .Vars }} bash -e {{ .Path }}"
     inline = [
       "command -v cloud-init >/dev/null || exit 0",
       "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
@@ -164,23 +167,26 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   provisioner "shell" {
     # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
-    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    execute_command     = "{{ .Vars }} bash -e {{ .Path }}"
     start_retry_timeout = "1m"
     script              = "${path.root}/../../scripts/bootstrap.sh"
   }
 
-  # What the modules' persistence is worth shows after a boot.
+  # Only a boot shows that the modules persist.
   provisioner "shell" {
+    execute_command   = "{{ .Vars }} bash -e {{ .Path }}"
     expect_disconnect = true
     inline            = ["sudo -n systemctl reboot"]
   }
 
   provisioner "shell" {
+    execute_command     = "{{ .Vars }} bash -e {{ .Path }}"
     pause_before        = "10s"
     start_retry_timeout = "15m"
     inline              = ["uptime"]
@@ -194,12 +200,13 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   provisioner "shell" {
     # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
-    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    execute_command     = "{{ .Vars }} bash -e {{ .Path }}"
     start_retry_timeout = "1m"
     script              = "${path.root}/../../scripts/hygiene.sh"
   }
@@ -212,7 +219,8 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   post-processor "manifest" {

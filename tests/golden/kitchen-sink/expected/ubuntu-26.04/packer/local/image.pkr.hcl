@@ -106,6 +106,8 @@ build {
   # cloud-init may still install packages and hold the package manager's lock. An image may come without it, and how it
   # ended is nothing to the bootstrap.
   provisioner "shell" {
+    # Packer uploads each script to /tmp; on hardened images nothing can be executed from there (noexec), but bash reads it.
+    execute_command = "{{ .Vars }} bash -e {{ .Path }}"
     inline = [
       "command -v cloud-init >/dev/null || exit 0",
       "timeout 900 cloud-init status --wait >/dev/null || test $? != 124 || { echo 'cloud-init does not end'; exit 1; }",
@@ -119,12 +121,13 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   provisioner "shell" {
     # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
-    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    execute_command     = "{{ .Vars }} bash -e {{ .Path }}"
     start_retry_timeout = "1m"
     script              = "${path.root}/../../scripts/bootstrap.sh"
   }
@@ -136,12 +139,13 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   provisioner "shell" {
     # Nothing restarts sshd here: a builder that does not answer for a minute is gone.
-    execute_command     = "{{ .Vars }} bash {{ .Path }}"
+    execute_command     = "{{ .Vars }} bash -e {{ .Path }}"
     start_retry_timeout = "1m"
     script              = "${path.root}/../../scripts/hygiene.sh"
   }
@@ -153,7 +157,8 @@ build {
       "AMIGEN_PORT=${build.Port}",
       "AMIGEN_USER=${build.User}",
     ]
-    inline = [var.hook]
+    execute_command = ["bash", "-c", "{{ .Vars }} bash -e {{ .Script }}"]
+    inline          = [var.hook]
   }
 
   post-processor "manifest" {
