@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.ipvs.connections import Connections, parse_connections
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.run import NodeRunner
@@ -37,6 +38,7 @@ class Snapshot:
         addresses: The node's own, without those of `kube-ipvs0`; None: not known.
         nft: `nft --version`; empty: not there.
         nftables: kube-proxy's nftables table; None: there is none, or nothing could read it.
+        connections: Those of IPVS; None: not looked at.
     """
 
     host: str = ""
@@ -50,6 +52,7 @@ class Snapshot:
     addresses: frozenset[Address] | None = None
     nft: str = ""
     nftables: NftTable | None = None
+    connections: Connections | None = None
 
 
 def script(metrics: str = DEFAULT_METRICS) -> str:
@@ -90,6 +93,9 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
         addresses=_addresses(sections["addresses"]) if sections.get("addresses", "").strip() else None,
         nft=sections.get("nft", "").strip(),
         nftables=_nftables(sections),
+        connections=parse_connections(sections["connections"], sections.get("conn_tab_bits", "").strip())
+        if "connections" in sections
+        else None,
     )
 
 

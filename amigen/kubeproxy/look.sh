@@ -46,6 +46,10 @@ mark loadable
 sed 's#:.*##; s#.*/##; s#\.ko.*##' "/lib/modules/$release/modules.dep" 2>/dev/null
 mark release && cat /etc/amigen/release.json 2>/dev/null
 mark nft && nft --version 2>/dev/null
+mark connections && [ -e /proc/net/ip_vs_conn ] && awk '
+  NR > 1 { count[$1 " " $4 " " $5 " " $6 " " $7]++ }
+  END { for (pair in count) print count[pair], pair }' /proc/net/ip_vs_conn
+mark conn_tab_bits && cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null
 mark nftables4 && nft_table ip
 printf '\n'
 mark nftables6 && nft_table ip6

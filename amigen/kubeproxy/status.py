@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.ipvs.compare import Comparison, comparison
+from amigen.ipvs.connections import draining, judge_connections
 from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.ipvs.model import Table
 from amigen.knowledge import version_tuple
@@ -124,7 +125,13 @@ def judge(
         )
         return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
     table = judge_table(snapshot.table, config, wanted, subject, bound=snapshot.bound or frozenset())
-    return NodeStatus(subject=subject, facts=(*facts, *table.facts), differences=(*differences, *table.differences))
+    facts += table.facts
+    differences += table.differences
+    if snapshot.connections is not None:
+        differences += judge_connections(snapshot.connections, snapshot.table)
+        many, servers = draining(snapshot.connections, snapshot.table)
+        facts.append(f"{snapshot.connections.total} connections, {many} of them on {servers} draining servers")
+    return NodeStatus(subject=subject, facts=tuple(facts), differences=tuple(differences))
 
 
 def judge_nft(snapshot: Snapshot, ports: ServicePorts, where: Where, subject: str) -> NodeStatus:

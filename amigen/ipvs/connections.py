@@ -1,0 +1,112 @@
+"""Connections of the IPVS table: where they go, and how full the table is.
+
+Source: `ip_vs_conn_seq_show` in net/netfilter/ipvs/ip_vs_conn.c of Linux for /proc/net/ip_vs_conn. The node sums it up
+(amigen/kubeproxy/look.sh), since a busy one has a million lines: COUNT PROTOCOL ADDRESS PORT SERVER PORT, addresses and
+ports in hexadecimal for IPv4, and ports in hexadecimal for IPv6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+
+from amigen.base.errors import InputError
+from amigen.ipvs.model import Address, Key, Table
+from amigen.services.difference import Difference
+from amigen.services.objects import Target
+
+# More connections than this for each bucket make every lookup slow.
+_FULL = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """Connections by service and server.
+
+    Attributes:
+        counts: How many each pair has; templates of session affinity are among them.
+        buckets: Size of the table; 0: not known.
+    """
+
+    counts: dict[tuple[Key, Target], int]
+    buckets: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+def parse_connections(text: str, bits: str) -> Connections:
+    """Read the node's summary.
+
+    Args:
+        text: Its lines.
+        bits: `/sys/module/ip_vs/parameters/conn_tab_bits`: since Linux 7.1 /proc/net/ip_vs prints the present size.
+
+    Raises:
+        InputError: Not such a summary.
+    """
+    counts: dict[tuple[Key, Target], int] = {}
+    for line in text.splitlines():
+        words = line.split()
+        try:
+            count, protocol, vip, port, server, server_port = words
+            if protocol not in ("TCP", "UDP", "SCTP"):
+                continue  # `IP` is a template of a firewall mark, which kube-proxy has none of
+            key: Key = (protocol, _address(vip), int(port, 16))  # type: ignore[assignment]
+            counts[key, (_address(server), int(server_port, 16))] = int(count)
+        except ValueError:
+            raise InputError(
+                f"the connections of IPVS cannot be read: {line!r}", "does /proc/net/ip_vs_conn exist there?"
+            ) from None
+    return Connections(counts=counts, buckets=1 << int(bits) if bits.isascii() and bits.isdigit() else 0)
+
+
+def _address(text: str) -> Address:
+    return IPv4Address(int(text, 16)) if len(text) == 8 and ":" not in text else ip_address(text)
+
+
+def judge_connections(found: Connections, table: Table) -> Iterator[Difference]:
+    """Connections that go to a server that is gone, and a table that is too full."""
+    servers = {
+        key: {(one.place.address, one.place.port) for one in service.servers}
+        for service in table.services
+        if (key := service.key) is not None
+    }
+    for (key, target), count in found.counts.items():
+        # Templates of session affinity have port 0 for both.
+        if key not in servers or key[2] == 0 or target in servers[key]:
+            continue
+        udp = key[0] == "UDP"
+        yield Difference(
+            kind="connections",
+            subject=f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}",
+            says=f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]}, "
+            "which is no longer a real server",
+            why="they end minutes after the client's last packet; where it keeps sending, end them on the node with"
+            " `conntrack -D -p udp --orig-dst ADDRESS`"
+            if udp
+            else "net.ipv4.vs.expire_nodest_conn should be 1, so that the next packet ends them; kube-proxy sets it",
+        )
+    if found.buckets and found.total > _FULL * found.buckets:
+        yield Difference(
+            kind="connections",
+            subject="the connection table",
+            says=f"{found.total} connections in {found.buckets} buckets",
+            why="lookups become slow; raise kubeProxy.ipvs.connTabBits in the spec and replace the node",
+        )
+
+
+def draining(found: Connections, table: Table) -> tuple[int, int]:
+    """Connections on servers of weight 0, and how many such servers."""
+    drained = {
+        (key, (one.place.address, one.place.port))
+        for service in table.services
+        if (key := service.key) is not None
+        for one in service.servers
+        if one.weight == 0
+    }
+    counts = [count for pair, count in found.counts.items() if pair in drained]
+    return sum(counts), len(counts)
