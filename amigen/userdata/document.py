@@ -75,9 +75,12 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
     if "base64" in wrapped:
         compact = b"".join(raw.split())
         size = len(compact) // 4 * 3 - compact[-2:].count(b"=")
-    type_ = mime.detect(content)
+    go = gomime.read(content)
+    # Go takes names for headers that are none for others.
+    type_ = mime.MULTIPART if go.multipart else mime.detect(content)
     if type_ == mime.MULTIPART:
         parts, problems = _multipart(content, origin)
+        parts = _as_nodeadm_reads(parts, go, origin)
     else:
         part, problems = _opened(Part(type=type_, content=content, origin=origin), "the script")
         parts, problems = (part,) if content.strip() else (), [*_single(part.type, content), *problems]
@@ -88,8 +91,30 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         content=content,
         parts=parts,
         problems=tuple(problems),
-        go=gomime.read(content),
+        go=go,
     )
+
+
+def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) -> tuple[Part, ...]:
+    """The parts with the NodeConfigs that Go finds: where line ends are mixed, Python ends parts elsewhere."""
+    if go.error or not go.multipart:
+        return parts
+    contents = []
+    for part in go.parts:
+        try:
+            kind, _ = gomime.media_type(part.type)
+            if kind == mime.NODE_CONFIG:
+                contents.append(mime.unpack(part.content)[0])
+        except ValueError:
+            continue
+    places = [n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG]
+    if len(places) != len(contents):
+        others = tuple(part for part in parts if part.type != mime.NODE_CONFIG)
+        return (*others, *(Part(type=mime.NODE_CONFIG, content=content, origin=origin) for content in contents))
+    found = list(parts)
+    for place, content in zip(places, contents, strict=True):
+        found[place] = replace(found[place], content=content)
+    return tuple(found)
 
 
 def _opened(part: Part, what: str) -> tuple[Part, list[Problem]]:

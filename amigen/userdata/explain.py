@@ -168,7 +168,8 @@ def _fields(
             add(f"part {number} ({part.origin})", part.content, f"part {number}")
     unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
     if any_config and about.node_config is None and not unread:
-        problems += [by("nodeadm", p, rule="cluster") for p in nodeconfig.validate(merged)]
+        for p in nodeconfig.validate(merged):
+            problems.append(by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster"))
     for drop_in in written:
         if drop_in.content is not None:
             add(f"{DROP_INS}/{drop_in.name}", drop_in.content, f"{DROP_INS}/{drop_in.name}, by {drop_in.by}")

@@ -63,6 +63,10 @@ def read(content: bytes) -> Document:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
+    if "\n\ufeff" in text:
+        raise ValueError(
+            f"has a byte order mark in it (line {text[: text.index(chr(10) + chr(0xFEFF))].count(chr(10)) + 2})"
+        )
     try:
         more = _first_alone(text)
         loader = _Loader(text)

@@ -282,7 +282,14 @@ def deep(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 def validate(config: dict[str, Any]) -> Iterator[Problem]:
     """internal/api/validation.go, and the empty certificate that it lets through."""
     cluster = config.get("spec", {}).get("cluster", {})
-    missing = [name for name in REQUIRED if not cluster.get(name)]
+    # nodeadm asks whether the certificate is there, and not whether it is empty.
+    empty = cluster.get("certificateAuthority") in ("", [])
+    missing = [name for name in REQUIRED if not cluster.get(name) and not (empty and name == "certificateAuthority")]
+    if empty:
+        message = (
+            "spec.cluster.certificateAuthority is empty: nodeadm takes that, and kubelet trusts no API server then"
+        )
+        yield Problem(message=message, hint="set join.eks", source=api().source)
     if missing:
         verb = "are" if len(missing) > 1 else "is"
         message = f"spec.cluster.{', spec.cluster.'.join(missing)} {verb} missing or empty: nodeadm does not start"
