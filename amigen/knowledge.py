@@ -23,6 +23,8 @@ PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
 State = Literal["absent", "alpha", "beta", "stable", "deprecated", "gated", "removed"]
 
 _KEP_IPVS = "KEP-5495, https://github.com/kubernetes/enhancements/issues/5495"
+_KEP_EXTERNAL = "KEP-5707, https://github.com/kubernetes/enhancements/issues/5707"
+_KEP_LOCALHOST = "KEP-6032, https://github.com/kubernetes/enhancements/issues/6032"
 _KEP_NFT = "KEP-3866, https://github.com/kubernetes/enhancements/issues/3866"
 
 
@@ -117,23 +119,27 @@ MODE_FACTS: tuple[ModeFact, ...] = (
 
 
 class GateFact(Struct, frozen=True, kw_only=True):
-    """A feature gate of kube-proxy that rules a mode.
+    """A feature gate of kube-proxy that rules a mode, or which addresses it serves.
 
     Attributes:
         since: The first version that knows it; `until` the first that is planned not to, None: not announced.
-        locked: From this version on its value is fixed to true.
+        locked: From this version on its value is fixed, to `locked_to`.
     """
 
     name: str
     since: tuple[int, int]
     source: str
     locked: tuple[int, int] | None = None
+    locked_to: bool = True
     until: tuple[int, int] | None = None
 
 
 GATES: tuple[GateFact, ...] = (
     GateFact(name="NFTablesProxyMode", since=(1, 29), locked=(1, 33), source=_KEP_NFT),
-    GateFact(name="KubeProxyIPVS", since=(1, 37), until=(1, 46), source=_KEP_IPVS),
+    GateFact(name="KubeProxyIPVS", since=(1, 37), locked=(1, 43), locked_to=False, until=(1, 46), source=_KEP_IPVS),
+    # pkg/features/kube_features.go of 1.37.2 has both; 1.36.3 has the first alone.
+    GateFact(name="AllowServiceExternalIPs", since=(1, 36), locked=(1, 43), locked_to=False, source=_KEP_EXTERNAL),
+    GateFact(name="KubeProxyNFTablesLocalhostNodePorts", since=(1, 37), source=_KEP_LOCALHOST),
 )
 
 # kube-proxy refuses nftables mode below this kernel (KEP-3866; pkg/proxy/nftables/supported.go).

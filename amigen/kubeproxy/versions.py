@@ -89,8 +89,8 @@ def gates_refused(gates: Mapping[str, object], version: str) -> RefusedError | N
             why = f"it exists since {'.'.join(map(str, gate.since))}"
         elif gate.until and now >= gate.until:
             why = f"it is planned to be gone from {'.'.join(map(str, gate.until))} on"
-        elif gate.locked and now >= gate.locked and value is not True:
-            why = f"it is fixed to true since {'.'.join(map(str, gate.locked))}"
+        elif gate.locked and now >= gate.locked and value is not gate.locked_to:
+            why = f"it is fixed to {str(gate.locked_to).lower()} since {'.'.join(map(str, gate.locked))}"
         if why:
             return RefusedError(
                 f"kube-proxy {version} exits with featureGates.{gate.name}={str(value).lower()}: {why} [{gate.source}]",

@@ -12,7 +12,7 @@ from amigen.base.errors import RefusedError
 from amigen.kubeproxy import show
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.settings import Settings, Value
-from amigen.kubeproxy.versions import states
+from amigen.kubeproxy.versions import gates_refused, states
 from amigen.kubeproxy.wish import Wish
 from tests.kubeproxy import samples
 from tests.kubeproxy.test_plan import ADDON, observed
@@ -84,6 +84,7 @@ def test_a_worse_state_that_is_near_is_a_warning(version: str, says: str) -> Non
         ("1.36", "KubeProxyIPVS", False, "it exists since 1.37"),
         ("1.28", "NFTablesProxyMode", True, "it exists since 1.29"),
         ("1.33", "NFTablesProxyMode", False, "it is fixed to true since 1.33"),
+        ("1.36", "KubeProxyNFTablesLocalhostNodePorts", True, "it exists since 1.37"),
         ("1.33", "NFTablesProxyMode", True, None),
         ("1.32", "NFTablesProxyMode", False, None),
         ("1.37", "KubeProxyIPVS", True, None),
@@ -132,3 +133,14 @@ def test_the_printed_call_runs_as_it_stands() -> None:
     (call,) = (call for call in plan.calls if "UpdateAddon" in call)
 
     assert plan.after in shlex.split(call.removeprefix("eks:UpdateAddon: "))
+
+
+@pytest.mark.parametrize("gate", ["KubeProxyIPVS", "AllowServiceExternalIPs"])
+def test_gates_that_are_fixed_to_false(gate: str) -> None:
+    """Planned for 1.43: kube-proxy exits where the configuration still sets it to true."""
+    refused = gates_refused({gate: True}, "1.43")
+
+    assert refused is not None
+    assert f"exits with featureGates.{gate}=true: it is fixed to false since 1.43" in refused.message
+    assert gates_refused({gate: False}, "1.43") is None
+    assert gates_refused({gate: True}, "1.42") is None
