@@ -252,6 +252,11 @@ HygieneSubject = Literal[
     "temporary-files",
     "random-seed",
     "hostname",
+    "device-identity",
+    "kubelet-state",
+    "leases",
+    "dumps-and-stamps",
+    "account-backups",
 ]
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 import amigen
 from amigen.base.quoting import ascii_only
 from amigen.base.templates import folder, render
-from amigen.plan.make import MODPROBE_PATH, sysctl_path
+from amigen.plan.make import sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
     CleanImage,
@@ -31,8 +31,8 @@ from amigen.plan.model import (
 from amigen.platforms import PLATFORMS, family_of
 from amigen.render.join import bootstrap_arguments
 
-# For user data, where every byte counts.
-_TAB = "\t"
+# The instance metadata service, over IPv4 and IPv6 (EC2 user guide, "Access instance metadata").
+IMDS = ("169.254.169.254", "fd00:ec2::254")
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -47,21 +47,19 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
 
     Args:
         plan: What to do.
-        user_data: True for user data, which has a limit of 16 KB: the library comes without its comments, and on a
-            platform that joins by a script, the last call joins the cluster.
+        user_data: True for user data: without sudo, ASCII alone, and on a platform that joins by a script, the last
+            call joins the cluster.
     """
     spec, fact = plan.spec, PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = next((step for step in steps if isinstance(step, InstallGate)), None)
     files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
     calls = [call for step in steps for call in _calls(step, plan, plain=user_data)]
-    indent = _TAB if user_data else "  "
     script = _beginning(
         title=fact.title,
         mode=spec.kube_proxy.mode,
         parts=tuple(_parts(plan, steps, user_data=user_data)),
-        bare=user_data,
-        indent=indent,
+        installs=any(isinstance(step, (InstallPackages, LoadModules)) for step in steps),
         units=gate.units if gate else (),
         gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
         drop_in=gate.drop_ins[0].content.decode() if gate else "",
@@ -71,24 +69,13 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         "templates",
         "main.sh.jinja",
         name=spec.name,
-        indent=indent,
         os=f"{fact.os_id} {fact.os_version}",
-        paths=[*(file.path for file in files), *_paths_besides(steps)],
         calls=calls,
         nothing_to_do=_nothing_to_do(plan, len(files)),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
     # decoded text without a charset, and gets it back in raw-unicode-escape).
     return ascii_only(script) if user_data else script
-
-
-def _paths_besides(steps: list[Step]) -> Iterator[str]:
-    """What the functions of other steps write by `put_file`, at every run."""
-    for step in steps:
-        if isinstance(step, WriteRelease):
-            yield step.path
-        elif isinstance(step, RunHook) and not step.once:
-            yield f"/usr/local/lib/amigen/hooks/{step.name}"
 
 
 def hygiene_script(plan: ImagePlan) -> str:
@@ -107,7 +94,8 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
         yield "packages.sh"
     if InstallPackages in kinds or LoadModules in kinds:
         yield f"{PLATFORMS[plan.platform].family}.sh"
-    yield "modules.sh"
+    if LoadModules in kinds:
+        yield "modules.sh"
     if any(isinstance(step, LoadModules) and step.conn_tab_bits is not None for step in steps):
         yield "module-options.sh"
     if ApplySysctls in kinds:
@@ -126,23 +114,14 @@ def _joins_by_script(step: Step) -> bool:
 
 # Nine tenths of a script, and the same for all images of a kind.
 @lru_cache(maxsize=16)
-def _beginning(*, parts: tuple[str, ...], bare: bool, **context: object) -> str:
-    library = "\n".join(_library(name, bare=bare) for name in parts)
+def _beginning(*, parts: tuple[str, ...], **context: object) -> str:
+    library = "\n".join(_library(name) for name in parts)
     return render("templates", "bootstrap.sh.jinja", version=amigen.__version__, library=library, **context)
 
 
 @cache
-def _library(name: str, *, bare: bool) -> str:
-    """A part of the library; bare: without comments (other than shellcheck's) and empty lines, indented by tabs.
-
-    No part has a here-document or a string of several lines, so that a line is a comment by its first character.
-    """
-    text = (folder("templates") / "lib" / name).read_text(encoding="utf-8")
-    if not bare:
-        return text
-    lines = [(line, line.lstrip()) for line in text.splitlines()]
-    kept = [(line, code) for line, code in lines if code and (code[0] != "#" or code.startswith("# shellcheck"))]
-    return "\n".join(_TAB * ((len(line) - len(code)) // 2) + code for line, code in kept)
+def _library(name: str) -> str:
+    return (folder("templates") / "lib" / name).read_text(encoding="utf-8")
 
 
 def _options(plan: ImagePlan) -> tuple[str, ...]:
@@ -157,7 +136,7 @@ def _environment(plan: ImagePlan) -> tuple[tuple[str, str], ...]:
         return ()
     pairs = [("http_proxy", sources.proxy), ("https_proxy", sources.proxy)]
     # IMDS is on the machine's own link; a proxy cannot reach it.
-    pairs.append(("no_proxy", ",".join(("localhost", "127.0.0.1", "169.254.169.254", *sources.no_proxy))))
+    pairs.append(("no_proxy", ",".join(("localhost", "127.0.0.1", *IMDS, *sources.no_proxy))))
     return tuple(pairs)
 
 
@@ -187,9 +166,7 @@ def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
         yield Call(function="ensure_packages", arguments=(str(plan.spec.package_sources.timeout_seconds), *wanted))
     elif isinstance(step, LoadModules):
         if step.conn_tab_bits is not None:
-            option = ("ip_vs", "conn_tab_bits", str(step.conn_tab_bits))
-            yield Call(function="require_option", arguments=(*option, MODPROBE_PATH))
-            yield Call(function="settle_option", arguments=option)
+            yield Call(function="settle_option", arguments=("ip_vs", "conn_tab_bits", str(step.conn_tab_bits)))
         yield Call(function="load_modules", arguments=step.modules)
     elif isinstance(step, ApplySysctls):
         for key, value in step.values:
@@ -232,7 +209,7 @@ def _put(file: WriteFile, *, plain: bool = False) -> Call:
 
 @lru_cache(maxsize=64)
 def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
-    """Content as a shell argument: itself where it is plain text, else base64 and the content's sha256."""
+    """Content as a shell argument: itself where it is plain text, else base64 and the command that decodes it."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -241,4 +218,4 @@ def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     readable = text.replace("\n", "").replace("\t", "").isprintable()
     if readable and (text.isascii() or not plain):
         return text, ()
-    return base64.b64encode(content).decode("ascii"), (hashlib.sha256(content).hexdigest(),)
+    return base64.b64encode(content).decode("ascii"), ("base64", "-d")

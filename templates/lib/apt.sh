@@ -1,43 +1,40 @@
-query_packages() {
-  # shellcheck disable=SC2016 # dpkg-query's own fields, not the shell's
-  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true
+list_installed() {
+  # shellcheck disable=SC2016 # dpkg-query's own fields
+  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
 }
 
-# What a package's script would ask, and needrestart on Ubuntu, nobody is there to answer.
+# Nobody is there to answer what a package, or needrestart on Ubuntu, would ask.
 unattended() {
-  in_time env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+  time_left
+  ((left > 0)) || return 124
+  bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
 }
 
 apt_get() {
-  local now
-  read_clock
-  # apt-get does not wait for locks by itself; it is to give up, and name who holds the lock, before it is stopped.
-  unattended apt-get -y -o DPkg::Lock::Timeout="$((deadline > now + 10 ? deadline - now - 10 : 0))" -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-    "${package_options[@]}" "$@"
+  time_left
+  # It gives up, and names who holds the lock, before it is stopped.
+  unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
+    -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
 }
 
-# An earlier run, or this one, may have been cut in the middle of an installation.
-mend_packages() {
-  unattended dpkg --force-confold --configure -a || true
-}
-
-# install_packages NAME[=VERSION]...
 install_packages() {
-  if [[ -n $(find /var/lib/dpkg/updates -type f -print -quit 2>/dev/null) ]]; then mend_packages; fi
-  apt_get update || return 1
-  apt_get install --no-install-recommends --allow-downgrades -- "$@" && return 0
-  mend_packages
+  # Also where the update failed: the package may come from a source that works.
+  apt_get update || true
+  apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
+  # An earlier run may have been cut in the middle of an installation.
+  unattended dpkg --force-confold --configure -a || true
   return 1
 }
 
+# package_with_module MODULE KERNEL
 package_with_module() {
-  local kernel=$2 name
-  for name in "linux-modules-extra-$kernel" "linux-modules-$kernel" "linux-image-$kernel"; do
-    if apt-cache show --no-all-versions -- "$name" >/dev/null 2>&1; then
-      printf 'the package %s should have it' "$name"
+  local name
+  for name in linux-modules-extra linux-modules linux-image; do
+    if apt-cache show --no-all-versions "$name-$2" >/dev/null 2>&1; then
+      printf 'the package %s should have it' "$name-$2"
       return
     fi
   done
-  printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$kernel"
+  printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
 }

@@ -1,85 +1,55 @@
 declare -A installed=()
 
-look_at_packages() {
-  local state name version
-  installed=()
-  while read -r state name version; do
-    if [[ $state == installed ]]; then installed["$name"]=$version; fi
-  done < <(query_packages "$@")
-}
-
-# Sets `missing` to those of NAME[=VERSION]... that are not there, or not in this version.
+# Sets `missing` to those of NAME[=VERSION]... that are not installed in this version.
 find_missing() {
-  local want
-  look_at_packages "${@%%=*}"
-  missing=()
-  for want in "$@"; do
-    if [[ -z ${installed["${want%%=*}"]:-} || ($want == *=* && ${installed["${want%%=*}"]} != "${want#*=}") ]]; then missing+=("$want"); fi
+  local name version
+  installed=() missing=()
+  while read -r name version; do installed[$name]=$version; done < <(list_installed "${@%%=*}" 2>/dev/null)
+  for name in "$@"; do
+    version=${installed[${name%%=*}]:-}
+    [[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
   done
 }
 
-# Sets `now` to the seconds since boot. bash's SECONDS goes by the wall clock, which a first boot may set far back or ahead.
-read_clock() {
-  read -r now _ </proc/uptime
-  now=${now%.*}
+# Sets `left` to the seconds that are left, by the time since boot: a first boot may set the clock.
+time_left() {
+  read -r left _ </proc/uptime
+  left=$((deadline - ${left%.*}))
 }
 
-# in_time COMMAND...: with the time that is left of all. What does not end when it is asked to is killed 30 s later.
-in_time() {
-  local now
-  read_clock
-  ((now < deadline)) || return 124
-  timeout -k 30 "$((deadline - now))" "$@"
+# The first cause and the last error in what a package manager said.
+why_in() {
+  local cause error
+  cause=$(grep -m 1 -oE '(Failed to fetch|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
+  error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
+  printf '%.400s' "$cause${cause:+; }${error:-no message}"
 }
 
-# ensure_packages SECONDS NAME[=VERSION]...: tries until the time is up; the network, the mirror and the lock may need it.
+# ensure_packages SECONDS NAME[=VERSION]...: at a first boot, the network, the mirror and the lock may need time.
 ensure_packages() {
-  local limit=$1 delay=2 now deadline why='' missing=() out=$run_dir/packages.log
+  local deadline=0 left missing code delay=2 why out=$run_dir/packages.log limit=$1
   shift
-  read_clock
-  deadline=$((now + limit))
   find_missing "$@"
-  ((${#missing[@]} > 0)) || return 0
+  ((${#missing[@]})) || return 0
   step="install ${missing[*]}"
   log "installing ${missing[*]}"
   unfinished
-  until attended install_packages "${missing[@]}" >"$out" 2>&1; do
-    # What was stopped may have said half a line.
-    { cat "$out" && echo; } | sed -e '/^$/d' -e 's/^/  | /' | tail -n 12
-    why=$(last_error "$out")
-    read_clock
-    # A try that is stopped as soon as it began would only hide why the one before failed.
-    if ((now + delay + 10 > deadline)); then fail "cannot install ${missing[*]} within $limit s: $why"; fi
+  time_left
+  deadline=$((limit - left))
+  while :; do
+    code=0
+    install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
+    # A package manager also fails for a source or package of somebody else: what counts is what is there.
+    find_missing "$@"
+    ((${#missing[@]})) || break
+    sed 's/^/  | /' "$out" | tail -n 12 >&7 || true
+    ((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
+    why=$(why_in "$out")
+    time_left
+    ((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
     log "that did not work ($why); again in $delay s"
-    sleep "$delay"
-    delay=$((delay < 30 ? delay * 2 : 30))
+    bounded 0 sleep "$delay"
+    ((delay > 20)) || delay=$((delay * 2))
   done
-  find_missing "$@"
-  if ((${#missing[@]} > 0)); then fail "installed, and yet the package database has no ${missing[*]}: is that the real name of the package?"; fi
   changes=$((changes + 1))
-}
-
-# The line that says why, of a package manager's output; a vague one only where there is no other. A package is also
-# unknown where the list that has it could not be fetched, and a lock has a holder.
-last_error() {
-  local line last='' full='' cause='' found='' vague='' now
-  while read -r line || [[ -n $line ]]; do
-    last=${line:-$last}
-    if [[ $line =~ No\ space|disk\ is\ full ]]; then
-      full=$line
-    elif [[ $line =~ ^(W:|E:|-|Waiting.*:)\ ((Failed\ to\ fetch|Curl\ error|Status\ code|Could\ not\ get\ lock).*) ]]; then
-      cause=${BASH_REMATCH[2]}
-    elif [[ $line =~ ^(E:\ (Sub-process|Unable\ to\ fetch)|W:\ Some\ index|Err:|Error:\ Could\ not\ run) ]]; then
-      vague=$line
-    elif [[ $line =~ ^(E:|[Ee]rror[:\ ]|dpkg:\ error|W:.*[Ff]ailed|\[Errno|Curl|RPM:) ]]; then
-      found=$line
-    fi
-  done <"$1"
-  if [[ -n $cause && (-z $found || $found =~ Unable\ to|candidate|\ not\ found|Failed\ to\ download|lock) ]]; then
-    found=$cause${found:+; ${found#E*: }}
-  fi
-  found=${full:-${found:-${vague:-${last:-no message}}}}
-  read_clock
-  if ((now >= deadline)); then found="it was still at work when its time was over (${last:-${why:-no message}})"; fi
-  printf '%s' "${found:0:300}"
 }

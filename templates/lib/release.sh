@@ -1,21 +1,17 @@
-# write_release HEAD PACKAGE...: HEAD is the JSON that is known when the script is made, without its end.
+# write_release JSON PACKAGE...: JSON is what was known when this script was made, without its end.
 write_release() {
-  local head=$1 old=$release there='' now kernel='' name packages='' document
+  local head=$1 old=$release there='' name packages='' kernel=''
   shift
   [[ -e $old ]] || old=$release.unfinished
-  if ((changes == 0)) && [[ -f $old ]]; then
-    IFS= read -r -d '' there <"$old" || true
-    if [[ $there == "$head,"* ]]; then
-      [[ $old == "$release" ]] || mv -fT "$old" "$release"
-      return 0
-    fi
+  if ((changes == 0)) && [[ -f $old && $(<"$old") == "$head,"* ]]; then
+    [[ $old == "$release" ]] || mv -fT "$old" "$release"
+    return 0
   fi
-  TZ=UTC0 printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
-  if [[ -z ${AMIGEN_NO_KERNEL:-} ]]; then read -r kernel </proc/sys/kernel/osrelease; fi
-  for name in "$@"; do
-    packages+="${packages:+, }\"$name\": \"${installed["$name"]:-}\""
-  done
-  printf -v document '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%s"\n}\n' "$head" "$kernel" "$packages" "$now"
-  put_file "$release" 644 root:root "$document"
+  if declare -F releasever >/dev/null; then head+=",
+  \"releasever\": \"$(releasever)\""; fi
+  for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]:-}\""; done
+  [[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
+  TZ=UTC0 printf -v there '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$head" "$kernel" "$packages" -1
+  put_file "$release" 644 root:root "$there"
   rm -f "$release.unfinished"
 }

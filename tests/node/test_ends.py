@@ -159,7 +159,7 @@ def kill(root: BareRoot, made: ImagePlan, at: str, *, then: str = "") -> None:
     assert root.run("bash /run/bootstrap.sh\necho code $?\n").stdout.splitlines()[-1] == "code 137"
 
 
-@pytest.mark.parametrize("where", ["attended bash", "require_platform 'amzn 2023'"], ids=["a hook", "a first look"])
+@pytest.mark.parametrize("where", ["bounded 0 bash", "require_platform 'amzn 2023'"], ids=["a hook", "a first look"])
 def test_a_killed_run_on_a_baked_image_is_not_forgotten(root: BareRoot, where: str) -> None:
     """SIGKILL while a hook works, or before anything was changed."""
     bake(root, plan())

@@ -45,7 +45,7 @@ def test_the_copy_of_a_replaced_file_is_where_nothing_reads_it(root: BareRoot) -
         assert [path.name for path in (root.folder / place).iterdir()] == ["mine.conf"]
         assert (root.folder / place / "mine.conf").read_text() == "ours\n"
         assert (kept / place / "mine.conf").read_text() == "theirs\n"
-        line = f"amigen: kept: the /{place}/mine.conf of somebody else is now /var/lib/amigen/kept/{place}/mine.conf"
+        line = f"amigen: kept the existing /{place}/mine.conf as /var/lib/amigen/kept/{place}/mine.conf"
         assert line in said
     # Once more, with other words: no copy is lost.
     (root.folder / PLACES[0] / "mine.conf").write_text("theirs again\n")

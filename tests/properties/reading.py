@@ -17,7 +17,7 @@ from amigen.base.errors import InputError, SizeError
 from amigen.plan import checks
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
-from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile, WriteRelease
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.join import node_config
@@ -63,14 +63,8 @@ def _read_script(plan: ImagePlan, script: str) -> None:
     _, _, main = script.rpartition("\nmain() {\n")
     fact = PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both"]
-    gated = [file for step in steps if isinstance(step, InstallGate) for file in step.all_files]
-    paths = [file.path for file in gated]
-    paths += [step.path for step in steps if isinstance(step, WriteFile)]
-    paths += [f"/usr/local/lib/amigen/hooks/{s.name}" for s in steps if isinstance(s, RunHook) and not s.once]
-    paths += [step.path for step in steps if isinstance(step, WriteRelease)]
     calls = (call for step in steps for call in _calls(step, plan, plain=False))
-    wanted = ["begin", "require_platform", f"{fact.os_id} {fact.os_version}", "look_at"]
-    wanted += paths
+    wanted = ["begin", "require_platform", f"{fact.os_id} {fact.os_version}"]
     wanted += [word for call in calls for word in (call.function, *call.arguments)]
     found = shlex.split(main, posix=True)
 

@@ -35,7 +35,35 @@ clean_identity() {
   stop_units systemd-random-seed.service
   rm -f /var/lib/systemd/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed /var/lib/systemd/credential.secret
   if [[ -s /etc/hostname ]]; then : >/etc/hostname; fi
-  rm -f /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease
+  rm -f /var/lib/dhcp/*.lease* /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key
+  # Names of the machine to storage. nvme-cli then takes the machine's own UUID.
+  rm -f /etc/nvme/hostnqn /etc/nvme/hostid
+  # open-iscsi's words for a name that is made at its next start.
+  if [[ -s /etc/iscsi/initiatorname.iscsi ]]; then echo GenerateName=yes >/etc/iscsi/initiatorname.iscsi; fi
+  # The registration of the SSM agent. It runs on: the build may come through it.
+  rm -rf /var/lib/amazon/ssm/Vault /var/lib/amazon/ssm/registration
+  # The serial and key of this snapd to the store.
+  rm -rf /var/lib/snapd/device/*
+}
+
+# What a kubelet or a containerd that the builder started has made of this machine. Images that containerd has stay: EKS
+# images bring some on purpose.
+clean_kubelet() {
+  stop_units kubelet.service containerd.service snap.kubelet-eks.daemon.service
+  rm -rf /var/lib/kubelet/pki /var/lib/kubelet/pods /var/lib/kubelet/*_state /var/lib/kubelet/kubeconfig \
+    /var/lib/kubelet/device-plugins/* /var/lib/containerd/io.containerd.runtime.v2.task/* /var/log/pods /var/log/containers
+}
+
+# Copies that useradd and passwd leave. The sudoers file that cloud-init made stays: the build needs it until the machine
+# is off, and cloud-init writes the same on a node.
+clean_users() {
+  rm -f /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
+}
+
+# Timer stamps would make a new node skip its first runs; dumps and mail are the builder's.
+clean_state() {
+  rm -f /var/lib/systemd/timers/stamp-*
+  rm -rf /var/lib/systemd/coredump/* /var/crash/* /var/mail/* /var/spool/mail/*
 }
 
 clean_cloud_init() {
@@ -83,6 +111,9 @@ main() {
   clean_temporary
   clean_homes
   clean_identity
+  clean_kubelet
+  clean_users
+  clean_state
   clean_logs
   mark_image
   sync

@@ -52,6 +52,26 @@ LEFTOVERS = {
         "if [ ! -L etc/hostname ] && [ -s etc/hostname ]; then echo etc/hostname; fi",
         "every node would begin with the builder's name",
     ),
+    "device-identity": (
+        "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration var/lib/snapd/device ! -type d 2>/dev/null",
+        "its nodes would be one machine to storage, Systems Manager, snapd and IPv6 neighbours",
+    ),
+    "kubelet-state": (
+        "find var/lib/kubelet/pki var/lib/kubelet/pods var/lib/kubelet/kubeconfig var/lib/kubelet/device-plugins var/lib/containerd/io.containerd.runtime.v2.task ! -type d 2>/dev/null; ls -d var/lib/kubelet/*_state 2>/dev/null",
+        "a kubelet would begin with the builder's certificates, pods and reservations",
+    ),
+    "leases": (
+        "find var/lib/dhcp var/lib/dhclient var/lib/NetworkManager -name '*.lease*' 2>/dev/null",
+        "a node would ask for the builder's address",
+    ),
+    "dumps-and-stamps": (
+        "find var/lib/systemd/coredump var/crash var/mail/ var/spool/mail var/lib/systemd/timers ! -type d ! -type l 2>/dev/null",
+        "dumps and mail tell of the builder, and stamps make timers skip their first run",
+    ),
+    "account-backups": (
+        "find etc -maxdepth 1 ! -type d '(' -name 'passwd-' -o -name 'shadow-' -o -name 'group-' -o -name 'gshadow-' -o -name 'subuid-' -o -name 'subgid-' ')'",
+        "they hold the builder's accounts and password hashes",
+    ),
 }
 
 
