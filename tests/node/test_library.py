@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from amigen import parse_spec, plan_image
 from amigen.base.templates import folder
+from amigen.render.script import bootstrap_script
 
 # In the functions' text, so that it is the same text that is tested.
 MOVED = ("/proc/uptime",)
@@ -132,3 +134,11 @@ def test_the_reason_is_the_line_that_helps(place: Path, output: str, reason: str
     """Of all that a package manager says; the cause before what came of it."""
     (place / "out").write_text(output)
     assert run(place, ("common.sh", "packages.sh"), f"why_in {place}/out") == reason
+
+
+@pytest.mark.parametrize(("gate", "most"), [(False, 12_600), (True, 17_500)])
+def test_the_smallest_script_stays_small(gate: bool, most: int) -> None:
+    """Bytes with all comments, of the five-line spec; EC2 takes 16,384, so that with the gate it is packed."""
+    spec = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "ipvs-nodes", "kubernetesVersion": "1.34"}
+    plan = plan_image(parse_spec({**spec, "platforms": ["al2023"], "gate": gate}), "al2023")
+    assert len(bootstrap_script(plan, user_data=True)) <= most

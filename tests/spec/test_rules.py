@@ -151,6 +151,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "join.eks.instance", "bootstrap.sh of ubuntu-24.04", [UBUNTU, eks(instance={"localStorage": {"strategy": "RAID0"}})], [eks(instance={"localStorage": {"strategy": "RAID0"}})]),
     ("error", "join.eks.kubelet.config.clusterDNS", "bootstrap.sh of ubuntu-24.04", [UBUNTU, joins(config={"clusterDNS": ["10.0.0.2"]})], [UBUNTU, joins(flags=["--cluster-dns=10.0.0.2"])]),
     # aws
+    ("warning", "aws.baseImage", "default kernel", [aws(baseImage="plain")], [aws(baseImage="plain", sourceAmis={"al2023": {"id": "ami-01234567"}})]),
     ("error", "aws.sourceAmis.debian-12", "not among the platforms", [aws(sourceAmis={"debian-12": {"id": "ami-01234567"}})], [aws(sourceAmis={"al2023": {"id": "ami-01234567"}})]),
     ("error", "aws.sourceAmis.al2023", "exactly one of", [aws(sourceAmis={"al2023": {"id": "ami-01234567", "ssmParameter": "/a"}})], [aws(sourceAmis={"al2023": {"ssmParameter": "/a"}})]),
     ("error", "aws.sourceAmis.al2023", "found none", [aws(sourceAmis={"al2023": {}})], [aws(sourceAmis={"al2023": {"filter": {"name": "abc*", "owners": ["self"]}}})]),

@@ -245,6 +245,22 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
             )
 
 
+def kernel_series(spec: NodeImage) -> Iterator[Problem]:
+    """A plain source image that is looked up by a parameter may change its kernel series.
+
+    Source: https://docs.aws.amazon.com/linux/al2023/ug/ec2.html, the parameters `al2023-ami-kernel-default-*`.
+    """
+    for platform in spec.platforms:
+        plain = spec.aws.base_image == "plain" and platform not in spec.aws.source_amis
+        if plain and "kernel-default" in (PLATFORMS[platform].ssm_plain or ""):
+            yield Problem(
+                severity="warning",
+                path="aws.baseImage",
+                message=f"the plain image of {platform} follows Amazon's default kernel, whose series changes",
+                hint=f"name an image of one series in aws.sourceAmis.{platform}",
+            )
+
+
 RULES = (
     Rule(sources, "platforms", "architectures"),
     Rule(instance_types, "architectures"),
@@ -257,5 +273,6 @@ RULES = (
     Rule(tags),
     Rule(communicator, "aws.iamInstanceProfile"),
     Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
+    Rule(kernel_series, "platforms", "aws.baseImage", "aws.sourceAmis"),
     Rule(eks_images, "kubernetesVersion", "join.eks", "aws.baseImage", "aws.sourceAmis"),
 )
