@@ -23,6 +23,7 @@ from amigen.userdata import make
 from amigen.userdata.document import parse
 from amigen.userdata.explain import Explanation
 from amigen.userdata.explain import explain as explain_document
+from amigen.userdata.finding import by
 from amigen.userdata.make import Format
 from amigen.userdata.size import LIMIT, Size
 from amigen.userdata.systems import SYSTEMS, SystemName
@@ -105,13 +106,20 @@ def print_(
     callback=lambda _, __, value: Path(find_spec(value)),
 )
 @click.option("--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="Who launches the nodes.")
-@click.option("--platform", help="Platform, where a spec has several.")
+@click.option("--platform", help="Platform of the nodes: one of SPEC, or that of FILE (default: al2023).")
 @click.option("--show", type=click.IntRange(min=1), help="Print this part alone, unpacked: its place in the document.")
 @output_option
 def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
     raw, origin, nodeadm, gate = _read(file), "yours", True, None
-    if _is_spec(raw):
+    source = click.get_current_context().get_parameter_source("output")
+    if show and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--show prints one part as it is; it takes no --output.")
+    if not _is_spec(raw) and platform:
+        if platform not in PLATFORMS:
+            raise InputError(f"unknown platform {platform!r}", f"known: {', '.join(PLATFORMS)}")
+        nodeadm = PLATFORMS[platform].joins_by == "nodeadm"
+    elif _is_spec(raw):
         image = load(file)
         plan = one_plan(image, platform)
         nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
@@ -125,7 +133,7 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
         return
     found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm)
     if gate:
-        found = structs.replace(found, problems=(*found.problems, gate))
+        found = structs.replace(found, problems=(*found.problems, by("", gate)))
     if output == "json":
         echo_json(msgspec.to_builtins(found))
     else:

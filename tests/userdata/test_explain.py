@@ -478,3 +478,13 @@ def test_what_is_too_long_is_told_with_sizes(tmp_path: Path) -> None:
         "yours: text/x-shellscript",
         "amigen: application/node.eks.aws amigen-node-config.yaml",
     ]
+
+
+def test_options_that_do_not_apply_are_refused(tmp_path: Path) -> None:
+    """--show takes no --output, and the platform of a file is a known one: on Ubuntu nodeadm reads nothing."""
+    (tmp_path / "x.sh").write_bytes(SCRIPT + b"/etc/eks/bootstrap.sh web\n")
+    asked = ("explain", str(tmp_path / "x.sh"), "--for", "managed-node-group")
+
+    assert amigen(*asked, "--show", "1", "--output", "json").returncode == 2
+    assert b"known: al2023" in amigen(*asked, "--platform", "al2024").stderr
+    assert (amigen(*asked, "--platform", "ubuntu-24.04").returncode, amigen(*asked).returncode) == (0, 14)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from amigen.plan.make import plan_images
+from amigen.platforms import PLATFORMS
+from amigen.spec.load import load_spec
 from amigen.userdata import mime, nodeconfig
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
+from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
 from tests.real.build import program
+from tests.specs import EXAMPLES
 from tests.userdata.judges import nodeadm
 
 NODE = b"""---
@@ -189,3 +195,14 @@ def without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: kept for key, child in value.items() if (kept := without_empty(child)) not in ({}, [], "", None)}
     return value
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_nodeadm_takes_what_amigen_writes(example: Path) -> None:
+    """The examples that join by nodeadm: plain, packed, and merged with a NodeConfig of the user's."""
+    spec = load_spec(example)
+    plans = [plan for plan in plan_images(spec) if PLATFORMS[plan.platform].joins_by == "nodeadm"]
+    merges = (None, MORE, GOOD) if spec.join.eks else (GOOD,)
+    verdicts = nodeadm(user_data(plan, merge=merge) for plan in plans for merge in merges)
+
+    assert {verdict.error for verdict in verdicts} <= {""}
