@@ -16,13 +16,13 @@ from typing import Any
 
 from amigen.base.errors import SizeError
 from amigen.base.templates import render
+from amigen.facts.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 from amigen.plan import checks
 from amigen.plan.gate import RELEASE_PATH
 from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.suite import CLOUD_INIT_MARK, HOOK_STAMPS
-from amigen.testing.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 
 # Systems Manager takes documents of 64 KB (https://docs.aws.amazon.com/general/latest/gr/ssm.html, quotas).
 LIMIT = 64 * 1024

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import amigen
 from amigen.base.errors import CouldNotCheckError
+from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.plan.model import ImagePlan
 
 if TYPE_CHECKING:
@@ -49,23 +50,20 @@ class SuiteProof:
 
     def script(self, plan: ImagePlan, token: str) -> str:
         """See `Proof`."""
-        from amigen.render.suite import prefetch_of
-        from amigen.testing.prefetch import Wanted, gather_script
+        from amigen.render.suite import facts_of
 
-        return gather_script(Wanted.of(prefetch_of(plan)), token)
+        return gather_script(Wanted.of(facts_of(plan)), token)
 
     def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
         """See `Proof`."""
-        from amigen.render.suite import prefetch_of
-        from amigen.testing.prefetch import Wanted, answers
-        from amigen.testing.prefetch.sections import GatherError
+        from amigen.render.suite import facts_of
 
-        wanted = Wanted.of(prefetch_of(plan))
-        known: dict[str, Any] = {}
+        wanted = Wanted.of(facts_of(plan))
+        known: dict[str, Facts] = {}
         out: dict[str, Report | CouldNotCheckError] = {}
         for each in gathered:
             try:
-                known[each.instance] = answers(wanted, each.output, token)
+                known[each.instance] = read_facts(wanted, each.output, token)
             except GatherError as error:
                 out[each.instance] = CouldNotCheckError(f"{each.instance}: {error}", "is its disk full? run again")
         started = datetime.now(timezone.utc)
@@ -76,21 +74,19 @@ class SuiteProof:
         return out
 
 
-def _session(plan: ImagePlan, known: Mapping[str, Any]) -> dict[str, list[Result]]:
+def _session(plan: ImagePlan, known: Mapping[str, Facts]) -> dict[str, list[Result]]:
     from amigen.render.suite import suite_files
-    from amigen.testing.prefetch import PrefetchedBackend
     from amigen.verify.session import SessionInput, run_session
 
     run = secrets.token_hex(4)
     keys = {f"{run}-{number}": instance for number, instance in enumerate(known)}
-    backends: Any = {
-        key: PrefetchedBackend(silent_backend(instance), known[instance]) for key, instance in keys.items()
-    }
+    backends: Any = {key: silent_backend(instance) for key, instance in keys.items()}
+    facts = {key: known[instance] for key, instance in keys.items()}
     with _ONE_SESSION, tempfile.TemporaryDirectory(prefix="amigen-fleet-") as place:
         text = next(text for name, text in suite_files(plan).items() if Path(name).name == "test_node.py")
         file = Path(place) / "test_node.py"
         file.write_text(text, encoding="utf-8")
-        found = run_session(SessionInput(folder=Path(place), files=(file,), phase="node"), backends, set)
+        found = run_session(SessionInput(folder=Path(place), files=(file,), phase="node"), backends, lambda: facts)
     return {instance: list(found.get(key, ())) for key, instance in keys.items()}
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import amigen
 from amigen.base.templates import render
 from amigen.plan import checks
-from amigen.plan.gate import RELEASE_PATH
+from amigen.plan.gate import RELEASE_PATH, UNIT
 from amigen.plan.make import sysctl_path
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 
 CLOUD_INIT_MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
+CLOUD_INIT_SCRIPTS = "/var/lib/cloud/instance/scripts"
+JUDGE_THE_KERNEL = (UNIT,)
 HOOK_STAMPS = "/var/lib/amigen/hooks"
 
 # Check -> (name of its table in the template, entry of the table). An entry's first value is the check's subject.
@@ -146,7 +148,9 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
         "title": fact.title,
         "version": amigen.__version__,
         "family": fact.family,
-        "prefetch": prefetch_of(plan),
+        "facts": facts_of(plan),
+        "judge_the_kernel": JUDGE_THE_KERNEL,
+        "cloud_init_scripts": CLOUD_INIT_SCRIPTS,
         "cloud_init_mark": CLOUD_INIT_MARK,
         "hook_stamps": HOOK_STAMPS,
         "release_path": RELEASE_PATH,
@@ -160,18 +164,18 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
     return files
 
 
-def prefetch_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
-    """What the suite of a plan asks a node, in the words of `amigen.testing.prefetch.Wanted`; no empty kinds."""
+def facts_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
+    """What the suite of a plan asks a node, as the keys of `amigen.facts.Wanted`; no empty kinds."""
     tables = _tables(plan)
     units = PLATFORMS[plan.platform].kubelet_units if tables["joined"] else ()
     texts = [f"{HOOK_STAMPS}/{name}.sha256" for name in tables["hooks"]]
     texts += [RELEASE_PATH] if tables["release"] else []
     texts += ["/run/cloud-init/result.json"] if tables["cloud_init"] else []
     commands = [f"{shlex.quote(command)} {shlex.quote(argument)}" for command, argument in tables["commands"].items()]
-    commands += [f"systemctl is-enabled {shlex.quote(unit)}" for unit in tables["units_enabled"]]
-    commands += [f"systemctl is-active {shlex.quote(unit)}" for unit in (*tables["units_active"], *units)]
-    commands += ["systemctl list-units --failed --plain --no-legend"] if tables["failed_units"] else []
-    commands += ["head -n 1 /proc/net/ip_vs"] if tables["tables"] else []
+    commands += [f"ls {CLOUD_INIT_SCRIPTS}"] if tables["cloud_init_once"] else []
+    units = (*tables["units_enabled"], *tables["units_active"], *units)
+    # With any unit, the failed ones are gathered, too.
+    units = units or (JUDGE_THE_KERNEL if tables["failed_units"] else ())
     asked = {
         "modules": dict.fromkeys((*tables["loaded"], *tables["persisted"], *tables["in_every_kernel"])),
         "packages": tables["packages"],
@@ -179,6 +183,7 @@ def prefetch_of(plan: ImagePlan) -> dict[str, tuple[str, ...]]:
         "texts": texts,
         "settings": [path for path, _value in tables["sysctls"].values()],
         "commands": commands,
+        "units": dict.fromkeys(units),
         "schedulers": tables["schedulers"],
     }
     return {kind: tuple(values) for kind, values in asked.items() if values}

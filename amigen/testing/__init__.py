@@ -1,9 +1,9 @@
 """A pytest plugin that gives testinfra what it lacks; usable without the rest of amigen.
 
-Fixtures `kernel_module`, `installed_kernels` and `image_root`, markers `needs_kernel`, `needs_boot`, `needs_cluster`
-and `loads_modules`, the connection `ssm://`, packages of Amazon Linux, and `--amigen-prefetch`. See docs/verify.md.
+Fixtures `node`, `kernel_module`, `installed_kernels` and `image_root`, markers `needs_kernel`, `needs_boot`,
+`needs_cluster` and `loads_modules`, the connection `ssm://`, and packages of Amazon Linux. See docs/verify.md.
 """
 
-from amigen.testing.explain import explain
+from amigen.testing.explain import explain, not_provable
 
-__all__ = ["explain"]
+__all__ = ["explain", "not_provable"]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
+import pytest
+
+NOT_PROVABLE = "not provable here: "
 _EXPECTED, _FOUND, _TODO = "expected: ", "found:    ", "to do:    "
 _INDENT = " " * len(_EXPECTED)
 
@@ -26,6 +30,11 @@ def explain(*, expected: object, found: object, todo: object = "") -> str:
     if todo:
         parts.append(_TODO + _indented(todo))
     return "\n".join(parts)
+
+
+def not_provable(reason: str) -> NoReturn:
+    """Skip the test: this target cannot prove it. A report never counts that as passed."""
+    pytest.skip(NOT_PROVABLE + reason)
 
 
 def read_explanation(message: str) -> Explanation:

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
+from amigen.facts import Facts, Wanted
+from amigen.facts.surroundings import Need, Surroundings
+from amigen.testing.explain import NOT_PROVABLE
+from amigen.testing.gather import gather
 from amigen.testing.modules import KernelModule
 from amigen.testing.modules import installed_kernels as find_kernels
-from amigen.testing.surroundings import Need, Surroundings, find_surroundings
+from amigen.testing.surroundings import find_surroundings
 
-NOT_PROVABLE = "not provable here: "
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKED = frozenset((*_NEEDS, "before_first_boot"))
 # The id of a host -> the host, so that the id stays its own, and what it is.
 _KNOWN = pytest.StashKey[dict[int, tuple[object, Surroundings]]]()
+# The id of a backend -> the backend, so that the id stays its own, and its facts.
+_FACTS = pytest.StashKey[dict[int, tuple[object, Facts]]]()
 _MARKERS = (
     "needs_kernel: proves something only on a target with a kernel of its own; elsewhere skipped as not provable",
     "needs_boot: proves something only on a target that systemd has booted; elsewhere skipped as not provable",
@@ -41,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--amigen-prefetch",
         action="store_true",
-        help="Gather what the test files name in PREFETCH in one round trip per host, before the first test.",
+        help="Accepted for suites of amigen 0.1.0; without effect.",
     )
     group.addoption(
         "--amigen-joined",
@@ -66,13 +71,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("loads_modules") is not None)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.getoption("--amigen-prefetch") and not session.config.getoption("collectonly"):
-        from amigen.testing.prefetch.session import prefetch_hosts
-
-        prefetch_hosts(session.items)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Skip what proves nothing: no fixture of every test, whose machinery costs more than the question.
@@ -94,10 +92,15 @@ def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
     markers = {marker.name: marker for marker in reversed([*item.iter_markers()]) if marker.name in _MARKED}
     if not markers or host is None:
         return
+    gathered = item.config.stash.setdefault(_FACTS, {}).get(id(host.backend))
+    if gathered is None and "node" in getattr(item, "fixturenames", ()):
+        facts: Facts | None = facts_of(item, host)
+    else:
+        facts = gathered[1] if gathered else None
     known = item.session.stash.setdefault(_KNOWN, {})
-    if id(host) not in known:
+    if facts is None and id(host) not in known:
         known[id(host)] = (host, find_surroundings(host))
-    around = known[id(host)][1]
+    around = facts.surroundings if facts is not None else known[id(host)][1]
     if "before_first_boot" in markers and around.systemd and not _is_image(item.config):
         pytest.skip(NOT_PROVABLE + "this machine has been booted, and so is no image any more")
     for name, need in _NEEDS.items():
@@ -105,7 +108,7 @@ def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
             continue
         reason = around.lacks(need)
         if need == "cluster" and not reason and not item.config.getoption("--amigen-joined"):
-            reason = _not_joined(host, markers[name].args)
+            reason = _not_joined(host, facts, markers[name].args)
         if reason:
             pytest.skip(NOT_PROVABLE + reason)
 
@@ -114,10 +117,49 @@ def _is_image(config: pytest.Config) -> bool:
     return bool(config.getoption("--amigen-image")) or config.getoption("--amigen-image-root") != "/"
 
 
-def _not_joined(host: Any, units: Sequence[str]) -> str:
-    if any(host.run("systemctl is-active %s", unit).stdout.strip() == "active" for unit in units):
-        return ""
+def _not_joined(host: Any, facts: Facts | None, units: Sequence[str]) -> str:
+    for unit in units:
+        if facts is not None and unit in facts.active:
+            state = facts.active[unit]
+        else:
+            state = host.run("systemctl is-active %s", unit).stdout.strip()
+        if state == "active":
+            return ""
     return "this machine has not joined a cluster; where it must have, say so (--joined, in pytest --amigen-joined)"
+
+
+def give_facts(config: pytest.Config, backend: object, facts: Facts) -> None:
+    """Let the fixture `node` of a backend be what was gathered already."""
+    config.stash.setdefault(_FACTS, {})[id(backend)] = (backend, facts)
+
+
+def facts_of(item: pytest.Item, host: Any) -> Facts:
+    """The facts of a host: gathered once for all tests of the session, in one round trip.
+
+    Raises:
+        pytest.UsageError: `FACTS` of a test file cannot be used.
+        GatherError: The script did not run to its end on the host.
+    """
+    known = item.config.stash.setdefault(_FACTS, {})
+    if id(host.backend) not in known:
+        known[id(host.backend)] = (host.backend, gather(host.backend, _wanted(item.session)))
+    return known[id(host.backend)][1]
+
+
+def _wanted(session: pytest.Session) -> Wanted:
+    wanted = Wanted()
+    for module in {id(m): m for m in (getattr(item, "module", None) for item in session.items) if m}.values():
+        try:
+            wanted |= Wanted.of(getattr(module, "FACTS", None) or {})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise pytest.UsageError(f"{module.__file__}: {error}") from None
+    return wanted
+
+
+@pytest.fixture
+def node(request: pytest.FixtureRequest, host: Any) -> Facts:
+    """The facts of the host that `FACTS` of the test files name, see `amigen.facts.Facts`."""
+    return facts_of(request.node, host)
 
 
 @pytest.fixture

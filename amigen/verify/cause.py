@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from amigen.testing.modules import names_pattern
+from amigen.facts.modules import names_pattern
 from amigen.verify.report import Cause, Result, alike, one_line
 
 # One line `KEY TEXT` for each thing that could be a cause; `{names}` is a pattern of the plan's modules.

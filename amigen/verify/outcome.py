@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from amigen.testing.plugin import NOT_PROVABLE
+from amigen.testing.explain import NOT_PROVABLE
 from amigen.verify.report import Outcome
 
 # What a test may raise when it could not look; all else that it raises says that what it looked at is wrong.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -17,8 +17,9 @@ from msgspec import structs
 import amigen
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
+from amigen.facts import Facts, GatherError, Wanted
 from amigen.plan.model import ImagePlan
-from amigen.render.suite import prefetch_of, suite_files
+from amigen.render.suite import facts_of, suite_files
 from amigen.verify.cause import causes_of
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
 from amigen.verify.target import Target, parse_target
@@ -27,7 +28,6 @@ from amigen.vm.scratch import scratch
 if TYPE_CHECKING:
     from testinfra.backend.base import BaseBackend
 
-    from amigen.testing.prefetch import Answer
 
 # ssh clients at once: more would only wait for the processor.
 _AT_ONCE = 64
@@ -145,10 +145,9 @@ def check_hosts(
     phase: str = NODE,
 ) -> list[list[Result] | CouldNotCheckError]:
     """Gather from the hosts and run the node's tests on what was gathered."""
-    from amigen.testing.prefetch import PrefetchedBackend, Wanted
-    from amigen.testing.prefetch.backend import gather
+    from amigen.testing.gather import gather
 
-    wanted = Wanted.of(prefetch_of(plan))
+    wanted = Wanted.of(facts_of(plan))
     run = secrets.token_hex(4)
     keys = [f"{run}-{number}" for number in range(len(backends))]
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(backends))))
@@ -159,17 +158,18 @@ def check_hosts(
         from amigen.verify.session import SessionInput, run_session
         from amigen.verify.workers import run_sessions
 
-        ready = {key: PrefetchedBackend(backend, {}) for key, backend in zip(keys, backends, strict=True)}
+        ready = dict(zip(keys, backends, strict=True))
+        facts: dict[str, Facts] = {}
         failed: dict[str, CouldNotCheckError] = {}
 
-        def settle() -> set[str]:
+        def settle() -> Mapping[str, Facts]:
             for key, future in futures.items():
                 known = _known(future)
                 if isinstance(known, CouldNotCheckError):
                     failed[key] = known
                 else:
-                    ready[key].known = known
-            return set(failed)
+                    facts[key] = known
+            return facts
 
         with ending_programs(), scratch("verify") as folder:
             files = write_suite(plan, folder, hygiene=options.hygiene)
@@ -186,7 +186,7 @@ def check_hosts(
             else:
                 settle()
                 pool.shutdown()
-                results = run_sessions(given, {key: ready[key] for key in keys if key not in failed})
+                results = run_sessions(given, {key: ready[key] for key in facts}, facts)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return [failed.get(key) or results.get(key, []) for key in keys]
@@ -204,9 +204,7 @@ def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool) -> tuple[Path, 
     return tuple(paths)
 
 
-def _known(future: Future[dict[str, Answer]]) -> dict[str, Answer] | CouldNotCheckError:
-    from amigen.testing.prefetch.sections import GatherError
-
+def _known(future: Future[Facts]) -> Facts | CouldNotCheckError:
     try:
         return future.result()
     except CouldNotCheckError as error:

@@ -16,7 +16,9 @@ import pytest
 import testinfra.backend
 from testinfra.backend.base import BaseBackend
 
+from amigen.facts import Facts
 from amigen.testing.explain import read_explanation
+from amigen.testing.plugin import give_facts
 from amigen.verify.outcome import called, last_words, outcome_of, outcome_of_ours
 from amigen.verify.report import Outcome, Result
 
@@ -68,7 +70,7 @@ class _Collector:
 
     given: SessionInput
     backends: Mapping[str, BaseBackend]
-    settle: Callable[[], set[str]]
+    settle: Callable[[], Mapping[str, Facts | None]]
     results: dict[str, list[Result]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -92,9 +94,12 @@ class _Collector:
         config.option.tbstyle = "value"
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        gone = self.settle()
-        items[:] = [item for item in items if self._key(item) not in gone]
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        settled = self.settle()
+        for key, facts in settled.items():
+            if facts is not None:
+                give_facts(config, self.backends[key], facts)
+        items[:] = [item for item in items if (each := self._key(item)) is None or each in settled]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -188,14 +193,15 @@ class ReadyBackend(BaseBackend):
 
 
 def run_session(
-    given: SessionInput, backends: Mapping[str, BaseBackend], settle: Callable[[], set[str]]
+    given: SessionInput, backends: Mapping[str, BaseBackend], settle: Callable[[], Mapping[str, Facts | None]]
 ) -> dict[str, list[Result]]:
     """Run the tests on all hosts.
 
     Args:
         given: The tests.
         backends: Key -> host; a key is letters, digits and `-`, and never used twice.
-        settle: Called when the tests are collected; returns the keys of hosts that cannot be asked.
+        settle: Called when the tests are collected; returns the facts of each host that answered, None where none were
+            gathered. Hosts that are not in it are not tested.
 
     Returns:
         Key -> results in the order of the tests; of a test file that cannot be read, an error for each host.

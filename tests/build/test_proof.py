@@ -52,5 +52,5 @@ def test_pytest_runs_once_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr("amigen.verify.session.pytest.main", main)
     given = SessionInput(folder=tmp_path, files=(), phase="node")
-    twice(lambda: run_session(given, {}, set))
+    twice(lambda: run_session(given, {}, dict))
     assert most == [1, 1]

@@ -14,6 +14,9 @@ from amigen.base.errors import BuildError, CouldNotCheckError, InputError, Refus
 from amigen.build.facts import read_facts
 from amigen.build.packer_tool import parse_line
 from amigen.build.record import read_record
+from amigen.facts import GatherError, Wanted
+from amigen.facts import read_facts as read_node_facts
+from amigen.facts.modules import parse_loaded, parse_look_up, parse_persisted
 from amigen.ipvs.parse import parse as parse_ipvs
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import read_config
@@ -22,10 +25,6 @@ from amigen.plan.make import plan_image
 from amigen.publish.ledger import read_ledger
 from amigen.publish.record import read_images
 from amigen.spec.load import check_bytes
-from amigen.testing.modules import parse_loaded, parse_look_up, parse_persisted
-from amigen.testing.prefetch.answers import answers
-from amigen.testing.prefetch.sections import GatherError
-from amigen.testing.prefetch.wanted import Wanted
 from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.systems import SYSTEMS
@@ -47,7 +46,8 @@ _WANTED = Wanted(
     files=("/etc/a", "/etc/b c"),
     texts=("/etc/t",),
     settings=("/proc/sys/a/b",),
-    commands=("systemctl list-units --failed --plain --no-legend", "systemctl is-active cron.service"),
+    commands=("nft --version",),
+    units=("cron.service",),
     schedulers=("rr",),
 )
 _PLAN = plan_image(spec(joins()), "al2023")
@@ -117,15 +117,19 @@ TCP  [fd00:0000:0000:0000:0000:0000:0000:0001]:0035 rr persistent 1000 FFFFFFFF
 """
 # As the script prints it for _WANTED, on a node that has some of it.
 _GATHERED = (
-    b"\nT0KEN contents\n/proc/modules:ip_vs 1 0 - Live 0x0\n/etc/t:a\n/etc/t:b\n/proc/sys/a/b:1\n\nT0KEN code 2\n"
-    b"\nT0KEN stdout 4\nfile /etc/modules-load.d/ipvs.conf\nline ip_vs\n\nT0KEN stderr 4\n\nT0KEN code 0\n"
-    b"\nT0KEN kernel 6.1.0\ndep kernel/ip_vs.ko: kernel/nf_conntrack.ko\nmissing x.ko\n\nT0KEN code 0\n"
+    b"\nT0KEN loaded 0\nip_vs 1 0 - Live 0x0\n\nT0KEN stderr\n\nT0KEN code 0\n"
+    b"\nT0KEN persisted 0\nfile /etc/modules-load.d/ipvs.conf\nline ip_vs\n\nT0KEN stderr\n\nT0KEN code 0\n"
+    b"\nT0KEN modprobe\n/etc/modprobe.d/a.conf:3:blacklist ip_vs\n\nT0KEN code 0\n"
+    b"\nT0KEN modules 6.1.0\ndep kernel/ip_vs.ko: kernel/nf_conntrack.ko\nmissing x.ko\n\nT0KEN code 0\n"
     b"\nT0KEN dpkg-query\nipvsadm\tinstall ok installed\t1:1.31-1+b1\n\nT0KEN code 1\n"
-    b"\nT0KEN rpm\nrow\tipvsadm\t1.31\t1\t1.31-1\npackage a is not installed\n\nT0KEN code 1\n"
-    b"\nT0KEN stat\n644 0 root 0 root 9 regular file|/etc/a\n644 0 root 0 root 4 regular file|/etc/t\n\nT0KEN code 1\n"
+    b"\nT0KEN rpm\nrow\tipvsadm\t1.31-1\npackage a is not installed\n\nT0KEN code 1\n"
+    b"\nT0KEN stat\n644 0 root 0 root 9 regular file|/etc/a\n\nT0KEN code 1\n"
     b"\nT0KEN sha256sum\n" + b"0" * 64 + b"  /etc/a\n\nT0KEN code 1\n"
-    b"\nT0KEN units\ncron.service loaded active running Cron\n\nT0KEN code 0\n"
-    b"\nT0KEN stdout 7\nx86_64\n\nT0KEN stderr 7\n\nT0KEN code 0\n"
+    b"\nT0KEN text 0\na\n\nT0KEN code 0\n"
+    b"\nT0KEN settings\n/proc/sys/a/b:1\n\nT0KEN code 0\n"
+    b"\nT0KEN active\ncron.service loaded active running Cron\n\nT0KEN code 0\n"
+    b"\nT0KEN failed\n\nT0KEN code 0\n"
+    b"\nT0KEN command 0\nnftables v1\n\nT0KEN stderr\n\nT0KEN code 0\n"
     b"\nT0KEN schedulers\nrr 0 \n\nT0KEN code 0\n"
     b"\nT0KEN end\n"
 )
@@ -152,7 +156,7 @@ TARGETS: dict[str, Target] = {
         tuple(p.read_bytes() for p in sorted(GOLDEN.glob("*/expected/*/user-data.mime"))[:2]),
     ),
     "ipvs": Target(lambda content: parse_ipvs(_text(content)), (InputError,), (_IPVS, _PROC)),
-    "prefetch": Target(lambda content: answers(_WANTED, content, TOKEN), (GatherError,), (_GATHERED,)),
+    "facts of a node": Target(lambda content: read_node_facts(_WANTED, content, TOKEN), (GatherError,), (_GATHERED,)),
     "modules": Target(
         _modules, (), (b"ip_vs 1 2 - Live 0x0\n", b"dep a/ip_vs.ko: b.ko\nmissing b.ko\nfile /etc/x\nline ip_vs\n")
     ),

@@ -1,4 +1,4 @@
-"""The rendered suite's words, where what they judge is rare: run with a host that only says something."""
+"""The rendered suite's words, where what they judge is rare: run on made-up facts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from amigen import parse_spec, plan_image
+from amigen.facts import Answer, Facts, File
+from amigen.facts.surroundings import Surroundings
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import suite_files
@@ -20,20 +22,10 @@ def plan(platform: Any) -> ImagePlan:
     return plan_image(parse_spec({**spec, "platforms": [platform]}), platform)
 
 
-class Host:
-    """Answers every command with one text."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def check_output(self, _command: str) -> str:
-        return self.text
-
-
 def check(made: ImagePlan, said: str) -> None:
     suite: dict[str, Any] = {}
     exec(suite_files(made)["tests/test_node.py"], suite)
-    suite["test_no_failed_unit"](Host(said), "systemd")
+    suite["test_no_failed_unit"](Facts(failed=tuple(said.splitlines())), "systemd")
 
 
 def test_a_builder_may_lack_what_joins_a_cluster() -> None:
@@ -56,3 +48,48 @@ def test_no_failed_unit_is_well(platform: str) -> None:
     """systemctl says nothing then."""
     check(plan(platform), "")
     check(without_cluster(plan(platform)), "")
+
+
+CONTAINER = Surroundings(container="podman", systemd=True)
+GATE = "amigen-ready.service"
+
+
+def suite_of(made: ImagePlan) -> dict[str, Any]:
+    suite: dict[str, Any] = {}
+    exec(suite_files(made)["tests/test_node.py"], suite)
+    return suite
+
+
+def test_user_data_must_have_run_on_this_instance() -> None:
+    """cloud-init leaves its mark on an instance without any user data, too."""
+    suite = suite_of(plan("al2023"))
+    mark, scripts = "/var/lib/cloud/instance/sem/config_scripts_user", "ls /var/lib/cloud/instance/scripts"
+    marked = {mark: File(mode="0644", uid="0", user="root", gid="0", group="root", size=1, kind="regular file")}
+    none, some = {scripts: Answer(code=2)}, {scripts: Answer(code=0, stdout="part-001\n")}
+    for files in ({}, marked):
+        with pytest.raises(pytest.skip.Exception, match="not provable here: this instance was given no user-data"):
+            suite["test_cloud_init_once"](Facts(files=files, commands=none), "user-data")
+    with pytest.raises(AssertionError, match="no mark"):
+        suite["test_cloud_init_once"](Facts(commands=some), "user-data")
+    suite["test_cloud_init_once"](Facts(files=marked, commands=some), "user-data")
+
+
+def test_a_gate_that_lacks_a_kernel_proves_nothing_in_a_container() -> None:
+    suite = suite_of(plan("al2023"))
+    row = f"{GATE} loaded failed failed Gate"
+    suite["test_no_failed_unit"](Facts(failed=(row,), surroundings=CONTAINER), "systemd")
+    with pytest.raises(AssertionError, match="chronyd"):
+        suite["test_no_failed_unit"](Facts(failed=(row, OTHER), surroundings=CONTAINER), "systemd")
+    with pytest.raises(AssertionError, match="amigen-ready"):
+        suite["test_no_failed_unit"](Facts(failed=(row,)), "systemd")
+    with pytest.raises(AssertionError, match="does not answer"):
+        suite["test_no_failed_unit"](Facts(), "systemd")
+
+
+@pytest.mark.parametrize("said", ["/etc/modprobe.d/a.conf:3: blacklist ip_vs", "the kernel command line has x"])
+def test_a_module_that_is_persisted_and_blacklisted_is_not_persisted(said: str) -> None:
+    suite = suite_of(plan("al2023"))
+    persisted = {"ip_vs": "/etc/modules-load.d/ipvs.conf"}
+    suite["test_module_persisted"](Facts(persisted=persisted), "ip_vs")
+    with pytest.raises(AssertionError, match="found:    " + said):
+        suite["test_module_persisted"](Facts(persisted=persisted, obstacles={"ip_vs": said}), "ip_vs")

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amigen.testing.modules import (
+from amigen.facts.modules import (
     LIST_KERNELS,
     LIST_PERSISTED,
     LOADED,
     LOOK_UP,
     RUNNING_KERNEL,
-    KernelModule,
     name_of,
     names_pattern,
     parse_loaded,
     parse_look_up,
     parse_persisted,
 )
+from amigen.testing.modules import KernelModule
 from tests.testing.hosts import table_host
 
 PROC_MODULES = """\

@@ -13,9 +13,9 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amigen.facts import Wanted
 from amigen.testing.connections import teach_testinfra
-from amigen.testing.prefetch import Wanted
-from amigen.testing.prefetch.backend import gather
+from amigen.testing.gather import gather
 from amigen.testing.ssm import PART, SessionManagerError, SsmBackend, unpacked
 from tests.testing.ssm_server import INSTANCE, SsmServer, ssm_server
 
@@ -66,7 +66,7 @@ def test_gathering_is_one_command(server: SsmServer) -> None:
         modules=("ip_vs",), packages=("bash",), files=("/etc/hostname",), settings=("/proc/sys/kernel/ostype",)
     )
     known = gather(backend(server), wanted)
-    assert known["cat /proc/sys/kernel/ostype"].stdout == b"Linux\n"
+    assert known.settings == {"/proc/sys/kernel/ostype": "Linux"}
     assert len(server.scripts) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amigen.testing.surroundings import parse_surroundings
+from amigen.facts.surroundings import parse_surroundings
 
 MACHINE = "proc yes\ninit-root same\nsecond kthreadd\nsystemd yes\n"
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from amigen.facts import Wanted
 from amigen.plan import checks
 from amigen.plan.model import ImagePlan
-from amigen.render.suite import LEFTOVERS, TABLES, prefetch_of, suite_files
-from amigen.testing.prefetch import Wanted
+from amigen.render.suite import LEFTOVERS, TABLES, facts_of, suite_files
 from tests.verify.images import SPEC, proof_plan
 
 NFTABLES = SPEC.replace("  mode: ipvs\n  ipvs:\n    connTabBits: 16\n", "  mode: nftables\n").replace(
@@ -107,7 +107,7 @@ def test_hostile_strings_stay_strings(path: str, name: str, version: str | None)
     assert tables["COMMANDS"] == {path: name}
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert functions == {check.test for check in hostile.checks}
-    Wanted.of(prefetch_of(hostile))
+    Wanted.of(facts_of(hostile))
 
 
 _CACHE: list[ImagePlan] = []

@@ -14,6 +14,7 @@ from testinfra.backend.local import LocalBackend
 
 from amigen.base.errors import CouldNotCheckError
 from amigen.base.interrupt import sigterm_as_interrupt
+from amigen.facts import Facts
 from amigen.verify.session import SessionInput
 from amigen.verify.workers import run_sessions
 from tests.specs import ROOT
@@ -32,7 +33,7 @@ def test_they_end_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[st
     for number in range(10):
         hosts = {f"host-{number}-{n}": LocalBackend() for n in range(9)}
         with sigterm_as_interrupt():
-            found = run_sessions(session, hosts)
+            found = run_sessions(session, hosts, dict.fromkeys(hosts, Facts()))
         assert {key: [result.outcome for result in results] for key, results in found.items()} == {
             key: ["passed"] for key in hosts
         }
@@ -44,8 +45,9 @@ def test_they_end_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[st
 def test_one_that_is_killed_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int) -> None:
     """As by a system without memory: an error, and no wait for ever; of a signal, the worker itself says nothing."""
     session = given(tmp_path, f"os.kill(os.getpid(), {number:d})")
+    hosts = {f"killed-{n}": LocalBackend() for n in range(9)}
     with sigterm_as_interrupt(), pytest.raises(CouldNotCheckError, match="a process that runs checks was killed"):
-        run_sessions(session, {f"killed-{n}": LocalBackend() for n in range(9)})
+        run_sessions(session, hosts, dict.fromkeys(hosts, Facts()))
 
     assert capfd.readouterr() == ("", "")
 
@@ -57,12 +59,14 @@ def test_they_end_with_their_parent(tmp_path: Path) -> None:
 from pathlib import Path
 from testinfra.backend.local import LocalBackend
 from amigen.base.interrupt import sigterm_as_interrupt
+from amigen.facts import Facts
 from amigen.verify.session import SessionInput
 from amigen.verify.workers import run_sessions
 given = SessionInput(folder=Path({str(session.folder)!r}), files=(Path({str(session.files[0])!r}),), phase="boot")
 try:
     with sigterm_as_interrupt():
-        run_sessions(given, {{f"host-{{n}}": LocalBackend() for n in range(9)}})
+        hosts = {{f"host-{{n}}": LocalBackend() for n in range(9)}}
+        run_sessions(given, hosts, dict.fromkeys(hosts, Facts()))
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -1,11 +1,11 @@
-"""What tests will ask a host."""
+"""What the checks of a node need to know."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
-from amigen.testing.modules import names_pattern
+from amigen.facts.modules import names_pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +15,12 @@ class Wanted:
     Attributes:
         modules: Kernel modules.
         packages: Names of packages.
-        files: Paths whose attributes and sha256 are asked for.
-        texts: Paths whose content is asked for.
+        files: Paths whose attributes and sha256 are needed.
+        texts: Paths whose content is needed.
         settings: Paths below /proc/sys.
-        commands: Shell commands whose result is asked for; they are run in this order and must not change anything.
-        schedulers: ipvs schedulers to try, after all else.
+        commands: Shell commands whose result is needed. They run in this order and must not change anything.
+        units: systemd units.
+        schedulers: IPVS schedulers to try, after all else.
     """
 
     modules: tuple[str, ...] = ()
@@ -28,22 +29,23 @@ class Wanted:
     texts: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, asked: Mapping[str, Iterable[str]]) -> Wanted:
-        """From a mapping, such as `PREFETCH` of a test file.
+        """From a mapping, such as `FACTS` of a test file.
 
         Raises:
-            ValueError: It has a key or value that means nothing here.
+            ValueError: A key is unknown, or a value is not a list of strings.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(asked) - known)
         if unknown:
-            raise ValueError(f"PREFETCH has {', '.join(unknown)}; it may have {', '.join(sorted(known))}")
+            raise ValueError(f"FACTS has unknown keys: {', '.join(unknown)}; known keys: {', '.join(sorted(known))}")
         for key, values in asked.items():
             if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-                raise ValueError(f"PREFETCH[{key!r}] is to be a list of strings")
+                raise ValueError(f"FACTS[{key!r}] must be a list of strings")
         return cls(**{key: tuple(dict.fromkeys(values)) for key, values in asked.items()})
 
     def __or__(self, other: Wanted) -> Wanted:

@@ -1,0 +1,190 @@
+"""The gathered output, read into `Facts`. What a target prints is not trusted to be well-formed."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from amigen.facts.model import Answer, Facts, File
+from amigen.facts.modules import normal, parse_loaded, parse_look_up, parse_persisted
+from amigen.facts.script import LOADS_MODULES
+from amigen.facts.sections import GatherError, Section, code_of, split_sections
+from amigen.facts.surroundings import parse_surroundings
+from amigen.facts.wanted import Wanted
+
+T = TypeVar("T")
+
+
+def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
+    """The facts in what the script for `wanted` and `token` printed.
+
+    Raises:
+        GatherError: The output is not that of the script, or was cut short.
+    """
+    said: dict[str, list[tuple[str, Answer]]] = defaultdict(list)
+    for section, code, stderr in _coded(split_sections(output, token)):
+        said[section.name].append((section.rest, Answer(code=code, stdout=_text(section.body), stderr=_text(stderr))))
+
+    def one(name: str) -> str:
+        return said[name][0][1].stdout if said[name] else ""
+
+    enabled = {number: answer.stdout.strip() or answer.stderr.strip() for number, answer in said["enabled"]}
+    active_said = said["active"][0][1] if said["active"] else Answer(code=1)
+    failed_said = said["failed"][0][1] if said["failed"] else Answer(code=1)
+    states = {row[0]: row[2] for row in map(str.split, _lines(active_said.stdout)) if len(row) > 2}
+    surroundings = parse_surroundings(one("surroundings"))
+    # Elsewhere it is the command line of a host.
+    command_line = "" if surroundings.lacks("kernel") else one("command-line")
+    return Facts(
+        surroundings=surroundings,
+        kernel=one("kernel").strip(),
+        loaded=parse_loaded(one("loaded")),
+        kernels=tuple(sorted(one("kernels").split())),
+        modules={
+            kernel: {normal(name): parse_look_up(answer.stdout, name) for name in wanted.modules}
+            for kernel, answer in said["modules"]
+            if answer.code == 0
+        },
+        persisted=parse_persisted(one("persisted")),
+        obstacles=_obstacles(wanted, one("modprobe"), command_line, enabled.get("-1", "")),
+        packages=_packages(wanted, said),
+        files=_files(one("stat"), one("sha256sum")),
+        texts=dict(_numbered(wanted.texts, said["text"], lambda answer: answer.stdout)),
+        settings=_settings(wanted, one("settings")),
+        commands=dict(_numbered(wanted.commands, said["command"], lambda answer: answer)),
+        enabled=dict(zip(wanted.units, (enabled.get(str(n), "") for n in range(len(wanted.units))), strict=True)),
+        active={unit: states.get(unit, "inactive") for unit in wanted.units if active_said.code == 0},
+        failed=tuple(filter(None, _lines(failed_said.stdout))) if failed_said.code == 0 else None,
+        connection_table=one("table").strip(),
+        schedulers=_schedulers(wanted, one("schedulers")),
+        builtin_without_files=frozenset(one("sysfs").split()),
+    )
+
+
+def _coded(sections: list[Section]) -> Iterator[tuple[Section, int, bytes]]:
+    """Each section with its exit code and, for commands that are run as they are, its stderr."""
+    queue = iter(sections)
+    for section in queue:
+        after = next(queue, None)
+        stderr = b""
+        if after is not None and after.name == "stderr":
+            stderr, after = after.body, next(queue, None)
+        if after is None or after.name != "code":
+            raise GatherError(f"the section {section.name} has no exit code")
+        yield section, code_of(after.rest), stderr
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "surrogateescape")
+
+
+def _lines(text: str) -> list[str]:
+    """Lines by the line feed alone: names of files may have what else Python takes for a line end."""
+    return text.removesuffix("\n").split("\n")
+
+
+def _numbered(
+    asked: Sequence[str], answers: list[tuple[str, Answer]], value: Callable[[Answer], T]
+) -> Iterator[tuple[str, T]]:
+    for number, answer in answers:
+        if not number.isdigit() or int(number) >= len(asked):
+            raise GatherError(f"nothing that was asked has the number {number[:40]}")
+        yield asked[int(number)], value(answer)
+
+
+def _obstacles(wanted: Wanted, modprobe: str, command_line: str, unit: str) -> dict[str, str]:
+    """Why systemd-modules-load skips a module; see modprobe.d(5), modules-load.d(5) and kmod's modprobe.blacklist."""
+    found: dict[str, str] = {}
+    if unit.startswith("masked"):
+        found = dict.fromkeys(map(normal, wanted.modules), f"{LOADS_MODULES} is masked: no module is loaded at boot")
+    seen: dict[str, str] = {}
+    for line in _lines(modprobe):
+        match = re.fullmatch(r"(/[^:]+):([0-9]+):\s*(blacklist|install)\s+(\S+).*", line)
+        # Of files with one name the first folder's counts.
+        if match and seen.setdefault(posixpath.basename(match[1]), match[1]) == match[1]:
+            found.setdefault(normal(match[4]), f"{match[1]}:{match[2]}: {line.split(':', 2)[2].strip()}")
+    for word in command_line.split():
+        key, _, names = word.partition("=")
+        if key in ("modprobe.blacklist", "module_blacklist"):
+            for name in names.split(","):
+                found.setdefault(normal(name), f"the kernel command line has {word}")
+    return {name: why for name, why in found.items() if name in set(map(normal, wanted.modules))}
+
+
+def _packages(wanted: Wanted, said: dict[str, list[tuple[str, Answer]]]) -> dict[str, tuple[str, ...]]:
+    """Versions, of a package that is not installed none; a package that no package manager told of is left out.
+
+    Where both package managers are there, RPM decides for what it knows: its distributions may have dpkg, too.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for _, answer in said["dpkg-query"]:
+        # It ends with 1 where it does not know a package; with another code it did not look (dpkg-query(1)).
+        if answer.code in (0, 1):
+            rows = [line.split("\t") for line in _lines(answer.stdout)]
+            for name in wanted.packages:
+                mine = (row for row in rows if len(row) == 3 and row[0] == name)
+                found[name] = tuple(row[2] for row in mine if row[1].endswith(" ok installed"))
+    for _, answer in said["rpm"]:
+        lines = _lines(answer.stdout)
+        rows = [line.split("\t") for line in lines]
+        for name in wanted.packages:
+            versions = tuple(row[2] for row in rows if len(row) == 3 and row[:2] == ["row", name])
+            if versions or f"package {name} is not installed" in lines:
+                found[name] = versions or found.get(name, ())
+    return found
+
+
+def _files(stat: str, sums: str) -> dict[str, File]:
+    there: dict[str, File] = {}
+    # A name may have line feeds: what begins no row goes on with the name before it.
+    path = ""
+    for line in _lines(stat):
+        head, bar, name = line.partition("|")
+        fields = head.split(" ", 6)
+        if (
+            bar
+            and len(fields) == 7
+            and re.fullmatch(r"[0-7]{1,4}", fields[0])
+            and re.fullmatch(r"[0-9]{1,18}", fields[5])
+        ):
+            mode, uid, user, gid, group, size, kind = fields
+            path = name
+            there[path] = File(mode=mode.zfill(4), uid=uid, user=user, gid=gid, group=group, size=int(size), kind=kind)
+        elif path:
+            there[f"{path}\n{line}"] = there.pop(path)
+            path = f"{path}\n{line}"
+    for line in _lines(sums):
+        # A leading backslash says that the name after it is escaped (sha256sum(1)).
+        match = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
+        if match:
+            name = _unescaped(match[3]) if match[1] else match[3]
+            if name in there:
+                there[name] = replace(there[name], sha256=match[2])
+    return there
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name)
+
+
+def _settings(wanted: Wanted, text: str) -> dict[str, str]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in _lines(text):
+        path, colon, value = line.partition(":")
+        if colon and path in wanted.settings:
+            found[path].append(value)
+    return {path: "\n".join(lines) for path, lines in found.items()}
+
+
+def _schedulers(wanted: Wanted, text: str) -> dict[str, Answer]:
+    found = {}
+    for line in _lines(text):
+        name, _, rest = line.partition(" ")
+        code, _, said = rest.partition(" ")
+        if name in wanted.schedulers and re.fullmatch(r"[0-9]{1,3}", code):
+            found[name] = Answer(code=int(code), stderr=said)
+    return found
