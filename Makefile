@@ -27,7 +27,7 @@ real-tools: $(VENV)/.done
 	$(BIN)/python -m tests.real.build $(TOOLS)
 
 # Everything: the everyday loop, the installed wheel, and the slow proofs (package managers, virtual machines, Packer).
-test: system-check system-roots system-slow check wheel slow
+test: system-check system-roots system-slow real-tools check wheel slow
 
 slow: $(VENV)/.done system-roots system-slow real-tools
 	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --durations 40
