@@ -100,10 +100,8 @@ def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[s
         found["root_device"] = source.root_device
     found |= build.packer_vars
     found["verify_public_key"] = public
-    for architecture in session.plan.architectures:
-        if source_parameter(session.plan, architecture):
-            # Also of the architecture that this run does not build: its data source would ask Systems Manager.
-            found[f"source_ami_{architecture}"] = source.id
+    if source_parameter(session.plan, session.architecture):
+        found[f"source_ami_{session.architecture}"] = source.id
     if build.endpoint_url:
         found |= {"endpoint_url": build.endpoint_url, "offline": True}
     return found

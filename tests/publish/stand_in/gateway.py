@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from werkzeug.datastructures import Headers
 
 from tests.publish.stand_in.model_server import ModelServer, client_at
-from tests.publish.stand_in.moto_gaps import Gaps
+from tests.publish.stand_in.moto_gaps import Gaps, without_snapshot_tags
 from tests.publish.stand_in.wire import Refusal, Request, Response, read_request, service_model, write_response
 
 FaultKind = Literal["throttled", "internal", "timeout", "denied", "expired", "cut-after", "kill-before", "kill-after"]
@@ -249,6 +249,8 @@ class Gateway:
         own = self.model.find(request)
         if own is not None:
             return write_response(request, own(request))
+        if request.operation == "CreateImage":
+            body = without_snapshot_tags(body)
         response = self._forward(method, path, headers, body)
         return self.gaps.completed(request, response, self._tag, self.tags_of)
 
