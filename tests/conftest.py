@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -40,6 +41,42 @@ _LONGEST = (
     "publish/test_faults.py",
     "node/test_faults.py",
 )
+
+
+# One real proof of each kind, for `make test`; a file, or a test of one.
+_PROOFS = (
+    "node/test_roots.py",  # real apt and dnf in roots
+    "build/test_local_build.py::test_the_dnf_stand_in",  # Packer, a VM that boots, the checks, a reboot
+    "node/test_gate_vm.py",  # a node with apt: user data, the gate, a reboot
+    "build/test_aws_build.py::test_an_ami_is_built_proven_copied_and_shared",
+    "build/test_packer_files.py",
+    "publish/test_publish.py",
+    "kubeproxy/test_real_configmap.py",
+    "cli/test_core.py",
+)
+# The longest, whose kind another test in `make proofs` proves.
+_LONG = ("build/test_local_build.py::test_debian_13", "node/test_gate_cells_vm.py", "verify/test_breaks.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the slow tests that `make test` runs, and those that only `make proofs-long` runs."""
+    if item.get_closest_marker("slow") or item.path.parent.name == "publish":
+        test = f"{item.path.parent.name}/{item.path.name}"
+        names = {test, f"{test}::{getattr(item, 'originalname', item.name)}"}
+        for marker, listed in (("proof", _PROOFS), ("long", _LONG)):
+            if names & set(listed):
+                item.add_marker(marker)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A short list of what was not proven here, and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped if report.longrepr)
+    if reasons:
+        terminalreporter.section("not proven here")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count:4} {reason.removeprefix('not proven here: ')}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

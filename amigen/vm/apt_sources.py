@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 from dataclasses import dataclass
@@ -51,9 +52,9 @@ def sources_of_machine(fact: PlatformFact) -> AptSources:
     listed = _output([apt_get, "indextargets", "--no-release-info", "Created-By: Packages"])
     targets = [dict(_fields(stanza)) for stanza in listed.split("\n\n") if stanza.strip()]
     found = _of_release(targets, fact, fact.codename)
-    others = [t["Release"] for t in targets if t.get("Origin", "").lower() == fact.os_id and "-" not in t["Release"]]
-    if not found and others:
-        found = _of_release(targets, fact, others[0])
+    own = _codename_of_machine(fact)
+    if not found and own:
+        found = _of_release(targets, fact, own)
     if not found:
         raise ToolError(
             f"this machine's apt has no source of {fact.title} ({fact.codename})",
@@ -65,6 +66,15 @@ def sources_of_machine(fact: PlatformFact) -> AptSources:
         lines=tuple(f"deb{s} {uri} {release} {' '.join(sorted(set(c)))}" for (s, uri, release), c in found.items()),
         options=tuple(f'{name} "{value}"' for name, value in options),
     )
+
+
+def _codename_of_machine(fact: PlatformFact) -> str:
+    """The release of this machine, where it is of the same distribution; else empty (os-release(5))."""
+    try:
+        found = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    return found.get("VERSION_CODENAME", "") if found.get("ID") == fact.os_id else ""
 
 
 def _of_release(

@@ -277,18 +277,13 @@ def test_the_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_sources_of_another_release_of_the_machines_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     """One archive holds all releases, so that Debian 13 is made on Debian 12; the machine's other sources stay out."""
-    stanza = "Release: {}\nRepo-URI: http://mirror.test/{}/\nComponent: main\nOrigin: {}\nSourcesentry: /none:1\n"
-    listed = "\n".join(
-        stanza.format(*each)
-        for each in (
-            ("bookworm", "debian", "Debian"),
-            ("bookworm-updates", "debian", "Debian"),
-            ("bookworm-security", "security", "Debian"),
-            ("cloud-sdk-bookworm", "other", "cloud-sdk-bookworm"),
-        )
-    )
+    stanza = "Release: {}\nRepo-URI: http://mirror.test/{}/\nComponent: main\nSourcesentry: /none:1\n"
+    suites = (("bookworm", "debian"), ("bookworm-updates", "debian"), ("bookworm-security", "security"))
+    listed = "\n".join(stanza.format(*each) for each in (*suites, ("cloud-sdk-bookworm", "other")))
     monkeypatch.setattr(apt_sources, "_output", lambda command: "" if "apt-config" in command[0] else listed)
     monkeypatch.setattr(apt_sources, "_signed_by", lambda _keyring: "")
+    machine = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: machine)
 
     assert apt_sources.sources_of_machine(PLATFORMS["debian-13"]).lines == (
         "deb http://mirror.test/debian/ trixie main",
