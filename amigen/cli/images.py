@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
                 "image": found.image.id,
                 "name": found.image.name,
                 "created": found.image.created,
-                "ageDays": found.age_days(datetime.now(timezone.utc)),
+                "ageDays": found.age_days(datetime.now(UTC)),
                 "deprecated": found.image.deprecated or None,
                 "lastBuild": last or None,
                 "newer": is_now == "newer",
@@ -150,7 +150,7 @@ def prune(
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other")
     image = load_on_aws(spec, aws.profile)
-    rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(timezone.utc))
+    rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
 
     def look(plan: RegionPrune) -> None:
         found = plan_prune(aws, plan.region, image.name, rules)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +153,7 @@ def make_request(
         spec=spec,
         digest=spec_digest(spec),
         user_data={plan.platform: user_data(plan, merge=merge) for plan in plan_images(spec)} if templates else {},
-        now=datetime.now(timezone.utc),
+        now=datetime.now(UTC),
         templates=templates,
         set_default=set_default,
         canary=canary,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,11 +124,11 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         keep=bool(given["keep"]),
         architecture=architecture_of(plan.spec, Path(images[0].name), _text(given["architecture"])),
     )
-    begun = datetime.now(timezone.utc)
+    begun = datetime.now(UTC)
     try:
         return [verify_image(plan, images[0], options, boot)]
     except CouldNotCheckError as error:
-        seconds = (datetime.now(timezone.utc) - begun).total_seconds()
+        seconds = (datetime.now(UTC) - begun).total_seconds()
         return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 

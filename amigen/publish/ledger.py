@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -127,9 +127,7 @@ class LedgerFile:
 
 
 @contextlib.contextmanager
-def open_ledger(
-    path: Path, name: str, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
-) -> Iterator[LedgerFile]:
+def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[LedgerFile]:
     """The ledger of a spec, locked against a second publisher on this machine.
 
     Raises:

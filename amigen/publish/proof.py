@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,7 +66,7 @@ class SuiteProof:
                 known[each.instance] = read_facts(wanted, each.output, token)
             except GatherError as error:
                 out[each.instance] = CouldNotCheckError(f"{each.instance}: {error}", "is its disk full? run again")
-        started = datetime.now(timezone.utc)
+        started = datetime.now(UTC)
         results = _session(plan, known) if known else {}
         regions = {each.instance: each.region for each in gathered}
         for instance, found in results.items():
@@ -117,7 +117,7 @@ def _report(plan: ImagePlan, instance: str, region: str, started: datetime, resu
         kind="ssm",
         amigen=amigen.__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds=round((datetime.now(timezone.utc) - started).total_seconds(), 3),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         verdict=verdict_of(tuple(results)),
         results=tuple(results),
         notes=("gathered over SSM Run Command",),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,7 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     images = [target.text for target in parsed if target.kind == "image"]
     if images:
         raise InputError(f"{images[0]}: an image file has to be booted", "use amigen.verify.vm.verify_image")
-    started, begun = datetime.now(timezone.utc), time.monotonic()
+    started, begun = datetime.now(UTC), time.monotonic()
     from amigen.verify.backends import backend_of
 
     backends = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     from amigen.vm.image import require_bootable
     from amigen.vm.needs import missing_for_a_vm, require_all
 
-    started, begun = datetime.now(timezone.utc), time.monotonic()
+    started, begun = datetime.now(UTC), time.monotonic()
     architecture: Any = boot.architecture or plan.architectures[0]
     image = VmImage.at(Path(target.name), architecture)
     require_bootable(image)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +262,7 @@ def as_the_spec_says(account: Account, image: dict[str, Any], copy: dict[str, An
 def moment(found: Any) -> datetime:
     """As the wire's parser gives it: a time without its zone, or its text."""
     text = found.isoformat() if isinstance(found, datetime) else str(found)
-    return datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=UTC)
 
 
 def test_a_failing_check_leaves_no_ami(account: Account, machine: BuilderMachine) -> None:

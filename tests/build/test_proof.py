@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def verify(plan: Any, *_given: Any) -> Any:
         both.wait(30)
-        return make_report(plan, target, datetime.now(timezone.utc), 0.0, ())
+        return make_report(plan, target, datetime.now(UTC), 0.0, ())
 
     monkeypatch.setattr("amigen.verify.vm.verify_image", verify)
     image = VmImage(disk=Path("disk.qcow2"), format="qcow2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -52,7 +52,7 @@ def _bases(world: World, found: str, used: str | None) -> None:
 
 
 def test_base_says_age_and_whether_the_last_build_is_behind(world: World) -> None:
-    made = datetime.now(timezone.utc) - timedelta(days=10, hours=1)
+    made = datetime.now(UTC) - timedelta(days=10, hours=1)
     _bases(world, made.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "2026-01-01T00:00:00.000Z")
 
     result = world.amigen("images", "base", "--record", str(world.record_path))
@@ -461,9 +461,9 @@ def test_prune_leaves_what_is_used(world: World, by: str) -> None:
 def test_prune_leaves_the_young_and_the_launched(world: World) -> None:
     """A launch by an account that it is shared with shows only as a date."""
     images = generations(world, 4)
-    yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     world.gateway.gaps.image_dates[images[1]] = yesterday
-    world.gateway.gaps.image_dates[images[3]] = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    world.gateway.gaps.image_dates[images[3]] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     world.gateway.gaps.launched[images[0]] = yesterday
 
     why = prune(world)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -72,7 +72,7 @@ def look(appliance: Appliance, plan: ImagePlan, script: str, *, hygiene: bool = 
     shown = {check.id for check in plan.checks if check.needs == "files"}
     target = Target(text="disk.qcow2", kind="image", name="disk.qcow2")
     kept = [result for result in results if result.id in shown]
-    return make_report(plan, target, datetime.now(timezone.utc), 0.0, kept, evidence=evidence)
+    return make_report(plan, target, datetime.now(UTC), 0.0, kept, evidence=evidence)
 
 
 def failed(report: Report) -> set[str]:

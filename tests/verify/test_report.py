@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,7 @@ def test_failures_that_say_the_same_are_one() -> None:
 def test_each_result_names_the_step_of_the_plan() -> None:
     plan = plan_image(spec({"platforms": ["debian-12"]}), "debian-12")
     passed = [Result(id=check.id, phase="node", outcome="passed") for check in plan.checks]
-    made = make_report(plan, Target(text="local", kind="local"), datetime.now(timezone.utc), 0.0, passed)
+    made = make_report(plan, Target(text="local", kind="local"), datetime.now(UTC), 0.0, passed)
     steps = {result.id: result.step for result in made.results}
     assert steps["test_package[ipvsadm]"] == "install ipvsadm"
     assert steps["test_no_failed_unit[systemd]"] == ""

@@ -5,10 +5,9 @@ Source of what is said about nodeadm: awslabs/amazon-eks-ami, nodeadm/, at commi
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
 import re
-import sys
+import tomllib
 from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
@@ -177,9 +176,6 @@ def containerd(spec: NodeImage) -> Iterator[Problem]:
 
 def _toml(text: str) -> Iterator[Problem]:
     where = "join.eks.containerd.config"
-    if sys.version_info < (3, 11):
-        return
-    tomllib = importlib.import_module("tomllib")
     try:
         config = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from amigen.base.errors import CouldNotCheckError
@@ -40,7 +40,7 @@ class StandInProof:
                 target=f"ssm://{each.instance}",
                 kind="ssm",
                 amigen="test",
-                started=datetime.now(timezone.utc).isoformat(),
+                started=datetime.now(UTC).isoformat(),
                 seconds=0,
                 verdict=verdict_of(results),
                 results=results,
