@@ -44,8 +44,7 @@ def read_back(spec: NodeImage) -> None:
         _read_script(plan, files[f"{plan.platform}/scripts/bootstrap.sh"].decode())
         for name in ("test_node.py", "test_image.py"):
             _read_python(plan, files[f"{plan.platform}/tests/{name}"].decode())
-        for path in ("aws/image.pkr.hcl", "aws/packer-1.6/image.pkr.hcl"):
-            _read_hcl(plan, files[f"{plan.platform}/packer/{path}"].decode())
+        _read_hcl(plan, files[f"{plan.platform}/packer/aws/image.pkr.hcl"].decode())
         read_user_data(plan)
 
 
