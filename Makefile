@@ -9,7 +9,7 @@ APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo check test nodeadm proofs proofs-long lowest wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
+.PHONY: demo check test proof-tools proofs proofs-long lowest wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -28,14 +28,14 @@ real-tools: $(VENV)/.done
 
 SLOW := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
-# README's command: the everyday loop, the installed wheel, and one real proof of each kind. The control plane of
-# Kubernetes takes part where `make proofs` has built it.
-test: system-check system-roots system-slow nodeadm check wheel
+# README's command: the everyday loop, the installed wheel, and one real proof of each kind that needs no control plane
+# of Kubernetes (`make proofs` builds it).
+test: system-check system-roots system-slow proof-tools check wheel
 	$(SLOW) -m proof
 
-# The everyday tests judge the examples by it.
-nodeadm: $(VENV)/.done
-	$(BIN)/python -m tests.real.build nodeadm
+# nodeadm judges the everyday tests; Packer and its plugins build the AMI.
+proof-tools: $(VENV)/.done
+	$(BIN)/python -m tests.real.build nodeadm packer packer-plugin-amazon packer-plugin-qemu
 
 # All other slow tests: with `make test` before it, what .ci/run runs.
 proofs: $(VENV)/.done system-roots system-slow real-tools

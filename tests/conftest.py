@@ -51,7 +51,6 @@ _PROOFS = (
     "build/test_aws_build.py::test_an_ami_is_built_proven_copied_and_shared",
     "build/test_packer_files.py",
     "publish/test_publish.py",
-    "kubeproxy/test_real_configmap.py",
     "cli/test_core.py",
 )
 # The longest, whose kind another test in `make proofs` proves.
