@@ -45,6 +45,7 @@ class _Line(Struct, frozen=True):
     Attributes:
         rank: It explains failed checks from this rank on.
         subject: Only those whose id names this; empty: all.
+        place: What a check of files that found the same names: it is explained whatever its rank.
         weak: It only repeats what a cause before it explains.
     """
 
@@ -52,11 +53,13 @@ class _Line(Struct, frozen=True):
     todo: str
     rank: int = _LOADED
     subject: str = ""
+    place: str = ""
     weak: bool = False
 
     def explains(self, result: Result) -> bool:
         """Whether a failed check follows from it."""
-        return self.rank <= _rank(result) < _INDEPENDENT and self.subject in result.id
+        same = bool(self.place) and self.place in result.found
+        return same or (self.rank <= _rank(result) < _INDEPENDENT and self.subject in result.id)
 
 
 def causes_of(results: Iterable[Result], evidence: str = "") -> tuple[Cause, ...]:
@@ -117,10 +120,13 @@ def _read(line: str) -> _Line | None:
         return _Line(
             f"{place} keeps a module from being loaded: {one_line(rule)!r}",
             "remove that line (modprobe NAME ignores a blacklist, the next boot does not)",
+            place=place,
         )
     if key == "cmdline":
         return _Line(
-            f"the kernel command line keeps modules from being loaded: {text}", "remove it from the boot loader"
+            f"the kernel command line keeps modules from being loaded: {text}",
+            "remove it from the boot loader",
+            place=text,
         )
     if key == "locked":
         return _Line(f"the kernel loads no more modules: {text}", "remove the setting from sysctl.d, and boot again")

@@ -18,6 +18,10 @@ def failed(*ids: str, phase: str = "first boot", found: str = "not so") -> list[
 
 LOADED = failed("test_module_loaded[ip_vs]", "test_module_loaded[ip_vs_rr]", "test_scheduler[rr]")
 GATE = failed("test_unit_active[amigen-ready.service]", "test_no_failed_unit[systemd]")
+# What the files say before the boot, of the same line.
+BLACKLISTED = failed(
+    "test_module_persisted[ip_vs]", phase="image", found="/etc/modprobe.d/site.conf:1: blacklist ip_vs"
+)
 BLACKLIST = "modprobe /etc/modprobe.d/site.conf:blacklist ip_vs"
 
 
@@ -26,6 +30,12 @@ BLACKLIST = "modprobe /etc/modprobe.d/site.conf:blacklist ip_vs"
     [
         ([], BLACKLIST, []),
         (LOADED + GATE, BLACKLIST, ["/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs'"]),
+        (BLACKLISTED + LOADED, BLACKLIST, ["/etc/modprobe.d/site.conf keeps a module from being loaded"]),
+        (
+            [*BLACKLISTED, *failed("test_module_persisted[ip_vs_rr]", found="no file names it"), *LOADED],
+            BLACKLIST,
+            ["expected test_module_persisted[ip_vs_rr]", "/etc/modprobe.d/site.conf keeps"],
+        ),
         (LOADED, "cmdline modprobe.blacklist=ip_vs", ["the kernel command line keeps modules from being loaded"]),
         (LOADED, "locked kernel.modules_disabled is 1", ["the kernel loads no more modules"]),
         (LOADED + GATE, "", ["expected test_module_loaded[ip_vs] holds (and 1 more); found not so"]),
