@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import shutil
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from amigen.base.errors import InputError, ToolError
+from amigen.build.proof import _result
 from amigen.build.record import BuildRecord, ImageRecord, write_record
-from amigen.verify.vm import architecture_of
+from amigen.build.verdict import require_passed
+from amigen.verify.junit import junit
+from amigen.verify.page import page
+from amigen.verify.report import Result
+from amigen.verify.run import Options, make_report
+from amigen.verify.table import print_reports
+from amigen.verify.target import parse_target
+from amigen.verify.vm import BootOptions, _look_into, _Proof, architecture_of
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.image import require_bootable
 from tests.specs import spec
+from tests.verify.images import proof_plan
 from tests.vm.test_vm_parts import EMULATION
 
 BOTH = spec({"architectures": ["x86_64", "arm64"], "platforms": ["debian-12", "ubuntu-24.04"]})
@@ -58,6 +71,28 @@ def test_what_is_wanted_or_the_only_one(tmp_path: Path) -> None:
     assert architecture_of(spec({"architectures": ["arm64"]}), disk) == "arm64"
     with pytest.raises(InputError, match=r"--architecture x86_64\|arm64"):
         architecture_of(BOTH, tmp_path / "disk.qcow2")
+
+
+def test_a_disk_that_was_not_read_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Fedora, which has no appliance; in each report before what passed."""
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"ID": "fedora"})
+    plan, file = proof_plan(tmp_path), raw(tmp_path / "disk.raw", MBR)
+    image = VmImage(disk=file, format="raw")
+    proof = _Proof(plan=plan, options=Options(), image=image, boot=BootOptions(), work=tmp_path)
+    unread = _look_into(proof)
+    booted = Result(id="test_package[ipvsadm]", phase="first boot", outcome="passed")
+    target = parse_target(str(file))
+    report = make_report(plan, target, datetime.now(UTC), 1.0, [*unread.results, booted])
+    assert (report.verdict, unread.phases) == ("proven", [])
+    assert "1 not provable here" in report.summary
+    out = io.StringIO()
+    print_reports([report], Console(file=out, width=250))
+    assert "not provable  test_image read-before-boot: the disk was not read before the boot" in out.getvalue()[:200]
+    html = page([report]).decode()
+    assert html.index("the disk was not read") < html.index(booted.id)
+    assert b"the disk was not read" in junit([report])
+    (kept,) = [each for each in (_result(result) for result in unread.results) if each.outcome != "passed"]
+    require_passed((kept, replace(kept, id=booted.id, outcome="passed")), "the image")
 
 
 def raw(path: Path, *marks: tuple[int, bytes]) -> Path:
