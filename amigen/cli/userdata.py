@@ -39,6 +39,11 @@ class _PrintByDefault(click.Group):
             args = ["print", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `print`, which need not be named, above the commands."""
+        click.Command.format_options(self.commands["print"], ctx, formatter)
+        self.format_commands(ctx, formatter)
+
 
 @click.group("user-data", cls=_PrintByDefault, subcommand_metavar="[print] SPEC | explain SPEC|FILE")
 def user_data() -> None:

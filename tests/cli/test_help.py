@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
 
 from amigen.base import errors
 from amigen.cli import _EPILOG, _GROUPS, COMMANDS
+from amigen.cli.userdata import user_data
 from tests.cli.conftest import Amigen
 
 SpecFile = Callable[..., str]
@@ -80,3 +82,11 @@ def test_debug_shows_where_an_error_comes_from() -> None:
     assert done.stderr.startswith(b"Traceback")
     assert b"amigen: error: cannot read the spec /no/such" in done.stderr
     assert done.returncode == errors.InputError.exit_code
+
+
+def test_the_help_of_user_data_shows_the_options_of_print() -> None:
+    """`print` need not be named, so its options stand in the help of the group."""
+    shown = CliRunner().invoke(user_data, ["--help"]).output
+    assert "--base64" in shown
+    assert "--merge" in shown
+    assert "explain" in shown
