@@ -59,8 +59,9 @@ def user_data() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["shell", "cloud-config", "mime"]),
-    help="Default: mime for a spec that joins a cluster and for al2023, where EKS takes nothing else; else shell.",
+    type=click.Choice(["shell", "cloud-config", "mime", "parts"]),
+    help="parts: a JSON list for Terraform. "
+    "Default: mime for a spec that joins a cluster and for al2023, where EKS takes nothing else; else shell.",
 )
 @click.option(
     "--merge",
@@ -84,15 +85,21 @@ def print_(
     as_base64: bool,
 ) -> None:
     """Print one document on stdout."""
+    parts = format_ == "parts"
+    if parts and (gzip_ or as_base64):
+        raise InputError("the format parts is a JSON list of text", "leave out --gzip and --base64")
     image = load(spec)
     plan = one_plan(image, platform, cast("Architecture | None", architecture))
     if merge and image.user_data.merge is not None:
         raise InputError(f"the spec merges {image.user_data.merge} already", "merge the two files, or leave one out")
     existing = _read(merge) if merge else existing_user_data(image, spec)
-    made = make.make(plan, format_=cast("Format | None", format_), merge=existing, gzip_=gzip_)
+    made = make.make(plan, format_=cast("Format | None", "mime" if parts else format_), merge=existing, gzip_=gzip_)
     document = made.content
     for note in made.notes:
         click.echo(plain(_problem(note)), err=True)
+    if parts:
+        echo_json(make.part_list(document))
+        return
     if as_base64:
         document = base64.b64encode(document) + b"\n"
     elif document[:2] == b"\x1f\x8b" and sys.stdout.isatty():

@@ -89,6 +89,34 @@ def make(
     return Made(content=document, notes=notes)
 
 
+def part_list(document: bytes) -> list[dict[str, str]]:
+    """The parts of a MIME document of ours, as terraform-aws-eks takes them in `cloudinit_pre_nodeadm`.
+
+    Each has `content_type` and `content`, and `filename` and `merge_type` where the part has them
+    (variables of terraform-aws-eks, modules/_user_data/variables.tf).
+
+    Raises:
+        InputError: A part is no text, which JSON cannot carry.
+    """
+    import email
+    from email.policy import compat32
+
+    found: list[dict[str, str]] = []
+    for part in email.message_from_bytes(document, policy=compat32).walk():
+        content = part.get_payload(decode=True)
+        if part.is_multipart() or not isinstance(content, bytes):
+            continue
+        try:
+            row = {"content_type": part.get_content_type(), "content": content.decode()}
+        except UnicodeDecodeError:
+            raise InputError(
+                f"part {len(found) + 1} is no UTF-8 text, and JSON holds text", "use --format mime"
+            ) from None
+        extra = {"filename": part.get_filename(), "merge_type": part["Merge-Type"] or part["X-Merge-Type"]}
+        found.append(row | {key: str(value) for key, value in extra.items() if value})
+    return found
+
+
 def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool) -> None:
     """A merged document has to be one that `explain` has no error for.
 

@@ -163,3 +163,29 @@ def test_notes_are_on_stderr(tmp_path: Path) -> None:
 
     assert done.stdout.startswith(b"MIME-Version: 1.0\n")
     assert done.stderr.startswith(b"note: 00-aaa.sh would run before")
+
+
+def test_parts_for_terraform_are_those_of_the_document(tmp_path: Path) -> None:
+    """terraform-aws-eks takes them as `cloudinit_pre_nodeadm`."""
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping(joins())))
+    (tmp_path / "mine").write_bytes(named("99-last.sh"))
+    command = [
+        sys.executable,
+        "-m",
+        "amigen",
+        "user-data",
+        str(tmp_path / "spec.yaml"),
+        "--merge",
+        str(tmp_path / "mine"),
+    ]
+    mime_, parts = (
+        subprocess.run([*command, "--format", f], capture_output=True, timeout=60, check=True, cwd=ROOT).stdout
+        for f in ("mime", "parts")
+    )
+    listed = yaml.safe_load(parts)
+
+    assert [(p["content_type"], p["filename"]) for p in listed] == [(p.type, p.filename) for p in parse(mime_).parts]
+    assert all(p["content"].strip() for p in listed)
+    refused = subprocess.run([*command, "--format", "parts", "--gzip"], capture_output=True, timeout=60, cwd=ROOT)
+    assert refused.returncode == 14
+    assert b"leave out --gzip" in refused.stderr
