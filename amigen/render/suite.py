@@ -104,7 +104,7 @@ LEFTOVERS: Mapping[checks.HygieneSubject, tuple[str, str]] = MappingProxyType(
             "if [ ! -L etc/hostname ] && [ -s etc/hostname ]; then echo etc/hostname; fi",
             "every node would begin with the builder's name",
         ),
-        # As virt-sysprep, image-builder and amazon-eks-ami remove them, or as their makers say they must differ.
+        # Leases, crash data and mail are also what virt-sysprep removes (`virt-sysprep --list-operations`).
         "device-identity": (
             "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid"
             " var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration"

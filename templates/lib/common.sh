@@ -21,7 +21,7 @@ bounded() {
   wait "$!"
 }
 
-# Before the first change. Without release.json the gate is closed at the next boots: after a failure, a SIGKILL, a power loss.
+# Before the first change. Without release.json the gate is closed at the next boots: after a failure, SIGKILL or power loss.
 unfinished() {
   begun=1
   [[ -e $release ]] || return 0
@@ -78,8 +78,10 @@ require_platform() {
 # put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing. A file that amigen did not write is kept where
 # nothing reads it; in modules-load.d it stays in effect.
 put_file() {
-  local path=$1 sum new kept=$state_dir/kept$1 written=$state_dir/files$1.sha256 decoder=("${@:5}")
+  local path=$1 sum kept=$state_dir/kept$1 written=$state_dir/files$1.sha256 decoder=("${@:5}") new=${1%/*}/.amigen.new
   ((${#decoder[@]})) || decoder=(cat)
+  # Of a run that was killed.
+  [[ ! -e $new ]] || rm -rf "$new"
   sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
   if [[ -f $path && ! -L $path && $(sha256sum <"$path") == "$sum" ]]; then
     [[ $(stat -c '%a u%U u%u g%G g%g ' "$path") != "$2 "*"u${3%:*} "*"g${3#*:} "* ]] || return 0
@@ -95,11 +97,11 @@ put_file() {
     fi
     log "kept the existing $path as $kept"
   fi
-  # The folder of root's: nobody can put a link in the new file's place.
-  new=''
-  if ! mkdir -p "${path%/*}" "${written%/*}" || ! new=$(mktemp -d "${path%/*}/.amigen.XXXXXX") ||
+  # A folder of root's: nobody can put a link in the new file's place.
+  if ! mkdir -p "${path%/*}" "${written%/*}" || ! mkdir -m 700 "$new" ||
     ! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
-    ! echo "$sum" >"$written.new" || ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
+    ! (echo "$sum" && { grep -svxF -m 1 "$sum" "$written" || true; }) >"$written.new" ||
+    ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
     rm -rf "$new" "$written.new" || true
     fail "cannot write $path: disk full, read-only, or no such user as $3?"
   fi
@@ -108,7 +110,7 @@ put_file() {
   log "wrote $path"
 }
 
-# As its last version was recorded; amigen 0.1 had one list.
+# By its record, of two versions; amigen 0.1 had one list.
 is_ours() {
   local sum
   sum=$(sha256sum 2>/dev/null <"$1") || return 1

@@ -1,11 +1,13 @@
 # hold_units [install]: writes the drop-ins; in /run, until the next boot, where there is no gate yet. They stop nothing.
+# A chroot has no systemd, nor is it to look so.
 hold_units() {
   local unit path
   for unit in "${gated_units[@]}"; do
-    path=systemd/system/$unit.d/10-amigen-ready.conf
-    if [[ -n ${1:-} || -e /etc/$path ]]; then path=/etc/$path; else path=/run/$path; fi
-    if [[ -f $path && $(<"$path")$'\n' == "$drop_in" ]]; then continue; fi
-    # The gate of amigen 0.1 is open while its unit is active, this one while the folder is there.
+    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
+    [[ -n ${1:-} || -e $path ]] || path=/run/${path#/etc/}
+    [[ $path == /etc/* || -d /run/systemd/system ]] || continue
+    [[ ! -f $path || $(<"$path")$'\n' != "$drop_in" ]] || continue
+    # The gate of 0.1 is open while its unit is active, this one while the folder is there.
     if [[ -e $path ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
     if ! mkdir -p "${path%/*}" || ! printf %s "$drop_in" >"$path.new" || ! mv -fT "$path.new" "$path"; then
       rm -f "$path.new" || true
@@ -28,7 +30,7 @@ look_at_unit() {
   read -r pid restarts < <(systemctl show "$1" -p MainPID -p NRestarts | sort | sed 's/.*=//' | paste -sd' ')
 }
 
-# After a failure. A kubelet that systemd starts again and again does not run; one that it started again once may.
+# After a failure. A kubelet that crash-loops does not run; one that was started again once may.
 close_gate() {
   local unit pid restarts before
   [[ -d /run/systemd/system ]] || return 0
@@ -52,7 +54,7 @@ install_gate() {
   write_gate
   if [[ ! -L $wants/amigen-ready.service ]]; then
     unfinished
-    if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
+    if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
     changes=$((changes + 1))
   fi
   hold_units install

@@ -179,6 +179,45 @@ def test_a_killed_change_of_a_node_is_not_forgotten(root: BareRoot) -> None:
     assert not joins(root)
 
 
+def test_a_killed_change_of_a_file_takes_it_for_nobody_elses(root: BareRoot) -> None:
+    """SIGKILL when the new file is recorded and the older one is still there: it is replaced, and no copy is kept."""
+    name = "/etc/modules-load.d/mine.conf"
+    older, newer = (plan(files=[{"path": name, "content": f"# {n}\n"}]) for n in range(2))
+    run(root, older)
+    kill(root, newer, '! mv -fT "$new/file" "$path"')
+    assert (root.folder / name[1:]).read_text() == "# 0\n"
+    run(root, newer)
+    assert (root.folder / name[1:]).read_text() == "# 1\n"
+    assert not list((root.folder / "etc/modules-load.d").glob("*before-amigen*"))
+    assert not (root.folder / "var/lib/amigen/kept").exists()
+
+
+@pytest.mark.parametrize("end", [">&-", ">&- 2>&-", "| true", "2>&1 | head -n 1 >/dev/null"])
+@pytest.mark.parametrize("code", [0, 1])
+def test_messages_that_nobody_takes_stop_nothing(root: BareRoot, end: str, code: int) -> None:
+    """stdout closed, stderr too, or a reader that went away: the run ends as it would, and does all that it would."""
+    # Its words come after the reader has gone.
+    script = "sleep 1; for n in $(seq 50); do echo word $n; done; exit " + str(code)
+    made = plan(**hook(f"#!/bin/sh\ntrap '' PIPE\n{script}\n"))
+    (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(made, user_data=True))
+    said = root.run(f'{{ bash /run/bootstrap.sh; echo "$?" >/run/code; }} {end}\n').stdout
+    assert (root.folder / "run/code").read_text() == f"{code}\n", said
+    assert joins(root) == (code == 0)
+
+
+def test_dev_null_is_made_again(root: BareRoot) -> None:
+    """Gone, or a plain file that a program wrote in its place."""
+    (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(plan(), user_data=True))
+    for how in ("true", "echo text >/dev/null"):
+        said = root.run(
+            f"umount /dev/null; rm -f /dev/null; {how}; bash /run/bootstrap.sh; stat -c %F:%t:%T:%a /dev/null"
+        )
+        lines = said.stdout.splitlines()
+        assert lines[-1] == "character special file:1:3:666"
+        assert lines[-2].startswith("amigen: ")
+        assert "FAILED" not in said.stdout
+
+
 def test_a_later_run_that_changes_nothing_leaves_the_gate_alone(root: BareRoot) -> None:
     """On a node that runs: nothing is written, closed or read anew, also where the run fails at a mere look."""
     run(root, plan())

@@ -38,14 +38,13 @@ SPEC: dict[str, Any] = {
     "hooks": {"after": [{"name": "last", "script": HOOK_SCRIPT}]},
 }
 PAGE = 4096
-
-
-WRITTEN = "/var/lib/amigen/written"
+# Of each file that amigen wrote, what its last two versions were.
+RECORDS = "/var/lib/amigen/files"
 HOOK, STAMP = "/usr/local/lib/amigen/hooks/last", "/var/lib/amigen/hooks/last.sha256"
 
 
 def files_of(plan: ImagePlan) -> dict[str, bytes]:
-    """Every file that a run of the plan writes, with its content; not release.json and the list of them."""
+    """Every file that a run of the plan writes, with its content; not release.json and the records of them."""
     gate = next(step for step in plan.steps if isinstance(step, InstallGate))
     files = [*gate.all_files, *(step for step in plan.steps if isinstance(step, WriteFile))]
     [hook] = (step.script.encode() for step in plan.steps if isinstance(step, RunHook))
@@ -64,15 +63,14 @@ def partial_files(node: Node, plan: ImagePlan) -> list[str]:
             release = {}
         if not {"digest", "packages", "time"} <= {*release}:
             broken.append(RELEASE_PATH)
-    if (node.root / WRITTEN[1:]).exists():
-        lines = node.read(WRITTEN).decode().splitlines(keepends=True)
-        broken += [f"{WRITTEN}: {line!r}" for line in lines if not re.fullmatch(r"[0-9a-f]{64} /\S+\n", line)]
+    records = [path for path in (node.root / RECORDS[1:]).rglob("*") if path.is_file() and path.suffix != ".new"]
+    broken += [str(path) for path in records if not re.fullmatch(r"([0-9a-f]{64}  -\n){1,2}", path.read_text())]
     return broken + temporary_files(node)
 
 
 def temporary_files(node: Node) -> list[str]:
     places = [node.root / place for place in ("etc", "usr/local/lib", "var/lib/amigen")]
-    return [str(path) for place in places for path in place.rglob("*[-.]new")]
+    return [str(path) for place in places for path in place.rglob("*.new")]
 
 
 # Sourced by bash before the script, which stays as it is rendered: counts its commands, and ends all of it at one.
@@ -274,17 +272,15 @@ def test_a_full_disk_at_each_write(platform: str, tmp_path: Path) -> None:
             done = node.run_again()
             assert done.returncode == 0, done.stdout
             assert partial_files(node, plan) == []
-        # The list of what was written, where half a line would just fit; the copy of what somebody else wrote.
-        plain = node.root / "etc/app/0.conf"
-        size = len(node.read(WRITTEN))
-        with (node.root / WRITTEN[1:]).open("a") as written:
-            written.write(f"{'0' * 64} /{'x' * (PAGE - (size + 77) % PAGE)}\n")
-        assert len(node.read(WRITTEN)) % PAGE == PAGE - 10
+        # The record of a file, which has room for the file alone; the copy of what somebody else wrote.
+        plain, record = node.root / "etc/app/0.conf", node.read(f"{RECORDS}/etc/app/0.conf.sha256")
         plain.unlink()
-        assert run_on_full_disk(node, 1).startswith(f"amigen: FAILED: cannot write {WRITTEN}: ")
+        assert run_on_full_disk(node, 1).startswith("amigen: FAILED: cannot write /etc/app/0.conf: ")
+        assert not plain.exists()
+        assert node.read(f"{RECORDS}/etc/app/0.conf.sha256") == record
         assert node.run_again().returncode == 0
         plain.write_text("by hand\n")
-        said = run_on_full_disk(node, 1, ["/etc/app/0.conf"])
+        said = run_on_full_disk(node, 0, ["/etc/app/0.conf"])
         assert said == "amigen: FAILED: cannot keep a copy of /etc/app/0.conf: is the disk full?"
         assert plain.read_text() == "by hand\n"
         assert list((node.root / "var/lib/amigen/kept").rglob("0.conf*")) == []
@@ -308,8 +304,7 @@ def test_a_read_only_root_is_said(node: Node) -> None:
     finally:
         subprocess.run(["umount", "--lazy", str(node.root)], check=True)
     assert done.returncode == 1
-    # The first thing that is written: what holds kubelet until there is a gate.
-    assert last_line(done).startswith("amigen: FAILED: cannot write /run/systemd/system/")
+    assert last_line(done).startswith("amigen: FAILED: cannot make /run/amigen and /var/lib/amigen: ")
     assert "read-only" in last_line(done)
 
 

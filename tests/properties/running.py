@@ -14,7 +14,7 @@ from amigen.render.script import bootstrap_script
 from amigen.spec.load import parse_spec
 from tests.properties.throwaway import BareRoot, bare_root
 
-# Made by the run itself, whatever the plan: its lock, its script, the list of what amigen wrote.
+# Made by the run itself, whatever the plan: its lock and its last act.
 _OWN = {"/run/amigen/lock", RELEASE_PATH}
 # The bootstrap's own record of what it wrote, a file for each path.
 _RECORDS = "/var/lib/amigen/files/"

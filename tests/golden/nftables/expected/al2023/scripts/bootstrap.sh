@@ -38,7 +38,7 @@ bounded() {
   wait "$!"
 }
 
-# Before the first change. Without release.json the gate is closed at the next boots: after a failure, a SIGKILL, a power loss.
+# Before the first change. Without release.json the gate is closed at the next boots: after a failure, SIGKILL or power loss.
 unfinished() {
   begun=1
   [[ -e $release ]] || return 0
@@ -95,8 +95,10 @@ require_platform() {
 # put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing. A file that amigen did not write is kept where
 # nothing reads it; in modules-load.d it stays in effect.
 put_file() {
-  local path=$1 sum new kept=$state_dir/kept$1 written=$state_dir/files$1.sha256 decoder=("${@:5}")
+  local path=$1 sum kept=$state_dir/kept$1 written=$state_dir/files$1.sha256 decoder=("${@:5}") new=${1%/*}/.amigen.new
   ((${#decoder[@]})) || decoder=(cat)
+  # Of a run that was killed.
+  [[ ! -e $new ]] || rm -rf "$new"
   sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
   if [[ -f $path && ! -L $path && $(sha256sum <"$path") == "$sum" ]]; then
     [[ $(stat -c '%a u%U u%u g%G g%g ' "$path") != "$2 "*"u${3%:*} "*"g${3#*:} "* ]] || return 0
@@ -112,11 +114,11 @@ put_file() {
     fi
     log "kept the existing $path as $kept"
   fi
-  # The folder of root's: nobody can put a link in the new file's place.
-  new=''
-  if ! mkdir -p "${path%/*}" "${written%/*}" || ! new=$(mktemp -d "${path%/*}/.amigen.XXXXXX") ||
+  # A folder of root's: nobody can put a link in the new file's place.
+  if ! mkdir -p "${path%/*}" "${written%/*}" || ! mkdir -m 700 "$new" ||
     ! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
-    ! echo "$sum" >"$written.new" || ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
+    ! (echo "$sum" && { grep -svxF -m 1 "$sum" "$written" || true; }) >"$written.new" ||
+    ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
     rm -rf "$new" "$written.new" || true
     fail "cannot write $path: disk full, read-only, or no such user as $3?"
   fi
@@ -125,7 +127,7 @@ put_file() {
   log "wrote $path"
 }
 
-# As its last version was recorded; amigen 0.1 had one list.
+# By its record, of two versions; amigen 0.1 had one list.
 is_ours() {
   local sum
   sum=$(sha256sum 2>/dev/null <"$1") || return 1
@@ -286,13 +288,15 @@ load_modules() {
 }
 
 # hold_units [install]: writes the drop-ins; in /run, until the next boot, where there is no gate yet. They stop nothing.
+# A chroot has no systemd, nor is it to look so.
 hold_units() {
   local unit path
   for unit in "${gated_units[@]}"; do
-    path=systemd/system/$unit.d/10-amigen-ready.conf
-    if [[ -n ${1:-} || -e /etc/$path ]]; then path=/etc/$path; else path=/run/$path; fi
-    if [[ -f $path && $(<"$path")$'\n' == "$drop_in" ]]; then continue; fi
-    # The gate of amigen 0.1 is open while its unit is active, this one while the folder is there.
+    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
+    [[ -n ${1:-} || -e $path ]] || path=/run/${path#/etc/}
+    [[ $path == /etc/* || -d /run/systemd/system ]] || continue
+    [[ ! -f $path || $(<"$path")$'\n' != "$drop_in" ]] || continue
+    # The gate of 0.1 is open while its unit is active, this one while the folder is there.
     if [[ -e $path ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
     if ! mkdir -p "${path%/*}" || ! printf %s "$drop_in" >"$path.new" || ! mv -fT "$path.new" "$path"; then
       rm -f "$path.new" || true
@@ -315,7 +319,7 @@ look_at_unit() {
   read -r pid restarts < <(systemctl show "$1" -p MainPID -p NRestarts | sort | sed 's/.*=//' | paste -sd' ')
 }
 
-# After a failure. A kubelet that systemd starts again and again does not run; one that it started again once may.
+# After a failure. A kubelet that crash-loops does not run; one that was started again once may.
 close_gate() {
   local unit pid restarts before
   [[ -d /run/systemd/system ]] || return 0
@@ -339,7 +343,7 @@ install_gate() {
   write_gate
   if [[ ! -L $wants/amigen-ready.service ]]; then
     unfinished
-    if ! mkdir -p "$wants" || ! ln -sfT ../amigen-ready.service "$wants/amigen-ready.service"; then fail 'cannot enable amigen-ready.service'; fi
+    if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
     changes=$((changes + 1))
   fi
   hold_units install
