@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from amigen.facts.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL
-from amigen.facts.surroundings import LOOK_AROUND
+from amigen.facts.surroundings import LOOK_AROUND, RUNS_SYSTEMD
 from amigen.facts.wanted import Wanted
 
 # A container or chroot would make the kernel of its host load modules.
@@ -35,7 +35,7 @@ LOADS_MODULES = "systemd-modules-load.service"
 _PRELUDE = """\
 export LC_ALL=C
 offline=''
-{ [ -d /run/systemd/system ] && [ / -ef /proc/1/root/ ]; } || offline='env SYSTEMD_OFFLINE=1'
+{ [ -d /run/systemd/system ] && [ / -ef /proc/1/root/ ] && RUNS_SYSTEMD; } || offline='env SYSTEMD_OFFLINE=1'
 section() { printf '\\n%s %s\\n' "$token" "$*"; }
 literal() {
   section "$1" "$2"
@@ -54,7 +54,11 @@ def gather_script(wanted: Wanted, token: str) -> str:
         wanted: What to gather.
         token: Letters and digits that nothing on the target can guess.
     """
-    parts = [f"token={shlex.quote(token)}\n", _PRELUDE, _literal("loaded", 0, LOADED)]
+    parts = [
+        f"token={shlex.quote(token)}\n",
+        _PRELUDE.replace("RUNS_SYSTEMD", RUNS_SYSTEMD),
+        _literal("loaded", 0, LOADED),
+    ]
     parts += [_literal("kernel", 0, RUNNING_KERNEL), _literal("surroundings", 0, LOOK_AROUND)]
     parts.append(
         "section table; { read -r table && printf '%s\\n' \"$table\"; } 2>/dev/null </proc/net/ip_vs; section code 0\n"

@@ -7,6 +7,8 @@ from typing import Literal
 
 Need = Literal["kernel", "boot", "cluster"]
 
+# systemd names itself so, whatever link it was started by.
+RUNS_SYSTEMD = "grep -qxE 'systemd|init' /proc/1/comm 2>/dev/null"
 # One command for all questions. /proc/2 is the kernel's own thread wherever the process ids are the machine's; in a
 # chroot that has a /proc, the root of process 1 is another folder (as systemd-detect-virt(1) tells a chroot).
 LOOK_AROUND = (
@@ -14,7 +16,8 @@ LOOK_AROUND = (
     ' if [ / -ef /proc/1/root/ ]; then echo "init-root same";'
     ' elif [ -e /proc/1/root/ ]; then echo "init-root other"; fi; second="";'
     ' { read -r second </proc/2/comm; } 2>/dev/null; echo "second $second";'
-    " if [ -d /run/systemd/system ]; then echo systemd yes; fi;"
+    # A root can hold that folder without systemd.
+    f" if [ -d /run/systemd/system ] && {RUNS_SYSTEMD}; then echo systemd yes; fi;"
     ' if [ -r /run/systemd/container ]; then echo "container $(head -n 1 /run/systemd/container)"; fi;'
     " if [ -e /run/.containerenv ]; then echo container podman; fi;"
     " if [ -e /.dockerenv ]; then echo container docker; fi;"

@@ -82,5 +82,7 @@ def clean(root: Path) -> None:
         (root / folder).mkdir()
     for cache in (root / "var/cache/apt").glob("*.bin"):
         cache.unlink()
+    for backup in (root / "etc").glob("*-"):
+        backup.unlink()
     (root / "etc/hostname").write_text("")
     (root / "etc/machine-id").write_text("")

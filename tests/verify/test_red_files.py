@@ -163,6 +163,11 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
     "leftover history": ("root/.bash_history", put, {"test_hygiene[shell-history]"}),
     "leftover temporary file": ("var/tmp/script.sh", put, {"test_hygiene[temporary-files]"}),
     "leftover random seed": ("var/lib/systemd/random-seed", put, {"test_hygiene[random-seed]"}),
+    "leftover device identity": ("etc/nvme/hostnqn", put, {"test_hygiene[device-identity]"}),
+    "leftover kubelet state": ("var/lib/kubelet/cpu_manager_state", put, {"test_hygiene[kubelet-state]"}),
+    "leftover lease": ("var/lib/dhcp/dhclient.eth0.leases", put, {"test_hygiene[leases]"}),
+    "leftover dump": ("var/lib/systemd/coredump/core.x", put, {"test_hygiene[dumps-and-stamps]"}),
+    "leftover account backup": ("etc/shadow-", put, {"test_hygiene[account-backups]"}),
     "leftover hostname": ("etc/hostname", put, {"test_hygiene[hostname]"}),
 }
 

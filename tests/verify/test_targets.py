@@ -88,7 +88,8 @@ def test_the_three_exit_codes(good: Good, hosts: SshHosts, spec: Path) -> None:
     finally:
         motd.write_text(before)
     assert done.returncode == 6
-    assert "test_file[/etc/motd]" in done.stdout
+    assert done.stdout.startswith("cause: expected /etc/motd as amigen writes it")
+    assert "test_file /etc/motd" in done.stdout
     assert "to do" in done.stdout
     done = amigen(spec, "ssh://root@127.0.7.1:1", "--allow-unproven")
     assert done.returncode == 7
