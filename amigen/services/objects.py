@@ -293,7 +293,7 @@ def _of_family(
     found = []
     for port in _list(spec.get("ports"), "spec.ports"):
         port = _map(port, "spec.ports")
-        protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
+        protocol = _PROTOCOLS.get(_text(port.get("protocol"), "protocol") or "TCP")
         if protocol is None:
             raise _OddError(f"protocol {port.get('protocol')!r} is not TCP, UDP or SCTP")
         name, number = _text(port.get("name"), "port name"), _port(port.get("port"), "port")
@@ -371,7 +371,7 @@ def _add_slice(
             port = _map(port, "ports")
             number = _port(port.get("port"), "port")
             if number:  # no port means any port, which kube-proxy does not serve
-                key = (_text(port.get("name"), "port name"), port.get("protocol") or "TCP", family)
+                key = (_text(port.get("name"), "port name"), _text(port.get("protocol"), "protocol") or "TCP", family)
                 _add_endpoints(endpoints.setdefault(key, {}), slice_, number)
     except _OddError as error:
         odd.append(Odd(owner, f"EndpointSlice {_name(slice_)}: {error}"))
