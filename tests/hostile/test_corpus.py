@@ -17,6 +17,7 @@ import pytest
 from amigen.plan.make import plan_images
 from amigen.render.artifacts import artifacts
 from amigen.render.packer import image_tags, packer_files
+from amigen.spec.kubelet_api import kubelet_api
 from amigen.spec.load import Checked, check_bytes, parse_spec
 from tests.hostile.corpus import SIZE, generate, strings
 from tests.properties.generate import as_yaml
@@ -27,6 +28,9 @@ from tests.real.packer import packer_environment
 from tests.specs import joins, mapping
 
 CORPUS = strings()
+_API = kubelet_api("1.34")
+assert _API
+TEXT_FLAGS = [name for name, type_ in _API.flags.items() if type_ == "string"]
 # Of mappings with the user's own keys, one entry each: two keys cannot become one.
 ENTRIES = list({place[:-1]: place for place in KEYED}.values())
 # Where one of these is another one, a rule may find fault with a field that says nothing wrong itself.
@@ -121,8 +125,8 @@ def hooks(texts: list[str]) -> dict[str, Any]:
 
 
 def flags(texts: list[str]) -> dict[str, Any]:
-    """Arguments of the script that joins an Ubuntu node."""
-    return spec_of(**joins(flags=[f"--f{n}={text}" for n, text in enumerate(texts)]))
+    """Arguments of the script that joins an Ubuntu node: flags that the kubelet has, once each."""
+    return spec_of(**joins(flags=[f"--{name}={text}" for name, text in zip(TEXT_FLAGS, texts, strict=False)]))
 
 
 def settings_(texts: list[str]) -> dict[str, Any]:
@@ -137,7 +141,7 @@ def no_proxy(texts: list[str]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "size", "at_least"),
-    [(files, 256, 1000), (hooks, 64, 950), (flags, 64, 300), (settings_, 256, 600), (no_proxy, 64, 80)],
+    [(files, 256, 1000), (hooks, 64, 950), (flags, 43, 400), (settings_, 256, 600), (no_proxy, 64, 80)],
     ids=["files", "hooks", "flags", "sysctls", "noProxy"],
 )
 def test_the_corpus_is_on_the_node_as_it_was_written(make: Any, size: int, at_least: int) -> None:

@@ -234,7 +234,7 @@ def test_every_option_that_reads_a_file_is_among_them() -> None:
 
 
 # They are written, are folders, or are read by another program (ssh, Packer, the Kubernetes client).
-_NO_INPUT = ("junit", "html", "write_spec", "folder", "checks", "identity", "packer_path", "kubeconfig")
+_NO_INPUT = ("junit", "html", "logs", "write_spec", "folder", "checks", "identity", "packer_path", "kubeconfig")
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:

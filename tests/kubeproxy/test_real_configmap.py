@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.kubeproxy.daemonset import KEPT_STRATEGY
+from amigen.kubeproxy.daemonset import KEPT_STRATEGY, RESTARTED
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.saved import Saved, save
 from tests.kubeproxy import samples
@@ -309,11 +309,27 @@ def test_wrong_credentials(world: World) -> None:
     assert "does not accept the credentials" in result.stderr
 
 
+def wait_for_the_restart(world: World) -> None:
+    """Until `apply` has written all and follows the new pods: before that, an API server that is away ends it."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        template = world.cluster.get(DAEMON_SETS, "kube-proxy")["spec"]["template"]["metadata"]
+        if RESTARTED in (template.get("annotations") or {}):
+            return
+        time.sleep(0.2)
+    raise AssertionError("kube-proxy was not restarted")
+
+
 def test_api_server_gone_midway(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies during the rollout: a grace, then a clear error with the saved configuration and the way back."""
     monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 3.0)
     world.kubelet.paused.set()
-    killer = threading.Timer(4.0, lambda: world.plane.stop("kube-apiserver"))
+
+    def kill() -> None:
+        wait_for_the_restart(world)
+        world.plane.stop("kube-apiserver")
+
+    killer = threading.Thread(target=kill)
     killer.start()
     try:
         result = world.run("apply", "--mode", "ipvs", "--yes", "--timeout", "60")
@@ -330,18 +346,19 @@ def test_api_server_gone_midway(world: World, monkeypatch: pytest.MonkeyPatch) -
 
 def test_api_server_back_within_the_grace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart of the API server does not end the rollout; a busy machine may take its time for it."""
-    monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 110.0)
+    monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 200.0)
     world.kubelet.paused.set()
 
     def restart() -> None:
+        wait_for_the_restart(world)
         world.plane.stop("kube-apiserver")
         world.plane.start_api_server()
         world.kubelet.paused.clear()
 
-    thread = threading.Timer(3.0, restart)
+    thread = threading.Thread(target=restart)
     thread.start()
     try:
-        result = world.run("apply", "--mode", "ipvs", "--yes", "--timeout", "120")
+        result = world.run("apply", "--mode", "ipvs", "--yes", "--timeout", "300")
     finally:
         thread.join()
 

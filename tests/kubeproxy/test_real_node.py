@@ -142,7 +142,7 @@ def _populate(found: Proof) -> None:
     text = samples.KUBEADM_CONFIG.replace("  syncPeriod: 0s\n  tcpFin", "  syncPeriod: 1h0m0s\n  tcpFin")
     found.create(CONFIG_MAPS, samples.config_map(text=text))
     found.settle()
-    found.create(DAEMON_SETS, samples.daemon_set())
+    found.create(DAEMON_SETS, samples.daemon_set(image="registry.k8s.io/kube-proxy:v1.37.2"))
     found.wait_pods(1, 120)
 
 
