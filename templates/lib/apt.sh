@@ -23,8 +23,7 @@ install_packages() {
   apt_get update || true
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
   # An earlier run may have been cut in the middle of an installation.
-  unattended dpkg --force-confold --configure -a || true
-  return 1
+  unattended dpkg --force-confold --configure -a && return 1
 }
 
 # package_with_module MODULE KERNEL

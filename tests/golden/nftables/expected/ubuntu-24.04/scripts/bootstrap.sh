@@ -193,9 +193,10 @@ ensure_packages() {
     # A package manager also fails for a source or package of somebody else: what counts is what is there.
     find_missing "$@"
     ((${#missing[@]})) || break
-    sed 's/^/  | /' "$out" | tail -n 12 >&7 || true
+    tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
     ((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
     why=$(why_in "$out")
+    ((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
     time_left
     ((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
     log "that did not work ($why); again in $delay s"
@@ -230,8 +231,7 @@ install_packages() {
   apt_get update || true
   apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
   # An earlier run may have been cut in the middle of an installation.
-  unattended dpkg --force-confold --configure -a || true
-  return 1
+  unattended dpkg --force-confold --configure -a && return 1
 }
 
 # package_with_module MODULE KERNEL
