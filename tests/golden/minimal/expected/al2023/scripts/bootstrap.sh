@@ -171,7 +171,7 @@ time_left() {
 # The first cause and the last error in what a package manager said.
 why_in() {
   local cause error
-  cause=$(grep -m 1 -oE '(Failed to fetch|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
+  cause=$(grep -m 1 -oE '(Failed to fetch|Release file|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
   error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
   printf '%.400s' "$cause${cause:+; }${error:-no message}"
 }
@@ -196,7 +196,7 @@ ensure_packages() {
     tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
     ((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
     why=$(why_in "$out")
-    ((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
+    ((code != 124 && code != 137)) || why="it was still at work when its time was over ($(tail -n 1 "$out"))"
     time_left
     ((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
     log "that did not work ($why); again in $delay s"
