@@ -55,6 +55,15 @@ _PROOFS = (
 )
 # The longest, whose kind another test in `make proofs` proves.
 _LONG = ("build/test_local_build.py::test_debian_13", "node/test_gate_cells_vm.py", "verify/test_breaks.py")
+# Not seen green since the bootstrap library was rewritten and Kubernetes 1.37 came; docs/proof.md lists them, too.
+# Move a line out of here as soon as it was seen green.
+_UNSEEN = (
+    "node/test_nodeadm_vm.py",
+    "node/test_waiting.py",
+    "build/test_local_faults.py",
+    "kubeproxy/test_real_node.py",
+    "kubeproxy/test_real_configmap.py::test_api_server_back_within_the_grace",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,7 +72,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if item.get_closest_marker("slow") or item.path.parent.name == "publish":
         test = f"{item.path.parent.name}/{item.path.name}"
         names = {test, f"{test}::{getattr(item, 'originalname', item.name)}"}
-        for marker, listed in (("proof", _PROOFS), ("long", _LONG)):
+        for marker, listed in (("proof", _PROOFS), ("long", _LONG + _UNSEEN)):
             if names & set(listed):
                 item.add_marker(marker)
 
