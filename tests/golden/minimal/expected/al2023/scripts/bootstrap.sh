@@ -171,7 +171,7 @@ time_left() {
 # The first cause and the last error in what a package manager said.
 why_in() {
   local cause error
-  cause=$(grep -m 1 -oE '(Failed to fetch|Release file|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
+  cause=$(grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
   error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
   printf '%.400s' "$cause${cause:+; }${error:-no message}"
 }
