@@ -31,7 +31,7 @@ SLOW := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 # README's command: the everyday loop, the installed wheel, and one real proof of each kind that needs no control plane
 # of Kubernetes (`make proofs` builds it).
 test: system-check system-roots system-slow proof-tools check wheel
-	$(SLOW) -m proof
+	$(SLOW) -m "proof and not long"
 
 # nodeadm judges the everyday tests; Packer and its plugins build the AMI.
 proof-tools: $(VENV)/.done
