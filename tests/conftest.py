@@ -60,7 +60,6 @@ _LONG = ("build/test_local_build.py::test_debian_13", "node/test_gate_cells_vm.p
 _UNSEEN = (
     "node/test_nodeadm_vm.py",
     "node/test_waiting.py",
-    "node/test_gate_vm.py::test_a_clock_that_is_far_off",
     "build/test_local_faults.py",
     "build/test_aws_build.py",
     "kubeproxy/test_real_node.py",
