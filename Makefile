@@ -33,7 +33,7 @@ SLOW := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 test: system-check system-roots system-slow proof-tools check wheel
 	$(SLOW) -m "proof and not long"
 
-# nodeadm judges the everyday tests; Packer and its plugins build the AMI.
+# nodeadm judges the everyday tests; Packer and its plugins judge the rendered Packer files.
 proof-tools: $(VENV)/.done
 	$(BIN)/python -m tests.real.build nodeadm packer packer-plugin-amazon packer-plugin-qemu
 
