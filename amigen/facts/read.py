@@ -118,7 +118,7 @@ def _obstacles(wanted: Wanted, modprobe: str, command_line: str, unit: str) -> d
 def _packages(wanted: Wanted, said: dict[str, list[tuple[str, Answer]]]) -> dict[str, tuple[str, ...]]:
     """Versions, of a package that is not installed none; a package that no package manager told of is left out.
 
-    Where both package managers are there, RPM decides for what it knows: its distributions may have dpkg, too.
+    One package manager answered: the script chose it.
     """
     found: dict[str, tuple[str, ...]] = {}
     for _, answer in said["dpkg-query"]:
@@ -134,7 +134,7 @@ def _packages(wanted: Wanted, said: dict[str, list[tuple[str, Answer]]]) -> dict
         for name in wanted.packages:
             versions = tuple(row[2] for row in rows if len(row) == 3 and row[:2] == ["row", name])
             if versions or f"package {name} is not installed" in lines:
-                found[name] = versions or found.get(name, ())
+                found[name] = versions
     return found
 
 

@@ -109,14 +109,16 @@ def _modules(wanted: Wanted) -> Iterator[str]:
 def _bulk(wanted: Wanted) -> Iterator[str]:
     packages, files = (_words(values) for values in (wanted.packages, dict.fromkeys((*wanted.files, *wanted.texts))))
     if packages:
-        for tool, query in (
-            ("dpkg-query", f"dpkg-query -f {shlex.quote(DPKG_FORMAT)} -W -- {packages}"),
-            ("rpm", f"rpm -q --qf {shlex.quote(RPM_FORMAT)} -- {packages}"),
-        ):
-            yield (
-                f"if command -v {tool} >/dev/null 2>&1; then section {tool}; {query} 2>/dev/null </dev/null;"
-                ' section code "$?"; fi\n'
-            )
+        # Amazon Linux may have dpkg, too, and Debian rpm: os-release(5) says whose packages make the system.
+        yield (
+            "manager=dpkg-query; case \" $( . /etc/os-release && echo \"${ID-} ${ID_LIKE-}\" ) \" in"
+            " *' debian '* | *' ubuntu '*) ;; *) ! command -v rpm >/dev/null 2>&1 || manager=rpm ;; esac 2>/dev/null\n"
+            "if command -v \"$manager\" >/dev/null 2>&1; then section \"$manager\"; {\n"
+            "if [ \"$manager\" = rpm ]; then\n"
+            f"rpm -q --qf {shlex.quote(RPM_FORMAT)} -- {packages}\n"
+            f"else dpkg-query -f {shlex.quote(DPKG_FORMAT)} -W -- {packages}\nfi\n"
+            "} 2>/dev/null </dev/null; section code \"$?\"; fi\n"
+        )
     if files:
         yield f'section stat; stat -Lc {shlex.quote(STAT_FORMAT)} -- {files} 2>/dev/null; section code "$?"\n'
     if wanted.files:

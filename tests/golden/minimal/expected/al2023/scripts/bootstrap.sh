@@ -115,7 +115,7 @@ put_file() {
     log "kept the existing $path as $kept"
   fi
   # A folder of root's: nobody can put a link in the new file's place.
-  if ! mkdir -p "${path%/*}" "${written%/*}" || ! mkdir -m 700 "$new" ||
+  if ! mkdir -p "${path%/*}/" "${written%/*}" || ! mkdir -m 700 "$new" ||
     ! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
     ! (echo "$sum" && { grep -svxF -m 1 "$sum" "$written" || true; }) >"$written.new" ||
     ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
