@@ -33,9 +33,13 @@ class AmigenError(Exception):
     Args:
         message: What happened and where, one sentence, no trailing full stop needed.
         hint: What to do about it; empty when there is nothing to add.
+
+    Attributes:
+        parts: (place, failure) where this one sums up several; empty otherwise.
     """
 
     exit_code: ClassVar[int] = 1
+    parts: tuple[tuple[str, AmigenError], ...] = ()
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

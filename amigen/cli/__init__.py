@@ -23,7 +23,11 @@ from amigen.base.interrupt import interrupted_exit_code, sigterm_as_interrupt
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("amigen.cli.spec", "init", "Write a first spec."),
     "check": ("amigen.cli.spec", "check", "Check a spec: all problems at once, with line and key path."),
-    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec, or of build records."),
+    "schema": (
+        "amigen.cli.spec",
+        "schema",
+        "Print the JSON Schema of the spec, of records or of JSON output.",
+    ),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
     "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
@@ -76,6 +80,12 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(entry[0]), entry[1])
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from amigen.cli.options import json_document
+
+        with json_document():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in _GROUPS.items():

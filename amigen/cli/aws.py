@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import sys
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
-from amigen.cli.options import echo_line, errors_in_json
+from amigen.cli.options import echo_line
 from amigen.publish import names
 from amigen.publish.names import Target
 from amigen.publish.wait import Waiter
@@ -68,8 +67,7 @@ def aws_options(command: _F) -> _F:
             connect_timeout=min(10, read_timeout),
             read_timeout=read_timeout,
         )
-        with errors_in_json() if kwargs.get("output") == "json" else contextlib.nullcontext():
-            return command(*args, aws=Aws(options), **kwargs)
+        return command(*args, aws=Aws(options), **kwargs)
 
     return _with(wrapped, _OPTIONS)  # type: ignore[return-value]
 
@@ -176,7 +174,7 @@ def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
 
 def _of(error: AmigenError, failures: Sequence[tuple[str, AmigenError]]) -> AmigenError:
     """With the failures that it is made of, for programs."""
-    error.parts = list(failures)  # type: ignore[attr-defined]
+    error.parts = tuple(failures)
     return error
 
 

@@ -230,7 +230,10 @@ def _raise(errors: dict[str, AmigenError]) -> None:
 
     found = list(errors.values())
     if len(found) == 1:
+        found[0].parts = tuple(errors.items())
         raise found[0]
     kinds = {type(error) for error in found}
     kind = kinds.pop() if len(kinds) == 1 else BuildError
-    raise kind("\n  ".join([f"{len(found)} images failed:", *(f"{name}: {e}" for name, e in errors.items())]))
+    error = kind("\n  ".join([f"{len(found)} images failed:", *(f"{name}: {e}" for name, e in errors.items())]))
+    error.parts = tuple(errors.items())
+    raise error

@@ -23,6 +23,7 @@ from amigen.cli.options import (
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.cli.outputs import FleetInstance
     from amigen.fleet.verify import Node
     from amigen.plan.model import ImagePlan
     from amigen.publish.wait import Waiter
@@ -169,11 +170,15 @@ def _conclude(outcomes: list[Report | AmigenError], what: str) -> None:
         raise CouldNotCheckError(f"{counted}; the first: {unproven[0].message}", unproven[0].hint)
 
 
-def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> dict[str, Any]:
-    base = {"instance": node.instance, "region": node.region, "platform": node.platform or None}
-    if isinstance(outcome, AmigenError):
-        return {**base, "problem": outcome.message, "report": None}
-    return {**base, "problem": None, "report": plain(outcome)}
+def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> FleetInstance:
+    failed = isinstance(outcome, AmigenError)
+    return {
+        "instance": node.instance,
+        "region": node.region,
+        "platform": node.platform or None,
+        "problem": outcome.message if isinstance(outcome, AmigenError) else None,
+        "report": None if failed else plain(outcome),
+    }
 
 
 @fleet.command()

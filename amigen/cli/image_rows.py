@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
+    from amigen.cli.outputs import BaseRow, Difference, ListedImage, RegionResult
     from amigen.images.drift import Finding
     from amigen.images.prune import Listed, RegionPrune
 
 
-def show_base(row: dict[str, Any]) -> None:
+def show_base(row: BaseRow) -> None:
     """A base image, its age, and whether the last build used it."""
     age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
     echo_line(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
@@ -28,7 +29,7 @@ def show_base(row: dict[str, Any]) -> None:
         echo_line("  the last build used it")
 
 
-def finding_json(each: Finding) -> dict[str, Any]:
+def finding_json(each: Finding) -> Difference:
     """A difference, for a program."""
     return {
         "region": each.place.region,
@@ -57,7 +58,7 @@ def show_image(each: Listed, words: str) -> None:
     echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
 
 
-def prune_json(plan: RegionPrune) -> dict[str, Any]:
+def prune_json(plan: RegionPrune) -> RegionResult:
     """What prune would do, and did, in one region."""
     return {
         "region": plan.region,
@@ -69,7 +70,7 @@ def prune_json(plan: RegionPrune) -> dict[str, Any]:
     }
 
 
-def listed_json(each: Listed) -> dict[str, Any]:
+def listed_json(each: Listed) -> ListedImage:
     """One image with what refers to it, for a program."""
     image = each.image
     return {

@@ -23,6 +23,7 @@ from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option,
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
+    from amigen.cli.outputs import BaseRow
     from amigen.images.prune import RegionPrune
 
 _ANY_REGION = click.option(
@@ -53,7 +54,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
 
     image = load_on_aws(spec, aws.profile)
     used = last_sources(record or default_path(image), image, required=record is not None)
-    rows: list[dict[str, Any]] = []
+    rows: list[BaseRow] = []
     failures: list[tuple[str, AmigenError]] = []
     for target in chosen_targets(image, platform, architecture):
         try:

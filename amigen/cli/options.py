@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amigen.base.errors import AmigenError, ChecksFailedError, DiffersError, InputError, RefusedError, plain
+from amigen.base.errors import (
+    AmigenError,
+    ChecksFailedError,
+    DiffersError,
+    InputError,
+    RefusedError,
+    SpecError,
+    plain,
+)
+from amigen.base.interrupt import interrupted_exit_code
 
 if TYPE_CHECKING:
     from amigen.plan.model import ImagePlan
@@ -71,11 +80,33 @@ def _found(_: click.Context, __: click.Parameter, value: str | None) -> str:
 spec_argument = click.argument(
     "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True), callback=_found
 )
+
+
+class _Document:
+    """The document of a command that runs: whether `--output json` was given, and what it holds so far."""
+
+    wanted = False
+    content: Any = None
+
+
+_DOCUMENT: ContextVar[_Document | None] = ContextVar("_DOCUMENT", default=None)
+
+
+def _remember(_: click.Context, __: click.Parameter, value: str) -> str:
+    kept = _DOCUMENT.get()
+    if kept is not None:
+        kept.wanted = value == "json"
+    return value
+
+
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
+    # Before the other parameters, so that a failure of theirs is in the document.
+    is_eager=True,
+    callback=_remember,
     help="Output format.",
 )
 
@@ -163,41 +194,68 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
     return plan_image(spec, chosen)
 
 
-# The document of a command that adds its errors to it; None where it is printed at once.
-_KEPT: ContextVar[list[dict[str, Any]] | None] = ContextVar("_KEPT", default=None)
-
-
 def echo_json(document: Any) -> None:
-    """A document for programs, on stdout; ASCII where the terminal's encoding is another than UTF-8."""
-    kept = _KEPT.get()
-    if kept is not None and isinstance(document, dict):
-        kept.append(document)
+    """Print a document for programs; the one of `--output json` is printed at the end of the command."""
+    kept = _DOCUMENT.get()
+    if kept is not None and kept.wanted:
+        kept.content = document
         return
     click.echo(_printable_json(document))
 
 
 @contextlib.contextmanager
-def errors_in_json() -> Iterator[None]:
-    """Print the document of a command at its end, with `errors`: also where the command failed before it had one.
+def json_document() -> Iterator[None]:
+    """Print the document of `--output json` at the end of a command, with `errors`, also where the command failed.
 
-    What was found (differences, checks that failed) is in the document already, and is no error of the command.
+    Findings (differences, failed checks) are in the document, and are not errors of the command. A document that is a
+    list has no room for `errors`; its items say what failed. A command that failed before it had a document prints
+    `errors` alone.
     """
-    kept: list[dict[str, Any]] = []
-    token = _KEPT.set(kept)
+    kept = _Document()
+    token = _DOCUMENT.set(kept)
     errors: list[dict[str, Any]] = []
     try:
         yield
-    except AmigenError as error:
-        if not isinstance(error, (ChecksFailedError, DiffersError)):
-            errors = [
-                {"where": where or None, "message": each.message, "hint": each.hint or None, "exitCode": each.exit_code}
-                for where, each in getattr(error, "parts", None) or [("", error)]
-            ]
+    except BaseException as error:
+        errors = _errors(error, has_document=kept.content is not None)
         raise
     finally:
-        _KEPT.reset(token)
-        if kept or errors:
-            echo_json({**(kept[-1] if kept else {}), "errors": errors})
+        _DOCUMENT.reset(token)
+        if kept.wanted and isinstance(kept.content, list):
+            echo_json(kept.content)
+        elif kept.wanted and (kept.content is not None or errors):
+            echo_json({**(kept.content or {}), "errors": errors})
+
+
+def _errors(error: BaseException, *, has_document: bool) -> list[dict[str, Any]]:
+    """What `errors` says of the exception that ended a command."""
+    if isinstance(error, SpecError):
+        stops = [p for p in error.problems if p.severity == "error"] or error.problems
+        return [
+            {
+                "where": f"{error.file}:{p.line}:{p.column}" if p.line else error.file,
+                "message": f"{p.path}: {p.message}" if p.path else p.message,
+                "hint": p.hint or None,
+                "exitCode": error.exit_code,
+            }
+            for p in stops
+        ]
+    if isinstance(error, AmigenError):
+        if has_document and isinstance(error, (ChecksFailedError, DiffersError)):
+            return []
+        return [
+            {"where": where or None, "message": each.message, "hint": each.hint or None, "exitCode": each.exit_code}
+            for where, each in error.parts or (("", error),)
+        ]
+    if isinstance(error, click.ClickException):
+        message, code = error.format_message(), error.exit_code
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        message, code = "interrupted", interrupted_exit_code()
+    elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        message, code = str(error), 1
+    else:
+        return []
+    return [{"where": None, "message": message, "hint": None, "exitCode": code}]
 
 
 def _printable_json(document: Any) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from amigen.cli.options import echo_line
 from amigen.publish.place_run import PlaceRun
 from amigen.publish.run import PlaceStatus
+
+if TYPE_CHECKING:
+    from amigen.cli.outputs import PlaceResult
 
 
 def show(statuses: Sequence[PlaceStatus]) -> None:
@@ -44,7 +47,7 @@ def conclude(runs: Sequence[PlaceRun]) -> None:
             echo_line(f"  warning: {run.warning}")
 
 
-def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> list[dict[str, Any]]:
+def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> list[PlaceResult]:
     """Plans, and what came of those that were applied."""
     documents = {item.place.key: _plan(item) for item in statuses}
     for run in runs:
@@ -60,9 +63,9 @@ def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> l
     return list(documents.values())
 
 
-def _plan(item: PlaceStatus) -> dict[str, Any]:
+def _plan(item: PlaceStatus) -> PlaceResult:
     place, plan = item.place, item.plan
-    document: dict[str, Any] = {
+    document: PlaceResult = {
         "region": place.region,
         "platform": place.target.platform,
         "architecture": place.target.architecture,

@@ -13,6 +13,7 @@ from amigen.base.errors import InputError
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
+    from amigen.cli.outputs import Rollout
     from amigen.rollout.group import Group, Preferences, RolloutPreview
     from amigen.rollout.run import Rolled
 
@@ -96,10 +97,10 @@ def conclude_rollouts(previews: Sequence[RolloutPreview], rolled: Sequence[Rolle
         echo_line("no rollout: not everything before it was done")
 
 
-def rollouts_json(previews: Sequence[RolloutPreview], rolled: Sequence[Rolled] = ()) -> list[dict[str, Any]]:
+def rollouts_json(previews: Sequence[RolloutPreview], rolled: Sequence[Rolled] = ()) -> list[Rollout]:
     """One object per group: what would be done, and what came of it."""
     came = {each.group: each for each in rolled}
-    out = []
+    out: list[Rollout] = []
     for each in previews:
         found = came.get(each.group)
         error = (found.error if found else None) or each.error

@@ -228,14 +228,18 @@ def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["spec", "build-record"]), default="spec")
-def schema(what: str) -> None:
-    """Print the JSON Schema of the spec, for editors and check-jsonschema; or that of build records."""
-    if what == "build-record":
-        from amigen.build.record import record_schema
+@click.argument("what", metavar="[spec|build-record|ledger|all|COMMAND...]", nargs=-1)
+def schema(what: tuple[str, ...]) -> None:
+    """Print the JSON Schema of the spec (default), of a record, or of what COMMAND prints with --output json.
 
-        echo_json(record_schema())
+    `amigen schema images list` prints that of one command; `amigen schema all` prints all schemas by name.
+    """
+    name = " ".join(what) or "spec"
+    if name == "spec":
+        from amigen.spec.schema import json_schema
+
+        echo_json(json_schema())
         return
-    from amigen.spec.schema import json_schema
+    from amigen.cli.outputs import FILES, OUTPUTS, schema_of
 
-    echo_json(json_schema())
+    echo_json({each: schema_of(each) for each in (*FILES, *OUTPUTS)} if name == "all" else schema_of(name))

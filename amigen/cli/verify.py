@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.cli.options import echo_line, find_spec, is_spec, load, one_plan, output_option, spec_argument
+from amigen.cli.options import echo_json, echo_line, find_spec, is_spec, load, one_plan, output_option, spec_argument
 
 if TYPE_CHECKING:
     import subprocess
@@ -168,9 +168,11 @@ def _writable(*files: object) -> None:
 
 def _show(reports: tuple[Report, ...], output: str, *, verbose: bool) -> None:
     if output == "json":
+        import msgspec
+
         from amigen.verify.report import to_json
 
-        click.echo(to_json(reports), nl=False)
+        echo_json(msgspec.json.decode(to_json(reports)))
         return
     from rich.console import Console
 

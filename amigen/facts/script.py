@@ -111,13 +111,13 @@ def _bulk(wanted: Wanted) -> Iterator[str]:
     if packages:
         # Amazon Linux may have dpkg, too, and Debian rpm: os-release(5) says whose packages make the system.
         yield (
-            "manager=dpkg-query; case \" $( . /etc/os-release && echo \"${ID-} ${ID_LIKE-}\" ) \" in"
+            'manager=dpkg-query; case " $( . /etc/os-release && echo "${ID-} ${ID_LIKE-}" ) " in'
             " *' debian '* | *' ubuntu '*) ;; *) ! command -v rpm >/dev/null 2>&1 || manager=rpm ;; esac 2>/dev/null\n"
-            "if command -v \"$manager\" >/dev/null 2>&1; then section \"$manager\"; {\n"
-            "if [ \"$manager\" = rpm ]; then\n"
+            'if command -v "$manager" >/dev/null 2>&1; then section "$manager"; {\n'
+            'if [ "$manager" = rpm ]; then\n'
             f"rpm -q --qf {shlex.quote(RPM_FORMAT)} -- {packages}\n"
             f"else dpkg-query -f {shlex.quote(DPKG_FORMAT)} -W -- {packages}\nfi\n"
-            "} 2>/dev/null </dev/null; section code \"$?\"; fi\n"
+            '} 2>/dev/null </dev/null; section code "$?"; fi\n'
         )
     if files:
         yield f'section stat; stat -Lc {shlex.quote(STAT_FORMAT)} -- {files} 2>/dev/null; section code "$?"\n'

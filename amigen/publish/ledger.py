@@ -209,3 +209,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def ledger_schema() -> dict[str, Any]:
+    """The JSON Schema of a ledger."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(_Document),
+        "title": "amigen ledger of publishing",
+    }

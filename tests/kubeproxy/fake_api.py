@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from amigen.base.errors import AmigenError
 from amigen.cli import cli
 from tests.kubeproxy import samples
+from tests.outputs import require_valid
 
 KINDS = ("configmaps", "daemonsets", "pods", "nodes", "services", "endpointslices", "selfsubjectaccessreviews")
 
@@ -189,4 +190,5 @@ def run(*arguments: str, text: str | bytes | None = None) -> Result:
         result.stderr_bytes = (result.stderr_bytes or b"") + str(result.exception).encode()
     elif result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
+    require_valid(["kube-proxy", *arguments], result.stdout)
     return result

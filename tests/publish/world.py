@@ -20,6 +20,7 @@ from amigen.aws.grants import Purpose
 from amigen.base.errors import AmigenError
 from amigen.publish.policy import Scope, policy
 from amigen.spec.load import load_spec, spec_digest
+from tests.outputs import require_valid
 from tests.publish.authority import ACCOUNT, Authority
 from tests.publish.stand_in import moto, zygote
 from tests.publish.stand_in.gateway import Gateway
@@ -201,6 +202,7 @@ class World:
                 main(self.arguments(args, spec=spec))
             except SystemExit as end:
                 code = int(end.code or 0)
+        require_valid(args, out.getvalue())
         return Result(code=code, out=out.getvalue(), err=err.getvalue())
 
     @contextlib.contextmanager
