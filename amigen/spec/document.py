@@ -1,10 +1,11 @@
-"""From bytes to a YAML node tree, with every limit that keeps a hostile file from hurting.
+"""From bytes to a YAML node tree, within limits that a hostile file cannot pass.
 
 The tree is composed and never constructed, so that no tag can make an object and each key and value keeps its place.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -50,6 +51,8 @@ def compose(content: bytes) -> yaml.Node:
         mark = error.problem_mark or error.context_mark
         message = " ".join(part for part in (error.context, error.problem) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        if mark and re.match(r" *\t", text[mark.index - mark.column :]):
+            message = "the line is indented with a tab; YAML allows only spaces"
         raise DocumentError(Problem(line=line, column=column, message=f"is not valid YAML: {message}")) from None
     except yaml.YAMLError as error:
         raise DocumentError(Problem(message=f"is not valid YAML: {error}".replace("\n", " "))) from None
@@ -62,7 +65,6 @@ def compose(content: bytes) -> yaml.Node:
 
 def _decode(content: bytes) -> str:
     try:
-        # A codec of its own would be one more module to load.
         return content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -91,7 +93,7 @@ def _depth(text: str) -> None:
 
 
 def _limit(root: yaml.Node) -> None:
-    """Walk as the reader will, aliases included, and stop at the limits."""
+    """Count nodes, depth and text as the reader meets them, aliases included."""
     seen = text = 0
     stack: list[tuple[yaml.Node, int]] = [(root, 1)]
     while stack:

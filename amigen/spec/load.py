@@ -17,7 +17,6 @@ from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
 from amigen.spec.model import ADDED, Containerd, Instance, NodeImage, UserData
 from amigen.spec.reader import INVALID, Reader
-from amigen.spec.rules.rule import Broken
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +63,7 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     problems = list(reader.problems)
     valid = not problems
     if spec is not INVALID:
-        found = reader.left.as_written(rules.check(spec, Broken(reader.broken())))
-        problems += [_placed(problem, reader.places) for problem in found]
+        problems += [_placed(problem, reader.places) for problem in rules.check(spec, reader.unreadable)]
     problems.sort(key=lambda p: (p.line, p.column))
     found_spec = spec if valid else None
     return Checked(file=file, spec=found_spec, problems=tuple(problems), written=reader.places, content=content)

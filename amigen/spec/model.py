@@ -10,62 +10,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from amigen.spec.values import (
-    AbsolutePath,
-    AccountId,
-    AmiId,
-    AmiNamePattern,
-    AmiOwner,
-    Architecture,
-    Base64,
-    Cidr,
-    ClusterId,
-    ClusterName,
-    Component,
-    EnvironmentName,
-    EnvironmentValue,
-    FileMode,
-    HookName,
-    HttpsUrl,
-    InstanceProfile,
-    InstanceType,
-    IpAddress,
-    KmsKeyId,
-    KubeletFlag,
-    KubernetesVersion,
-    LabelKey,
-    LabelValue,
-    ModuleName,
-    Name,
-    NoProxyEntry,
-    OrganizationalUnitArn,
-    OrganizationArn,
-    PackageName,
-    PackageVersion,
-    PathText,
-    Platform,
-    PodsExpression,
-    ProxyMode,
-    ProxyUrl,
-    Region,
-    Scheduler,
-    Script,
-    SearchDomain,
-    SecurityGroupId,
-    ServiceName,
-    Sha256,
-    SourceParameter,
-    SubnetId,
-    Suite,
-    SysctlKey,
-    SysctlValue,
-    TagKey,
-    TagValue,
-    Taint,
-    Url,
-    UserName,
-    VpcId,
-)
+from amigen.spec import values as v
+from amigen.spec.values import doc
 
 API_VERSION = "amigen/v1alpha1"
 
@@ -87,24 +33,24 @@ class Ipvs(_Model, frozen=True, kw_only=True):
     """Settings of kube-proxy's IPVS mode."""
 
     scheduler: Annotated[
-        Scheduler,
-        Meta(
-            description="How a node spreads its own connections over the endpoints. Each node balances only what it sees,"
+        v.Scheduler,
+        doc(
+            "How a node spreads its own connections over the endpoints. Each node balances only what it sees,"
             " so that the choice matters less in Kubernetes than on a load balancer (KEP-5495)."
         ),
     ] = "rr"
     strict_arp: Annotated[
         bool,
-        Meta(
-            description="kube-proxy's `strictARP`, which MetalLB and kube-vip ask for. kube-proxy sets it itself; the"
+        doc(
+            "kube-proxy's `strictARP`, which MetalLB and kube-vip ask for. kube-proxy sets it itself; the"
             " image does not, and the EKS add-on cannot."
         ),
     ] = field(name="strictARP", default=False)
     conn_tab_bits: Annotated[
         Annotated[int, Meta(ge=8, le=27)] | None,
-        Meta(
-            description="Size of the connection table as a power of two, written to `/etc/modprobe.d/`; the kernel's default"
-            " of 12 (4096 buckets) is small for large clusters. 8 to 20; up to 27 on kernels from 6.5 on.",
+        doc(
+            "Size of the connection table as a power of two, written to `/etc/modprobe.d/`; the kernel's default"
+            " of 12 (4096 buckets) is small for large clusters. 8 to 20; up to 27 on kernels from 6.5 on."
         ),
     ] = None
 
@@ -112,8 +58,8 @@ class Ipvs(_Model, frozen=True, kw_only=True):
 class KubeProxy(_Model, frozen=True, kw_only=True):
     """What kube-proxy will be on these nodes; the image is made ready for it."""
 
-    mode: Annotated[ProxyMode, Meta(description="kube-proxy's mode.")] = "ipvs"
-    ipvs: Annotated[Ipvs, Meta(description="Only with `mode: ipvs`.")] = Ipvs()
+    mode: Annotated[v.ProxyMode, doc("kube-proxy's mode.")] = "ipvs"
+    ipvs: Annotated[Ipvs, doc("Only with `mode: ipvs`.")] = Ipvs()
 
 
 class Modules(_Model, frozen=True, kw_only=True):
@@ -121,94 +67,81 @@ class Modules(_Model, frozen=True, kw_only=True):
 
     persist: Annotated[
         Literal["all", "minimal"],
-        Meta(
-            description="`all`: the kube-proxy mode's whole set (for ipvs all ten schedulers); `minimal`: what the chosen scheduler needs."
+        doc(
+            "`all`: the kube-proxy mode's whole set (for ipvs all ten schedulers); `minimal`: what the chosen scheduler needs."
         ),
     ] = "all"
-    extra: Annotated[
-        tuple[ModuleName, ...], Meta(description="More modules, such as `br_netfilter`.", max_length=64)
-    ] = ()
+    extra: Annotated[tuple[v.ModuleName, ...], doc("More modules, such as `br_netfilter`.", max_length=64)] = ()
 
 
 class Package(_Model, frozen=True, kw_only=True):
     """A package to install."""
 
-    name: Annotated[PackageName, Meta(description="Name of the package, in all platforms that are named below.")]
+    name: Annotated[v.PackageName, doc("Name of the package, in all platforms that are named below.")]
     version: Annotated[
-        PackageVersion | None,
-        Meta(description="Exactly this version; unset: what the package source has, or what is there already."),
+        v.PackageVersion | None,
+        doc("Exactly this version; unset: what the package source has, or what is there already."),
     ] = None
-    platforms: Annotated[
-        tuple[Platform, ...], Meta(description="Only on these platforms; empty: on all of the spec.")
-    ] = ()
+    platforms: Annotated[tuple[v.Platform, ...], doc("Only on these platforms; empty: on all of the spec.")] = ()
 
 
 class File(_Model, frozen=True, kw_only=True):
     """A file on the node. A file of somebody else that stands there is kept beside it, never lost."""
 
-    path: Annotated[AbsolutePath, Meta(description="Where it stands.")]
+    path: Annotated[v.AbsolutePath, doc("Where it stands.")]
     content: Annotated[
-        Annotated[str, Meta(max_length=65536)] | None, Meta(description="Its text; `content` or `contentBase64`.")
+        Annotated[str, Meta(max_length=65536)] | None, doc("Its text; `content` or `contentBase64`.")
     ] = None
-    content_base64: Annotated[Base64 | None, Meta(description="Its bytes in base64, for what is not text.")] = None
-    owner: Annotated[UserName, Meta(description="Its user.")] = "root"
-    group: Annotated[UserName, Meta(description="Its group.")] = "root"
-    mode: Annotated[FileMode, Meta(description="Its permission bits.")] = "0644"
+    content_base64: Annotated[v.Base64 | None, doc("Its bytes in base64, for what is not text.")] = None
+    owner: Annotated[v.UserName, doc("Its user.")] = "root"
+    group: Annotated[v.UserName, doc("Its group.")] = "root"
+    mode: Annotated[v.FileMode, doc("Its permission bits.")] = "0644"
 
 
 class Hook(_Model, frozen=True, kw_only=True):
     """A script of your own, run as root; it stops the bootstrap when it fails."""
 
-    name: Annotated[HookName, Meta(description="What logs and checks call it.")]
-    script: Annotated[Script, Meta(description="Run by its `#!` line, or by `bash -euo pipefail` when it has none.")]
+    name: Annotated[v.HookName, doc("What logs and checks call it.")]
+    script: Annotated[v.Script, doc("Run by its `#!` line, or by `bash -euo pipefail` when it has none.")]
     run: Annotated[
         Literal["once", "always"],
-        Meta(
-            description="`once`: not again on a node or image where this very text has run; `always`: at every bootstrap."
-        ),
+        doc("`once`: not again on a node or image where this very text has run; `always`: at every bootstrap."),
     ] = "once"
 
 
 class Hooks(_Model, frozen=True, kw_only=True):
     """Scripts around the bootstrap."""
 
-    before: Annotated[tuple[Hook, ...], Meta(description="Before packages, files and modules.", max_length=32)] = ()
-    after: Annotated[tuple[Hook, ...], Meta(description="After them.", max_length=32)] = ()
+    before: Annotated[tuple[Hook, ...], doc("Before packages, files and modules.", max_length=32)] = ()
+    after: Annotated[tuple[Hook, ...], doc("After them.", max_length=32)] = ()
 
 
 class Mirror(_Model, frozen=True, kw_only=True):
     """A package source of your own for one platform, used in place of the distribution's."""
 
-    url: Annotated[Url, Meta(description="Base URL: the folder with `dists/` (apt), or with `repodata/` (dnf).")]
+    url: Annotated[v.Url, doc("Base URL: the folder with `dists/` (apt), or with `repodata/` (dnf).")]
     suites: Annotated[
-        tuple[Suite, ...],
-        Meta(description="apt: suites; empty: the release and its `-updates` and `-security`.", max_length=16),
+        tuple[v.Suite, ...], doc("apt: suites; empty: the release and its `-updates` and `-security`.", max_length=16)
     ] = ()
     components: Annotated[
-        tuple[Component, ...], Meta(description="apt: components; empty: the distribution's usual ones.", max_length=16)
+        tuple[v.Component, ...], doc("apt: components; empty: the distribution's usual ones.", max_length=16)
     ] = ()
     gpg_key: Annotated[
-        AbsolutePath | None,
-        Meta(
-            description="Key file on the node that signs the mirror; unset: the distribution's own. Ship it with `files`."
-        ),
+        v.AbsolutePath | None,
+        doc("Key file on the node that signs the mirror; unset: the distribution's own. Ship it with `files`."),
     ] = None
 
 
 class PackageSources(_Model, frozen=True, kw_only=True):
     """Where packages come from, for closed networks."""
 
-    proxy: Annotated[ProxyUrl | None, Meta(description="HTTP proxy of the package manager.")] = None
-    no_proxy: Annotated[
-        tuple[NoProxyEntry, ...], Meta(description="Hosts that are reached without it.", max_length=64)
-    ] = ()
+    proxy: Annotated[v.ProxyUrl | None, doc("HTTP proxy of the package manager.")] = None
+    no_proxy: Annotated[tuple[v.NoProxyEntry, ...], doc("Hosts that are reached without it.", max_length=64)] = ()
     mirrors: Annotated[
-        dict[Platform, Mirror],
-        Meta(description="Per platform, a mirror that takes the place of the distribution's sources."),
+        dict[v.Platform, Mirror], doc("Per platform, a mirror that takes the place of the distribution's sources.")
     ] = {}
     timeout_seconds: Annotated[
-        int,
-        Meta(description="How long the bootstrap tries, with backoff, before it gives up on packages.", ge=60, le=3600),
+        int, doc("How long the bootstrap tries, with backoff, before it gives up on packages.", ge=60, le=3600)
     ] = 600
 
 
@@ -216,28 +149,27 @@ class Kubelet(_Model, frozen=True, kw_only=True):
     """Settings of the kubelet."""
 
     flags: Annotated[
-        tuple[KubeletFlag, ...],
-        Meta(
-            description="Command-line flags that the kubelet of this Kubernetes version has. They win over `config`.",
-            max_length=64,
+        tuple[v.KubeletFlag, ...],
+        doc(
+            "Command-line flags that the kubelet of this Kubernetes version has. They win over `config`.", max_length=64
         ),
     ] = ()
-    labels: Annotated[dict[LabelKey, LabelValue], Meta(description="Labels of the node.")] = {}
-    taints: Annotated[tuple[Taint, ...], Meta(description="Taints that the node registers with.", max_length=32)] = ()
-    max_pods: Annotated[
-        Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="`maxPods` of the kubelet configuration.")
-    ] = None
+    labels: Annotated[dict[v.LabelKey, v.LabelValue], doc("Labels of the node.")] = {}
+    taints: Annotated[tuple[v.Taint, ...], doc("Taints that the node registers with.", max_length=32)] = ()
+    max_pods: Annotated[Annotated[int, Meta(ge=1, le=1024)] | None, doc("`maxPods` of the kubelet configuration.")] = (
+        None
+    )
     max_pods_expression: Annotated[
-        PodsExpression | None,
-        Meta(
-            description="Let nodeadm compute `maxPods` from the instance type, such as `max_pods - 10`. `maxPods` wins;"
+        v.PodsExpression | None,
+        doc(
+            "Let nodeadm compute `maxPods` from the instance type, such as `max_pods - 10`. `maxPods` wins;"
             " nodeadm reserves memory by the result of the expression. Not on Ubuntu."
         ),
     ] = None
     config: Annotated[
         dict[str, Any],
-        Meta(
-            description="Any other field of KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`) of this Kubernetes"
+        doc(
+            "Any other field of KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`) of this Kubernetes"
             " version, merged over nodeadm's defaults. Not on Ubuntu."
         ),
     ] = {}
@@ -247,12 +179,10 @@ class Containerd(_Model, frozen=True, kw_only=True):
     """Settings of containerd, merged over nodeadm's defaults."""
 
     config: Annotated[
-        Annotated[str, Meta(max_length=16384)] | None,
-        Meta(description="TOML of containerd's configuration, merged over nodeadm's."),
+        Annotated[str, Meta(max_length=16384)] | None, doc("TOML of containerd's configuration, merged over nodeadm's.")
     ] = None
     base_runtime_spec: Annotated[
-        dict[str, Any],
-        Meta(description="Part of an OCI runtime specification, merged over nodeadm's: the base of all containers."),
+        dict[str, Any], doc("Part of an OCI runtime specification, merged over nodeadm's: the base of all containers.")
     ] = {}
 
 
@@ -261,18 +191,16 @@ class LocalStorage(_Model, frozen=True, kw_only=True):
 
     strategy: Annotated[
         Literal["RAID0", "RAID10", "Mount"],
-        Meta(
-            description="`RAID0`: one volume of all disks; `RAID10`: the same, mirrored, from 4 disks on; `Mount`: each disk"
+        doc(
+            "`RAID0`: one volume of all disks; `RAID10`: the same, mirrored, from 4 disks on; `Mount`: each disk"
             " by itself. With RAID, nodeadm puts the folders of containerd, of the kubelet and of pod logs on it."
         ),
     ]
-    mount_path: Annotated[
-        AbsolutePath | None, Meta(description="Where to mount it; unset: nodeadm's `/mnt/k8s-disks`.")
-    ] = None
+    mount_path: Annotated[v.AbsolutePath | None, doc("Where to mount it; unset: nodeadm's `/mnt/k8s-disks`.")] = None
     disabled_mounts: Annotated[
         tuple[Literal["Containerd", "PodLogs", "SOCI"], ...],
-        Meta(
-            description="Folders that stay on the root volume: `Containerd` is `/var/lib/containerd`, `PodLogs` is"
+        doc(
+            "Folders that stay on the root volume: `Containerd` is `/var/lib/containerd`, `PodLogs` is"
             " `/var/log/pods`, `SOCI` is `/var/lib/soci-snapshotter-grpc`."
         ),
     ] = ()
@@ -281,46 +209,46 @@ class LocalStorage(_Model, frozen=True, kw_only=True):
 class Network(_Model, frozen=True, kw_only=True):
     """Name resolution of the node (systemd-resolved)."""
 
-    nameservers: Annotated[tuple[IpAddress, ...], Meta(description="DNS servers.", max_length=16)] = ()
-    domains: Annotated[tuple[SearchDomain, ...], Meta(description="Search domains.", max_length=16)] = ()
+    nameservers: Annotated[tuple[v.IpAddress, ...], doc("DNS servers.", max_length=16)] = ()
+    domains: Annotated[tuple[v.SearchDomain, ...], doc("Search domains.", max_length=16)] = ()
 
 
 class Instance(_Model, frozen=True, kw_only=True):
     """Settings of the operating system that nodeadm makes."""
 
     local_storage: Annotated[
-        LocalStorage | None, Meta(description="Use the instance store disks; unset: nodeadm leaves them alone.")
+        LocalStorage | None, doc("Use the instance store disks; unset: nodeadm leaves them alone.")
     ] = None
     environment: Annotated[
-        dict[ServiceName, dict[EnvironmentName, EnvironmentValue]],
-        Meta(
-            description="Environment variables of a systemd service, such as `kubelet`, or of all of them: `default`. Every"
+        dict[v.ServiceName, dict[v.EnvironmentName, v.EnvironmentValue]],
+        doc(
+            "Environment variables of a systemd service, such as `kubelet`, or of all of them: `default`. Every"
             " process on the instance can read them: no secrets."
         ),
     ] = {}
-    network: Annotated[Network, Meta(description="Name resolution.")] = Network()
+    network: Annotated[Network, doc("Name resolution.")] = Network()
 
 
 class Eks(_Model, frozen=True, kw_only=True):
     """The EKS cluster that nodes join. Nothing in it is a secret."""
 
-    name: Annotated[ClusterName, Meta(description="Name of the cluster.")]
-    api_server_endpoint: Annotated[HttpsUrl, Meta(description="`aws eks describe-cluster --query cluster.endpoint`.")]
-    certificate_authority: Annotated[Base64, Meta(description="`--query cluster.certificateAuthority.data`.")]
+    name: Annotated[v.ClusterName, doc("Name of the cluster.")]
+    api_server_endpoint: Annotated[v.HttpsUrl, doc("`aws eks describe-cluster --query cluster.endpoint`.")]
+    certificate_authority: Annotated[v.Base64, doc("`--query cluster.certificateAuthority.data`.")]
     service_cidr: Annotated[
-        Cidr, Meta(description="`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`).")
+        v.Cidr, doc("`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`).")
     ] = field(name="serviceCIDR")
-    enable_outpost: Annotated[
-        bool, Meta(description="The cluster is a local one on an AWS Outpost; needs `id`. Not on Ubuntu.")
-    ] = False
-    id: Annotated[ClusterId | None, Meta(description="`--query cluster.id`, of a local cluster on an Outpost.")] = None
-    kubelet: Annotated[Kubelet, Meta(description="Settings of the kubelet.")] = Kubelet()
-    containerd: Annotated[Containerd, Meta(description="Settings of containerd. Not on Ubuntu.")] = Containerd()
-    instance: Annotated[Instance, Meta(description="Settings of the operating system. Not on Ubuntu.")] = Instance()
+    enable_outpost: Annotated[bool, doc("The cluster is a local one on an AWS Outpost; needs `id`. Not on Ubuntu.")] = (
+        False
+    )
+    id: Annotated[v.ClusterId | None, doc("`--query cluster.id`, of a local cluster on an Outpost.")] = None
+    kubelet: Annotated[Kubelet, doc("Settings of the kubelet.")] = Kubelet()
+    containerd: Annotated[Containerd, doc("Settings of containerd. Not on Ubuntu.")] = Containerd()
+    instance: Annotated[Instance, doc("Settings of the operating system. Not on Ubuntu.")] = Instance()
     feature_gates: Annotated[
         dict[Literal["InstanceIdNodeName", "FastImagePull"], bool],
-        Meta(
-            description="Feature gates of nodeadm: `InstanceIdNodeName` names the node by its instance id,"
+        doc(
+            "Feature gates of nodeadm: `InstanceIdNodeName` names the node by its instance id,"
             " `FastImagePull` pulls images in parallel on larger instances. Not on Ubuntu."
         ),
     ] = {}
@@ -329,69 +257,62 @@ class Eks(_Model, frozen=True, kw_only=True):
 class Join(_Model, frozen=True, kw_only=True):
     """How a node joins a cluster; empty: it does not (an image only, or somebody else's user data joins it)."""
 
-    eks: Annotated[Eks | None, Meta(description="Join this EKS cluster.")] = None
+    eks: Annotated[Eks | None, doc("Join this EKS cluster.")] = None
 
 
 class AmiFilter(_Model, frozen=True, kw_only=True):
     """Picks the newest AMI that matches."""
 
-    name: Annotated[AmiNamePattern, Meta(description="Name with `*` and `?`.")]
+    name: Annotated[v.AmiNamePattern, doc("Name with `*` and `?`.")]
     owners: Annotated[
-        tuple[AmiOwner, ...],
-        Meta(description="Owners; required, or anybody could publish your base image.", min_length=1, max_length=16),
+        tuple[v.AmiOwner, ...],
+        doc("Owners; required, or anybody could publish your base image.", min_length=1, max_length=16),
     ]
 
 
 class SourceAmi(_Model, frozen=True, kw_only=True):
     """The AMI to start from: exactly one of the three. `{arch}` stands for the platform's word for the architecture."""
 
-    id: Annotated[AmiId | None, Meta(description="This AMI (of one architecture, in one region).")] = None
+    id: Annotated[v.AmiId | None, doc("This AMI (of one architecture, in one region).")] = None
     ssm_parameter: Annotated[
-        SourceParameter | None,
-        Meta(
-            description="The AMI that this SSM parameter names; may hold `{arch}`.",
-        ),
+        v.SourceParameter | None, doc("The AMI that this SSM parameter names; may hold `{arch}`.")
     ] = None
     filter: Annotated[
         AmiFilter | None,
-        Meta(
-            description="The newest AMI that matches; its name may not hold `{arch}`: the architecture is always asked for."
-        ),
+        doc("The newest AMI that matches; its name may not hold `{arch}`: the architecture is always asked for."),
     ] = None
 
 
 class Encryption(_Model, frozen=True, kw_only=True):
     """Encryption of the AMI's snapshots."""
 
-    enabled: Annotated[bool, Meta(description="Encrypt them.")] = True
+    enabled: Annotated[bool, doc("Encrypt them.")] = True
     kms_key_id: Annotated[
-        KmsKeyId | None,
-        Meta(description="With this key; unset: the account's EBS key. An AMI that is shared needs a key of your own."),
+        v.KmsKeyId | None,
+        doc("With this key; unset: the account's EBS key. An AMI that is shared needs a key of your own."),
     ] = None
     region_kms_key_ids: Annotated[
-        dict[Region, KmsKeyId],
-        Meta(description="Keys of the copy regions; unset: a multi-region key or alias of the same name."),
+        dict[v.Region, v.KmsKeyId],
+        doc("Keys of the copy regions; unset: a multi-region key or alias of the same name."),
     ] = {}
 
 
 class RootVolume(_Model, frozen=True, kw_only=True):
     """The root volume of the image and of launch templates."""
 
-    size_gib: Annotated[int, Meta(description="Size in GiB.", ge=8, le=16384)] = field(name="sizeGiB", default=20)
-    type: Annotated[Literal["gp3", "gp2", "io1", "io2"], Meta(description="Volume type.")] = "gp3"
-    iops: Annotated[
-        Annotated[int, Meta(ge=100, le=256000)] | None, Meta(description="IOPS; required for io1 and io2.")
-    ] = None
-    throughput: Annotated[Annotated[int, Meta(ge=125, le=2000)] | None, Meta(description="MiB/s, gp3 only.")] = None
+    size_gib: Annotated[int, doc("Size in GiB.", ge=8, le=16384)] = field(name="sizeGiB", default=20)
+    type: Annotated[Literal["gp3", "gp2", "io1", "io2"], doc("Volume type.")] = "gp3"
+    iops: Annotated[Annotated[int, Meta(ge=100, le=256000)] | None, doc("IOPS; required for io1 and io2.")] = None
+    throughput: Annotated[Annotated[int, Meta(ge=125, le=2000)] | None, doc("MiB/s, gp3 only.")] = None
 
 
 class Share(_Model, frozen=True, kw_only=True):
     """Who may launch the AMI."""
 
-    accounts: Annotated[tuple[AccountId, ...], Meta(description="Accounts.", max_length=500)] = ()
-    organizations: Annotated[tuple[OrganizationArn, ...], Meta(description="Organizations.", max_length=50)] = ()
+    accounts: Annotated[tuple[v.AccountId, ...], doc("Accounts.", max_length=500)] = ()
+    organizations: Annotated[tuple[v.OrganizationArn, ...], doc("Organizations.", max_length=50)] = ()
     organizational_units: Annotated[
-        tuple[OrganizationalUnitArn, ...], Meta(description="Organizational units.", max_length=50)
+        tuple[v.OrganizationalUnitArn, ...], doc("Organizational units.", max_length=50)
     ] = ()
 
 
@@ -399,115 +320,101 @@ class LaunchTemplate(_Model, frozen=True, kw_only=True):
     """The launch templates that `publish` makes: one per platform and architecture, `NAME-PLATFORM-ARCH`."""
 
     instance_types: Annotated[
-        dict[Architecture, InstanceType],
-        Meta(description="Instance type per architecture; unset: left to the node group."),
+        dict[v.Architecture, v.InstanceType], doc("Instance type per architecture; unset: left to the node group.")
     ] = {}
     hop_limit: Annotated[
         int,
-        Meta(
-            description="IMDSv2 hop limit: 1 keeps pods off the instance's credentials, 2 lets containers reach IMDS.",
-            ge=1,
-            le=64,
+        doc(
+            "IMDSv2 hop limit: 1 keeps pods off the instance's credentials, 2 lets containers reach IMDS.", ge=1, le=64
         ),
     ] = 1
     security_group_ids: Annotated[
-        tuple[SecurityGroupId, ...], Meta(description="Security groups of the instances.", max_length=16)
+        tuple[v.SecurityGroupId, ...], doc("Security groups of the instances.", max_length=16)
     ] = ()
     iam_instance_profile: Annotated[
-        InstanceProfile | None, Meta(description="Instance profile; not with managed node groups, which bring a role.")
+        v.InstanceProfile | None, doc("Instance profile; not with managed node groups, which bring a role.")
     ] = None
     resolve_ssm_parameter: Annotated[
-        bool, Meta(description="Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id.")
+        bool, doc("Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id.")
     ] = False
 
 
 class Aws(_Model, frozen=True, kw_only=True):
     """What Packer and publishing need on AWS."""
 
-    region: Annotated[Region, Meta(description="Region in which the image is built.")] = "us-east-1"
+    region: Annotated[v.Region, doc("Region in which the image is built.")] = "us-east-1"
     instance_types: Annotated[
-        dict[Architecture, InstanceType],
-        Meta(description="Builder instance per architecture; default `t3.medium` and `t4g.medium`."),
+        dict[v.Architecture, v.InstanceType],
+        doc("Builder instance per architecture; default `t3.medium` and `t4g.medium`."),
     ] = {}
-    vpc_id: Annotated[VpcId | None, Meta(description="VPC of the builder; unset: the default VPC.")] = None
-    subnet_id: Annotated[SubnetId | None, Meta(description="Subnet of the builder.")] = None
+    vpc_id: Annotated[v.VpcId | None, doc("VPC of the builder; unset: the default VPC.")] = None
+    subnet_id: Annotated[v.SubnetId | None, doc("Subnet of the builder.")] = None
     security_group_ids: Annotated[
-        tuple[SecurityGroupId, ...], Meta(description="Groups of the builder; empty: a temporary one.", max_length=16)
+        tuple[v.SecurityGroupId, ...], doc("Groups of the builder; empty: a temporary one.", max_length=16)
     ] = ()
     ssh_source_cidrs: Annotated[
-        tuple[Cidr, ...],
-        Meta(
-            description="Address ranges from which the temporary security group lets ssh in; empty: from everywhere, as Packer does.",
+        tuple[v.Cidr, ...],
+        doc(
+            "Address ranges from which the temporary security group lets ssh in; empty: from everywhere, as Packer does.",
             max_length=16,
         ),
     ] = ()
     associate_public_ip: Annotated[
-        bool | None, Meta(description="Give the builder a public address; unset: as the subnet says.")
+        bool | None, doc("Give the builder a public address; unset: as the subnet says.")
     ] = None
     communicator: Annotated[
         Literal["ssh", "session-manager"],
-        Meta(
-            description="How Packer reaches the builder; `session-manager` needs `iamInstanceProfile` and opens no port."
-        ),
+        doc("How Packer reaches the builder; `session-manager` needs `iamInstanceProfile` and opens no port."),
     ] = "ssh"
-    iam_instance_profile: Annotated[InstanceProfile | None, Meta(description="Instance profile of the builder.")] = None
+    iam_instance_profile: Annotated[v.InstanceProfile | None, doc("Instance profile of the builder.")] = None
     base_image: Annotated[
         Literal["eks", "plain"],
-        Meta(
-            description="Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."
-        ),
+        doc("Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."),
     ] = "eks"
-    source_amis: Annotated[dict[Platform, SourceAmi], Meta(description="Another source AMI per platform.")] = {}
-    encryption: Annotated[Encryption, Meta(description="Encryption of the snapshots.")] = Encryption()
-    root_volume: Annotated[RootVolume, Meta(description="The root volume.")] = RootVolume()
-    tags: Annotated[dict[TagKey, TagValue], Meta(description="Tags of all that is made.", max_length=40)] = {}
+    source_amis: Annotated[dict[v.Platform, SourceAmi], doc("Another source AMI per platform.")] = {}
+    encryption: Annotated[Encryption, doc("Encryption of the snapshots.")] = Encryption()
+    root_volume: Annotated[RootVolume, doc("The root volume.")] = RootVolume()
+    tags: Annotated[dict[v.TagKey, v.TagValue], doc("Tags of all that is made.", max_length=40)] = {}
     copy_regions: Annotated[
-        tuple[Region, ...], Meta(description="Regions that get a copy, after the checks have passed.", max_length=40)
+        tuple[v.Region, ...], doc("Regions that get a copy, after the checks have passed.", max_length=40)
     ] = ()
-    share: Annotated[Share, Meta(description="Who may launch the AMI, after the checks have passed.")] = Share()
+    share: Annotated[Share, doc("Who may launch the AMI, after the checks have passed.")] = Share()
     deprecate_after_days: Annotated[
-        Annotated[int, Meta(ge=1, le=3650)] | None, Meta(description="Deprecate the AMI so many days after the build.")
+        Annotated[int, Meta(ge=1, le=3650)] | None, doc("Deprecate the AMI so many days after the build.")
     ] = None
-    launch_template: Annotated[LaunchTemplate, Meta(description="Launch templates.")] = LaunchTemplate()
+    launch_template: Annotated[LaunchTemplate, doc("Launch templates.")] = LaunchTemplate()
 
 
 class LocalBase(_Model, frozen=True, kw_only=True):
     """A disk image to start a local build from: a file, or a URL with its checksum."""
 
-    path: Annotated[
-        PathText | None,
-        Meta(description="A qcow2 or raw file, relative to the spec."),
-    ] = None
-    url: Annotated[Url | None, Meta(description="A download, such as the official cloud image.")] = None
-    sha256: Annotated[Sha256 | None, Meta(description="Checksum of the download; required with `url`.")] = None
-    user: Annotated[UserName | None, Meta(description="The user that cloud-init makes; unset: the distribution's.")] = (
-        None
-    )
+    path: Annotated[v.PathText | None, doc("A qcow2 or raw file, relative to the spec.")] = None
+    url: Annotated[v.Url | None, doc("A download, such as the official cloud image.")] = None
+    sha256: Annotated[v.Sha256 | None, doc("Checksum of the download; required with `url`.")] = None
+    user: Annotated[v.UserName | None, doc("The user that cloud-init makes; unset: the distribution's.")] = None
 
 
 class Local(_Model, frozen=True, kw_only=True):
     """Builds of a local VM image, without any account."""
 
     bases: Annotated[
-        dict[Platform, LocalBase],
-        Meta(description="Base image per platform; unset: a root that mmdebstrap makes (Debian and Ubuntu platforms)."),
+        dict[v.Platform, LocalBase],
+        doc("Base image per platform; unset: a root that mmdebstrap makes (Debian and Ubuntu platforms)."),
     ] = {}
-    disk_gib: Annotated[int, Meta(description="Size of the disk in GiB.", ge=2, le=2048)] = field(
-        name="diskGiB", default=8
-    )
-    memory_mib: Annotated[int, Meta(description="Memory of the builder in MiB.", ge=512, le=1048576)] = field(
+    disk_gib: Annotated[int, doc("Size of the disk in GiB.", ge=2, le=2048)] = field(name="diskGiB", default=8)
+    memory_mib: Annotated[int, doc("Memory of the builder in MiB.", ge=512, le=1048576)] = field(
         name="memoryMiB", default=2048
     )
-    cpus: Annotated[int, Meta(description="Processors of the builder.", ge=1, le=256)] = 2
+    cpus: Annotated[int, doc("Processors of the builder.", ge=1, le=256)] = 2
 
 
 class UserData(_Model, frozen=True, kw_only=True):
     """User data that exists already."""
 
     merge: Annotated[
-        PathText | None,
-        Meta(
-            description="A file, relative to the spec, with user data of any kind: `render`, `publish` and `user-data` put"
+        v.PathText | None,
+        doc(
+            "A file, relative to the spec, with user data of any kind: `render`, `publish` and `user-data` put"
             " its parts into theirs, in the right order."
         ),
     ] = None
@@ -516,38 +423,31 @@ class UserData(_Model, frozen=True, kw_only=True):
 class NodeImage(_Model, frozen=True, kw_only=True):
     """A node image: what a Kubernetes node needs beyond the stock image."""
 
-    api_version: Annotated[Literal["amigen/v1alpha1"], Meta(description="Version of this format.")]
-    kind: Annotated[Literal["NodeImage"], Meta(description="Always `NodeImage`.")]
-    name: Annotated[Name, Meta(description="Name of the image: prefix of AMIs, launch templates and parameters.")]
-    kubernetes_version: Annotated[KubernetesVersion, Meta(description="Kubernetes version of the nodes.")]
-    platforms: Annotated[
-        tuple[Platform, ...], Meta(description="Operating systems to make the image for.", min_length=1)
-    ]
-    architectures: Annotated[tuple[Architecture, ...], Meta(description="Processor architectures.", min_length=1)] = (
-        "x86_64",
-    )
-    kube_proxy: Annotated[KubeProxy, Meta(description="What kube-proxy will be on these nodes.")] = KubeProxy()
-    modules: Annotated[Modules, Meta(description="Kernel modules to load at every boot.")] = Modules()
+    api_version: Annotated[Literal["amigen/v1alpha1"], doc("Version of this format.")]
+    kind: Annotated[Literal["NodeImage"], doc("Always `NodeImage`.")]
+    name: Annotated[v.Name, doc("Name of the image: prefix of AMIs, launch templates and parameters.")]
+    kubernetes_version: Annotated[v.KubernetesVersion, doc("Kubernetes version of the nodes.")]
+    platforms: Annotated[tuple[v.Platform, ...], doc("Operating systems to make the image for.", min_length=1)]
+    architectures: Annotated[tuple[v.Architecture, ...], doc("Processor architectures.", min_length=1)] = ("x86_64",)
+    kube_proxy: Annotated[KubeProxy, doc("What kube-proxy will be on these nodes.")] = KubeProxy()
+    modules: Annotated[Modules, doc("Kernel modules to load at every boot.")] = Modules()
     packages: Annotated[
-        tuple[Package, ...],
-        Meta(description="More packages, or versions for those that amigen installs.", max_length=256),
+        tuple[Package, ...], doc("More packages, or versions for those that amigen installs.", max_length=256)
     ] = ()
     sysctls: Annotated[
-        dict[SysctlKey, SysctlValue | int],
-        Meta(description="Kernel parameters, set at every boot. Not those that kube-proxy sets itself."),
+        dict[v.SysctlKey, v.SysctlValue | int],
+        doc("Kernel parameters, set at every boot. Not those that kube-proxy sets itself."),
     ] = {}
-    files: Annotated[tuple[File, ...], Meta(description="Files to write.", max_length=256)] = ()
-    hooks: Annotated[Hooks, Meta(description="Scripts of your own.")] = Hooks()
-    package_sources: Annotated[PackageSources, Meta(description="Proxy and mirrors for closed networks.")] = (
-        PackageSources()
-    )
-    join: Annotated[Join, Meta(description="How the node joins a cluster.")] = Join()
-    user_data: Annotated[UserData, Meta(description="User data that exists already.")] = UserData()
+    files: Annotated[tuple[File, ...], doc("Files to write.", max_length=256)] = ()
+    hooks: Annotated[Hooks, doc("Scripts of your own.")] = Hooks()
+    package_sources: Annotated[PackageSources, doc("Proxy and mirrors for closed networks.")] = PackageSources()
+    join: Annotated[Join, doc("How the node joins a cluster.")] = Join()
+    user_data: Annotated[UserData, doc("User data that exists already.")] = UserData()
     gate: Annotated[
         bool | None,
-        Meta(
-            description="Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster, and on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."
+        doc(
+            "Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster, and on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."
         ),
     ] = None
-    aws: Annotated[Aws, Meta(description="Images and launch templates on AWS.")] = Aws()
-    local: Annotated[Local, Meta(description="Local VM images.")] = Local()
+    aws: Annotated[Aws, doc("Images and launch templates on AWS.")] = Aws()
+    local: Annotated[Local, doc("Local VM images.")] = Local()

@@ -1,8 +1,13 @@
-"""From a YAML node tree to a typed spec: every problem is collected, none stops the reading."""
+"""From a YAML node tree to a typed spec. One idea: every problem is collected, and none stops the reading.
+
+Where a value cannot be read, its default takes its place, or an empty value of its type; the key path is noted in
+`Reader.unreadable`, and `amigen.spec.rules` reports nothing about these paths. So the rules still judge all the rest.
+"""
 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -10,9 +15,8 @@ import yaml
 
 from amigen.base.errors import Problem, masked
 from amigen.platforms import PLATFORMS
-from amigen.spec.left import Left
 from amigen.spec.paths import key_path
-from amigen.spec.shape import Shape, fields, stand_in
+from amigen.spec.shape import Shape, empty, fields
 
 _TAG = "tag:yaml.org,2002:"
 _FOUND = {
@@ -28,13 +32,11 @@ _FOUND = {
 }
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
-# Of a text that is refused, how much the rules see.
-_JUDGED = 1024
-# From so many problems on, nobody reads which known name is the nearest, and finding it takes time.
+# After this many problems no nearest known name is suggested: finding it takes time.
 _HELPED = 200
 # A version with more, or with a `v`, than MAJOR.MINOR.
 _VERSION = re.compile(r"v?([0-9]+\.[0-9]+)(?:\.[0-9]+)?")
-# Stands for a value that could not be read; its problem has been noted.
+# The value of a node that cannot be read; its problem has been noted.
 INVALID: Any = object()
 
 
@@ -42,27 +44,20 @@ class Reader:
     """Reads one document.
 
     Attributes:
-        problems: What was found so far.
-        places: Key path -> (line, column), for the rules that look at the whole later.
-        left: What is left of lists with entries that could not be read.
+        problems: The problems found so far.
+        places: Key path -> (line, column).
+        unreadable: Key paths of values that cannot be read, or that may be meant by an unknown key.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.places: dict[str, tuple[int, int]] = {}
-        self._broken: set[str] = set()
-        self.left = Left()
-
-    def broken(self) -> frozenset[str]:
-        """Key paths of the values that could not be read, with the places of what is left."""
-        return frozenset(self.left.place_left(path) for path in self._broken)
+        self.unreadable: set[str] = set()
 
     def struct(self, node: yaml.Node, struct: type[msgspec.Struct], path: str) -> Any:
-        """An instance of `struct`; INVALID where it is no mapping.
+        """An instance of `struct`, or INVALID if the node is not a mapping.
 
-        A field that is missing or wrong takes its default, or something that stands in for it, and a list or mapping
-        is left without its wrong entries, so that the rules can still look at the rest: whether the document is valid
-        is said by `problems` alone.
+        The document is valid only if `problems` is empty.
         """
         entries = self._entries(node, path, _as_mapping(node, struct, path))
         if entries is None:
@@ -76,11 +71,11 @@ class Reader:
             attribute, shape, required = known[key]
             value = self.value(value_node, shape, _join(path, key))
             if value is not INVALID or required:
-                values[attribute] = stand_in(shape) if value is INVALID else value
+                values[attribute] = empty(shape) if value is INVALID else value
         for key, (attribute, shape, required) in known.items():
             if required and key not in entries:
-                self._note(node, path, f"`{key}` is missing", f"allowed: {shape.allowed}", broken=_join(path, key))
-                values[attribute] = stand_in(shape)
+                self._note(node, path, f"`{key}` is missing", f"expected {shape.allowed}", about=_join(path, key))
+                values[attribute] = empty(shape)
         return struct(**values)
 
     def value(self, node: yaml.Node, shape: Shape, path: str) -> Any:
@@ -125,10 +120,7 @@ class Reader:
         items = tuple(self.value(child, shape.item, f"{path}[{index}]") for index, child in enumerate(node.value))
         if self._length(node, shape, path, len(items)):
             return INVALID
-        left = [index for index, item in enumerate(items) if item is not INVALID]
-        if len(left) < len(items):
-            self.left.keep(path, left)
-        return tuple(items[index] for index in left)
+        return tuple(empty(shape.item) if item is INVALID else item for item in items)
 
     def _choice(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         kind = _kind(node)
@@ -141,8 +133,10 @@ class Reader:
                 node, path, f"{node.value} is read as {_FOUND[kind]}", f'put it in quotes: "{node.value}"'
             )
         near = _meant(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
-        hint = f"allowed: {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
-        return self._note(node, path, f"{_shown(node.value)} is not known", hint)
+        if len(shape.choices) == 1:
+            return self._note(node, path, f"unsupported value {_shown(node.value)}", f"use {shape.choices[0]!r}")
+        hint = f"expected {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
+        return self._note(node, path, f"unknown value {_shown(node.value)}", hint)
 
     def _text(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         kind = _kind(node)
@@ -155,19 +149,16 @@ class Reader:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return self._note(
-                node, path, "holds half of a surrogate pair, which is no character", "write the character"
-            )
+            return self._note(node, path, "contains half of a surrogate pair", "write the whole character")
         # `$` of a regular expression also matches before a newline at the end; no pattern of the model allows one.
         if shape.pattern and (not re.search(shape.pattern, text) or text.endswith("\n")):
             version = _VERSION.fullmatch(text)
             near = version[1] if version and re.search(shape.pattern, version[1]) else None
-            hint = f"allowed: {shape.allowed}" + (f'; did you mean "{near}"?' if near else "")
-            self._note(node, path, f"{_shown(text)} is not allowed", hint)
-        elif not self._length(node, shape, path, len(text)):
-            return text
-        # The rules look at it all the same, beside the rest, and should not take years over it.
-        return text[:_JUDGED]
+            hint = f"expected {shape.allowed}" + (f'; did you mean "{near}"?' if near else "")
+            spaced = " " in text and re.search(shape.pattern, text.replace(" ", ""))
+            why = ": it contains a space" if spaced else ""
+            return self._note(node, path, f"invalid value {_shown(text)}{why}", hint)
+        return INVALID if self._length(node, shape, path, len(text)) else text
 
     def _integer(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         if _kind(node) != "int":
@@ -176,7 +167,7 @@ class Reader:
         low = next((m.ge for m in shape.metas if m.ge is not None), -(2**63))
         high = next((m.le for m in shape.metas if m.le is not None), 2**63 - 1)
         if value is None or not low <= value <= high:
-            return self._note(node, path, f"{_shown(node.value)} is out of range", f"allowed: {shape.allowed}")
+            return self._note(node, path, f"{_shown(node.value)} is out of range", f"expected {shape.allowed}")
         return value
 
     def _boolean(self, node: yaml.Node, shape: Shape, path: str) -> Any:
@@ -210,7 +201,7 @@ class Reader:
     def _float(self, node: yaml.ScalarNode, path: str) -> Any:
         value = float(yaml.SafeLoader("").construct_yaml_float(node))
         if value in (float("inf"), float("-inf")) or value != value:
-            return self._note(node, path, f"{_shown(node.value)} is not a number of JSON", "write a finite number")
+            return self._note(node, path, f"{_shown(node.value)} is not a JSON number", "write a finite number")
         return value
 
     def _entries(self, node: yaml.Node, path: str, hint: str = "") -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
@@ -226,24 +217,19 @@ class Reader:
         out: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._note(key_node, path, "a key is a mapping or a list", "keys are words", broken="")
+                self._note(key_node, path, "a key is a mapping or a list", "keys are words", about="")
             elif key_node.value == "<<" and _kind(key_node) == "merge":
                 self._note(
                     key_node,
                     path,
                     "merge keys (`<<`) are not supported",
                     "repeat the keys, or use an alias for a whole value",
-                    broken="",
+                    about="",
                 )
             elif key_node.value in out:
                 first = out[key_node.value][0].start_mark.line + 1
-                self._note(
-                    key_node,
-                    path,
-                    f"key {_shown(key_node.value)} stands here twice",
-                    f"the first is in line {first}",
-                    broken=_join(path, key_node.value),
-                )
+                message = f"duplicate key {_shown(key_node.value)} (first defined on line {first})"
+                self._note(key_node, path, message, "remove one", about=_join(path, key_node.value))
             else:
                 out[key_node.value] = (key_node, value_node)
         return out
@@ -251,39 +237,41 @@ class Reader:
     def _length(self, node: yaml.Node, shape: Shape, path: str, length: int) -> bool:
         low = next((m.min_length for m in shape.metas if m.min_length is not None), 0)
         high = next((m.max_length for m in shape.metas if m.max_length is not None), None)
-        unit = "characters" if shape.kind == "text" else "entries"
+        one, many = ("character", "characters") if shape.kind == "text" else ("entry", "entries")
+        counted = f"{length} {one if length == 1 else many}"
         if length < low:
-            self._note(node, path, "is empty" if not length else f"has {length} {unit}", f"at least {low} {unit}")
+            message = f"is too short: {counted}, at least {low} required" if length else "is empty"
+            self._note(node, path, message, f"expected at least {low} {one if low == 1 else many}")
             return True
         if high is not None and length > high:
-            self._note(node, path, f"has {length} {unit}", f"at most {high}")
+            self._note(node, path, f"is too long: {counted}", f"expected at most {high} {many}")
             return True
         return False
 
     def _unknown(self, node: yaml.Node, key: str, known: dict[str, Any], path: str) -> None:
         near = _nearest(key, tuple(known)) if len(self.problems) < _HELPED else None
         hint = f"did you mean `{near}`? " if near else ""
-        # The known one may be what was meant: what it says is not certain then.
+        # The known key may be meant, so its value is uncertain.
         meant = _join(path, near) if near else ""
-        self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}", broken=meant)
+        self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}", about=meant)
 
     def _wrong(self, node: yaml.Node, shape: Shape, path: str, hint: str = "") -> Any:
         found = _FOUND.get(_kind(node), f"a value with the tag {node.tag}")
-        allowed = f"allowed: {shape.allowed}"
+        allowed = f"expected {shape.allowed}"
         return self._note(
             node, path, f"expected {_expected(shape)}, found {found}", f"{hint}; {allowed}" if hint else allowed
         )
 
-    def _note(self, node: yaml.Node, path: str, message: str, hint: str = "", broken: str | None = None) -> Any:
-        """Note a problem; `broken` is the value that is not certain then, where it is not the one at `path`."""
-        self._broken |= {path if broken is None else broken} - {""}
+    def _note(self, node: yaml.Node, path: str, message: str, hint: str = "", about: str | None = None) -> Any:
+        """Note a problem; `about` is the path of the unreadable value where it is not `path`."""
+        self.unreadable |= {path if about is None else about} - {""}
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.problems.append(Problem(path=path, line=line, column=column, message=message, hint=hint))
         return INVALID
 
 
 def _integer(node: yaml.Node) -> int | None:
-    """YAML 1.1's reading of a whole number (`0o17`, `0x1f`, `1_000`); None where it is absurdly long or none."""
+    """A whole number of YAML 1.1 (`0o17`, `0x1f`, `1_000`); None if it is not one or over 40 characters long."""
     if not isinstance(node, yaml.ScalarNode) or len(node.value) > 40:
         return None
     try:
@@ -293,14 +281,14 @@ def _integer(node: yaml.Node) -> int | None:
 
 
 def _kind(node: yaml.Node) -> str:
-    """The kind that YAML resolved; the whole tag where it is foreign, or not that of such a node (`!!null [a]`)."""
+    """The kind that YAML resolved; the whole tag if it is foreign or does not fit the node (`!!null [a]`)."""
     kind = str(node.tag).removeprefix(_TAG)
     own = {"map": yaml.MappingNode, "seq": yaml.SequenceNode}.get(kind, yaml.ScalarNode)
     return kind if isinstance(node, own) else str(node.tag)
 
 
 def _as_mapping(node: yaml.Node, struct: type[msgspec.Struct], path: str) -> str:
-    """How a word in the place of a mapping is written as one, where it can only be its one required text."""
+    """A hint for a scalar where a mapping is expected: the mapping with its one required text."""
     wanted = [key for key, (_, shape, required) in fields(struct).items() if required and shape.kind == "text"]
     if not isinstance(node, yaml.ScalarNode) or len(wanted) != 1 or not str(node.value).isprintable():
         return ""
@@ -316,12 +304,12 @@ def _expected(shape: Shape) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value in a message: quoted, one line, not longer than a person reads."""
+    """A value in a message: quoted, in one line, at most 80 characters."""
     text = repr(masked(str(value)))
     return text if len(text) <= 80 else text[:76] + "...'"
 
 
-# What others call it. https://wiki.debian.org/SupportedArchitectures, uname(1), Packer, eksctl and Karpenter.
+# Names of other tools. https://wiki.debian.org/SupportedArchitectures, uname(1), Packer, eksctl and Karpenter.
 _WORDS = {
     "amd64": "x86_64",
     "x86-64": "x86_64",
@@ -347,7 +335,7 @@ _WORDS = {
 
 
 def _meant(word: str, known: tuple[str, ...]) -> str | None:
-    """The known name for what others call it: `aarch64`, `amazon-linux-2023`, `noble`; else the nearest one."""
+    """The known name for that of another tool (`aarch64`, `amazon-linux-2023`, `noble`), else the nearest one."""
     lower = word.lower()
     bare = re.sub(r"[-_ ]", "", lower)
     codenames = {fact.codename: name for name, fact in PLATFORMS.items() if fact.codename}
@@ -359,9 +347,6 @@ def _meant(word: str, known: tuple[str, ...]) -> str | None:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    # Only on the way to an error: difflib costs start-up time.
-    from difflib import get_close_matches
-
     lower = {k.lower(): k for k in known}
     near = get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
     return lower[near[0]] if near else None

@@ -40,7 +40,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def allowed(self) -> str:
-        """What may stand here, in words for a message."""
+        """The allowed values, in words for a message."""
         if self.kind == "choice":
             return "one of " + ", ".join(self.choices)
         if self.kind == "integer":
@@ -115,13 +115,8 @@ def _with(base: Shape, *, nullable: bool, metas: tuple[msgspec.Meta, ...]) -> Sh
     )
 
 
-def stand_in(shape: Shape) -> Any:
-    """Something of the shape, for a value that could not be read."""
+def empty(shape: Shape) -> Any:
+    """An empty value of the shape, in place of one that cannot be read."""
     if shape.kind == "struct":
-        return shape.type(
-            **{name: stand_in(inner) for name, inner, required in fields(shape.type).values() if required}
-        )
-    if shape.kind == "union":
-        return stand_in(shape.members[0])
-    values: dict[str, Any] = {"map": {}, "list": (), "text": "", "integer": 0, "boolean": False, "any": None}
-    return shape.choices[0] if shape.kind == "choice" else values[shape.kind]
+        return shape.type(**{name: empty(inner) for name, inner, required in fields(shape.type).values() if required})
+    return {"map": {}, "list": (), "integer": 0, "boolean": False, "any": None}.get(shape.kind, "")

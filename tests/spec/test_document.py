@@ -27,7 +27,7 @@ def only(content: bytes) -> tuple[int, int, str]:
         (b"", 0, 0, "is empty"),
         (b"# only a comment\n", 0, 0, "is empty"),
         (b"a: 1\nb: [1, 2\nc: 3\n", 3, 2, "is not valid YAML: .*',' or '\\]'"),
-        (b"a: 1\n\tb: 2\n", 2, 1, "is not valid YAML: .*tab character"),
+        (b"a: 1\n\tb: 2\n", 2, 1, "is not valid YAML: .*indented with a tab"),
         (b"a: 1\n--- \nb: 2\n", 2, 1, "is not valid YAML: .*another document"),
         (b"a: *nowhere\n", 1, 4, "is not valid YAML: found undefined alias"),
         (b"name: caf\xe9\n", 1, 1, "is not UTF-8 text"),
@@ -103,7 +103,7 @@ def test_an_alias_of_a_whole_value_is_followed() -> None:
         ("gate: !!bool [yes]", "gate", "expected true or false"),
         ("packages: !!str [a]", "packages", "expected a list"),
         ("local: !mine {cpus: 2}", "local", "expected a mapping"),
-        ("kind: !!binary Tm9kZUltYWdl", "kind", "not known|expected"),
+        ("kind: !!binary Tm9kZUltYWdl", "kind", "unsupported value"),
     ],
 )
 def test_tags_make_no_objects(line: str, path: str, message: str) -> None:

@@ -66,12 +66,12 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "kubeProxy.ipvs.connTabBits", "kernel 6.1 of al2023", [mode("ipvs", connTabBits=21), version("1.32")], [mode("ipvs", connTabBits=21)]),
     ("error", "kubeProxy.ipvs.connTabBits", "21 is too much", [mode("ipvs", connTabBits=21), aws(baseImage="plain")], [mode("ipvs", connTabBits=20), aws(baseImage="plain")]),
     # node
-    ("error", "platforms[1]", "twice", [{"platforms": ["al2023", "al2023"]}], [{"platforms": ["al2023", "debian-12"]}]),
-    ("error", "architectures[1]", "twice", [{"architectures": ["arm64", "arm64"]}], [{"architectures": ["arm64", "x86_64"]}]),
-    ("error", "modules.extra[1]", "twice", [{"modules": {"extra": ["a-b", "a_b"]}}], [{"modules": {"extra": ["a-b", "a_c"]}}]),
-    ("error", "aws.copyRegions[1]", "twice", [aws(copyRegions=["eu-west-1", "eu-west-1"])], [aws(copyRegions=["eu-west-1"])]),
+    ("error", "platforms[1]", "duplicate value", [{"platforms": ["al2023", "al2023"]}], [{"platforms": ["al2023", "debian-12"]}]),
+    ("error", "architectures[1]", "duplicate value", [{"architectures": ["arm64", "arm64"]}], [{"architectures": ["arm64", "x86_64"]}]),
+    ("error", "modules.extra[1]", "duplicate value", [{"modules": {"extra": ["a-b", "a_b"]}}], [{"modules": {"extra": ["a-b", "a_c"]}}]),
+    ("error", "aws.copyRegions[1]", "duplicate value", [aws(copyRegions=["eu-west-1", "eu-west-1"])], [aws(copyRegions=["eu-west-1"])]),
     ("error", "packages[0].platforms", "not among the platforms", [{"packages": [{"name": "x", "platforms": ["debian-12"]}]}], [{"packages": [{"name": "x", "platforms": ["al2023"]}]}]),
-    ("error", "packages[1].name", "wanted twice", [{"packages": [{"name": "x"}, {"name": "x", "version": "1"}]}], [{"platforms": ["al2023", "debian-12"], "packages": [{"name": "x", "platforms": ["al2023"]}, {"name": "x", "platforms": ["debian-12"]}]}]),
+    ("error", "packages[1].name", "listed twice", [{"packages": [{"name": "x"}, {"name": "x", "version": "1"}]}], [{"platforms": ["al2023", "debian-12"], "packages": [{"name": "x", "platforms": ["al2023"]}, {"name": "x", "platforms": ["debian-12"]}]}]),
     ("error", "files[0]", "both are set", [files("/etc/x", contentBase64="QUJD")], [files("/etc/x")]),
     ("error", "files[0]", "neither is set", [{"files": [{"path": "/etc/x"}]}], [{"files": [{"path": "/etc/x", "content": ""}]}]),
     ("error", "files[0].contentBase64", "is not base64", [{"files": [{"path": "/etc/x", "contentBase64": "QUJDR"}]}], [{"files": [{"path": "/etc/x", "contentBase64": "QUJDRA=="}]}]),
@@ -90,7 +90,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "sysctls['net/ipv4/vs/drop_entry']", "only once ip_vs is loaded", [{"sysctls": {"net/ipv4/vs/drop_entry": 1}}], [{"sysctls": {"net/ipv4/tcp_ecn": 1}}]),
     ("warning", "sysctls['net.netfilter.nf_conntrack_max']", "sets net.netfilter", [{"sysctls": {"net.netfilter.nf_conntrack_max": 1}}], [{"sysctls": {"net.netfilter.nf_conntrack_acct": 1}}]),
     ("error", "sysctls['net.bridge.bridge-nf-call-iptables']", "br_netfilter", [{"sysctls": {"net.bridge.bridge-nf-call-iptables": 1}}], [{"sysctls": {"net.bridge.bridge-nf-call-iptables": 1}, "modules": {"extra": ["br-netfilter"]}}]),
-    ("error", "hooks.after[0].name", "stands at hooks.before[0] already", [{"hooks": {"before": [hook("a")], "after": [hook("a")]}}], [{"hooks": {"before": [hook("a")], "after": [hook("b")]}}]),
+    ("error", "hooks.after[0].name", "exists already at hooks.before[0]", [{"hooks": {"before": [hook("a")], "after": [hook("a")]}}], [{"hooks": {"before": [hook("a")], "after": [hook("b")]}}]),
     ("error", "hooks.before[0].script", "NUL", [{"hooks": {"before": [hook("a", "a\0b")]}}], [{"hooks": {"before": [hook("a", "a b")]}}]),
     ("warning", "hooks.before[0].script", "DOS line ends", [{"hooks": {"before": [hook("a", "#!/bin/sh\r\nls\r\n")]}}], [{"hooks": {"before": [hook("a", "#!/bin/sh\nls\n")]}}]),
     ("error", "packageSources.noProxy", "no meaning without", [{"packageSources": {"noProxy": [".a"]}}], [{"packageSources": {"noProxy": [".a"], "proxy": "http://p:1"}}]),
@@ -116,7 +116,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--node-labels=a=b"], labels={"a": "b"})], [joins(labels={"a": "b"})]),
     ("error", "join.eks.kubelet.flags[0]", "say the same thing", [joins(flags=["--register-with-taints=a=b:NoSchedule"], taints=["a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule"])]),
     ("error", "join.eks.kubelet.labels['node-role.kubernetes.io/web']", "reserved", [joins(labels={"node-role.kubernetes.io/web": ""})], [joins(labels={"node.kubernetes.io/web": ""})]),
-    ("error", "join.eks.kubelet.taints[1]", "twice", [joins(taints=["a=b:NoSchedule", "a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule", "a=b:NoExecute"])]),
+    ("error", "join.eks.kubelet.taints[1]", "duplicate value", [joins(taints=["a=b:NoSchedule", "a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule", "a=b:NoExecute"])]),
     # nodeadm
     ("error", "join.eks.kubelet.flags[0]", "has no flag '--container-runtime'", [joins(flags=["--container-runtime=remote"])], [joins(flags=["--container-runtime-endpoint=unix:///x"])]),
     ("error", "join.eks.kubelet.flags[0]", "needs a value", [joins(flags=["--max-pods"])], [joins(flags=["--fail-swap-on"])]),
@@ -168,9 +168,9 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("warning", "aws.region", "no region eu-centrel-1", [aws(region="eu-centrel-1")], [aws(region="eu-central-1")]),
     ("warning", "aws.copyRegions[0]", "no region us-west-9", [aws(copyRegions=["us-west-9"])], [aws(copyRegions=["us-west-2"])]),
     ("error", "aws.rootVolume.throughput", "takes no throughput", [aws(rootVolume={"type": "gp2", "throughput": 125})], [aws(rootVolume={"throughput": 125})]),
-    ("error", "aws.encryption", "enabled is false", [encryption(enabled=False, kmsKeyId="alias/a")], [encryption(kmsKeyId="alias/a")]),
+    ("error", "aws.encryption", "encryption is disabled", [encryption(enabled=False, kmsKeyId="alias/a")], [encryption(kmsKeyId="alias/a")]),
     ("error", "aws.share", "cannot be shared", [SHARE], [SHARE, encryption(enabled=False)]),
-    ("error", "aws.share.accounts[1]", "twice", [aws(share={"accounts": ["123456789012"] * 2}), encryption(enabled=False)], [SHARE, encryption(kmsKeyId="alias/a")]),
+    ("error", "aws.share.accounts[1]", "duplicate value", [aws(share={"accounts": ["123456789012"] * 2}), encryption(enabled=False)], [SHARE, encryption(kmsKeyId="alias/a")]),
     ("error", "aws.encryption.regionKmsKeyIds.eu-west-1", "not among aws.copyRegions", [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"})], [encryption(regionKmsKeyIds={"eu-west-1": "alias/a"}), aws(copyRegions=["eu-west-1"])]),
     ("error", "aws.copyRegions[0]", "does not exist in eu-west-1", [encryption(kmsKeyId=KEY), aws(copyRegions=["eu-west-1"])], [encryption(kmsKeyId="mrk-" + "0" * 32), aws(copyRegions=["eu-west-1"])]),
     ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
@@ -309,7 +309,7 @@ def test_one_bad_value_hides_no_other_finding(change: dict[str, Any], at: str) -
     "key", ["apiVersion", "kind", "name", "kubernetesVersion", pytest.param("platforms", id="platforms, all of them")]
 )
 def test_a_missing_key_hides_no_other_finding(key: str) -> None:
-    """Something stands in for it."""
+    """An empty value takes its place."""
     document = {name: value for name, value in mapping(DOUBLE).items() if name != key}
     found = check_bytes(yaml.safe_dump(document).encode()).problems
     gone = {"platforms[1]", "packages[1].name"} if key == "platforms" else set()
@@ -319,16 +319,20 @@ def test_a_missing_key_hides_no_other_finding(key: str) -> None:
 
 
 def test_a_bad_entry_leaves_the_others_their_places() -> None:
-    """Findings name the places of the document, though the rules do not see the entry."""
+    """Findings name the places of the document."""
     change = {
         "platforms": ["nonsense", "al2023", "al2023"],
         "packages": [{"name": "jq"}, 5, {"name": "jq"}, {"name": "tree", "platforms": ["debian-12"]}],
         "files": [{"path": "/a", "content": "x"}, "b", {"content": "y"}, {"path": "/a", "content": "z"}],
     }
 
-    assert {(problem.path, problem.message) for problem in problems(change) if "twice" in problem.message} == {
-        ("platforms[2]", "al2023 stands here twice (also platforms[1])"),
-        ("packages[2].name", "jq is wanted twice on al2023 (also packages[0])"),
+    assert {
+        (problem.path, problem.message)
+        for problem in problems(change)
+        if "twice" in problem.message or "duplicate" in problem.message
+    } == {
+        ("platforms[2]", "duplicate value: al2023 (also platforms[1])"),
+        ("packages[2].name", "jq is listed twice (also packages[0])"),
         ("files[3].path", "/a is written twice (also files[0])"),
     }
     # debian-12 may be what `nonsense` was meant to be: nothing is said of it.

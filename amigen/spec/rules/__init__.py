@@ -1,26 +1,43 @@
-"""What the types cannot say: combinations, and what Kubernetes and the platforms allow. Pure; one function per rule.
+"""Rules for combinations of fields, and for what Kubernetes and the platforms allow. Pure; one function per rule.
 
-Each rule takes the spec and yields its findings; their lines are filled in by the loader.
+Each rule takes the spec and yields its findings; the loader fills in their lines.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from amigen.base.errors import Problem
 from amigen.spec.model import NodeImage
 from amigen.spec.rules import aws, join, kubernetes, node, nodeadm
-from amigen.spec.rules.rule import Broken, Rule
+from amigen.spec.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (*kubernetes.RULES, *node.RULES, *join.RULES, *nodeadm.RULES, *aws.RULES)
 
 
-def check(spec: NodeImage, broken: Broken | None = None) -> list[Problem]:
+def check(spec: NodeImage, unreadable: Iterable[str] = ()) -> list[Problem]:
     """All findings of all rules.
 
     Args:
-        spec: The spec; where a value could not be read, something stands in for it.
-        broken: Those values: no finding is about them, or follows from them.
+        spec: The spec, with empty values where the document cannot be read.
+        unreadable: Key paths of these values. No finding is about them, and rules that need them do not run.
     """
-    broken = broken or Broken()
-    able = (rule for rule in RULES if not any(map(broken.touches, rule.needs)))
-    found = (problem for rule in able for problem in rule.check(spec))
-    return [problem for problem in found if not broken.touches(problem.path)]
+    bad = frozenset(unreadable)
+    holders = {holder for path in bad for holder in _holders(path)}
+
+    def certain(path: str) -> bool:
+        return path not in holders and not any(each in bad for each in (path, *_holders(path)))
+
+    return [
+        problem
+        for rule in RULES
+        if all(map(certain, rule.needs))
+        for problem in rule.check(spec)
+        if certain(problem.path)
+    ]
+
+
+def _holders(path: str) -> list[str]:
+    """The key paths of the values that contain the one at `path`: `a` and `a.b` for `a.b[0]`."""
+    return [path[: separator.start()] for separator in re.finditer(r"[.\[]", path)]

@@ -112,7 +112,7 @@ def encryption(spec: NodeImage) -> Iterator[Problem]:
     if not keys.enabled and (keys.kms_key_id or keys.region_kms_key_ids):
         yield Problem(
             path="aws.encryption",
-            message="has a key, and enabled is false",
+            message="kmsKeyId is set but encryption is disabled",
             hint="set enabled: true, or remove the key",
         )
     if keys.enabled and not keys.kms_key_id and (share.accounts or share.organizations or share.organizational_units):
@@ -274,5 +274,5 @@ RULES = (
     Rule(communicator, "aws.iamInstanceProfile"),
     Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
     Rule(kernel_series, "platforms", "aws.baseImage", "aws.sourceAmis"),
-    Rule(eks_images, "kubernetesVersion", "join.eks", "aws.baseImage", "aws.sourceAmis"),
+    Rule(eks_images, "kubernetesVersion", "platforms", "join.eks", "aws.baseImage", "aws.sourceAmis"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -94,8 +95,6 @@ def cluster(spec: NodeImage) -> Iterator[Problem]:
         hint = "`aws eks describe-cluster --name NAME --query cluster.certificateAuthority.data --output text`"
         message = "is not the base64 of a PEM certificate"
         yield Problem(path="join.eks.certificateAuthority", message=message, hint=hint)
-    import ipaddress
-
     hint = "such as 10.100.0.0/16"
     try:
         network = ipaddress.ip_network(eks.service_cidr)
@@ -162,6 +161,6 @@ def _version(version: tuple[int, int]) -> str:
 
 RULES = (
     Rule(eks_support, "kubernetesVersion", "platforms", "aws.baseImage", "join"),
-    Rule(platforms_can_join, "kubernetesVersion"),
+    Rule(platforms_can_join, "kubernetesVersion", "platforms"),
     Rule(cluster),
 )

@@ -84,6 +84,6 @@ RULES = (
     Rule(mode_state, "kubernetesVersion", "kubeProxy.mode"),
     Rule(ipvs_only, "kubeProxy.mode"),
     Rule(scheduler_use, "kubeProxy.mode"),
-    Rule(connection_table, "kubernetesVersion", "aws.baseImage"),
-    Rule(nftables_kernel, "kubernetesVersion", "kubeProxy.mode", "aws.baseImage"),
+    Rule(connection_table, "kubernetesVersion", "platforms", "aws.baseImage"),
+    Rule(nftables_kernel, "kubernetesVersion", "platforms", "kubeProxy.mode", "aws.baseImage"),
 )

@@ -39,7 +39,7 @@ _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  #
 
 
 def doubles(spec: NodeImage) -> Iterator[Problem]:
-    """Lists that are sets."""
+    """Lists without duplicates."""
     lists: tuple[tuple[str, Iterable[object]], ...] = (
         ("platforms", spec.platforms),
         ("architectures", spec.architectures),
@@ -55,20 +55,18 @@ def doubles(spec: NodeImage) -> Iterator[Problem]:
         first: dict[object, int] = {}
         for index, value in enumerate(values):
             if value in first:
-                message = f"{value} stands here twice (also {path}[{first[value]}])"
+                message = f"duplicate value: {value} (also {path}[{first[value]}])"
                 yield Problem(path=f"{path}[{index}]", message=message, hint="remove one")
             first.setdefault(value, index)
 
 
 def packages(spec: NodeImage) -> Iterator[Problem]:
-    """One package, one wish per platform."""
+    """A package is listed once for each platform."""
     first: dict[tuple[str, str], int] = {}
     for index, package in enumerate(spec.packages):
         for platform in dict.fromkeys(package.platforms or spec.platforms):
             if (package.name, platform) in first:
-                message = (
-                    f"{package.name} is wanted twice on {platform} (also packages[{first[package.name, platform]}])"
-                )
+                message = f"{package.name} is listed twice (also packages[{first[package.name, platform]}])"
                 yield Problem(path=f"packages[{index}].name", message=message, hint="remove one")
                 break
             first[package.name, platform] = index
@@ -222,7 +220,7 @@ def hooks(spec: NodeImage) -> Iterator[Problem]:
         for index, hook in enumerate(items):
             where = f"hooks.{when}[{index}]"
             if hook.name in first:
-                message = f"a hook with the name {hook.name} stands at {first[hook.name]} already"
+                message = f"a hook with the name {hook.name} exists already at {first[hook.name]}"
                 yield Problem(path=f"{where}.name", message=message, hint="give each its own name")
             first.setdefault(hook.name, where)
             if "\0" in hook.script:
