@@ -5,7 +5,7 @@ Constraints are part of the types, so that the JSON Schema and the loader cannot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -15,25 +15,14 @@ from amigen.knowledge import Scheduler as Scheduler
 from amigen.platforms import PLATFORMS
 
 
-def doc(
-    description: str,
-    *,
-    ge: int | None = None,
-    le: int | None = None,
-    min_length: int | None = None,
-    max_length: int | None = None,
-    pattern: str | None = None,
-) -> Meta:
-    """What a value is, in words for the reference, for the JSON Schema and for messages, and its limits."""
-    # A pattern goes to the JSON Schema only: that of `Meta` also matches before a newline at the end.
-    extra = {"pattern": pattern} if pattern else None
-    return Meta(
-        description=description, ge=ge, le=le, min_length=min_length, max_length=max_length, extra_json_schema=extra
-    )
+def doc(description: str, **limits: Any) -> Meta:
+    """What a value is, in words for the reference, the JSON Schema and messages; `limits` as of `Meta`."""
+    return Meta(description=description, **limits)
 
 
-def _text(pattern: str, description: str, *, min_length: int | None = None, max_length: int | None = None) -> Meta:
-    return doc(description, pattern=pattern, min_length=min_length, max_length=max_length)
+def _text(pattern: str, description: str, **limits: int) -> Meta:
+    # For the JSON Schema and the reader: `Meta(pattern=...)` also matches before a newline at the end.
+    return doc(description, extra_json_schema={"pattern": pattern}, **limits)
 
 
 if TYPE_CHECKING:
