@@ -69,6 +69,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         "templates",
         "main.sh.jinja",
         name=spec.name,
+        sudo=not user_data,
         os=f"{fact.os_id} {fact.os_version}",
         calls=calls,
         nothing_to_do=_nothing_to_do(plan, len(files)),

@@ -27,7 +27,7 @@ OWN_FOLDER = "/run/amigen/unpacked"
 WRAPPED = "self-unpacking"
 _MARK = b"#!/usr/bin/env bash\n# Packed by amigen: "
 # Compiled where they are used: packing needs neither.
-_PAYLOAD = rb"\n  base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n"
+_PAYLOAD = rb"\n(?:  |\t)base64 -d <<'PACKED' \|[^\n]*\n([A-Za-z0-9+/=\n]*)\nPACKED\n"
 _BOUNDARY = rb'MIME-Version: 1\.0\nContent-Type: multipart/mixed; boundary="(==amigen-[0-9a-f]+==)"\n'
 _TOO_LARGE = f"would be too large for the {LIMIT} bytes of EC2's user data"
 _NOT_PLAIN = "holds more than ASCII, which cloud-init garbles in a plain part"

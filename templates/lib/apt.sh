@@ -1,39 +1,39 @@
 list_installed() {
-  # shellcheck disable=SC2016 # dpkg-query's own fields
-  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
+	# shellcheck disable=SC2016 # dpkg-query's own fields
+	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
 }
 
-# Nobody is there to answer what a package, or needrestart on Ubuntu, would ask.
+# Nobody answers what a package, or needrestart on Ubuntu, would ask.
 unattended() {
-  time_left
-  ((left > 0)) || return 124
-  bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+	time_left
+	((left > 0)) || return 124
+	bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
 }
 
 apt_get() {
-  time_left
-  # It gives up, and names who holds the lock, before it is stopped.
-  unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
-    -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
+	time_left
+	# It gives up, and names who holds the lock, before its time is over.
+	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
+		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
 }
 
 install_packages() {
-  # Also where the update failed: the package may come from a source that works.
-  apt_get update || true
-  apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
-  # An earlier run may have been cut in the middle of an installation.
-  unattended dpkg --force-confold --configure -a && return 1
+	# Also after a failed update: the package may come from a source that works.
+	apt_get update || true
+	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
+	# An earlier installation may have been cut short.
+	unattended dpkg --force-confold --configure -a && return 1
 }
 
-# package_with_module MODULE KERNEL
+# package_with_module MODULE KERNEL: what to install.
 package_with_module() {
-  local name
-  for name in linux-modules-extra linux-modules linux-image; do
-    if apt-cache show --no-all-versions "$name-$2" >/dev/null 2>&1; then
-      printf 'the package %s should have it' "$name-$2"
-      return
-    fi
-  done
-  printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
+	local name
+	for name in linux-{modules-extra,modules,image}-$2; do
+		if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
+			printf 'the package %s should have it' "$name"
+			return
+		fi
+	done
+	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
 }

@@ -256,7 +256,7 @@ def test_what_fails_before_there_is_a_gate_fails_closed(root: BareRoot, what: st
 
 def test_a_run_that_was_killed_before_systemd_read_the_gate_is_made_up_for(root: BareRoot) -> None:
     """The files stand, systemd does not know them: the next run has nothing to write, and lets systemd read them."""
-    rest = "; fi\n}"
+    rest = "\n}"
     kill(root, plan(), f"systemctl daemon-reload{rest}", then=rest)
     (root.folder / "run/systemctl").unlink(missing_ok=True)
     run(root, plan())

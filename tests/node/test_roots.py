@@ -78,13 +78,14 @@ def test_the_second_run_changes_nothing_and_calls_no_package_manager(node: Node)
     assert node.run(snapshot) == ""
 
 
-# Files with their content, mode and owner, links with their targets; release.json, and the record of it, without its
-# time.
+# Files with their content, mode and owner, links with their targets; release.json without its time, and the list of
+# what was written without release.json.
 INVENTORY = r"""
 cd /
 find etc usr var/lib/amigen root/order -xdev ! -type d -printf '%p %M %U:%G %l\n' | sort
 find etc usr var/lib/amigen root/order -xdev -type f ! -path etc/ld.so.cache ! -path etc/amigen/release.json \
-  ! -path '*/release.json.sha256' -exec sha256sum {} + | sort
+  ! -path var/lib/amigen/written -exec sha256sum {} + | sort
+grep -v release.json var/lib/amigen/written | sort
 grep -v '"time"' etc/amigen/release.json
 dpkg-query -W 2>/dev/null; rpm -qa 2>/dev/null | sort
 systemctl list-unit-files --state=enabled --no-legend

@@ -104,7 +104,7 @@ def script_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[s
     return folders
 
 
-TOOLS = (["bash", "-n"], ["shellcheck", "--norc"], ["shfmt", "-i", "2", "-d"])
+TOOLS = (["bash", "-n"], ["shellcheck", "--norc"], ["shfmt", "-d"])
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=" ".join)

@@ -114,7 +114,7 @@ def test_the_comment_says_how_to_read_it(tmp_path: Path) -> None:
     assert done.stdout == INSIDE
 
 
-@pytest.mark.parametrize("tool", [["bash", "-n"], ["shellcheck", "--norc"], ["shfmt", "-i", "2", "-d"]], ids=" ".join)
+@pytest.mark.parametrize("tool", [["bash", "-n"], ["shellcheck", "--norc"], ["shfmt", "-d"]], ids=" ".join)
 @pytest.mark.parametrize("name", ["00-mine.sh", "", "a b;$(c).sh"])
 def test_tools_find_nothing(tmp_path: Path, tool: list[str], name: str) -> None:
     """It is what a careful person would write."""

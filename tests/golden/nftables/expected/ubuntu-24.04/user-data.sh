@@ -1,186 +1,426 @@
 #!/usr/bin/env bash
-# Packed by amigen: 00-amigen-bootstrap.sh would be too large for the 16384 bytes of EC2's user data.
-# To read it: sed -e '1,/^  base64 -d/d' -e '/^PACKED$/,$d' THIS_FILE | base64 -d | gunzip
+# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode. The steps are in `main`, at the end.
+# Safe to run again: what is as it should be is left alone. The last line of the output says how it ended.
+# shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
 set -euo pipefail
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
-umask 077
-script=/run/amigen/unpacked/00-amigen-bootstrap.sh
-
-unpack() {
-  base64 -d <<'PACKED' | gzip -dc | head -c 17794
-H4sIAAAAAAACA7xca1vbxrb+7l8xESa+xLKBpElr6qQ0OC27CeQBsrvPBuoIa4xVbMmV5BBq/N/P
-etea0cU4NDkfznl2gzUzmlmz7jedjUedeRJ3LoOwo8NP6tJLxpUN5U2DKx2qrfZ2e6urpt61TtSH
-y3mYztXOs/bWMxVrz79VoyhW1/NL7c7i6POtCkIVjlLvckKrp5Gv2+p0rFWS6lmivFhj/uPUC8KP
-LeWlKqU5HfptOu7EG2mVRiqeh8q7ohVddTOmJQG9l6ggVck4mk98dakxNNGjVHmTKDQHTLwkVZMg
-1Coa8a7RPJ3N6SXvNlHj6AYb0EGaj0rGejIZjvXwWvlBAlh7J693trafqw31JphoNYzCVIepQOx7
-qddVYZSOg/AK8NP2U8BAwBIw+vPMk40TnSpXzyM1C2Z65AWTCs1Fcare753+2mMUT6KhN+kkhOlu
-4Tl7zCf4hzzSP+rt68He27e91+rXo3f9XieOorQyn3rJtdra2anMvOG1d6UH0SwNojDp1RuVKy/V
-/mAeBik9JqE3a4NGE526+jpp+56eRmE70fGnYKiVmbLPjYofR7NBEPZqlgu6ahJF19oHzeh/2huO
-iaZenBIVJ0kEpHvqz+jSoEf9NddzvUtLIiK7RV0KchJ5E8MTmtDsq5mXjhmbNHTj3YJw7crZB4L8
-ovK7R0ToCQgus5uFsbI3SnX8hamEfqXvad/+5yChDe46dGqnuHbdGp0OzZpOcBVGsXaBxEqtUokJ
-O16ie8UlZqz9ZxKFuNTAD+Je4RygJ9Uy+skjSgeXZqYyHHvhlU56W8Q+V3PCco3lo8cIhVTRljRY
-qUyiq3pDLSpKzeIgTEeqZqmxmZyHNeVUm456+fiFurtTaTzXlWWlAr4zL5mdqk36rT+TAGxjAWgy
-0355Tc2MqstbImRC9/cmNfuaU9128OaGuozmYHV10n99dLh/ol4fvXu3d7jfbre76mMaTDUR76Nw
-BAlbIgIMwg6j6ZSkRHiGZIV1jBprL06y82g1ZI8OvPGIbdsVc5qB1Gyv3Gv1dItg+slR37987KrH
-NIcXaOiRAfNnTUpJ88GjICbFIBhvq9+DdIw9SsTDMlAaTDicRIlwOUZD/TmlO0dp0lUe+I1gBX7n
-sW6pk4Nffjt4+1aR+ptFNzRHrxLQ83AUhAFpGAu30Hibfp2dkXpQVXO4urgA3WKdzmPSsjS/ofZI
-ZX4iMYji60QRaHTcfDKBkrpukbqJ2rQqGKlHavpJuaNTurLZzMl/tnMIHBzwSCW34ZDmF2bBZqe5
-dHZxQWLcKe1T3MZw0i4hDriMwgFYwFyFtRXR0te96iuQJPZmirj31w/v1cHhqTrtH79T/f8cnKr+
-8THNQyE+0QJzvY73Gg05mMYU9EWiyGyoO/XZi6/oN1mSYDLhSZCUf1guXsiPrutUIS1EkYyrWLGr
-GyIuA6eq+NdZ8ut6OI74gnjZUTsvO77+1AmB1pc0LILbAVUJX/wGyPS3qjLdDJFylPIK5pIBawc8
-kpgq583ewdv+flfZk2iGUJhJEEMEjNK2QWjwiZOGKgdIDlsYquTjjx+r6XUY+cqdqufPnxdmhmpb
-Pd1Vy0wDgIve6SQhc5Coqwg2KheDJPWJ+1skaDrWn5idjegRJjWp5YOU7PwtrJoIAml3Qi8JI9t6
-egGztKtHihq8uKDr6aF68fLxNoAoIpcAMnMFhJOq2qF/LOt01fuD9337ZHiNGShjLquXtnd+YD67
-P/F0qwbmuz/x7GmNOVL4z9fDCay5+4auh+sOYERVDp2RiMLkrlBwHE2MJaWH6TWxCzGtyngHopfp
-ehYgMJNyhl5Iho/9JmXXMjrz1exVKBzVghoxRhDSLnJPY8C7G4WT21cOMxNh9PsC35JEXjOr4Ydy
-b9QPW1vq+7JOzECqebDEREW4WLDYYqjG5F6RQ+Tz4bwPXDpslMAEZCrinqhsqCOoqFDf0D189ry8
-UAVT4r1Wrvr5WfywaKZDuAOibi+tlqZ7AyLAYSSZ3DOj6ozOzFDWufTghlxcFPTIinSCAaxwihaL
-9V/zINaD2cRL6cxpSZ0d7MMA/7t/fHJwdDjgJ75bwUlMonk8JPNvWcWIbqzYIYgSt6DSSVbbq+Oy
-3qke7KtqfpCjej22rUbuhW0YHckwDmbs+oIU1e1dwdKU3C64uPSzujjY77rzkNTCTbgsbSs2kJzf
-wQj2FM6nene031dHvx/2j7u/HB+Ruj7t/+dUne2THd/vH5P9vuiKA0bMDm1B/9DBxnFrk13iIXbg
-DNf4gc/cexMHYjqvNUHMmoVOty4f2BfO+y4cQwoH5hQWuJPI89s+u/Qp2IKm9Gikh+T3WahLFIKH
-2Ktuq2Q+5VN6BXbAM00BCvLYizPYJqlut5Oxt/Pdc8g/8Wjcq5Mh/Kn73dJpgHHJrGzDHnbacq02
-jdG59Xp1sWHeOPvpYtlogEDZFkMvbQj/w+0F7zJmboiBYb8QCzDFHzHvQj6MrSdRiiFLNAQBogv1
-qnXj220mNPGMpBWmunA2RuQOtLyRS8VIVdl1Joajc97mT9V6tlz96PAwXZZ5jYacsuzQTrSekAZL
-VNv01HzzA/03V1ebv9B/VwpeptniEbbYUU7TmVcXTze7zSV+X9HvjWYXv++7NKxA2bl1hFFkr8qK
-0AqufHMH2iK7T1E0qjZUILeIdLKOd+kodpiC1Cmpi3XbMJ6CZECynNg70V/DOc4KTvgtujBLcplx
-O802BS4jA5ow5ALrN3l82RbF5hqOwhhvy45b3URtL16IVc+syQIbsWvWEK9tOFOud6pc95Kiu/ms
-F86nlyRcfgF2vFIEPFfWPFNwCvB/JbN0rfWMPajZLfQ2b9m9Z4FeiUfEVDR+Dos5h+2ImyDjgivi
-fTnVUh3erJAJB8DI1RIYvMvIv1UEBTQUQUAx+7WNGiEpENtaokhVD3Xu7hbwxJiGyAIDC0M+Rpzg
-zaydqhdbW0bUaIIvQOgf+naM0A9uOSJ1Ldzxj3L4kpUgrSSX8iak6aeOyoeISSAe+RC73XhoFM43
-7igLIq1ZqKuYCOEmnz6/Aczbdi5nzNwlXzbgsprxdvliHBColdnyJoWogWZZPzqWmQpMVFJS6t55
-OUeV+Kkg3d2cf1q5/9ISg0I6bzhW8wTOJ3HM01cZv8RT0C3TjTZIrlLgID/VE7XdaFQMH97EUa5O
-JOq7NZ7qMIrJc0Ue6CZS5OYmSIrsFvJZ5Gr45G6St0Ms3K4YpVCyOUSETEHn6rTo4P4I090o6DuE
-eELNvxKiZkbIHUZbaWZBU5ubihQozH/Bf+xYgnEozwrSBupGslc8ISeLrgRJNsASJHGug2ISi0Hz
-l8itJ4mWNQSBjfYyH3mPJJIOgilDMgnZOU2o/TgNkoRE/qOEFRQhAMuHe+/6Zz3jgFyQL2H8BNoI
-nJHtJFJOKsaQpI0L+gOzZwn7oTfVdhkuWABGmfWAS5mUAa4Jd6z42q7yo/zFsyrmLnrVwizR/0f1
-Yx08MMiBhHuwudmDOilQG2fBFeMTgpDTD9iDBcHsSVagcN4CS3mji667zALLUFkQ2FTzqo1mbwn7
-/BP5Jnh27hy7iBhMzIy59ZOeXQOIcAfhfSEPkqIfbcgn6bUkJwZmW0jwYBbZFAr+wqHmBAeiaYkR
-8cRhHoJ3Tt0gJGhX8MIAW+SJI8Y5J2IH6sfOLI6GnfkM60BHGobs+rSM07IuXRaDm+0muVMC9Wme
-oPFIJXB0lNpkro5jxEShRBKeMklOgi2kPzFFFAH5WTfj20EWT5v8BO/Fr0OP4IkgEfmDhnWjvqrV
-33AYA2SNyMSP746NCw+1eAfAaH2UBGkU3969nscT2fDuhMRvnnCa4e4156PB41eEK6Dp7pAUHAGq
-7/zZ9VVX3mm0mzWVKQuBh2MMns1AI6D+qPe7d2d9fcGvyUtkh1IoWuKcbd7AvpWNyt6FJOFm+9nW
-VoLX+bDqgv90n5AFqS749a5LmngqaYKlUZ8Ums0RIwmakyzHd0+8u5wELrBLyxjvFHkreZgGTL2M
-oIgqwVShBs6JRdqVlfNKJLRc09sS/jLcL9kdX0+8294O8QUni3tZZGq3akOvTYJpQHNQysk4GKVs
-ZnJ1wxJsPX0zlnv6BQ9WnFcj2MTDdm2TPAJri8wsO0OrC0p+biZEEF57R5ISBpZEBFONXK91MxXD
-ObctcSPlsJxQTn6muClOldAC9fV4mzkuy9eJU7YqSJyuhTGXaNMz4S4nNs1S0vJJNNXsusFymNLM
-MJqjSBIkWaUG6QV229Zj+0v4viRtcs3zGVdTnCHXMKaTYnSKg4h7aknnj46ih06tlPuW3SXJmMcM
-mUYmzTcXhWYvhbrOJUQeiQeShxLpjC/slV4hvxS613jFxH9EO1FABthGAQpED9s7z9g5tI9PXwhs
-eNUJJGIkJ5oYC+EjSQ8C6JDdGFbQmI+QqKuX5Z3PaggYRZ7C2SwwL0VK4DJtFdFhvLW17MwJVLpK
-VbiRnPUqwenkrj+jI4v7AW0dK8jj4HoddHVVjk3kLVsu2FLJBPGGI9OWE2TtS7WzZeNrCHbVTjTV
-TiOzcg84hKS9yjbcqJKH63xQ0O5fcx3fElXhzo8CPfGR4stnlPs7nK4axQGXXdH8rvwhx23xXpgC
-P/8t1nopRZmfHMOqRC1wa+5cdDqzmmjbQ4mDrMjADnlhgjJC2dyJ20xaM9ZSHiLHQYqwLSIB7A+F
-k6g6eHAby9USyxUZT2yVtBsxZyWnkVPFIkehALzf//lg73Dw5vjo8LR/uN8Lo5Asi469YRpQtH3Y
-7+8f909O945PB0gs9bzS0MmHk/d4a1uknq7rzdIBmcg1oG0g5XxFmyZqPpNsMyQMCiXixGuS2Y+W
-TRgGrGlMmrfNKtZeXtFJLoyxS7SL1P57MsLdt/Ryt3sq5aOeU83Qsb2lXol9cfG7C/w4eG9vyPnC
-bvdYp3FAPLejzplni3PjNJ3l2+5s3ZtMSrPZBvvwDLpHUqrtdnuuS7caahd5Al+P/mkJ4USi4FLJ
-VzS/xfeqicgEYg+q/kYYjtA6n/lIxEpGt1tSjjDWSISrURxNc5sgeS6Up4B4Q1e7T66J7YTVMy75
-G655cBGgTadcH3RdGohuXJ8E8Cr2fI0hkSBSm8KnAniotBdPApO8BnRj7xNyyKQuh/PUZhCmge9P
-sky0HOilHGyU+AQyrlbR6vKv4GqOEMjLIZC66YbFzQB6ciA5ISRWP7ztq9/6x4f9t5U1K+7FNSuR
-BLkA88+uzTDpz2nslcfME6fRM3+AQj6w+tAbwtNHfwOjGOi1Aa+SQMFF/FkIW3e4VlNIGVmvsUj9
-zcR2WzCWg7RW2M2mmix1TPxu1LTdjgyq3Q3Xxe7XOg71BJsjXYzEtQIrkvmwU5wc8OyVKVrXcTBs
-mUfvJoEyLKDD9ab+82dsvwXEHePLss4fyKaJoRF7rqh63drTmJm53oWYh8sP6GswlOVyIpiXl5HS
-8fWMmTYKWSnLqeRVBBOwH/pKfhfVLUlJ3x6DhaxljJ9h6NrmN/FiCdqyHxzEFhzmF04tyULDRlhB
-XMTtBWbjTrOzckTGNuhGIGMWxMiXmY1kYGOj2ZEoFbuaM1cDXWUTz/C27RmEFhOjomuGiGPzjYC4
-53TIx+CVnc6ZO7jgf5bn7evI8hGxssmNGB6DHiseYC5hS9b2lF2bllSMFhtHOX+c/dG9aEpkveTf
-3dUdCWQnS8rlqawCj1YLtMtIpqrylxyj+jpd4Jh5Sc3ifadhbwmsMvXgJC3wq9PtLAuYzdoDAGiV
-lyKBTQP8u1wiugfnhMBJZClKbwGxcdUyDjkPyf8FZCPQ2Y882xDrEULstweHffX+7d7rvvr91//p
-SjKXlS9tOoujSzjMUtmB22CVK+vjlr2BreHzq0E4nMyhn+se05m8Si2SxkIYjehwOMfjKEkb4i6I
-NROfwKYqKwJgSZR4f84qY0jiLgsmah+l2rWyIflqjg8hGG+She1x2JccX2eh02GLrFMrb+wiqWzR
-f8uOPantrxw05jQKvPo7tmMu2WF3tN3aaRTMqSls/K2qfDYsExJJi713B7/0DweHRwOxP113mVV3
-MoiNnJgSyoJ36LoFHipSYCmF2nNaiMfNzWqNfNrm8twhDnrqFJNN5VygtmqtkPzTAVebUTXRCBri
-grLk6HAeylyJULIPSu3FRN+qVlr81Om4ncEyV07AEHnYyW1i5LxjJUBkxyZgVVElDQr6iCaKWrRa
-n7POdePGPVW0mpEzQlTMyeFmRsrKOt2GxMhfWWfXI+/at8mGGl616Kxx5FO0ZiaU3siEzMQB/BYh
-PEHa9UaEg5CR6qnvFgtYHL2tNjjBPWJYiK8P3pz0anc1cJmpViyaReXN1zQqwPmjfgndgwDszvhb
-DQoLea9GXd1VyaN2/jhPmmvWnSdPspXnCS+t5ZxkrgVoL7VlIk/ArVVM5TKWJMo1rNICtboWWvCW
-HXNx87ezDg9ZtyMi82Ymk6aImVc4ag+9rLgqn1zbVpkCKWwJ3IDcJfeTS38BQ29E+puluCg2X53D
-Ev7qlaJ9cBtxYEkLevdySfAWi5roC+c/WgdAKePAKFnJsFQXgIA8D1YyS1X3I50UPcWCCKqiULxq
-fE2FyABZldsb3ZU386gzw4cXXalemdpnHM0QqnDHApipRYRLg0lZXlp5FBUzE9imlludcnfrLQeo
-WQdFBYm34Ti2jiYKYcJWLVaMAfuSpEnRZkvBVruSA1rSHhjhhgijE/lZNGKh5ZeJl2lG7p/gQvaK
-WFSxuO13trfcUiNtVrK2LLoNnjTuSKEsLxuj51XKsht8yLJcRO+ZInqTN/AZpyuArPMfpSVglNfy
-q/WsmYH5RdoRTKeys24LKTAwWcgnQd0vkB6krNM0MfhLlKQ2WlKgQmlIlnDvnBSxy9nNlV4DqSDL
-bYbphBa7JllCbm0Rt0ass4L2vc7kzK39YuHbFHOL5eoMCy8FRVmxtlDzzcfv13zz8mLp7S81D5SK
-vd/YwpZ1E5QYBFiw7SMPyLXxRO8lMrhghMRA3oJjs0WG06Rehc79QmPZemaUFpqMlBJdz9Qh+dH7
-3Dd/rFkZFam2Tv6456bZu9VJM9fn+b7Sg48WMdrMVmA31L/QFGvaiYg1IePDSTT3SSeZhqlSj327
-krW7FZpKH5KyYm0jvySUlev+GV3CzOmeaYA3jXNT+RZiTa/9asun4RjTQ3C/7Z4do+h64KWMqJVa
-4iwAnTjPmXBtdoUKXA8jUryjuOD9wT5T5diuvyO1Gad5kaDd7HU6KBrMiDlIDhO/pmqm8LhXbuZG
-g5v5BkJQP4y9ZEyGHl8vsFFiJp9TIA3VkDV7mW52k/6OUEydojE27w9eo7uLdxQe/Taifa3Wl86u
-NRrJYbUv7MlDzXXKs0gm+4ok9RnmXtVeQnouOb//9OE3uU+hQN8dHFoHQjjVZsYJKjmiUWoWN0ad
-t+OPSKQ1ufgl0G7WpB9rTunYTwlMXStr1JNvE/Rk8g+5rLyTtJBUvUfWG/5IZZ19nc4pWnDR7NKm
-u12Ra8BrM0ffpkftFwhwDFm32vZV0VPS3sevdtYK4UPdsKtmhLcxtmESkliM0ny03V57gNFd4g4b
-G6BD1FPWKoVaZsMeUOUrrdU2WcsfHZCJ/jqNhkD47y+60OsquTW2/0WEF7tnwHwoknyTLV9x0fnL
-lk4pB5B/MwRTkbVjs0eJ0mBgFEy2qWQrvEv0NnJAfjO+rZUUti0HrWrXDcNAtiP5XydHh+r93uvf
-9n6RDCgP2Iotm0tOxHLdsdh7jKkpOdAtToTioxlQib/VK51QEgVkM9CpS2TtZd+5sNeEHmv25W1N
-AgMmAcnNELZIb7wq5OOFgsW92iXm/gLlTI4SO7ApJ7eRftsWWIDYcpr3u2Cxnldk38KYzhvrQGGT
-wnQlVxx5q2v5QwOzFAXce98ZAI4nPadFL507+UIkWs4dBLZ2pHHuODb6W9OBlCGUNsvKQkn3SUst
-zyWfarZcrDZDkZDw1kbZPRyOSqur5IvzqIxeO/1v78Pp6y3rjrqfTExU20xa56FCwyinFbvK2Uwc
-GbJQ0uBiM1nKIMqCvKq++eZ08/S/jVPn3FZUgaxCipL9VLOFctHikXW7F8j3/Nkzdky7HHU5VYbL
-KX7RcP+DKYhQroHtx3d284ek+sV33xVOq2088Emt6S1gqff1131G++prvi79x89HK6RmBnyeuZok
-eIpKpFuAjP4eHp0q20XIHxvuFD8mFPtk4kMSHtZJLn9MUpAvUxiBRqEIV/RWHl7xSTdeQQUq4wmQ
-Yupm/jvUFJeF0SfGH2+ih05Kl+0Vt+gbv3fNXCaTELnndbILA/O5x3YALQCaHxkO8kDJzufPKPrS
-DaazdxFdKQqDYaMQMlY578eRQRCKXWmynsrHw2hlJNuod7bt/nCxNpwQtHIV8JLbrSzYxS/6Ms8G
-FKzQgAmEkqKrbr7wyQ/JmEZKD/xBJH9rZQvHpGPvv98QrWW2/9KXs6JZ8hNq57Va+ZCxl7nfYB9j
-hVQ90SSQ/GVtdNXJQyRXPvxGD1gDm1XKmeNwNDBSRb/I4Q3pjOG14QBZ1svTw8gwV/7fU8vMLStI
-L1egrMdgUlz1EhugP3FdznI3zxibbRpOhfmBtQCQ9YAi+CotxQivlVTmGrd4rQ9b1tY18wH4vhZ3
-BO21h98CiarLKQ3zofiDSVw7SX8Jh9kwa3p3lBjnvSKfFfe+UbtUzk7kx0Xl9Hame4RwUitp5Vjj
-/w0CQ9cnaUSewJaQuTeDveJyIiBLTokCbFeOkZqc6n2K0YfoVC19D1/pf9bDE6iF3j1b9JApy997
-HyXf+G7BAlRM8wvvdKKHvedbFfod+l7sH7GM9v6MyHnyJk9IDpNoQpg6MBlZ/vBf+z/f9u6FUBU0
-UP1vIVewwyAIQ+9+BXEHLs6IWmTzvpvJfmEiJLtsB7f/Hy2CzMXsag2SttaH77XOUZdFVODbC0Ps
-j5iuc5mha9f+6/uDfjJ8NwEy/k6GWfBVZh4OX1tBrKyq+JyfFN+0CCW9P9vMPrBhYcr+pHAf+Exq
-yqcFC0ZVb6eYllmsblla3eiNTPmonSoYT58BuXP0X06cvANm3z4m5JpPbhPzC61N01hby+nUTdYq
-KeQNhGg1GLC2tVCPYzdqAUrejFRTq4wGrVqhzKmGSsjOrxeCgyv68BwpPN6KznIA8GXmRXCHt4my
-gdV8RVcO2Gyd7NibvcfwOo00yXkazXjm9CSHQ4MoYVnmVjzd5+HMxKrJA+Ly54LVkfZEyE88Nf76
-D5NKepbIYILeFrGOJiBOqYypmn0AqEg0AoJFAAA=
-PACKED
-}
-
-is_there() {
-  [[ -f $script && $(sha256sum <"$script") == '4b1dd75b85d00b5bbc032591c64049f8b7c4eef7cd3cba76dbfacf64df80dad2  -' ]]
-}
-
-put() {
-  mkdir -p "${1%/*}" && printf '%s' '# amigen: looked at at each start, also of a job in the queue; stops nothing that runs. The second path is the way out.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
+umask 022
+package_options=()
+gated_units=(snap.kubelet-eks.daemon.service kubelet.service)
+drop_in='# amigen: asserted at each start; stops nothing that runs. To start anyway, make the second path.
 [Unit]
 Wants=amigen-ready.service
 After=amigen-ready.service
 AssertPathExists=|/run/amigen-ready
 AssertPathExists=|/etc/amigen/ignore-gate
-' >"$1" && return
-  rm -f -- "$1"
-  return 1
-}
+'
 
-# A node without its bootstrap must not join: what starts kubelet is held, and on a new node of an image with a gate, that
-# is closed. Nothing here stops a kubelet that runs.
-hold() {
-  local unit path
-  umask 022
-  for unit in snap.kubelet-eks.daemon.service kubelet.service; do
-    path=systemd/system/$unit.d/10-amigen-ready.conf
-    [[ -e /etc/$path ]] || put "/etc/$path" || put "/run/$path"
-  done
-  [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
-  [[ -e /var/lib/amigen/baked ]] || return 0
-  mv -f /etc/amigen/release.json{,.unfinished} || rm -f /etc/amigen/release.json
-  systemctl stop --job-mode=ignore-requirements amigen-ready.service
-  rm -rf /run/amigen-ready
+release=/etc/amigen/release.json run_dir=/run/amigen state_dir=/var/lib/amigen
+changes=0 begun='' step=start reason=''
+
+log() {
+	printf 'amigen: %s\n' "$*" >&7 || true
 }
 
 fail() {
-  set +e
-  local reason="cannot unpack the user data to $script: $*"
-  rm -f -- "$script"
-  # The gate of this node reads it, and says it again.
-  if mkdir -p /run/amigen; then printf '%s\n' "$reason" >/run/amigen/failed; fi
-  hold
-  printf 'amigen: FAILED: %s\n' "$reason"
-  exit 1
+	reason=$*
+	exit 1
 }
 
-if ! is_there; then
-  mkdir -p "${script%/*}" || fail 'is the disk full or read-only?'
-  unpack >"$script" || fail 'base64 or gzip failed, as the line above says, or the disk is full'
-  is_there || fail 'what came out is not what was packed: was the user data changed on its way?'
+# bounded SECONDS COMMAND...: bash handles a signal while it waits; timeout(1) ends all of the command.
+bounded() {
+	timeout -k 30 "$@" 8>&- &
+	wait "$!"
+}
+
+# Before each change: the gate stays closed at later boots until a run has written release.json.
+unfinished() {
+	begun=1
+	# A move works on a full disk, too.
+	[[ ! -e $release ]] || mv -fT "$release" "$release.unfinished" || rm -f "$release" || true
+}
+
+on_exit() {
+	local code=$?
+	((code)) || return 0
+	trap '' HUP INT TERM EXIT
+	set +e
+	jobs -pr | xargs -r kill
+	wait
+	((code < 129)) || reason=${reason:-stopped by a signal}
+	reason=${reason:-"$step: a command ended with code $code"}
+	echo "$reason" 2>/dev/null >"$run_dir/failed"
+	[[ -z $begun ]] || unfinished
+	close_gate
+	log "FAILED: $reason"
+	exit "$code"
+}
+
+begin() {
+	[[ -c /dev/null ]] || { rm -f /dev/null && mknod -m 666 /dev/null c 1 3; } || true
+	# stdout may be closed, or lose its reader.
+	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
+	trap : PIPE
+	trap on_exit EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	hold_units
+	mkdir -p "$run_dir" "$state_dir" || fail "cannot make $run_dir and $state_dir: not root, disk full or read-only?"
+	exec 8>"$run_dir/lock"
+	flock -w 900 8 &
+	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
+	rm -f "$run_dir/failed"
+	# What an image recorded must not open the gate of a new node.
+	if [[ -e $state_dir/baked ]]; then
+		unfinished
+		stop_gate
+	fi
+}
+
+require_platform() {
+	local ID='' VERSION_ID=''
+	# shellcheck source=/dev/null
+	[[ -r /etc/os-release ]] && . /etc/os-release
+	[[ "$ID $VERSION_ID" == "$1" ]] || fail "this script is for $1; this machine is ${ID:-unknown} $VERSION_ID"
+}
+
+# put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing; backs up a file of others.
+put_file() {
+	local path=$1 quoted sum old='' kept=$state_dir/kept$1 list=$state_dir/written new=${1%/*}/.amigen.new decoder=("${@:5}")
+	((${#decoder[@]})) || decoder=(cat)
+	printf -v quoted %q "$path"
+	sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
+	[[ ! -f $path ]] || old=$(sha256sum <"$path")
+	[[ $old != "$sum" || ! $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}" 2>/dev/null) ]] || return 0
+	step="write $path"
+	unfinished
+	[[ ! -d $path || -L $path ]] || fail "$path is a folder; remove it"
+	if [[ -e $path || -L $path ]] && ! grep -qsxF "${old% -}$quoted" "$list"; then
+		# It stays in effect there.
+		[[ $path != /etc/modules-load.d/*.conf ]] || kept=${path%.conf}.before-amigen.conf
+		if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
+			rm -f "$kept" || true
+			fail "cannot keep a copy of $path: is the disk full?"
+		fi
+		log "kept the existing $path as $kept"
+	fi
+	# A record that a full disk cut short ends before the next. Nobody but root can replace the file in the new folder.
+	rm -rf "$new"
+	if ! { grep -qsxF "${sum% -}$quoted" "$list" || printf '\n%s' "${sum% -}$quoted" >>"$list"; } || ! mkdir -p "${path%/*}/" || ! mkdir -m 700 "$new" ||
+		! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
+		! mv -fT "$new/file" "$path"; then
+		rm -rf "$new" || true
+		fail "cannot write $path: disk full, read-only, or no such user as $3?"
+	fi
+	rmdir "$new"
+	changes=$((changes + 1))
+	log "wrote $path"
+}
+
+finish() {
+	rm -f "$state_dir/baked"
+	if ((changes)); then log "ready: $changes changes"; else log "$1"; fi
+}
+
+declare -A installed=()
+
+# Sets `missing` to those of NAME[=VERSION]... that are not installed.
+find_missing() {
+	local name version
+	installed=() missing=()
+	while read -r name version; do installed[$name]=$version; done < <(list_installed "${@%%=*}" 2>/dev/null)
+	for name in "$@"; do
+		version=${installed[${name%%=*}]:-}
+		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
+	done
+}
+
+# Sets `left` to the seconds until `deadline`; a first boot may set the clock.
+time_left() {
+	read -r left _ </proc/uptime
+	left=$((deadline - ${left%.*}))
+}
+
+# The first cause and the last error in the output.
+why_in() {
+	local cause error
+	cause=$(grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
+	error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
+	printf '%.400s' "$cause${cause:+; }${error:-no message}"
+}
+
+# ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
+ensure_packages() {
+	local deadline=0 left missing code delay=2 why out=$run_dir/packages.log limit=$1
+	shift
+	find_missing "$@"
+	((${#missing[@]})) || return 0
+	step="install ${missing[*]}"
+	log "installing ${missing[*]}"
+	unfinished
+	time_left
+	deadline=$((limit - left))
+	while :; do
+		code=0
+		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
+		# It also fails for an unrelated source or package: what counts is what is installed.
+		find_missing "$@"
+		((${#missing[@]})) || break
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
+		((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
+		why=$(why_in "$out")
+		((code != 124 && code != 137)) || why="it was still at work when its time was over ($(tail -n 1 "$out"))"
+		time_left
+		((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
+		log "that did not work ($why); again in $delay s"
+		bounded 0 sleep "$delay"
+		((delay > 20)) || delay=$((delay * 2))
+	done
+	changes=$((changes + 1))
+}
+
+list_installed() {
+	# shellcheck disable=SC2016 # dpkg-query's own fields
+	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
+}
+
+# Nobody answers what a package, or needrestart on Ubuntu, would ask.
+unattended() {
+	time_left
+	((left > 0)) || return 124
+	bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+}
+
+apt_get() {
+	time_left
+	# It gives up, and names who holds the lock, before its time is over.
+	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
+		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
+}
+
+install_packages() {
+	# Also after a failed update: the package may come from a source that works.
+	apt_get update || true
+	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
+	# An earlier installation may have been cut short.
+	unattended dpkg --force-confold --configure -a && return 1
+}
+
+# package_with_module MODULE KERNEL: what to install.
+package_with_module() {
+	local name
+	for name in linux-{modules-extra,modules,image}-$2; do
+		if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
+			printf 'the package %s should have it' "$name"
+			return
+		fi
+	done
+	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
+}
+
+# is_there MODULE: loaded, or part of the running kernel.
+is_there() {
+	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
+}
+
+# check_kernels MODULE...: each kernel has them, with dependencies. A removed kernel has no modules.builtin.
+check_kernels() {
+	local dir module name file kernel
+	for dir in /lib/modules/*; do
+		kernel=${dir##*/}
+		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
+		for module in "$@"; do
+			name="/${module//[-_]/[-_]}\.ko"
+			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
+			file=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") ||
+				fail "the kernel $kernel has no module $module: $(package_with_module "$module" "$kernel")"
+			for file in ${file/:/}; do
+				[[ -e $dir/$file || -e $file ]] || fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
+			done
+		done
+	done
+}
+
+# refuse LINE PLACE WHY: fails if modprobe's configuration has LINE. A container sees its host's command line.
+refuse() {
+	local line place
+	line=$(modprobe -c 2>/dev/null | grep -E "$1") || return 0
+	place=$(grep -rnE "$2" /{etc,run,usr/local/lib,lib}/modprobe.d 2>/dev/null | head -n 1 | cut -d: -f1,2) || true
+	[[ -n $place || -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
+}
+
+load_modules() {
+	local module names said='' loaded=()
+	step='load modules'
+	check_kernels "$@"
+	# modprobe loads these, systemd-modules-load does not.
+	names=$(IFS='|' && echo "${*//[-_]/[-_]}")
+	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
+	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
+		fail 'systemd-modules-load.service is masked: unmask it'
+	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	for module in "$@"; do
+		if is_there "$module"; then continue; fi
+		said=$(modprobe "$module" 2>&1) || true
+		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+		loaded+=("$module")
+	done
+	((${#loaded[@]})) || return 0
+	changes=$((changes + 1))
+	log "loaded ${loaded[*]}"
+}
+
+# Until the next boot, no kubelet starts before there is a gate. What runs goes on.
+hold_units() {
+	local unit path
+	[[ -d /run/systemd/system ]] || return 0
+	for unit in "${gated_units[@]}"; do
+		path=systemd/system/$unit.d/10-amigen-ready.conf
+		[[ ! -e /etc/$path && ! -s /run/$path ]] || continue
+		if ! mkdir -p "/run/${path%/*}" || ! printf %s "$drop_in" >"/run/$path"; then fail "cannot write /run/$path: not root?"; fi
+	done
+	read_units
+}
+
+read_units() {
+	# A killed run may have written them.
+	[[ ! -d /run/systemd/system || $(systemctl show -p NeedDaemonReload amigen-ready "${gated_units[@]}") != *=yes* ]] || systemctl daemon-reload
+}
+
+# Jobs in the queue stay there.
+stop_gate() {
+	[[ -d /run/systemd/system ]] || return 0
+	systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+	rm -rf /run/amigen-ready
+}
+
+# After a failure: what runs goes on; what crash-loops does not run.
+close_gate() {
+	local unit before now
+	[[ -d /run/systemd/system ]] || return 0
+	for unit in "${gated_units[@]}"; do
+		[[ $(systemctl is-active "$unit") == activ* ]] || continue
+		before=$(systemctl show -p MainPID -p NRestarts "$unit")
+		sleep 3
+		now=$(systemctl show -p MainPID -p NRestarts "$unit")
+		if [[ "$now " == *NRestarts=[01][[:space:]]* || ($now == "$before" && "$now " != *MainPID=0[[:space:]]*) ]]; then
+			log "$unit runs and is left alone; after a reboot it waits for a run that ends well"
+			return
+		fi
+	done
+	stop_gate
+}
+
+install_gate() {
+	local unit wants=/etc/systemd/system/multi-user.target.wants
+	step='install the gate'
+	# The gate of amigen 0.1 is open while its unit is active.
+	if [[ -d /run/systemd/system ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
+	write_gate
+	for unit in "${gated_units[@]}"; do
+		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
+	done
+	if [[ ! -L $wants/amigen-ready.service ]]; then
+		unfinished
+		if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
+		changes=$((changes + 1))
+	fi
+	read_units
+}
+
+open_gate() {
+	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	step='open the gate'
+	if ((changes == 0)) && systemctl is-active -q amigen-ready; then return 0; fi
+	bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
+	systemctl restart amigen-ready
+}
+
+# write_release JSON PACKAGE...: JSON without its end.
+write_release() {
+	local head=$1 old=$release there='' name packages='' kernel=''
+	shift
+	[[ -e $old ]] || old=$release.unfinished
+	if ((changes == 0)) && [[ -f $old && $(<"$old") == "$head,"* ]]; then
+		[[ $old == "$release" ]] || mv -fT "$old" "$release"
+		return 0
+	fi
+	if declare -F releasever >/dev/null; then head+=",
+	\"releasever\": \"$(releasever)\""; fi
+	for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]:-}\""; done
+	[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
+	TZ=UTC0 printf -v there '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$head" "$kernel" "$packages" -1
+	put_file "$release" 644 root:root "$there"
+	rm -f "$release.unfinished"
+}
+
+write_gate() {
+	put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
+# amigen: is this node ready for kube-proxy in nftables mode?
+set -euo pipefail
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+not_ready() {
+	echo "amigen-ready: this node is NOT ready: $*" >&2
+	exit 1
+}
+if [[ ${1:-} == start-held ]]; then
+	# Start what was to start while the node was not ready: its assertion failed.
+	for unit in snap.kubelet-eks.daemon.service kubelet.service; do
+		said=$(systemctl show "$unit" -p ActiveState -p AssertResult -p AssertTimestampMonotonic)
+		if [[ $said == *=inactive* && $said == *=no* && $said == *Monotonic=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
+	done
+	exit
 fi
-chmod 0700 "$script" || fail 'is the disk read-only?'
-exec bash "$script" "$@"
+if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
+[[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
+for module in nf_tables nf_conntrack; do
+	module=${module//-/_}
+	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
+		not_ready "the module $module is not loaded (systemctl status systemd-modules-load; modprobe $module)"
+done
+echo '\''amigen-ready: this node is ready for kube-proxy in nftables mode'\''
+'
+	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
+Description=Node is ready for kube-proxy in nftables mode (amigen)
+After=systemd-modules-load.service systemd-sysctl.service local-fs.target
+Before=snap.kubelet-eks.daemon.service kubelet.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# The gate is open while it exists.
+RuntimeDirectory=amigen-ready
+ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
+ExecStartPost=/usr/bin/env bash /usr/local/lib/amigen/ready start-held
+TimeoutStartSec=60
+StandardOutput=journal+console
+[Install]
+WantedBy=multi-user.target
+'
+}
+
+# For the image nftables-nodes.
+main() {
+	begin
+	require_platform 'ubuntu 24.04'
+	install_gate
+	ensure_packages 600 nftables
+	put_file /etc/modules-load.d/amigen.conf 644 root:root '# Modules for kube-proxy in nftables mode; written by amigen, see /etc/amigen/release.json.
+nf_tables
+nf_conntrack
+'
+	load_modules nf_tables nf_conntrack
+	write_release '{
+  "name": "nftables-nodes",
+  "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
+  "platform": "ubuntu-24.04",
+  "kubernetesVersion": "1.35",
+  "kubeProxyMode": "nftables",
+  "amigen": "0.1.0"' nftables
+	open_gate
+	finish 'nothing to do: 1 package, 5 files, 2 modules are as they should be; no package manager was called'
+}
+
+main

@@ -10,7 +10,7 @@ export https_proxy=http://proxy.example.internal:3128/
 export no_proxy='localhost,127.0.0.1,169.254.169.254,fd00:ec2::254,mirror.example.internal,.svc,10.0.0.0/8,*.example.com'
 package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
 gated_units=(snap.kubelet-eks.daemon.service kubelet.service)
-drop_in='# amigen: looked at at each start, also of a job in the queue; stops nothing that runs. The second path is the way out.
+drop_in='# amigen: asserted at each start; stops nothing that runs. To start anyway, make the second path.
 [Unit]
 Wants=amigen-ready.service
 After=amigen-ready.service
@@ -22,506 +22,483 @@ release=/etc/amigen/release.json run_dir=/run/amigen state_dir=/var/lib/amigen
 changes=0 begun='' step=start reason=''
 
 log() {
-  printf 'amigen: %s\n' "$*" >&7 || true
+	printf 'amigen: %s\n' "$*" >&7 || true
 }
 
 fail() {
-  reason=$*
-  exit 1
+	reason=$*
+	exit 1
 }
 
-stopped() {
-  reason='stopped by a signal'
-  exit "$1"
-}
-
-# bounded SECONDS COMMAND...: `timeout` also ends what the command started. bash hears a signal while it waits.
+# bounded SECONDS COMMAND...: bash handles a signal while it waits; timeout(1) ends all of the command.
 bounded() {
-  timeout -k 30 "$@" 8>&- &
-  wait "$!"
+	timeout -k 30 "$@" 8>&- &
+	wait "$!"
 }
 
-# Before the first change. Without release.json the gate is closed at the next boots: after a failure, SIGKILL or power loss.
+# Before each change: the gate stays closed at later boots until a run has written release.json.
 unfinished() {
-  begun=1
-  [[ -e $release ]] || return 0
-  # A move works on a full disk, too.
-  if ! mv -fT "$release" "$release.unfinished" || ! sync "${release%/*}"; then rm -f "$release" || true; fi
+	begun=1
+	# A move works on a full disk, too.
+	[[ ! -e $release ]] || mv -fT "$release" "$release.unfinished" || rm -f "$release" || true
 }
 
 on_exit() {
-  local code=$?
-  trap '' HUP INT TERM EXIT ERR
-  set +e
-  if ((code)); then
-    jobs -pr | xargs -r kill
-    wait
-    reason=${reason:-"$step: a command ended with code $code"}
-    echo "$reason" 2>/dev/null >"$run_dir/failed"
-    [[ -z $begun ]] || unfinished
-    close_gate
-    log "FAILED: $reason"
-  fi
-  exit "$code"
+	local code=$?
+	((code)) || return 0
+	trap '' HUP INT TERM EXIT
+	set +e
+	jobs -pr | xargs -r kill
+	wait
+	((code < 129)) || reason=${reason:-stopped by a signal}
+	reason=${reason:-"$step: a command ended with code $code"}
+	echo "$reason" 2>/dev/null >"$run_dir/failed"
+	[[ -z $begun ]] || unfinished
+	close_gate
+	log "FAILED: $reason"
+	exit "$code"
 }
 
 begin() {
-  [[ -c /dev/null ]] || { rm -f /dev/null && mknod -m 666 /dev/null c 1 3; } || true
-  # Messages go to the first stdout, wherever a signal comes. It may be closed, and its reader may go away.
-  { exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
-  trap : PIPE
-  trap on_exit EXIT
-  trap 'stopped 129' HUP
-  trap 'stopped 130' INT
-  trap 'stopped 143' TERM
-  if declare -F become_root >/dev/null; then become_root; fi
-  hold_units
-  mkdir -p "$run_dir" "$state_dir" || fail "cannot make $run_dir and $state_dir: not root, or is the disk full or read-only?"
-  exec 8>"$run_dir/lock"
-  flock -w 900 8 &
-  wait "$!" || fail 'another run of amigen has held the lock for 900 s'
-  rm -f "$run_dir/failed"
-  # On a new node of an image, what the image says opens no gate before this run has ended well.
-  if [[ -e $state_dir/baked ]]; then
-    unfinished
-    stop_gate
-  fi
+	[[ -c /dev/null ]] || { rm -f /dev/null && mknod -m 666 /dev/null c 1 3; } || true
+	# stdout may be closed, or lose its reader.
+	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
+	trap : PIPE
+	trap on_exit EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	hold_units
+	mkdir -p "$run_dir" "$state_dir" || fail "cannot make $run_dir and $state_dir: not root, disk full or read-only?"
+	exec 8>"$run_dir/lock"
+	flock -w 900 8 &
+	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
+	rm -f "$run_dir/failed"
+	# What an image recorded must not open the gate of a new node.
+	if [[ -e $state_dir/baked ]]; then
+		unfinished
+		stop_gate
+	fi
 }
 
 require_platform() {
-  local ID='' VERSION_ID=''
-  # shellcheck source=/dev/null
-  [[ -r /etc/os-release ]] && . /etc/os-release
-  [[ "$ID $VERSION_ID" == "$1" ]] || fail "this script is for $1; this machine is ${ID:-unknown} $VERSION_ID"
+	local ID='' VERSION_ID=''
+	# shellcheck source=/dev/null
+	[[ -r /etc/os-release ]] && . /etc/os-release
+	[[ "$ID $VERSION_ID" == "$1" ]] || fail "this script is for $1; this machine is ${ID:-unknown} $VERSION_ID"
 }
 
-# put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing. A file that amigen did not write is kept where
-# nothing reads it; in modules-load.d it stays in effect.
+# put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing; backs up a file of others.
 put_file() {
-  local path=$1 sum kept=$state_dir/kept$1 written=$state_dir/files$1.sha256 decoder=("${@:5}") new=${1%/*}/.amigen.new
-  ((${#decoder[@]})) || decoder=(cat)
-  # Of a run that was killed.
-  [[ ! -e $new ]] || rm -rf "$new"
-  sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
-  if [[ -f $path && ! -L $path && $(sha256sum <"$path") == "$sum" ]]; then
-    [[ $(stat -c '%a u%U u%u g%G g%g ' "$path") != "$2 "*"u${3%:*} "*"g${3#*:} "* ]] || return 0
-  fi
-  step="write $path"
-  unfinished
-  [[ ! -d $path || -L $path ]] || fail "$path is a folder; remove it"
-  if [[ -e $path || -L $path ]] && ! is_ours "$path" "$written"; then
-    [[ $path != /etc/modules-load.d/*.conf ]] || kept=${path%.conf}.before-amigen.conf
-    if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
-      rm -f "$kept" || true
-      fail "cannot keep a copy of $path: is the disk full?"
-    fi
-    log "kept the existing $path as $kept"
-  fi
-  # A folder of root's: nobody can put a link in the new file's place.
-  if ! mkdir -p "${path%/*}/" "${written%/*}" || ! mkdir -m 700 "$new" ||
-    ! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
-    ! (echo "$sum" && { grep -svxF -m 1 "$sum" "$written" || true; }) >"$written.new" ||
-    ! mv -f "$written.new" "$written" || ! mv -fT "$new/file" "$path"; then
-    rm -rf "$new" "$written.new" || true
-    fail "cannot write $path: disk full, read-only, or no such user as $3?"
-  fi
-  rmdir "$new"
-  changes=$((changes + 1))
-  log "wrote $path"
-}
-
-# By its record, of two versions; amigen 0.1 had one list.
-is_ours() {
-  local sum
-  sum=$(sha256sum 2>/dev/null <"$1") || return 1
-  grep -qsxF "$sum" "$2" || grep -qsxF "${sum%% *} $1" "$state_dir/written"
+	local path=$1 quoted sum old='' kept=$state_dir/kept$1 list=$state_dir/written new=${1%/*}/.amigen.new decoder=("${@:5}")
+	((${#decoder[@]})) || decoder=(cat)
+	printf -v quoted %q "$path"
+	sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
+	[[ ! -f $path ]] || old=$(sha256sum <"$path")
+	[[ $old != "$sum" || ! $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}" 2>/dev/null) ]] || return 0
+	step="write $path"
+	unfinished
+	[[ ! -d $path || -L $path ]] || fail "$path is a folder; remove it"
+	if [[ -e $path || -L $path ]] && ! grep -qsxF "${old% -}$quoted" "$list"; then
+		# It stays in effect there.
+		[[ $path != /etc/modules-load.d/*.conf ]] || kept=${path%.conf}.before-amigen.conf
+		if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
+			rm -f "$kept" || true
+			fail "cannot keep a copy of $path: is the disk full?"
+		fi
+		log "kept the existing $path as $kept"
+	fi
+	# A record that a full disk cut short ends before the next. Nobody but root can replace the file in the new folder.
+	rm -rf "$new"
+	if ! { grep -qsxF "${sum% -}$quoted" "$list" || printf '\n%s' "${sum% -}$quoted" >>"$list"; } || ! mkdir -p "${path%/*}/" || ! mkdir -m 700 "$new" ||
+		! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
+		! mv -fT "$new/file" "$path"; then
+		rm -rf "$new" || true
+		fail "cannot write $path: disk full, read-only, or no such user as $3?"
+	fi
+	rmdir "$new"
+	changes=$((changes + 1))
+	log "wrote $path"
 }
 
 finish() {
-  rm -f "$state_dir/baked"
-  if ((changes)); then log "ready: $changes changes"; else log "$1"; fi
+	rm -f "$state_dir/baked"
+	if ((changes)); then log "ready: $changes changes"; else log "$1"; fi
 }
 
 become_root() {
-  ((EUID == 0)) && return
-  local sudo
-  sudo=$(command -v sudo) || fail 'this needs root, and there is no sudo on this machine'
-  "$sudo" -n true 2>/dev/null || fail 'this needs root, and sudo asks for a password'
-  [[ -f $0 ]] || fail 'this needs root: run the script as a file, or as root'
-  trap - EXIT ERR
-  exec "$sudo" -n -- env AMIGEN_NO_KERNEL="${AMIGEN_NO_KERNEL:-}" bash "$0"
+	local sudo why='sudo asks for a password'
+	((EUID)) || return 0
+	sudo=$(command -v sudo) || why='there is no sudo on this machine'
+	[[ -f $0 ]] || why='this script was not run as a file'
+	if [[ -n $sudo && -f $0 ]] && "$sudo" -n true 2>/dev/null; then
+		exec "$sudo" -n -- env AMIGEN_NO_KERNEL="${AMIGEN_NO_KERNEL:-}" bash "$0"
+	fi
+	echo "amigen: FAILED: this needs root, and $why"
+	exit 1
 }
 
 declare -A installed=()
 
-# Sets `missing` to those of NAME[=VERSION]... that are not installed in this version.
+# Sets `missing` to those of NAME[=VERSION]... that are not installed.
 find_missing() {
-  local name version
-  installed=() missing=()
-  while read -r name version; do installed[$name]=$version; done < <(list_installed "${@%%=*}" 2>/dev/null)
-  for name in "$@"; do
-    version=${installed[${name%%=*}]:-}
-    [[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
-  done
+	local name version
+	installed=() missing=()
+	while read -r name version; do installed[$name]=$version; done < <(list_installed "${@%%=*}" 2>/dev/null)
+	for name in "$@"; do
+		version=${installed[${name%%=*}]:-}
+		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
+	done
 }
 
-# Sets `left` to the seconds that are left, by the time since boot: a first boot may set the clock.
+# Sets `left` to the seconds until `deadline`; a first boot may set the clock.
 time_left() {
-  read -r left _ </proc/uptime
-  left=$((deadline - ${left%.*}))
+	read -r left _ </proc/uptime
+	left=$((deadline - ${left%.*}))
 }
 
-# The first cause and the last error in what a package manager said.
+# The first cause and the last error in the output.
 why_in() {
-  local cause error
-  cause=$(grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
-  error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
-  printf '%.400s' "$cause${cause:+; }${error:-no message}"
+	local cause error
+	cause=$(grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error).*' "$1") || cause=''
+	error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
+	printf '%.400s' "$cause${cause:+; }${error:-no message}"
 }
 
-# ensure_packages SECONDS NAME[=VERSION]...: at a first boot, the network, the mirror and the lock may need time.
+# ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
 ensure_packages() {
-  local deadline=0 left missing code delay=2 why out=$run_dir/packages.log limit=$1
-  shift
-  find_missing "$@"
-  ((${#missing[@]})) || return 0
-  step="install ${missing[*]}"
-  log "installing ${missing[*]}"
-  unfinished
-  time_left
-  deadline=$((limit - left))
-  while :; do
-    code=0
-    install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
-    # A package manager also fails for a source or package of somebody else: what counts is what is there.
-    find_missing "$@"
-    ((${#missing[@]})) || break
-    tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
-    ((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
-    why=$(why_in "$out")
-    ((code != 124 && code != 137)) || why="it was still at work when its time was over ($(tail -n 1 "$out"))"
-    time_left
-    ((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
-    log "that did not work ($why); again in $delay s"
-    bounded 0 sleep "$delay"
-    ((delay > 20)) || delay=$((delay * 2))
-  done
-  changes=$((changes + 1))
+	local deadline=0 left missing code delay=2 why out=$run_dir/packages.log limit=$1
+	shift
+	find_missing "$@"
+	((${#missing[@]})) || return 0
+	step="install ${missing[*]}"
+	log "installing ${missing[*]}"
+	unfinished
+	time_left
+	deadline=$((limit - left))
+	while :; do
+		code=0
+		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
+		# It also fails for an unrelated source or package: what counts is what is installed.
+		find_missing "$@"
+		((${#missing[@]})) || break
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
+		((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
+		why=$(why_in "$out")
+		((code != 124 && code != 137)) || why="it was still at work when its time was over ($(tail -n 1 "$out"))"
+		time_left
+		((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
+		log "that did not work ($why); again in $delay s"
+		bounded 0 sleep "$delay"
+		((delay > 20)) || delay=$((delay * 2))
+	done
+	changes=$((changes + 1))
 }
 
 list_installed() {
-  # shellcheck disable=SC2016 # dpkg-query's own fields
-  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
+	# shellcheck disable=SC2016 # dpkg-query's own fields
+	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
 }
 
-# Nobody is there to answer what a package, or needrestart on Ubuntu, would ask.
+# Nobody answers what a package, or needrestart on Ubuntu, would ask.
 unattended() {
-  time_left
-  ((left > 0)) || return 124
-  bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
+	time_left
+	((left > 0)) || return 124
+	bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
 }
 
 apt_get() {
-  time_left
-  # It gives up, and names who holds the lock, before it is stopped.
-  unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
-    -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
+	time_left
+	# It gives up, and names who holds the lock, before its time is over.
+	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
+		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
 }
 
 install_packages() {
-  # Also where the update failed: the package may come from a source that works.
-  apt_get update || true
-  apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
-  # An earlier run may have been cut in the middle of an installation.
-  unattended dpkg --force-confold --configure -a && return 1
+	# Also after a failed update: the package may come from a source that works.
+	apt_get update || true
+	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
+	# An earlier installation may have been cut short.
+	unattended dpkg --force-confold --configure -a && return 1
 }
 
-# package_with_module MODULE KERNEL
+# package_with_module MODULE KERNEL: what to install.
 package_with_module() {
-  local name
-  for name in linux-modules-extra linux-modules linux-image; do
-    if apt-cache show --no-all-versions "$name-$2" >/dev/null 2>&1; then
-      printf 'the package %s should have it' "$name-$2"
-      return
-    fi
-  done
-  printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
+	local name
+	for name in linux-{modules-extra,modules,image}-$2; do
+		if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
+			printf 'the package %s should have it' "$name"
+			return
+		fi
+	done
+	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
 }
 
-# check_kernels MODULE...: every kernel that may boot has each module with all that it depends on, or has it built in.
-# What a removed kernel has left has no modules.builtin.
+# is_there MODULE: loaded, or part of the running kernel.
+is_there() {
+	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
+}
+
+# check_kernels MODULE...: each kernel has them, with dependencies. A removed kernel has no modules.builtin.
 check_kernels() {
-  local dir module name file kernel
-  for dir in /lib/modules/*/modules.builtin; do
-    dir=${dir%/*} kernel=${dir##*/}
-    for module in "$@"; do
-      [[ -f $dir/modules.dep ]] || continue
-      name="/${module//[-_]/[-_]}\.ko"
-      if grep -q "$name" "$dir/modules.builtin"; then continue; fi
-      file=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") ||
-        fail "the kernel $kernel has no module $module: $(package_with_module "$module" "$kernel")"
-      for file in ${file/:/}; do
-        [[ -e $dir/$file || -e $file ]] || fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
-      done
-    done
-  done
+	local dir module name file kernel
+	for dir in /lib/modules/*; do
+		kernel=${dir##*/}
+		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
+		for module in "$@"; do
+			name="/${module//[-_]/[-_]}\.ko"
+			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
+			file=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") ||
+				fail "the kernel $kernel has no module $module: $(package_with_module "$module" "$kernel")"
+			for file in ${file/:/}; do
+				[[ -e $dir/$file || -e $file ]] || fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
+			done
+		done
+	done
 }
 
-# refuse LINE PLACE WHY: a line of modprobe's effective configuration, kernel command line included (a container has that of
-# its host), and where it is written.
+# refuse LINE PLACE WHY: fails if modprobe's configuration has LINE. A container sees its host's command line.
 refuse() {
-  local line place
-  line=$(modprobe -c 2>/dev/null | grep -E "$1") || return 0
-  place=$(grep -rnE "$2" /{etc,run,usr/local/lib,lib}/modprobe.d 2>/dev/null | head -n 1 | cut -d: -f1,2) || true
-  if [[ -z $place && -n ${AMIGEN_NO_KERNEL:-} ]]; then return 0; fi
-  fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
-}
-
-# Sets `missing` to the modules that are neither loaded nor built in.
-find_unloaded() {
-  local module
-  missing=()
-  for module in "${@//-/_}"; do
-    [[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" || missing+=("$module")
-  done
+	local line place
+	line=$(modprobe -c 2>/dev/null | grep -E "$1") || return 0
+	place=$(grep -rnE "$2" /{etc,run,usr/local/lib,lib}/modprobe.d 2>/dev/null | head -n 1 | cut -d: -f1,2) || true
+	[[ -n $place || -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
 }
 
 load_modules() {
-  local missing said names wanted
-  step='load modules'
-  check_kernels "$@"
-  # modprobe would load these now, and systemd-modules-load not at the next boot.
-  names=$(IFS='|' && echo "${*//[-_]/[-_]}")
-  refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
-  [[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
-    fail 'systemd-modules-load.service is masked, and would load nothing at boot: unmask it'
-  if [[ -n ${AMIGEN_NO_KERNEL:-} ]]; then return 0; fi
-  find_unloaded "$@"
-  ((${#missing[@]})) || return 0
-  wanted=${missing[*]}
-  said=$(modprobe -a "${missing[@]}" 2>&1) || true
-  find_unloaded "$@"
-  ((!${#missing[@]})) || fail "cannot load ${missing[*]}: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-  changes=$((changes + 1))
-  log "loaded $wanted"
+	local module names said='' loaded=()
+	step='load modules'
+	check_kernels "$@"
+	# modprobe loads these, systemd-modules-load does not.
+	names=$(IFS='|' && echo "${*//[-_]/[-_]}")
+	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
+	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
+		fail 'systemd-modules-load.service is masked: unmask it'
+	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	for module in "$@"; do
+		if is_there "$module"; then continue; fi
+		said=$(modprobe "$module" 2>&1) || true
+		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+		loaded+=("$module")
+	done
+	((${#loaded[@]})) || return 0
+	changes=$((changes + 1))
+	log "loaded ${loaded[*]}"
 }
 
 # settle_option MODULE OPTION VALUE OWN-FILE: no other file sets another value; a module that is loaded with one is loaded
 # anew where nothing uses it.
 settle_option() {
-  local now line users=() other="$2=([^ ]*)" value=''
-  step="set $2"
-  while read -r line; do
-    while [[ ${line//-/_} =~ $other(.*) ]]; do
-      value=${BASH_REMATCH[1]} line=${BASH_REMATCH[2]}
-      if [[ $value != "$3" ]]; then refuse "^options $1 (.* )?${2//_/[-_]}=$value( |$)" "^[^#]*${2//_/[-_]}=$value(\s|$)" "the spec wants $2=$3; remove one of them"; fi
-    done
-  done < <(modprobe -c 2>/dev/null | grep "^options $1 ")
-  [[ -z ${AMIGEN_NO_KERNEL:-} && -r /sys/module/$1/parameters/$2 ]] || return 0
-  # The parameter, and not /proc/net/ip_vs, which from Linux 7.1 on shows the table's present size.
-  read -r now <"/sys/module/$1/parameters/$2"
-  [[ $now != "$3" ]] || return 0
-  if [[ -d /sys/module/$1/holders ]]; then mapfile -t users < <(ls "/sys/module/$1/holders"); fi
-  if modprobe -r -- "${users[@]}" "$1" 2>/dev/null; then
-    log "unloaded $1 (it had $2=$now), to load it with $2=$3"
-  else
-    log "WARNING: $1 is in use with $2=$now; $2=$3 holds after the next reboot"
-  fi
+	local now line users=() other="$2=([^ ]*)" value=''
+	step="set $2"
+	while read -r line; do
+		while [[ ${line//-/_} =~ $other(.*) ]]; do
+			value=${BASH_REMATCH[1]} line=${BASH_REMATCH[2]}
+			if [[ $value != "$3" ]]; then refuse "^options $1 (.* )?${2//_/[-_]}=$value( |$)" "^[^#]*${2//_/[-_]}=$value(\s|$)" "the spec wants $2=$3; remove one of them"; fi
+		done
+	done < <(modprobe -c 2>/dev/null | grep "^options $1 ")
+	[[ -z ${AMIGEN_NO_KERNEL:-} && -r /sys/module/$1/parameters/$2 ]] || return 0
+	# The parameter, and not /proc/net/ip_vs, which from Linux 7.1 on shows the table's present size.
+	read -r now <"/sys/module/$1/parameters/$2"
+	[[ $now != "$3" ]] || return 0
+	if [[ -d /sys/module/$1/holders ]]; then mapfile -t users < <(ls "/sys/module/$1/holders"); fi
+	if modprobe -r -- "${users[@]}" "$1" 2>/dev/null; then
+		log "unloaded $1 (it had $2=$now), to load it with $2=$3"
+	else
+		log "WARNING: $1 is in use with $2=$now; $2=$3 holds after the next reboot"
+	fi
 }
 
 # require_last PATH VALUE: of the files that are read after ours at boot, the last that sets it has the say (sysctl.d(5)).
 require_last() {
-  local file name key value rest seen=/ last='' found='' where=''
-  for file in {/etc,/run,/usr/local/lib,/usr/lib}/sysctl.d/*.conf; do
-    name=${file##*/}
-    # Of files with one name only the first folder's counts, also where it is masked.
-    [[ $name > 90-amigen.conf && $seen != */"$name"/* ]] || continue
-    seen+=$name/
-    [[ -f $file ]] || continue
-    while IFS='=' read -r key value || [[ -n $key ]]; do
-      key=${key//[[:space:]]/}
-      key=${key#-}
-      rest=${key#*[./]}
-      # a.b/c is a/b.c; where the first of both is a slash, slashes separate.
-      if [[ $key == *."$rest" ]]; then
-        key=${key//\//:}
-        key=${key//./\/}
-        key=${key//:/.}
-      fi
-      # A key may be a pattern.
-      # shellcheck disable=SC2053
-      if [[ $1 == /proc/sys/$key && ! $name < $last ]]; then
-        last=$name where=$file
-        read -r found <<<"${value//$'\t'/ }"
-      fi
-    done <"$file"
-  done
-  if [[ -n $where && $found != "$2" ]]; then
-    fail "at boot, $where sets $1 to \"$found\", after /etc/sysctl.d/90-amigen.conf, and the spec wants \"$2\": remove one of them"
-  fi
+	local file name key value rest seen=/ last='' found='' where=''
+	for file in {/etc,/run,/usr/local/lib,/usr/lib}/sysctl.d/*.conf; do
+		name=${file##*/}
+		# Of files with one name only the first folder's counts, also where it is masked.
+		[[ $name > 90-amigen.conf && $seen != */"$name"/* ]] || continue
+		seen+=$name/
+		[[ -f $file ]] || continue
+		while IFS='=' read -r key value || [[ -n $key ]]; do
+			key=${key//[[:space:]]/}
+			key=${key#-}
+			rest=${key#*[./]}
+			# a.b/c is a/b.c; where the first of both is a slash, slashes separate.
+			if [[ $key == *."$rest" ]]; then
+				key=${key//\//:}
+				key=${key//./\/}
+				key=${key//:/.}
+			fi
+			# A key may be a pattern.
+			# shellcheck disable=SC2053
+			if [[ $1 == /proc/sys/$key && ! $name < $last ]]; then
+				last=$name where=$file
+				read -r found <<<"${value//$'\t'/ }"
+			fi
+		done <"$file"
+	done
+	if [[ -n $where && $found != "$2" ]]; then
+		fail "at boot, $where sets $1 to \"$found\", after /etc/sysctl.d/90-amigen.conf, and the spec wants \"$2\": remove one of them"
+	fi
 }
 
 # set_sysctl /proc/sys/PATH VALUE
 set_sysctl() {
-  local now=''
-  require_last "$@"
-  [[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-  [[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
-  read -r now <"$1" || true
-  [[ ${now//$'\t'/ } != "$2" ]] || return 0
-  printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
-  changes=$((changes + 1))
-  log "set $1 to $2"
+	local now=''
+	require_last "$@"
+	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	[[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
+	read -r now <"$1" || true
+	[[ ${now//$'\t'/ } != "$2" ]] || return 0
+	printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
+	changes=$((changes + 1))
+	log "set $1 to $2"
 }
 
 # run_hook NAME once|always SHA256 SCRIPT [DECODER...]
 run_hook() {
-  local name=$1 sum=$3 first='' stamp=$state_dir/hooks/$1.sha256 file=/usr/local/lib/amigen/hooks/$1 code=0
-  if [[ $2 == once && -f $stamp && $(<"$stamp") == "$sum" ]]; then return 0; fi
-  put_file "$file" 700 root:root "$4" "${@:5}"
-  step="hook $name"
-  log "running the hook $name"
-  unfinished
-  cd /
-  IFS= read -r first <"$file" || true
-  if [[ $first == '#!'* ]]; then
-    bounded 0 "$file" || code=$?
-  else
-    bounded 0 bash -euo pipefail "$file" || code=$?
-  fi
-  ((code == 0)) || fail "the hook $name ended with code $code"
-  if ! mkdir -p "${stamp%/*}" || ! echo "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
-    rm -f "$stamp.new" || true
-    fail "cannot write $stamp: is the disk full?"
-  fi
-  changes=$((changes + 1))
+	local name=$1 sum=$3 first='' stamp=$state_dir/hooks/$1.sha256 file=/usr/local/lib/amigen/hooks/$1 code=0
+	if [[ $2 == once && -f $stamp && $(<"$stamp") == "$sum" ]]; then return 0; fi
+	put_file "$file" 700 root:root "$4" "${@:5}"
+	step="hook $name"
+	log "running the hook $name"
+	unfinished
+	cd /
+	IFS= read -r first <"$file" || true
+	if [[ $first == '#!'* ]]; then
+		bounded 0 "$file" || code=$?
+	else
+		bounded 0 bash -euo pipefail "$file" || code=$?
+	fi
+	((code == 0)) || fail "the hook $name ended with code $code"
+	if ! mkdir -p "${stamp%/*}" || ! echo "$sum" >"$stamp.new" || ! mv -f "$stamp.new" "$stamp"; then
+		rm -f "$stamp.new" || true
+		fail "cannot write $stamp: is the disk full?"
+	fi
+	changes=$((changes + 1))
 }
 
-# hold_units [install]: writes the drop-ins; in /run, until the next boot, where there is no gate yet. They stop nothing.
-# A chroot has no systemd, nor is it to look so.
+# Until the next boot, no kubelet starts before there is a gate. What runs goes on.
 hold_units() {
-  local unit path
-  for unit in "${gated_units[@]}"; do
-    path=/etc/systemd/system/$unit.d/10-amigen-ready.conf
-    [[ -n ${1:-} || -e $path ]] || path=/run/${path#/etc/}
-    [[ $path == /etc/* || -d /run/systemd/system ]] || continue
-    [[ ! -f $path || $(<"$path")$'\n' != "$drop_in" ]] || continue
-    # The gate of 0.1 is open while its unit is active, this one while the folder is there.
-    if [[ -e $path ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
-    if ! mkdir -p "${path%/*}" || ! printf %s "$drop_in" >"$path.new" || ! mv -fT "$path.new" "$path"; then
-      rm -f "$path.new" || true
-      fail "cannot write $path: not root, or is the disk full or read-only?"
-    fi
-    [[ $path == /run/* ]] || changes=$((changes + 1))
-  done
-  # Also where the last run was killed before systemd read them.
-  if [[ -d /run/systemd/system && $(systemctl show -p NeedDaemonReload amigen-ready "${gated_units[@]}") == *=yes* ]]; then systemctl daemon-reload; fi
+	local unit path
+	[[ -d /run/systemd/system ]] || return 0
+	for unit in "${gated_units[@]}"; do
+		path=systemd/system/$unit.d/10-amigen-ready.conf
+		[[ ! -e /etc/$path && ! -s /run/$path ]] || continue
+		if ! mkdir -p "/run/${path%/*}" || ! printf %s "$drop_in" >"/run/$path"; then fail "cannot write /run/$path: not root?"; fi
+	done
+	read_units
 }
 
-# Jobs that wait for cloud-init stay in the queue.
+read_units() {
+	# A killed run may have written them.
+	[[ ! -d /run/systemd/system || $(systemctl show -p NeedDaemonReload amigen-ready "${gated_units[@]}") != *=yes* ]] || systemctl daemon-reload
+}
+
+# Jobs in the queue stay there.
 stop_gate() {
-  [[ -d /run/systemd/system ]] || return 0
-  systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
-  rm -rf /run/amigen-ready
+	[[ -d /run/systemd/system ]] || return 0
+	systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
+	rm -rf /run/amigen-ready
 }
 
-look_at_unit() {
-  read -r pid restarts < <(systemctl show "$1" -p MainPID -p NRestarts | sort | sed 's/.*=//' | paste -sd' ')
-}
-
-# After a failure. A kubelet that crash-loops does not run; one that was started again once may.
+# After a failure: what runs goes on; what crash-loops does not run.
 close_gate() {
-  local unit pid restarts before
-  [[ -d /run/systemd/system ]] || return 0
-  for unit in "${gated_units[@]}"; do
-    [[ $(systemctl is-active "$unit") == activ* ]] || continue
-    look_at_unit "$unit"
-    before=$restarts
-    sleep 3
-    look_at_unit "$unit"
-    if ((restarts < 2 || (pid && restarts == before))); then
-      log "$unit runs and is left alone; after a reboot it waits for a run that ends well"
-      return
-    fi
-  done
-  stop_gate
+	local unit before now
+	[[ -d /run/systemd/system ]] || return 0
+	for unit in "${gated_units[@]}"; do
+		[[ $(systemctl is-active "$unit") == activ* ]] || continue
+		before=$(systemctl show -p MainPID -p NRestarts "$unit")
+		sleep 3
+		now=$(systemctl show -p MainPID -p NRestarts "$unit")
+		if [[ "$now " == *NRestarts=[01][[:space:]]* || ($now == "$before" && "$now " != *MainPID=0[[:space:]]*) ]]; then
+			log "$unit runs and is left alone; after a reboot it waits for a run that ends well"
+			return
+		fi
+	done
+	stop_gate
 }
 
 install_gate() {
-  local wants=/etc/systemd/system/multi-user.target.wants
-  step='install the gate'
-  write_gate
-  if [[ ! -L $wants/amigen-ready.service ]]; then
-    unfinished
-    if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
-    changes=$((changes + 1))
-  fi
-  hold_units install
+	local unit wants=/etc/systemd/system/multi-user.target.wants
+	step='install the gate'
+	# The gate of amigen 0.1 is open while its unit is active.
+	if [[ -d /run/systemd/system ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
+	write_gate
+	for unit in "${gated_units[@]}"; do
+		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
+	done
+	if [[ ! -L $wants/amigen-ready.service ]]; then
+		unfinished
+		if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
+		changes=$((changes + 1))
+	fi
+	read_units
 }
 
 open_gate() {
-  [[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-  step='open the gate'
-  if ((changes == 0)) && systemctl is-active -q amigen-ready; then return 0; fi
-  bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
-  systemctl restart amigen-ready
+	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	step='open the gate'
+	if ((changes == 0)) && systemctl is-active -q amigen-ready; then return 0; fi
+	bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
+	systemctl restart amigen-ready
 }
 
-# write_release JSON PACKAGE...: JSON is what was known when this script was made, without its end.
+# write_release JSON PACKAGE...: JSON without its end.
 write_release() {
-  local head=$1 old=$release there='' name packages='' kernel=''
-  shift
-  [[ -e $old ]] || old=$release.unfinished
-  if ((changes == 0)) && [[ -f $old && $(<"$old") == "$head,"* ]]; then
-    [[ $old == "$release" ]] || mv -fT "$old" "$release"
-    return 0
-  fi
-  if declare -F releasever >/dev/null; then head+=",
-  \"releasever\": \"$(releasever)\""; fi
-  for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]:-}\""; done
-  [[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
-  TZ=UTC0 printf -v there '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$head" "$kernel" "$packages" -1
-  put_file "$release" 644 root:root "$there"
-  rm -f "$release.unfinished"
+	local head=$1 old=$release there='' name packages='' kernel=''
+	shift
+	[[ -e $old ]] || old=$release.unfinished
+	if ((changes == 0)) && [[ -f $old && $(<"$old") == "$head,"* ]]; then
+		[[ $old == "$release" ]] || mv -fT "$old" "$release"
+		return 0
+	fi
+	if declare -F releasever >/dev/null; then head+=",
+	\"releasever\": \"$(releasever)\""; fi
+	for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]:-}\""; done
+	[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
+	TZ=UTC0 printf -v there '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$head" "$kernel" "$packages" -1
+	put_file "$release" 644 root:root "$there"
+	rm -f "$release.unfinished"
 }
 
 write_gate() {
-  put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
+	put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
 # amigen: is this node ready for kube-proxy in ipvs mode?
 set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 not_ready() {
-  echo "amigen-ready: this node is NOT ready: $*" >&2
-  exit 1
+	echo "amigen-ready: this node is NOT ready: $*" >&2
+	exit 1
 }
 if [[ ${1:-} == start-held ]]; then
-  # What was to start while the node was not ready starts now: systemd knows whose assertion failed.
-  for unit in snap.kubelet-eks.daemon.service kubelet.service; do
-    said=$(systemctl show "$unit" -p ActiveState -p AssertResult -p AssertTimestampMonotonic)
-    if [[ $said == *=inactive* && $said == *=no* && $said == *Monotonic=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
-  done
-  exit
+	# Start what was to start while the node was not ready: its assertion failed.
+	for unit in snap.kubelet-eks.daemon.service kubelet.service; do
+		said=$(systemctl show "$unit" -p ActiveState -p AssertResult -p AssertTimestampMonotonic)
+		if [[ $said == *=inactive* && $said == *=no* && $said == *Monotonic=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
+	done
+	exit
 fi
 if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
 [[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
 for module in ip_vs ip_vs_lblcr nf_conntrack br-netfilter nf_nat; do
-  module=${module//-/_}
-  [[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
-    not_ready "the module $module is not loaded (systemctl status systemd-modules-load; modprobe $module)"
+	module=${module//-/_}
+	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
+		not_ready "the module $module is not loaded (systemctl status systemd-modules-load; modprobe $module)"
 done
-# In a network namespace of its own: nothing of it touches the node.
+# Does not touch the node'\''s own table.
 unshare -n ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready '\''ipvs does not take the scheduler lblcr'\''
 echo '\''amigen-ready: this node is ready for kube-proxy in ipvs mode'\''
 '
-  put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
+	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
 Description=Node is ready for kube-proxy in ipvs mode (amigen)
 After=systemd-modules-load.service systemd-sysctl.service local-fs.target
 Before=snap.kubelet-eks.daemon.service kubelet.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# What the units that wait for this one assert.
+# The gate is open while it exists.
 RuntimeDirectory=amigen-ready
 ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
 ExecStartPost=/usr/bin/env bash /usr/local/lib/amigen/ready start-held
@@ -534,59 +511,60 @@ WantedBy=multi-user.target
 
 # For the image kitchen-sink.
 main() {
-  begin
-  require_platform 'ubuntu 26.04'
-  install_gate
-  run_hook trust-ca once b40d08aa8c5c3ece0919f588723340c2e1ea07e818539e4d5c5288cb6944ea86 'update-ca-certificates
+	become_root
+	begin
+	require_platform 'ubuntu 26.04'
+	install_gate
+	run_hook trust-ca once b40d08aa8c5c3ece0919f588723340c2e1ea07e818539e4d5c5288cb6944ea86 'update-ca-certificates
 '
-  put_file /etc/apt/sources.list.d/amigen.sources 644 root:root '# Package source of packageSources.mirrors; written by amigen.
+	put_file /etc/apt/sources.list.d/amigen.sources 644 root:root '# Package source of packageSources.mirrors; written by amigen.
 Types: deb
 URIs: https://mirror.example.internal/ubuntu?a=1&b=(2);c
 Suites: resolute resolute-updates
 Components: main
 Signed-By: /etc/apt/keyrings/mirror.asc
 '
-  put_file '/etc/profile.d/it'\''s $(here).sh' 644 root:root '# '\''quotes'\'' "quotes" $(id) `id` ${HOME} {{ name }} %{ if } \n \ EOF
+	put_file '/etc/profile.d/it'\''s $(here).sh' 644 root:root '# '\''quotes'\'' "quotes" $(id) `id` ${HOME} {{ name }} %{ if } \n \ EOF
 --==boundary==
 Content-Type: text/x-shellscript
 
 #!/bin/sh
 '
-  put_file /opt/control 755 root:root TlVMIAAgZXNjYXBlIBsgY2FycmlhZ2UNCmxpbmXigKhzZXBhcmF0b3I= base64 -d
-  put_file /opt/empty 644 root:root ''
-  ensure_packages 300 ipvsadm=1:1.31-2 conntrack
-  put_file /opt/no-newline-at-end 4750 1000:daemon 'tab	umlaut äöü, emoji 😀, no line end'
-  put_file /opt/bytes 600 nobody:root AAECA//+/Q0KAA== base64 -d
-  put_file /etc/modules-load.d/ipvs.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
+	put_file /opt/control 755 root:root TlVMIAAgZXNjYXBlIBsgY2FycmlhZ2UNCmxpbmXigKhzZXBhcmF0b3I= base64 -d
+	put_file /opt/empty 644 root:root ''
+	ensure_packages 300 ipvsadm=1:1.31-2 conntrack
+	put_file /opt/no-newline-at-end 4750 1000:daemon 'tab	umlaut äöü, emoji 😀, no line end'
+	put_file /opt/bytes 600 nobody:root AAECA//+/Q0KAA== base64 -d
+	put_file /etc/modules-load.d/ipvs.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
 ip_vs
 ip_vs_lblcr
 nf_conntrack
 '
-  put_file /etc/modules-load.d/amigen.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
+	put_file /etc/modules-load.d/amigen.conf 644 root:root '# Modules for kube-proxy in ipvs mode; written by amigen, see /etc/amigen/release.json.
 br-netfilter
 nf_nat
 '
-  put_file /etc/modprobe.d/amigen-ipvs.conf 644 root:root '# The ipvs connection table has 2^18 buckets.
+	put_file /etc/modprobe.d/amigen-ipvs.conf 644 root:root '# The ipvs connection table has 2^18 buckets.
 options ip_vs conn_tab_bits=18
 '
-  settle_option ip_vs conn_tab_bits 18
-  load_modules ip_vs ip_vs_lblcr nf_conntrack br-netfilter nf_nat
-  put_file /etc/sysctl.d/90-amigen.conf 644 root:root '# Written by amigen.
+	settle_option ip_vs conn_tab_bits 18
+	load_modules ip_vs ip_vs_lblcr nf_conntrack br-netfilter nf_nat
+	put_file /etc/sysctl.d/90-amigen.conf 644 root:root '# Written by amigen.
 net/core/somaxconn = 32768
 net/bridge/bridge-nf-call-iptables = 1
 net/ipv4/ip_local_port_range = 10240 65000
 net/ipv4/conf/eth0.1/rp_filter = 2
 kernel/core_pattern = |/bin/false $(id) `id` '\''"
 '
-  set_sysctl /proc/sys/net/core/somaxconn 32768
-  set_sysctl /proc/sys/net/bridge/bridge-nf-call-iptables 1
-  set_sysctl /proc/sys/net/ipv4/ip_local_port_range '10240 65000'
-  set_sysctl /proc/sys/net/ipv4/conf/eth0.1/rp_filter 2
-  set_sysctl /proc/sys/kernel/core_pattern '|/bin/false $(id) `id` '\''"'
-  run_hook python-hook always 0d82da06edca9568c4791dd36ff45e4e97a79eed2be59ce184b610aa76d59160 '#!/usr/bin/env python3
+	set_sysctl /proc/sys/net/core/somaxconn 32768
+	set_sysctl /proc/sys/net/bridge/bridge-nf-call-iptables 1
+	set_sysctl /proc/sys/net/ipv4/ip_local_port_range '10240 65000'
+	set_sysctl /proc/sys/net/ipv4/conf/eth0.1/rp_filter 2
+	set_sysctl /proc/sys/kernel/core_pattern '|/bin/false $(id) `id` '\''"'
+	run_hook python-hook always 0d82da06edca9568c4791dd36ff45e4e97a79eed2be59ce184b610aa76d59160 '#!/usr/bin/env python3
 print("it'\''s $HOME")
 '
-  write_release '{
+	write_release '{
   "name": "kitchen-sink",
   "digest": "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218",
   "platform": "ubuntu-26.04",
@@ -594,8 +572,8 @@ print("it'\''s $HOME")
   "kubeProxyMode": "ipvs",
   "amigen": "0.1.0",
   "scheduler": "lblcr"' ipvsadm conntrack
-  open_gate
-  finish 'nothing to do: 2 packages, 14 files, 5 modules are as they should be; no package manager was called'
+	open_gate
+	finish 'nothing to do: 2 packages, 14 files, 5 modules are as they should be; no package manager was called'
 }
 
 main
