@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from amigen.checks.module import LoadedCheck
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.look import Snapshot
-from amigen.plan.checks import LoadedCheck
 from amigen.spec.values import ProxyMode
 
 Verdict: TypeAlias = Literal["ready", "not ready", "not known"]

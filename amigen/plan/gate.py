@@ -10,19 +10,15 @@ boot (systemd.unit(5); seen with systemd 252).
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 
 from amigen.base.templates import render
-from amigen.plan import checks
-from amigen.plan.model import InstallGate, WriteFile
+from amigen.checks.model import GATE_UNIT, RELEASE_PATH, InstallGate, WriteFile
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 
-UNIT = "amigen-ready.service"
 SCRIPT_PATH = "/usr/local/lib/amigen/ready"
-RELEASE_PATH = "/etc/amigen/release.json"
 
 
 def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> InstallGate:
@@ -47,7 +43,7 @@ def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...
     texts = [
         (SCRIPT_PATH, "0755", script),
         (
-            f"/etc/systemd/system/{UNIT}",
+            f"/etc/systemd/system/{GATE_UNIT}",
             "0644",
             render("templates", "amigen-ready.service.jinja", mode=mode, units=units),
         ),
@@ -55,13 +51,9 @@ def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...
     drop_in = render("templates", "gate.conf.jinja")
     files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
     drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in) for unit in units)
-    found = [check for file in (*files, *drop_ins) for check in file.checks]
-    found += [checks.UnitEnabledCheck(unit=UNIT), checks.UnitActiveCheck(unit=UNIT)]
-    title = f"make {' and '.join(units)} wait for {UNIT}"
-    return InstallGate(title=title, files=files, drop_ins=drop_ins, unit=UNIT, checks=tuple(found))
+    title = f"make {' and '.join(units)} wait for {GATE_UNIT}"
+    return InstallGate(title=title, files=files, drop_ins=drop_ins, unit=GATE_UNIT)
 
 
 def _file(path: str, mode: str, text: str) -> WriteFile:
-    content = text.encode()
-    check = checks.FileCheck(path=path, sha256=hashlib.sha256(content).hexdigest(), mode=mode)
-    return WriteFile(title=f"write {path}", path=path, content=content, mode=mode, checks=(check,))
+    return WriteFile(title=f"write {path}", path=path, content=text.encode(), mode=mode)

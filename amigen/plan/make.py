@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from msgspec import structs
 
 from amigen import knowledge
-from amigen.plan import checks
+from amigen.checks import checks_of
+from amigen.checks.model import RELEASE_PATH
+from amigen.checks.unit import NoFailedUnitCheck
 from amigen.plan.gate import gate_step
 from amigen.plan.model import (
     ApplySysctls,
@@ -32,7 +33,6 @@ from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
 from amigen.spec.values import Platform, ProxyMode
 
-RELEASE_PATH = "/etc/amigen/release.json"
 IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"
 MODULES_PATH = "/etc/modules-load.d/amigen.conf"
 MODPROBE_PATH = "/etc/modprobe.d/amigen-ipvs.conf"
@@ -54,45 +54,29 @@ def without_cluster(plan: ImagePlan) -> ImagePlan:
     """The plan as a machine is judged by that joins no cluster: the builder of an image, or a VM that boots it."""
     units = PLATFORMS[plan.platform].join_units
     always = (
-        checks.NoFailedUnitCheck(besides=units) if isinstance(check, checks.NoFailedUnitCheck) else check
-        for check in plan.always
+        NoFailedUnitCheck(besides=units) if isinstance(check, NoFailedUnitCheck) else check for check in plan.always
     )
     return structs.replace(plan, always=tuple(always))
 
 
 def write_file(
-    path: str,
-    content: bytes,
-    title: str,
-    *,
-    more: tuple[checks.Check, ...] = (),
-    owner: str = "root",
-    group: str = "root",
-    mode: str = "0644",
+    path: str, content: bytes, title: str, *, owner: str = "root", group: str = "root", mode: str = "0644"
 ) -> WriteFile:
-    """A file with the check of its content, owner and mode."""
-    check = checks.FileCheck(
-        path=path, sha256=hashlib.sha256(content).hexdigest(), owner=owner, group=group, mode=f"{int(mode, 8):04o}"
-    )
-    return WriteFile(
-        title=title,
-        path=path,
-        content=content,
-        owner=owner,
-        group=group,
-        mode=f"{int(mode, 8):04o}",
-        checks=(check, *more),
-    )
+    """The step that writes a file; its mode has any number of octal digits."""
+    return WriteFile(title=title, path=path, content=content, owner=owner, group=group, mode=f"{int(mode, 8):04o}")
 
 
 def _plan(spec: NodeImage, platform: Platform, digest: str) -> ImagePlan:
+    fact = PLATFORMS[platform]
     return ImagePlan(
         spec=spec,
         digest=digest,
         platform=platform,
         architectures=spec.architectures,
-        steps=tuple(_steps(spec, platform, digest)),
-        always=(checks.CloudInitCheck(), checks.CloudInitOnceCheck(), checks.NoFailedUnitCheck()),
+        steps=tuple(
+            structs.replace(step, checks=checks_of(step, spec, fact)) for step in _steps(spec, platform, digest)
+        ),
+        always=checks_of(None, spec, fact),
     )
 
 
@@ -109,7 +93,7 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     yield from (_file(file) for file in spec.files if _is_roots(file))
     packages = wanted_packages(spec, platform)
     if packages:
-        yield _packages(spec, packages)
+        yield _packages(packages)
     yield from (_file(file) for file in spec.files if not _is_roots(file))
     yield from _modules(spec, modules)
     if spec.sysctls:
@@ -117,14 +101,14 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     yield from (_hook(hook) for hook in spec.hooks.after)
     yield WriteRelease(
         title=f"write {RELEASE_PATH}: what this node is",
-        path=RELEASE_PATH,
-        checks=(checks.ReleaseCheck(name=spec.name, digest=digest),),
+        name=spec.name,
+        digest=digest,
     )
     joins_by = PLATFORMS[platform].joins_by
     if spec.join.eks and joins_by:
         title = f"join the EKS cluster {spec.join.eks.name} by {joins_by}"
-        yield JoinCluster(title=title, by=joins_by, stage="user-data", checks=(checks.JoinedCheck(),))
-    yield _clean()
+        yield JoinCluster(title=title, by=joins_by, stage="user-data")
+    yield CleanImage(title="remove what belongs to the builder, so that two nodes are not twins", stage="image")
 
 
 def _counted(number: int, word: str) -> str:
@@ -165,18 +149,13 @@ def _file(file: File) -> WriteFile:
 
 def _hook(hook: Hook) -> RunHook:
     script = hook.script if hook.script.endswith("\n") else hook.script + "\n"
-    digest = hashlib.sha256(script.encode()).hexdigest()
     title = f"run the hook {hook.name}" + (" (once)" if hook.run == "once" else " (at every bootstrap)")
-    check = checks.HookCheck(name=hook.name, sha256=digest)
-    return RunHook(title=title, name=hook.name, script=script, once=hook.run == "once", checks=(check,))
+    return RunHook(title=title, name=hook.name, script=script, once=hook.run == "once")
 
 
-def _packages(spec: NodeImage, packages: tuple[PackageRequest, ...]) -> InstallPackages:
-    found: list[checks.Check] = [checks.PackageCheck(name=p.name, version=p.version) for p in packages]
-    if spec.kube_proxy.mode == "nftables":
-        found += [checks.CommandCheck(command="nft"), checks.KernelVersionCheck(minimum=knowledge.NFTABLES_MIN_KERNEL)]
+def _packages(packages: tuple[PackageRequest, ...]) -> InstallPackages:
     names = ", ".join(p.name + (f" {p.version}" if p.version else "") for p in packages)
-    return InstallPackages(title=f"install {names}", packages=packages, checks=tuple(found))
+    return InstallPackages(title=f"install {names}", packages=packages)
 
 
 def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
@@ -202,18 +181,13 @@ def _module_steps(
             content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
                 f"{name}\n" for name in names
             )
-            persisted = tuple(checks.PersistedCheck(module=name) for name in names)
             title = f"persist {_counted(len(names), 'module')} in {path}"
-            steps.append(write_file(path, content.encode(), title, more=persisted))
-    found: list[checks.Check] = [checks.EveryKernelCheck(module=m) for m in modules]
-    found += [checks.LoadedCheck(module=m) for m in modules]
+            steps.append(WriteFile(title=title, path=path, content=content.encode(), modules=tuple(names)))
     if bits is not None:
         content = f"# The ipvs connection table has 2^{bits} buckets.\noptions ip_vs conn_tab_bits={bits}\n"
         steps.append(write_file(MODPROBE_PATH, content.encode(), f"set the connection table to {2**bits} buckets"))
-        found.append(checks.ConnTabCheck(bits=bits))
-    found += [checks.SchedulerCheck(scheduler=s) for s in schedulers]
     title = f"load {_counted(len(modules), 'module')} now, after looking for them in every installed kernel"
-    return (*steps, LoadModules(title=title, modules=modules, conn_tab_bits=bits, checks=tuple(found)))
+    return (*steps, LoadModules(title=title, modules=modules, conn_tab_bits=bits, schedulers=schedulers))
 
 
 def _sysctls(spec: NodeImage) -> Iterator[Step]:
@@ -225,23 +199,7 @@ def _sysctls(spec: NodeImage) -> Iterator[Step]:
         f"# Written by amigen.\n{lines}".encode(),
         f"persist {_counted(len(values), 'kernel parameter')} in {SYSCTL_PATH}",
     )
-    found = tuple(checks.SysctlCheck(key=key, value=value) for key, value in values)
-    yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values, checks=found)
+    yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values)
 
 
 _SWAP = str.maketrans("./", "/.")
-
-
-def sysctl_path(name: str) -> str:
-    """`net.ipv4.conf.eth0/1.x` -> `/proc/sys/net/ipv4/conf/eth0.1/x`."""
-    return "/proc/sys/" + name.translate(_SWAP)
-
-
-@cache
-def _clean() -> CleanImage:
-    from typing import get_args
-
-    found = tuple(checks.HygieneCheck(what=what) for what in get_args(checks.HygieneSubject))
-    return CleanImage(
-        title="remove what belongs to the builder, so that two nodes are not twins", stage="image", checks=found
-    )

@@ -14,7 +14,7 @@ from msgspec import Struct
 import amigen
 from amigen.base.quoting import ascii_only
 from amigen.base.templates import folder, render
-from amigen.plan.make import sysctl_path
+from amigen.checks.sysctl import sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
     CleanImage,

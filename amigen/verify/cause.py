@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from amigen.checks import BY_TEST
+from amigen.checks.model import Level
 from amigen.facts.modules import names_pattern
 from amigen.verify.report import Cause, Result, alike, one_line
 
@@ -22,36 +24,20 @@ if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then echo 'lo
 systemctl list-unit-files --state=masked,masked-runtime --no-legend --plain 2>/dev/null | sed 's/^/masked /'
 """
 
-# Check -> its place in the chain of causes: what fails may explain what fails further down, on the same target.
-_CHAIN = (
-    ("test_release",),
-    ("test_package", "test_module_in_every_kernel", "test_kernel_version"),
-    ("test_file", "test_hook", "test_command"),
-    ("test_module_persisted", "test_unit_enabled"),
-    ("test_module_loaded", "test_sysctl"),
-    ("test_connection_table", "test_scheduler"),
-    ("test_unit_active",),
-    ("test_no_failed_unit", "test_cloud_init", "test_cloud_init_once", "test_joined"),
-    ("test_user_data",),
-)
-_RANK = {test: rank for rank, tests in enumerate(_CHAIN) for test in tests}
-_INDEPENDENT = len(_CHAIN)
-_LOADED, _FILE = _RANK["test_module_loaded"], _RANK["test_file"]
-
 
 class _Line(Struct, frozen=True):
     """What a target said of itself.
 
     Attributes:
-        rank: It explains failed checks from this rank on.
+        level: It explains failed checks from this level on.
         subject: Only those whose id names this; empty: all.
-        place: What a check of files that found the same names: it is explained whatever its rank.
+        place: What a check of files that found the same names: it is explained whatever its level.
         weak: It only repeats what a cause before it explains.
     """
 
     text: str
     todo: str
-    rank: int = _LOADED
+    level: Level = Level.KERNEL
     subject: str = ""
     place: str = ""
     weak: bool = False
@@ -59,7 +45,7 @@ class _Line(Struct, frozen=True):
     def explains(self, result: Result) -> bool:
         """Whether a failed check follows from it."""
         same = bool(self.place) and self.place in result.found
-        return same or (self.rank <= _rank(result) < _INDEPENDENT and self.subject in result.id)
+        return same or (self.level <= _level(result) < Level.INDEPENDENT and self.subject in result.id)
 
 
 def causes_of(results: Iterable[Result], evidence: str = "") -> tuple[Cause, ...]:
@@ -70,17 +56,17 @@ def causes_of(results: Iterable[Result], evidence: str = "") -> tuple[Cause, ...
         evidence: What `evidence_script` printed on the target.
     """
     failed = [result for result in results if result.outcome == "failed"]
-    first = min(map(_rank, failed), default=_INDEPENDENT)
+    first = min(map(_level, failed), default=Level.INDEPENDENT)
     lines = [line for line in map(_read, dict.fromkeys(evidence.splitlines())) if line]
     strong = [line for line in lines if not line.weak and any(map(line.explains, failed))]
-    roots = [r for r in failed if _rank(r) == first < _INDEPENDENT and not any(line.explains(r) for line in strong)]
-    weak = (
-        [] if strong or first < _LOADED else [line for line in lines if line.weak and any(map(line.explains, failed))]
-    )
+    chained = [result for result in failed if _level(result) == first < Level.INDEPENDENT]
+    roots = [result for result in chained if not any(line.explains(result) for line in strong)]
+    wanted = not strong and first >= Level.KERNEL
+    weak = [line for line in lines if wanted and line.weak and any(map(line.explains, failed))]
     said = [Cause(text=line.text, todo=line.todo) for line in (*strong, *weak[:1])]
-    independent = [r for r in failed if _rank(r) == _INDEPENDENT]
+    independent = [r for r in failed if _level(r) == Level.INDEPENDENT]
     own = [*map(_from_results, _once(roots))]
-    chain = [*own, *said] if first < _LOADED else [*said, *(own if not said else [])]
+    chain = [*own, *said] if first < Level.KERNEL else [*said, *(own if not said else [])]
     return (*chain, *map(_from_results, _once(independent)))
 
 
@@ -89,8 +75,11 @@ def evidence_script(modules: Iterable[str]) -> str:
     return EVIDENCE.replace("{names}", names_pattern(modules) or "-")
 
 
-def _rank(result: Result) -> int:
-    return _INDEPENDENT if result.own else _RANK.get(result.id.partition("[")[0], _INDEPENDENT)
+def _level(result: Result) -> Level:
+    test = result.id.partition("[")[0]
+    if result.own or test not in BY_TEST:
+        return Level.USER_DATA if test == "test_user_data" else Level.INDEPENDENT
+    return BY_TEST[test].level
 
 
 def _once(results: Sequence[Result]) -> list[list[Result]]:
@@ -106,9 +95,9 @@ def _from_results(group: Sequence[Result]) -> Cause:
     found = one_line(first.found)
     more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
     checks = tuple(result.id for result in group)
-    if first.id.startswith("test_release["):
-        todo = "run amigen build, or verify it with the spec and the state of it that it was made from"
-        return Cause(text=f"not built by amigen from this spec: {found}", todo=todo, checks=checks)
+    kind = BY_TEST.get(first.id.partition("[")[0])
+    if kind is not None and kind.headline:
+        return Cause(text=f"{kind.headline}: {found}", todo=kind.todo, checks=checks)
     text = f"expected {one_line(first.expected) or f'{first.id} to pass'}{more}; found {found}"
     return Cause(text=text, todo=one_line(first.todo), checks=checks)
 
@@ -132,7 +121,7 @@ def _read(line: str) -> _Line | None:
         return _Line(f"the kernel loads no more modules: {text}", "remove the setting from sysctl.d, and boot again")
     if key == "masked":
         unit = text.split()[0] if text.split() else ""
-        return _Line(f"{unit} is masked", f"systemctl unmask {unit}", rank=_FILE, subject=unit) if unit else None
+        return _Line(f"{unit} is masked", f"systemctl unmask {unit}", level=Level.FILES, subject=unit) if unit else None
     if key == "bootstrap":
         return _Line(f"the bootstrap failed: {text}", "see /var/log/cloud-init-output.log", weak=True)
     if key == "gate":

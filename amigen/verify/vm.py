@@ -21,7 +21,7 @@ from msgspec import structs
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.build.record import read_record
-from amigen.plan import checks
+from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
 from amigen.platforms import PLATFORMS
@@ -282,7 +282,7 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
 
 def _without_user_data(plan: ImagePlan) -> ImagePlan:
     """The plan without the checks that ask for the spec's user data."""
-    always = tuple(check for check in plan.always if not isinstance(check, checks.CloudInitOnceCheck))
+    always = tuple(check for check in plan.always if not isinstance(check, CloudInitOnceCheck))
     return structs.replace(plan, always=always)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from amigen import parse_spec, plan_image
-from amigen.plan.gate import RELEASE_PATH, SCRIPT_PATH
+from amigen.checks.model import RELEASE_PATH
+from amigen.plan.gate import SCRIPT_PATH
 from amigen.plan.model import ImagePlan
 from amigen.render.script import bootstrap_script
 from tests.properties.throwaway import BareRoot, bare_root

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from amigen.plan.make import RELEASE_PATH
+from amigen.checks.model import RELEASE_PATH
 from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile
 from amigen.render.script import bootstrap_script
 from tests.node.conftest import Node, fresh_node

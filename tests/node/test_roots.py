@@ -13,10 +13,9 @@ from typing import get_args
 
 import pytest
 
-from amigen.plan.checks import HygieneSubject
+from amigen.checks.hygiene import LEFTOVERS, HygieneSubject
 from amigen.plan.model import InstallGate, WriteFile
 from amigen.render.script import bootstrap_script
-from amigen.render.suite import LEFTOVERS
 from tests.node.conftest import Node, fresh_node
 from tests.testbed.dnf_standin import REPOSITORY, make_rpm
 

@@ -7,7 +7,14 @@ from typing import Any, get_args
 import pytest
 
 from amigen import knowledge
-from amigen.plan import checks
+from amigen.checks import KINDS
+from amigen.checks.file import FileCheck
+from amigen.checks.hygiene import HygieneCheck, HygieneSubject
+from amigen.checks.ipvs import SchedulerCheck
+from amigen.checks.model import Check
+from amigen.checks.module import EveryKernelCheck, LoadedCheck, PersistedCheck
+from amigen.checks.package import PackageCheck
+from amigen.checks.sysctl import SysctlCheck
 from amigen.plan.describe import plan_document, plan_lines
 from amigen.plan.make import plan_image, plan_images
 from amigen.plan.model import ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
@@ -46,7 +53,7 @@ def test_every_step_has_a_check(plan: ImagePlan) -> None:
 @pytest.mark.parametrize("plan", PLANS)
 def test_ids_of_checks_are_unique(plan: ImagePlan) -> None:
     """Two different checks never share an id: one would hide the other."""
-    found: dict[str, checks.Check] = {}
+    found: dict[str, Check] = {}
     for step in plan.steps:
         for check in step.checks:
             assert found.setdefault(check.id, check) == check
@@ -61,7 +68,7 @@ def test_each_file_that_is_written_is_checked_as_it_is_written(plan: ImagePlan) 
     steps: list[WriteFile] = [step for step in plan.steps if isinstance(step, WriteFile)]
     steps += [file for step in plan.steps if isinstance(step, InstallGate) for file in step.all_files]
     for step in steps:
-        wanted = checks.FileCheck(
+        wanted = FileCheck(
             path=step.path,
             sha256=hashlib.sha256(step.content).hexdigest(),
             owner=step.owner,
@@ -75,7 +82,7 @@ def test_all_kinds_of_checks_are_used_by_some_plan() -> None:
     """A kind of check that no plan ever makes is dead, or its step lost it."""
     used = {type(check) for case in PLANS for check in case.values[0].checks}  # type: ignore[union-attr]
 
-    assert set(checks.Check.__subclasses__()) == used
+    assert set(KINDS) == used
 
 
 def test_two_spellings_are_one_plan() -> None:
@@ -117,7 +124,7 @@ def test_modules_of_the_mode(change: dict[str, Any], wanted: tuple[str, ...]) ->
     made = plan(change)
 
     assert wanted == modules(made)
-    for kind in (checks.PersistedCheck, checks.EveryKernelCheck, checks.LoadedCheck):
+    for kind in (PersistedCheck, EveryKernelCheck, LoadedCheck):
         assert wanted == tuple(check.module for check in made.checks if isinstance(check, kind))
 
 
@@ -148,7 +155,7 @@ def test_a_scheduler_beyond_the_guide_brings_its_module(persist: str) -> None:
     files = {step.path: step.content.decode() for step in made.steps if isinstance(step, WriteFile)}
 
     assert "ip_vs_mh" in files["/etc/modules-load.d/ipvs.conf"].splitlines()
-    assert "mh" in {check.scheduler for check in made.checks if isinstance(check, checks.SchedulerCheck)}
+    assert "mh" in {check.scheduler for check in made.checks if isinstance(check, SchedulerCheck)}
 
 
 @pytest.mark.parametrize(("persist", "schedulers"), [("all", set(knowledge.GUIDE_SCHEDULERS)), ("minimal", {"rr"})])
@@ -156,7 +163,7 @@ def test_schedulers_that_are_proved(persist: str, schedulers: set[str]) -> None:
     """Each scheduler whose module is persisted is tried."""
     made = plan({"modules": {"persist": persist}})
 
-    assert schedulers == {check.scheduler for check in made.checks if isinstance(check, checks.SchedulerCheck)}
+    assert schedulers == {check.scheduler for check in made.checks if isinstance(check, SchedulerCheck)}
 
 
 @pytest.mark.parametrize(
@@ -251,7 +258,7 @@ def test_a_version_is_pinned_where_the_spec_says(platform: Any, wanted: dict[str
     made = plan_image(spec({"platforms": ["al2023", "debian-12"], "packages": packages}), platform)
 
     assert wanted == requests(made)
-    assert wanted == {c.name: c.version for c in made.checks if isinstance(c, checks.PackageCheck)}
+    assert wanted == {c.name: c.version for c in made.checks if isinstance(c, PackageCheck)}
 
 
 @pytest.mark.parametrize(("mode", "wanted"), [("ipvs", {"ipvsadm"}), ("nftables", {"nftables"}), ("iptables", set())])
@@ -273,7 +280,7 @@ def test_kernel_parameters(key: str, value: int | str, line: str, name: str) -> 
     """Written in the slash form, and checked by the dotted name, with white space as the kernel folds it."""
     made = plan({"sysctls": {key: value}})
     (file,) = [step for step in made.steps if isinstance(step, WriteFile) and step.path.endswith("90-amigen.conf")]
-    (check,) = [check for check in made.checks if isinstance(check, checks.SysctlCheck)]
+    (check,) = [check for check in made.checks if isinstance(check, SysctlCheck)]
 
     assert line == file.content.decode().splitlines()[1]
     assert (name, line.split(" = ")[1]) == (check.key, check.value)
@@ -294,7 +301,7 @@ def test_a_plan_in_words_names_each_check(plan: ImagePlan) -> None:
 
 def test_hygiene_has_a_check_for_each_subject() -> None:
     """What the last step removes is looked for, thing by thing."""
-    assert get_args(checks.HygieneSubject) == tuple(c.what for c in plan().checks if isinstance(c, checks.HygieneCheck))
+    assert get_args(HygieneSubject) == tuple(c.what for c in plan().checks if isinstance(c, HygieneCheck))
 
 
 def test_a_plan_cannot_be_changed() -> None:

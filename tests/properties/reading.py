@@ -14,7 +14,10 @@ from typing import Any
 import yaml
 
 from amigen.base.errors import InputError, SizeError
-from amigen.plan import checks
+from amigen.checks.file import FileCheck
+from amigen.checks.hook import HookCheck
+from amigen.checks.package import PackageCheck
+from amigen.checks.sysctl import SysctlCheck
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
@@ -86,13 +89,13 @@ def _read_python(plan: ImagePlan, text: str) -> None:
     if "BOOTSTRAP" not in tables:
         return
     of = {kind: [check for check in plan.checks if isinstance(check, kind)] for kind in {type(c) for c in plan.checks}}
-    files: list[Any] = of.get(checks.FileCheck, [])
+    files: list[Any] = of.get(FileCheck, [])
     assert tables.get("FILES", {}) == {c.path: (c.mode, c.owner, c.group, c.sha256) for c in files}
-    packages: list[Any] = of.get(checks.PackageCheck, [])
+    packages: list[Any] = of.get(PackageCheck, [])
     assert tables.get("PACKAGES", {}) == {c.name: c.version for c in packages}
-    sysctls: list[Any] = of.get(checks.SysctlCheck, [])
+    sysctls: list[Any] = of.get(SysctlCheck, [])
     assert {key: value for key, (_, value) in tables.get("SYSCTLS", {}).items()} == {c.key: c.value for c in sysctls}
-    hooks: list[Any] = of.get(checks.HookCheck, [])
+    hooks: list[Any] = of.get(HookCheck, [])
     assert tables.get("HOOKS", {}) == {c.name: c.sha256 for c in hooks}
 
 

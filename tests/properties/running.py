@@ -7,7 +7,8 @@ import re
 import stat
 from typing import Any
 
-from amigen.plan.make import RELEASE_PATH, plan_images
+from amigen.checks.model import RELEASE_PATH
+from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, InstallGate, JoinCluster, RunHook, WriteFile
 from amigen.render.join import bootstrap_arguments
 from amigen.render.script import bootstrap_script

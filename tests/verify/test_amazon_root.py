@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from amigen.plan import checks
+from amigen.checks.model import Check
+from amigen.checks.package import PackageCheck
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import load_spec
@@ -40,7 +41,7 @@ def root() -> Iterator[Path]:
         subprocess.run(["rm", "-rf", "--one-file-system", str(root)], check=True)
 
 
-def outcomes(root: Path, *wanted: checks.Check) -> dict[str, str]:
+def outcomes(root: Path, *wanted: Check) -> dict[str, str]:
     plan = structs.replace(_plan(), steps=(), always=wanted)
     return {result.id: result.outcome for result in verify(plan, f"chroot://{root}").results}
 
@@ -60,11 +61,11 @@ def test_both_are_there(root: Path) -> None:
 
 
 def test_rpm_is_asked(root: Path) -> None:
-    found = outcomes(root, checks.PackageCheck(name="kmod"), checks.PackageCheck(name="ipvsadm"))
+    found = outcomes(root, PackageCheck(name="kmod"), PackageCheck(name="ipvsadm"))
     assert found == {"test_package[kmod]": "failed", "test_package[ipvsadm]": "passed"}
 
 
 @pytest.mark.parametrize(("version", "outcome"), [("1.31-1.amzn2023", "passed"), ("1.30-1.amzn2023", "failed")])
 def test_versions_are_those_of_rpm(root: Path, version: str, outcome: str) -> None:
-    found = outcomes(root, checks.PackageCheck(name="ipvsadm", version=version))
+    found = outcomes(root, PackageCheck(name="ipvsadm", version=version))
     assert found == {"test_package[ipvsadm]": outcome}

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from amigen.checks import KINDS
+from amigen.checks.command import CommandCheck
+from amigen.checks.hygiene import HygieneSubject
+from amigen.checks.package import PackageCheck
 from amigen.knowledge import IPVS_MODULES
-from amigen.plan import checks
 from amigen.plan.model import ImagePlan
 from amigen.verify import verify
 from amigen.verify.report import Report
@@ -191,20 +194,20 @@ def test_every_hygiene_subject_is_seen_red() -> None:
     from typing import get_args
 
     red = set().union(*(expected for _place, _breaks, expected in BROKEN.values()))
-    assert {f"test_hygiene[{what}]" for what in get_args(checks.HygieneSubject)} <= red
+    assert {f"test_hygiene[{what}]" for what in get_args(HygieneSubject)} <= red
 
 
 def test_every_check_of_files_is_seen_red() -> None:
     """Commands are, where the package is really removed, below."""
     red = set().union(*(expected for _place, _breaks, expected in BROKEN.values())) | {"test_command["}
-    kinds = {kind.test for kind in checks.Check.__subclasses__() if kind.needs == "files"}
+    kinds = {kind.test for kind in KINDS if kind.needs == "files"}
     assert kinds == {name.partition("[")[0] for name in red}
 
 
 def test_a_package_that_was_really_removed(good: Good) -> None:
     with kept(good.root / "var/lib/dpkg"), kept(good.root / "sbin/ipvsadm"):
         subprocess.run(["chroot", str(good.root), "dpkg", "--purge", "ipvsadm"], check=True, capture_output=True)
-        command = structs.replace(good.plan, always=(*good.plan.always, checks.CommandCheck(command="ipvsadm")))
+        command = structs.replace(good.plan, always=(*good.plan.always, CommandCheck(command="ipvsadm")))
         report = look(good, plan=command, hygiene=False)
     assert failed(report) == {"test_package[ipvsadm]", "test_command[ipvsadm]"}
 
@@ -213,11 +216,11 @@ def test_another_version_than_the_pinned_one(good: Good) -> None:
     query = ["chroot", str(good.root), "dpkg-query", "-f", "${Version}", "-W", "ipvsadm"]
     version = subprocess.run(query, check=True, capture_output=True, text=True).stdout
     for wanted, red in ((version, set()), ("0.0-1", {"test_package[ipvsadm]"})):
-        pinned = structs.replace(good.plan, steps=(), always=(checks.PackageCheck(name="ipvsadm", version=wanted),))
+        pinned = structs.replace(good.plan, steps=(), always=(PackageCheck(name="ipvsadm", version=wanted),))
         report = look(good, plan=pinned, hygiene=False)
         assert failed(report) == red
 
 
 def test_a_command_that_answers_is_green(good: Good) -> None:
-    command = structs.replace(good.plan, steps=(), always=(checks.CommandCheck(command="systemctl"),))
+    command = structs.replace(good.plan, steps=(), always=(CommandCheck(command="systemctl"),))
     assert look(good, plan=command, hygiene=False).verdict == "proven"

@@ -1,0 +1,119 @@
+"""cloud-init: it has ended well, and has run this instance's user data once."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from amigen.checks.model import Check, Level, Step
+from amigen.facts.wanted import Wanted
+from amigen.platforms.model import PlatformFact
+from amigen.spec.model import NodeImage
+
+RESULT = "/run/cloud-init/result.json"
+MARK = "/var/lib/cloud/instance/sem/config_scripts_user"
+SCRIPTS = "/var/lib/cloud/instance/scripts"
+
+
+class CloudInitCheck(Check, frozen=True, kw_only=True):
+    """cloud-init has ended and without an error."""
+
+    test = "test_cloud_init"
+    place = 140
+    level = Level.NODE
+    needs = "boot"
+
+    @classmethod
+    def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
+        return (cls(),) if step is None else ()
+
+    @property
+    def subject(self) -> str:
+        return "done"
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(texts=(RESULT,))
+
+    suite = """
+@pytest.mark.needs_boot
+@pytest.mark.parametrize("state", {table})
+def test_cloud_init(node, state):
+    # The file that `cloud-init status` reads.
+    result = node.texts.get("/run/cloud-init/result.json")
+    assert result is not None, explain(
+        expected=f"cloud-init is {state}",
+        found="it has not ended, is disabled or is not installed",
+        todo="cloud-init status --long; journalctl -b -u cloud-final",
+    )
+    errors = json.loads(result)["v1"]["errors"]
+    assert not errors, explain(
+        expected=f"cloud-init is {state}, without an error",
+        found="; ".join(map(str, errors)),
+        todo="/var/log/cloud-init-output.log says which script failed and why",
+    )
+"""
+
+    def call(self, platform: PlatformFact) -> tuple[str, ...]:
+        return ("cloud_init_done",)
+
+    shell = (
+        r"""
+cloud_init_done() {
+	said=$(tr -d ' \n\t' </run/cloud-init/result.json 2>/dev/null) || said=''
+	case $said in
+		*'"errors":[]'*) ;;
+		'') echo "cloud-init has not ended, is disabled or is not installed" ;;
+		*) echo "cloud-init ended with errors; see /var/log/cloud-init-output.log" ;;
+	esac
+}
+""",
+    )
+
+
+class CloudInitOnceCheck(Check, frozen=True, kw_only=True):
+    """cloud-init has run this instance's user data, and marked that it is not to be run again."""
+
+    test = "test_cloud_init_once"
+    place = 150
+    level = Level.NODE
+    needs = "boot"
+    # An image is first booted without any user data.
+    optional = True
+
+    @classmethod
+    def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
+        return (cls(),) if step is None else ()
+
+    @property
+    def subject(self) -> str:
+        return "user-data"
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(files=(MARK,), commands=(f"ls {SCRIPTS}",))
+
+    suite = """
+@pytest.mark.needs_boot
+@pytest.mark.parametrize("what", {table})
+def test_cloud_init_once(node, what):
+    # cloud-init writes the scripts of this instance's user data here. Its mark is there without any user data, too.
+    if not node.answer("ls", "/var/lib/cloud/instance/scripts").stdout.strip():
+        not_provable(f"this instance was given no {what} with a script")
+    # The mark says that they have been run, and are not run again at this instance's next boots.
+    assert "/var/lib/cloud/instance/sem/config_scripts_user" in node.files, explain(
+        expected=f"the {what} of this instance has run, and will not run again",
+        found="cloud-init has no mark of it: it was not run, or is run at every boot",
+        todo="scripts-user must be in cloud_final_modules of /etc/cloud/cloud.cfg, once per instance",
+    )
+"""
+
+    def call(self, platform: PlatformFact) -> tuple[str, ...]:
+        return "exists", MARK, "cloud-init has no mark of this user data"
+
+    shell = (
+        r"""
+exists() {
+	[ -e "$1" ] || echo "$2"
+}
+""",
+    )
