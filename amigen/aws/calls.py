@@ -18,6 +18,7 @@ from amigen.aws.grants import (
     SNAPSHOT,
     STAYS_OURS,
     TEMPLATE,
+    USAGE_REPORT,
     Call,
     Grant,
     created_tags,
@@ -39,7 +40,7 @@ DESCRIBE_TEMPLATE_VERSIONS = reading(
 DESCRIBE_FLEETS = reading("ec2", "DescribeFleets", "images", "prune")
 DESCRIBE_SPOT_FLEETS = reading("ec2", "DescribeSpotFleetRequests", "images", "prune")
 DESCRIBE_SPOT_REQUESTS = reading("ec2", "DescribeSpotInstanceRequests", "images", "prune")
-DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", on=(IMAGE,))
+DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", "prune", on=(IMAGE,))
 DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
 COPY_IMAGE = on_ec2(
     "CopyImage",
@@ -76,6 +77,16 @@ MARK_SNAPSHOT = Call(
     ),
 )
 DELETE_SNAPSHOT = on_ec2("DeleteSnapshot", "prune", on=(SNAPSHOT,))
+# Who else uses an image. EC2 deletes a report by itself after 30 days.
+DESCRIBE_REFERENCES = reading("ec2", "DescribeImageReferences", "prune")
+DESCRIBE_USAGE_REPORTS = reading("ec2", "DescribeImageUsageReports", "prune")
+DESCRIBE_USAGE_ENTRIES = reading("ec2", "DescribeImageUsageReportEntries", "prune")
+CREATE_USAGE_REPORT = on_ec2(
+    "CreateImageUsageReport",
+    "prune",
+    on=(IMAGE,),
+    also=(Grant(action="ec2:CreateImageUsageReport", resources=(USAGE_REPORT,)),),
+)
 
 # -- EC2: launch templates -------------------------------------------------------------------------------------------
 CREATE_TEMPLATE = on_ec2(

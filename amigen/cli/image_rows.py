@@ -45,7 +45,11 @@ def finding_json(each: Finding) -> Difference:
 
 def show_prune(plan: RegionPrune) -> None:
     """What prune would do in one region."""
-    echo_line(plan.region + (": cannot be looked at" if plan.error else ""))
+    echo_line(plan.region + (": cannot be looked at" if plan.error and not plan.images else ""))
+    for note in plan.notes:
+        echo_line(f"  note: {note}")
+    for image in plan.reports:
+        echo_line(f"  request the usage report of {image}: it is or was shared, and other accounts may use it")
     for snapshot in plan.snapshots:
         echo_line(f"  remove {snapshot} (its image is gone already)")
     for each in plan.images:
@@ -64,7 +68,17 @@ def prune_json(plan: RegionPrune) -> RegionResult:
         "region": plan.region,
         "error": plan.error.message if plan.error else None,
         "leftoverSnapshots": list(plan.snapshots),
-        "images": [{**listed_json(each), "remove": not each.keep, "why": each.keep or None} for each in plan.images],
+        "usageReports": list(plan.reports),
+        "notes": list(plan.notes),
+        "images": [
+            {
+                **listed_json(each),
+                "usedByAccounts": list(each.accounts),
+                "remove": not each.keep,
+                "why": each.keep or None,
+            }
+            for each in plan.images
+        ],
         "removed": plan.removed,
         "failed": [{"what": what, "error": error.message} for what, error in plan.failed],
     }

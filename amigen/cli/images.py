@@ -99,11 +99,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 
     image = load_on_aws(spec, aws.profile)
 
-    def look(plan: RegionPrune) -> None:
-        found = list_images(aws, plan.region, image.name)
-        plan.images, plan.usage = found.images, found.usage
-
-    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
+    plans = _by_region(chosen_regions(image, regions, anywhere=True), lambda plan: list_images(aws, plan, image.name))
     if output == "json":
         gaps = [{"region": plan.region, "what": what} for plan in plans for what in plan.usage.unresolved]
         echo_json({"images": [listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
@@ -129,6 +125,11 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     help="Only older ones go.",
 )
 @_ANY_REGION
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Build record; unset: where `amigen build` puts it. The ledger beside it says which images were shared.",
+)
 @click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
 @click.option("--yes", is_flag=True, help="With --apply: do not ask.")
@@ -139,39 +140,52 @@ def prune(
     keep: int,
     older_than: int,
     regions: tuple[str, ...],
+    record: Path | None,
     apply: bool,
     dry_run: bool,
     yes: bool,
     output: str,
     aws: Aws,
 ) -> None:
-    """Remove old images of SPEC with their snapshots; never one that a template, a group or an instance relies on."""
+    """Remove old images of SPEC with their snapshots; never one that a template, a group or an instance relies on.
+
+    For images that are or were shared, prune requests EC2's usage reports, and keeps what other accounts use.
+    """
+    from amigen.images.elsewhere import Shared
     from amigen.images.prune import Rules, apply_prune, plan_prune
+    from amigen.publish.ledger import shared_images
+    from amigen.publish.record import default_path
 
     if apply and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other")
     image = load_on_aws(spec, aws.profile)
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
 
-    def look(plan: RegionPrune) -> None:
-        found = plan_prune(aws, plan.region, image.name, rules)
-        plan.images, plan.snapshots = found.images, found.snapshots
-
-    plans = _by_region(chosen_regions(image, regions, anywhere=True), look)
+    share = image.aws.share
+    shared = Shared(
+        images=shared_images((record or default_path(image)).with_name("publish-ledger.json")),
+        by_spec=bool(share.accounts or share.organizations or share.organizational_units),
+    )
+    plans = _by_region(
+        chosen_regions(image, regions, anywhere=True),
+        lambda plan: plan_prune(aws, plan, image.name, rules, shared),
+    )
     if output == "text":
         for plan in plans:
             show_prune(plan)
     if apply:
         if any(plan.doomed or plan.snapshots for plan in plans):
             confirm(yes, "Remove these for good?")
+        elif any(plan.reports for plan in plans):
+            confirm(yes, "Request these usage reports?")
         _by_region_again(
             [plan for plan in plans if not plan.error],
-            lambda plan: apply_prune(aws, plan, progress),
+            lambda plan: apply_prune(aws, plan, shared, rules.now, progress),
         )
     if output == "json":
         echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
-    elif not apply and any(plan.doomed or plan.snapshots for plan in plans):
-        echo_line("nothing was removed; --apply does it")
+    elif not apply and any(plan.doomed or plan.snapshots or plan.reports for plan in plans):
+        echo_line("nothing was done; --apply does it")
     failures = [(f"{plan.region}: {what}", error) for plan in plans for what, error in plan.failed]
     raise_failures([*failures, *((plan.region, plan.error) for plan in plans if plan.error)])
 

@@ -154,6 +154,7 @@ class ImageList(TypedDict):
 class PruneImage(ListedImage):
     """An image, and whether it goes."""
 
+    usedByAccounts: Annotated[list[str], Meta(description="Other accounts, by EC2's usage report.")]
     remove: bool
     why: Annotated[str | None, Meta(description="Why it stays.")]
 
@@ -171,6 +172,8 @@ class RegionResult(TypedDict):
     region: str
     error: str | None
     leftoverSnapshots: list[str]
+    usageReports: Annotated[list[str], Meta(description="Shared images whose usage report is requested by `--apply`.")]
+    notes: list[str]
     images: list[PruneImage]
     removed: list[str]
     failed: list[NotRemoved]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError
+from amigen.base.errors import AmigenError, CouldNotCheckError
+from amigen.images.elsewhere import Elsewhere, Shared, look_elsewhere, request_report
 from amigen.images.usage import Usage, find_usage
 from amigen.publish import names, observe
 from amigen.publish.state import Image, moment
@@ -25,12 +26,14 @@ class Listed:
 
     Attributes:
         used: What refers to it.
+        accounts: Other accounts that use it.
         keep: Why prune leaves it; empty where it would remove it.
     """
 
     region: str
     image: Image
     used: tuple[str, ...]
+    accounts: tuple[str, ...] = ()
     keep: str = ""
 
 
@@ -49,6 +52,9 @@ class RegionPrune:
 
     Attributes:
         snapshots: Of images that are gone already: a run before this one was cut off in between.
+        reports: Shared images whose usage by other accounts is not known; prune requests these reports, and removes
+            nothing of the region before they are there.
+        notes: What could not be looked at, and stops nothing.
         failed: What could not be removed, and why; the rest was.
         error: Why the region as a whole could not be looked at, or was left in the middle.
     """
@@ -56,6 +62,8 @@ class RegionPrune:
     region: str
     images: tuple[Listed, ...] = ()
     snapshots: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
     removed: list[str] = field(default_factory=list)
     failed: list[tuple[str, AmigenError]] = field(default_factory=list)
@@ -67,25 +75,50 @@ class RegionPrune:
         return tuple(each for each in self.images if not each.keep)
 
 
-def list_images(aws: Aws, region: str, name: str) -> RegionPrune:
-    """The images of a spec in one region, newest first, with what refers to them; all of them stay."""
-    images = observe.tagged_images(aws, region, names.TAG_NAME, name)
-    usage = find_usage(aws, region) if images else Usage()
-    listed = tuple(Listed(region=region, image=image, used=usage.of(image.id)) for image in images)
-    return RegionPrune(region=region, images=listed, usage=usage)
+def list_images(aws: Aws, plan: RegionPrune, name: str) -> None:
+    """Look at the images of a spec in one region, newest first, with what refers to them; all of them stay."""
+    images = observe.tagged_images(aws, plan.region, names.TAG_NAME, name)
+    plan.usage = find_usage(aws, plan.region) if images else Usage()
+    plan.images = tuple(Listed(region=plan.region, image=image, used=plan.usage.of(image.id)) for image in images)
 
 
-def plan_prune(aws: Aws, region: str, name: str, rules: Rules) -> RegionPrune:
-    """Look, and decide.
+def plan_prune(aws: Aws, plan: RegionPrune, name: str, rules: Rules, shared: Shared) -> None:
+    """Look at one region, and decide.
 
     Raises:
         CouldNotCheckError: Nobody can tell which images of the region are in use.
     """
-    found = list_images(aws, region, name)
-    found.usage.require_complete(region)
-    found.images = judge(found.images, rules)
-    found.snapshots = _leftovers(aws, region, name)
-    return found
+    list_images(aws, plan, name)
+    plan.usage.require_complete(plan.region)
+    judged = judge(plan.images, rules)
+    # Until the end of all looks nothing of the region is to be removed, also where one of them fails.
+    plan.images = ()
+    candidates = [each.image for each in judged if not each.keep]
+    elsewhere = look_elsewhere(aws, plan.region, candidates, shared, rules.now)
+    plan.images = tuple(_judged_elsewhere(each, elsewhere) for each in judged)
+    plan.reports, plan.notes = elsewhere.missing, elsewhere.notes
+    if elsewhere.pending:
+        plan.error = _waits_for(plan.region, elsewhere.pending)
+    elif not plan.reports:
+        plan.snapshots = _leftovers(aws, plan.region, name)
+
+
+def _judged_elsewhere(each: Listed, elsewhere: Elsewhere) -> Listed:
+    used = elsewhere.used.get(each.image.id, ())
+    if each.keep:
+        return each
+    waits = (*elsewhere.missing, *elsewhere.pending)
+    keep = f"used by {', '.join(used)}" if used else ""
+    keep = keep or (f"waits for the usage report of {', '.join(waits)}" if waits else "")
+    accounts = elsewhere.accounts.get(each.image.id, ())
+    return replace(each, used=(*each.used, *used), accounts=accounts, keep=keep)
+
+
+def _waits_for(region: str, images: Sequence[str]) -> CouldNotCheckError:
+    return CouldNotCheckError(
+        f"nothing is removed in {region} before EC2 has made the usage reports of shared images: {', '.join(images)}",
+        "run the same command again later; a report takes minutes to hours",
+    )
 
 
 def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
@@ -104,7 +137,7 @@ def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
         if image.state == "available":
             seen[kind] += 1
             rank = seen[kind]
-        out.append(Listed(region=each.region, image=image, used=each.used, keep=_reason(each, rank, rules)))
+        out.append(replace(each, keep=_reason(each, rank, rules)))
     return tuple(out)
 
 
@@ -158,23 +191,36 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
     return tuple(sorted(snapshot for snapshot, image in marks.items() if not {snapshot, image} & there))
 
 
-def apply_prune(aws: Aws, plan: RegionPrune, say: Callable[[str], None]) -> None:
+def apply_prune(aws: Aws, plan: RegionPrune, shared: Shared, now: datetime, say: Callable[[str], None]) -> None:
     """Remove what was shown. Looked at once more right before: what has come into use since stays.
 
     The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go. Marked
     snapshots without their image are what the next run finds.
+
+    Raises:
+        CouldNotCheckError: Usage reports had to be requested; nothing was removed.
     """
     region = plan.region
+    for image in plan.reports:
+        request_report(aws, region, image, now)
+        say(f"{region}: requested the usage report of {image}")
+    if plan.reports:
+        raise _waits_for(region, plan.reports)
     for snapshot in plan.snapshots:
         with _kept_going(plan, snapshot, say):
             if _delete_snapshot(aws, region, snapshot, plan.removed):
                 say(f"{region}: removed {snapshot}, left by an earlier run")
             else:
                 say(f"{region}: {snapshot} stays: another image lives on it")
-    usage = find_usage(aws, region) if plan.doomed else Usage()
+    if not plan.doomed:
+        return
+    usage = find_usage(aws, region)
     usage.require_complete(region)
+    elsewhere = look_elsewhere(aws, region, [each.image for each in plan.doomed], shared, now)
+    if waits := (*elsewhere.missing, *elsewhere.pending):
+        raise _waits_for(region, waits)
     for each in plan.doomed:
-        used = usage.of(each.image.id)
+        used = (*usage.of(each.image.id), *elsewhere.used.get(each.image.id, ()))
         if used:
             say(f"{region}: {each.image.id} stays: it has come into use by {', '.join(used)}")
             continue

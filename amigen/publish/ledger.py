@@ -198,6 +198,17 @@ def read_ledger(path: Path) -> _Document | None:
     return document
 
 
+def shared_images(path: Path) -> frozenset[str]:
+    """The images that a ledger says were shared; none where there is no ledger.
+
+    Raises:
+        InputError: It is not a ledger that this amigen knows.
+    """
+    document = read_ledger(path)
+    entries = document.entries.values() if document else ()
+    return frozenset(entry.image for entry in entries if "shared" in entry.steps and entry.image)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that a cut at any time leaves the old or the new one, whole."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")

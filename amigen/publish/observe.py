@@ -77,6 +77,7 @@ def read_image(item: dict[str, Any]) -> Image:
         launched=item.get("LastLaunchedTime", ""),
         # `disabled`, or since when it is (API_Image).
         protected=str(item.get("DeregistrationProtection", "")).startswith("enabled"),
+        public=bool(item.get("Public")),
         tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
         snapshots=tuple(
             Snapshot(
@@ -91,11 +92,11 @@ def read_image(item: dict[str, Any]) -> Image:
 
 
 def image_permissions(aws: Aws, region: str, image: str) -> frozenset[str]:
-    """Who may launch an AMI: accounts, organisations, units."""
+    """Who may launch an AMI: accounts, organisations, units; `all` for everybody."""
     answer = aws.call(
         calls.DESCRIBE_IMAGE_ATTRIBUTE, region, f"image {image}", ImageId=image, Attribute="launchPermission"
     )
-    keys = ("UserId", "OrganizationArn", "OrganizationalUnitArn")
+    keys = ("UserId", "OrganizationArn", "OrganizationalUnitArn", "Group")
     return frozenset(p[key] for p in answer.get("LaunchPermissions", ()) for key in keys if p.get(key))
 
 

@@ -29,6 +29,7 @@ class Image:
         shared: Who may launch it: account ids and ARNs of organisations and units; None where nobody asked.
         deprecated, created, launched: RFC 3339 as EC2 says it; empty for never or unknown.
         protected: EC2 refuses to deregister it.
+        public: Everybody may launch it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Image:
     deprecated: str = ""
     launched: str = ""
     protected: bool = False
+    public: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     snapshots: tuple[Snapshot, ...] = ()
     shared: frozenset[str] | None = None

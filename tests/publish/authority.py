@@ -189,6 +189,9 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         for kind in ("image", "snapshot"):
             yield name, made(kind)[0], {**given.get(kind, {})}
         yield from tagged()
+    elif operation == "CreateImageUsageReport":
+        yield (name, *ec2(params["ImageId"]))
+        yield name, made("image-usage-report")[0], {}
     elif operation == "GetInstanceProfile":
         yield name, f"{aws}:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
     elif request.service == "ec2":

@@ -164,8 +164,12 @@ def test_prune_needs_what_the_policy_says(world: World) -> None:
         LaunchTemplateName="other", LaunchTemplateData={"ImageId": "ami-12345678"}
     )
 
-    prune = _does("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes")
-    _under(world, ("prune",), prune, more=("--parameter", "/mine"))
+    oldest = world.client("ec2").describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    world.client("ec2").modify_image_attribute(ImageId=oldest, LaunchPermission={"Add": [{"UserId": "111122223333"}]})
+
+    words = ("images", "prune", "--keep", "1", "--older-than", "0", "--apply", "--yes")
+    # The first run requests the usage report of the shared image.
+    _under(world, ("prune",), _does(*words, code=7), _does(*words), more=("--parameter", "/mine"))
 
 
 def test_a_rollout_needs_what_the_policies_say(world: World) -> None:

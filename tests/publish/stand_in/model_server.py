@@ -11,6 +11,7 @@ import boto3
 
 from tests.publish.stand_in.auto_scaling import NOW, InstanceRefreshes, public
 from tests.publish.stand_in.moto_gaps import Gaps
+from tests.publish.stand_in.usage_reports import UsageReports
 from tests.publish.stand_in.wire import Refusal, Request
 
 # Details of a status that is less exact (ssm, API_CommandInvocation).
@@ -42,6 +43,7 @@ class ModelServer(InstanceRefreshes):
     def __init__(self, moto: str, gaps: Gaps) -> None:
         super().__init__(gaps)
         self._moto = moto
+        self.usage = UsageReports()
         self.public_parameters: dict[tuple[str, str], str] = {}
         self.health: dict[str, str] = {}
         self.everywhere = "healthy"
@@ -59,6 +61,10 @@ class ModelServer(InstanceRefreshes):
         self._commands: dict[str, dict[str, Any]] = {}
         self._answers: dict[tuple[str, str], Answer] = {
             ("ec2", "EnableImageDeprecation"): self._deprecate,
+            ("ec2", "CreateImageUsageReport"): self.usage.create,
+            ("ec2", "DescribeImageUsageReports"): self.usage.describe,
+            ("ec2", "DescribeImageUsageReportEntries"): self.usage.entries,
+            ("ec2", "DescribeImageReferences"): self.usage.refer,
             ("ssm", "GetParameter"): self._public_parameter,
             ("ssm", "DescribeInstanceInformation"): self._managed,
             ("ssm", "SendCommand"): self._send,
