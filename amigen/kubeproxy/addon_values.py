@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import yaml
-
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
-from amigen.kubeproxy.config import YAML_ERRORS
 from amigen.kubeproxy.settings import Settings
+from amigen.userdata import goyaml
 
 ADDON = "kube-proxy"
 Resolve: TypeAlias = Literal["OVERWRITE", "PRESERVE", "NONE"]
@@ -82,10 +80,9 @@ def read_values(text: str) -> dict[str, Any]:
         InputError: Neither.
     """
     try:
-        values = yaml.safe_load(text) if text.strip() else {}
-    except YAML_ERRORS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"the add-on's configurationValues cannot be parsed: {reason}") from None
+        values = goyaml.read(text.encode()).value if text.strip() else {}
+    except ValueError as error:
+        raise InputError(f"the add-on's configurationValues: {error}") from None
     if not isinstance(values, dict):
         raise InputError("the add-on's configurationValues are not a mapping")
     return values

@@ -1,35 +1,33 @@
 """Edit the KubeProxyConfiguration that a ConfigMap embeds, in place.
 
-The text is not dumped again: the marks of the YAML parser say where each value stands, and only that place is
-rewritten. So comments, order, quotes and fields that amigen does not know stay byte by byte. Each edit is proved by
-parsing the result: nothing but the wanted paths may differ.
+The text is not dumped again: the marks of the YAML parser say where each value is, and only that place is rewritten. So
+comments, order, quotes and fields that amigen does not know stay byte by byte. Each edit is proved by parsing the
+result: nothing but the wanted paths may differ. The text is read as kube-proxy's decoder reads it (loadConfig in
+cmd/kube-proxy/app/options.go of Kubernetes 1.37): the first document counts, and of a duplicate key the last.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
 from amigen.base.errors import InputError
 from amigen.kubeproxy.settings import Value
+from amigen.userdata import goyaml
 
 KIND = "KubeProxyConfiguration"
 API_GROUP = "kubeproxy.config.k8s.io/"
 _MAX = 1_000_000  # a ConfigMap holds no more
-# PyYAML's constructors raise all of these for values that lie (`!!int ""`, `!!timestamp x`, a float of base 60).
-YAML_ERRORS = (
-    *(yaml.YAMLError, ValueError, TypeError, LookupError),
-    *(AttributeError, ArithmeticError, RecursionError),
-)
 
 
 class UnreadableError(InputError):
-    """A text that no YAML parser takes."""
+    """The text is not YAML, or not one that kube-proxy reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class ProxyConfig:
     """A parsed configuration.
 
     Attributes:
-        text: As it stands in the ConfigMap.
+        text: As it is in the ConfigMap.
         where: `configmap kube-system/kube-proxy-config, key config`, for messages.
         values: The parsed document.
     """
@@ -47,7 +45,7 @@ class ProxyConfig:
     values: Mapping[str, Any]
 
     def get(self, path: str) -> Any:
-        """The value at a dotted path; None where nothing stands."""
+        """The value at a dotted path; None where there is none."""
         value: Any = self.values
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -67,11 +65,13 @@ class ProxyConfig:
         """With `changes` (dotted path -> value), everything else as it was.
 
         Raises:
-            InputError: A place cannot be edited without touching something else (an alias, a key that stands twice).
+            InputError: A place cannot be edited without touching something else (an alias, an anchor).
         """
         text = self.text
         try:
             for path, value in changes.items():
+                if self.get(path) == value and type(self.get(path)) is type(value):
+                    continue
                 text = _edit(text, path.split("."), value, self.where)
             after = read_config(text, self.where)
         except UnreadableError:
@@ -98,103 +98,66 @@ def read_config(text: str, where: str) -> ProxyConfig:
     Raises:
         InputError: Not YAML, not a KubeProxyConfiguration, or of a form that cannot be edited safely.
     """
-    root = _compose(text, where)
+    if len(text) > _MAX:
+        raise InputError(f"{where}: longer than a ConfigMap can be")
     try:
-        values = yaml.safe_load(text)
-    except YAML_ERRORS as error:
-        _unreadable(where, error)
-    assert isinstance(root, yaml.MappingNode)
-    if not isinstance(values, dict) or values.get("kind") != KIND:
-        kind = values.get("kind") if isinstance(values, dict) else None
+        values = goyaml.read(text.encode()).value
+    except ValueError as error:
+        raise UnreadableError(
+            f"{where}: {error}",
+            "nothing was changed; kube-proxy cannot read it either: repair it with `kubectl edit`, then try again",
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: the configuration is empty or not a mapping")
+    if values.get("kind") != KIND:
         raise InputError(
-            f"{where}: not a {KIND} (kind is {kind!r})", "amigen edits only what kube-proxy reads with --config"
+            f"{where}: not a {KIND} (kind is {values.get('kind')!r})",
+            "amigen edits only what kube-proxy reads with --config",
         )
     version = str(values.get("apiVersion"))
     if version != API_GROUP + "v1alpha1":
         raise InputError(
-            f"{where}: apiVersion {version!r} is not known to amigen", f"known is {API_GROUP}v1alpha1; edit it by hand"
+            f"{where}: unsupported apiVersion {version!r}", f"amigen edits {API_GROUP}v1alpha1; edit it by hand"
         )
-    try:
-        json.dumps(values, default=str)
-    except YAML_ERRORS as error:
-        _unreadable(where, error)
     for section in ("ipvs", "iptables", "nftables", "featureGates"):
         if not isinstance(values.get(section), (dict, type(None))):
             raise InputError(f"{where}: {section} is not a mapping; kube-proxy cannot read this either")
+    config = ProxyConfig(text=text, where=where, values=values)
     for path in ("mode", "ipvs.scheduler"):
-        if not isinstance(_dig(values, path), (str, type(None))):
+        if not isinstance(config.get(path), (str, type(None))):
             raise InputError(f"{where}: {path} is not text; kube-proxy cannot read this either")
-    return ProxyConfig(text=text, where=where, values=values)
-
-
-def _dig(values: Mapping[str, Any], path: str) -> Any:
-    value: Any = values
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _compose(text: str, where: str) -> yaml.MappingNode:
-    if len(text) > _MAX:
-        raise InputError(f"{where}: longer than a ConfigMap can be")
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twice(root, where)
-    except YAML_ERRORS as error:
-        _unreadable(where, error)
-    if not isinstance(root, yaml.MappingNode):
-        raise InputError(f"{where}: the configuration is empty or not a mapping")
-    return root
-
-
-def _unreadable(where: str, error: Exception) -> NoReturn:
-    mark = getattr(error, "problem_mark", None)
-    place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or str(error).split("\n")[0] or type(error).__name__
-    raise UnreadableError(
-        f"{where}: cannot be parsed{place}: {problem}",
-        "nothing was changed; kube-proxy cannot read it either: repair it with `kubectl edit`, then try again",
-    ) from None
-
-
-def _refuse_twice(root: yaml.Node | None, where: str) -> None:
-    """A key that stands twice: which of the two counts depends on the reader."""
-    if not isinstance(root, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in root.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                raise InputError(
-                    f"{where}: {key.value!r} stands twice (again at line {key.start_mark.line + 1})",
-                    "remove one of the two; kube-proxy refuses it too",
-                )
-            seen.add(key.value)
-        if value.start_mark.index >= root.start_mark.index:
-            _refuse_twice(value, where)
+    return config
 
 
 def _edit(text: str, path: list[str], value: Value, where: str) -> str:
     """Set one path in the text."""
-    parent = _compose(text, where)
+    # The parser's marks do not count a byte order mark.
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(mark)
+    try:
+        parent = goyaml.compose(text)
+    except yaml.YAMLError:  # JSON that is no YAML
+        raise _cannot_edit(where) from None
+    if not isinstance(parent, yaml.MappingNode):
+        raise _cannot_edit(where)
     for depth, key in enumerate(path):
         node = _child(parent, key, where)
         if node is None:
-            return _insert(text, parent, path[depth:], value, where)
+            return mark + _insert(text, parent, path[depth:], value)
         if depth == len(path) - 1:
-            return text if _scalar(node) == _yaml(value) else _replace(text, node, _yaml(value))
-        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
-            return _replace(text, node, _flow(path[depth + 1 :], value))
-        if not isinstance(node, yaml.MappingNode):
-            raise InputError(f"{where}: {'.'.join(path[: depth + 1])} is not a mapping")
+            return mark + _replace(text, node, value)
+        if isinstance(node, yaml.ScalarNode):  # null: read_config has looked at all sections
+            return mark + _put(text, node.start_mark.index, node.end_mark.index, _flow(path[depth + 1 :], value))
+        assert isinstance(node, yaml.MappingNode)
         parent = node
     raise AssertionError("a path is never empty")
 
 
 def _child(parent: yaml.MappingNode, key: str, where: str) -> yaml.Node | None:
-    for name, node in parent.value:
+    """The value of a key: of a duplicate the last one, which counts."""
+    for name, node in reversed(parent.value):
         if isinstance(name, yaml.ScalarNode) and name.value == key:
-            if node.start_mark.index < name.end_mark.index:
+            if _is_alias(name, node):
                 raise InputError(
                     f"{where}: {key} is an alias (`*`): an edit would change the other place too",
                     "write the value out with `kubectl edit`, then try again",
@@ -204,8 +167,9 @@ def _child(parent: yaml.MappingNode, key: str, where: str) -> yaml.Node | None:
     return None
 
 
-def _scalar(node: yaml.Node) -> str | None:
-    return _yaml(yaml.SafeLoader("").construct_document(node)) if isinstance(node, yaml.ScalarNode) else None
+def _is_alias(key: yaml.Node, node: yaml.Node) -> bool:
+    """The marks of an alias are those of what it refers to, further up."""
+    return bool(node.start_mark.index < key.end_mark.index)
 
 
 def _yaml(value: Any) -> str:
@@ -220,27 +184,46 @@ def _flow(path: list[str], value: Value) -> str:
     return text
 
 
-def _replace(text: str, node: yaml.Node, new: str) -> str:
-    start, end = node.start_mark.index, node.end_mark.index
-    old = text[start:end]
-    # The mark of a block value ends after its last line break: the break and comments behind it stay.
-    tail = old[len(old.rstrip()) :]
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _replace(text: str, node: yaml.Node, value: Value) -> str:
+    """Another value in a node's place; comments behind it stay."""
+    start, end, new = node.start_mark.index, _end(text, node), _yaml(value)
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and text[start] == "-":
+        # A block list may begin at its parent's column, where only another block list may stand.
+        gap = _line_end(text) + " " * node.start_mark.column
+        new = gap.join(f"- {_yaml(one)}" for one in value) if isinstance(value, list) and value else f"  {new}"
+    return _put(text, start, end, new)
+
+
+def _put(text: str, start: int, end: int, new: str) -> str:
     space = "" if start == 0 or text[start - 1] in " \n\t[{," else " "
-    return text[:start] + space + new + tail + text[end:]
+    return text[:start] + space + new + text[end:]
 
 
-def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value, where: str) -> str:
-    """Add a key that does not stand there: in block style as the last line of its mapping, or inside the braces."""
+def _end(text: str, node: yaml.Node) -> int:
+    """Where a node ends. The mark of a block collection lies behind the comments that follow it."""
+    start, end = node.start_mark.index, node.end_mark.index
+    end = start + len(text[start:end].rstrip())
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
+        return int(end)
+    last = node.value[-1]
+    inner = _end(text, last[1] if isinstance(last, tuple) else last)
+    return inner if start < inner < end else int(end)  # an alias ends elsewhere
+
+
+def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value) -> str:
+    """Add a key that is not there: in block style as the last line of its mapping, or inside the braces."""
     if parent.flow_style:
         return _insert_in_braces(text, parent, f"{json.dumps(path[0])}: {_flow(path[1:], value)}")
-    if not parent.value:
-        raise InputError(f"{where}: the mapping around {'.'.join(path)} is empty")
     first, last = parent.value[0][0], parent.value[-1]
     indent = " " * first.start_mark.column
     lines = [f"{indent}{'  ' * depth}{key}:" for depth, key in enumerate(path)]
     lines[-1] += " " + _yaml(value)
     at = _end_of_line(text, last)
-    line_end = "\r\n" if "\r\n" in text else "\n"
+    line_end = _line_end(text)
     start = text[:at]
     if start and not start.endswith("\n"):
         start += line_end
@@ -250,7 +233,7 @@ def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value, 
 def _insert_in_braces(text: str, parent: yaml.MappingNode, pair: str) -> str:
     """Behind the last value, where no comment can swallow it; or before the closing brace, where there is none."""
     key, node = parent.value[-1] if parent.value else (None, None)
-    if key is None or node is None or node.start_mark.index < key.start_mark.index:  # empty, or ends with an alias
+    if key is None or node is None or _is_alias(key, node):
         at = parent.end_mark.index - 1
         return text[:at] + (", " if parent.value else "") + pair + text[at:]
     at = max(key.end_mark.index, node.end_mark.index)
@@ -262,14 +245,15 @@ def _end_of_line(text: str, pair: tuple[yaml.Node, yaml.Node]) -> int:
     key, node = pair
     begin = key.end_mark.index
     end = max(begin, node.end_mark.index)
-    end = begin + len(text[begin:end].rstrip())
-    newline = text.find("\n", end)
+    if not (isinstance(node, yaml.ScalarNode) and node.style in ("|", ">")):  # its blank lines are part of it
+        end = begin + len(text[begin:end].rstrip()) + 1
+    newline = text.find("\n", end - 1)
     return len(text) if newline < 0 else newline + 1
 
 
 def _prove(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping[str, Value], where: str) -> None:
     """The result differs from the original in the wanted paths and nowhere else."""
-    wanted = json.loads(json.dumps(dict(before), default=str))
+    wanted = copy.deepcopy(dict(before))
     for path, value in changes.items():
         *above, last = path.split(".")
         place = wanted
@@ -277,7 +261,7 @@ def _prove(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping
             place[key] = place.get(key) or {}
             place = place[key]
         place[last] = value
-    if json.loads(json.dumps(dict(after), default=str)) != wanted:
+    if dict(after) != wanted:
         raise _cannot_edit(where)
 
 

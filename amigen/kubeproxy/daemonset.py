@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from posixpath import basename, normpath
+from posixpath import join, normpath, relpath
 from typing import Any, TypeAlias
 
 from amigen.base.errors import KubernetesError
@@ -73,32 +73,46 @@ class Node:
     addresses: tuple[str, ...] = ()
 
 
-def config_source(daemon_set: Json) -> ConfigSource:
+def config_sources(daemon_set: Json) -> tuple[ConfigSource, ...]:
     """Follow `--config` through the volume mount to the ConfigMap: names differ between EKS, kubeadm and others.
+
+    Returns:
+        Where it may be, the place that wins first; several only for a projected volume of whole ConfigMaps, of which
+        kube-proxy reads the last that has the key.
 
     Raises:
         KubernetesError: kube-proxy is configured some other way.
     """
     spec = daemon_set["spec"]["template"]["spec"]
     volumes = {one["name"]: one for one in spec.get("volumes") or []}
-    for container in spec.get("containers") or []:
+    for container in sorted(spec.get("containers") or [], key=lambda one: one.get("name") != NAME):
         words = " ".join([*(container.get("command") or []), *(container.get("args") or [])])
         match = re.search(r"--config[= ](\S+)", words)
         if match is None:
             continue
         path = normpath(match[1])
-        for mount in container.get("volumeMounts") or []:
-            inside = normpath(mount["mountPath"]) + "/"
-            volume = volumes.get(mount.get("name")) or {}
-            source = volume.get("configMap") or {}
-            if path.startswith(inside) and source.get("name"):
-                paths = {item["path"]: item["key"] for item in source.get("items") or []}
-                file = path[len(inside) :]
-                return ConfigSource(name=source["name"], key=paths.get(file, basename(file)))
+        # Of nested mounts the innermost has the file.
+        for mount in sorted(container.get("volumeMounts") or [], key=lambda one: -len(normpath(one["mountPath"]))):
+            inside = normpath(mount["mountPath"])
+            if path == inside or path.startswith(f"{inside.rstrip('/')}/"):
+                file = normpath(join(mount.get("subPath") or "", relpath(path, inside)))
+                if found := tuple(_holding(volumes.get(mount.get("name")) or {}, file)):
+                    return found
+                break
     raise KubernetesError(
         f"DaemonSet {NAME} does not read its configuration from a ConfigMap (no --config in a mounted ConfigMap)",
         "amigen changes only that; change the flags of the DaemonSet where it comes from",
     )
+
+
+def _holding(volume: Json, file: str) -> Iterator[ConfigSource]:
+    """ConfigMaps that a volume takes a file from, the last source first: it replaces what others put there."""
+    projected = (volume.get("projected") or {}).get("sources") or []
+    for one in reversed(projected or [volume]):
+        source = one.get("configMap") or {}
+        keys = [item["key"] for item in source.get("items") or () if normpath(item["path"]) == file]
+        if source.get("name") and (keys or not source.get("items")):
+            yield ConfigSource(name=source["name"], key=keys[-1] if keys else file)
 
 
 def proxy_version(daemon_set: Json) -> str:

@@ -91,8 +91,7 @@ def observe(
     """
     version = cluster.version()
     daemon_set = read_daemon_set(cluster)
-    source = daemonset.config_source(daemon_set)
-    config_map = cluster.get(CONFIG_MAPS, source.name)
+    source, config_map = _config_map(cluster, daemon_set)
     config = embedded(config_map, source)
     managed = detect(addon, config_map, server=cluster.server, strict=strict)
     nodes = daemonset.nodes(cluster.list(NODES), pool_label)
@@ -133,6 +132,19 @@ def read_daemon_set(cluster: Cluster) -> dict[str, Any]:
             f"no DaemonSet {daemonset.NAME} in {NAMESPACE}: this cluster has no kube-proxy that amigen could change",
             "Cilium may replace it, k3s has it built in, and GKE runs it as static pods",
         ) from None
+
+
+def _config_map(cluster: Cluster, daemon_set: Mapping[str, Any]) -> tuple[ConfigSource, dict[str, Any]]:
+    """The ConfigMap that has kube-proxy's configuration."""
+    *others, last = daemonset.config_sources(daemon_set)
+    for source in others:
+        try:
+            found = cluster.get(CONFIG_MAPS, source.name)
+        except NotFoundError:
+            continue
+        if source.key in (found.get("data") or {}):
+            return source, found
+    return last, cluster.get(CONFIG_MAPS, last.name)
 
 
 def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig:

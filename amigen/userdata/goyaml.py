@@ -51,6 +51,20 @@ class _Loader(_Base):  # type: ignore[misc]
         return f"{_TAG}map" if kind is yaml.MappingNode else f"{_TAG}seq"
 
 
+class _PatientLoader(yaml.composer.Composer, _Loader):
+    """Of an anchor that is defined twice the last one counts, as in Go."""
+
+    def __init__(self, stream: str) -> None:
+        _Base.__init__(self, stream)
+        yaml.composer.Composer.__init__(self)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+
 def read(content: bytes) -> Document:
     """Read one document.
 
@@ -69,11 +83,7 @@ def read(content: bytes) -> Document:
         )
     try:
         more = _first_alone(text)
-        loader = _Loader(text)
-        try:
-            node = loader.get_node() if loader.check_node() else None
-        finally:
-            loader.dispose()
+        node = compose(text)
         builder = _Values()
         return Document(value=builder.of(node, ()) if node else None, lines=builder.lines, more=more)
     except yaml.MarkedYAMLError as error:
@@ -82,6 +92,26 @@ def read(content: bytes) -> Document:
         raise ValueError(f"is not valid YAML: {error.problem or error.context}{place}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The node tree of the first document, with marks; the types of plain scalars stay open.
+
+    Raises:
+        yaml.YAMLError: It cannot be read.
+    """
+    try:
+        return _composed(_Loader(text))
+    except yaml.composer.ComposerError:  # the faster one refuses an anchor that is defined twice
+        return _composed(_PatientLoader(text))
+
+
+def _composed(loader: Any) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+        return node
+    finally:
+        loader.dispose()
 
 
 def _json(content: bytes) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amigen.base.errors import ConflictError, InputError, RefusedError
+from amigen.base.errors import ConflictError, InputError, KubernetesError, RefusedError
 from amigen.kubeproxy import daemonset, show
 from amigen.kubeproxy.addon import AddonState
 from amigen.kubeproxy.config import read_config
@@ -251,11 +251,70 @@ def test_versions_are_read_from_tags() -> None:
     assert daemonset.proxy_version(samples.daemon_set(image="registry:5000/kube-proxy:1.35")) == "1.35"
 
 
-def test_the_config_map_is_found_through_the_mount() -> None:
-    """Whatever it is called."""
-    assert daemonset.config_source(samples.daemon_set("kube-proxy-config", "config")) == ConfigSource(
-        name="kube-proxy-config", key="config"
-    )
+def _mounted(path: str, mounts: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    found = samples.daemon_set()
+    pod = found["spec"]["template"]["spec"]
+    container = {"name": "kube-proxy", "args": [f"--config={path}"], "volumeMounts": mounts}
+    sidecar = {"name": "a-sidecar", "args": ["--config=/etc/other/x.yaml"], "volumeMounts": mounts}
+    pod |= {"containers": [sidecar, container], "volumes": volumes}
+    return [(one.name, one.key) for one in daemonset.config_sources(found)]
+
+
+@pytest.mark.parametrize(
+    ("path", "mount", "volume", "expected"),
+    [
+        ("/k/config", {"mountPath": "/k/"}, {"configMap": {"name": "a"}}, [("a", "config")]),
+        (
+            "/k/c.yaml",
+            {"mountPath": "/k"},
+            {"configMap": {"name": "a", "items": [{"key": "x", "path": "c.yaml"}]}},
+            [("a", "x")],
+        ),
+        ("/etc/c.yaml", {"mountPath": "/etc/c.yaml", "subPath": "x"}, {"configMap": {"name": "a"}}, [("a", "x")]),
+        (
+            "/etc/d/c",
+            {"mountPath": "/etc/d", "subPath": "s"},
+            {"configMap": {"name": "a", "items": [{"key": "x", "path": "s/c"}]}},
+            [("a", "x")],
+        ),
+        (
+            "/k/c",
+            {"mountPath": "/k"},
+            {
+                "projected": {
+                    "sources": [
+                        {"serviceAccountToken": {"path": "t"}},
+                        {"configMap": {"name": "a", "items": [{"key": "x", "path": "c"}]}},
+                    ]
+                }
+            },
+            [("a", "x")],
+        ),
+        (
+            "/k/c",
+            {"mountPath": "/k"},
+            {"projected": {"sources": [{"configMap": {"name": "a"}}, {"configMap": {"name": "b"}}]}},
+            [("b", "c"), ("a", "c")],
+        ),
+    ],
+)
+def test_the_config_map_is_found_through_the_mount(
+    path: str, mount: dict[str, Any], volume: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    """Whatever it is called: whole, by items, by subPath, out of a projected volume."""
+    other = {"name": "other", "configMap": {"name": "other"}}
+
+    assert _mounted(path, [mount | {"name": "v"}], [volume | {"name": "v"}, other]) == expected
+
+
+def test_of_nested_mounts_the_innermost_counts() -> None:
+    """As the kernel mounts them."""
+    mounts = [{"name": "out", "mountPath": "/k"}, {"name": "in", "mountPath": "/k/c.yaml", "subPath": "c"}]
+    volumes = [{"name": name, "configMap": {"name": name}} for name in ("out", "in")]
+
+    assert _mounted("/k/c.yaml", mounts, volumes) == [("in", "c")]
+    with pytest.raises(KubernetesError, match="does not read its configuration from a ConfigMap"):
+        _mounted("/k/c.yaml", mounts, [volumes[0], {"name": "in", "emptyDir": {}}])
 
 
 @pytest.mark.parametrize(

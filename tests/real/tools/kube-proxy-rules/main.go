@@ -2,7 +2,8 @@
 //
 //	kube-proxy-rules-judge ipvs          worlds on stdin, one JSON a line; virtual services on stdout, one JSON a line
 //	kube-proxy-rules-judge nftables      the same with the real nft of this network namespace; `nft -j` output a line
-//	kube-proxy-rules-judge config        configurations as JSON strings, one a line; {"error": ..., "config": ...} a line
+//	kube-proxy-rules-judge config        configurations as JSON strings, one a line; {"error": ..., "config": ...} a line,
+//	                                     read as loadConfig in cmd/kube-proxy/app/options.go reads a file
 //
 // The proxiers are those of k8s.io/kubernetes. In ipvs mode the kernel, ipset and iptables are the stand-ins of
 // kube-proxy's own unit tests: what the kernel makes of the calls is proven by the tests with a virtual machine.
@@ -22,12 +23,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	sysctltest "k8s.io/component-helpers/node/util/sysctl/testing"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/proxy"
 	kubeproxyconfig "k8s.io/kubernetes/pkg/proxy/apis/config"
 	"k8s.io/kubernetes/pkg/proxy/apis/config/scheme"
+	kubeproxyconfigv1alpha1 "k8s.io/kubernetes/pkg/proxy/apis/config/v1alpha1"
 	"k8s.io/kubernetes/pkg/proxy/apis/config/validation"
 	"k8s.io/kubernetes/pkg/proxy/conntrack"
 	"k8s.io/kubernetes/pkg/proxy/healthcheck"
@@ -210,6 +214,13 @@ func programNFTables(world *World) map[string]json.RawMessage {
 
 func load(data []byte) (*kubeproxyconfig.KubeProxyConfiguration, error) {
 	object, _, err := scheme.Codecs.UniversalDecoder().Decode(data, nil, nil)
+	if runtime.IsStrictDecodingError(err) {
+		lenient := runtime.NewScheme()
+		kubeproxyconfig.AddToScheme(lenient)
+		kubeproxyconfigv1alpha1.AddToScheme(lenient)
+		codecs := serializer.NewCodecFactory(lenient, serializer.DisableStrict)
+		object, _, err = codecs.UniversalDecoder().Decode(data, nil, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -229,8 +240,7 @@ func decode(line []byte) map[string]any {
 	if err != nil {
 		return map[string]any{"error": err.Error()}
 	}
-	answer := map[string]any{"mode": found.Mode, "scheduler": found.IPVS.Scheduler, "strictARP": found.IPVS.StrictARP,
-		"syncPeriod": found.SyncPeriod.Duration.String(), "nodePortAddresses": found.NodePortAddresses}
+	answer := map[string]any{"config": json.RawMessage(must(json.Marshal(found))), "scheduler": found.IPVS.Scheduler}
 	found.Mode = kubeproxyconfig.ProxyMode("ipvs")
 	if errs := validation.Validate(found); len(errs) != 0 {
 		answer["invalid"] = errs.ToAggregate().Error()

@@ -1,0 +1,162 @@
+"""KubeProxyConfiguration as people write it, read and edited: kube-proxy's own decoder is the judge.
+
+What it reads is never refused as unreadable; after an edit it reads what was wanted; all other bytes are as they were.
+"""
+
+# ruff: noqa: E501 - texts as people write them
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+
+from amigen.base.errors import InputError
+from amigen.kubeproxy.config import UnreadableError, read_config
+from amigen.kubeproxy.settings import Value
+from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
+from tests.kubeproxy.test_rules import ask
+
+HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
+CHANGES: dict[str, Value] = {"mode": "ipvs", "ipvs.scheduler": "lc", "nodePortAddresses": ["10.0.0.0/8", "::/0"]}
+
+# Text -> the same after the edit.
+CASES = {
+    "a list at its parent's column": (
+        HEAD + "nodePortAddresses:\n- 192.0.2.0/24 # old\n# the mode\nmode: iptables\nipvs:\n  excludeCIDRs:\n"
+        "  - 10.0.0.0/8\n  - 10.1.0.0/16\n  # last\n",
+        HEAD + 'nodePortAddresses:\n- "10.0.0.0/8"\n- "::/0" # old\n# the mode\nmode: "ipvs"\nipvs:\n  excludeCIDRs:\n'
+        '  - 10.0.0.0/8\n  - 10.1.0.0/16\n  # last\n  scheduler: "lc"\n',
+    ),
+    "tabs before comments": (
+        HEAD
+        + "mode: iptables\t# the mode\nipvs:\t# of ipvs\n  scheduler: rr\t\t# even\nnodePortAddresses: []\t# none\n",
+        HEAD + 'mode: "ipvs"\t# the mode\nipvs:\t# of ipvs\n  scheduler: "lc"\t\t# even\n'
+        'nodePortAddresses: ["10.0.0.0/8", "::/0"]\t# none\n',
+    ),
+    "a trailing document mark": (
+        "---\n" + HEAD + "mode: iptables\nipvs: {}\nnodePortAddresses: null\n---\n",
+        "---\n" + HEAD + 'mode: "ipvs"\nipvs: {"scheduler": "lc"}\nnodePortAddresses: ["10.0.0.0/8", "::/0"]\n---\n',
+    ),
+    "a second document": (
+        HEAD + "# end\n---\nmode: [\n",
+        HEAD + 'mode: "ipvs"\nipvs:\n  scheduler: "lc"\n# end\nnodePortAddresses: ["10.0.0.0/8", "::/0"]\n'
+        "---\nmode: [\n",
+    ),
+    "a document end": (
+        HEAD + "ipvs:\n    scheduler:\n...\n",
+        HEAD + 'ipvs:\n    scheduler: "lc"\nmode: "ipvs"\nnodePortAddresses: ["10.0.0.0/8", "::/0"]\n...\n',
+    ),
+    "duplicate keys, of which the last counts": (
+        HEAD + "mode: iptables\nipvs: {scheduler: rr}\nmode: nftables\nipvs: {scheduler: sh}\nnodePortAddresses: []\n",
+        HEAD + 'mode: iptables\nipvs: {scheduler: rr}\nmode: "ipvs"\nipvs: {scheduler: "lc"}\n'
+        'nodePortAddresses: ["10.0.0.0/8", "::/0"]\n',
+    ),
+    "a byte order mark and Windows' line ends": (
+        "\ufeff"
+        + HEAD.replace("\n", "\r\n")
+        + "mode: iptables # é\r\nipvs:\r\n  scheduler: rr\r\nnodePortAddresses:\r\n- x\r\n",
+        "\ufeff"
+        + HEAD.replace("\n", "\r\n")
+        + 'mode: "ipvs" # é\r\nipvs:\r\n  scheduler: "lc"\r\nnodePortAddresses:\r\n'
+        '- "10.0.0.0/8"\r\n- "::/0"\r\n',
+    ),
+    "JSON indented with tabs": (
+        '{\n\t"apiVersion": "kubeproxy.config.k8s.io/v1alpha1",\n\t"kind": "KubeProxyConfiguration",\n\t"mode": "",\n'
+        '\t"ipvs": {"scheduler": ""},\n\t"nodePortAddresses": null\n}\n',
+        '{\n\t"apiVersion": "kubeproxy.config.k8s.io/v1alpha1",\n\t"kind": "KubeProxyConfiguration",\n\t"mode": "ipvs",\n'
+        '\t"ipvs": {"scheduler": "lc"},\n\t"nodePortAddresses": ["10.0.0.0/8", "::/0"]\n}\n',
+    ),
+    "a block text at the end": (
+        HEAD + "mode: iptables\nipvs: {scheduler: lc}\nnodePortAddresses: []\nhealthzBindAddress: |+\n  x\n\n",
+        HEAD
+        + 'mode: "ipvs"\nipvs: {scheduler: lc}\nnodePortAddresses: ["10.0.0.0/8", "::/0"]\nhealthzBindAddress: |+\n'
+        "  x\n\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_field_case(case: str) -> None:
+    """The whole text after the edit, byte by byte."""
+    before, expected = CASES[case]
+
+    assert read_config(before, "x").edited(CHANGES).text == expected
+
+
+def test_the_judge_reads_every_field_case() -> None:
+    """Before the edit, and with the wanted values after it."""
+    befores = ask("config", [before for before, _ in CASES.values()])
+    afters = ask("config", [after for _, after in CASES.values()])
+
+    for case, before, after in zip(CASES, befores, afters, strict=True):
+        assert "error" not in before, (case, before)
+        assert "error" not in after, (case, after)
+        found = after["config"]
+        assert (found["Mode"], found["IPVS"]["Scheduler"]) == ("ipvs", "lc"), case
+        assert found["NodePortAddresses"] == ["10.0.0.0/8", "::/0"], case
+
+
+_LINES = [
+    *KUBEADM_CONFIG.splitlines(), *EKS_CONFIG.splitlines(), "ipvs:", "ipvs: {}", "ipvs: &a {tcpTimeout: 1s}", "mode: |",
+    "  text", "mode: >-", "? mode", ": nftables", "<<: *a", "mode: 'x' # y", "ipvs: {scheduler: rr, }", "  - 10.0.0.0/8",
+    "- 10.0.0.0/8", "nodePortAddresses:", "nodePortAddresses:\t# which", "# a comment", "  # deeper", "mode: ~",
+    "%YAML 1.1", "...", "---", "ipvs: {\n scheduler: rr\n}", "mode: !!str x", "1: 2", "mode : a", '"mode": b', "\tx",
+    "  scheduler: rr\t# tab", "\t# a tab", "", "mode:\tipvs", "mode: on", "ipvs:\n  excludeCIDRs:\n  - 10.0.0.0/8",
+    "iptables:\n    masqueradeAll: yes\n    syncPeriod: 30s", "mode: null # none", "conntrack: {min: 0x10}", "mode: *a",
+    "clusterCIDR: &b 10.0.0.0/8", "healthzBindAddress: |+\n  x\n", "bindAddress: \"a\\\n  b\"", "x: [a,\n b]",
+]  # fmt: skip
+
+
+def _text(dice: random.Random) -> str:
+    lines = [dice.choice(_LINES) for _ in range(dice.randint(0, 9))]
+    if dice.random() < 0.3:
+        whole = dice.choice((KUBEADM_CONFIG, EKS_CONFIG)).splitlines()
+        for line in lines[:3]:
+            whole.insert(dice.randint(0, len(whole)), line)
+        return dice.choice(("\n", "\r\n")).join(whole) + dice.choice(("", "\n"))
+    return HEAD + "\n".join(lines) + dice.choice(("", "\n"))
+
+
+def _wanted(values: dict[str, object]) -> str:
+    out = dict(values)
+    ipvs = out.get("ipvs")
+    out |= {"mode": "ipvs", "nodePortAddresses": CHANGES["nodePortAddresses"]}
+    out["ipvs"] = {**(ipvs if isinstance(ipvs, dict) else {}), "scheduler": "lc"}
+    return json.dumps(out)
+
+
+def test_random_texts() -> None:
+    """Read whenever kube-proxy reads them, and with the same values; edited exactly, or refused for a stated reason."""
+    dice = random.Random(18)
+    texts = [_text(dice) for _ in range(3000)]
+    answers = ask("config", texts)
+    read: list[tuple[str, str]] = []
+    edited: list[tuple[str, str]] = []
+    refused = 0
+    for text, answer in zip(texts, answers, strict=True):
+        if "error" in answer:
+            continue
+        try:
+            config = read_config(text, "x")
+        except UnreadableError as error:
+            raise AssertionError((text, error.message)) from None
+        read.append((text, json.dumps(config.values)))
+        try:
+            after = config.edited(CHANGES).text
+        except InputError:
+            refused += 1
+            continue
+        edited.append((after, _wanted(dict(config.values))))
+        comments = re.findall(r"(?m)(?:^|[ \t])#.*$", text.replace("\r", ""))
+        # In a block text it may be a part of the mode.
+        assert re.search(r"mode: [|>]", text) or [one for one in comments if one not in after] == [], (text, after)
+
+    for pairs in (read, edited):
+        first, second = ([pair[index] for pair in pairs] for index in (0, 1))
+        for text, one, other in zip(first, ask("config", first), ask("config", second), strict=True):
+            assert one == other, text
+    assert len(read) > 800
+    assert refused < len(read) // 10
