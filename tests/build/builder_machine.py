@@ -1,4 +1,5 @@
-"""A real machine behind moto: when an instance is launched there, a VM boots with that instance's user data.
+"""A real machine behind moto: when an instance is launched there, a VM boots with that instance's user data
+and key pair.
 
 moto keeps records and runs nothing. This watches it, boots the built-in Debian root for the builder that is launched,
 on a port that is known beforehand, boots it again when it reboots itself, and ends it when the instance is stopped or
@@ -65,6 +66,9 @@ class BuilderMachine:
         self.user_data = base64.b64decode(told["UserData"].get("Value", ""))
         work = self.work / self.instance
         work.mkdir()
+        # EC2 gives the public key of the pair to the instance by its metadata.
+        pairs = self.ec2.describe_key_pairs(KeyNames=[instance["KeyName"]], IncludePublicKey=True)["KeyPairs"]
+        (work / "pair.pub").write_text(pairs[0]["PublicKey"])
         machine = Machine(
             self.base.image,
             work=work,
@@ -72,6 +76,7 @@ class BuilderMachine:
             user_data=self.user_data,
             instance_id=self.instance,
             ssh_port=self.port,
+            key=work / "pair",
         )
         with machine:
             self.boots = 1
