@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from amigen.base.errors import InputError
+from amigen.base.errors import InputError, masked
 from amigen.base.files import read_file
+from amigen.spec.model import NodeImage
 
 SCHEMA = "amigen/build/v1"
 
@@ -73,6 +76,9 @@ class ImageRecord(_Record, frozen=True, kw_only=True):
     file: Annotated[str, Meta(description="The local image; empty on AWS.")] = ""
     sha256: Annotated[str, Meta(description="Its checksum.")] = ""
     packages: PackageChanges = PackageChanges()
+    installed_packages: Annotated[
+        dict[str, str], Meta(description="All packages of the image: package -> version. Empty: not recorded.")
+    ] = {}
     kernel: Kernel | None = None
     checks: tuple[CheckRecord, ...] = ()
     phases: Annotated[dict[str, float], Meta(description="Phase -> seconds, in their order.")] = {}
@@ -93,7 +99,40 @@ class BuildRecord(_Record, frozen=True, kw_only=True):
     packer_version: str
     started_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
     finished_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    spec: Annotated[
+        dict[str, Any],
+        Meta(description="Key path -> value of what the spec said; contents and scripts as a checksum, no passwords."),
+    ] = {}
     images: tuple[ImageRecord, ...] = field(default_factory=tuple)
+
+
+# Keys whose values may be long or secret: compared by checksum.
+_CONTENTS = ("content", "contentBase64", "script", "config", "baseRuntimeSpec", "certificateAuthority")
+
+
+def recorded_spec(spec: NodeImage) -> dict[str, Any]:
+    """What a spec says, for comparisons: key path -> value.
+
+    Contents and scripts are checksums, and passwords of URLs are masked: the record is readable by everybody.
+    """
+    import msgspec
+
+    return dict(_flat("", msgspec.to_builtins(spec)))
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            below = f"{path}.{key}" if path else str(key)
+            if key in _CONTENTS and isinstance(each, str):
+                yield below, f"sha256:{hashlib.sha256(each.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+            else:
+                yield from _flat(below, each)
+    elif isinstance(value, (list, tuple)) and value:
+        for number, each in enumerate(value):
+            yield from _flat(f"{path}[{number}]", each)
+    elif value not in (None, [], {}, ()):
+        yield path, masked(value) if isinstance(value, str) else value
 
 
 def write_record(record: BuildRecord, path: Path) -> None:

@@ -23,7 +23,7 @@ from amigen.base.errors import AmigenError, BuildError, InputError
 from amigen.base.processes import alone_in
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
-from amigen.build.record import BuildRecord, ImageRecord, read_record, write_record
+from amigen.build.record import BuildRecord, ImageRecord, read_record, recorded_spec, write_record
 from amigen.build.session import Session
 from amigen.build.stop import Stop, signals_noted
 from amigen.build.verdict import Verifier
@@ -125,6 +125,7 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
         packer_version=order.packer.text,
         started_at=rfc3339(started),
         finished_at=rfc3339(now_utc()),
+        spec=recorded_spec(order.jobs[0].plan.spec),
         images=tuple(images[job.name] for job in order.jobs if job.name in images),
     )
     path = folder / "record.json"

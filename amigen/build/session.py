@@ -186,6 +186,7 @@ class Session:
             found["log"] = str(self.log)
         after = self.after or self.before
         if after is not None and self.before is not None:
+            found["installed_packages"] = dict(sorted(after.packages.items()))
             found["packages"] = PackageChanges(**asdict(package_diff(self.before.packages, after.packages)))
             names = [name for step in self.plan.steps if isinstance(step, LoadModules) for name in step.modules]
             modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in names}

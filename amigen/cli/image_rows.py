@@ -27,6 +27,10 @@ def show_base(row: BaseRow) -> None:
         echo_line(f"  another than that of the last build, {row['lastBuild']}, and not known to be newer")
     else:
         echo_line("  the last build used it")
+    for line in row["kernelChanges"]:
+        echo_line(f"  {line}")
+    if row["another"] and row["lastKernel"] and not row["kernel"]:
+        echo_line(f"  the last build ran kernel {row['lastKernel']}; the name of this image does not say its kernel")
 
 
 def finding_json(each: Finding) -> Difference:

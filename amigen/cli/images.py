@@ -1,4 +1,4 @@
-"""`amigen images base | list | drift | prune`."""
+"""`amigen images base | list | drift | diff | prune`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amigen.base.errors import AmigenError, DiffersError
+from amigen.base.errors import AmigenError, DiffersError, InputError
 from amigen.cli.aws import (
     aws_options,
     chosen_regions,
@@ -19,7 +19,14 @@ from amigen.cli.aws import (
     target_options,
 )
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
-from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
+from amigen.cli.options import (
+    echo_json,
+    echo_line,
+    load_on_aws,
+    markdown_output_option,
+    output_option,
+    spec_argument,
+)
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
@@ -50,10 +57,13 @@ def images() -> None:
 def base(spec: str, record: Path | None, platform: str | None, architecture: str | None, output: str, aws: Aws) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
     from amigen.images.base import compared_to, find_base
-    from amigen.publish.record import default_path, last_sources
+    from amigen.images.kernel import series_of_image, series_of_release, text, what_changes
+    from amigen.publish.record import default_path, last_kernels, last_sources
 
     image = load_on_aws(spec, aws.profile)
-    used = last_sources(record or default_path(image), image, required=record is not None)
+    path = record or default_path(image)
+    used = last_sources(path, image, required=record is not None)
+    kernels = last_kernels(path, image)
     rows: list[BaseRow] = []
     failures: list[tuple[str, AmigenError]] = []
     for target in chosen_targets(image, platform, architecture):
@@ -64,6 +74,8 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
         except AmigenError as error:
             failures.append((target.key, error))
             continue
+        then = series_of_release(kernels.get(target, "")) if last else None
+        now = series_of_image(target.platform, found.image.name)
         rows.append(
             {
                 "platform": target.platform,
@@ -78,6 +90,9 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
                 "lastBuild": last or None,
                 "newer": is_now == "newer",
                 "another": is_now != "same",
+                "kernel": text(now) if now else None,
+                "lastKernel": text(then) if then else None,
+                "kernelChanges": list(what_changes(image, then, now)) if then and now and then != now else [],
             }
         )
     if output == "json":
@@ -249,6 +264,37 @@ def drift(
     raise_failures([(item.place.key, item.error) for item in statuses if item.error])
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
+
+
+@images.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--platform", help="Only this platform of the records.")
+@click.option("--architecture", help="Only this architecture of the records.")
+@click.option(
+    "--records",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("amigen-build"),
+    show_default=True,
+    help="Where the build records of AMIs are.",
+)
+@markdown_output_option
+def diff(before: str, after: str, platform: str | None, architecture: str | None, records: Path, output: str) -> None:
+    """Show what changed from A to B, each a build record or an AMI: packages, kernel, modules, checks, spec."""
+    from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
+
+    found = compare_records((before, after), find_records(before, records), find_records(after, records))
+    chosen = tuple(
+        each for each in found if platform in (None, each.platform) and architecture in (None, each.architecture)
+    )
+    if not chosen:
+        known = ", ".join(f"{each.platform}/{each.architecture}" for each in found)
+        raise InputError("the records have no such image in common", f"they have: {known}")
+    if output == "json":
+        echo_json(diff_document(chosen))
+    else:
+        for line in diff_lines(chosen) if output == "text" else diff_markdown(chosen):
+            echo_line(line)
 
 
 def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:

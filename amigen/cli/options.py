@@ -99,16 +99,21 @@ def _remember(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-output_option = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    # Before the other parameters, so that a failure of theirs is in the document.
-    is_eager=True,
-    callback=_remember,
-    help="Output format.",
-)
+def _output(*formats: str) -> Callable[[_F], _F]:
+    return click.option(
+        "--output",
+        type=click.Choice(formats),
+        default="text",
+        show_default=True,
+        # Before the other parameters, so that a failure of theirs is in the document.
+        is_eager=True,
+        callback=_remember,
+        help="Output format.",
+    )
+
+
+output_option = _output("text", "json")
+markdown_output_option = _output("text", "markdown", "json")
 
 
 def load(path: str | Path) -> NodeImage:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from amigen.base.errors import InputError, Problem
+from amigen.build.diff import ImageDiff
 from amigen.build.record import BuildRecord, record_schema
 from amigen.cli.doctor import Finding
 from amigen.kubeproxy.fates import Row
@@ -110,6 +111,9 @@ BaseRow = TypedDict(
         "lastBuild": Annotated[str | None, Meta(description="The base that the last build used.")],
         "newer": bool,
         "another": bool,
+        "kernel": Annotated[str | None, Meta(description="Kernel series, such as 6.12; null: its name does not say.")],
+        "lastKernel": Annotated[str | None, Meta(description="Kernel series of the last build.")],
+        "kernelChanges": Annotated[list[str], Meta(description="What another kernel series means for the spec.")],
     },
 )
 
@@ -204,6 +208,12 @@ class Drift(TypedDict):
 
     drift: list[Difference]
     notes: Annotated[list[Difference], Meta(description="Worth knowing, and asked for by somebody.")]
+
+
+class ImageDiffs(TypedDict):
+    """`images diff`."""
+
+    diffs: list[ImageDiff]
 
 
 # -- fleet -----------------------------------------------------------------------------------------------------------
@@ -439,6 +449,7 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "images list": (ImageList,),
     "images prune": (Pruned,),
     "images drift": (Drift,),
+    "images diff": (ImageDiffs,),
     "fleet verify": (FleetResult, FleetPreview),
     "kube-proxy plan": (ProxyPlan,),
     "kube-proxy apply": (ProxyPlan,),

@@ -105,6 +105,17 @@ def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: P
         raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
 
 
+def last_kernels(path: Path, spec: NodeImage) -> dict[Target, str]:
+    """The kernel that the builder of the last build of each target ran, as `uname -r`; empty where nothing says it.
+
+    Raises:
+        InputError: The record cannot be read.
+    """
+    if not path.exists():
+        return {}
+    return dict(_each(path, lambda _, each: (_target(each, spec), str((each.get("kernel") or {}).get("running", "")))))
+
+
 def last_sources(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, str]:
     """The base image that the last build of each target used; empty where there is no record and none is required.
 

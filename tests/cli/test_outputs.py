@@ -75,7 +75,7 @@ def test_every_command_with_output_json_has_a_schema() -> None:
 
 
 def test_this_file_names_each_command() -> None:
-    assert sorted({**ON_SPECS, **ON_CLUSTERS, "doctor": []}) == sorted(OUTPUTS)
+    assert sorted({**ON_SPECS, **ON_CLUSTERS, "doctor": [], "images diff": []}) == sorted(OUTPUTS)
 
 
 def test_schema_prints_one_or_all(amigen: Run) -> None:

@@ -86,6 +86,24 @@ def test_newer_is_what_was_made_later(world: World, found: str, used: str | None
     assert [each["message"].endswith(words) for each in drift if each["subject"] == "base"] == [True]
 
 
+def test_base_says_what_another_kernel_series_means(world: World) -> None:
+    """The last build ran 6.1; the base of now is the EKS image of Kubernetes 1.34, with 6.12."""
+    _bases(world, "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z")
+    world.gateway.model.public_parameters[BUILD_REGION, EKS] = world.make_image(
+        "amazon-eks-node-al2023-x86_64-standard-1.34-v20261101", {}
+    )
+    document = json.loads(world.record_path.read_text())
+    document["images"][0]["kernel"] = {"running": "6.1.150-174.273.amzn2023.x86_64"}
+    world.record_path.write_text(json.dumps(document))
+
+    said = world.amigen("images", "base", "--record", str(world.record_path)).out
+    row = world.amigen("images", "base", "--record", str(world.record_path), "--output", "json").json["bases"][0]
+
+    assert "the kernel series changes from 6.1 to 6.12" in said
+    assert "kube-proxy's ipvs mode needs ip_vs and the module of the scheduler rr there" in said
+    assert (row["lastKernel"], row["kernel"], len(row["kernelChanges"])) == ("6.1", "6.12", 3)
+
+
 def test_base_asks_of_the_last_build_only_its_source(world: World) -> None:
     """Whatever came of that build: an image that was not verified, or not kept."""
     _bases(world, "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z")
