@@ -91,7 +91,7 @@ def _now(observed: Observed) -> str:
 
 
 def _facts(facts: Iterable[ModeFact]) -> list[str]:
-    return [f"  {fact.mode:8} {fact.says} [{fact.source}]" for fact in facts]
+    return [f"  {fact.mode:8} {fact.statement} [{fact.source}]" for fact in facts]
 
 
 def _fact_json(fact: ModeFact) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _fact_json(fact: ModeFact) -> dict[str, Any]:
         "mode": fact.mode,
         "since": ".".join(map(str, fact.since)),
         "state": fact.state,
-        "says": fact.says,
+        "says": fact.statement,
         "source": fact.source,
         "planned": fact.planned,
     }

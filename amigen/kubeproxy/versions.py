@@ -34,12 +34,13 @@ def why_not(mode: ProxyMode, version: str, gates: Mapping[str, object]) -> Refus
     usable = ", ".join(other for other in PROXY_MODES if other != mode and _works(other, version))
     if fact.state in ("absent", "removed"):
         return RefusedError(
-            f"{mode} cannot work with kube-proxy {version}: {fact.says} [{fact.source}]", f"modes that work: {usable}"
+            f"{mode} cannot work with kube-proxy {version}: {fact.statement} [{fact.source}]",
+            f"modes that work: {usable}",
         )
     if fact.gate and fact.state in ("alpha", "gated") and gates.get(fact.gate) is not True:
         return RefusedError(
-            f"{mode} is {fact.state} in kube-proxy {version} and the feature gate {fact.gate} is not set: {fact.says}"
-            f" [{fact.source}]",
+            f"{mode} is {fact.state} in kube-proxy {version} and the feature gate {fact.gate} is not set:"
+            f" {fact.statement} [{fact.source}]",
             f"set it on purpose with --set featureGates.{fact.gate}=true (not through the EKS add-on), or use {usable}",
         )
     if fact.gate and gates.get(fact.gate) is False:

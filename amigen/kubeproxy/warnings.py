@@ -59,10 +59,10 @@ def _of_version(mode: ProxyMode, version: str) -> list[str]:
     fact, found = mode_fact(mode, version), []
     way_out = "`amigen kube-proxy migrate` plans the way out"
     if fact.state == "deprecated":
-        found.append(f"{mode} is {fact.says} [{fact.source}]; {way_out}")
+        found.append(f"{mode} is {fact.statement} [{fact.source}]; {way_out}")
     coming = next(iter(versions.worse(mode, version)), None)
     if coming is not None and coming.since[1] - int(version.split(".")[1]) <= _AHEAD:
-        found.append(f"this is {version}, and {mode} is {coming.says} [{coming.source}]; {way_out}")
+        found.append(f"this is {version}, and {mode} is {coming.statement} [{coming.source}]; {way_out}")
     return found
 
 

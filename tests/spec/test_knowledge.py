@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import runpy
+from pathlib import Path
+from typing import get_args
+
+import msgspec
 import pytest
 
 from amigen import knowledge
@@ -11,11 +17,44 @@ from amigen.spec.values import ProxyMode
 MINORS = range(28, 47)
 
 
-@pytest.mark.parametrize("fact", knowledge.MODE_FACTS, ids=lambda fact: f"{fact.mode} {fact.since}")
-def test_each_mode_fact_has_a_source_and_a_sentence(fact: knowledge.ModeFact) -> None:
+FACTS = knowledge.read_facts()
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_each_fact_has_a_sentence_a_source_and_a_day(name: str) -> None:
     """A fact without a source cannot be checked when Kubernetes changes its plans."""
-    assert fact.source.startswith(("KEP-", "https://"))
-    assert fact.says
+    fact = FACTS[name]
+
+    assert fact.statement
+    assert "https://" in fact.source
+    assert datetime.date(2026, 1, 1) < fact.checked <= datetime.datetime.now(datetime.UTC).date()
+
+
+def test_facts_that_were_checked_long_ago_are_listed() -> None:
+    """By the script, the oldest first; a fact of 90 days is not old yet."""
+    script = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "old-facts"))
+    days = sorted(fact.checked for fact in FACTS.values())
+
+    assert script["old_facts"](days[0] + datetime.timedelta(days=90), 90) == []
+    found = script["old_facts"](days[0] + datetime.timedelta(days=91), 90)
+    assert len(found) == days.count(days[0])
+    every = script["old_facts"](days[-1] + datetime.timedelta(days=91), 90)
+    assert len(every) == len(FACTS)
+    assert every == sorted(every)
+
+
+def test_a_file_that_is_no_fact_is_an_error(tmp_path: Path) -> None:
+    """Such as one without the day."""
+    (tmp_path / "x.yaml").write_text("kind: value\nstatement: s\nsource: https://x\nvalue: 1\n")
+
+    with pytest.raises(msgspec.ValidationError, match="checked"):
+        knowledge.read_facts(tmp_path)
+
+
+def test_the_words_of_the_code_are_those_of_the_facts() -> None:
+    """Types are in the code; the facts must know each of them."""
+    assert get_args(knowledge.Scheduler) == knowledge.SCHEDULERS
+    assert set(knowledge.MODE_MODULES) == set(knowledge.MODE_PACKAGES) == set(knowledge.PROXY_MODES)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -56,7 +95,7 @@ def test_plans_are_called_plans(minor: int) -> None:
     fact = knowledge.mode_fact("ipvs", f"1.{minor}")
 
     assert fact.planned
-    assert "planned" in fact.says
+    assert "planned" in fact.statement
 
 
 @pytest.mark.parametrize(

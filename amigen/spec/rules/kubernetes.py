@@ -25,7 +25,7 @@ def mode_state(spec: NodeImage) -> Iterator[Problem]:
     yield Problem(
         severity="error" if severity == "error" else "warning",
         path="kubeProxy.mode",
-        message=f"kube-proxy's {mode} mode: {fact.says} (kubernetesVersion is {version})",
+        message=f"kube-proxy's {mode} mode: {fact.statement} (kubernetesVersion is {version})",
         hint=hint,
         source=fact.source,
     )
