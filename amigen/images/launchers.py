@@ -45,7 +45,7 @@ def find_launchers(aws: Aws, region: str) -> tuple[Launcher, ...]:
     """All of a region.
 
     Raises:
-        CouldNotCheckError: This machine's boto3 is too old to see all that they name.
+        CouldNotCheckError: This machine's botocore is too old to see all that they name.
         AwsError: A call failed.
     """
     groups = aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region", "AutoScalingGroups")
@@ -113,8 +113,8 @@ def _overrides(items: Iterable[dict[str, Any]], service: str, shape: str) -> tup
     found = tuple(items)
     if found and not model.knows(service, shape, "ImageId"):
         raise CouldNotCheckError(
-            f"this machine's boto3 does not know that overrides may name images ({service}, {shape})",
-            "update boto3; until then nobody can tell whether an image is in use",
+            f"this machine's botocore does not know that overrides may name images ({service}, {shape})",
+            "update botocore; until then nobody can tell whether an image is in use",
         )
     return found
 

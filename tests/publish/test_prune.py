@@ -146,7 +146,7 @@ def test_images_that_an_old_boto3_cannot_see_stop_everything(world: World, monke
     result = prune(world, "--apply", "--yes")
 
     assert result.code == 7
-    assert "update boto3" in result.err
+    assert "update botocore" in result.err
     assert own(world) == images
 
 

@@ -89,7 +89,7 @@ def test_a_policy_that_an_old_boto3_cannot_keep_is_refused(world: World, monkeyp
     result = _rolled_out(world)
 
     assert result.code == 13
-    assert "update boto3" in result.err
+    assert "update botocore" in result.err
     assert _default(world) == 1
 
 
