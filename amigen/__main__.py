@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-
-
-def main() -> None:
-    """Run the command line."""
-    # It begins with loading hundreds of modules, in which there is no garbage to be found.
-    gc.set_threshold(100_000)
-    from amigen import cli
-
-    cli.main()
-
+from amigen.cli import main
 
 if __name__ == "__main__":
     main()

@@ -14,6 +14,9 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
+from botocore import xform_name
+from botocore.parsers import ResponseParserError
+
 from amigen.base.errors import AwsError, plain
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -83,9 +86,6 @@ def ask(client: Any, operation: str, call: str, **params: Any) -> Fields:
         ClientError, BotoCoreError: As botocore says it.
         AnswerError: The answer is not of the documented form.
     """
-    from botocore import xform_name
-    from botocore.parsers import ResponseParserError
-
     client.meta.events.register("after-call", _check_body, unique_id="amigen-answer")
     method = getattr(client, xform_name(operation))
     try:

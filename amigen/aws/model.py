@@ -5,20 +5,20 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import botocore.session
+from botocore.exceptions import BotoCoreError
+from botocore.model import ServiceModel
+
 
 @cache
 def loader() -> Any:
     """The loader that all sessions share; it keeps what it has read."""
-    import botocore.session
-
     return botocore.session.get_session().get_component("data_loader")
 
 
 @cache
 def shape(service: str, name: str) -> Any:
     """A shape of a service, such as EC2's RequestLaunchTemplateData."""
-    from botocore.model import ServiceModel
-
     return ServiceModel(loader().load_service_model(service, "service-2"), service).shape_for(name)
 
 
@@ -36,9 +36,6 @@ def has_operation(service: str, name: str) -> bool:
 @cache
 def partition_of(region: str) -> str:
     """The partition of a region as botocore knows them, such as `aws-cn`; `aws` for a region that it does not know."""
-    import botocore.session
-    from botocore.exceptions import BotoCoreError
-
     session = botocore.session.Session()
     session.register_component("data_loader", loader())
     try:

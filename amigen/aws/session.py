@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+
 from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
 from amigen.aws.grants import Call
@@ -70,8 +75,6 @@ class Aws:
             AwsError: It failed, after the retries that make sense; names call, resource and way out.
                 The answer is not of the documented form: also when a field is read that is not there.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             client = self._client(call.service, region)
             return ask(client, call.operation, call.words(region, what), **params)
@@ -101,8 +104,6 @@ class Aws:
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
             if (service, region) not in self._clients:
-                from botocore.config import Config
-
                 session = self._boto_session(region)
                 config = Config(
                     connect_timeout=self._options.connect_timeout,
@@ -122,8 +123,6 @@ class Aws:
 
     def _boto_session(self, region: str) -> Any:
         if self._session is None:
-            import botocore.session
-
             session = botocore.session.Session(profile=self._options.profile)
             session.register_component("data_loader", loader())
             if self._options.role_arn:
@@ -145,10 +144,6 @@ def make_client(service: str, *, region: str | None, profile: str | None, mode: 
     Raises:
         AwsError: There is no such profile, or no region.
     """
-    import botocore.session
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
     config = Config(
         connect_timeout=10,
         read_timeout=60,
@@ -172,10 +167,6 @@ def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) 
     Raises:
         InputError: It is not an address.
     """
-    import botocore.session
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
     if endpoint_url:
         return endpoint_url
     session = botocore.session.Session(profile=profile)
@@ -198,9 +189,6 @@ def configured_region(profile: str | None) -> str | None:
     `AWS_REGION` is what the SDKs read, and the command line before `AWS_DEFAULT_REGION`; botocore knows only the other.
     Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
     """
-    import botocore.session
-    from botocore.exceptions import BotoCoreError
-
     try:
         found = botocore.session.Session(profile=profile).get_config_variable("region")
     except BotoCoreError:
@@ -218,8 +206,6 @@ def _attempts(session: Any) -> int:
 
 def _assume(session: Any, options: AwsOptions, region: str) -> None:
     """Let the session's credentials assume a role, renewed before they expire; in `region`, which need not be set."""
-    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-
     source = session.get_credentials()
     if source is None:
         raise AwsError(

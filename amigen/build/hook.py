@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from amigen.base.quoting import sh
+
 # Where every build of the rendered files asks.
 EVENTS = frozenset({"started", "proven", "clean"})
 
@@ -54,8 +56,6 @@ class HookServer:
     @property
     def command(self) -> str:
         """What the variable `hook` of the Packer files is set to."""
-        from amigen.base.quoting import sh
-
         # The very amigen that asks, wherever it was started from.
         here = Path(__file__).parent.parent.parent
         return f"exec env PYTHONPATH={sh(here)} {sh(sys.executable)} -m amigen.build.hook {sh(self.path)}"

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
 
 class Progress(Protocol):
     """Receives what happens; called by several threads."""
@@ -60,10 +64,6 @@ class LiveProgress:
     """A line per job with its phase and time, and what is said above them."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress as Bars
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
         now = TextColumn("{task.fields[now]}")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), now)
         self._bars = Bars(*columns, console=Console(stderr=True), transient=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from amigen.build.verdict import NOT_IN_A_BUILD, Log, Result
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
+from amigen.verify.backends import machine_backend
+from amigen.verify.report import Result as Verified
+from amigen.verify.run import Options, check_hosts
+from amigen.verify.target import Target
+from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget
-
-if TYPE_CHECKING:
-    from amigen.verify.report import Result as Verified
 
 # Looking at a running machine makes it log: who comes in, who becomes root. A local image that is off can be asked.
 _NOT_WHILE_IT_RUNS = "test_hygiene[logs]"
@@ -36,10 +36,6 @@ class PlanVerifier:
 
     def image(self, plan: ImagePlan, image: VmImage, user: str, log: Log) -> tuple[Result, ...]:
         """The image as it lies there, a node that boots from it, and that node after a reboot."""
-        from amigen.verify.run import Options
-        from amigen.verify.target import Target
-        from amigen.verify.vm import BootOptions, verify_image
-
         named = Target(text=str(image.disk), kind="image", name=str(image.disk))
         boot = BootOptions(user=user, architecture=image.architecture)
         report = verify_image(plan, named, Options(log=log), boot)
@@ -47,9 +43,6 @@ class PlanVerifier:
 
 
 def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[Result, ...]:
-    from amigen.verify.backends import machine_backend
-    from amigen.verify.run import Options, check_hosts
-
     # Over the connection that is open: a cleaned builder lets nobody in any more.
     backend = machine_backend(target.arguments, target.user, target.port, target.host)
     [outcome] = check_hosts(plan, [backend], Options(hygiene=hygiene))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 from amigen.base.errors import InputError, masked
@@ -137,8 +138,6 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def write_record(record: BuildRecord, path: Path) -> None:
     """Write it atomically and durably."""
-    import msgspec
-
     path.parent.mkdir(parents=True, exist_ok=True)
     content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -160,8 +159,6 @@ def read_record(path: Path) -> BuildRecord:
     Raises:
         InputError: There is none, or it is none of this schema.
     """
-    import msgspec
-
     try:
         return msgspec.json.decode(read_file(path), type=BuildRecord)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -170,8 +167,6 @@ def read_record(path: Path) -> BuildRecord:
 
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a build record, made from the same types."""
-    import msgspec
-
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(BuildRecord),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -120,8 +121,6 @@ class Session:
             CouldNotCheckError: Packer made an image and did not ask for its checks.
             BuildError: Packer failed, or was stopped.
         """
-        import json
-
         heard: set[str] = set()
 
         def answer(event: Event) -> None:
@@ -268,8 +267,6 @@ def manifest_artifact(work: Path) -> str:
     Raises:
         ToolError: Packer ended well and named nothing.
     """
-    import json
-
     try:
         builds = json.loads((work / "manifest.json").read_text())["builds"]
         return str(builds[-1]["artifact_id"])

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/documents-command-s
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -32,8 +33,6 @@ def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:
     Raises:
         SizeError: It is larger than Systems Manager takes.
     """
-    import json
-
     document = {
         "schemaVersion": "2.2",
         "description": f"Checks a node of {plan.spec.name} on {plan.platform} against its spec; changes nothing.",

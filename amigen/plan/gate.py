@@ -10,8 +10,6 @@ boot (systemd.unit(5); seen with systemd 252).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from amigen.base.templates import render
 from amigen.checks.model import GATE_UNIT, RELEASE_PATH, InstallGate, WriteFile
 from amigen.platforms import PLATFORMS
@@ -27,8 +25,6 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
     return _gate(platform, mode, spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "", modules)
 
 
-# Few specs differ in these, and who renders thousands of them should not pay for the same four files each time.
-@lru_cache(maxsize=64)
 def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...]) -> InstallGate:
     units = PLATFORMS[platform].kubelet_units
     script = render(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from functools import lru_cache
 
 from msgspec import structs
 
@@ -167,8 +166,6 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
     return _module_steps(mode, modules, ipvs.conn_tab_bits, schedulers)
 
 
-# Few specs differ in these, as with the gate.
-@lru_cache(maxsize=64)
 def _module_steps(
     mode: ProxyMode, modules: tuple[str, ...], bits: int | None, schedulers: tuple[str, ...]
 ) -> tuple[Step, ...]:

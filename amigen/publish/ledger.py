@@ -7,6 +7,7 @@ are intents that AWS cannot show: the client token of a canary that may or may n
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -134,8 +135,6 @@ def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: dat
         ConflictError: Another publisher works with it, or it belongs to another spec.
         InputError: It cannot be read or written.
     """
-    import fcntl
-
     lock = path.with_name(path.name + ".lock")
     with _opened(lock) as handle:
         try:

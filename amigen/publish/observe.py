@@ -10,6 +10,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.publish.names import TAG_COPIED_FROM, Target
 from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
+from amigen.publish.template import as_request
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed")
 
@@ -145,8 +146,6 @@ def find_template(aws: Aws, region: str, name: str) -> Template | None:
 
 def read_version(item: dict[str, Any]) -> Version:
     """An element of DescribeLaunchTemplateVersions, its data as a request would have it."""
-    from amigen.publish.template import as_request
-
     return Version(
         number=item["VersionNumber"],
         data=as_request(item.get("LaunchTemplateData", {})),

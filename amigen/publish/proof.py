@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from testinfra.backend.base import BaseBackend
 
 import amigen
 from amigen.base.errors import CouldNotCheckError
 from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.plan.model import ImagePlan
-
-if TYPE_CHECKING:
-    from amigen.verify.report import Report, Result
+from amigen.render.suite import facts_of, suite_files
+from amigen.verify.report import Report, Result, verdict_of
+from amigen.verify.session import SessionInput, run_session
 
 # pytest runs in this process, and has one set of plugins and one environment.
 _ONE_SESSION = threading.Lock()
@@ -50,14 +52,10 @@ class SuiteProof:
 
     def script(self, plan: ImagePlan, token: str) -> str:
         """See `Proof`."""
-        from amigen.render.suite import facts_of
-
         return gather_script(Wanted.of(facts_of(plan)), token)
 
     def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
         """See `Proof`."""
-        from amigen.render.suite import facts_of
-
         wanted = Wanted.of(facts_of(plan))
         known: dict[str, Facts] = {}
         out: dict[str, Report | CouldNotCheckError] = {}
@@ -75,9 +73,6 @@ class SuiteProof:
 
 
 def _session(plan: ImagePlan, known: Mapping[str, Facts]) -> dict[str, list[Result]]:
-    from amigen.render.suite import suite_files
-    from amigen.verify.session import SessionInput, run_session
-
     run = secrets.token_hex(4)
     keys = {f"{run}-{number}": instance for number, instance in enumerate(known)}
     backends: Any = {key: silent_backend(instance) for key, instance in keys.items()}
@@ -92,7 +87,6 @@ def _session(plan: ImagePlan, known: Mapping[str, Facts]) -> dict[str, list[Resu
 
 def silent_backend(instance: str) -> Any:
     """A testinfra backend of a node that cannot be asked anything more."""
-    from testinfra.backend.base import BaseBackend
 
     class SilentBackend(BaseBackend):  # type: ignore[misc,unused-ignore]
         NAME = "ssm-run-command"
@@ -107,8 +101,6 @@ def silent_backend(instance: str) -> Any:
 
 
 def _report(plan: ImagePlan, instance: str, region: str, started: datetime, results: list[Result]) -> Report:
-    from amigen.verify.report import Report, verdict_of
-
     return Report(
         spec=plan.spec.name,
         digest=plan.digest,

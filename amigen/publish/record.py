@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,8 +47,6 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
 
 def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> tuple[_T, ...]:
     """What is read of each image of a record."""
-    import json
-
     try:
         document = json.loads(read_file(path, hint="name the record.json that `amigen build` wrote"))
     except MissingFileError:

@@ -6,7 +6,9 @@ leaves the old state or the new one. Files that amigen did not write are carried
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +24,7 @@ import amigen
 from amigen.base.errors import ConflictError, RefusedError
 from amigen.base.files import MAX_BYTES, MissingFileError, read_at_most, read_file
 from amigen.render.artifacts import Artifact
+from amigen.userdata.packed import settled
 
 MANIFEST = ".amigen.json"
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -85,8 +88,6 @@ def _is_packed_otherwise(artifact: Artifact, old: bytes) -> bool:
     """Whether the file holds the same user data, packed by another zlib: a colleague's, or that of CI."""
     if "/user-data." not in artifact.path:
         return False
-    from amigen.userdata.packed import settled
-
     return settled(old) == settled(artifact.content)
 
 
@@ -125,8 +126,6 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
 @contextmanager
 def _locked(parent: Path) -> Iterator[None]:
     """One writer at a time; the kernel lets go of the lock of a killed one."""
-    import fcntl
-
     descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Some network file systems know no locks; there, two runs at once are the user's to avoid.
@@ -210,8 +209,6 @@ def _carry_over(old: Path, new: Path, *, skip: set[str], folders: set[str]) -> N
 
 def _exchange(new: Path, old: Path) -> None:
     """Swap two folders in one step (renameat2(2)); where the file system cannot, in two, the old one first."""
-    import ctypes  # 4 ms of start-up, and needed only where a folder is replaced
-
     libc = ctypes.CDLL(None, use_errno=True)
     call = getattr(libc, "renameat2", None)
     if call is not None and call(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:

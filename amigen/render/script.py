@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -113,14 +112,11 @@ def _joins_by_script(step: Step) -> bool:
     return isinstance(step, JoinCluster) and step.by == "bootstrap.sh"
 
 
-# Nine tenths of a script, and the same for all images of a kind.
-@lru_cache(maxsize=16)
 def _beginning(*, parts: tuple[str, ...], **context: object) -> str:
     library = "\n".join(_library(name) for name in parts)
     return render("templates", "bootstrap.sh.jinja", version=amigen.__version__, library=library, **context)
 
 
-@cache
 def _library(name: str) -> str:
     return (folder("templates") / "lib" / name).read_text(encoding="utf-8")
 
@@ -208,7 +204,6 @@ def _put(file: WriteFile, *, plain: bool = False) -> Call:
     return Call(function="put_file", arguments=(file.path, mode, f"{file.owner}:{file.group}", text, *encoding))
 
 
-@lru_cache(maxsize=64)
 def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     """Content as a shell argument: itself where it is plain text, else base64 and the command that decodes it."""
     try:

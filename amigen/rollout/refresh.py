@@ -155,7 +155,7 @@ class InstanceRefresh:
             return {}
         if group.get("MixedInstancesPolicy") and not model.knows("autoscaling", "LaunchTemplateOverrides", "ImageId"):
             raise RefusedError(
-                f"{self._group.text} has a mixed instances policy, and this machine's botocore does not know all of one",
+                f"{self._group.text} has a mixed instances policy, and this machine's botocore does not know all of it",
                 "update botocore: what it does not know would be lost",
             )
         return templates.configuration(group, templates.forward(new))

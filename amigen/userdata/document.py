@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, cast
+from email.message import Message
+from typing import Literal, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,9 +15,6 @@ from amigen.base.errors import InputError, Problem
 from amigen.userdata import gomime, mime, packed
 from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
-
-if TYPE_CHECKING:
-    from email.message import Message
 
 # Headers of a part that its type, content, name and wrapping say.
 _SAID_OTHERWISE = (
@@ -149,9 +149,6 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
 
 
 def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Problem]]:
-    import email
-    import email.policy
-
     problems: list[Problem] = []
     try:
         message = email.message_from_bytes(content.removeprefix(mime.BOM).lstrip(), policy=email.policy.compat32)

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+import yaml
+
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.document import Document
@@ -93,8 +95,6 @@ def _type(document: Document, about: System) -> Iterator[Problem]:
 
 def _is_mapping(content: bytes) -> bool:
     """Whether YAML reads it as a mapping, or as nothing at all (all of it comments)."""
-    import yaml
-
     first: yaml.Event | None = None
     try:
         # Events, and not nodes: these are made one by one, however deep the document is.

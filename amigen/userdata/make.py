@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import email
 import json
 import sys
 from collections.abc import Callable, Iterator
+from email.policy import compat32
 from typing import Literal
 
 import msgspec
@@ -14,10 +17,13 @@ from amigen.plan.model import ImagePlan, InstallGate
 from amigen.platforms import PLATFORMS
 from amigen.render.script import bootstrap_script
 from amigen.userdata import mime
+from amigen.userdata.explain import explain
+from amigen.userdata.merge import merged
 from amigen.userdata.mime import Part
 from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
 from amigen.userdata.own import SCRIPT_PATH as SCRIPT_PATH
 from amigen.userdata.own import node_config_document as node_config_document
+from amigen.userdata.packed import pack
 from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, gzip, size_of
 
 Format = Literal["shell", "cloud-config", "mime"]
@@ -72,8 +78,6 @@ def make(
         what = "the NodeConfig that joins the cluster" if joins else "the user data to merge"
         raise InputError(f"the format {chosen} cannot carry {what}", "use --format mime")
     if chosen == "mime":
-        from amigen.userdata.merge import merged
-
         found = merged(plan, script, merge)
         parts, notes = found.parts, found.notes
     else:
@@ -98,9 +102,6 @@ def part_list(document: bytes) -> list[dict[str, str]]:
     Raises:
         InputError: A part is no text, which JSON cannot carry.
     """
-    import email
-    from email.policy import compat32
-
     found: list[dict[str, str]] = []
     for part in email.message_from_bytes(document, policy=compat32).walk():
         content = part.get_payload(decode=True)
@@ -123,8 +124,6 @@ def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool)
     Raises:
         InputError: It is not; names what is wrong and where.
     """
-    from amigen.userdata.explain import explain
-
     # Where the spec does not join, another system adds the cluster.
     others = {"size"} if joins else {"size", "nothing-joins", "cluster", "drop-in-only"}
     found = explain(document, "self-managed", nodeadm=nodeadm).problems
@@ -147,8 +146,6 @@ def cloud_config(script: bytes, *, packed: bool = False) -> bytes:
     """The script as cloud-config: written as a file, run by runcmd, whose failure cloud-init reports."""
     file = {"path": SCRIPT_PATH, "owner": "root:root", "permissions": "0700", "content": script.decode()}
     if packed:
-        import base64
-
         # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#write-files
         file |= {"encoding": "gz+b64", "content": base64.b64encode(gzip(script)).decode()}
     document = {"write_files": [file], "runcmd": [["bash", SCRIPT_PATH]]}
@@ -195,8 +192,6 @@ def _forms(parts: tuple[Part, ...], format_: Format, room: int, gate: InstallGat
         room: Bytes; a plain document whose contents alone take more is not written out.
         gate: What amigen's script installs.
     """
-    from amigen.userdata.packed import pack
-
     script = parts[0].content
     if format_ == "cloud-config":
         yield cloud_config(script)

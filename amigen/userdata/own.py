@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
 from typing import Any
 
-import msgspec
+import yaml
 
 from amigen.render.join import node_config
 from amigen.spec.model import Eks
@@ -47,17 +46,8 @@ def is_own_node_config(part: Part) -> bool:
 
 def node_config_document(eks: Eks) -> bytes:
     """The NodeConfig as YAML, with its keys in a stable order."""
-    return _dumped(msgspec.json.encode(eks))
-
-
-# Nodes of one cluster share it, and PyYAML takes longer for it than all the rest of a document.
-@lru_cache(maxsize=64)
-def _dumped(encoded: bytes) -> bytes:
-    import yaml
-
-    config = node_config(msgspec.json.decode(encoded, type=Eks))
     document: bytes = yaml.dump(
-        config, Dumper=_dumper(), sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
+        node_config(eks), Dumper=_Dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
     )
     return document
 
@@ -66,19 +56,15 @@ def _dumped(encoded: bytes) -> bytes:
 _NOT_TEXT_IN_GO = re.compile(r"[-+]?[.0-9][0-9a-fA-F._xobeE+-]*|[yYnN]")
 
 
-@cache
-def _dumper() -> Any:
-    import yaml
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes text so that Go reads text, and several lines as several lines."""
 
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-        """Writes text so that Go reads text, and several lines as several lines."""
+    def represent_text(self, text: str) -> Any:
+        style = "|" if "\n" in text.rstrip("\n") else "'" if _NOT_TEXT_IN_GO.fullmatch(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
-        def represent_text(self, text: str) -> Any:
-            style = "|" if "\n" in text.rstrip("\n") else "'" if _NOT_TEXT_IN_GO.fullmatch(text) else None
-            return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
-        def ignore_aliases(self, data: object) -> bool:
-            return True
 
-    Dumper.add_representer(str, Dumper.represent_text)
-    return Dumper
+_Dumper.add_representer(str, _Dumper.represent_text)

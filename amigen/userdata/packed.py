@@ -15,6 +15,7 @@ import re
 
 from msgspec.structs import replace
 
+from amigen.base.templates import render
 from amigen.plan.model import InstallGate
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
@@ -40,8 +41,6 @@ def pack(part: Part, gate: InstallGate | None = None) -> Part:
         part: A script.
         gate: What amigen's script would install: where that cannot be unpacked, its units are held all the same.
     """
-    from amigen.base.templates import render
-
     if part.content.startswith(_MARK):
         return part
     content = unix_lines(part.content)
@@ -59,7 +58,7 @@ def pack(part: Part, gate: InstallGate | None = None) -> Part:
         digest=hashlib.sha256(content).hexdigest(),
         units=gate.units if gate and own else (),
         drop_in=gate.drop_ins[0].content.decode() if gate else "",
-        payload=mime.base64_lines(gzip(content)).decode().rstrip("\n"),
+        payload=base64.encodebytes(gzip(content)).decode().rstrip("\n"),
     )
     if plain and len(text) >= len(content):
         return replace(part, content=content)

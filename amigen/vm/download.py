@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,9 +26,6 @@ def download(url: str, sha256: str, *, log: Callable[[str], None], fresh: bool =
 
 def _load(url: str, sha256: str, target: Path, log: Callable[[str], None]) -> None:
     # Everything that verifies comes by here, and few download.
-    import urllib.error
-    import urllib.request
-
     log(f"download {url}")
     found = hashlib.sha256()
     try:

@@ -19,5 +19,5 @@ def rows() -> Iterator[Row]:
         for spec in ("minimal", "eks-al2023-ipvs"):
             command = [amigen, "render", f"examples/{spec}.yaml", "-o", f"{work}/{spec}"]
             what = f"amigen render {spec} / import jinja2, yaml, click"
-            yield Row(what=what, values=in_turn(command, FLOOR, runs=45), at_most=1.5)
+            yield Row(what=what, values=in_turn(command, FLOOR, runs=45), at_most=2.5)
         assert (Path(work) / "minimal" / "al2023").is_dir()

@@ -34,7 +34,7 @@ def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         both.wait(30)
         return make_report(plan, target, datetime.now(UTC), 0.0, ())
 
-    monkeypatch.setattr("amigen.verify.vm.verify_image", verify)
+    monkeypatch.setattr("amigen.build.proof.verify_image", verify)
     image = VmImage(disk=Path("disk.qcow2"), format="qcow2")
     assert twice(lambda: PlanVerifier().image(plan_of(), image, "admin", print)) == [(), ()]
 

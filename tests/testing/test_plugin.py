@@ -70,7 +70,18 @@ def host():
 
 def outcomes(folder: Path, *arguments: str, text: str = COMMON) -> dict[str, str]:
     (folder / "test_it.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-v", "-c", "/dev/null", f"--rootdir={folder}", "-p", "no:cacheprovider", "test_it.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-c",
+        "/dev/null",
+        f"--rootdir={folder}",
+        "-p",
+        "no:cacheprovider",
+        "test_it.py",
+    ]
     done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     found = re.findall(r"^test_it\.py::(?:TestJoined::)?(\w+)\S* (\w+)", done.stdout, re.MULTILINE)
     assert found, done.stdout + done.stderr

@@ -27,7 +27,7 @@ from amigen.userdata import packed as packed_script
 from amigen.userdata.document import parse
 from amigen.userdata.make import SCRIPT_NAME, node_config_document, user_data
 from amigen.userdata.mime import Part
-from amigen.userdata.size import LIMIT, _begun
+from amigen.userdata.size import LIMIT
 from amigen.userdata.size import gzip as pack
 from tests.specs import EXAMPLES, GOLDEN, joins, spec
 from tests.userdata.conftest import SYSTEM_PYTHON, Seen
@@ -320,25 +320,6 @@ def test_gzip_has_no_time_and_no_name() -> None:
     assert packed[4:8] == b"\0" * 4
     assert packed[3] == 0
     assert gzip.decompress(packed) == b"x" * 1000
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"# For the image x\n", b"x\n# For the image x\n", b"".join(b"%d " % (n * n) for n in range(3000))]
-)
-def test_gzip_does_not_depend_on_what_was_packed_before(content: bytes) -> None:
-    """What is packed once for many scripts gives the same bytes each time, and all of the content."""
-    for text in (content, b"a" * 500 + content, content * 3):
-        _begun.cache_clear()
-        first = pack(text)
-        pack(text + b" of another")
-        assert pack(text) == first
-        assert gzip.decompress(first) == text
-
-
-def test_base64_lines_are_those_of_the_standard_library() -> None:
-    """At every length around the ends of lines."""
-    for size in range(200):
-        assert mime.base64_lines(b"\xff" * size) == base64.encodebytes(b"\xff" * size)
 
 
 def test_the_boundary_occurs_in_no_part() -> None:
