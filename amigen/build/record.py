@@ -116,8 +116,6 @@ def recorded_spec(spec: NodeImage) -> dict[str, Any]:
 
     Contents and scripts are checksums, and passwords of URLs are masked: the record is readable by everybody.
     """
-    import msgspec
-
     return dict(_flat("", msgspec.to_builtins(spec)))
 
 
