@@ -17,6 +17,7 @@ DESCRIBE_INSTANCES = _call("DescribeInstances")
 DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
 DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
+DESCRIBE_SUBNETS = _call("DescribeSubnets", when=("find-subnet",))
 # Only after a build that was killed and could not clean up by itself.
 TERMINATE = _call("TerminateInstances", INSTANCE, condition=BUILDER)
 DELETE_KEY_PAIR = Call(service="ec2", operation="DeleteKeyPair", purposes=("build",), grants=REMOVE_KEY_PAIR)

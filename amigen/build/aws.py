@@ -8,11 +8,10 @@ from typing import Any
 from amigen.aws import build_calls as calls
 from amigen.aws.session import Aws
 from amigen.base.errors import BuildError
+from amigen.build.aws_look import find_usable_base
 from amigen.build.hook import Event
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session, manifest_artifact
-from amigen.images.base import find_base
-from amigen.publish.names import Target
 from amigen.publish.state import Image
 from amigen.render.packer import source_parameter
 from amigen.vm.ssh import SshTarget, new_key
@@ -41,10 +40,9 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     Raises:
         AmigenError: Any failure; there is no AMI, and Packer has removed instance, key pair and security group.
     """
-    spec, region = session.plan.spec, session.plan.spec.aws.region
+    region = session.plan.spec.aws.region
     session.begin("source")
-    target = Target(name=spec.name, platform=session.plan.platform, architecture=session.architecture)
-    base = find_base(build.aws, spec, target, region)
+    base = find_usable_base(build.aws, session.plan, session.architecture)
     session.say(f"source: {base.image.id} ({base.source.text})")
     folder = session.write_files()
     new_key(session.work)

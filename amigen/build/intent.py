@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from amigen.build.local import refuse_small_disk
 from amigen.build.needs import find_local_base, lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
+from amigen.images.base import Base
 from amigen.platforms import PLATFORMS
 from amigen.render.packer import source_parameter
 from amigen.vm.acceleration import probe
@@ -28,6 +29,7 @@ class ImageIntent:
         processor: How a local builder would run; empty on AWS, and where it cannot be said.
         built: It is there already, and would be kept.
         problem: Why it cannot be built here; empty where nothing is known to stand in the way.
+        base: On AWS the AMI that the build would take now; empty where AWS was not asked.
     """
 
     platform: str
@@ -39,6 +41,7 @@ class ImageIntent:
     processor: str = ""
     built: bool = False
     problem: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +72,24 @@ def make_intent(
     spec_folder: Path,
     fresh_base: bool = False,
     built: frozenset[str] = frozenset(),
+    look: Callable[[Job], Base] | None = None,
 ) -> Intent:
-    """Look at what there is; nothing is made. `built` names the jobs whose images are there and would be kept."""
+    """Look at what there is; nothing is made.
+
+    Args:
+        built: Names of the jobs whose images are there and would be kept.
+        look: Asks AWS what the build would ask first; None: AWS is not asked.
+    """
     errors: dict[str, AmigenError] = {}
     images = []
     for job in jobs:
         if target == "aws":
-            images.append(_on_aws(job, job.name in built))
+            try:
+                base = look(job) if look and job.name not in built else None
+                images.append(_on_aws(job, job.name in built, base))
+            except AmigenError as error:
+                errors[job.name] = error
+                images.append(_on_aws(job, False, None, str(error)))
             continue
         try:
             images.append(_local(job, place, _processor(job, spec_folder, fresh_base)))
@@ -112,12 +126,13 @@ def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageInt
     return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
 
 
-def _on_aws(job: Job, built: bool) -> ImageIntent:
+def _on_aws(job: Job, built: bool, base: Base | None, problem: str = "") -> ImageIntent:
     parameter = source_parameter(job.plan, job.architecture)
     named = job.plan.spec.aws.source_amis.get(job.plan.platform)
     source = f"the AMI that {parameter} names" if parameter else "the newest AMI that the filter finds"
     source = named.id if named and named.id else source
-    return _image(job, f"an AMI in {job.plan.spec.aws.region}", source, built=built)
+    found = base.image.id if base else ""
+    return _image(job, f"an AMI in {job.plan.spec.aws.region}", source, built=built, base=found, problem=problem)
 
 
 def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:
@@ -142,9 +157,11 @@ def intent_lines(intent: Intent) -> Iterator[str]:
         if image.built:
             yield f"{name}: is built already, and stays"
         elif image.problem:
-            yield f"{name}: cannot be built here: {image.problem.replace(chr(10), chr(10) + '  ')}"
+            here = " here" if intent.target == "local" else ""
+            yield f"{name}: cannot be built{here}: {image.problem.replace(chr(10), chr(10) + '  ')}"
         else:
-            yield f"{name}: {image.place}, from {image.source}"
+            now = f": {image.base} now" if image.base and image.base != image.source else ""
+            yield f"{name}: {image.place}, from {image.source}{now}"
             yield f"    {image.steps} steps, kept only when its {image.checks} checks have passed"
             if image.processor:
                 yield f"    {image.processor}"

@@ -12,10 +12,13 @@ from amigen.cli.options import echo_json, echo_text, load, load_on_aws, output_o
 from amigen.plan.make import plan_images
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from amigen.build.describe import Asked
     from amigen.build.packer_tool import Packer
     from amigen.build.progress import Progress
     from amigen.build.run import Built, Job, Order
+    from amigen.images.base import Base
     from amigen.spec.model import NodeImage
 
 _FOLDER = Path("amigen-build")
@@ -44,7 +47,12 @@ _FOLDER = Path("amigen-build")
 @click.option("--resume", is_flag=True, help="aws: keep images that are built of this very spec; do what is missing.")
 @click.option("--profile", help="aws: profile of the shared configuration; else AWS_PROFILE.")
 @click.option("--endpoint-url", help="aws: another address for all AWS services; else AWS_ENDPOINT_URL.")
-@click.option("--dry-run", is_flag=True, help="Say what would be built of what, and do nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be built of what; do nothing. aws: asks for credentials, base image, subnet, volume size.",
+)
+@click.option("--offline", is_flag=True, help="aws: with --dry-run, do not ask AWS.")
 @output_option
 def build(
     spec: str,
@@ -60,6 +68,7 @@ def build(
     profile: str | None,
     endpoint_url: str | None,
     dry_run: bool,
+    offline: bool,
     output: str,
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
@@ -69,8 +78,15 @@ def build(
     from amigen.build.progress import make_progress
     from amigen.vm.needs import require_all
 
+    if offline and not dry_run:
+        raise click.UsageError("--offline belongs to --dry-run")
     _refuse_of_the_other_target(
-        target, resume=resume, fresh_base=fresh_base, profile=profile is not None, endpoint_url=endpoint_url is not None
+        target,
+        offline=offline,
+        resume=resume,
+        fresh_base=fresh_base,
+        profile=profile is not None,
+        endpoint_url=endpoint_url is not None,
     )
     node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
     jobs = _jobs(node_image, platforms, architectures)
@@ -84,7 +100,10 @@ def build(
         raise
     click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     if dry_run:
-        _dry_run(jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, output=output)
+        look = None if offline or target == "local" else _look_on_aws(node_image, profile, endpoint_url)
+        _dry_run(
+            jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, look=look, output=output
+        )
         return
     require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
     with make_progress() as progress:
@@ -105,7 +124,7 @@ def build(
 
 def _refuse_of_the_other_target(target: str, **given: bool) -> None:
     """What would do nothing for this target was meant for something."""
-    of_aws = ("resume", "profile", "endpoint_url")
+    of_aws = ("resume", "profile", "endpoint_url", "offline")
     for name, there in given.items():
         if there and (name in of_aws) != (target == "aws"):
             raise InputError(f"--{name.replace('_', '-')} does nothing with --target {target}", "leave it out")
@@ -120,18 +139,49 @@ def _dry_run(
     *,
     fresh_base: bool,
     resume: bool,
+    look: Callable[[Job], Base] | None,
     output: str,
 ) -> None:
     from amigen.build.aws_run import built_already
     from amigen.build.intent import intent_document, intent_lines, make_intent, require_possible
 
     built = built_already(jobs, place / "record.json") if resume else frozenset()
-    intent = make_intent(jobs, target, place, packer, spec_folder=spec_folder, fresh_base=fresh_base, built=built)
+    intent = make_intent(
+        jobs, target, place, packer, spec_folder=spec_folder, fresh_base=fresh_base, built=built, look=look
+    )
     if output == "json":
         echo_json(intent_document(intent))
     else:
         echo_text("\n".join(intent_lines(intent)))
     require_possible(intent)
+
+
+def _look_on_aws(spec: NodeImage, profile: str | None, endpoint_url: str | None) -> Callable[[Job], Base]:
+    """What a build asks AWS first, for one image; credentials and subnet are looked at once."""
+    from functools import cache
+
+    from amigen.aws.session import Aws, AwsOptions
+    from amigen.build.account import find_account
+    from amigen.build.aws_look import find_usable_base, require_subnet
+
+    aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
+
+    @cache
+    def once() -> AmigenError | None:
+        try:
+            account = find_account(aws, spec.aws.region, profile=profile, endpoint_url=endpoint_url)
+            click.echo(account.text, err=True)
+            require_subnet(aws, spec)
+        except AmigenError as error:
+            return error
+        return None
+
+    def look(job: Job) -> Base:
+        if error := once():
+            raise error
+        return find_usable_base(aws, job.plan, job.architecture)
+
+    return look
 
 
 def _jobs(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Job, ...]:

@@ -24,6 +24,7 @@ LIMIT = 6144
 _OF_MANY_TYPES = {
     "ec2:CopyImage",
     "ec2:CreateImage",
+    "ec2:CreateImageUsageReport",
     "ec2:CreateSecurityGroup",
     "ec2:CreateTags",
     "ec2:RunInstances",

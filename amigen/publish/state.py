@@ -50,6 +50,11 @@ class Image:
     snapshots_shared: frozenset[str] = frozenset()
 
     @property
+    def root_gib(self) -> int:
+        """Size of the root volume; 0 where EC2 does not say."""
+        return next((each.gib for each in self.snapshots if each.device == self.root_device), 0)
+
+    @property
     def created_at(self) -> datetime | None:
         """When it was made; None where EC2 does not say."""
         return moment(self.created)

@@ -81,7 +81,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_dry_run_says_what_would_be_and_does_nothing(
     spec: str, packer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, spec, "--target", "aws", "--dry-run", "--packer", packer)
+    code, out, err = run(capsys, spec, "--target", "aws", "--dry-run", "--offline", "--packer", packer)
     assert code == 0
     assert "would build 2 images with Packer 1.11.2" in out
     assert "al2023/x86_64: an AMI in us-east-1, from the AMI that /aws/service/eks/optimized-ami/1.34/" in out
@@ -121,7 +121,9 @@ def test_a_dry_run_says_what_cannot_be_built_here(
 
 @pytest.mark.usefixtures("programs")
 def test_a_dry_run_for_a_program(spec: str, packer: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, spec, "--target", "aws", "--dry-run", "--packer", packer, "--output", "json")
+    code, out, _ = run(
+        capsys, spec, "--target", "aws", "--dry-run", "--offline", "--packer", packer, "--output", "json"
+    )
     said = json.loads(out)
     assert (code, said["target"], said["copyRegions"], said["lacks"]) == (0, "aws", ["eu-west-1"], [])
     assert [image["platform"] for image in said["images"]] == ["al2023", "debian-12"]
@@ -137,7 +139,7 @@ def test_a_dry_run_knows_what_is_built(
     )
     kept = msgspec.structs.replace(RECORD, spec_digest=plan.digest, images=(image,))
     write_record(kept, tmp_path / "amigen-build/demo/record.json")
-    _, out, _ = run(capsys, spec, "--target", "aws", "--dry-run", "--packer", packer, "--resume")
+    _, out, _ = run(capsys, spec, "--target", "aws", "--dry-run", "--offline", "--packer", packer, "--resume")
     assert "would build 1 image with" in out
     assert "al2023/x86_64: is built already, and stays" in out
     assert "debian-12/x86_64: an AMI in us-east-1" in out
@@ -149,6 +151,7 @@ def test_a_dry_run_knows_what_is_built(
         ("local", ("--resume",)),
         ("local", ("--profile", "p")),
         ("local", ("--endpoint-url", "http://x")),
+        ("local", ("--offline", "--dry-run")),
         ("aws", ("--fresh-base",)),
     ],
 )
@@ -196,7 +199,7 @@ def test_the_built_in_base_needs_its_own_tools(
     assert "can only be made by root" in err
 
 
-@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+@pytest.mark.parametrize("more", [(), ("--dry-run", "--offline")])
 @pytest.mark.usefixtures("programs")
 def test_session_manager_needs_its_plugin(
     more: tuple[str, ...], tmp_path: Path, spec: str, packer: str, capsys: pytest.CaptureFixture[str]
@@ -208,6 +211,11 @@ def test_session_manager_needs_its_plugin(
     assert "session-manager-plugin is not installed: needed to reach the builder over Session Manager" in err
     assert "https://docs.aws.amazon.com/systems-manager/" in err
     assert (tmp_path / "calls").read_text() == "version\n"
+
+
+def test_offline_belongs_to_the_dry_run(spec: str, packer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, spec, "--target", "aws", "--offline", "--packer", packer)
+    assert (code, "--offline belongs to --dry-run" in err) == (2, True)
 
 
 def test_a_platform_that_the_spec_does_not_have(spec: str, packer: str, capsys: pytest.CaptureFixture[str]) -> None:
