@@ -33,9 +33,9 @@ SLOW := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 test: system-check system-roots system-slow proof-tools check wheel
 	$(SLOW) -m "proof and not long"
 
-# nodeadm judges the everyday tests; Packer and its plugins judge the rendered Packer files.
+# nodeadm and Karpenter judge the everyday tests; Packer and its plugins judge the rendered Packer files.
 proof-tools: $(VENV)/.done
-	$(BIN)/python -m tests.real.build nodeadm packer packer-plugin-amazon packer-plugin-qemu
+	$(BIN)/python -m tests.real.build nodeadm karpenter packer packer-plugin-amazon packer-plugin-qemu
 
 # All other slow tests: with `make test` before it, what .ci/run runs.
 proofs: $(VENV)/.done system-roots system-slow

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from amigen.base.errors import Problem
 from amigen.userdata import mime, nodeconfig
+from amigen.userdata.arrival import arrive
 from amigen.userdata.document import parse
 from amigen.userdata.finding import Finding, by
 from amigen.userdata.lint import lint, run_order
@@ -18,7 +19,7 @@ from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
 from amigen.userdata.readers import DROP_INS, DropIn, cloud_init_findings, drop_ins, effective, go_findings
 from amigen.userdata.size import Size, size_of
-from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName, arrive
+from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName
 
 
 class ArrivedPart(Struct, frozen=True, kw_only=True):
@@ -74,23 +75,28 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
         nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """
     document = parse(raw, origin)
+    document = replace(document, parts=tuple(_known(part) for part in document.parts))
     about = (SYSTEMS if nodeadm else WITHOUT_NODEADM)[system]
-    given = tuple(_known(part) for part in document.parts)
-    arrived = arrive(given, about, system)
+    arrival = arrive(document, about, system, origin)
+    given, arrived = arrival.given, arrival.parts
+    theirs = tuple(part for part in arrived if part.origin != system)
     # A part is called by its place in the document; the system's own comes after them, wherever it arrives.
     places = iter(range(1, len(given) + 1))
     numbers = [len(given) + 1 if part.origin == system else next(places) for part in arrived]
-    written = drop_ins(given) if nodeadm else []
+    written = drop_ins(theirs) if nodeadm else []
     fields, problems = _fields(arrived, numbers, about, system, written)
     if nodeadm:
         problems += _joining(given, about, written)
-    found: list[Problem] = [
-        *document.problems,
-        *go_findings(document, about, nodeadm=nodeadm),
+    read = [
+        *arrival.document.problems,
+        *go_findings(arrival.document, about, nodeadm=nodeadm),
         *problems,
-        *cloud_init_findings(given),
-        *lint(document, given, arrived, about, nodeadm=nodeadm),
+        *cloud_init_findings(theirs),
     ]
+    # What is in these parts nobody can read; `lint` says so.
+    hidden = tuple(f"part {n}{after}" for n in arrival.coded if given[n - 1].type != mime.NODE_CONFIG for after in " :")
+    read = [p for p in read if not (hidden and p.message.startswith(hidden))]
+    found = [*arrival.findings, *read, *lint(document, given, arrived, about, nodeadm=nodeadm)]
     rows = [
         _arrived(place, number, part, "" if part.origin == system else given[number - 1].filename, system)
         for place, (number, part) in enumerate(zip(numbers, arrived, strict=True), 1)
@@ -191,6 +197,10 @@ def _fields(
         if len(by_whom) > 1 and not several and by_whom[-1][0] == system:
             message = f"{path} is set by {by_whom[0][0]} and then by {system}, whose value wins"
             problems.append(Problem(severity="warning", message=message, source=about.source))
+        setting = next((about.depends[name] for name in about.depends if f"{path}.".startswith(f"{name}.")), "")
+        if setting:
+            message = f"{path} is overridden where the node class has {setting}"
+            problems.append(Finding(severity="note", message=message, source=about.source, reader="karpenter"))
     return tuple(fields), problems
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 # bufio's buffer in mime/multipart: a line before the first boundary must fit.
 _LONGEST_LINE = 4096
 # What Go's unicode.IsSpace takes for white space.
-_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
 _SPECIAL = set('()<>@,;:\\"/[]?=')
 
@@ -77,15 +77,15 @@ def media_type(value: str) -> tuple[str, dict[str, str]]:
         ValueError: With Go's message.
     """
     base = value.split(";", 1)[0]
-    kind = base.lower().strip(_SPACE)
+    kind = base.lower().strip(SPACE)
     if not re.fullmatch(rf"{_TOKEN.pattern}(/{_TOKEN.pattern})?", kind):
         raise ValueError(_bad_type(kind))
     params: dict[str, str] = {}
     rest = value[len(base) :]
-    while rest := rest.lstrip(_SPACE):
+    while rest := rest.lstrip(SPACE):
         found = _parameter(rest)
         if found is None:
-            if rest.strip(_SPACE) == ";":
+            if rest.strip(SPACE) == ";":
                 break
             raise ValueError(f"invalid media parameter: {rest[:40]!r}")
         key, text, rest = found
@@ -110,14 +110,14 @@ def _parameter(text: str) -> tuple[str, str, str] | None:
     """Name, value and what follows of `; name=value`; None where Go sees no parameter."""
     if not text.startswith(";"):
         return None
-    text = text[1:].lstrip(_SPACE)
+    text = text[1:].lstrip(SPACE)
     name = _TOKEN.match(text)
     if not name:
         return None
-    text = text[name.end() :].lstrip(_SPACE)
+    text = text[name.end() :].lstrip(SPACE)
     if not text.startswith("="):
         return None
-    text = text[1:].lstrip(_SPACE)
+    text = text[1:].lstrip(SPACE)
     if text.startswith('"'):
         quoted = _quoted(text)
         return None if quoted is None else (name[0].lower(), *quoted)

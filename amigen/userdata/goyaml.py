@@ -65,13 +65,17 @@ class _PatientLoader(yaml.composer.Composer, _Loader):
         return super().compose_node(parent, index)
 
 
-def read(content: bytes) -> Document:
+def read(content: bytes, *, maybe_json: bool = True) -> Document:
     """Read one document.
+
+    Args:
+        content: YAML, or JSON.
+        maybe_json: As Kubernetes' decoders, which take what begins with `{` for JSON; False: as sigs.k8s.io/yaml.
 
     Raises:
         ValueError: It cannot be read, in a sentence with the line where that is known.
     """
-    if content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
+    if maybe_json and content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
         return Document(value=_json(content), lines={})
     try:
         text = content.decode()

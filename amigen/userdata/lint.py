@@ -6,12 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-import yaml
-
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.document import Document
-from amigen.userdata.finding import Finding, by
+from amigen.userdata.finding import Finding, Reader, by
 from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
@@ -82,31 +80,6 @@ def _type(document: Document, about: System) -> Iterator[Problem]:
     if about.accepts is not None and document.type not in about.accepts:
         message = f"is {document.type}, and {about.title} {about.needs}"
         yield Problem(message=message, hint=about.hint, source=about.source)
-    if not about.retypes or not document.parts:
-        return
-    if document.type == mime.MULTIPART:
-        taken = not document.content.strip().startswith((b"MIME-Version:", b"Content-Type:"))
-    else:
-        taken = document.type != mime.NODE_CONFIG and _is_mapping(document.content)
-    if taken:
-        message = f"is {document.type}, and {about.title} {about.needs}: cloud-init never sees it for what it is"
-        yield Problem(message=message, hint=about.hint, source=about.source)
-
-
-def _is_mapping(content: bytes) -> bool:
-    """Whether YAML reads it as a mapping, or as nothing at all (all of it comments)."""
-    first: yaml.Event | None = None
-    try:
-        # Events, and not nodes: these are made one by one, however deep the document is.
-        for event in yaml.parse(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            if isinstance(event, yaml.DocumentEndEvent):
-                break
-            if not isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent)):
-                first = first or event
-    except (yaml.YAMLError, UnicodeError, RecursionError):
-        return False
-    empty = first is None or (isinstance(first, yaml.ScalarEvent) and first.value == "" and first.implicit[0])
-    return empty or isinstance(first, yaml.MappingStartEvent)
 
 
 def _wrapped(document: Document, about: System) -> Iterator[Problem]:
@@ -119,7 +92,8 @@ def _wrapped(document: Document, about: System) -> Iterator[Problem]:
         else:
             message = f"is base64 as a whole, and {about.title} takes text, and encodes it itself"
             hint = "without --base64"
-        yield Problem(message=message, hint=hint, source=about.source)
+        reader: Reader = "karpenter" if about.rewrites and wrapping == "gzip" else ""
+        yield Finding(message=message, hint=hint, source=about.source, reader=reader, rule="wrapped")
 
 
 def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
@@ -135,18 +109,11 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
         then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot read it"
         message = f"part {number} is {' and '.join(coded)}, and the header that says so is dropped: cloud-init {then}"
         yield Problem(message=message, hint=hint, source=about.source)
-    elif "quoted-printable" in part.wrapped and not mime.is_plain(part.content) and part.type != mime.NODE_CONFIG:
-        message = f"part {number} arrives without its transfer encoding: cloud-init garbles what is not ASCII"
-        yield Problem(severity="warning", message=message, hint=hint, source=about.source)
     lost = [key for key, _ in part.headers if key.lower() not in about.headers]
     if lost:
         message = f"part {number} arrives without its {', '.join(lost)}"
         hint = "write `merge_how` into the cloud-config" if any("merge-type" in key.lower() for key in lost) else ""
         yield Problem(severity="warning", message=message, hint=hint, source=about.source)
-    line = rb"(?m)^--" + re.escape(about.boundary.encode()) + rb"(--)?[ \t]*\r?$"
-    if about.boundary and not part.wrapped and re.search(line, part.content):
-        message = f"a line of part {number} is --{about.boundary}, the boundary of the merged document"
-        yield Problem(message=message, hint="write it otherwise", source=about.source)
 
 
 def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
@@ -175,7 +142,9 @@ def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) 
         for part in given:
             if part.type in mime.BY_FREQUENCY:
                 yield Problem(severity="warning", message=early(part), hint=EARLY_HINT, source=EARLY_SOURCE)
-    if _order(given) != _order(tuple(part for part in arrived if part.origin not in SYSTEMS)):
+    theirs = tuple(part for part in arrived if part.origin not in SYSTEMS)
+    scripts = [n for n, pair in enumerate(zip(given, theirs, strict=True)) if {p.type for p in pair} == {mime.SHELL}]
+    if _order(given, scripts) != _order(theirs, scripts):
         message = "file names are dropped: scripts run in the order of the document, and not of their names"
         yield Problem(severity="warning", message=message, hint="put them into that order", source=about.source)
 
@@ -185,9 +154,9 @@ def _places(arrived: tuple[Part, ...]) -> list[int]:
     return [number for number, part in enumerate(arrived, 1) if part.origin not in SYSTEMS]
 
 
-def _order(parts: tuple[Part, ...]) -> list[bytes]:
-    named = [(mime.run_name(part, n), part.content) for n, part in enumerate(parts, 1) if part.type == mime.SHELL]
-    return [content for _, content in sorted(named, key=lambda pair: pair[0])]
+def _order(parts: tuple[Part, ...], places: list[int]) -> list[int]:
+    """The places in the order in which cloud-init runs what is there."""
+    return sorted(places, key=lambda place: mime.run_name(parts[place], place + 1))
 
 
 def _may_join(part: Part) -> bool:

@@ -13,12 +13,11 @@ from msgspec.structs import replace
 
 from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.document import Document
-from amigen.userdata.finding import Finding, Reader
+from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
 from amigen.userdata.systems import System
 
 _NODEADM = "nodeadm internal/configprovider/mime.go, Go's net/mail and mime/multipart"
-_KARPENTER = "karpenter-provider-aws pkg/providers/amifamily/bootstrap/mime/mime.go, Go's net/mail and mime/multipart"
 DROP_INS = "/etc/eks/nodeadm.d"
 # Types for which cloud-init 22 to 25 has a handler, or which it opens itself.
 _HANDLED = {type_ for _, type_ in mime.SIGNS} | {mime.NODE_CONFIG, mime.MULTIPART, *mime.BY_FREQUENCY}
@@ -26,31 +25,28 @@ _UNTYPED = ("text/plain", "text/x-not-multipart")
 
 
 def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator[Finding]:
-    """What Go refuses of a MIME document: an error where nodeadm or Karpenter reads it, else a note."""
-    if document.type != mime.MULTIPART:
-        return
-    reader: Reader = "karpenter" if about.retypes else "nodeadm" if nodeadm else ""
-    source = _KARPENTER if about.retypes else _NODEADM
-    error = first_refusal(document.go, karpenter=about.retypes)
+    """What Go refuses of the MIME document that arrives: an error where nodeadm reads it, else a note."""
+    error = first_refusal(document.go) if document.type == mime.MULTIPART else None
     if error is None:
         return
-    if not reader:
+    rule = f"mime-{error.rule}"
+    if not nodeadm:
         message = f"line {error.line}: {error.message}; programs written in Go refuse that"
-        yield Finding(severity="note", line=error.line, message=message, rule=f"mime-{error.rule}")
+        yield Finding(severity="note", line=error.line, message=message, rule=rule)
         return
-    title = "Karpenter" if reader == "karpenter" else "nodeadm"
-    message = f"line {error.line}: {error.message}: {title} refuses the document, and the node never joins"
-    hint = hint_for(error)
-    yield Finding(line=error.line, message=message, hint=hint, source=source, reader=reader, rule=f"mime-{error.rule}")
+    place = f"in what {about.title} makes of it" if about.rewrites else f"line {error.line}"
+    message = f"{place}: {error.message}: nodeadm refuses the document, and the node never joins"
+    line, hint = error.line, hint_for(error)
+    if about.rewrites:
+        line, hint = (
+            0,
+            "Karpenter's boundary is //: change lines that begin with --//" if rule != "mime-media type" else hint,
+        )
+    yield Finding(line=line, message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule=rule)
 
 
-def first_refusal(archive: gomime.Archive, *, karpenter: bool = False) -> gomime.GoError | None:
-    """Why nodeadm, or Karpenter, refuses the document; None where it reads it."""
-    if karpenter:
-        broken = next((part.error for part in archive.parts if part.error), None)
-        if broken or archive.cut:
-            return broken or (archive.error if not archive.parts else None)
-        return archive.error
+def first_refusal(archive: gomime.Archive) -> gomime.GoError | None:
+    """Why nodeadm refuses the document; None where it reads it."""
     for part in archive.parts:
         if not part.type:
             continue
@@ -74,11 +70,6 @@ def hint_for(error: gomime.GoError) -> str:
         "encoding": "write the part without a transfer encoding",
         "empty": "",
     }[error.rule]
-
-
-def karpenter_view(document: Document) -> bool:
-    """Whether Karpenter reads the document as MIME at all."""
-    return document.content.strip().startswith((b"MIME-Version:", b"Content-Type:"))
 
 
 class DropIn(Struct, frozen=True, kw_only=True):

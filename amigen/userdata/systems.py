@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.userdata import mime
-from amigen.userdata.mime import Part
 from amigen.userdata.size import NODE_CONFIG_LEAST, NODE_CONFIG_MOST
 
 SystemName = Literal["managed-node-group", "karpenter", "eksctl", "self-managed"]
@@ -22,13 +21,13 @@ class System(Struct, frozen=True, kw_only=True):
         merges: What it does, one sentence.
         node_config: Where its own NodeConfig goes among those of the document; None where it brings none.
         fields: The NodeConfig fields that it sets (values are known only to it).
+        depends: Fields that it sets only with a setting of its own, and that setting.
         accepts: Types of a whole document that it understands; None for all that cloud-init does.
         needs: What it takes, for the message about another type.
         hint: What to do about another type.
-        retypes: It takes what is not MIME for a NodeConfig if it is a YAML mapping, and else for a script.
         wrapped: What may be around the whole document.
         headers: The headers of a part that it passes on; None for all.
-        boundary: The boundary that it writes; empty where it is not known, or a random one.
+        rewrites: It writes the whole document anew, as `amigen.userdata.arrival` does after it.
         adds_least, adds_most: Bytes of its own part (see `amigen.userdata.size`).
         source: Where all this stands.
     """
@@ -37,19 +36,32 @@ class System(Struct, frozen=True, kw_only=True):
     merges: str
     node_config: Literal["first", "last"] | None = None
     fields: tuple[str, ...] = ()
+    depends: dict[str, str] = {}
     accepts: tuple[str, ...] | None = None
     needs: str = ""
     hint: str = ""
-    retypes: bool = False
     wrapped: tuple[str, ...] = ()
     headers: tuple[str, ...] | None = None
-    boundary: str = ""
+    rewrites: bool = False
     adds_least: int = 0
     adds_most: int = 0
     source: str
 
 
 _CLUSTER = tuple(f"spec.cluster.{name}" for name in ("name", "apiServerEndpoint", "certificateAuthority", "cidr"))
+# Fields of KubeletConfiguration in pkg/apis/v1/ec2nodeclass.go, but those that Karpenter always sets.
+_NODE_CLASS_KUBELET = (
+    "podsPerCore",
+    "systemReserved",
+    "kubeReserved",
+    "evictionHard",
+    "evictionSoft",
+    "evictionSoftGracePeriod",
+    "evictionMaxPodGracePeriod",
+    "imageGCHighThresholdPercent",
+    "imageGCLowThresholdPercent",
+    "cpuCFSQuota",
+)
 _USER_DATA = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-user-data"
 _CUSTOM_AMI = "https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-custom-ami"
 
@@ -71,6 +83,10 @@ SYSTEMS: dict[SystemName, System] = {
         title="Karpenter, EC2NodeClass with amiFamily AL2023",
         merges="Karpenter adds its generated NodeConfig, and its values win; with the NodeClass's spec.kubelet more of "
         "spec.kubelet.config, with instanceStorePolicy: RAID0 spec.instance.localStorage.strategy",
+        depends={
+            "spec.instance.localStorage.strategy": "instanceStorePolicy: RAID0",
+            **{f"spec.kubelet.config.{name}": f"kubelet.{name}" for name in _NODE_CLASS_KUBELET},
+        },
         node_config="last",
         fields=(
             *_CLUSTER,
@@ -81,8 +97,7 @@ SYSTEMS: dict[SystemName, System] = {
         ),
         # Of a part, mime.go keeps Content-Type and the bytes; Go's mime/multipart decodes quoted-printable before.
         headers=("content-type",),
-        boundary="//",
-        retypes=True,
+        rewrites=True,
         needs="takes what does not begin with MIME-Version: or Content-Type: for a NodeConfig if it is a YAML mapping",
         hint="amigen user-data --format mime --merge FILE",
         adds_least=NODE_CONFIG_LEAST,
@@ -135,24 +150,3 @@ WITHOUT_NODEADM: dict[SystemName, System] = {
     ),
     "self-managed": SYSTEMS["self-managed"],
 }
-
-
-def arrive(parts: tuple[Part, ...], system: System, name: SystemName) -> tuple[Part, ...]:
-    """The parts as they reach the node; the system's own has no content, which only it knows."""
-    if system.headers is not None:
-        kept = system.headers
-        parts = tuple(
-            replace(
-                part,
-                filename=part.filename if "content-disposition" in kept else part.type_name,
-                headers=tuple(pair for pair in part.headers if pair[0].lower() in kept),
-            )
-            for part in parts
-        )
-    if system.node_config is None:
-        return parts
-    own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
-    place = len(parts)
-    if system.node_config == "first":
-        place = next((n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG), place)
-    return (*parts[:place], own, *parts[place:])

@@ -53,6 +53,7 @@ NESTED = b'Content-Type: multipart/mixed; boundary="IN"\n\n--IN\n' + TYPED + b"\
 ALL = tuple(SYSTEMS)
 MERGING: tuple[SystemName, ...] = ("managed-node-group", "karpenter", "eksctl")
 MNG: tuple[SystemName, ...] = ("managed-node-group",)
+OTHERS: tuple[SystemName, ...] = ("managed-node-group", "eksctl", "self-managed")
 KARPENTER: tuple[SystemName, ...] = ("karpenter",)
 EKSCTL: tuple[SystemName, ...] = ("eksctl",)
 TEXT = "error: is base64 as a whole, and .* takes text"
@@ -62,6 +63,7 @@ LOST = {
     "error: part 1 is base64 and gzip, and the header .* is dropped: .* gives up on all of the user data": KARPENTER
 }
 REFUSED = {"error: line .* (nodeadm|Karpenter) refuses the document": ALL}
+SCRIPT_NOW = {"error: part 1 is a shell script by its type, and does not begin with #!": KARPENTER}
 # A document -> the words of each error and warning, and the systems for which it is said. Nothing else may be said, but
 # what every document of a foreign type hears from eksctl, who sets the cluster, and that nothing in it joins the node.
 CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
@@ -70,7 +72,11 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "plain shell": (SCRIPT, {"error: is text/x-shellscript, and EKS managed node group": MNG}),
     "cloud-config": (
         b"#cloud-config\npackages: [htop]\n",
-        {"error: is text/cloud-config, and EKS managed node group": MNG, TAKEN: KARPENTER},
+        {
+            "error: is text/cloud-config, and EKS managed node group": MNG,
+            TAKEN: KARPENTER,
+            "error: part 1: is no NodeConfig of node.eks.aws/v1alpha1": KARPENTER,
+        },
     ),
     "cloud-config in MIME": (written((mime.CLOUD_CONFIG, b"#cloud-config\npackages: [htop]\n")), {}),
     "boothook": (
@@ -79,22 +85,37 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     ),
     "a script of comments": (
         b"#!/bin/sh\n# nothing yet\n",
-        {"error: is text/x-shellscript, and EKS managed node group": MNG, TAKEN: KARPENTER},
+        {
+            "error: is text/x-shellscript, and EKS managed node group": MNG,
+            TAKEN: KARPENTER,
+            "error: part 1: the NodeConfig is not a mapping": KARPENTER,
+        },
     ),
-    "MIME with another header first": (b"X-Mailer: me\n" + GOOD, {TAKEN: KARPENTER}),
+    "MIME with another header first": (
+        b"X-Mailer: me\n" + GOOD,
+        {TAKEN: KARPENTER, "error: part 1 holds a whole multi-part document": KARPENTER, **SCRIPT_NOW},
+    ),
     "MIME behind an empty line": (
         b"\n" + GOOD,
         {"error: begins with an empty line, which ends the MIME headers before they begin": ALL, **REFUSED},
     ),
     "MIME without a version": (
         GOOD.replace(b"MIME-Version: 1.0\n", b""),
-        {"error: has no header MIME-Version: cloud-init does not take it for MIME": ALL},
+        {"error: has no header MIME-Version: cloud-init does not take it for MIME": OTHERS},
     ),
     "a line like Karpenter's boundary": (
         written((mime.SHELL, b"#!/bin/sh\ncat <<X\n--//\nX\n")),
-        {"error: a line of part 1 is --//, the boundary of the merged document": KARPENTER},
+        {
+            "warning: part 2 is of no kind": KARPENTER,
+            "error: part 2 has no type .*: does the boundary '//' occur in that script": KARPENTER,
+            "error: in what Karpenter.* makes of it: part 2: 'X' is not a header line.* nodeadm refuses": KARPENTER,
+        },
     ),
-    "a line that only begins like it": (written((mime.SHELL, b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n")), {}),
+    "a line that only begins like it": (written((mime.SHELL, b"#!/bin/sh\n# mine:\n#\n: '\n--//hi\n'\n")), {}),
+    "a line of Karpenter's boundary and more": (
+        written((mime.SHELL, b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n")),
+        {"error: in what Karpenter.* makes of it: '--// hi.* begins like a boundary line and is not one": KARPENTER},
+    ),
     "merge type": (
         by_hand(b"Content-Type: text/cloud-config\nMerge-Type: list(append)\n\n#cloud-config\na: b\n"),
         {"warning: part 1 arrives without its Merge-Type": KARPENTER},
@@ -121,17 +142,29 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "quoted-printable": (by_hand(QUOTED + b"#!/bin/sh\necho =61\n"), {}),
     "quoted-printable with umlauts": (
         by_hand(QUOTED + b"#!/bin/sh\necho =C3=A4\n"),
-        {"warning: part 1 arrives without its transfer encoding: cloud-init garbles what is not ASCII": KARPENTER},
+        {"error: part 1 is without a transfer encoding, and holds more than ASCII .*drops the whole part": KARPENTER},
     ),
     "a NodeConfig in base64": (
         by_hand(TYPED_NODE[:-1] + b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(NODE)),
         {},
     ),
     "NodeConfig alone": (NODE, {"error: is application/node.eks.aws, and EKS managed": MNG}),
-    "nothing": (b"\n", {"warning: is empty": ALL, "error: is text/plain, and EKS managed": MNG}),
+    "nothing": (
+        b"\n",
+        {
+            "warning: is empty": ALL,
+            "error: is text/plain, and EKS managed": MNG,
+            TAKEN: KARPENTER,
+            "error: part 1: the NodeConfig is not a mapping": KARPENTER,
+        },
+    ),
     "no kind": (
         b"apt-get install htop\n",
-        {"error: is of no kind that cloud-init or nodeadm knows": ALL, "error: is text/plain, and EKS managed": MNG},
+        {
+            "error: is of no kind that cloud-init or nodeadm knows": OTHERS,
+            "error: is text/plain, and EKS managed": MNG,
+            **SCRIPT_NOW,
+        },
     ),
     "gzip": (gzip.compress(GOOD), {"error: is gzip as a whole, and .* must read it to merge": MERGING}),
     "gzip that is cut": (
@@ -155,8 +188,8 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "multi-part in a part": (
         by_hand(IN_BASE64 + base64.encodebytes(GOOD)),
         {
-            "error: part 1 holds a whole multi-part document": ALL,
-            "error: part 1 is a shell script by its type, and does not begin": ALL,
+            "error: part 1 holds a whole multi-part document": OTHERS,
+            "error: part 1 is a shell script by its type, and does not begin": OTHERS,
             "error: part 1 is base64, and the header that says so is dropped: cloud-init cannot read it": KARPENTER,
         },
     ),
@@ -176,7 +209,10 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "boundary in base64": (by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\ngrep -- --OUT file\n")), CODED),
     "boundary that is not there": (
         GOOD.replace(b"\n--==amigen", b"\n--other"),
-        {"error: names the boundary '==amigen-.*', and no line": ALL, **REFUSED},
+        {
+            "error: names the boundary '==amigen-.*', and no line": ALL,
+            "error: line .* nodeadm refuses the document": OTHERS,
+        },
     ),
     "no boundary": (
         b"Content-Type: multipart/mixed\n\n--x\n\nhi\n--x--\n",
@@ -201,19 +237,20 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "words of MIME and umlauts in a script": (
         "#!/bin/sh\n# MIME-Version: 1.0 is what mail says\necho ä\n".encode(),
         {
-            "warning: holds `MIME-Version:` near its beginning, and more": ALL,
+            "warning: holds `MIME-Version:` near its beginning, and more": OTHERS,
+            "error: part 1 is without a transfer encoding, and holds more than ASCII .*drops the whole part": KARPENTER,
             "error: is text/x-shellscript, and EKS": MNG,
         },
     ),
     "DOS line ends": (by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))), CODED),
     "DOS line ends, later": (
         by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\necho mine\r\n")),
-        {"warning: the script part-001 has DOS line ends, and none in its first line": ALL, **CODED},
+        {"warning: the script part-001 has DOS line ends, and none in its first line": OTHERS, **CODED},
     ),
     "packed with umlauts": (
         by_hand(PACKED + base64.encodebytes(gzip.compress("#!/bin/sh\necho ä\n".encode()))),
         {
-            "error: part 1 is packed, and holds more than ASCII .*: cloud-init drops the whole part": ALL,
+            "error: part 1 is packed, and holds more than ASCII .*: cloud-init drops the whole part": OTHERS,
             **LOST,
         },
     ),

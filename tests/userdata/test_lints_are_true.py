@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from amigen.userdata import mime
-from tests.userdata import karpenter
+from amigen.userdata.arrival import merged_by_karpenter
 from tests.userdata.conftest import Left, Seen
 from tests.userdata.test_explain import CASES, OTHER, SCRIPT
 
@@ -17,7 +17,7 @@ UMLAUTS = "#!/bin/sh\necho ä".encode()
 
 def document(case: str, through: str) -> bytes:
     raw = CASES[case][0]
-    return karpenter.merges(raw) if through == "karpenter" else raw
+    return merged_by_karpenter(raw) if through == "karpenter" else raw
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def document(case: str, through: str) -> bytes:
         ("names against their places", "", [OTHER, SCRIPT]),
         ("names against their places", "karpenter", [SCRIPT, OTHER]),
         ("a line like Karpenter's boundary", "karpenter", "not as it was"),
-        ("a line that only begins like it", "karpenter", [b"#!/bin/sh\n# mine:\n#\n: '\n--// hi\n'\n"]),
+        ("a line that only begins like it", "karpenter", [b"#!/bin/sh\n# mine:\n#\n: '\n--//hi\n'\n"]),
         ("boundary in a script", "", "not as it was"),
         ("boundary in base64", "karpenter", "not as it was"),
         ("packed", "", [SCRIPT]),

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from amigen.userdata import mime, packed
+from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
 from amigen.userdata.make import SCRIPT_NAME, make, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.own import NODE_CONFIG_NAME
 from tests.specs import ROOT, joins, mapping
-from tests.userdata import karpenter
 from tests.userdata.conftest import Left
 from tests.userdata.test_documents import NODE, SHELL, plan, script
 
@@ -67,7 +67,7 @@ def test_the_new_script_runs_and_not_the_old_one(cloud_init_leaves: Leaves) -> N
 def test_a_script_of_amigen_is_known_without_its_name() -> None:
     """The shell format has none, and neither has what came back from Karpenter."""
     alone = user_data(plan(OTHER), format_="shell")
-    back = karpenter.merges(user_data(plan(OTHER)))
+    back = merged_by_karpenter(user_data(plan(OTHER)))
 
     for old in (alone, back):
         assert [part.origin for part in parse(user_data(plan(), merge=old)).parts if part.type == mime.SHELL] == [
@@ -102,7 +102,7 @@ def test_amigens_script_runs_first(names: tuple[str, ...], cloud_init_leaves: Le
     document = user_data(plan(), merge=named(*names))
 
     assert said(cloud_init_leaves(document)) == ["amigen", *alone]
-    assert said(cloud_init_leaves(karpenter.merges(document))) == ["amigen", *alone]
+    assert said(cloud_init_leaves(merged_by_karpenter(document))) == ["amigen", *alone]
 
 
 def test_a_new_name_is_told() -> None:

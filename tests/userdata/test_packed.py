@@ -15,6 +15,7 @@ from amigen.plan.make import plan_image
 from amigen.render.script import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime, packed
+from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
 from amigen.userdata.make import SCRIPT_NAME, make, user_data
@@ -22,7 +23,6 @@ from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, gzip
 from amigen.userdata.systems import SYSTEMS
 from tests.specs import EXAMPLES, joins
-from tests.userdata import karpenter
 from tests.userdata.conftest import SYSTEM_PYTHON, Left
 from tests.userdata.test_documents import BULK, UBUNTU, noise, plan, script
 
@@ -148,7 +148,7 @@ def test_a_broken_one_is_told(cut: bytes) -> None:
 def test_a_script_that_no_plain_part_can_hold(content: bytes, cloud_init_leaves: Leaves) -> None:
     """More than ASCII is packed whatever its size; DOS line ends are as cloud-init would write them."""
     document = user_data(plan(joins()), merge=content)
-    for arrived in (document, karpenter.merges(document)):
+    for arrived in (document, merged_by_karpenter(document)):
         left = cloud_init_leaves(arrived)
         assert left.error == ""
         script = left.scripts[1][1]
@@ -162,7 +162,7 @@ def test_every_example_arrives_through_karpenter(path: Path, cloud_init_leaves: 
     for platform in image.platforms:
         made = plan_image(image, platform)
         document = user_data(made, format_="mime")
-        left = cloud_init_leaves(karpenter.merges(document))
+        left = cloud_init_leaves(merged_by_karpenter(document))
         (name, content) = left.scripts[0]
         inside = packed.unpack(content) or content
 

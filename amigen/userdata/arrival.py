@@ -1,0 +1,154 @@
+"""What a system makes of a document before the node reads it.
+
+Karpenter's part is written after karpenter-provider-aws v1.14.1: pkg/providers/amifamily/bootstrap/nodeadm.go
+(parseUserData, Script), mime/mime.go (NewArchive, Serialize), and Go's mime/multipart/writer.go.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amigen.base.errors import Problem
+from amigen.userdata import gomime, goyaml, mime
+from amigen.userdata.document import Document, parse
+from amigen.userdata.finding import Finding
+from amigen.userdata.mime import Part
+from amigen.userdata.readers import hint_for
+from amigen.userdata.systems import System, SystemName
+
+_BOUNDARY = b"//"
+# In place of the NodeConfig that only Karpenter knows.
+_GENERATED = b"# Karpenter Generated NodeConfig\napiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {}\n"
+_SHELL = 'text/x-shellscript; charset="us-ascii"'
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """What reaches the node.
+
+    Attributes:
+        document: As the node reads it.
+        given: The parts of the user, as they were before.
+        parts: The parts that arrive; the system's own has no content, which only it knows.
+        findings: What the system refuses, or takes for something else.
+        coded: Numbers of the parts that arrive in base64 or gzip without the header that says so.
+    """
+
+    document: Document
+    given: tuple[Part, ...]
+    parts: tuple[Part, ...]
+    findings: tuple[Problem, ...] = ()
+    coded: tuple[int, ...] = ()
+
+
+def arrive(document: Document, system: System, name: SystemName, origin: str) -> Arrival:
+    """The document after the system, of which only a system that rewrites changes the bytes."""
+    if system.rewrites and "gzip" not in document.wrapped:
+        return _rewritten(document, system, name, origin)
+    given = parts = document.parts
+    if system.headers is not None:
+        parts = tuple(replace(part, filename=part.type_name, headers=()) for part in parts)
+    if system.node_config is not None:
+        own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
+        place = len(parts)
+        if system.node_config == "first":
+            place = next((n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG), place)
+        parts = (*parts[:place], own, *parts[place:])
+    return Arrival(document=document, given=given, parts=parts)
+
+
+def _rewritten(document: Document, system: System, name: SystemName, origin: str) -> Arrival:
+    own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
+    # What Karpenter reads nothing of is told as it was read here.
+    findings: list[Problem] = [] if document.parts else list(document.problems)
+    try:
+        document.content.decode()
+        read = parse(merged_by_karpenter(document.content), origin)
+    except UnicodeDecodeError as error:
+        line = document.content.count(b"\n", 0, error.start) + 1
+        findings.append(_not_text(line, system))
+        return Arrival(document=document, given=document.parts, parts=(*document.parts, own), findings=tuple(findings))
+    except gomime.GoError as error:
+        message = f"line {error.line}: {error.message}: Karpenter refuses the document, and the node never joins"
+        findings.append(
+            Finding(
+                line=error.line,
+                message=message,
+                hint=hint_for(error),
+                source=system.source,
+                reader="karpenter",
+                rule=f"mime-{error.rule}",
+            )
+        )
+        unread = replace(document, go=gomime.Archive(multipart=True))
+        return Arrival(document=unread, given=document.parts, parts=(*document.parts, own), findings=tuple(findings))
+    theirs = tuple(part for part in read.parts if part.content.rstrip() != _GENERATED.rstrip())
+    given = document.parts if len(document.parts) == len(theirs) else theirs
+    coded: tuple[int, ...] = ()
+    if given == document.parts:
+        theirs = tuple(replace(part, origin=before.origin) for part, before in zip(theirs, given, strict=True))
+        coded = tuple(n for n, part in enumerate(given, 1) if {"base64", "gzip"} & set(part.wrapped))
+    if _retyped(document, theirs):
+        message = f"is {document.type}, and {system.title} {system.needs}: cloud-init never sees it for what it is"
+        findings.append(
+            Finding(message=message, hint=system.hint, source=system.source, reader="karpenter", rule="retyped")
+        )
+    return Arrival(document=read, given=given, parts=(*theirs, own), findings=tuple(findings), coded=coded)
+
+
+def _not_text(line: int, system: System) -> Finding:
+    message = f"is not UTF-8 (line {line}): userData of an EC2NodeClass is text"
+    hint = "save the file as UTF-8, or let amigen user-data --merge do it"
+    return Finding(line=line, message=message, hint=hint, source=system.source, reader="karpenter", rule="utf-8")
+
+
+def _retyped(document: Document, theirs: tuple[Part, ...]) -> bool:
+    """Whether a whole document arrives as something else than it is."""
+    if document.type == mime.MULTIPART:
+        return not _is_mime(document.content)
+    if not document.content:
+        return False
+    arrived = theirs[0].type if theirs else ""
+    return arrived != document.type and (document.type, arrived) != ("text/plain", mime.SHELL)
+
+
+def _is_mime(content: bytes) -> bool:
+    text = content.decode("utf-8", "surrogateescape").strip(gomime.SPACE)
+    return text.startswith(("MIME-Version:", "Content-Type:"))
+
+
+def merged_by_karpenter(content: bytes) -> bytes:
+    """The document that a node of an EC2NodeClass with this user data gets.
+
+    Raises:
+        GoError: Karpenter cannot read it, and launches no node.
+    """
+    out = b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="%s"\n\n' % _BOUNDARY
+    for number, (type_, body) in enumerate([*_entries(content), (mime.NODE_CONFIG, _GENERATED)]):
+        head = type_.encode("utf-8", "surrogateescape")
+        out += b"%s--%s\nContent-Type: %s\n\n%s" % (b"\n" * bool(number), _BOUNDARY, head, body)
+    return (out + b"\n--%s--\n" % _BOUNDARY).replace(b"\r", b"")
+
+
+def _entries(content: bytes) -> list[tuple[str, bytes]]:
+    """Type and content of each part.
+
+    Raises:
+        GoError: Go cannot read it.
+    """
+    if not _is_mime(content):
+        return [(mime.NODE_CONFIG if _is_mapping(content) else _SHELL, content)]
+    archive = gomime.read(content)
+    broken = next((part.error for part in archive.parts if part.error), None)
+    if broken or (archive.error and not archive.cut):
+        raise broken or archive.error or ValueError
+    return [(part.type, part.content) for part in archive.parts]
+
+
+def _is_mapping(content: bytes) -> bool:
+    """Whether Go reads a mapping out of it, or nothing at all (all of it comments)."""
+    try:
+        value = goyaml.read(content, maybe_json=False).value
+    except ValueError:
+        return False
+    return value is None or isinstance(value, dict)
