@@ -30,6 +30,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
+    "export": (
+        "amigen.cli.export",
+        "export_command",
+        "Write a spec for Terraform, Karpenter, eksctl, CloudFormation or EC2 Image Builder.",
+    ),
     "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
     "kube-proxy": (
         "amigen.cli.kubeproxy",
@@ -51,7 +56,7 @@ COMMANDS |= {
 }
 # How `amigen --help` lists them.
 _GROUPS = {
-    "Offline": ("init", "check", "schema", "plan", "render", "user-data", "doctor", "completion"),
+    "Offline": ("init", "check", "schema", "plan", "render", "export", "user-data", "doctor", "completion"),
     "Images and nodes": ("build", "verify"),
     "AWS": ("publish", "rollback", "images", "fleet", "iam-policy"),
     "Cluster": ("kube-proxy",),

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from amigen.base.errors import AmigenError, InputError, ToolError
-from amigen.cli.options import echo_json, echo_text, load, load_on_aws, output_option, spec_argument
+from amigen.cli.options import (
+    architecture_option,
+    echo_json,
+    echo_text,
+    load,
+    load_on_aws,
+    output_option,
+    platform_option,
+    selected,
+    spec_argument,
+)
 from amigen.plan.make import plan_images
 
 if TYPE_CHECKING:
@@ -27,8 +37,8 @@ _FOLDER = Path("amigen-build")
 @click.command()
 @spec_argument
 @click.option("--target", type=click.Choice(["local", "aws"]), required=True, help="A disk image here, or AMIs.")
-@click.option("--platform", "platforms", multiple=True, help="Only this platform of the spec; may be given again.")
-@click.option("--architecture", "architectures", multiple=True, help="Only this architecture; may be given again.")
+@platform_option
+@architecture_option
 @click.option(
     "-o",
     "--output-folder",
@@ -187,18 +197,12 @@ def _look_on_aws(spec: NodeImage, profile: str | None, endpoint_url: str | None)
 def _jobs(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Job, ...]:
     from amigen.build.run import Job
 
-    for given, known, word in (
-        (platforms, spec.platforms, "platform"),
-        (architectures, spec.architectures, "architecture"),
-    ):
-        for each in given:
-            if each not in known:
-                raise InputError(f"the spec has no {word} {each}", f"it has: {', '.join(known)}")
+    chosen, kept = selected(spec, platforms, architectures)
     return tuple(
         Job(plan=plan, architecture=architecture)
         for plan in plan_images(spec)
         for architecture in plan.architectures
-        if (not platforms or plan.platform in platforms) and (not architectures or architecture in architectures)
+        if plan.platform in chosen and architecture in kept
     )
 
 

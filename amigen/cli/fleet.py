@@ -187,6 +187,6 @@ def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> FleetInst
 @click.option("--joined", is_flag=True, help="The nodes must have joined their cluster.")
 def document(spec: str, platform: str | None, joined: bool) -> None:
     """Print an SSM document (JSON) that checks a node of SPEC by itself, for State Manager associations."""
-    from amigen.fleet.document import ssm_document
+    from amigen.export.ssm_document import ssm_document
 
     echo_json(ssm_document(one_plan(load(spec), platform), joined=joined))

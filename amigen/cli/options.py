@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from amigen.plan.model import ImagePlan
     from amigen.spec.load import Checked
     from amigen.spec.model import NodeImage
+    from amigen.spec.values import Architecture, Platform
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -114,6 +115,37 @@ def _output(*formats: str) -> Callable[[_F], _F]:
 
 output_option = _output("text", "json")
 markdown_output_option = _output("text", "markdown", "json")
+platform_option = click.option(
+    "--platform", "platforms", multiple=True, help="Only this platform of the spec; may be given again."
+)
+architecture_option = click.option(
+    "--architecture",
+    "architectures",
+    multiple=True,
+    help="Only this architecture of the spec; may be given again.",
+)
+
+
+def selected(
+    spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...] = ()
+) -> tuple[tuple[Platform, ...], tuple[Architecture, ...]]:
+    """The chosen platforms and architectures in the order of the spec; all of a kind where none is chosen.
+
+    Raises:
+        InputError: The spec does not have one.
+    """
+    for given, known, word in (
+        (platforms, spec.platforms, "platform"),
+        (architectures, spec.architectures, "architecture"),
+    ):
+        for each in given:
+            if each not in known:
+                article = "an" if word == "architecture" else "a"
+                raise InputError(f"{each} is not {article} {word} of this spec", f"it has: {', '.join(known)}")
+    return (
+        tuple(each for each in spec.platforms if not platforms or each in platforms),
+        tuple(each for each in spec.architectures if not architectures or each in architectures),
+    )
 
 
 def load(path: str | Path) -> NodeImage:

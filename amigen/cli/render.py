@@ -9,9 +9,18 @@ import click
 
 from amigen.base.errors import DiffersError
 from amigen.cli.options import load, spec_argument
-from amigen.render.artifacts import artifacts
+from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import Change, compare, write
 from amigen.spec.load import existing_user_data
+
+check_option = click.option(
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Write nothing; exit with 4 and a diff where the folder is not what the spec says.",
+)
+diff_option = click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change.")
+force_option = click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
 
 
 @click.command()
@@ -24,25 +33,34 @@ from amigen.spec.load import existing_user_data
     required=True,
     help="Folder to write; its other files are left alone.",
 )
-@click.option(
-    "--check",
-    "check_only",
-    is_flag=True,
-    help="Write nothing; exit with 4 and a diff where the folder is not what the spec says.",
-)
-@click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change.")
-@click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
+@check_option
+@diff_option
+@force_option
 def render(spec: str, folder: Path, check_only: bool, diff_only: bool, force: bool) -> None:
     """Render SPEC into a folder: user data, scripts, Packer files and checks, per platform."""
     image = load(spec)
     wanted = artifacts(image, merge=existing_user_data(image, spec))
+    write_or_compare(folder, wanted, spec, f"amigen render {spec} -o {folder}", check_only, diff_only, force)
+
+
+def write_or_compare(
+    folder: Path, wanted: tuple[Artifact, ...], spec: str, command: str, check_only: bool, diff_only: bool, force: bool
+) -> None:
+    """Write the files, or show what would change.
+
+    Args:
+        command: What writes them, for the hint.
+
+    Raises:
+        DiffersError: `check_only`, and the folder is not what the spec says.
+        ConflictError: Files were edited by hand, and `force` is not set.
+    """
     if check_only or diff_only:
         found = compare(folder, wanted)
         for change in found.changes:
             click.echo("".join(_diff(change)), nl=False)
         if check_only and found.changes:
-            hint = f"amigen render {spec} -o {folder}"
-            raise DiffersError(f"{folder} is not what {spec} says: {len(found.changes)} files differ", hint)
+            raise DiffersError(f"{folder} is not what {spec} says: {len(found.changes)} files differ", command)
         click.echo(
             f"{folder}: {len(found.changes)} files would change" if found.changes else f"{folder}: up to date",
             err=diff_only,

@@ -40,6 +40,11 @@ def source_parameter(plan: ImagePlan, architecture: Architecture) -> str | None:
     return _source(plan, architecture)["parameter"]  # type: ignore[no-any-return]
 
 
+def source_id(plan: ImagePlan, architecture: Architecture) -> str | None:
+    """The id of the source AMI; None where a parameter or a filter names it."""
+    return _source(plan, architecture)["id"]  # type: ignore[no-any-return]
+
+
 def image_tags(plan: ImagePlan) -> dict[str, str]:
     """The tags of the image, its snapshots and its builder: the spec's, and what they are. Not yet that of success."""
     own = {"amigen/name": plan.spec.name, "amigen/platform": plan.platform, "amigen/digest": plan.digest}
@@ -133,7 +138,12 @@ def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
 
 
 def _text(template: str, **context: object) -> str:
-    return "\n".join(_aligned(_tidy(render("packer", template, **context)))) + "\n"
+    return formatted(render("packer", template, **context))
+
+
+def formatted(hcl: str) -> str:
+    """HCL as `packer fmt` and `terraform fmt` have it, of text that is indented right already."""
+    return "\n".join(_aligned(_tidy(hcl))) + "\n"
 
 
 def _tidy(text: str) -> Iterator[str]:

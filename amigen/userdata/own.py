@@ -46,10 +46,15 @@ def is_own_node_config(part: Part) -> bool:
 
 def node_config_document(eks: Eks) -> bytes:
     """The NodeConfig as YAML, with its keys in a stable order."""
-    document: bytes = yaml.dump(
-        node_config(eks), Dumper=_Dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
+    return yaml_for_go(node_config(eks))
+
+
+def yaml_for_go(document: Any) -> bytes:
+    """YAML that Go's parsers read as it was meant, with the keys in their order, and several lines as several lines."""
+    written: bytes = yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, width=4096, encoding="utf-8", allow_unicode=True
     )
-    return document
+    return written
 
 
 # Text that PyYAML writes bare, and that Go reads as a number or a boolean (sigs.k8s.io/yaml goyaml.v2/resolve.go).

@@ -1,4 +1,4 @@
-"""`amigen fleet document`: the script runs for real, in a root of its own whose programs and kernel files are made up.
+"""The SSM document: its script runs for real, in a root of its own whose programs and kernel files are made up.
 
 What the script looks at (files, /proc, the kernel's folders) is laid out as on a node; `systemctl`, `rpm`,
 `dpkg-query`, `ipvsadm`, `uname` and `unshare` are stand-ins that answer from files. It proves what the script makes of
@@ -34,7 +34,7 @@ from amigen.checks.package import PackageCheck
 from amigen.checks.release import ReleaseCheck
 from amigen.checks.sysctl import SysctlCheck
 from amigen.checks.unit import NoFailedUnitCheck, UnitActiveCheck, UnitEnabledCheck
-from amigen.fleet.document import LIMIT, check_script, ssm_document
+from amigen.export.ssm_document import LIMIT, check_script, ssm_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS

@@ -15,6 +15,7 @@ from typing import Any
 
 from amigen.base.errors import SizeError
 from amigen.base.templates import render
+from amigen.checks.model import Check
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 
@@ -57,13 +58,20 @@ def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:
     return document
 
 
-def check_script(plan: ImagePlan, *, joined: bool = False) -> str:
-    """The script alone."""
+def check_script(plan: ImagePlan, *, joined: bool = False, besides: tuple[type[Check], ...] = ()) -> str:
+    """The script alone.
+
+    Args:
+        plan: Of one platform.
+        joined: The nodes must have joined their cluster.
+        besides: Kinds of checks that are left out.
+    """
     fact = PLATFORMS[plan.platform]
     wanted = [check for check in plan.checks if joined or check.needs != "cluster"]
     # What is loaded is looked at before anything can load it; trying a scheduler loads its module.
     wanted.sort(key=lambda check: check.place)
-    calls = [(check.id, *words) for check in wanted if (words := check.call(fact))]
+    called = [check for check in wanted if not isinstance(check, besides)]
+    calls = [(check.id, *words) for check in called if (words := check.call(fact))]
     script = render(
         "templates",
         "node_checks.sh.jinja",

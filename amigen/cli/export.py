@@ -1,0 +1,124 @@
+"""`amigen export`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from msgspec.structs import replace
+
+from amigen.base.errors import ConflictError, InputError
+from amigen.cli.options import architecture_option, load, platform_option, selected, spec_argument
+from amigen.cli.render import check_option, diff_option, force_option, write_or_compare
+from amigen.export.formats import FORMATS, FormatName, export
+from amigen.export.model import ImageSource
+from amigen.plan.make import plan_images
+from amigen.plan.model import ImagePlan
+from amigen.spec.load import existing_user_data
+from amigen.spec.model import NodeImage
+
+
+@click.command(
+    "export",
+    epilog="Example: amigen export karpenter --cluster prod | kubectl apply -f -\n\nMore: docs/launch.md",
+)
+@click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@spec_argument
+@platform_option
+@architecture_option
+@click.option("--cluster", default="", help="Name of the cluster, where the spec does not join one.")
+@click.option(
+    "--image",
+    type=click.Choice(["parameter", "tags", "stock"]),
+    help="Where the AMI comes from: the SSM parameter that `amigen publish` writes, the tags of proven images, or the"
+    " distribution's own image, which user data makes ready. Default: parameter; for karpenter tags; for eksctl stock.",
+)
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Take the AMI ids of this build record.",
+)
+@click.option(
+    "-o",
+    "--output-folder",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.",
+)
+@check_option
+@diff_option
+@force_option
+def export_command(
+    format_: FormatName,
+    spec: str,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
+    cluster: str,
+    image: ImageSource | None,
+    record: Path | None,
+    folder: Path | None,
+    check_only: bool,
+    diff_only: bool,
+    force: bool,
+) -> None:
+    """Write SPEC for the tool that launches the nodes.
+
+    FORMAT is terraform, karpenter, eksctl, cloudformation, image-builder or ssm-document.
+    """
+    if image and record:
+        raise InputError("--image and --record both say where the AMI comes from", "leave one out")
+    node_image = load(spec)
+    merge = existing_user_data(node_image, spec)
+    amis = _amis(node_image, record) if record else {}
+    found = {
+        plan.platform: export(
+            plan,
+            format_,
+            image="record" if record else image,
+            amis=amis.get(plan.platform, {}),
+            cluster=cluster,
+            merge=merge,
+        )
+        for plan in _plans(node_image, platforms, architectures)
+    }
+    wanted = [replace(each, path=f"{name}/{each.path}") for name, files in found.items() for each in files]
+    if folder is not None:
+        again = f"amigen export {format_} {shlex.quote(spec)} -o {shlex.quote(str(folder))}"
+        write_or_compare(folder / format_, tuple(wanted), spec, again, check_only, diff_only, force)
+        return
+    if check_only or diff_only or force:
+        raise click.UsageError("--check, --diff and --force need --output-folder.")
+    if len(wanted) > 1:
+        hint = "write them to a folder: -o FOLDER" + (", or choose one with --platform" if len(found) > 1 else "")
+        raise InputError(f"{format_} has {len(wanted)} files for this spec", hint)
+    sys.stdout.buffer.write(wanted[0].content)
+
+
+def _plans(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[ImagePlan, ...]:
+    """The plans of the chosen platforms, for the chosen architectures alone."""
+    chosen, kept = selected(spec, platforms, architectures)
+    return tuple(replace(plan, architectures=kept) for plan in plan_images(spec) if plan.platform in chosen)
+
+
+def _amis(spec: NodeImage, record: Path) -> Mapping[str, dict[str, str]]:
+    """Platform -> architecture -> AMI id in the region of the spec, of images whose checks have passed.
+
+    Raises:
+        ConflictError: They were built of another spec.
+        InputError: There is no record, or it cannot be read.
+    """
+    from amigen.publish.record import read_images
+    from amigen.spec.load import spec_digest
+
+    found: dict[str, dict[str, str]] = {}
+    for each in read_images(record, spec):
+        if each.digest != spec_digest(spec):
+            raise ConflictError(
+                f"{record}: {each.image} was built of another state of the spec", "build again, or restore the spec"
+            )
+        if each.region == spec.aws.region:
+            found.setdefault(each.target.platform, {})[each.target.architecture] = each.image
+    return found
