@@ -1,4 +1,4 @@
-"""Files that somebody names: read with a bound, whatever they are, and without waiting for who never writes."""
+"""Files: bounded reads of any file that a user names, and atomic writes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from amigen.base.errors import InputError
 
-# What amigen reads of others (records, reports, configurations) has kilobytes, or a few megabytes.
+# Records, reports and configurations have kilobytes, or a few megabytes.
 MAX_BYTES = 16 << 20
 
 
 class MissingFileError(InputError):
-    """There is no such file; who can do without says so, for all others it is wrong input."""
+    """The file does not exist; callers for which the file is optional catch this."""
 
 
 def read_file(path: str | Path, *, limit: int = MAX_BYTES, hint: str = "") -> bytes:
     """All of a file.
 
     Raises:
-        MissingFileError: There is none.
-        InputError: It cannot be read, or has more than `limit` bytes, as a device has that never ends.
+        MissingFileError: It does not exist.
+        InputError: It cannot be read, or has more than `limit` bytes (such as an endless device).
     """
     try:
         content = read_at_most(path, limit)
@@ -48,7 +48,7 @@ def read_text(path: str | Path, *, limit: int = MAX_BYTES, hint: str = "") -> st
 def read_at_most(path: str | Path, limit: int) -> bytes:
     """The beginning of a file, or of stdin for `-`: up to `limit` bytes, and one more where there is more.
 
-    A pipe without anybody who writes is empty, and not waited for; `<(command)` of a shell has somebody.
+    A pipe without a writer is an error, without waiting for one; `<(command)` of a shell has a writer.
 
     Raises:
         OSError: It cannot be read.
@@ -60,7 +60,7 @@ def read_at_most(path: str | Path, limit: int) -> bytes:
         os.set_blocking(stream.fileno(), True)
         content = stream.read(limit + 1)
         if not content and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
-            raise OSError(0, "a pipe that nobody writes to")
+            raise OSError(0, "a pipe without a writer")
         return content
 
 
@@ -77,3 +77,26 @@ def read_tail(path: Path, size: int) -> str:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Replace a file durably; after a crash at any time, the old or the new file is there, whole.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        content: All of it.
+        mode: Permission bits of the new file, before the umask.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

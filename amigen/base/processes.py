@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import selectors
@@ -10,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amigen.base.errors import ToolError
@@ -36,17 +34,6 @@ def find_program(*names: str, package: str, purpose: str) -> str:
         if found:
             return found
     raise ToolError(f"{' or '.join(names)} is not installed: needed to {purpose}", f"install the package {package}")
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process of ours is at work in this folder, and keep others out; a killed one is out."""
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
 
 
 def last_line(text: str | bytes) -> str:

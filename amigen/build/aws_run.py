@@ -12,7 +12,7 @@ from amigen.base.errors import AmigenError, InputError
 from amigen.build.account import find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.aws_look import require_subnet
-from amigen.build.leftovers import clean_up_after_the_dead, noted
+from amigen.build.leftovers import clean_up_killed_builds, noted
 from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
@@ -45,7 +45,7 @@ def build_on_aws(
     def say(text: str) -> None:
         order.progress.line(JOB, text)
 
-    clean_up_after_the_dead(aws, account, say)
+    clean_up_killed_builds(aws, account, say)
     require_subnet(aws, spec)
     done = built_already(order.jobs, path) if resume else frozenset()
     for name in sorted(done):

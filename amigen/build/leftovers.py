@@ -1,16 +1,14 @@
-"""What a build on AWS may leave when it and Packer are both killed, and how the next build removes it.
+"""Clean up after builds on AWS that were killed together with Packer.
 
-All that a build makes carries the tag `amigen/build`; a note on this machine says which builds run, and in which
-account. A note whose process is gone names a build to clean up after; only with that account's credentials it is done.
+All resources of a build have the tag `amigen/build`. A note on this machine names each running build and its account.
+The next build with credentials of that account removes what a note without a process stands for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +17,10 @@ from typing import Any
 from amigen.aws import build_calls as calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError
+from amigen.base.locks import exclusive_lock
+from amigen.base.paths import cache_home
+from amigen.base.waiting import wait_until
 from amigen.build.account import Account
-from amigen.vm.cache import cache_home
 
 TAG_BUILD = "amigen/build"
 _VERIFIED = "amigen/verified"
@@ -29,37 +29,34 @@ _GONE_SECONDS = 600
 
 @contextlib.contextmanager
 def noted(build_id: str, region: str, account: Account) -> Iterator[None]:
-    """Note that this build runs there; the note goes when it has ended, in whatever way Python sees it end."""
+    """Keep a note of this build while it runs."""
     home = _home()
     home.mkdir(parents=True, exist_ok=True)
     path = home / f"{build_id}.json"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        json.dump({"build": build_id, "region": region, "account": asdict(account)}, file)
-        file.flush()
+    with exclusive_lock(path):
+        path.write_text(json.dumps({"build": build_id, "region": region, "account": asdict(account)}))
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
 
 
-def clean_up_after_the_dead(aws: Aws, account: Account, say: Callable[[str], None]) -> None:
-    """Remove what builds left in this account that no longer run. What cannot be removed stays noted, and is said."""
+def clean_up_killed_builds(aws: Aws, account: Account, say: Callable[[str], None]) -> None:
+    """Remove what killed builds left in this account. The note of what cannot be removed stays, and is reported."""
     for path in sorted(_home().glob("*.json")):
-        # The lock is held as long as the build lives; a note may go at any moment.
-        with contextlib.suppress(OSError), path.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _settle(aws, account, file.read(), path, say):
+        # A running build holds the lock, and removes its note at any moment.
+        with contextlib.suppress(OSError), exclusive_lock(path, wait=False, create=False):
+            if _settle(aws, account, path.read_text(errors="replace"), path, say):
                 path.unlink()
 
 
 def _settle(aws: Aws, account: Account, text: str, path: Path, say: Callable[[str], None]) -> bool:
-    """Clean up after one killed build; whether its note has done its duty."""
+    """Clean up one killed build; True if its note can be removed."""
     try:
         note = json.loads(text)
         build, region, place = note["build"], note["region"], Account(**note["account"])
     except (ValueError, KeyError, TypeError):
-        say(f"{path} is no note of a build: remove it")
+        say(f"{path} is not a note of a build; remove it")
         return False
     if not place.is_that_of(account):
         say(
@@ -117,7 +114,7 @@ def remove_image(aws: Aws, region: str, image: dict[str, Any]) -> list[str]:
 
 
 def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -> list[str]:
-    """Terminate the build's instances, and wait: their security groups cannot go before."""
+    """Terminate the build's instances and wait, since their security groups cannot be deleted before."""
     living = [*tagged, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
     ids = [i["InstanceId"] for i in _instances(aws, region, what, living)]
     if not ids:
@@ -129,11 +126,13 @@ def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -
         if group["GroupName"].startswith("packer_")
     }
     aws.call(calls.TERMINATE, region, what, InstanceIds=ids)
-    deadline = time.monotonic() + _GONE_SECONDS
-    while any(i["State"]["Name"] != "terminated" for i in _instances(aws, region, what, tagged)):
-        if time.monotonic() > deadline:
-            raise AwsError(f"{', '.join(ids)} in {region} do not end", "look at them in the console")
-        time.sleep(float(os.environ.get("AMIGEN_POLL_SECONDS", "5")))
+
+    def terminated() -> bool:
+        return all(i["State"]["Name"] == "terminated" for i in _instances(aws, region, what, tagged))
+
+    if not wait_until(terminated, seconds=_GONE_SECONDS, every=float(os.environ.get("AMIGEN_POLL_SECONDS", "5"))):
+        message = f"{', '.join(ids)} in {region} did not terminate within {_GONE_SECONDS} s"
+        raise AwsError(message, "look at them in the console")
     for group in sorted(groups):
         aws.call(calls.DELETE_SECURITY_GROUP, region, group, GroupId=group)
     return [*ids, *sorted(groups)]

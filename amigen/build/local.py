@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from amigen.base.errors import BuildError, InputError
-from amigen.base.processes import alone_in
+from amigen.base.locks import exclusive_lock
 from amigen.build.hook import Event
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session
@@ -173,7 +173,7 @@ def _keep(image: VmImage, target: Path) -> Path:
     """Move the image into place as a folder; the one before it stays until the new one is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new, old = (target.parent / f".{target.name}.{word}" for word in ("new", "old"))
-    with alone_in(target.parent):
+    with exclusive_lock(target.parent):
         # What stands there now was left by a build that was killed.
         _remove(new, old)
         try:

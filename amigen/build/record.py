@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -13,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from amigen.base.errors import InputError, masked
-from amigen.base.files import read_file
+from amigen.base.files import read_file, write_atomically
 from amigen.spec.model import NodeImage
 
 SCHEMA = "amigen/build/v1"
@@ -136,26 +134,14 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def write_record(record: BuildRecord, path: Path) -> None:
     """Write it atomically and durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n", mode=0o644)
 
 
 def read_record(path: Path) -> BuildRecord:
     """Read it back.
 
     Raises:
-        InputError: There is none, or it is none of this schema.
+        InputError: The file does not exist, or is not a record of this schema.
     """
     try:
         return msgspec.json.decode(read_file(path), type=BuildRecord)

@@ -20,7 +20,7 @@ import msgspec
 
 import amigen
 from amigen.base.errors import AmigenError, BuildError, InputError
-from amigen.base.processes import alone_in
+from amigen.base.locks import exclusive_lock
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, recorded_spec, write_record
@@ -231,7 +231,7 @@ def keep_record(built: Built, path: Path) -> BuildRecord | None:
     if not made:
         return None
     # Another build of the same spec, of another platform, may end at the same moment.
-    with alone_in(path.parent):
+    with exclusive_lock(path.parent):
         images = {**_older(path, built.record), **made}
         record = msgspec.structs.replace(built.record, images=tuple(images[key] for key in sorted(images)))
         write_record(record, path)

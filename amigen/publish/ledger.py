@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import IO, Any
 import msgspec
 
 from amigen.base.errors import ConflictError, InputError
-from amigen.base.files import MissingFileError, read_file
+from amigen.base.files import MissingFileError, read_file, write_atomically
 from amigen.publish.place_run import Ledger, NullLedger
 
 SCHEMA = "amigen/ledger/v1"
@@ -206,19 +205,6 @@ def shared_images(path: Path) -> frozenset[str]:
     document = read_ledger(path)
     entries = document.entries.values() if document else ()
     return frozenset(entry.image for entry in entries if "shared" in entry.steps and entry.image)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that a cut at any time leaves the old or the new one, whole."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with fresh.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def ledger_schema() -> dict[str, Any]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +21,7 @@ from msgspec import Struct
 import amigen
 from amigen.base.errors import ConflictError, RefusedError
 from amigen.base.files import MAX_BYTES, MissingFileError, read_at_most, read_file
+from amigen.base.locks import exclusive_lock
 from amigen.render.artifacts import Artifact
 from amigen.userdata.packed import settled
 
@@ -111,7 +110,7 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
         )
     folder = folder.parent.resolve() / folder.name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.parent):
+    with exclusive_lock(folder.parent):
         _sweep(folder)
         found = compare(folder, wanted)
         if found.edited and not force:
@@ -121,19 +120,6 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
         if found.changes or not (folder / MANIFEST).exists():
             _replace(folder, wanted)
     return found
-
-
-@contextmanager
-def _locked(parent: Path) -> Iterator[None]:
-    """One writer at a time; the kernel lets go of the lock of a killed one."""
-    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # Some network file systems know no locks; there, two runs at once are the user's to avoid.
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _beside(folder: Path, what: str) -> Path:

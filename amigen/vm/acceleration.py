@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from amigen.base.errors import ToolError
+from amigen.base.paths import cache_home
 from amigen.base.processes import find_program, last_line
 from amigen.knowledge import Architecture
-from amigen.vm.cache import cache_home, cache_key
+from amigen.vm.cache import cache_key
 from amigen.vm.scratch import scratch
 
 _PROBE_SECONDS = 20

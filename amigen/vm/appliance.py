@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from types import TracebackType
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.files import read_tail
 from amigen.base.processes import MAX_OUTPUT, find_program, run_tool, tied
+from amigen.base.waiting import wait_until
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
@@ -194,14 +194,20 @@ class Appliance:
 
     def _connect(self, port: Path) -> None:
         """QEMU waits for this connection before it starts the guest."""
-        deadline = time.monotonic() + 60
-        assert self._process is not None
-        while time.monotonic() < deadline and self._process.poll() is None:
+        process = self._process
+        assert process is not None
+        connected = False
+
+        def done() -> bool:
+            nonlocal connected
             with suppress(FileNotFoundError, ConnectionRefusedError):
                 self._socket.connect(str(port))
-                return
-            time.sleep(0.02)
-        raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
+                connected = True
+            return connected or process.poll() is not None
+
+        wait_until(done, seconds=60, every=0.02)
+        if not connected:
+            raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
 
     def _line(self) -> str:
         said = b""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from amigen.base.errors import InputError, ToolError
+from amigen.base.paths import cache_home
 from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import Mirror
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
-from amigen.vm.cache import cache_home, cache_key, cached
+from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
 from amigen.vm.download import download
 from amigen.vm.image import KERNEL_SUFFIX, VmImage

@@ -1,23 +1,18 @@
-"""What is costly to make is kept in `${XDG_CACHE_HOME:-~/.cache}/amigen`, under a key made of all its inputs."""
+"""The cache of what takes long to make, in `amigen.base.paths.cache_home`, under a key made of all inputs."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from amigen.base.errors import ToolError
-
-
-def cache_home() -> Path:
-    """The folder of all of amigen's caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amigen"
+from amigen.base.locks import exclusive_lock
+from amigen.base.paths import cache_home
 
 
 def cache_key(name: str, inputs: object) -> str:
@@ -45,7 +40,9 @@ def cached(
         return target
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with _lock(home / f"{key}.lock", log):
+        with exclusive_lock(
+            home / f"{key}.lock", on_wait=lambda: log(f"another process is making {key}; waiting for it")
+        ):
             if fresh or not target.is_dir():
                 _make(home, target, make)
     except OSError as error:
@@ -70,7 +67,7 @@ def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
 
 
 def _sweep(home: Path, own: str) -> None:
-    """Remove what makers that were killed left here: half-made folders whose key nobody holds the lock of.
+    """Remove half-made folders of killed processes: those whose key is not locked.
 
     Args:
         home: The folder of one kind.
@@ -78,23 +75,11 @@ def _sweep(home: Path, own: str) -> None:
     """
     for left in home.glob(".*.*"):
         key = left.name[1:].rpartition(".")[0]
-        with suppress(OSError), (home / f"{key}.lock").open("w") as lock:
-            if key != own:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = nullcontext() if key == own else exclusive_lock(home / f"{key}.lock", wait=False)
+        with suppress(OSError), lock:
             _remove(left)
 
 
 def _remove(folder: Path) -> None:
     """Without going into what may be mounted in a half-made root."""
     subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=False, capture_output=True)
-
-
-@contextmanager
-def _lock(path: Path, log: Callable[[str], None]) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log(f"another process makes {path.stem} now: wait for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import TracebackType
 from amigen.base.errors import ToolError
 from amigen.base.files import read_tail
 from amigen.base.processes import tied
+from amigen.base.waiting import wait_until
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.monitor import Monitor
@@ -120,36 +120,36 @@ class Machine:
             self._process = subprocess.Popen(
                 tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
             )
-        deadline = time.monotonic() + 60
-        while not self.monitor.socket.exists():
-            if not self.running or time.monotonic() > deadline:
-                raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
-            time.sleep(0.05)
+        wait_until(lambda: self.monitor.socket.exists() or not self.running, seconds=60, every=0.05)
+        if not (self.running and self.monitor.socket.exists()):
+            raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
 
     def wait_for_ssh(self, timeout: float = SSH_SECONDS) -> None:
-        """Until a command runs over ssh.
+        """Wait until a command runs over ssh.
 
         Raises:
             ToolError: QEMU ended, or no ssh within `timeout` seconds; holds the console's last lines.
         """
-        deadline = time.monotonic() + timeout
-        said = ""
-        while time.monotonic() < deadline:
+        answer = "port closed"
+
+        def ready() -> bool:
+            nonlocal answer
             if not self.running:
-                raise ToolError(f"the VM went off while it was booting\n{self.console_tail()}")
+                raise ToolError(f"the VM was powered off during boot\n{self.console_tail()}")
             if _NOTHING_TO_BOOT.search(self.console_tail()):
-                raise ToolError(f"the VM finds nothing to boot on its disk\n{self.console_tail()}")
-            if _answers(self.port):
-                try:
-                    done = self.ssh.run("true", timeout=60)
-                except ToolError as error:
-                    said = error.message
-                else:
-                    if done.returncode == 0:
-                        return
-                    said = done.stderr
-            time.sleep(0.3)
-        raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({said or 'port closed'})\n{self.console_tail()}")
+                raise ToolError(f"the disk of the VM is not bootable\n{self.console_tail()}")
+            if not _answers(self.port):
+                return False
+            try:
+                done = self.ssh.run("true", timeout=60)
+            except ToolError as error:
+                answer = error.message
+                return False
+            answer = done.stderr or answer
+            return done.returncode == 0
+
+        if not wait_until(ready, seconds=timeout, every=0.3):
+            raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({answer})\n{self.console_tail()}")
 
     def wait_for_cloud_init(self, timeout: float = SSH_SECONDS) -> Completed:
         """Until cloud-init has ended, well or not; what `cloud-init status --long` says."""

@@ -1,14 +1,15 @@
-"""Temporary folders that do not outlive their owner, not even one that was killed by SIGKILL."""
+"""Temporary folders that are removed even after their owner was killed by SIGKILL."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from amigen.base.locks import exclusive_lock
 
 # Sockets lie in these folders, whose paths have at most 108 bytes (unix(7)); ssh adds 17 to the name of its own.
 _LONGEST = 50
@@ -33,36 +34,30 @@ def scratch(kind: str) -> Iterator[Path]:
         # Somebody else made it first in a shared /tmp: use a folder that nobody can have foreseen.
         home = Path(tempfile.mkdtemp(prefix="amigen-"))
     sweep(home)
-    folder, lock = _locked_folder(home, kind)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+    with ExitStack() as locks:
+        folder = _locked_folder(home, kind, locks)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked_folder(home: Path, kind: str) -> tuple[Path, int]:
-    """A folder and the lock on it; a sweep of another process may come between the two, then it is made again."""
+def _locked_folder(home: Path, kind: str, locks: ExitStack) -> Path:
+    """A locked folder; if another process sweeps it away before it is locked, another one."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=home))
         with suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.enter_context(exclusive_lock(folder, wait=False, create=False))
             if folder.is_dir():
-                return folder, lock
-            os.close(lock)
+                return folder
 
 
 def sweep(home: Path | None = None) -> list[Path]:
     """Remove folders whose owner is gone; returns them."""
     removed = []
     for folder in sorted((home or scratch_home()).glob("*-*")):
-        with suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder.is_dir():
+            with suppress(OSError), exclusive_lock(folder, wait=False, create=False):
                 shutil.rmtree(folder, ignore_errors=True)
                 removed.append(folder)
-            finally:
-                os.close(lock)
     return removed

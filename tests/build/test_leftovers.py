@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from amigen.aws.session import Aws, ec2_endpoint
 from amigen.build.account import Account, find_account
-from amigen.build.leftovers import clean_up_after_the_dead, noted
+from amigen.build.leftovers import clean_up_killed_builds, noted
 from tests.publish.world import KEYS
 
 REGION = "us-east-1"
@@ -72,7 +72,7 @@ def clean(**given: Any) -> list[str]:
     said: list[str] = []
     client = Aws()
     account = find_account(client, REGION, **{"profile": None, "endpoint_url": None, **given})
-    clean_up_after_the_dead(client, account, said.append)
+    clean_up_killed_builds(client, account, said.append)
     return said
 
 
@@ -110,7 +110,7 @@ def test_a_note_that_names_no_account_is_left(tmp_path: Path) -> None:
     note = tmp_path / "amigen/builds-on-aws/b1.json"
     note.parent.mkdir(parents=True)
     note.write_text('{"build": "b1", "region": "us-east-1", "account": "1"}')
-    assert clean() == [f"{note} is no note of a build: remove it"]
+    assert clean() == [f"{note} is not a note of a build; remove it"]
     assert note.exists()
 
 

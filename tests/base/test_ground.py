@@ -1,0 +1,74 @@
+"""One lock, one wait, one atomic write, one place for paths."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amigen.base.files import write_atomically
+from amigen.base.locks import exclusive_lock
+from amigen.base.paths import cache_home, state_home
+from amigen.base.waiting import wait_until
+
+HOLD = """
+import pathlib, sys, time
+from amigen.base.locks import exclusive_lock
+with exclusive_lock(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", [".", "a.lock"])
+def test_a_lock_is_released_when_its_holder_dies(tmp_path: Path, name: str) -> None:
+    """Of a folder and of a file; a second process waits, or is refused."""
+    path = tmp_path / name
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError), exclusive_lock(path, wait=False):
+            pass
+        with exclusive_lock(path, on_wait=lambda: holder.send_signal(signal.SIGKILL)):
+            assert holder.wait(30) == -signal.SIGKILL
+
+
+def test_a_lock_file_is_made_only_on_request(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), exclusive_lock(tmp_path / "a", create=False):
+        pass
+    with exclusive_lock(tmp_path / "a"):
+        assert (tmp_path / "a").exists()
+
+
+def test_a_wait_ends_when_it_is_true_or_too_long() -> None:
+    asked: list[int] = []
+    assert wait_until(lambda: len(asked) == 3 or bool(asked.append(1)), seconds=30, every=0.001)
+    assert not wait_until(lambda: False, seconds=0.01, every=0.001)
+
+
+def test_an_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing half-written stays, and the old content survives a failure."""
+    path = tmp_path / "new" / "a"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two", mode=0o600)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"two", 0o600)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"three")
+    assert path.read_bytes() == b"two"
+    assert [each.name for each in path.parent.iterdir()] == ["a"]
+
+
+def test_paths_follow_the_xdg_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert cache_home() == tmp_path / ".cache" / "amigen"
+    assert state_home() == tmp_path / "state" / "amigen"
