@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
@@ -112,7 +113,7 @@ class Aws:
                     user_agent_extra="amigen",
                 )
                 try:
-                    self._clients[service, region] = session.create_client(
+                    self._clients[service, region] = boto3.Session(botocore_session=session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
                     )
                 except ValueError as error:
@@ -153,7 +154,8 @@ def make_client(service: str, *, region: str | None, profile: str | None, mode: 
     try:
         session = botocore.session.Session(profile=profile)
         session.register_component("data_loader", loader())
-        return session.create_client(service, region_name=region or os.environ.get("AWS_REGION"), config=config)
+        region = region or os.environ.get("AWS_REGION")
+        return boto3.Session(botocore_session=session).client(service, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise AwsError(f"cannot call {service}: {error}", "name --region and --profile") from None
 
