@@ -61,7 +61,6 @@ _UNSEEN = (
     "node/test_nodeadm_vm.py",
     "node/test_waiting.py",
     "build/test_local_faults.py",
-    "build/test_aws_build.py",
     "kubeproxy/test_real_node.py",
     "kubeproxy/test_real_configmap.py::test_api_server_back_within_the_grace",
 )
