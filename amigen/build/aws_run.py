@@ -12,7 +12,7 @@ from amigen.base.errors import AmigenError, InputError
 from amigen.build.account import find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.aws_look import require_subnet
-from amigen.build.leftovers import clean_up_killed_builds, noted
+from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, noted
 from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
@@ -63,6 +63,9 @@ def build_on_aws(
     if left.jobs:
         with noted(order.build_id, spec.aws.region, account):
             built = run_build(left, lambda session: build_aws(session, build), stop)
+            if built.interrupted:
+                kept = frozenset(image.image_id for image in built.record.images if image.image_id)
+                clean_up_interrupted_build(aws, spec.aws.region, order.build_id, kept, say)
     else:
         built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
     return _finish(aws, order, built, path, Waiter(say, every=poll_seconds))

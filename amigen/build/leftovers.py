@@ -73,12 +73,31 @@ def _settle(aws: Aws, account: Account, text: str, path: Path, say: Callable[[st
     return True
 
 
+def clean_up_interrupted_build(
+    aws: Aws, region: str, build_id: str, keep: frozenset[str], say: Callable[[str], None]
+) -> None:
+    """Remove what Packer did not: it forgets an instance whose launch was interrupted before EC2's answer came."""
+    try:
+        removed = remove_build(aws, region, build_id, keep)
+    except AmigenError as error:
+        say(f"this build may have left something in {region}, tagged {TAG_BUILD}={build_id}: {error.message}")
+        return
+    if removed:
+        say(f"removed what Packer left in {region}: {', '.join(removed)}")
+
+
 def _home() -> Path:
     return cache_home() / "builds-on-aws"
 
 
-def remove_build(aws: Aws, region: str, build_id: str) -> list[str]:
+def remove_build(aws: Aws, region: str, build_id: str, keep: frozenset[str] = frozenset()) -> list[str]:
     """Remove instances, security groups, key pairs, and images without the tag of success, of one build.
+
+    Args:
+        aws: Makes the calls.
+        region: Region of the build.
+        build_id: Its id, the value of the tag.
+        keep: Ids of images to keep although they do not have that tag yet.
 
     Returns:
         Ids of what was removed.
@@ -98,7 +117,7 @@ def remove_build(aws: Aws, region: str, build_id: str) -> list[str]:
         aws.call(calls.DELETE_KEY_PAIR, region, pair["KeyName"], KeyName=pair["KeyName"])
         removed.append(pair["KeyName"])
     for image in aws.call(calls.DESCRIBE_IMAGES, region, what, Owners=["self"], Filters=tagged)["Images"]:
-        if not any(tag["Key"] == _VERIFIED for tag in image.get("Tags", ())):
+        if image["ImageId"] not in keep and not any(tag["Key"] == _VERIFIED for tag in image.get("Tags", ())):
             removed += remove_image(aws, region, image)
     return removed
 

@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from amigen.aws.session import Aws, ec2_endpoint
 from amigen.build.account import Account, find_account
-from amigen.build.leftovers import clean_up_killed_builds, noted
+from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, noted
 from tests.publish.world import KEYS
 
 REGION = "us-east-1"
@@ -103,6 +103,30 @@ def test_an_account_of_the_same_number_at_another_address_is_another_one(monkeyp
     assert "account 111111111111 (endpoint http://127.0.0.1:1)" in said
     [said] = clean(endpoint_url="http://127.0.0.1:1")
     assert "was killed" in said
+
+
+@pytest.mark.usefixtures("aws")
+def test_what_packer_forgets_of_an_interrupted_build_is_removed() -> None:
+    """An instance whose launch was interrupted, and an image that was not finished; a proven image stays."""
+    tags = [{"Key": "amigen/build", "Value": "b1"}]
+    launched = ec2().run_instances(
+        ImageId="ami-12345678",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    instance = launched["Instances"][0]["InstanceId"]
+    proven, cut = (ec2().create_image(InstanceId=instance, Name=name)["ImageId"] for name in ("proven", "cut"))
+    ec2().create_tags(Resources=[proven, cut], Tags=tags)
+    said: list[str] = []
+
+    clean_up_interrupted_build(Aws(), REGION, "b1", frozenset({proven}), said.append)
+
+    (line,) = said
+    assert line.startswith(f"removed what Packer left in {REGION}: {instance}, {cut}, snap-")
+    assert [image["ImageId"] for image in ec2().describe_images(Owners=["self"])["Images"]] == [proven]
+    state = ec2().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
+    assert state == "terminated"
 
 
 @pytest.mark.usefixtures("aws")
