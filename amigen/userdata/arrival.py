@@ -48,6 +48,11 @@ def arrive(document: Document, system: System, name: SystemName, origin: str) ->
     given = parts = document.parts
     if system.headers is not None:
         parts = tuple(replace(part, filename=part.type_name, headers=()) for part in parts)
+    if system.prepends.startswith("#!"):
+        prepends = system.prepends.encode()
+        parts = tuple(
+            replace(part, content=prepends + part.content) if part.type == mime.SHELL else part for part in parts
+        )
     if system.node_config is not None:
         own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
         place = len(parts)

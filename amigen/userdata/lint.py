@@ -109,6 +109,14 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
         then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot read it"
         message = f"part {number} is {' and '.join(coded)}, and the header that says so is dropped: cloud-init {then}"
         yield Problem(message=message, hint=hint, source=about.source)
+    program = re.match(rb"#!\s*(?:/\S*/)?(?:env[ \t]+)?([^\s/]+)", part.content)
+    if about.prepends and part.type == mime.SHELL and program and not program[1].endswith(b"sh"):
+        name = program[1].decode("utf-8", "replace")
+        message = (
+            f"part {number} is written for {name}, and eksctl puts `{about.prepends.strip()}` before it: bash runs it"
+        )
+        hint = f"call {name} from a script for bash"
+        yield Finding(message=message, hint=hint, source=about.source, reader="eksctl", rule="shell")
     lost = [key for key, _ in part.headers if key.lower() not in about.headers]
     if lost:
         message = f"part {number} arrives without its {', '.join(lost)}"

@@ -27,6 +27,7 @@ class System(Struct, frozen=True, kw_only=True):
         hint: What to do about another type.
         wrapped: What may be around the whole document.
         headers: The headers of a part that it passes on; None for all.
+        prepends: What it writes before each script, so that bash runs it whatever its first line says.
         rewrites: It writes the whole document anew, as `amigen.userdata.arrival` does after it.
         adds_least, adds_most: Bytes of its own part (see `amigen.userdata.size`).
         source: Where all this stands.
@@ -42,6 +43,7 @@ class System(Struct, frozen=True, kw_only=True):
     hint: str = ""
     wrapped: tuple[str, ...] = ()
     headers: tuple[str, ...] | None = None
+    prepends: str = ""
     rewrites: bool = False
     adds_least: int = 0
     adds_most: int = 0
@@ -115,7 +117,8 @@ SYSTEMS: dict[SystemName, System] = {
         headers=("content-type",),
         adds_least=NODE_CONFIG_LEAST,
         adds_most=NODE_CONFIG_MOST,
-        source="eksctl pkg/nodebootstrap/al2023.go, managed_al2.go, issue 7895",
+        prepends="#!/bin/bash\n",
+        source="eksctl 0.215 pkg/nodebootstrap/al2023.go, managed_al2.go, issue 7895",
     ),
     "self-managed": System(
         title="self-managed nodes, or a managed node group with a custom AMI",
@@ -139,14 +142,16 @@ WITHOUT_NODEADM: dict[SystemName, System] = {
     ),
     "eksctl": System(
         title="eksctl on Ubuntu",
-        merges="eksctl writes its own cloud-config: preBootstrapCommands, then its script, which joins the node",
+        prepends="/bin/bash -c ",
+        merges="eksctl writes its own cloud-config: preBootstrapCommands, then its script, which joins the node; with "
+        "a custom AMI it requires overrideBootstrapCommand in its place, which must call /etc/eks/bootstrap.sh",
         accepts=(mime.SHELL,),
         needs="takes commands (preBootstrapCommands)",
         hint="give it the shell format in preBootstrapCommands, or use a launch template",
         headers=("content-type",),
         adds_least=NODE_CONFIG_LEAST,
         adds_most=NODE_CONFIG_MOST,
-        source="eksctl pkg/nodebootstrap/ubuntu.go, userdata.go",
+        source="eksctl 0.215 pkg/nodebootstrap/ubuntu.go, userdata.go, pkg/apis/eksctl.io/v1alpha5/validation.go",
     ),
     "self-managed": SYSTEMS["self-managed"],
 }

@@ -230,6 +230,13 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         by_hand(TYPED + b"\necho hi\n"),
         {"error: part 1 is a shell script by its type, and does not begin with #!": ALL},
     ),
+    "a script for another program": (
+        b"#!/usr/bin/env python3\nprint('hi')\n",
+        {
+            "error: is text/x-shellscript, and EKS": MNG,
+            "error: part 1 is written for python3, and eksctl puts `#!/bin/bash` before it": EKSCTL,
+        },
+    ),
     "words of MIME in a script": (
         b"#!/bin/sh\n# MIME-Version: 1.0 is what mail says\necho mine\n",
         {"error: is text/x-shellscript, and EKS": MNG},
@@ -242,7 +249,10 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
             "error: is text/x-shellscript, and EKS": MNG,
         },
     ),
-    "DOS line ends": (by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))), CODED),
+    "DOS line ends": (
+        by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))),
+        {"warning: the script part-001 has DOS line ends, and none in its first line": EKSCTL, **CODED},
+    ),
     "DOS line ends, later": (
         by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\necho mine\r\n")),
         {"warning: the script part-001 has DOS line ends, and none in its first line": OTHERS, **CODED},

@@ -1,7 +1,8 @@
 // The judge of user data for eksctl: its validation and its node bootstrap, asked many times in one process.
 //
 // It reads JSON lines {"cluster": {...}} with a ClusterConfig of one node group, managed or not, and answers each with
-// {"userData": base64} or {"error": text}. What EKS would say of the cluster is made up.
+// {"userData": base64} or {"error": text}. Defaults and validation come in the order of pkg/ctl/cmdutils/cmd.go. What EKS
+// would say of the cluster is made up.
 package main
 
 import (
@@ -48,15 +49,19 @@ func made(cluster *api.ClusterConfig) (string, error) {
 	var err error
 	if len(cluster.ManagedNodeGroups) > 0 {
 		group := cluster.ManagedNodeGroups[0]
-		api.SetManagedNodeGroupDefaults(group, cluster.Metadata, false)
+		if err := api.SetManagedNodeGroupDefaults(group, cluster.Metadata, false); err != nil {
+			return "", err
+		}
 		if err := api.ValidateManagedNodeGroup(0, group); err != nil {
 			return "", err
 		}
 		bootstrapper, err = nodebootstrap.NewManagedBootstrapper(cluster, group)
 	} else {
 		group := cluster.NodeGroups[0]
-		api.SetNodeGroupDefaults(group, cluster.Metadata, false)
 		if err := api.ValidateNodeGroup(0, group, cluster); err != nil {
+			return "", err
+		}
+		if err := api.SetNodeGroupDefaults(group, cluster.Metadata, false); err != nil {
 			return "", err
 		}
 		bootstrapper, err = nodebootstrap.NewBootstrapper(cluster, group)
