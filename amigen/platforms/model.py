@@ -34,7 +34,8 @@ class PlatformFact(Struct, frozen=True, kw_only=True):
         join_units: systemd units of its EKS image that fail on a machine that joins no cluster, such as a builder.
         min_kubernetes: The oldest Kubernetes of its EKS image, as (major, minor).
         ssm_eks, ssm_plain: SSM public parameters of the images, with `{version}` and `{arch}`.
-        owner, name_filter: Where there is no parameter: owner account and name of the images, with `{arch}`.
+        owner, name_filter: Where there is no parameter: owner account in the partition `aws` and name of the images,
+            with `{arch}`. Owners in other partitions are not known: the spec has to name them.
         source: Where these facts come from.
     """
 

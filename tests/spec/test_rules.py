@@ -175,6 +175,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.copyRegions[0]", "does not exist in eu-west-1", [encryption(kmsKeyId=KEY), aws(copyRegions=["eu-west-1"])], [encryption(kmsKeyId="mrk-" + "0" * 32), aws(copyRegions=["eu-west-1"])]),
     ("error", "aws.copyRegions[0]", "region of the build", [aws(copyRegions=["us-east-1"])], [aws(copyRegions=["us-east-2"])]),
     ("error", "aws.copyRegions[0]", "another partition", [aws(copyRegions=["cn-north-1"])], [aws(region="cn-northwest-1", copyRegions=["cn-north-1"])]),
+    ("error", "platforms[0]", "its owner in the partition of us-gov-west-1 is not known", [{"platforms": ["debian-12"]}, aws(baseImage="plain", region="us-gov-west-1")], [{"platforms": ["debian-12"]}, aws(baseImage="plain", region="us-gov-west-1", sourceAmis={"debian-12": {"filter": {"name": "debian-12-*", "owners": ["123456789012"]}}})]),
     ("warning", "aws.vpcId", "only the default VPC works", [aws(vpcId="vpc-0123456789abcdef0")], [aws(vpcId="vpc-0123456789abcdef0", subnetId="subnet-0123456789abcdef0")]),
     ("error", "aws.tags['amigen/x']", "amigen's own tags", [aws(tags={"amigen/x": "y"})], [aws(tags={"amigen-x": "y"})]),
     ("error", "aws.communicator", "needs aws.iamInstanceProfile", [aws(communicator="session-manager")], [aws(communicator="session-manager", iamInstanceProfile="p")]),

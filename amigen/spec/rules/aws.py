@@ -170,6 +170,21 @@ def partitions(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint="use a spec of its own there")
 
 
+def image_owners(spec: NodeImage) -> Iterator[Problem]:
+    """The account that publishes a distribution's images is another one in each partition."""
+    partition = _partition(spec.aws.region)
+    for index, platform in enumerate(spec.platforms):
+        fact = PLATFORMS[platform]
+        searched = not fact.ssm_plain and not (spec.aws.base_image == "eks" and fact.ssm_eks)
+        if partition != "aws" and searched and platform not in spec.aws.source_amis:
+            yield Problem(
+                path=f"platforms[{index}]",
+                message=f"the images of {platform} are searched by their owner, account {fact.owner} of partition aws;"
+                f" its owner in the partition of {spec.aws.region} is not known",
+                hint=f"name the image, or its owner: aws.sourceAmis.{platform}",
+            )
+
+
 def _partition(region: str) -> str:
     return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "aws")
 
@@ -269,6 +284,7 @@ RULES = (
     Rule(regions, "aws.region"),
     Rule(known_regions),
     Rule(partitions),
+    Rule(image_owners, "platforms", "aws.baseImage", "aws.sourceAmis"),
     Rule(vpc),
     Rule(tags),
     Rule(communicator, "aws.iamInstanceProfile"),
