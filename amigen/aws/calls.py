@@ -33,7 +33,7 @@ from amigen.aws.grants import (
 DESCRIBE_IMAGES = reading("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
 DESCRIBE_SNAPSHOTS = reading("ec2", "DescribeSnapshots", "prune")
 DESCRIBE_INSTANCES = reading("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
-DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images", "prune")
+DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images")
 DESCRIBE_TEMPLATE_VERSIONS = reading(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )

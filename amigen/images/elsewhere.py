@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html (ref
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
 from amigen.publish import names, observe
 from amigen.publish.state import Image
+from amigen.publish.threads import all_at_once
 
 # EC2 keeps reports for 30 days; an older one than this says too little of today.
 _REPORT_AGE = timedelta(days=3)
@@ -77,7 +79,8 @@ def look_elsewhere(aws: Aws, region: str, images: Sequence[Image], shared: Share
     used: dict[str, list[str]] = defaultdict(list)
     for image, words in _references(aws, region, [image.id for image in images], notes):
         used[image].append(words)
-    candidates = [image for image in images if _is_shared(aws, region, image, shared, notes)]
+    is_shared = all_at_once(*(functools.partial(_is_shared, aws, region, image, shared, notes) for image in images))
+    candidates = [image for image, found in zip(images, is_shared, strict=True) if found]
     reports, missing, pending = _reports(aws, region, [image.id for image in candidates], now)
     owners = {image.id: image.owner for image in candidates}
     accounts: dict[str, set[str]] = defaultdict(set)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,16 @@ from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
 from amigen.images.launchers import Launcher, find_launchers
 from amigen.publish import observe
-from amigen.publish.state import Instance, Version
+from amigen.publish.state import Instance
+from amigen.publish.threads import all_at_once
 
 _BATCH = 10  # of GetParameters
+_PAGE = 200  # of DescribeLaunchTemplateVersions
+_GONE = (
+    "InvalidLaunchTemplateId.VersionNotFound",
+    "InvalidLaunchTemplateId.NotFound",
+    "InvalidLaunchTemplateName.NotFoundException",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +60,17 @@ def find_usage(aws: Aws, region: str) -> Usage:
         CouldNotCheckError: This machine's botocore is too old to see all that may name an image.
         AwsError: A call failed.
     """
-    instances = observe.running_instances(aws, region, "instances of the region")
-    launchers = find_launchers(aws, region)
-    versions = list(_versions_in_use(aws, region, instances, launchers))
+    instances, launchers, configurations, current = all_at_once(
+        lambda: observe.running_instances(aws, region, "instances of the region"),
+        lambda: find_launchers(aws, region),
+        lambda: _launch_configurations(aws, region),
+        lambda: _current_versions(aws, region),
+    )
     found: list[tuple[str, str]] = [(i.image, f"instance {i.id} ({i.state})") for i in instances]
-    found += [(version.image or "", words) for words, version in versions]
     found += [(image, launcher.words) for launcher in launchers for image in launcher.images]
-    found += _launch_configurations(aws, region)
+    found += [(image, words) for _, image, words in current]
+    found += _named_versions(aws, region, instances, launchers, {key for keys, _, _ in current for key in keys})
+    found += configurations
     references = sorted({image for image, _ in found if image.startswith("resolve:")})
     resolved = _resolve(aws, region, references)
     users: dict[str, set[str]] = defaultdict(set)
@@ -72,46 +83,73 @@ def find_usage(aws: Aws, region: str) -> Usage:
     )
 
 
-def _versions_in_use(
-    aws: Aws, region: str, instances: tuple[Instance, ...], launchers: tuple[Launcher, ...]
-) -> Iterator[tuple[str, Version]]:
+# (id, number) and (name, number) of a version, its image, and what it is in words.
+_Known = tuple[tuple[tuple[str, str], tuple[str, str]], str, str]
+
+
+def _current_versions(aws: Aws, region: str) -> list[_Known]:
+    """`$Default` and `$Latest` of all templates of the region, in as few calls as there are pages.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html (Versions)
+    """
+    pages = aws.pages(
+        calls.DESCRIBE_TEMPLATE_VERSIONS,
+        region,
+        "launch templates of the region",
+        "LaunchTemplateVersions",
+        Versions=["$Default", "$Latest"],
+        MaxResults=_PAGE,
+    )
+    return [_known(item) for item in pages]
+
+
+def _known(item: dict[str, Any]) -> _Known:
+    """Only what is needed: the user data of hundreds of versions is megabytes."""
+    name, number = item["LaunchTemplateName"], str(item["VersionNumber"])
+    # A template that resolves a parameter launches what the parameter names now, not what its label says.
+    image = str(item.get("LaunchTemplateData", {}).get("ImageId", ""))
+    keys = (item["LaunchTemplateId"], number), (name, number)
+    return keys, image, f"launch template {name} version {number}"
+
+
+def _named_versions(
+    aws: Aws,
+    region: str,
+    instances: tuple[Instance, ...],
+    launchers: tuple[Launcher, ...],
+    known: set[tuple[str, str]],
+) -> list[tuple[str, str]]:
+    """Versions that something names by number, and that are not known already: (image, words)."""
     named: dict[str, set[str]] = defaultdict(set)
-    for template_id, version in (
+    for template, version in (
         *(instance.version for instance in instances if instance.version),
         *(version for launcher in launchers for version in launcher.versions),
     ):
-        named[template_id].add(version)
-    templates = aws.pages(calls.DESCRIBE_TEMPLATES, region, "launch templates of the region", "LaunchTemplates")
-    for template in list(templates):
-        template_id, name = template["LaunchTemplateId"], template["LaunchTemplateName"]
-        numbers = {number for number in named[template_id] | named[name] if number.isdigit()}
-        wanted = ["$Default", "$Latest", *sorted(numbers)]
-        for item in _describe_versions(aws, region, template_id, name, wanted):
-            found = observe.read_version(item)
-            words = f"launch template {name} version {found.number}"
-            yield words, _unlabelled(found)
+        if version.isdigit() and (template, version) not in known:
+            named[template].add(version)
+    looks = [functools.partial(_versions_of, aws, region, template, sorted(named[template])) for template in named]
+    return [(image, words) for found in all_at_once(*looks) for _, image, words in found]
 
 
-def _unlabelled(version: Version) -> Version:
-    """A template that resolves a parameter launches what the parameter names now, not what it named once."""
-    return Version(number=version.number, data=version.data)
-
-
-def _describe_versions(aws: Aws, region: str, template: str, name: str, wanted: list[str]) -> Iterator[dict[str, Any]]:
-    """Versions by number, name by name: one that is gone must not hide the others."""
-    for version in wanted:
-        try:
-            yield from aws.pages(
-                calls.DESCRIBE_TEMPLATE_VERSIONS,
-                region,
-                f"launch template {name}",
-                "LaunchTemplateVersions",
-                LaunchTemplateId=template,
-                Versions=[version],
-            )
-        except CallError as error:
-            if error.code not in ("InvalidLaunchTemplateId.VersionNotFound", "InvalidLaunchTemplateId.NotFound"):
-                raise
+def _versions_of(aws: Aws, region: str, template: str, numbers: list[str]) -> list[_Known]:
+    """Versions of one template; one that is gone does not hide the others."""
+    key = "LaunchTemplateId" if template.startswith("lt-") else "LaunchTemplateName"
+    pages = aws.pages(
+        calls.DESCRIBE_TEMPLATE_VERSIONS,
+        region,
+        f"launch template {template}",
+        "LaunchTemplateVersions",
+        Versions=numbers,
+        MaxResults=_PAGE,
+        **{key: template},
+    )
+    try:
+        return [_known(item) for item in pages]
+    except CallError as error:
+        if error.code not in _GONE:
+            raise
+    one_by_one = [[number] for number in numbers] if len(numbers) > 1 else []
+    return [each for number in one_by_one for each in _versions_of(aws, region, template, number)]
 
 
 def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from amigen.aws import model
 from amigen.plan.model import ImagePlan
 from amigen.publish import names
 from amigen.publish.names import Place
-from amigen.publish.template import as_tags, cut
+from amigen.publish.template import as_tags, cut, tagged_at_launch
 
 # Builder defaults of the spec; only where the template leaves the type to the node group.
 _TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
@@ -44,7 +44,7 @@ def launch_params(plan: ImagePlan, place: Place, launch: Launch) -> dict[str, An
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": launch.token,
-        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in tagged_at_launch(launch.data)],
     }
     if spec.launch_template.resolve_ssm_parameter:
         params["ImageId"] = launch.image  # the parameter moves only after this

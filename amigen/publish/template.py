@@ -16,7 +16,6 @@ from amigen.spec.model import NodeImage
 
 # In place of the id of an image that has yet to be copied; it is never sent.
 PENDING_IMAGE = "(the copy that is to be made)"
-_TAGGED = ("instance", "volume")
 
 
 def desired(
@@ -53,7 +52,7 @@ def desired(
     }
     data["BlockDeviceMappings"] = _disks(previous.get("BlockDeviceMappings", ()), spec, root_device)
     tags = {**spec.aws.tags, **target.tags, TAG_DIGEST: digest}
-    data["TagSpecifications"] = _tag_specifications(previous.get("TagSpecifications", ()), tags)
+    data["TagSpecifications"] = _tag_specifications(previous, tags)
     if own.instance_types.get(target.architecture):
         data["InstanceType"] = own.instance_types[target.architecture]
     if own.iam_instance_profile:
@@ -77,9 +76,21 @@ def _disks(previous: Any, spec: NodeImage, root_device: str) -> list[dict[str, A
     return [*others, {"DeviceName": root_device, "Ebs": ebs}]
 
 
-def _tag_specifications(previous: Any, tags: dict[str, str]) -> list[dict[str, Any]]:
-    kinds = {each["ResourceType"]: {t["Key"]: t["Value"] for t in each.get("Tags", ())} for each in previous}
-    for kind in _TAGGED:
+def tagged_at_launch(data: dict[str, Any]) -> tuple[str, ...]:
+    """What gets tags when a template is launched.
+
+    EC2 refuses tags for network interfaces where the launch makes none: where all of them are there already.
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LaunchTemplateTagSpecificationRequest.html
+    """
+    interfaces = data.get("NetworkInterfaces") or [{}]
+    made = any(not each.get("NetworkInterfaceId") for each in interfaces)
+    return ("instance", "volume", "network-interface") if made else ("instance", "volume")
+
+
+def _tag_specifications(previous: dict[str, Any], tags: dict[str, str]) -> list[dict[str, Any]]:
+    given = previous.get("TagSpecifications", ())
+    kinds = {each["ResourceType"]: {t["Key"]: t["Value"] for t in each.get("Tags", ())} for each in given}
+    for kind in tagged_at_launch(previous):
         kinds[kind] = {**kinds.get(kind, {}), **tags}
     return [{"ResourceType": kind, "Tags": as_tags(each)} for kind, each in kinds.items()]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from amigen.publish.wait import Waiter
 
 _T = TypeVar("_T")
 _MAX_THREADS = 16
+# Within one region, of which several are looked at: AWS limits the rate of an account by region.
+_LOOKS = 4
 
 
 def side_by_side(work: Callable[[_T], None], items: Sequence[_T], waiter: Waiter) -> None:
@@ -30,3 +32,11 @@ def side_by_side(work: Callable[[_T], None], items: Sequence[_T], waiter: Waiter
             for future in futures:
                 future.cancel()
             raise
+
+
+def all_at_once(*looks: Callable[[], Any]) -> list[Any]:
+    """The results of several looks, in their order, of which a few run at once; the first error ends it."""
+    if not looks:
+        return []
+    with ThreadPoolExecutor(min(_LOOKS, len(looks))) as pool:
+        return list(pool.map(lambda look: look(), looks))

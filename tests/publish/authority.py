@@ -131,6 +131,7 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         ours = {key.replace("aws:ResourceTag", "aws:RequestTag"): value for key, value in context.items()}
         for kind in ("instance", "volume"):
             yield "ec2:RunInstances", made(kind)[0], ours
+        for kind in ("instance", "volume", "network-interface"):
             yield "ec2:CreateTags", made(kind)[0], {**ours, "ec2:CreateAction": "RunInstances"}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
             yield "ec2:RunInstances", made(kind)[0], {}

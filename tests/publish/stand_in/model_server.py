@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from tests.publish.stand_in.auto_scaling import NOW, InstanceRefreshes, public
 from tests.publish.stand_in.moto_gaps import Gaps
@@ -31,6 +32,7 @@ class ModelServer(InstanceRefreshes):
 
     Attributes:
         public_parameters: (region, name) -> value, for EKS's and Canonical's images.
+        page_size: Versions of launch templates in a page, at most.
         run: What a managed instance does with commands: (instance id, commands) -> (exit code, stdout, stderr).
         health, everywhere: What `$NODE_HEALTH` is on an instance, and on all others.
         bad_versions: Template versions with which a rollout fails.
@@ -44,6 +46,7 @@ class ModelServer(InstanceRefreshes):
         super().__init__(gaps)
         self._moto = moto
         self.usage = UsageReports()
+        self.page_size = 200
         self.public_parameters: dict[tuple[str, str], str] = {}
         self.health: dict[str, str] = {}
         self.everywhere = "healthy"
@@ -61,6 +64,7 @@ class ModelServer(InstanceRefreshes):
         self._commands: dict[str, dict[str, Any]] = {}
         self._answers: dict[tuple[str, str], Answer] = {
             ("ec2", "EnableImageDeprecation"): self._deprecate,
+            ("ec2", "DescribeLaunchTemplateVersions"): self._template_versions,
             ("ec2", "CreateImageUsageReport"): self.usage.create,
             ("ec2", "DescribeImageUsageReports"): self.usage.describe,
             ("ec2", "DescribeImageUsageReportEntries"): self.usage.entries,
@@ -129,6 +133,34 @@ class ModelServer(InstanceRefreshes):
             self._unchecked[key] = (looks - 1, params)
         else:
             self._client("ssm", request.region).put_parameter(**params)
+
+    def _template_versions(self, request: Request) -> dict[str, Any]:
+        """In pages of at most `page_size`, which moto has not; without a template `$Default` and `$Latest` of all.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html
+        """
+        client, params = self._client("ec2", request.region), request.params
+        key = next((name for name in ("LaunchTemplateId", "LaunchTemplateName") if name in params), "")
+        wanted = {"Versions": params["Versions"]} if "Versions" in params else {}
+        if key:
+            templates = [params[key]]
+        elif set(wanted["Versions"]) <= {"$Default", "$Latest"}:
+            key = "LaunchTemplateId"
+            found = client.describe_launch_templates(MaxResults=1000)["LaunchTemplates"]
+            templates = [each["LaunchTemplateId"] for each in found]
+        else:
+            raise Refusal("MissingParameter", "The request must contain the parameter launchTemplateName")
+        size = min(int(params.get("MaxResults", 200)), self.page_size)
+        start = int(params.get("NextToken", 0))
+        out: list[dict[str, Any]] = []
+        try:
+            for template in templates:
+                answer = client.describe_launch_template_versions(**{key: template}, **wanted, MaxResults=1000)
+                out += {v["VersionNumber"]: v for v in answer["LaunchTemplateVersions"]}.values()
+        except ClientError as error:
+            raise Refusal(error.response["Error"]["Code"], error.response["Error"]["Message"]) from None
+        more = {"NextToken": str(start + size)} if start + size < len(out) else {}
+        return {"LaunchTemplateVersions": out[start : start + size], **more}
 
     # -- Systems Manager -----------------------------------------------------------------------------------------
 
