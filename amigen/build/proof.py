@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from amigen.build.verdict import NOT_IN_A_BUILD, Log, Result
+from amigen.connections.model import Target
+from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
-from amigen.verify.backends import machine_backend
 from amigen.verify.report import Result as Verified
 from amigen.verify.run import Options, check_hosts
-from amigen.verify.target import Target
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget
@@ -44,8 +44,7 @@ class PlanVerifier:
 
 def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[Result, ...]:
     # Over the connection that is open: a cleaned builder lets nobody in any more.
-    backend = machine_backend(target.arguments, target.user, target.port, target.host)
-    [outcome] = check_hosts(plan, [backend], Options(hygiene=hygiene))
+    [outcome] = check_hosts(plan, [to_machine(target)], Options(hygiene=hygiene))
     if isinstance(outcome, Exception):
         raise outcome
     return tuple(_result(each) for each in outcome)

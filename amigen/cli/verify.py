@@ -14,12 +14,10 @@ from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.cli.options import echo_json, echo_line, find_spec, is_spec, load, one_plan, output_option, spec_argument
 
 if TYPE_CHECKING:
-    import subprocess
-
+    from amigen.connections.model import Connection, ConnectOptions, Target
     from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
-    from amigen.verify.target import Target
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -80,16 +78,18 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
     Exit codes: 0 all is proven, 6 a check failed, 7 something could not be checked or cannot be proved there.
     """
     from amigen.base.interrupt import bounded
-    from amigen.verify.ssh import connecting
-    from amigen.verify.target import parse_target
+    from amigen.connections import parse_target
+    from amigen.connections.model import ConnectOptions
+    from amigen.connections.ssh import connecting, ssh_words
 
     parsed = [parse_target(target) for target in targets]
     _writable(given["junit"], given["html"])
     seconds = given["timeout"]
     assert seconds is None or isinstance(seconds, float)
-    with bounded(seconds), connecting(parsed, _words(given["ssh_options"]), _text(given["identity"])) as connections:
+    connect = ConnectOptions(ssh=ssh_words(_words(given["ssh_options"]), _text(given["identity"])))
+    with bounded(seconds), connecting(parsed, connect) as connections:
         plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
-        reports = tuple(_run(plan, parsed, _options(spec, given, connections), given))
+        reports = tuple(_run(plan, parsed, _options(spec, given, connect, {**connections}), given))
     _show(reports, output, verbose=bool(given["verbose"]))
     _write(reports, given["junit"], given["html"])
     _conclude(reports, allow_unproven=bool(given["allow_unproven"]))
@@ -132,7 +132,9 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 
-def _options(spec: str, given: dict[str, object], connections: dict[Target, subprocess.Popen[bytes]]) -> Options:
+def _options(
+    spec: str, given: dict[str, object], connect: ConnectOptions, connections: dict[Target, Connection]
+) -> Options:
     from amigen.verify.run import Options
 
     own = given["checks"]
@@ -144,8 +146,7 @@ def _options(spec: str, given: dict[str, object], connections: dict[Target, subp
         own=own.absolute() if own else None,
         joined=bool(given["joined"]),
         hygiene=given["hygiene"] is True,
-        ssh_options=_words(given["ssh_options"]),
-        identity=_text(given["identity"]),
+        connect=connect,
         connections=connections,
         log=lambda line: click.echo(line, err=True),
     )

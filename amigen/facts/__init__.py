@@ -3,13 +3,15 @@
 script = gather_script(Wanted(packages=("ipvsadm",)), token)
 facts = read_facts(wanted, output, token)
 
-The script runs over any connection as root and changes nothing. See `amigen.facts.model.Facts` for what it tells.
+`gather(connection, wanted)` does both. The script runs over any connection as root and changes nothing. See
+`amigen.facts.model.Facts` for what it tells.
 """
 
+from amigen.facts.ask import gather
 from amigen.facts.model import Answer, Facts, File
 from amigen.facts.read import read_facts
 from amigen.facts.script import gather_script
 from amigen.facts.sections import GatherError
 from amigen.facts.wanted import Wanted
 
-__all__ = ["Answer", "Facts", "File", "GatherError", "Wanted", "gather_script", "read_facts"]
+__all__ = ["Answer", "Facts", "File", "GatherError", "Wanted", "gather", "gather_script", "read_facts"]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
-from amigen.base.errors import CouldNotCheckError, InputError, ToolError
-from amigen.base.processes import EndlessOutputError, run_capped
-
-if TYPE_CHECKING:
-    from amigen.testing.ssm import SsmBackend
+from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.connections import connect, parse_target
+from amigen.connections.model import Connection, ConnectOptions, UnreachableError
 
 _SECONDS = 60
 # The tables of ten thousand services with their endpoints.
@@ -33,116 +27,44 @@ class NodeRunner(Protocol):
         ...
 
 
-_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -s; else exec sudo -n sh -s; fi'
-
-
 @dataclass(frozen=True, kw_only=True)
-class LocalRunner:
-    """The machine that amigen runs on."""
+class ConnectionRunner:
+    """A node over a connection, as `amigen verify` has it."""
 
-    name: str = "local"
+    connection: Connection
+
+    @property
+    def name(self) -> str:
+        return self.connection.target.text
+
+    @property
+    def host(self) -> str:
+        """The host of an ssh target; empty for another."""
+        target = self.connection.target
+        return target.name if target.kind == "ssh" else ""
 
     def run(self, script: str) -> tuple[int, str, str]:
-        return _run(["sh", "-c", _AS_ROOT], script, self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SshRunner:
-    """A node through the system's ssh, with its configuration, agent and jump hosts.
-
-    Attributes:
-        options: More arguments of ssh, such as `-i FILE`.
-    """
-
-    name: str
-    host: str
-    user: str = ""
-    port: int | None = None
-    options: tuple[str, ...] = ()
-
-    def run(self, script: str) -> tuple[int, str, str]:
-        if shutil.which("ssh") is None:
-            raise ToolError("ssh is not installed", "install the OpenSSH client to look at nodes")
-        argv = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.options]
-        argv += ["-p", str(self.port)] if self.port else []
-        argv += ["--", f"{self.user}@{self.host}" if self.user else self.host, _AS_ROOT]
-        code, out, err = _run(argv, script, self.name)
-        if code == 255:
-            raise CouldNotCheckError(
-                f"{self.name}: ssh cannot reach it: {_last_line(err)}", f"try `{' '.join(argv[:-1])} true`"
-            )
-        return code, out, err
-
-
-@dataclass(frozen=True, kw_only=True)
-class SsmRunner:
-    """An EC2 instance through Session Manager's agent, which runs commands as root.
-
-    Attributes:
-        backend: The connection, as `amigen verify` has it.
-    """
-
-    name: str
-    backend: SsmBackend
-
-    def run(self, script: str) -> tuple[int, str, str]:
-        from amigen.testing.ssm import SessionManagerError
-
         try:
-            done = self.backend.run(script)
-        except SessionManagerError as error:
-            raise CouldNotCheckError(f"{self.name}: {error}") from None
-        out, err = (text.decode("utf-8", "replace") for text in (done.stdout_bytes, done.stderr_bytes))
-        return done.rc, out, err
-
-
-def _run(argv: list[str], script: str, name: str) -> tuple[int, str, str]:
-    try:
-        done = run_capped(argv, stdin=script.encode(), timeout=_SECONDS, limit=_ANSWER_BYTES)
-    except EndlessOutputError:
-        raise CouldNotCheckError(f"{name}: its answer does not end", "what else does it print at a login?") from None
-    except subprocess.TimeoutExpired:
-        raise CouldNotCheckError(f"{name}: no answer within {_SECONDS} s") from None
-    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
+            done = self.connection.run(script)
+        except UnreachableError as error:
+            raise CouldNotCheckError(f"{self.name}: {error.message}", error.hint) from None
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
 def runner(target: str, options: tuple[str, ...] = ()) -> NodeRunner:
-    """`local`, `ssh://[USER@]HOST[:PORT]`, or `ssm://i-INSTANCE[?region=REGION&profile=PROFILE]`.
+    """A node that a target names, in the grammar of `amigen verify`.
+
+    Args:
+        target: Any but an image file or a folder.
+        options: More arguments of ssh, such as `-i FILE`.
 
     Raises:
         InputError: Another form.
+        ToolError: The program that reaches it is not installed.
     """
-    if target == "local":
-        return LocalRunner()
-    if target.startswith("ssm://"):
-        return _ssm(target)
-    wrong = InputError(
-        f"target {target!r} is not understood", "use local, ssh://[USER@]HOST[:PORT] or ssm://i-INSTANCE"
-    )
-    try:
-        parts = urlsplit(target)
-        port = parts.port
-    except ValueError:
-        raise wrong from None
-    # A host that begins with `-` would be an option of ssh.
-    if parts.scheme != "ssh" or not re.fullmatch(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*", parts.hostname or "") or parts.path:
-        raise wrong
-    if parts.password or not re.fullmatch(r"([A-Za-z0-9_][A-Za-z0-9._-]*)?", parts.username or ""):
-        raise InputError(f"target {target.split('@')[-1]!r}: no password here", "use a key, an agent or ~/.ssh/config")
-    assert parts.hostname is not None
-    return SshRunner(name=target, host=parts.hostname, user=parts.username or "", port=port, options=options)
-
-
-def _ssm(target: str) -> SsmRunner:
-    """Imported here: testinfra loads only where it is used."""
-    from amigen.testing.ssm import SsmBackend
-    from amigen.verify.target import parse_target
-
     found = parse_target(target)
-    backend = SsmBackend(found.name, region=found.region or None, profile=found.profile or None, timeout=_SECONDS)
-    return SsmRunner(name=target, backend=backend)
+    if found.kind in ("image", "chroot", "nspawn"):
+        raise InputError(f"{target}: not a node that runs", "use local, ssh://[USER@]HOST[:PORT] or ssm://i-INSTANCE")
+    return ConnectionRunner(
+        connection=connect(found, ConnectOptions(ssh=options, seconds=_SECONDS, limit=_ANSWER_BYTES))
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import urllib.parse
 from typing import Any
 
-_FOLDERS = ("nspawn", "chroot")
+import testinfra.backend
+
+from amigen.connections import parse_target
+
+_OURS = ("ssm", "nspawn")
 
 
 def teach_testinfra() -> None:
     """Add the connections; safe to call again."""
-    import testinfra.backend
-
-    testinfra.backend.BACKENDS.setdefault("ssm", "amigen.testing.ssm.SsmBackend")
-    testinfra.backend.BACKENDS.setdefault("nspawn", "amigen.testing.nspawn.NspawnBackend")
+    for scheme in _OURS:
+        testinfra.backend.BACKENDS.setdefault(scheme, "amigen.testing.backend.ConnectionBackend")
     known = testinfra.backend.parse_hostspec
     if getattr(known, "_knows_amigen", False):
         return
@@ -29,9 +31,9 @@ def _parsed(hostspec: str) -> tuple[str, dict[str, Any]] | None:
     if hostspec is None or "://" not in hostspec:
         return None
     url = urllib.parse.urlsplit(hostspec)
-    if url.scheme in _FOLDERS:
+    if url.scheme == "chroot":
         return url.netloc + urllib.parse.unquote(url.path), {"connection": url.scheme}
-    if url.scheme == "ssm":
-        query = dict(urllib.parse.parse_qsl(url.query))
-        return url.netloc, {"connection": "ssm", **{k: query[k] for k in ("region", "profile") if k in query}}
+    if url.scheme in _OURS:
+        target = parse_target(hostspec)
+        return target.name, {"connection": url.scheme, "target": target}
     return None

@@ -1,29 +1,27 @@
-"""Facts through any testinfra connection, in one round trip."""
+"""Facts through any testinfra backend, in one round trip."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
+import subprocess
 from typing import Any
 
-from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
+from amigen.facts import Facts, Wanted
+from amigen.facts import gather as facts_gather
 from amigen.facts.surroundings import Surroundings
 
 
-def gather(backend: Any, wanted: Wanted) -> Facts:
-    """Run the script on a testinfra backend and read what it printed.
+class _Over:
+    """A backend of testinfra, as what `amigen.facts.gather` asks."""
 
-    Raises:
-        GatherError: The script did not run to its end.
-        RuntimeError: As the backend raises it.
-    """
-    token = secrets.token_hex(16)
-    done = backend.run(gather_script(wanted, token))
-    try:
-        facts = read_facts(wanted, done.stdout_bytes, token)
-    except GatherError as error:
-        said = done.stderr_bytes.decode("utf-8", "replace").strip()[-300:]
-        raise GatherError(f"{error} (code {done.rc}{f': {said}' if said else ''})") from None
-    if getattr(backend, "NAME", "") == "chroot":
-        return replace(facts, surroundings=Surroundings(chroot=True))
-    return facts
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.surroundings = Surroundings(chroot=True) if getattr(backend, "NAME", "") == "chroot" else None
+
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        done = self._backend.run(script)
+        return subprocess.CompletedProcess(script, done.rc, done.stdout_bytes, done.stderr_bytes)
+
+
+def gather(backend: Any, wanted: Wanted) -> Facts:
+    """Run the script on a testinfra backend and read what it printed; raises as `amigen.facts.gather`."""
+    return facts_gather(_Over(backend), wanted)

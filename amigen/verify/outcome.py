@@ -7,11 +7,12 @@ from typing import Literal
 
 import pytest
 
+from amigen.base.errors import CouldNotCheckError
 from amigen.testing.explain import NOT_PROVABLE
 from amigen.verify.report import Outcome
 
 # What a test may raise when it could not look; all else that it raises says that what it looked at is wrong.
-_COULD_NOT = (RuntimeError, OSError, TimeoutError)
+_COULD_NOT = (RuntimeError, OSError, TimeoutError, CouldNotCheckError)
 
 
 def called(what: Callable[[], object], when: Literal["setup", "call", "teardown"]) -> pytest.CallInfo[object]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
-from amigen.verify.target import Kind
+from amigen.connections.model import Kind
 
 SCHEMA = "amigen/verify/v1"
 # The id of the one result of a target that could not be asked.

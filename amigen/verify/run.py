@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 import amigen
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
-from amigen.facts import Facts, GatherError, Wanted
+from amigen.connections import connect, parse_target
+from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
+from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import facts_of, suite_files
 from amigen.verify.cause import causes_of
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
-from amigen.verify.target import Target, parse_target
 from amigen.vm.scratch import scratch
-
-if TYPE_CHECKING:
-    from testinfra.backend.base import BaseBackend
-
 
 # ssh clients at once: more would only wait for the processor.
 _AT_ONCE = 64
@@ -44,17 +39,16 @@ class Options:
         own: A folder with tests of the user's; None: none.
         joined: The target must have joined its cluster.
         hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
-        ssh_options, identity: Of ssh, see `amigen.verify.backends`.
-        connections: Of `amigen.verify.ssh.connecting`, with the same options; those that are used are taken out.
+        connect: How to connect.
+        connections: Of `amigen.connections.ssh.connecting`; those that are used are taken out.
         log: Receives one line for each thing that takes time.
     """
 
     own: Path | None = None
     joined: bool = False
     hygiene: bool = False
-    ssh_options: tuple[str, ...] = ()
-    identity: str | None = None
-    connections: dict[Target, subprocess.Popen[bytes]] = field(default_factory=dict)
+    connect: ConnectOptions = field(default_factory=ConnectOptions)
+    connections: MutableMapping[Target, Connection] = field(default_factory=dict)
     log: Callable[[str], None] = lambda _line: None
 
 
@@ -79,18 +73,9 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     if images:
         raise InputError(f"{images[0]}: an image file has to be booted", "use amigen.verify.vm.verify_image")
     started, begun = datetime.now(UTC), time.monotonic()
-    from amigen.verify.backends import backend_of
-
-    backends = [
-        backend_of(
-            target,
-            ssh_options=options.ssh_options,
-            identity=options.identity,
-            connection=options.connections.pop(target, None),
-        )
-        for target in parsed
-    ]
-    checked = check_hosts(plan, backends, options)
+    ready = options.connections
+    connections = [ready.pop(each) if each in ready else connect(each, options.connect) for each in parsed]
+    checked = check_hosts(plan, connections, options)
     seconds = time.monotonic() - begun
     phases = [Phase(name=NODE, seconds=round(seconds, 3))]
     results = [[not_reached(found)] if isinstance(found, CouldNotCheckError) else found for found in checked]
@@ -139,26 +124,25 @@ def make_report(
 
 def check_hosts(
     plan: ImagePlan,
-    backends: Sequence[BaseBackend],
+    connections: Sequence[Connection],
     options: Options,
     *,
     phase: str = NODE,
 ) -> list[list[Result] | CouldNotCheckError]:
     """Gather from the hosts and run the node's tests on what was gathered."""
-    from amigen.testing.gather import gather
-
     wanted = Wanted.of(facts_of(plan))
     run = secrets.token_hex(4)
-    keys = [f"{run}-{number}" for number in range(len(backends))]
-    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(backends))))
+    keys = [f"{run}-{number}" for number in range(len(connections))]
+    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(connections))))
     try:
-        futures = {key: pool.submit(gather, backend, wanted) for key, backend in zip(keys, backends, strict=True)}
+        futures = {key: pool.submit(gather, each, wanted) for key, each in zip(keys, connections, strict=True)}
         # While the targets answer: pytest, and what shows the report, take longer to load than a near one to answer.
         import amigen.verify.table  # noqa: F401
+        from amigen.testing.backend import backend_over
         from amigen.verify.session import SessionInput, run_session
         from amigen.verify.workers import run_sessions
 
-        ready = dict(zip(keys, backends, strict=True))
+        ready = {key: backend_over(each) for key, each in zip(keys, connections, strict=True)}
         facts: dict[str, Facts] = {}
         failed: dict[str, CouldNotCheckError] = {}
 
@@ -210,25 +194,4 @@ def _known(future: Future[Facts]) -> Facts | CouldNotCheckError:
     except CouldNotCheckError as error:
         return error
     except (GatherError, RuntimeError, OSError) as error:
-        return CouldNotCheckError(*explain_unreachable(error))
-
-
-def explain_unreachable(error: Exception) -> tuple[str, str]:
-    """What is wrong with a target that did not answer, and what to do."""
-    said = str(error)
-    result = error.args[0] if isinstance(error, RuntimeError) and error.args else None
-    if result is not None and hasattr(result, "stderr_bytes"):
-        said = result.stderr_bytes.decode("utf-8", "replace").strip() or f"ended with {result.rc}"
-    hints = {
-        "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"
-        " --ssh-option StrictHostKeyChecking=accept-new",
-        "Permission denied": "is this the right user, and its key in the agent? give one with --identity FILE",
-        "sudo": "the checks need root: let this user use sudo without a password, or connect as root",
-        "Could not resolve": "is the name right?",
-        "Connection refused": "does sshd run there, and is the port right?",
-        "timed out": "is the machine up, and the way to it open?",
-        "specify a region": "name it: ssm://INSTANCE?region=REGION, or AWS_REGION",
-        "no such container": "podman ps and docker ps list the running ones",
-    }
-    hint = next((hint for words, hint in hints.items() if words.lower() in said.lower()), "can it be reached by hand?")
-    return f"cannot ask the target: {' '.join(said.split())}", hint
+        return UnreachableError(str(error))

@@ -22,6 +22,7 @@ from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolEr
 from amigen.base.interrupt import ending_programs
 from amigen.build.record import read_record
 from amigen.checks.cloud_init import CloudInitOnceCheck
+from amigen.connections.model import Target
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
 from amigen.platforms import PLATFORMS
@@ -29,7 +30,6 @@ from amigen.spec.model import Join, NodeImage, UserData
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, make_report, not_reached
-from amigen.verify.target import Target
 
 if TYPE_CHECKING:
     from amigen.vm import Machine, VmImage
@@ -163,10 +163,9 @@ class _Proof:
 
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
         """Check the node; where something failed, ask it why."""
-        from amigen.verify.backends import machine_backend
+        from amigen.connections.ssh import to_machine
 
-        backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
-        outcome = check_hosts(without_cluster(plan), [backend], self.options, phase=phase)[0]
+        outcome = check_hosts(without_cluster(plan), [to_machine(machine.ssh)], self.options, phase=phase)[0]
         if isinstance(outcome, CouldNotCheckError):
             raise outcome
         part.results += outcome
@@ -339,7 +338,7 @@ def _look_into(proof: _Proof) -> _Part:
 
     That is not required: the first boot shows the same files, and `test_twins` what a builder left of its identity.
     """
-    from amigen.verify.backends import ApplianceBackend
+    from amigen.connections.appliance import InAppliance
     from amigen.vm.appliance import Appliance
 
     part, work = _Part(log=proof.options.log), proof.work / "appliance"
@@ -348,7 +347,7 @@ def _look_into(proof: _Proof) -> _Part:
     shown = {check.id for check in proof.plan.checks if check.needs == "files"}
     try:
         with Appliance(proof.image, work=work, log=proof.options.log) as appliance, part.phase(IMAGE):
-            found = check_hosts(proof.plan, [ApplianceBackend(appliance)], options, phase=IMAGE)[0]
+            found = check_hosts(proof.plan, [InAppliance(appliance)], options, phase=IMAGE)[0]
             if isinstance(found, CouldNotCheckError):
                 raise found
             part.results += [result for result in found if result.id in shown]

@@ -120,7 +120,7 @@ def test_a_parameter_of_others_is_readable_where_it_is_named(tmp_path: Path) -> 
 
 
 def test_verification_over_systems_manager_needs_what_the_policy_says(tmp_path: Path) -> None:
-    """What `amigen.testing.ssm` calls: a command on an instance, and its answer."""
+    """What `amigen.connections.ssm` calls: a command on an instance, and its answer."""
     authority = authority_for(tmp_path, "verify")
     calls = (
         call("ssm", "SendCommand", DocumentName="AWS-RunShellScript", InstanceIds=["i-node"]),

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from amigen.build.proof import PlanVerifier
+from amigen.connections.model import Target
 from amigen.verify.run import make_report
 from amigen.verify.session import SessionInput, run_session
-from amigen.verify.target import Target
 from amigen.vm.image import VmImage
 from tests.build.test_packer_files import plan_of
 

@@ -13,8 +13,8 @@ import pytest
 
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.processes import EndlessOutputError, run_capped, run_tool
+from amigen.connections.ssm import SessionManagerError, unpacked
 from amigen.kubeproxy import run
-from amigen.testing.ssm import SessionManagerError, unpacked
 from amigen.vm.ssh import SshTarget
 from tests.hostile.test_documents import CLIENTS, HEAD, python
 

@@ -244,8 +244,8 @@ def test_a_listing_of_a_cluster_without_a_config_map(api: FakeApi) -> None:
         (("--listing", "/no/such"), b"", "/no/such"),
         (("--wait", "5"), b"", "--wait watches nodes"),
         (("--wait", "5", "--listing", "-"), LISTING.encode(), "--wait watches nodes"),
-        (("--node", "foo"), b"", "target 'foo' is not understood"),
-        (("--node", "ssh://u:p@h"), b"", "no password here"),
+        (("--node", "foo"), b"", "foo: no such target"),
+        (("--node", "ssh://u:p@h"), b"", "passwords are not taken"),
     ],
 )
 def test_wrong_input_is_said_before_the_cluster_is_asked(

@@ -15,7 +15,7 @@ from amigen.kubeproxy import look as look_module
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.look import Snapshot, look, script
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.run import LocalRunner, SshRunner, SsmRunner, runner
+from amigen.kubeproxy.run import ConnectionRunner, runner
 from amigen.kubeproxy.status import NodeStatus, judge
 from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, wanted
@@ -102,19 +102,20 @@ def test_a_node_where_the_script_cannot_run() -> None:
      ("ssh://[2001:db8::1]:22", "2001:db8::1", "", 22)],
 )  # fmt: skip
 def test_targets(target: str, host: str, user: str, port: int | None) -> None:
-    """As written."""
+    """As `amigen verify` reads them."""
     found = runner(target)
 
-    assert isinstance(found, SshRunner)
-    assert (found.host, found.user, found.port) == (host, user, port)
-    assert isinstance(runner("local"), LocalRunner)
+    assert isinstance(found, ConnectionRunner)
+    named = found.connection.target
+    assert (named.kind, named.name, named.user, named.port) == ("ssh", host, user, port or 0)
+    assert runner("local").name == "local"
 
 
 @pytest.mark.parametrize(
     "target",
     [
         *("", "node", "http://x", "ssh://-oProxyCommand=x", "ssh://u:secret@h", "ssh://h:99999", "ssh://h/x", "ssh://"),
-        *("ssm://", "ssm://node", "ssm://i-0123456789abcdef0?x=y"),
+        *("ssm://", "ssm://node", "ssm://i-0123456789abcdef0?x=y", "chroot:///", "/", __file__),
     ],
 )
 def test_wrong_targets(target: str) -> None:
@@ -135,7 +136,6 @@ def test_looking_over_session_manager(monkeypatch: pytest.MonkeyPatch) -> None:
 
         snapshot = look(found)
 
-        assert isinstance(found, SsmRunner)
         assert snapshot.kernel == os.uname().release
         with pytest.raises(CouldNotCheckError, match="Session Manager"):
             runner("ssm://i-00000000000000000?region=eu-central-1").run("true")
@@ -187,7 +187,7 @@ def test_an_ipvsadm_that_fails_is_not_taken_for_an_empty_node(tmp_path: Path, co
 
 def test_the_script_runs_here() -> None:
     """The real script in a real shell; this machine may have no kube-proxy at all."""
-    code, out, err = LocalRunner().run(script())
+    code, out, err = runner("local").run(script())
     if code != 0:
         pytest.skip(f"no root here: {err.strip()}")
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from testinfra.backend.base import CommandResult
 
+from amigen.connections.appliance import InAppliance
+from amigen.connections.model import Target
 from amigen.plan.model import ImagePlan
-from amigen.verify.backends import ApplianceBackend
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
 from amigen.verify.run import Options, check_hosts, make_report
-from amigen.verify.target import Target
 from amigen.vm import scratch
 from amigen.vm.appliance import Appliance
 from tests.verify.breaks import BREAKS
@@ -33,16 +33,11 @@ mount -t tmpfs tmpfs /run/b/root/run
 REMOVE = "cd /; umount /run/b/root/run /run/b/root/proc /run/b/root/dev /run/b/root; umount /run/b"
 
 
-class BrokenBackend(ApplianceBackend):
+class Broken(InAppliance):
     """The root with a break in it."""
 
-    def __init__(self, appliance: Appliance) -> None:
-        super().__init__(appliance)
-        self.appliance = appliance
-
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        text = self.quote(command, *args)
-        return super().run("chroot /run/b/root /bin/sh -c %s", text)
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        return super().run(f"chroot /run/b/root /bin/sh -c {shlex.quote(script)}")
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +54,12 @@ def appliance(plan: ImagePlan) -> Iterator[Appliance]:
 def look(appliance: Appliance, plan: ImagePlan, script: str, *, hygiene: bool = True) -> Report:
     done = appliance.run(MAKE)
     assert done.returncode == 0, done.stderr
-    backend = BrokenBackend(appliance)
+    root = Broken(appliance)
     try:
-        broken = backend.run(script)
-        assert broken.rc == 0, broken.stderr
-        (results,) = check_hosts(plan, [backend], Options(hygiene=hygiene), phase="image")
-        evidence = backend.run(evidence_script(("ip_vs",))).stdout
+        broken = root.run(script)
+        assert broken.returncode == 0, broken.stderr
+        (results,) = check_hosts(plan, [root], Options(hygiene=hygiene), phase="image")
+        evidence = root.run(evidence_script(("ip_vs",))).stdout.decode()
     finally:
         done = appliance.run(REMOVE)
         assert done.returncode == 0, done.stderr

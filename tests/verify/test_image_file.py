@@ -19,12 +19,12 @@ from amigen.base.errors import InputError, ToolError
 from amigen.build.proof import _result
 from amigen.build.record import BuildRecord, ImageRecord, write_record
 from amigen.build.verdict import require_passed
+from amigen.connections import parse_target
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Result
 from amigen.verify.run import Options, make_report
 from amigen.verify.table import print_reports
-from amigen.verify.target import parse_target
 from amigen.verify.vm import BootOptions, _look_into, _Proof, architecture_of
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.image import require_bootable

@@ -19,13 +19,13 @@ from msgspec import structs
 from rich.console import Console
 
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError
+from amigen.connections.model import Target
 from amigen.plan.make import plan_image
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Cause, Outcome, Report, Result, report_schema, to_json, verdict_of
 from amigen.verify.run import make_report, not_reached
 from amigen.verify.table import print_reports
-from amigen.verify.target import Target
 from tests.specs import spec
 
 HOSTILE = "</pre><script>alert(1)</script> [bold] & \x00\x1b[31m \u2028"

@@ -17,12 +17,12 @@ from amigen.checks import KINDS
 from amigen.checks.joined import JoinedCheck
 from amigen.checks.kernel import KernelVersionCheck
 from amigen.checks.model import Check
+from amigen.connections import parse_target
+from amigen.connections.ssh import to_machine
 from amigen.plan.model import ImagePlan
 from amigen.userdata.make import user_data
-from amigen.verify.backends import machine_backend
 from amigen.verify.report import Result
 from amigen.verify.run import Options, check_hosts
-from amigen.verify.target import parse_target
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from tests.verify.breaks import BOOT_BREAKS
@@ -171,8 +171,7 @@ def machine(plan: ImagePlan, image: VmImage) -> Iterator[Machine]:
 
 
 def look(machine: Machine, plan: ImagePlan, *, joined: bool = False) -> list[Result]:
-    backend = machine_backend(machine.ssh.arguments, machine.ssh.user, machine.port)
-    found = check_hosts(plan, [backend], Options(joined=joined))[0]
+    found = check_hosts(plan, [to_machine(machine.ssh)], Options(joined=joined))[0]
     assert isinstance(found, list), found
     return found
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import ToolError
-from amigen.verify.backends import backend_of
-from amigen.verify.ssh import connecting
-from amigen.verify.target import parse_target
+from amigen.connections import connect, parse_target
+from amigen.connections.model import ConnectOptions, UnreachableError
+from amigen.connections.ssh import connecting
 from tests.specs import ROOT
 from tests.verify.images import SPEC
 
@@ -44,13 +44,13 @@ def test_the_first_command_goes_over_it(calls: Path) -> None:
     """And is a script of any shape and size; the next command has a connection of its own."""
     target = parse_target("ssh://root@node")
     script = "read -r line; echo \"[$line] 'it''s'\" >&2; # %s\n" + ": x\n" * 30_000 + "echo done; exit 3\n"
-    with connecting([target]) as connections:
-        backend = backend_of(target, connection=connections.pop(target))
-        first = backend.run(script)
+    with connecting([target], ConnectOptions()) as connections:
+        node = connections.pop(target)
+        first = node.run(script)
         assert hosts_of(calls) == ["node"]
-        second = backend.run("echo again; exit 4")
-    assert (first.rc, first.stdout, first.stderr) == (3, "done\n", "[] 'it''s'\n")
-    assert (second.rc, second.stdout) == (4, "again\n")
+        second = node.run("echo again; exit 4")
+    assert (first.returncode, first.stdout, first.stderr) == (3, b"done\n", b"[] 'it''s'\n")
+    assert (second.returncode, second.stdout) == (4, b"again\n")
     assert hosts_of(calls) == ["node", "node"]
 
 
@@ -58,16 +58,15 @@ def test_each_user_is_root_there(calls: Path) -> None:
     """A user who is none becomes root by sudo; here it is root already."""
     for user in ("root", "admin", ""):
         target = parse_target(f"ssh://{user}@node" if user else "ssh://node")
-        with connecting([target]) as connections:
-            assert backend_of(target, connection=connections.pop(target)).run("echo $(id -u)").stdout == "0\n"
+        with connecting([target], ConnectOptions()) as connections:
+            assert connections.pop(target).run("echo $(id -u)").stdout == b"0\n"
 
 
 def test_one_that_fails_is_told(calls: Path) -> None:
     target = parse_target("ssh://none")
-    with connecting([target]) as connections:
-        backend = backend_of(target, connection=connections.pop(target))
-        with pytest.raises(RuntimeError, match="Permission denied"):
-            backend.run("true")
+    told = pytest.raises(UnreachableError, match="Permission denied")
+    with connecting([target], ConnectOptions()) as connections, told:
+        connections.pop(target).run("true")
 
 
 def test_what_nobody_asked_ends(calls: Path) -> None:
@@ -76,8 +75,8 @@ def test_what_nobody_asked_ends(calls: Path) -> None:
     processes: list[subprocess.Popen[bytes]] = []
 
     def stopped() -> None:
-        with connecting([parse_target("local"), targets[0], *targets]) as connections:
-            processes.extend(connections.values())
+        with connecting([parse_target("local"), targets[0], *targets], ConnectOptions()) as connections:
+            processes.extend(each._begun for each in connections.values() if each._begun)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -89,11 +88,11 @@ def test_what_nobody_asked_ends(calls: Path) -> None:
 def test_without_ssh_it_is_said_by_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     target = parse_target("ssh://node")
-    with connecting([target]) as connections:
+    with connecting([target], ConnectOptions()) as connections:
         assert connections == {}
     monkeypatch.setattr("amigen.base.processes.SYSTEM_PATH", str(tmp_path))
     with pytest.raises(ToolError, match="ssh is not installed"):
-        backend_of(target)
+        connect(target)
 
 
 def test_a_wrong_spec_ends_them(calls: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -13,10 +14,13 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amigen.connections import parse_target
+from amigen.connections.model import ConnectOptions
+from amigen.connections.ssm import PART, SessionManager, SessionManagerError, unpacked
 from amigen.facts import Wanted
+from amigen.testing.backend import ConnectionBackend, backend_over
 from amigen.testing.connections import teach_testinfra
 from amigen.testing.gather import gather
-from amigen.testing.ssm import PART, SessionManagerError, SsmBackend, unpacked
 from tests.testing.ssm_server import INSTANCE, SsmServer, ssm_server
 
 
@@ -31,8 +35,14 @@ def client(url: str) -> Any:
     return boto3.client("ssm", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **keys)
 
 
-def backend(server: SsmServer, name: str = INSTANCE, **given: Any) -> SsmBackend:
-    return SsmBackend(name, client=client(server.url), sleep=lambda _seconds: None, **given)
+def connection(server: SsmServer, name: str = INSTANCE, **given: Any) -> SessionManager:
+    return SessionManager(
+        parse_target(f"ssm://{name}"), client=client(server.url), sleep=lambda _seconds: None, **given
+    )
+
+
+def backend(server: SsmServer, name: str = INSTANCE, **given: Any) -> ConnectionBackend:
+    return backend_over(connection(server, name, **given))
 
 
 def test_a_command_with_code_stdout_and_stderr(server: SsmServer) -> None:
@@ -85,7 +95,7 @@ def test_a_command_that_never_ends(server: SsmServer) -> None:
     server.override = {"Status": "InProgress"}
     ticks = iter(range(0, 10_000, 50))
     with pytest.raises(SessionManagerError, match="InProgress after 60 s"):
-        backend(server, timeout=60, clock=lambda: float(next(ticks))).run("true")
+        backend(server, options=ConnectOptions(seconds=60), clock=lambda: float(next(ticks))).run("true")
 
 
 def test_an_answer_that_is_not_ours(server: SsmServer) -> None:
@@ -97,7 +107,7 @@ def test_an_answer_that_is_not_ours(server: SsmServer) -> None:
 
 def test_an_answer_that_loses_a_part(server: SsmServer) -> None:
     server.override = {"StandardOutputContent": f"amigen {PART + 5} /tmp/gone\n" + "x" * PART}
-    sent = backend(server)
+    sent = connection(server)
     original = sent._send
 
     def once(script: str) -> str:
@@ -125,15 +135,18 @@ def test_requests_are_what_the_api_takes() -> None:
     with mock_aws():
         fake = boto3.client("ssm", region_name="eu-central-1")
         with pytest.raises(SessionManagerError, match="something else than our command"):
-            SsmBackend(INSTANCE, client=fake, sleep=lambda _seconds: None).run("true")
+            SessionManager(parse_target(f"ssm://{INSTANCE}"), client=fake, sleep=lambda _seconds: None).run("true")
 
 
-def test_testinfra_knows_the_connection() -> None:
+def test_testinfra_knows_the_connection(tmp_path: Path) -> None:
     """`ssm://` with region and profile, through testinfra's own entry."""
     teach_testinfra()
     made = testinfra.get_host(f"ssm://{INSTANCE}?region=eu-central-1&profile=ops").backend
-    assert (made.NAME, made.hostname, made._region, made._profile) == ("ssm", INSTANCE, "eu-central-1", "ops")
+    target = made.over.target
+    assert (made.NAME, made.hostname, target.region, target.profile) == ("ssm", INSTANCE, "eu-central-1", "ops")
     assert made.get_pytest_id() == f"ssm://{INSTANCE}"
-    assert testinfra.get_host("nspawn:///srv/a%20root").backend.hostname == "/srv/a root"
+    root = tmp_path / "a root"
+    root.mkdir()
+    assert testinfra.get_host(f"nspawn://{quote(str(root))}").backend.hostname == str(root)
     assert testinfra.get_host("chroot:///srv/root").backend.name == "/srv/root"
     assert testinfra.get_host("ssh://me@there:2222").backend.host.port == "2222", "as before"

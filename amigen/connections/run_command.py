@@ -11,17 +11,17 @@ import binascii
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, CouldNotCheckError, InputError
-from amigen.publish.wait import Waiter
 
+T = TypeVar("T")
 DOCUMENT = "AWS-RunShellScript"
 # StatusDetails of an invocation that no script has run for (API_CommandInvocation).
 _NOT_DELIVERED = {
@@ -34,6 +34,16 @@ _NOT_DELIVERED = {
 _DONE = ("Success", "Failed", "TimedOut", "Cancelled")
 _END = "amigen-end"
 _MOST = 50_000_000  # bytes of unpacked output; 24,000 characters hold less
+
+
+class Waiter(Protocol):
+    """How to wait, see `amigen.publish.wait`."""
+
+    def say(self, line: str) -> None:
+        """One line of progress."""
+
+    def until(self, what: str, look: Callable[[], tuple[T | None, str]]) -> T:
+        """Look until there is a result."""
 
 
 @dataclass(frozen=True, kw_only=True)

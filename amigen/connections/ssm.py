@@ -1,4 +1,4 @@
-"""A testinfra connection over AWS Systems Manager: `ssm://i-0123456789abcdef0?region=REGION&profile=PROFILE`.
+"""AWS Systems Manager: `ssm://i-0123456789abcdef0?region=REGION&profile=PROFILE`.
 
 Commands run as root through the document AWS-RunShellScript; no port has to be open. Needs the permissions
 ssm:SendCommand and ssm:GetCommandInvocation. An answer has at most 24,000 characters of stdout and 8,000 of stderr (API
@@ -12,15 +12,18 @@ import gzip
 import io
 import re
 import shlex
+import subprocess
 import time
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import SplitResult, parse_qsl
 
-from testinfra.backend.base import BaseBackend, CommandResult
+from botocore.exceptions import BotoCoreError, ClientError
 
 from amigen.aws.session import make_client
-from amigen.base.errors import AwsError
+from amigen.base.errors import AwsError, InputError
+from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
 PART = 20_000
@@ -28,6 +31,7 @@ PART = 20_000
 MAX_OUTPUT = 16 << 20
 # A longer command is packed too; what a request may hold is not documented.
 _LONG = 2_000
+_INSTANCE = re.compile(r"(i|mi)-[0-9a-f]{8,17}")
 _ENDED = ("Success", "Failed", "Cancelled", "TimedOut")
 _HEAD = re.compile(r"amigen ([0-9]{1,9}) (/[A-Za-z0-9_./-]+)\n")
 
@@ -45,40 +49,41 @@ head -c PART "$folder/answer"
 """
 
 
-class SessionManagerError(RuntimeError):
+class SessionManagerError(UnreachableError):
     """A command that could not be sent, did not run, or whose answer is not one."""
 
 
-class SsmBackend(BaseBackend):
-    """Runs commands on an instance through Session Manager's agent.
+class SessionManager(Connection):
+    """Scripts run through Session Manager's agent.
 
     Args:
-        name: The instance.
-        region, profile: None: what the AWS configuration says.
+        target: The instance.
+        options: As of every connection.
         client: A botocore client of `ssm`; None: one is made at the first command.
-        timeout: Seconds until a command must have ended.
         sleep, clock: Of the waiting between two looks.
     """
 
-    NAME = "ssm"
+    form = "ssm://i-INSTANCE[?region=REGION&profile=PROFILE]"
 
     def __init__(
         self,
-        name: str,
-        *args: Any,
-        region: str | None = None,
-        profile: str | None = None,
+        target: Target,
+        options: ConnectOptions | None = None,
+        *,
         client: Any = None,
-        timeout: float = 300.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(name, *args, **kwargs)
-        self._region, self._profile, self._client = region, profile, client
-        self._timeout, self._sleep, self._clock = timeout, sleep, clock
-        # The agent has no locale worth asking for.
-        self._encoding = "utf-8"
+        super().__init__(target, options)
+        self._client, self._sleep, self._clock = client, sleep, clock
+
+    @classmethod
+    def parse(cls, text: str, url: SplitResult) -> Target:
+        query = dict(parse_qsl(url.query))
+        if not _INSTANCE.fullmatch(url.netloc) or set(query) - {"region", "profile"}:
+            raise InputError(f"{text}: not a Session Manager target", "write ssm://i-...?region=REGION&profile=PROFILE")
+        region, profile = query.get("region", ""), query.get("profile", "")
+        return Target(text=text, kind="ssm", name=url.netloc, region=region, profile=profile)
 
     @property
     def client(self) -> Any:
@@ -88,66 +93,63 @@ class SsmBackend(BaseBackend):
             SessionManagerError: The AWS configuration names no region, or no such profile.
         """
         if self._client is None:
+            region, profile = self.target.region or None, self.target.profile or None
             try:
                 # Many hosts at once run into the API's rate; botocore slows down by itself.
-                self._client = make_client(
-                    "ssm", region=self._region, profile=self._profile, mode="adaptive", attempts=11
-                )
+                self._client = make_client("ssm", region=region, profile=profile, mode="adaptive", attempts=11)
             except AwsError as error:
                 raise SessionManagerError(f"Session Manager: {error.message}") from None
         return self._client
 
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        text = self.get_command(command, *args)
-        first = self._send(wrapped(text))
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        name = self.target.name
+        first = self._send(wrapped(script))
         match = _HEAD.match(first)
         if not match:
-            raise SessionManagerError(f"{self.hostname} answered something else than our command: {first[:200]!r}")
+            raise SessionManagerError(f"{name} answered something else than our command: {first[:200]!r}")
         size, folder = int(match[1]), match[2]
         if size > MAX_OUTPUT:
-            raise SessionManagerError(f"{self.hostname}: its answer does not end ({size} characters)")
+            raise SessionManagerError(f"{name}: its answer does not end ({size} characters)")
         answer = first[match.end() :]
         while len(answer) < size:
             part = self._send(next_part(folder, len(answer), size))
             if not part:
-                raise SessionManagerError(f"{self.hostname}: the answer ends after {len(answer)} of {size} characters")
+                raise SessionManagerError(f"{name}: the answer ends after {len(answer)} of {size} characters")
             answer += part
         code, stdout, stderr = unpacked(answer)
-        return self.result(code, text.encode("utf-8", "surrogateescape"), stdout, stderr)
+        return subprocess.CompletedProcess(script, code, stdout, stderr)
 
     def _send(self, script: str) -> str:
         """Run a script to its end and return its stdout, as far as the API gives it."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             sent = self.client.send_command(
-                InstanceIds=[self.hostname],
+                InstanceIds=[self.target.name],
                 DocumentName="AWS-RunShellScript",
                 Comment="amigen verify",
-                TimeoutSeconds=max(30, min(int(self._timeout), 600)),
-                Parameters={"commands": [script], "executionTimeout": [str(int(self._timeout))]},
+                TimeoutSeconds=max(30, min(int(self.options.seconds), 600)),
+                Parameters={"commands": [script], "executionTimeout": [str(int(self.options.seconds))]},
             )
             found = self._wait(sent["Command"]["CommandId"])
         except ClientError as error:
             code = error.response["Error"]["Code"]
             hint = ": does its agent run, and may its role use Session Manager?" if code == "InvalidInstanceId" else ""
-            raise SessionManagerError(f"Session Manager, {self.hostname}: {error}{hint}") from None
+            raise SessionManagerError(f"Session Manager, {self.target.name}: {error}{hint}") from None
         except BotoCoreError as error:
-            raise SessionManagerError(f"Session Manager, {self.hostname}: {error}") from None
+            raise SessionManagerError(f"Session Manager, {self.target.name}: {error}") from None
         # Our scripts end with 0, so that anything else says that they did not run.
         if found["Status"] != "Success":
             said = found.get("StandardErrorContent", "").strip()[-300:]
             status = found.get("StatusDetails", found["Status"])
-            raise SessionManagerError(f"Session Manager, {self.hostname}: {status} {said}".strip())
+            raise SessionManagerError(f"Session Manager, {self.target.name}: {status} {said}".strip())
         return str(found["StandardOutputContent"])
 
     def _wait(self, command_id: str) -> dict[str, Any]:
-        deadline = self._clock() + self._timeout + 60
+        deadline = self._clock() + self.options.seconds + 60
         pause = 0.2
         while True:
             try:
                 found: dict[str, Any] = self.client.get_command_invocation(
-                    CommandId=command_id, InstanceId=self.hostname
+                    CommandId=command_id, InstanceId=self.target.name
                 )
             except self.client.exceptions.InvocationDoesNotExist:
                 # For a moment after send_command it is not known yet.
@@ -155,11 +157,13 @@ class SsmBackend(BaseBackend):
             if found["Status"] in _ENDED:
                 return found
             if self._clock() > deadline:
-                raise SessionManagerError(
-                    f"Session Manager, {self.hostname}: the command is {found['Status']} after {self._timeout:.0f} s"
-                )
+                late = f"the command is {found['Status']} after {self.options.seconds:.0f} s"
+                raise SessionManagerError(f"Session Manager, {self.target.name}: {late}")
             self._sleep(pause)
             pause = min(pause * 1.5, 2.0)
+
+
+CONNECTION = SessionManager
 
 
 def wrapped(command: str) -> str:

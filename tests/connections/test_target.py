@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amigen.base.errors import InputError
-from amigen.verify.target import parse_target
+from amigen.connections import parse_target
 
 
 @pytest.mark.parametrize(

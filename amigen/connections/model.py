@@ -1,0 +1,142 @@
+"""What a connection is: it runs shell scripts on one target, as root, within bounds, and never asks a person."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+from urllib.parse import SplitResult, unquote
+
+from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.base.processes import MAX_OUTPUT, EndlessOutputError, find_program, run_capped
+from amigen.facts.surroundings import Surroundings
+
+# `image` is a file that has to be booted, and `vm` a machine of amigen's; each other kind is a module of this package.
+Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
+# What a target says -> what to do.
+_HINTS = {
+    "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"
+    " --ssh-option StrictHostKeyChecking=accept-new",
+    "Permission denied": "is this the right user, and its key in the agent? give one with --identity FILE",
+    "sudo": "the checks need root: let this user use sudo without a password, or connect as root",
+    "Could not resolve": "is the name right?",
+    "Connection refused": "does sshd run there, and is the port right?",
+    "timed out": "is the machine up, and the way to it open?",
+    "specify a region": "name it: ssm://INSTANCE?region=REGION, or AWS_REGION",
+    "no such container": "podman ps and docker ps list the running ones",
+}
+
+
+class UnreachableError(CouldNotCheckError):
+    """A target that could not be asked, with what it or its client said."""
+
+    def __init__(self, said: str) -> None:
+        hint = next((hint for words, hint in _HINTS.items() if words.lower() in said.lower()), "")
+        super().__init__(f"cannot ask the target: {' '.join(said.split())}", hint or "can it be reached by hand?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A target.
+
+    Attributes:
+        text: As the user wrote it.
+        name: Host, container, instance or path.
+        user, port: Of ssh; empty and 0 where ssh's own configuration decides.
+        region, profile: Of an instance over Session Manager; empty where the AWS configuration decides.
+    """
+
+    text: str
+    kind: Kind
+    name: str = ""
+    user: str = ""
+    port: int = 0
+    region: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectOptions:
+    """How to connect.
+
+    Attributes:
+        ssh: Words for ssh, before our own.
+        seconds: Until a script must have ended.
+        limit: Bytes of stdout, and of stderr, that it may print.
+    """
+
+    ssh: tuple[str, ...] = ()
+    seconds: float = 300.0
+    limit: int = MAX_OUTPUT
+
+
+class Connection:
+    """Base of the connections; one that runs a program of this machine has a `command` and needs no `run`.
+
+    Attributes:
+        form: How a target of this kind is written.
+        program: What reaches it, and the package that brings it; empty where it is part of amigen.
+        surroundings: What the target is, where that need not be asked.
+    """
+
+    form: ClassVar[str]
+    program: ClassVar[tuple[str, str] | None] = None
+    surroundings: ClassVar[Surroundings | None] = None
+
+    def __init__(self, target: Target, options: ConnectOptions | None = None) -> None:
+        """Raises ToolError: the program is not installed."""
+        self.target = target
+        self.options = options or ConnectOptions()
+        if self.program is not None:
+            name, package = self.program
+            self.executable = find_program(name, package=package, purpose=f"reach {target.text}")
+
+    @classmethod
+    def parse(cls, text: str, url: SplitResult) -> Target:
+        """The target that a URL names.
+
+        Raises:
+            InputError: It names none.
+        """
+        raise NotImplementedError
+
+    def command(self, script: str) -> Sequence[str]:
+        """The program and its arguments that run a script on the target."""
+        raise NotImplementedError
+
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a script of POSIX sh to its end, whatever its exit code.
+
+        Raises:
+            CouldNotCheckError: The target cannot be reached, or there is no end of the script or of its output.
+        """
+        command = [word.encode("utf-8", "surrogateescape") for word in self.command(script)]
+        return self.bounded(lambda: run_capped(command, timeout=self.options.seconds, limit=self.options.limit))
+
+    def bounded(self, run: Callable[[], subprocess.CompletedProcess[bytes]]) -> subprocess.CompletedProcess[bytes]:
+        """Run a program, with errors that name the target."""
+        name = self.target.text
+        try:
+            return run()
+        except EndlessOutputError:
+            hint = "what else does it print at a login?"
+            raise CouldNotCheckError(f"{name}: its answer does not end", hint) from None
+        except subprocess.TimeoutExpired:
+            message = f"{name}: no answer within {self.options.seconds:.0f} s"
+            raise CouldNotCheckError(message, "is the machine overloaded?") from None
+        except OSError as error:
+            raise CouldNotCheckError(f"{name}: {error.strerror}") from None
+
+
+def folder_of(text: str, url: SplitResult) -> str:
+    """The folder that `SCHEME:///FOLDER` names.
+
+    Raises:
+        InputError: There is none.
+    """
+    folder = Path(url.netloc + unquote(url.path))
+    if not folder.is_dir():
+        raise InputError(f"{text}: there is no such folder", f"write {url.scheme}:///FOLDER")
+    return str(folder.resolve())
