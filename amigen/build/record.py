@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -156,3 +157,30 @@ def record_schema() -> dict[str, Any]:
         **msgspec.json.schema(BuildRecord),
         "title": "amigen build record",
     }
+
+
+def architecture_of(spec: NodeImage, disk: Path, wanted: str | None = None) -> str:
+    """The architecture of an image file: what is wanted; else what its place says, as `amigen build` lays it out
+    (PLATFORM-ARCHITECTURE/disk.qcow2), or a build record beside it; else the spec's only one.
+
+    Raises:
+        InputError: The spec has several, and nothing says which.
+    """
+    known = spec.architectures
+    if wanted or len(known) == 1:
+        return wanted or known[0]
+    folders: dict[str, str] = {f"{platform}-{each}": each for platform in spec.platforms for each in known}
+    found = folders.get(disk.parent.name) or _recorded(disk)
+    if found not in known:
+        raise InputError(f"{disk}: the spec has several architectures", f"choose with --architecture {'|'.join(known)}")
+    return found
+
+
+def _recorded(disk: Path) -> str | None:
+    for folder in (disk.parent, disk.parent.parent):
+        with suppress(InputError):
+            images = read_record(folder / "record.json").images
+            mine = [image for image in images if Path(image.file).parts[-2:] == disk.parts[-2:]] or images
+            found = {image.architecture for image in mine}
+            return found.pop() if len(found) == 1 else None
+    return None

@@ -27,7 +27,7 @@ from amigen.build.verdict import Result, Verifier, require_passed
 from amigen.plan.model import ImagePlan, LoadModules
 from amigen.platforms import PLATFORMS
 from amigen.render.packer import packer_files
-from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from amigen.spec.values import Architecture
 from amigen.vm.ssh import SshTarget
 

@@ -112,7 +112,8 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         return verify_many(plan, targets, options)
     if len(targets) > 1:
         raise InputError("an image file is verified alone", "verify the targets one after another")
-    from amigen.verify.vm import FIRST_BOOT, BootOptions, architecture_of, verify_image
+    from amigen.build.record import architecture_of
+    from amigen.verify.vm import FIRST_BOOT, BootOptions, verify_image
 
     boot = BootOptions(
         user=_text(given["user"]),

@@ -20,7 +20,7 @@ from amigen.checks.unit import NoFailedUnitCheck
 from amigen.export.model import Export, logical
 from amigen.export.ssm_document import check_script
 from amigen.render.packer import source_id
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.values import Architecture
 from amigen.userdata import mime
 from amigen.userdata.mime import Part

@@ -15,8 +15,8 @@ from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, WriteFile
 from amigen.render.packer import packer_files
-from amigen.render.script import bootstrap_script, hygiene_script
 from amigen.render.suite import suite_files
+from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import default_format, user_data
 

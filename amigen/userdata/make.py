@@ -15,7 +15,7 @@ import msgspec
 from amigen.base.errors import InputError, Problem, SizeError
 from amigen.plan.model import ImagePlan, InstallGate
 from amigen.platforms import PLATFORMS
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.userdata import mime
 from amigen.userdata.explain import explain
 from amigen.userdata.merge import merged

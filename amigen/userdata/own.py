@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from amigen.render.join import node_config
+from amigen.scripts.join import node_config
 from amigen.spec.model import Eks
 from amigen.userdata import mime
 from amigen.userdata.mime import Part

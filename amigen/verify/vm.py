@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
+from amigen.base.errors import CouldNotCheckError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
-from amigen.build.record import read_record
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.connections.model import Target
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
 from amigen.platforms import PLATFORMS
-from amigen.spec.model import Join, NodeImage, UserData
+from amigen.spec.model import Join, UserData
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, make_report, not_reached
@@ -71,33 +70,6 @@ class BootOptions:
     memory_mib: int = 2048
     logs: Path | None = None
     keep: bool = False
-
-
-def architecture_of(spec: NodeImage, disk: Path, wanted: str | None = None) -> str:
-    """The architecture of an image file: what is wanted; else what its place says, as `amigen build` lays it out
-    (PLATFORM-ARCHITECTURE/disk.qcow2), or a build record beside it; else the spec's only one.
-
-    Raises:
-        InputError: The spec has several, and nothing says which.
-    """
-    known = spec.architectures
-    if wanted or len(known) == 1:
-        return wanted or known[0]
-    folders: dict[str, str] = {f"{platform}-{each}": each for platform in spec.platforms for each in known}
-    found = folders.get(disk.parent.name) or _recorded(disk)
-    if found not in known:
-        raise InputError(f"{disk}: the spec has several architectures", f"choose with --architecture {'|'.join(known)}")
-    return found
-
-
-def _recorded(disk: Path) -> str | None:
-    for folder in (disk.parent, disk.parent.parent):
-        with suppress(InputError):
-            images = read_record(folder / "record.json").images
-            mine = [image for image in images if Path(image.file).parts[-2:] == disk.parts[-2:]] or images
-            found = {image.architecture for image in mine}
-            return found.pop() if len(found) == 1 else None
-    return None
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from amigen import parse_spec, plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from tests.bench.row import Row, ratios
 from tests.testbed.roots import apt_root, chroot, mounted
 

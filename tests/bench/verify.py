@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
 from amigen.render.suite import suite_files
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.userdata.make import user_data
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.acceleration import probe

@@ -29,7 +29,7 @@ from amigen.export.terraform import escaped
 from amigen.plan.make import plan_image, plan_images
 from amigen.publish.names import targets
 from amigen.render.artifacts import Artifact
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
 from amigen.userdata.explain import explain

@@ -15,7 +15,7 @@ import pytest
 
 from amigen import parse_spec, plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from tests.testbed.roots import apt_root, dnf_root, mounted, run_in
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {"ubuntu-24.04": apt_root, "al2023": dnf_root}

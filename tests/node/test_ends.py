@@ -16,7 +16,7 @@ from amigen import parse_spec, plan_image
 from amigen.checks.model import RELEASE_PATH
 from amigen.plan.gate import SCRIPT_PATH
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from tests.properties.throwaway import BareRoot, bare_root
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ import pytest
 
 from amigen.checks.model import RELEASE_PATH
 from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from tests.node.conftest import Node, fresh_node
 from tests.node.test_roots import INVENTORY, last_line
 from tests.testbed.roots import chroot

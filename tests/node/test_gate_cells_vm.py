@@ -16,7 +16,7 @@ import pytest
 
 from amigen import parse_spec, plan_image
 from amigen.platforms import PLATFORMS
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.vm import Machine, built_in_base, scratch
 from amigen.vm.ssh import Completed
 

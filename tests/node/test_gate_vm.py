@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from amigen import parse_spec, plan_image, user_data
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.vm import Base, Machine, VmImage, built_in_base, scratch
 
 pytestmark = pytest.mark.slow

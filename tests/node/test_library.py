@@ -11,7 +11,7 @@ import pytest
 
 from amigen import parse_spec, plan_image
 from amigen.base.templates import folder
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 
 # In the functions' text, so that it is the same text that is tested.
 MOVED = ("/proc/uptime",)

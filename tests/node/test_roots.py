@@ -15,7 +15,7 @@ import pytest
 
 from amigen.checks.hygiene import LEFTOVERS, HygieneSubject
 from amigen.plan.model import InstallGate, WriteFile
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from tests.node.conftest import Node, fresh_node
 from tests.testbed.dnf_standin import REPOSITORY, make_rpm
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amigen import parse_spec, plan_image
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from tests.properties.throwaway import BareRoot, bare_root
 
 pytestmark = pytest.mark.slow

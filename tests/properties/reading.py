@@ -23,9 +23,9 @@ from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import Artifact, artifacts
-from amigen.render.join import node_config
 from amigen.render.packer import image_tags
-from amigen.render.script import _calls, bootstrap_script
+from amigen.scripts.bootstrap import _calls, bootstrap_script
+from amigen.scripts.join import node_config
 from amigen.spec.load import load_spec
 from amigen.spec.model import NodeImage
 from amigen.userdata import mime

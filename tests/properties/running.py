@@ -10,8 +10,8 @@ from typing import Any
 from amigen.checks.model import RELEASE_PATH
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan, InstallGate, JoinCluster, RunHook, WriteFile
-from amigen.render.join import bootstrap_arguments
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
+from amigen.scripts.join import bootstrap_arguments
 from amigen.spec.load import parse_spec
 from tests.properties.throwaway import BareRoot, bare_root
 

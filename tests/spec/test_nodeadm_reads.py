@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from amigen.render.join import node_config
+from amigen.scripts.join import node_config
 from amigen.spec.load import check_bytes, load_spec, parse_spec
 from amigen.spec.model import Eks
 from amigen.userdata.own import node_config_document

@@ -20,7 +20,7 @@ from amigen.base import quoting
 from amigen.base.errors import InputError, SizeError
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
 from amigen.userdata import packed as packed_script

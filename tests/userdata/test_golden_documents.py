@@ -13,7 +13,7 @@ import yaml
 from amigen.base.errors import InputError
 from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
 from amigen.userdata.make import SCRIPT_NAME, default_format, user_data

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from amigen.plan.make import plan_image
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime, packed
 from amigen.userdata.arrival import merged_by_karpenter

@@ -16,7 +16,7 @@ from pathlib import Path
 from amigen.knowledge import IPVS_MODULES
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from tests.testbed.roots import apt_root, mounted, run_in
 from tests.verify.images import SPEC

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
-from amigen.render.script import bootstrap_script, hygiene_script
+from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from amigen.spec.load import load_spec
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from amigen.vm.cache import cache_key, cached

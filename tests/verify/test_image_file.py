@@ -17,7 +17,7 @@ from rich.console import Console
 
 from amigen.base.errors import InputError, ToolError
 from amigen.build.proof import _result
-from amigen.build.record import BuildRecord, ImageRecord, write_record
+from amigen.build.record import BuildRecord, ImageRecord, architecture_of, write_record
 from amigen.build.verdict import require_passed
 from amigen.connections import parse_target
 from amigen.verify.junit import junit
@@ -25,7 +25,7 @@ from amigen.verify.page import page
 from amigen.verify.report import Result
 from amigen.verify.run import Options, make_report
 from amigen.verify.table import print_reports
-from amigen.verify.vm import BootOptions, _look_into, _Proof, architecture_of
+from amigen.verify.vm import BootOptions, _look_into, _Proof
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.image import require_bootable
 from tests.specs import spec

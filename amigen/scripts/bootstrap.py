@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-import amigen
 from amigen.base.quoting import ascii_only
 from amigen.base.templates import folder, render
+from amigen.base.version import __version__
 from amigen.checks.sysctl import sysctl_path
 from amigen.plan.model import (
     ApplySysctls,
@@ -28,7 +28,7 @@ from amigen.plan.model import (
     WriteRelease,
 )
 from amigen.platforms import PLATFORMS, family_of
-from amigen.render.join import bootstrap_arguments
+from amigen.scripts.join import bootstrap_arguments
 
 # The instance metadata service, over IPv4 and IPv6 (EC2 user guide, "Access instance metadata").
 IMDS = ("169.254.169.254", "fd00:ec2::254")
@@ -81,7 +81,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
 def hygiene_script(plan: ImagePlan) -> str:
     """The script that runs last in an image build."""
     fact = PLATFORMS[plan.platform]
-    return render("templates", "hygiene.sh.jinja", family=fact.family, version=amigen.__version__)
+    return render("templates", "hygiene.sh.jinja", family=fact.family, version=__version__)
 
 
 def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _joins_by_script(step: Step) -> bool:
 
 def _beginning(*, parts: tuple[str, ...], **context: object) -> str:
     library = "\n".join(_library(name) for name in parts)
-    return render("templates", "bootstrap.sh.jinja", version=amigen.__version__, library=library, **context)
+    return render("templates", "bootstrap.sh.jinja", version=__version__, library=library, **context)
 
 
 def _library(name: str) -> str:
@@ -185,7 +185,7 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
         "platform": plan.platform,
         "kubernetesVersion": spec.kubernetes_version,
         "kubeProxyMode": spec.kube_proxy.mode,
-        "amigen": amigen.__version__,
+        "amigen": __version__,
     }
     if spec.kube_proxy.mode == "ipvs":
         known["scheduler"] = spec.kube_proxy.ipvs.scheduler

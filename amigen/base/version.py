@@ -1,0 +1,3 @@
+"""The version of amigen, which also the rendered files name."""
+
+__version__ = "0.1.0"
