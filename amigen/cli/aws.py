@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
-from amigen.cli.options import echo_line
+from amigen.cli.durations import Duration
+from amigen.cli.options import architecture_option, echo_line, platform_option, selected
 from amigen.publish import names
 from amigen.publish.names import Target
 from amigen.publish.wait import Waiter
@@ -25,19 +26,23 @@ _OPTIONS = (
     click.option("--endpoint-url", help="Another address for all AWS services; else AWS_ENDPOINT_URL."),
     click.option("--role-arn", help="Assume this role."),
     click.option("--external-id", help="External id for --role-arn."),
-    click.option("--read-timeout", type=click.FloatRange(min=0.1), default=60, show_default=True, help="Seconds."),
+    click.option(
+        "--read-timeout",
+        type=Duration("s", least=0.1),
+        default="60s",
+        show_default=True,
+        help="How long to wait for an answer of AWS.",
+    ),
 )
 _WAITS = (
     click.option(
-        "--poll", type=click.FloatRange(min=0), default=15, show_default=True, help="Seconds between looks in waits."
+        "--poll", type=Duration("s"), default="15s", show_default=True, help="Time between looks while waiting."
     ),
-    click.option(
-        "--timeout", type=click.FloatRange(min=0), default=120, show_default=True, help="Minutes until a wait ends."
-    ),
+    click.option("--timeout", type=Duration("m"), default="2h", show_default=True, help="Longest time of each wait."),
 )
 _TARGETS = (
-    click.option("--platform", help="Only this platform of the spec."),
-    click.option("--architecture", help="Only this architecture of the spec."),
+    platform_option,
+    architecture_option,
     click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again."),
 )
 
@@ -83,7 +88,7 @@ def wait_options(command: _F) -> _F:
 
 
 def target_options(command: _F) -> _F:
-    """A part of the spec; the command gets `platform`, `architecture` and `regions` as given."""
+    """A part of the spec; the command gets `platforms`, `architectures` and `regions` as given."""
     return _with(command, _TARGETS)
 
 
@@ -98,24 +103,14 @@ def progress(line: str) -> None:
     echo_line(f"  {line}", err=True)
 
 
-def chosen_targets(spec: NodeImage, platform: str | None, architecture: str | None) -> tuple[Target, ...]:
+def chosen_targets(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Target, ...]:
     """The targets that were asked for.
 
     Raises:
         InputError: There is no such one in the spec.
     """
-    for given, known, what in (
-        (platform, spec.platforms, "platform"),
-        (architecture, spec.architectures, "architecture"),
-    ):
-        if given is not None and given not in known:
-            article = "an" if what == "architecture" else "a"
-            raise InputError(f"{given} is not {article} {what} of this spec", f"it has: {', '.join(known)}")
-    return tuple(
-        target
-        for target in names.targets(spec)
-        if platform in (None, target.platform) and architecture in (None, target.architecture)
-    )
+    chosen, kept = selected(spec, platforms, architectures)
+    return tuple(each for each in names.targets(spec) if each.platform in chosen and each.architecture in kept)
 
 
 def chosen_regions(spec: NodeImage, regions: Sequence[str], *, anywhere: bool = False) -> tuple[str, ...]:

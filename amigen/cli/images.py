@@ -18,13 +18,16 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
+from amigen.cli.durations import Duration
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import (
+    architecture_option,
     echo_json,
     echo_line,
     load_on_aws,
     markdown_output_option,
     output_option,
+    platform_option,
     spec_argument,
 )
 
@@ -50,11 +53,13 @@ def images() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Build record; unset: where `amigen build` puts it.",
 )
-@click.option("--platform", help="Only this platform of the spec.")
-@click.option("--architecture", help="Only this architecture of the spec.")
+@platform_option
+@architecture_option
 @output_option
 @aws_options
-def base(spec: str, record: Path | None, platform: str | None, architecture: str | None, output: str, aws: Aws) -> None:
+def base(
+    spec: str, record: Path | None, platforms: tuple[str, ...], architectures: tuple[str, ...], output: str, aws: Aws
+) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
     from amigen.images.base import compared_to, find_base
     from amigen.images.kernel import series_of_image, series_of_release, text, what_changes
@@ -66,7 +71,7 @@ def base(spec: str, record: Path | None, platform: str | None, architecture: str
     kernels = last_kernels(path, image)
     rows: list[BaseRow] = []
     failures: list[tuple[str, AmigenError]] = []
-    for target in chosen_targets(image, platform, architecture):
+    for target in chosen_targets(image, platforms, architectures):
         try:
             found = find_base(aws, image, target, image.aws.region)
             last = used.get(target, "")
@@ -133,10 +138,9 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 @click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Newest of each kind that stay.")
 @click.option(
     "--older-than",
-    type=click.IntRange(min=0),
-    default=30,
+    type=Duration("d"),
+    default="30d",
     show_default=True,
-    metavar="DAYS",
     help="Only older ones go.",
 )
 @_ANY_REGION
@@ -147,13 +151,13 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 )
 @click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
-@click.option("--yes", is_flag=True, help="With --apply: do not ask.")
+@click.option("--yes", is_flag=True, help="Do it, and do not ask.")
 @output_option
 @aws_options
 def prune(
     spec: str,
     keep: int,
-    older_than: int,
+    older_than: float,
     regions: tuple[str, ...],
     record: Path | None,
     apply: bool,
@@ -171,8 +175,10 @@ def prune(
     from amigen.publish.ledger import shared_images
     from amigen.publish.record import default_path
 
+    # As for all commands that change something, --yes alone does it.
+    apply = apply or yes
     if apply and dry_run:
-        raise click.UsageError("--apply and --dry-run exclude each other")
+        raise click.UsageError("--apply (or --yes) and --dry-run exclude each other")
     image = load_on_aws(spec, aws.profile)
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
 
@@ -213,8 +219,8 @@ def prune(
 @aws_options
 def drift(
     spec: str,
-    platform: str | None,
-    architecture: str | None,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
     regions: tuple[str, ...],
     no_base: bool,
     output: str,
@@ -232,7 +238,7 @@ def drift(
     request = make_request(image, spec)
     statuses = [
         PlaceStatus(place=Place(region=region, target=target))
-        for target in chosen_targets(image, platform, architecture)
+        for target in chosen_targets(image, platforms, architectures)
         for region in chosen_regions(image, regions)
     ]
     found: dict[str, tuple[Finding, ...]] = {}
@@ -269,8 +275,8 @@ def drift(
 @images.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option("--platform", help="Only this platform of the records.")
-@click.option("--architecture", help="Only this architecture of the records.")
+@platform_option
+@architecture_option
 @click.option(
     "--records",
     type=click.Path(file_okay=False, path_type=Path),
@@ -279,13 +285,17 @@ def drift(
     help="Where the build records of AMIs are.",
 )
 @markdown_output_option
-def diff(before: str, after: str, platform: str | None, architecture: str | None, records: Path, output: str) -> None:
+def diff(
+    before: str, after: str, platforms: tuple[str, ...], architectures: tuple[str, ...], records: Path, output: str
+) -> None:
     """Show what changed from A to B, each a build record or an AMI: packages, kernel, modules, checks, spec."""
     from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
 
     found = compare_records((before, after), find_records(before, records), find_records(after, records))
     chosen = tuple(
-        each for each in found if platform in (None, each.platform) and architecture in (None, each.architecture)
+        each
+        for each in found
+        if (not platforms or each.platform in platforms) and (not architectures or each.architecture in architectures)
     )
     if not chosen:
         known = ", ".join(f"{each.platform}/{each.architecture}" for each in found)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from amigen.cli.durations import Duration
+from amigen.cli.options import ssh_options
 from amigen.knowledge import PROXY_MODES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,7 +41,7 @@ cluster_options = _options(
         metavar="TARGET",
         help="Look on each node, such as ssh://ec2-user@{address}, or with {name}.",
     ),
-    click.option("--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY; repeatable."),
+    *ssh_options,
 )
 roll_options = _options(
     click.option(
@@ -74,13 +76,17 @@ execute_options = _options(
     click.option("--yes", is_flag=True, help="Do not ask."),
     click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
     click.option(
-        "--timeout", type=click.FloatRange(1, 86400), default=600.0, show_default=True, help="Seconds per pool."
+        "--timeout",
+        type=Duration("s", least=1, most=86400),
+        default="10m",
+        show_default=True,
+        help="Longest wait for each pool.",
     ),
 )
 
 # What names the cluster and how to look at its nodes: a rollback needs the same.
-_KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_option", "pools")
-_NAMES = {"pools": "pool"}
+_KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_options", "identity", "pools")
+_NAMES = {"pools": "pool", "ssh_options": "ssh-option"}
 
 
 def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, despite_addon: bool) -> str:
@@ -101,6 +107,8 @@ def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, de
         words.append(f"--context={context}")
     for key in _KEPT:
         given = options[key] or ()
+        if key == "identity" and given:
+            given = str(Path(given).expanduser().absolute())
         name = _NAMES.get(key, key).replace("_", "-")
         words += [f"--{name}={value}" for value in ((given,) if isinstance(given, str) else given)]
     words += ["--by-pool"] if options["by_pool"] else []

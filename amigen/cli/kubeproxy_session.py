@@ -13,7 +13,7 @@ import click
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
-from amigen.cli.options import echo_line
+from amigen.cli.options import echo_line, ssh_arguments
 from amigen.ipvs.model import Table
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
@@ -81,6 +81,10 @@ class Session:
         return Addon(client, self.eks.cluster)
 
     @property
+    def _ssh(self) -> tuple[str, ...]:
+        return ssh_arguments(self._options["ssh_options"], self._options["identity"])
+
+    @property
     def looks(self) -> Any:
         """Makes a runner for a node out of --look; None without it."""
         template = self._options["look"]
@@ -90,7 +94,7 @@ class Session:
         def make(node: Node) -> NodeRunner:
             address = f"[{node.address}]" if ":" in node.address else node.address
             target = template.replace("{address}", address).replace("{name}", node.name)
-            return runner(target, self._options["ssh_option"])
+            return runner(target, self._ssh)
 
         return make
 
@@ -165,7 +169,7 @@ class Session:
 
     def runners(self, targets: tuple[str, ...]) -> tuple[NodeRunner, ...]:
         """One for each target; a wrong one is an error before anything is asked."""
-        return tuple(runner(target, self._options["ssh_option"]) for target in targets)
+        return tuple(runner(target, self._ssh) for target in targets)
 
     def compare(
         self, runners: tuple[NodeRunner, ...], listing: Table | None, assumed: ProxyConfig | None = None

@@ -9,6 +9,7 @@ import click
 
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError, InputError
 from amigen.base.files import read_text
+from amigen.cli.durations import Duration
 from amigen.cli.kubeproxy_options import cluster_options
 from amigen.cli.options import echo_json, echo_line, echo_text, output_option
 
@@ -36,10 +37,14 @@ _MAX_LISTING = 64 << 20
     help="IPVS scheduler, for a kube-proxy without a ConfigMap (flags, k3s, RKE2, kOps, Talos); mode ipvs is assumed.",
 )
 @click.option(
-    "--wait", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", help="Watch until nothing differs."
+    "--wait", type=Duration("s", most=86400), default="0s", help="Watch until nothing differs, at most so long."
 )
 @click.option(
-    "--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds between looks."
+    "--interval",
+    type=Duration("s", least=0.2, most=3600),
+    default="5s",
+    show_default=True,
+    help="Time between looks.",
 )
 def status(
     output: str,

@@ -124,6 +124,22 @@ architecture_option = click.option(
     multiple=True,
     help="Only this architecture of the spec; may be given again.",
 )
+ssh_options = (
+    click.option("--identity", metavar="FILE", help="ssh: the key to use."),
+    click.option(
+        "--ssh-option",
+        "ssh_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="ssh: an option, as in ssh_config(5); may be given again.",
+    ),
+)
+
+
+def ssh_arguments(options: tuple[str, ...], identity: str | None) -> tuple[str, ...]:
+    """The words for ssh's command line. One that begins with `-` is taken as it is, as 0.1.0 did."""
+    words = tuple(word for each in options for word in ((each,) if each.startswith("-") else ("-o", each)))
+    return (*words, *(("-i", identity) if identity else ()))
 
 
 def selected(

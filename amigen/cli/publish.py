@@ -73,8 +73,8 @@ if TYPE_CHECKING:
 def publish(
     spec: str,
     record: Path | None,
-    platform: str | None,
-    architecture: str | None,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
     regions: tuple[str, ...],
     set_default: bool,
     canary: bool,
@@ -108,7 +108,7 @@ def publish(
     if groups and not (set_default or canary):
         raise InputError("--rollout rolls out the default version", "add --set-default or --canary")
     path = record or records.default_path(image)
-    wanted = chosen_targets(image, platform, architecture)
+    wanted = chosen_targets(image, platforms, architectures)
     proven = [each for each in records.read_images(path, image) if each.target in wanted]
     records.require_all(proven, wanted, path)
     require_digest(proven, spec_digest(image), keep_image=keep_image)

@@ -42,8 +42,8 @@ def rollback(
     spec: str,
     to: int | None,
     record: Path | None,
-    platform: str | None,
-    architecture: str | None,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
     regions: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -66,7 +66,7 @@ def rollback(
     waiter = Waiter(progress, every=1)
     statuses = [
         PlaceStatus(place=Place(region=region, target=target))
-        for target in chosen_targets(image, platform, architecture)
+        for target in chosen_targets(image, platforms, architectures)
         for region in chosen_regions(image, regions)
     ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amigen.base.errors import InputError
+from amigen.cli.durations import Duration
 from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 _PERCENT = click.IntRange(min=0, max=100)
-_SECONDS = click.IntRange(min=0)
+_SECONDS = Duration("s", whole=True)
 _PREFERENCES = (
     click.option("--min-healthy", type=_PERCENT, help="Refresh: percentage of a group that stays in service."),
-    click.option("--warm-up", type=_SECONDS, help="Refresh: seconds until a new instance counts as in service."),
+    click.option("--warm-up", type=_SECONDS, help="Refresh: time until a new instance counts as in service."),
     click.option(
         "--checkpoint", "checkpoints", type=_PERCENT, multiple=True, help="Refresh: pause at this percentage."
     ),
-    click.option("--checkpoint-delay", type=_SECONDS, help="Refresh: seconds of each pause."),
+    click.option("--checkpoint-delay", type=_SECONDS, help="Refresh: length of each pause."),
     click.option(
         "--standby", type=click.Choice(["Terminate", "Ignore", "Wait"]), help="Refresh: instances in standby."
     ),

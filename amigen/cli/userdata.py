@@ -54,7 +54,10 @@ def user_data() -> None:
 @spec_argument
 @click.option("--platform", help="Platform, where the spec has several.")
 @click.option(
-    "--arch", "architecture", help="Architecture; the document is the same for all, and this asks that the spec has it."
+    "--architecture",
+    "--arch",
+    "architecture",
+    help="Architecture; the document is the same for all, and this asks that the spec has it.",
 )
 @click.option(
     "--format",

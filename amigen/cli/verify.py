@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.cli.options import echo_json, echo_line, find_spec, is_spec, load, one_plan, output_option, spec_argument
+from amigen.cli.durations import Duration
+from amigen.cli.options import (
+    echo_json,
+    echo_line,
+    find_spec,
+    is_spec,
+    load,
+    one_plan,
+    output_option,
+    spec_argument,
+    ssh_options,
+)
 
 if TYPE_CHECKING:
     from amigen.connections.model import Connection, ConnectOptions, Target
@@ -50,15 +61,13 @@ class _SpecMayBeMissing(click.Command):
 @click.option(
     "--hygiene/--no-hygiene", default=None, help="Check for leftovers of the builder; default: of image files."
 )
-@click.option("--identity", metavar="FILE", help="ssh: the key to use.")
-@click.option(
-    "--ssh-option", "ssh_options", multiple=True, metavar="NAME=VALUE", help="ssh: an option, as in ssh_config(5)."
-)
+@ssh_options[0]
+@ssh_options[1]
 @click.option("--user", help="Image file: its login user; default: that of the platform.")
 @click.option("--no-user-data", is_flag=True, help="Image file: boot no node with the spec's user data.")
 @click.option("--no-reboot", is_flag=True, help="Image file: do not check again after a reboot.")
 @click.option("--twins", is_flag=True, help="Image file: compare two nodes also with --no-user-data.")
-@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="End after this; default: never.")
+@click.option("--timeout", type=Duration("s", least=1), help="End after this; default: never.")
 @click.option(
     "--logs",
     type=click.Path(file_okay=False, path_type=Path),

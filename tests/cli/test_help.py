@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from amigen.base import errors
-from amigen.cli import _EPILOG, _GROUPS, COMMANDS
+from amigen.cli import _EPILOG, _GROUPS, COMMANDS, cli
+from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
 from tests.cli.conftest import Amigen
 
@@ -90,3 +93,76 @@ def test_the_help_of_user_data_shows_the_options_of_print() -> None:
     assert "--base64" in shown
     assert "--merge" in shown
     assert "explain" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("1d", 86400), ("0", 0), ("120", 120)]
+)
+def test_durations_have_units(given: str, seconds: float) -> None:
+    """A number alone is of the option's own unit, as in 0.1.0."""
+    assert Duration("s").convert(given, None, None) == seconds
+
+
+@pytest.mark.parametrize("given", ["", "x", "-1s", "10 m", "1w", "nan", "1e3", "90S"])
+def test_what_is_no_duration_is_refused(given: str) -> None:
+    """With what to write."""
+    with pytest.raises(click.BadParameter, match="such as 90s, 10m, 2h or 30d"):
+        Duration("s").convert(given, None, None)
+
+
+def test_limits_of_durations_are_in_their_unit() -> None:
+    """One minute is less than the least, two hours are more than the most."""
+    kind = Duration("m", least=2, most=60, whole=True)
+    assert kind.convert("120s", None, None) == 2
+    for given in ("1m", "2h"):
+        with pytest.raises(click.BadParameter, match="Give 2m to 60m"):
+            kind.convert(given, None, None)
+    with pytest.raises(click.BadParameter, match="not a whole number of minutes"):
+        kind.convert("150s", None, None)
+
+
+def test_a_number_alone_is_told_its_unit(amigen: Amigen, spec_file: SpecFile) -> None:
+    """Once, on stderr; --quiet leaves it out."""
+    words = ("verify", spec_file(), "no-such-folder", "--timeout", "30")
+
+    assert b"note: --timeout 30 has no unit: read as seconds; write 30s\n" in amigen(*words).stderr
+    assert b"no unit" not in amigen("-q", *words).stderr
+
+
+def every_command() -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        inner = command.commands if isinstance(command, click.Group) else {}
+        found |= {name: command, **{f"{name} {key}": each for key, each in inner.items()}}
+    return found
+
+
+REPEATABLE = ("--platform", "--architecture", "--region", "--ssh-option")
+# They print one document, or judge targets of one platform; a cluster is in one region.
+SINGLE = {
+    ("user-data print", "--platform"),
+    ("user-data print", "--architecture"),
+    ("user-data explain", "--platform"),
+    ("fleet document", "--platform"),
+    ("verify", "--platform"),
+    ("verify", "--architecture"),
+}
+
+
+def test_one_option_has_one_spelling_and_one_form() -> None:
+    """Of all commands; durations are durations everywhere."""
+    wrong = []
+    for name, command in every_command().items():
+        for option in command.params:
+            if not isinstance(option, click.Option):
+                continue
+            for word in {*option.opts} & {*REPEATABLE}:
+                of_a_cluster = name.startswith("kube-proxy") and word == "--region"
+                if option.multiple == ((name, word) in SINGLE or of_a_cluster):
+                    wrong.append(f"{name} {word}")
+            if re.search(r"\b(Seconds|Minutes|DAYS|SECONDS)\b", f"{option.help} {option.metavar}"):
+                wrong.append(f"{name} {option.opts}")
+
+    assert wrong == []

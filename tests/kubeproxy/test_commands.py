@@ -285,7 +285,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, seconds: float, **answers: list[Snaps
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     targets = [f"--node=ssh://{name}" for name in answers]
-    return run("status", *targets, "--wait", str(seconds), "--output", "json")
+    return run("status", *targets, "--wait", f"{seconds}s", "--output", "json")
 
 
 def test_several_nodes_are_watched_each_for_itself(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
