@@ -52,11 +52,32 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 COMMANDS |= {
     "doctor": ("amigen.cli.doctor", "doctor", "Show what this machine can do, and what to install."),
+    "docs": ("amigen.cli.docs", "docs", "Show a page of the documentation."),
     "completion": ("amigen.cli.completion", "completion", "Print the completion script of bash, zsh or fish."),
+}
+# Command -> an example for its help, and the page of the documentation that says more.
+EXAMPLES = {
+    "init": ("amigen init --platform al2023 --platform ubuntu-24.04", "spec"),
+    "check": ("amigen check specs/*.yaml --strict", "spec"),
+    "schema": ("amigen schema > .amigen/schema.json", "spec"),
+    "plan": ("amigen plan node-image.yaml --platform al2023", "node"),
+    "render": ("amigen render node-image.yaml -o out --check", "build"),
+    "export": ("amigen export karpenter node-image.yaml --cluster prod | kubectl apply -f -", "launch"),
+    "build": ("amigen build node-image.yaml --target local --platform debian-12", "build"),
+    "kube-proxy": ("amigen kube-proxy plan --mode ipvs --by-pool", "kube-proxy"),
+    "user-data": ("amigen user-data explain node-image.yaml --for karpenter", "user-data"),
+    "verify": ("amigen verify node-image.yaml ssh://admin@192.0.2.7 --timeout 10m", "verify"),
+    "publish": ("amigen publish node-image.yaml --canary --dry-run", "publish"),
+    "rollback": ("amigen rollback node-image.yaml --dry-run", "publish"),
+    "images": ("amigen images prune node-image.yaml --keep 3 --older-than 30d", "publish"),
+    "fleet": ("amigen fleet verify node-image.yaml --region eu-central-1", "publish"),
+    "iam-policy": ("amigen iam-policy node-image.yaml --for build", "publish"),
+    "doctor": ("amigen doctor --output json", "build"),
+    "completion": ('eval "$(amigen completion bash)"', "verify"),
 }
 # How `amigen --help` lists them.
 _GROUPS = {
-    "Offline": ("init", "check", "schema", "plan", "render", "export", "user-data", "doctor", "completion"),
+    "Offline": ("init", "check", "schema", "plan", "render", "export", "user-data", "doctor", "docs", "completion"),
     "Images and nodes": ("build", "verify"),
     "AWS": ("publish", "rollback", "images", "fleet", "iam-policy"),
     "Cluster": ("kube-proxy",),
@@ -69,7 +90,7 @@ Exit codes: 2 wrong usage, 3 the spec has errors, 4 differs, 5 conflict, 6 check
 failed, 9 a program is missing, 10 AWS, 11 Kubernetes, 12 user data too large, 13 refused, 14 other input, 130
 interrupted.
 
-Documentation: README.md and docs/ of the source."""
+Documentation: `amigen docs`. Help of one command, with an example: `amigen COMMAND --help`."""
 
 
 class LazyGroup(click.Group):
@@ -84,6 +105,9 @@ class LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(entry[0]), entry[1])
         assert isinstance(command, click.Command)
+        if cmd_name in EXAMPLES and not command.epilog:
+            example, page = EXAMPLES[cmd_name]
+            command.epilog = f"\b\nExample: {example}\nMore:    amigen docs {page}"
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -21,10 +21,7 @@ from amigen.spec.load import existing_user_data
 from amigen.spec.model import NodeImage
 
 
-@click.command(
-    "export",
-    epilog="Example: amigen export karpenter --cluster prod | kubectl apply -f -\n\nMore: docs/launch.md",
-)
+@click.command("export")
 @click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
 @spec_argument
 @platform_option

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from amigen.base.errors import (
     AmigenError,
@@ -115,14 +116,43 @@ def _output(*formats: str) -> Callable[[_F], _F]:
 
 output_option = _output("text", "json")
 markdown_output_option = _output("text", "markdown", "json")
+
+
+def _complete(*words: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    return lambda _, __, incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def complete_platform(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The platforms that amigen knows, for the shell."""
+    from amigen.platforms import PLATFORMS
+
+    return [name for name in PLATFORMS if name.startswith(incomplete)]
+
+
+complete_architecture = _complete("x86_64", "arm64")
+# What a target of `amigen verify` begins with.
+_TARGETS = ("ssh://", "ssm://i-", "podman://", "docker://", "chroot:///", "nspawn:///", "local")
+
+
+def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The beginnings of targets, or the files of the folder: an image or an unpacked root is a target, too."""
+    found = [CompletionItem(word) for word in _TARGETS if word.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 platform_option = click.option(
-    "--platform", "platforms", multiple=True, help="Only this platform of the spec; may be given again."
+    "--platform",
+    "platforms",
+    multiple=True,
+    help="Only this platform of the spec; may be given again.",
+    shell_complete=complete_platform,
 )
 architecture_option = click.option(
     "--architecture",
     "architectures",
     multiple=True,
     help="Only this architecture of the spec; may be given again.",
+    shell_complete=complete_architecture,
 )
 ssh_options = (
     click.option("--identity", metavar="FILE", help="ssh: the key to use."),

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from amigen.base.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
 from amigen.cli.excerpt import show
-from amigen.cli.options import echo_json, find_spec, output_option
+from amigen.cli.options import complete_architecture, complete_platform, echo_json, find_spec, output_option
 from amigen.spec.load import check_file
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ _IPVS = """
     multiple=True,
     default=("al2023",),
     show_default=True,
-    help="Operating system; repeatable.",
+    help="Operating system; may be given again.",
+    shell_complete=complete_platform,
 )
 @click.option(
     "--architecture",
@@ -63,7 +64,8 @@ _IPVS = """
     multiple=True,
     default=("x86_64",),
     show_default=True,
-    help="Processor architecture; repeatable.",
+    help="Processor architecture; may be given again.",
+    shell_complete=complete_architecture,
 )
 @click.option(
     "--mode",

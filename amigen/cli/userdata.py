@@ -14,7 +14,7 @@ from msgspec import structs
 
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
-from amigen.cli.options import echo_json, find_spec, load, one_plan, output_option, spec_argument
+from amigen.cli.options import complete_platform, echo_json, find_spec, load, one_plan, output_option, spec_argument
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
@@ -52,7 +52,7 @@ def user_data() -> None:
 
 @user_data.command("print")
 @spec_argument
-@click.option("--platform", help="Platform, where the spec has several.")
+@click.option("--platform", help="Platform, where the spec has several.", shell_complete=complete_platform)
 @click.option(
     "--architecture",
     "--arch",

@@ -13,6 +13,9 @@ import click
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.cli.durations import Duration
 from amigen.cli.options import (
+    complete_architecture,
+    complete_platform,
+    complete_target,
     echo_json,
     echo_line,
     find_spec,
@@ -46,9 +49,17 @@ class _SpecMayBeMissing(click.Command):
 
 @click.command(cls=_SpecMayBeMissing)
 @spec_argument
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-@click.option("--platform", help="Which platform of the spec the target is; needed where it has several.")
-@click.option("--architecture", help="Image file: which architecture of the spec; default: what its build says.")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_target)
+@click.option(
+    "--platform",
+    help="Which platform of the spec the target is; needed where it has several.",
+    shell_complete=complete_platform,
+)
+@click.option(
+    "--architecture",
+    help="Image file: which architecture of the spec; default: what its build says.",
+    shell_complete=complete_architecture,
+)
 @click.option(
     "--checks",
     type=click.Path(file_okay=False, exists=True, path_type=Path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from amigen.base import errors
-from amigen.cli import _EPILOG, _GROUPS, COMMANDS, cli
+from amigen.cli import _EPILOG, _GROUPS, COMMANDS, EXAMPLES, cli
+from amigen.cli.docs import pages
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
 from tests.cli.conftest import Amigen
@@ -166,3 +168,57 @@ def test_one_option_has_one_spelling_and_one_form() -> None:
                 wrong.append(f"{name} {option.opts}")
 
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("amigen plan --platform ubuntu-2", ["ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04"]),
+        ("amigen build --architecture a", ["arm64"]),
+        ("amigen init --platform deb", ["debian-12", "debian-13"]),
+        ("amigen verify spec.yaml ss", ["ssh://", "ssm://i-"]),
+        ("amigen export kar", ["karpenter"]),
+        ("amigen docs trouble", ["troubleshooting"]),
+    ],
+)
+def test_completion_knows_values(words: str, expected: list[str], amigen: Amigen) -> None:
+    """Platforms, architectures, targets, formats and pages."""
+    count = str(len(words.split()) - 1)
+    done = amigen(_AMIGEN_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)
+
+    assert [line.partition(",")[2] for line in done.stdout.decode().splitlines()] == expected
+
+
+def test_completion_leaves_files_to_the_shell(amigen: Amigen) -> None:
+    """Of a spec, and of an image as a target."""
+    for words in ("amigen check spe", "amigen verify spec.yaml dis"):
+        count = str(len(words.split()) - 1)
+        done = amigen(_AMIGEN_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)
+        assert done.stdout.startswith(b"file,")
+
+
+def test_every_command_has_an_example_that_it_takes() -> None:
+    """And the page of the documentation that it names is there."""
+    assert set(EXAMPLES) == set(COMMANDS) - {"docs"}
+    for name, (example, page) in EXAMPLES.items():
+        assert page in pages(), name
+        words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        if words[0] != "amigen":
+            continue
+        command: click.Command = cli
+        context = click.Context(cli)
+        for word in words[1:]:
+            inner = command.get_command(context, word) if isinstance(command, click.Group) else None
+            if inner is None:
+                break
+            command, context, words = inner, click.Context(inner, parent=context), words[1:]
+        known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words[1:] if word.startswith("-")} <= known, name
+        assert f"Example: {example}" in every_command()[name].get_help(click.Context(command, info_name=name))
+
+
+def test_docs_lists_pages_and_shows_one(amigen: Amigen) -> None:
+    """Those that are installed with amigen."""
+    assert b"From zero to an IPVS node" in amigen("docs").stdout
+    assert amigen("docs", "launch").stdout.startswith(b"# From zero to an IPVS node")
+    assert amigen("docs", "no-such-page").returncode == errors.InputError.exit_code
