@@ -99,6 +99,7 @@ def make_intent(
     aws = jobs[0].plan.spec.aws
     left = [job for job in jobs if job.name not in built]
     shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
+    shared += ("everybody",) if aws.share.public else ()
     return Intent(
         target=target,
         packer=packer.text,

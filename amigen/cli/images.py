@@ -185,7 +185,7 @@ def prune(
     share = image.aws.share
     shared = Shared(
         images=shared_images((record or default_path(image)).with_name("publish-ledger.json")),
-        by_spec=bool(share.accounts or share.organizations or share.organizational_units),
+        by_spec=bool(share.accounts or share.organizations or share.organizational_units or share.public),
     )
     plans = _by_region(
         chosen_regions(image, regions, anywhere=True),

@@ -86,10 +86,11 @@ class ShareImage(Action):
     organizations: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     snapshot_accounts: tuple[str, ...] = ()
+    public: bool = False
 
     @property
     def title(self) -> str:
-        parts = []
+        parts = ["make the image public"] if self.public else []
         if self.accounts or self.organizations or self.units:
             parts.append("share the image with " + ", ".join((*self.accounts, *self.organizations, *self.units)))
         if self.snapshot_accounts:

@@ -168,6 +168,7 @@ class Applier:
             *({"UserId": each} for each in action.accounts),
             *({"OrganizationArn": each} for each in action.organizations),
             *({"OrganizationalUnitArn": each} for each in action.units),
+            *([{"Group": "all"}] if action.public else []),
         ]
         if add:
             self.aws.call(calls.SHARE_IMAGE, region, f"image {image}", ImageId=image, LaunchPermission={"Add": add})

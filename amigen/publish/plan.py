@@ -201,7 +201,7 @@ def _share(request: PublishRequest, image: Image | None) -> tuple[ShareImage | N
     ones that is the usual way (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html).
     """
     share = request.spec.aws.share
-    wanted = {*share.accounts, *share.organizations, *share.organizational_units}
+    wanted = {*share.accounts, *share.organizations, *share.organizational_units, *(["all"] if share.public else [])}
     have = (image.shared if image else None) or frozenset()
     encrypted = any(s.encrypted for s in image.snapshots) if image else request.spec.aws.encryption.enabled
     have_snapshots = image.snapshots_shared if image else frozenset()
@@ -209,6 +209,7 @@ def _share(request: PublishRequest, image: Image | None) -> tuple[ShareImage | N
         accounts=tuple(a for a in share.accounts if a not in have),
         organizations=tuple(a for a in share.organizations if a not in have),
         units=tuple(a for a in share.organizational_units if a not in have),
+        public=share.public and "all" not in have,
         snapshot_accounts=tuple(a for a in share.accounts if a not in have_snapshots) if encrypted else (),
     )
     extra = sorted(have - wanted)

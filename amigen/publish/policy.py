@@ -124,6 +124,7 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
     aws = spec.aws
     china, gov = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
     public = aws.associate_public_ip is not None
+    subnet = bool(aws.subnet_id or aws.builder.subnet_filter)
     holds: dict[Need, bool] = {
         "kms-key": bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids)),
         "instance-profile": bool(_node_profiles(spec)),
@@ -135,10 +136,10 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "deprecation": aws.deprecate_after_days is not None,
         "session-manager": aws.communicator == "session-manager",
         "ssh": aws.communicator != "session-manager",
-        "temporary-group": not aws.security_group_ids,
-        "find-vpc": not aws.subnet_id and (bool(aws.vpc_id) or public),
-        "find-subnet": bool(aws.subnet_id) or public,
-        "choose-subnet": not aws.subnet_id and public,
+        "temporary-group": not (aws.security_group_ids or aws.builder.security_group_filter),
+        "find-vpc": bool(aws.builder.vpc_filter) or (not subnet and (bool(aws.vpc_id) or public)),
+        "find-subnet": subnet or public,
+        "choose-subnet": not subnet and public,
         "tags-while-made": not china,
         "tags-afterwards": china,
         "image-tags-while-made": not (china or gov),

@@ -62,6 +62,7 @@ def _aws(plan: ImagePlan) -> str:
         deprecate_hours=aws.deprecate_after_days * 24 if aws.deprecate_after_days else None,
         description=f"{fact.title} for kube-proxy in {spec.kube_proxy.mode} mode, Kubernetes {spec.kubernetes_version}",
         tags=sorted(image_tags(plan).items()),
+        builder=aws.builder,
         vpc_id=aws.vpc_id,
         subnet_id=aws.subnet_id,
         security_group_ids=aws.security_group_ids,
@@ -129,12 +130,22 @@ def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
     return {
         "arch": architecture,
         "name": f"{spec.name}-{plan.platform}-{architecture}",
+        "ami_name": _ami_name(plan, architecture),
         "instance_type": spec.aws.instance_types.get(architecture, _INSTANCE_TYPES[architecture]),
         "id": named.id,
         "parameter": filled,
         "filter": name_filter,
         "owners": owners,
     }
+
+
+def _ami_name(plan: ImagePlan, architecture: Architecture) -> list[str]:
+    """The parts of the AMI's name, between which the id of the build stands."""
+    name = plan.spec.aws.ami_name or "{name}-{platform}-{architecture}-{build}"
+    values = {"name": plan.spec.name, "platform": plan.platform, "architecture": architecture}
+    for word, value in values.items():
+        name = name.replace(f"{{{word}}}", value)
+    return name.split("{build}")
 
 
 def _text(template: str, **context: object) -> str:

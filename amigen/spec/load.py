@@ -15,7 +15,7 @@ from amigen.base.errors import InputError, Problem, SpecError
 from amigen.base.files import read_at_most, read_file
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
-from amigen.spec.model import ADDED, Containerd, Instance, NodeImage, UserData
+from amigen.spec.model import ADDED, Builder, Containerd, Instance, NodeImage, UserData
 from amigen.spec.reader import INVALID, Reader
 
 
@@ -146,7 +146,12 @@ def spec_digest(spec: NodeImage) -> str:
 # What the added mappings are where nothing of them is set.
 _UNSET = {
     name: msgspec.to_builtins(default)
-    for name, default in (("userData", UserData()), ("containerd", Containerd()), ("instance", Instance()))
+    for name, default in (
+        ("userData", UserData()),
+        ("containerd", Containerd()),
+        ("instance", Instance()),
+        ("builder", Builder()),
+    )
 }
 
 

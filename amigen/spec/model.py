@@ -20,6 +20,8 @@ API_VERSION = "amigen/v1alpha1"
 # an upgrade does not make every node differ from its spec.
 ADDED: dict[str, tuple[str, ...]] = {
     "": ("userData",),
+    "aws": ("amiName", "builder"),
+    "aws.share": ("public",),
     "join.eks": ("enableOutpost", "id", "containerd", "instance", "featureGates"),
     "join.eks.kubelet": ("maxPodsExpression", "config"),
 }
@@ -314,6 +316,7 @@ class Share(_Model, frozen=True, kw_only=True):
     organizational_units: Annotated[
         tuple[v.OrganizationalUnitArn, ...], doc("Organizational units.", max_length=50)
     ] = ()
+    public: Annotated[bool, doc("Everybody, in all regions of the spec; not with encryption.")] = False
 
 
 class LaunchTemplate(_Model, frozen=True, kw_only=True):
@@ -337,6 +340,31 @@ class LaunchTemplate(_Model, frozen=True, kw_only=True):
     resolve_ssm_parameter: Annotated[
         bool, doc("Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id.")
     ] = False
+
+
+class Builder(_Model, frozen=True, kw_only=True):
+    """More about the instance on which Packer builds."""
+
+    vpc_filter: Annotated[
+        dict[v.FilterName, v.FilterValue], doc("Find the VPC by filters in place of `vpcId`.", max_length=16)
+    ] = {}
+    subnet_filter: Annotated[
+        dict[v.FilterName, v.FilterValue],
+        doc("Find the subnet by filters in place of `subnetId`; of several the one with the most free addresses.",
+            max_length=16),
+    ] = {}  # fmt: skip
+    security_group_filter: Annotated[
+        dict[v.FilterName, v.FilterValue],
+        doc("Find the security groups by filters in place of `securityGroupIds`.", max_length=16),
+    ] = {}
+    ssh_interface: Annotated[
+        Literal["public_ip", "private_ip", "public_dns", "private_dns"] | None,
+        doc("Address by which Packer and amigen reach the builder; unset: the public one, where it has one."),
+    ] = None
+    user_data: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=16384)] | None,
+        doc("User data of the builder alone, such as a proxy for its agents; nodes do not get it."),
+    ] = None
 
 
 class Aws(_Model, frozen=True, kw_only=True):
@@ -367,6 +395,11 @@ class Aws(_Model, frozen=True, kw_only=True):
         doc("How Packer reaches the builder; `session-manager` needs `iamInstanceProfile` and opens no port."),
     ] = "ssh"
     iam_instance_profile: Annotated[v.InstanceProfile | None, doc("Instance profile of the builder.")] = None
+    builder: Annotated[Builder, doc("Network by filters, address and user data of the builder.")] = Builder()
+    ami_name: Annotated[
+        v.AmiName | None,
+        doc("Name of the AMI; unset: `{name}-{platform}-{architecture}-{build}`. `{build}` is the id of the build."),
+    ] = None
     base_image: Annotated[
         Literal["eks", "plain"],
         doc("Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."),

@@ -168,6 +168,23 @@ TagKey: TypeAlias = Annotated[
 TagValue: TypeAlias = Annotated[
     str, _text(r"^[A-Za-z0-9 _.:/=+@-]{0,256}$", "a tag value, in quotes if it is a number or true/false")
 ]
+FilterName: TypeAlias = Annotated[
+    str,
+    _text(
+        r"^(tag:[A-Za-z0-9 _.:/=+@-]{1,124}|[a-z][a-z0-9.-]{1,63})$", "a filter of EC2 such as `tag:Class` or `vpc-id`"
+    ),
+]
+FilterValue: TypeAlias = Annotated[
+    str, _text(r"^[A-Za-z0-9 _.:/=+@*?-]{1,255}$", "a value, with `*` and `?`, in quotes if it is a number")
+]
+# Characters of https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html (Name).
+AmiName: TypeAlias = Annotated[
+    str,
+    _text(
+        r"^([A-Za-z0-9 ()\[\]./'@_-]|\{(name|platform|architecture|build)\}){3,200}$",
+        "the name of an AMI, with `{name}`, `{platform}`, `{architecture}` and `{build}`",
+    ),
+]
 InstanceProfile: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9+=,.@_-]{1,128}$", "the name of an instance profile")]
 Suite: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$", "a suite such as `noble-updates`")]
 Component: TypeAlias = Annotated[str, _text(r"^[a-z][a-z0-9-]{0,31}$", "a component such as `universe`")]

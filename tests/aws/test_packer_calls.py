@@ -74,11 +74,14 @@ def builder_calls(spec: NodeImage, account: Account) -> Iterator[Request]:
         return call("CreateTags", Resources=list(resources), Tags=[{"Key": k, "Value": v} for k, v in _OURS.items()])
 
     yield call("DescribeRegions")
-    if aws.vpc_id and not aws.subnet_id:
-        yield call("DescribeVpcs")  # step_pre_validate.go
+    # step_pre_validate.go, step_network_info.go
+    if aws.builder.vpc_filter or (aws.vpc_id and not (aws.subnet_id or aws.builder.subnet_filter)):
+        yield call("DescribeVpcs")
     yield call("DescribeImages")
     # step_network_info.go
-    if aws.associate_public_ip is not None and not aws.subnet_id:
+    if aws.builder.subnet_filter:
+        yield call("DescribeSubnets")
+    elif aws.associate_public_ip is not None and not aws.subnet_id:
         if not aws.vpc_id:
             yield call("DescribeVpcs")
         yield from (call("DescribeSubnets"), call("DescribeInstanceTypeOfferings"))
@@ -88,7 +91,8 @@ def builder_calls(spec: NodeImage, account: Account) -> Iterator[Request]:
     yield call("CreateKeyPair", KeyName=pair, **tagged("key-pair", unless=china))
     account.things[f"key-pair/{pair}"] = {} if china else _OURS
     yield call("DescribeSecurityGroups")
-    if not aws.security_group_ids:
+    temporary = not (aws.security_group_ids or aws.builder.security_group_filter)
+    if temporary:
         yield call("CreateSecurityGroup", **tagged("security-group", unless=china))
         account.things["sg-1"] = {} if china else _OURS
         if aws.communicator != "session-manager":
@@ -121,7 +125,7 @@ def builder_calls(spec: NodeImage, account: Account) -> Iterator[Request]:
     yield call("TerminateInstances", InstanceIds=["i-1"])
     yield call("DescribeVolumes")
     yield call("DeleteVolume", VolumeId="vol-2")
-    if not aws.security_group_ids:
+    if temporary:
         yield call("DeleteSecurityGroup", GroupId="sg-1")
     yield call("DeleteKeyPair", KeyName=pair)
     # Cleanup of step_create_ami.go, where something failed after that
@@ -136,6 +140,10 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "no public address, a VPC": {"associatePublicIp": "false", "vpcId": "vpc-0123456789abcdef0"},
     "VPC": {"vpcId": "vpc-0123456789abcdef0"},
     "own groups": {"securityGroupIds": "[sg-0123456789abcdef0]"},
+    "filters": {
+        "builder": "{vpcFilter: {is-default: 'false'}, subnetFilter: {'tag:a': b}, securityGroupFilter: {'tag:a': b}}"
+    },
+    "subnet by a filter": {"builder": "{subnetFilter: {'tag:a': b}}", "associatePublicIp": "true"},
     "Session Manager": {"communicator": "session-manager", "iamInstanceProfile": "builder"},
 }
 

@@ -18,7 +18,7 @@ from amigen.render.artifacts import artifacts
 from amigen.render.folder import write
 from amigen.render.packer import AWS_IMAGE, packer_files, source_parameter
 from amigen.spec.load import load_spec
-from amigen.spec.model import AmiFilter, Aws, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
+from amigen.spec.model import AmiFilter, Aws, Builder, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
 from tests.real.packer import run_packer
 from tests.specs import GOLDEN
 
@@ -56,6 +56,16 @@ CASES: dict[str, Aws] = {
         security_group_ids=("sg-12345678",),
         associate_public_ip=False,
     ),
+    "network by filters": Aws(
+        builder=Builder(
+            vpc_filter={"tag:Class": "build", "is-default": "false"},
+            subnet_filter={"tag:Class": "build", "availability-zone": "us-east-1*"},
+            security_group_filter={"group-name": "build-?"},
+            ssh_interface="private_ip",
+            user_data='#!/bin/sh\necho "${HOME}" %{ if true }\n',
+        )
+    ),
+    "AMI name": Aws(ami_name="golden/{name} ({platform}-{architecture}) {build}'@"),
     "ssh sources": Aws(ssh_source_cidrs=("192.0.2.0/24", "2001:db8::/32")),
     "session manager": Aws(communicator="session-manager", iam_instance_profile="builder"),
     "key": Aws(encryption=Encryption(kms_key_id="alias/images")),

@@ -119,7 +119,7 @@ def test_answers_that_aws_never_gives(world: World, name: str) -> None:
 
 @pytest.mark.parametrize(
     "operation",
-    ["DescribeImages", "DescribeInstances", "DescribeAutoScalingGroups", "DescribeLaunchTemplates",
+    ["DescribeImages", "DescribeInstances", "DescribeAutoScalingGroups",
      "DescribeLaunchTemplateVersions", "DescribeLaunchConfigurations", "GetParameters"],
 )  # fmt: skip
 def test_a_login_page_is_never_taken_for_nothing_uses_this(world: World, operation: str) -> None:

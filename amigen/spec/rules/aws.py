@@ -115,6 +115,13 @@ def encryption(spec: NodeImage) -> Iterator[Problem]:
             message="kmsKeyId is set but encryption is disabled",
             hint="set enabled: true, or remove the key",
         )
+    if keys.enabled and share.public:
+        yield Problem(
+            path="aws.share.public",
+            message="an image with encrypted snapshots cannot be public",
+            hint="set aws.encryption.enabled: false, or share with accounts and organizations",
+            source="https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-intro.html",
+        )
     if keys.enabled and not keys.kms_key_id and (share.accounts or share.organizations or share.organizational_units):
         yield Problem(
             path="aws.share",
@@ -191,12 +198,12 @@ def _partition(region: str) -> str:
 
 def vpc(spec: NodeImage) -> Iterator[Problem]:
     """Packer refuses a VPC without a subnet, unless it is the default one."""
-    if spec.aws.vpc_id and not spec.aws.subnet_id:
+    if spec.aws.vpc_id and not (spec.aws.subnet_id or spec.aws.builder.subnet_filter):
         yield Problem(
             severity="warning",
             path="aws.vpcId",
             message="without aws.subnetId only the default VPC works: Packer refuses any other",
-            hint="set aws.subnetId",
+            hint="set aws.subnetId or aws.builder.subnetFilter",
             source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon/latest/components/builder/ebs",
         )
 
@@ -233,6 +240,7 @@ def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
             where = f"aws.sshSourceCidrs[{index}]"
             yield Problem(path=where, message=f"is not an address range: {error}", hint="such as 192.0.2.0/24")
     other = "aws.securityGroupIds" if aws.security_group_ids else ""
+    other = "aws.builder.securityGroupFilter" if aws.builder.security_group_filter else other
     other = "aws.communicator: session-manager" if aws.communicator == "session-manager" else other
     if aws.ssh_source_cidrs and other:
         yield Problem(
@@ -240,6 +248,56 @@ def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
             message=f"does nothing with {other}: there is no temporary group that lets ssh in",
             hint="remove one of the two",
         )
+
+
+def builder(spec: NodeImage) -> Iterator[Problem]:
+    """What is found by filters is not also named; Session Manager has an address of its own."""
+    aws = spec.aws
+    for key, other, named in (
+        ("vpcFilter", "aws.vpcId", aws.builder.vpc_filter and aws.vpc_id),
+        ("subnetFilter", "aws.subnetId", aws.builder.subnet_filter and aws.subnet_id),
+        ("securityGroupFilter", "aws.securityGroupIds", aws.builder.security_group_filter and aws.security_group_ids),
+        (
+            "sshInterface",
+            "aws.communicator: session-manager",
+            aws.builder.ssh_interface and aws.communicator == "session-manager",
+        ),
+    ):
+        if named:
+            yield Problem(path=f"aws.builder.{key}", message=f"{other} is set, too", hint="remove one of the two")
+    if aws.builder.vpc_filter and not (aws.builder.subnet_filter or aws.subnet_id):
+        yield Problem(
+            severity="warning",
+            path="aws.builder.vpcFilter",
+            message="without a subnet only the default VPC works: Packer refuses any other",
+            hint="set aws.builder.subnetFilter",
+        )
+
+
+# What {build} is replaced by: `20261123-121500-3f9a1c`.
+_BUILD_LENGTH = 22
+
+
+def ami_name(spec: NodeImage) -> Iterator[Problem]:
+    """EC2 takes each name once in a region, and names of 3 to 128 characters."""
+    given = spec.aws.ami_name
+    if given is None:
+        return
+    several = {"platform": spec.platforms, "architecture": spec.architectures}
+    needed = ["build", *(word for word, values in several.items() if len(values) > 1)]
+    lacking = [f"{{{word}}}" for word in needed if f"{{{word}}}" not in given]
+    if lacking:
+        yield Problem(
+            path="aws.amiName",
+            message=f"without {' and '.join(lacking)} two images would have one name",
+            hint="EC2 takes each name once in a region",
+        )
+    longest = given.replace("{name}", spec.name).replace("{build}", "0" * _BUILD_LENGTH)
+    for word, values in several.items():
+        longest = longest.replace(f"{{{word}}}", max(values, key=len))
+    if len(longest) > 128:
+        message = f"would have {len(longest)} characters; EC2 takes at most 128"
+        yield Problem(path="aws.amiName", message=message, hint="make it shorter")
 
 
 def eks_images(spec: NodeImage) -> Iterator[Problem]:
@@ -288,7 +346,9 @@ RULES = (
     Rule(vpc),
     Rule(tags),
     Rule(communicator, "aws.iamInstanceProfile"),
-    Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator"),
+    Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator", "aws.builder"),
+    Rule(builder),
+    Rule(ami_name, "name", "platforms", "architectures"),
     Rule(kernel_series, "platforms", "aws.baseImage", "aws.sourceAmis"),
     Rule(eks_images, "kubernetesVersion", "platforms", "join.eks", "aws.baseImage", "aws.sourceAmis"),
 )
