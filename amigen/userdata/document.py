@@ -144,7 +144,11 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
         message = "holds `MIME-Version:` near its beginning, and more than ASCII: cloud-init reads it as mail, garbled"
         hint = "move these words further down"
         source = "cloudinit/user_data.py, convert_string"
-        found.append(Problem(severity="warning", message=message, hint=hint, source=source))
+        found.append(
+            Finding(
+                severity="warning", message=message, hint=hint, source=source, reader="cloud-init", rule="not-ascii"
+            )
+        )
     return tuple(found)
 
 

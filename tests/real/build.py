@@ -83,7 +83,7 @@ def build(name: str, say: Callable[[str], None] = print) -> Path:
         say(f"{name}: is built ({target})")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f"{target.name}.lock")):
+    with locked(target.with_name(f"{target.name}.lock")):
         if (target / "bin").is_dir():
             return target
         # What a build that was killed has left; nobody else builds this tool now.
@@ -163,7 +163,7 @@ def _last_line(text: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One build of a tool at a time; the lock is released when its holder dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

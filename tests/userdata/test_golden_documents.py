@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -19,7 +17,7 @@ from amigen.userdata import mime
 from amigen.userdata.make import SCRIPT_NAME, default_format, user_data
 from amigen.userdata.size import LIMIT
 from tests.specs import GOLDEN
-from tests.userdata.conftest import SYSTEM_PYTHON, Seen
+from tests.userdata.conftest import Left, Seen
 from tests.userdata.test_documents import SCHEMA, inside
 
 CloudInit = Callable[[bytes], list[Seen]]
@@ -52,25 +50,14 @@ def test_ec2_takes_it(plan: ImagePlan) -> None:
     assert len(user_data(plan)) <= LIMIT
 
 
-def test_every_cloud_config_passes_cloud_inits_schema(tmp_path: Path) -> None:
-    """`cloud-init schema` on the cloud-config of every golden plan that can be one."""
+def test_every_cloud_config_passes_cloud_inits_schema(cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    """The cloud-config of every golden plan that can be one."""
     made = []
-    for number, plan in enumerate(PLANS):
+    for plan in PLANS:
         try:
-            text = user_data(plan, format_="cloud-config")
+            made.append(cloud_init_leaves(user_data(plan, format_="cloud-config")))
         except InputError:
             assert plan.spec.join.eks  # a NodeConfig has to travel with it
-            continue
-        made.append(tmp_path / f"{number}.yaml")
-        # Over the limit it travels packed, and cloud-init unpacks it before it looks.
-        made[-1].write_bytes(mime.unpack(text)[0])
-    for file in made:
-        done = subprocess.run(
-            [SYSTEM_PYTHON, "-m", "cloudinit.cmd.main", "schema", "--config-file", str(file)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, "Valid" in done.stdout) == (0, True), done.stdout + done.stderr
+
+    assert {(left.error, left.schema, len(left.config["runcmd"])) for left in made} == {("", "", 1)}
     assert len(made) >= 3

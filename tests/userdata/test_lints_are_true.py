@@ -64,7 +64,7 @@ def test_which_scripts_run(case: str, through: str, scripts: list[bytes] | str, 
     found = [content.rstrip(b"\n") for _, content in left.scripts]
 
     if scripts == "Exception":
-        assert (left.error[:9], found) == ("Exception", [])
+        assert (bool(left.error), found) == (True, [])
     elif scripts == "not as it was":
         assert left.error == ""
         assert found != [SCRIPT.rstrip()]
