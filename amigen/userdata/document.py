@@ -6,25 +6,16 @@ import email
 import email.policy
 from collections.abc import Iterator
 from email.message import Message
-from typing import Literal, cast
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError, Problem
-from amigen.userdata import gomime, mime, packed
+from amigen.userdata import gomime, mime
 from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
-
-# Headers of a part that its type, content, name and wrapping say.
-_SAID_OTHERWISE = (
-    "content-type",
-    "content-transfer-encoding",
-    "content-disposition",
-    "mime-version",
-    "content-length",
-    "content-md5",
-)
+from amigen.userdata.parts import expanded, opened, read_part
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -82,8 +73,10 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         parts, problems = _multipart(content, origin)
         parts = _as_nodeadm_reads(parts, go, origin)
     else:
-        part, problems = _opened(Part(type=type_, content=content, origin=origin), "the script")
-        parts, problems = (part,) if content.strip() else (), [*_single(part.type, content), *problems]
+        part, problems = opened(Part(type=type_, content=content, origin=origin), "the script")
+        problems = [*_single(part.type, content), *problems]
+        parts, more = expanded(part, 0) if content.strip() else ((), [])
+        problems += more
     return Document(
         type=type_,
         wrapped=wrapped,
@@ -115,19 +108,6 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
     for place, content in zip(places, contents, strict=True):
         found[place] = replace(found[place], content=content)
     return tuple(found)
-
-
-def _opened(part: Part, what: str) -> tuple[Part, list[Problem]]:
-    """The part, or what is in it where it is a script that unpacks itself."""
-    if part.type != mime.SHELL:
-        return part, []
-    try:
-        inside = packed.unpack(part.content)
-    except ValueError as error:
-        return part, [Problem(message=f"{what}: {error}", hint="make the user data again")]
-    if inside is None:
-        return part, []
-    return replace(part, content=inside, wrapped=(*part.wrapped, packed.WRAPPED)), []
 
 
 def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
@@ -182,9 +162,10 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
             continue
         if child is last and not child.keys() and not child.get_payload():
             continue  # A last line `--BOUNDARY` closes a document for all readers.
-        part, found = _part(child, len(parts) + 1, origin)
-        problems += found
-        parts.append(part)
+        part, found = read_part(child, len(parts) + 1, origin)
+        inside, more = expanded(part, len(parts))
+        problems += [*found, *more]
+        parts += inside
     # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.
     problems += _torn(parts, boundary)
     return tuple(parts), problems
@@ -204,92 +185,6 @@ def _head(content: bytes) -> Iterator[Problem]:
         message = "has no header MIME-Version: cloud-init does not take it for MIME, and runs nothing of it"
         source = "cloudinit/user_data.py, convert_string"
         yield Problem(message=message, hint="begin it with MIME-Version: 1.0", source=source)
-
-
-def _part(child: Message, number: int, origin: str) -> tuple[Part, list[Problem]]:
-    problems: list[Problem] = []
-    wrapped: list[str] = []
-    try:
-        payload = child.get_payload(decode=True)
-    except (ValueError, LookupError) as error:
-        payload, problems = b"", [Problem(message=f"part {number} cannot be decoded: {error}")]
-    content = payload if isinstance(payload, bytes) else b""
-    encoding = str(child.get("Content-Transfer-Encoding", "")).strip().lower()
-    if encoding in ("base64", "quoted-printable"):
-        wrapped.append(encoding)
-    type_ = child.get_content_type()
-    if type_ in mime.GZIP_TYPES or (type_ == mime.NODE_CONFIG and content[:2] == b"\x1f\x8b"):
-        try:
-            content = mime.gunzip(content)
-            wrapped.append("gzip")
-            if type_ in mime.GZIP_TYPES:
-                type_ = mime.detect(content)
-        except ValueError as error:
-            problems.append(Problem(message=f"part {number}: {error}"))
-    problems += _garbled(content, type_, wrapped, number)
-    if type_ in ("text/plain", "text/x-not-multipart", mime.SHELL):
-        type_, found = _looked_at(content, type_, number)
-        problems += found
-    if mime.is_multipart(content):
-        problems.append(
-            Problem(
-                message=f"part {number} holds a whole multi-part document: nodeadm does not look into it",
-                hint="put its parts into the outer document",
-                source="eksctl issue 7895, amazon-eks-ami issue 1988",
-            )
-        )
-    headers = tuple((key, str(value)) for key, value in child.items() if key.lower() not in _SAID_OTHERWISE)
-    part, found = _opened(
-        Part(
-            type=type_,
-            content=content,
-            filename=child.get_filename() or "",
-            type_name=str(child.get_param("name") or ""),
-            origin=origin,
-            wrapped=tuple(wrapped),
-            headers=headers,
-        ),
-        f"part {number}",
-    )
-    return part, [*problems, *found]
-
-
-def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Problem]]:
-    """The type after cloud-init's look at the first characters."""
-    seen = mime.detect(content)
-    type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
-    if type_ == mime.SHELL and not content.startswith(b"#!"):
-        what = "has an empty line or blanks before #!" if seen == mime.SHELL else "does not begin with #!"
-        message = (
-            f"part {number} is a shell script by its type, and {what}: cloud-init cannot run it (Exec format error)"
-        )
-        hint = "begin it with #!/usr/bin/env bash, in its first byte"
-        return type_, [Finding(message=message, hint=hint, reader="cloud-init", rule="shebang")]
-    if type_ == "text/plain":
-        message = f"part {number} is of no kind that cloud-init knows: it is ignored"
-        return type_, [Problem(severity="warning", message=message, hint="name its Content-Type")]
-    return type_, []
-
-
-def _garbled(content: bytes, type_: str, wrapped: list[str], number: int) -> list[Problem]:
-    """cloud-init takes an unpacked or plain part as text without a charset, and gets it back in raw-unicode-escape.
-
-    What cannot be written as UTF-8 then (U+0080 to U+00FF) makes its handler fail; the rest becomes an escape.
-    """
-    if content.isascii() or type_ == mime.NODE_CONFIG or (wrapped and "gzip" not in wrapped):
-        return []
-    how = "packed, and" if wrapped else "without a transfer encoding, and"
-    text = content.decode("utf-8", "surrogateescape")
-    dropped = any("\x80" <= char <= "\xff" or "\ud800" <= char <= "\udfff" for char in text)
-    then = "cloud-init drops the whole part" if dropped else "cloud-init garbles it"
-    line = content.count(b"\n", 0, next(n for n, byte in enumerate(content) if byte > 127)) + 1
-    message = f"part {number} is {how} holds more than ASCII (line {line} of the part): {then}"
-    hint = "carry the part in base64 alone, or let amigen user-data --merge do it"
-    source = "cloudinit/user_data.py, _process_msg; cloudinit/util.py, fully_decoded_payload"
-    severity: Literal["error", "warning"] = "error" if dropped else "warning"
-    return [
-        Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule="not-ascii")
-    ]
 
 
 def _torn(parts: list[Part], boundary: str) -> list[Problem]:

@@ -6,11 +6,16 @@ import base64
 import random
 from collections.abc import Callable
 
+import pytest
+
 from amigen.userdata import mime, packed
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
+from amigen.userdata.make import user_data
+from amigen.userdata.mime import Part
 from amigen.userdata.readers import effective
 from tests.userdata.conftest import Left
+from tests.userdata.test_documents import plan
 from tests.userdata.test_karpenter_judges import documents
 from tests.userdata.test_nodeadm_judges import mutated
 
@@ -51,6 +56,68 @@ def test_what_runs_is_what_explain_says(cloud_init_leaves: Callable[[bytes], Lef
 
     assert wrong == []
     assert sound > 350
+
+
+ARCHIVE = b"""#cloud-config-archive
+- "#!/bin/sh\\necho one\\n"
+- type: text/x-shellscript
+  filename: 00-two.sh
+  content: |
+    #!/bin/sh
+    echo zwei \xc3\xa4
+- "#cloud-config\\npackages: [htop]\\n"
+- content: "packages: [jq]\\n"
+- type: text/cloud-config
+  merge_how: "list(append)+dict(recurse_array)+str()"
+  content: "#cloud-config\\npackages: [nano]\\n"
+- {type: text/x-shellscript-per-boot, filename: b.sh, content: "#!/bin/sh\\necho boot\\n"}
+- [skipped]
+- content: "#!/bin/sh\\necho last\\n"
+"""
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "in MIME"])
+def test_an_archive_is_its_entries(alone: bool, cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    """Each under its own name and number, merged or not."""
+    shell = Part(type=mime.SHELL, content=b"#!/bin/sh\necho mime\n")
+    archive = Part(type="text/cloud-config-archive", content=ARCHIVE)
+    document = ARCHIVE if alone else mime.write((shell, archive, shell))
+    left = cloud_init_leaves(document)
+    scripts, early, _ = predicted(document)
+    problems = [p.message for p in explain(document, "self-managed").problems if p.rule == "archive"]
+    merged = cloud_init_leaves(user_data(plan(), merge=ARCHIVE.replace(b"- [skipped]\n", b"")))
+
+    assert [(file, text(content)) for file, content in left.scripts] == scripts
+    assert [(file, text(content)) for file, content in left.early] == early
+    assert [content.split()[-1] for _, content in scripts if b"mime" not in content] == [
+        "ä".encode(), b"one", b"last"
+    ]  # fmt: skip
+    assert problems == [f"part {7 if alone else 8}, in an archive, is neither text nor a mapping: cloud-init skips it"]
+    assert merged.config["packages"] == left.config["packages"]
+    assert [text(content).split()[-1] for _, content in merged.scripts[1:]] == ["ä".encode(), b"one", b"last"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "reader", "words"),
+    [
+        (b"#cloud-config-archive\na: b\n", "cloud-init", "is an archive and is no list: cloud-init runs nothing of it"),
+        (b"#cloud-config-archive\n- {type: shell, content: x}\n", "cloud-init", "gives up on all of the user data"),
+        (
+            b"#cloud-config-archive\n- {type: application/node.eks.aws, content: x}\n",
+            "nodeadm",
+            "nodeadm does not look into archives",
+        ),
+    ],
+)
+def test_an_archive_that_does_nothing(
+    archive: bytes, reader: str, words: str, cloud_init_leaves: Callable[[bytes], Left]
+) -> None:
+    left = cloud_init_leaves(archive)
+    (found,) = [p for p in explain(archive, "self-managed").problems if p.rule == "archive"]
+
+    assert (left.scripts, left.config) == ((), {})
+    assert (found.reader, found.severity) == (reader, "error")
+    assert words in found.message
 
 
 def test_a_template_runs_under_its_own_name(cloud_init_leaves: Callable[[bytes], Left]) -> None:
