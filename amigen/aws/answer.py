@@ -1,8 +1,8 @@
-"""Hold AWS's answers against botocore's own description of them.
+"""Tell AWS's answers from those of a proxy, a login page or a cut connection.
 
-botocore reads what a service says, and trusts it: the page of a proxy with status 200 becomes an answer without any
-fields ("there are no Auto Scaling groups"), JSON values keep whatever type they came with, and a broken number ends in
-Python's own error. All answers go through `ask`, which lets pass only what has the documented form.
+botocore trusts what it reads: a web page with status 200 becomes an answer without any fields ("there are no Auto
+Scaling groups"). `ask` looks at the kind of the answer, and a field that is read and not there is an error that names
+the call, so that an empty, foreign or cut answer never permits a deletion.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,24 +18,12 @@ from botocore.parsers import ResponseParserError
 
 from amigen.base.errors import AwsError, plain
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("string", "character"), (str,)),
-    **dict.fromkeys(("integer", "long"), (int,)),
-    **dict.fromkeys(("float", "double"), (float, int)),
-    "boolean": (bool,),
-    "timestamp": (datetime,),
-    "blob": (bytes,),
-}
-# What is always there although the service's description does not say so: of EC2's it says it of nothing.
-_ALWAYS: dict[str, tuple[str, ...]] = {"Tag": ("Key", "Value"), "LaunchTemplateTagSpecification": ("ResourceType",)}
-
-
 # What botocore's parsers end in where a service says something else than its description; the last of a wrong time.
 _PARSERS_RAISE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class AnswerError(AwsError):
-    """An answer that is not of the documented form: the page of a proxy, a field that is missing or of another type."""
+    """An answer that AWS did not give: the page of a proxy, one that was cut or lacks a field that is always there."""
 
     def __init__(self, call: str, reason: str) -> None:
         super().__init__(
@@ -91,8 +78,7 @@ def ask(client: Any, operation: str, call: str, **params: Any) -> Fields:
     try:
         answer = method(**params)
         answer.pop("ResponseMetadata", None)
-        shape = client.meta.service_model.operation_model(operation).output_shape
-        found: Fields = Fields(answer, call=call) if shape is None else _checked(answer, shape, call, "")
+        found: Fields = _fields(answer, call, "")
         return found
     except _FormError as error:
         raise AnswerError(call, str(error)) from None
@@ -123,25 +109,13 @@ def _check_body(http_response: Any, model: Any, **_: Any) -> None:
             raise _FormError("it is not a JSON object")
 
 
-def _checked(value: Any, shape: Any, call: str, path: str) -> Any:
-    kind = shape.type_name
-    if kind == "structure" and isinstance(value, dict):
-        found = Fields({}, call=call, path=path)
-        for name, each in value.items():
-            member = shape.members.get(name)
-            found[name] = each if member is None else _checked(each, member, call, _at(path, name))
-        lacking = [name for name in _ALWAYS.get(shape.name, ()) if name not in found]
-        if lacking:
-            raise found.error(lacking[0], "is missing")
-        return found
-    if kind == "list" and isinstance(value, list):
-        return [_checked(each, shape.member, call, f"{path}[{number}]") for number, each in enumerate(value)]
-    if kind == "map" and isinstance(value, dict):
-        return {key: _checked(each, shape.value, call, _at(path, str(key))) for key, each in value.items()}
-    types = _TYPES.get(kind, ())
-    if isinstance(value, types) and not (isinstance(value, bool) and bool not in types):
-        return value
-    raise _FormError(f"{path or 'it'} is {'null' if value is None else type(value).__name__}, not {kind}")
+def _fields(value: Any, call: str, path: str) -> Any:
+    """The value with its structures as `Fields`."""
+    if isinstance(value, dict):
+        return Fields({key: _fields(each, call, _at(path, key)) for key, each in value.items()}, call=call, path=path)
+    if isinstance(value, list):
+        return [_fields(each, call, f"{path}[{number}]") for number, each in enumerate(value)]
+    return value
 
 
 def _at(path: str, name: str) -> str:

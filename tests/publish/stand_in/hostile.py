@@ -65,11 +65,6 @@ def _lacking(response: Response) -> Response:
     return replace(response, body=ElementTree.tostring(root))
 
 
-def _other_types(value: Any) -> Any:
-    """Of JSON; XML has words only, and these are no number, time or boolean."""
-    return {"x": 1} if isinstance(value, str) else "no number"
-
-
 def _endless(response: Response) -> Response:
     """One more page, and it is always the same."""
     if is_xml(response):
@@ -96,8 +91,7 @@ NONSENSE: dict[str, Callable[[Response], Response]] = {
 # Answers of the right form that say what cannot be: an error of its own kind, or shown so that it does no harm.
 LIES: dict[str, Callable[[Response], Response]] = {
     "lacking": _lacking,
-    "types": _leaves(_other_types),
-    "null": _leaves(lambda value: None if not isinstance(value, str) else ""),
+    "empty words": _leaves(lambda value: value if not isinstance(value, str) else ""),
     "words": _leaves(lambda value: WORDS if isinstance(value, str) else value),
     "huge": _leaves(lambda value: "9" * 100_000 if isinstance(value, str) else 10**4000),
     "endless": _endless,

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from tests.publish.stand_in.auto_scaling import NOW, InstanceRefreshes, public
 from tests.publish.stand_in.moto_gaps import Gaps
 from tests.publish.stand_in.usage_reports import UsageReports
-from tests.publish.stand_in.wire import Refusal, Request
+from tests.publish.stand_in.wire import Refusal, Request, page_start
 
 # Details of a status that is less exact (ssm, API_CommandInvocation).
 _DETAILED = {"Undeliverable": "TimedOut", "Terminated": "Cancelled"}
@@ -151,7 +151,7 @@ class ModelServer(InstanceRefreshes):
         else:
             raise Refusal("MissingParameter", "The request must contain the parameter launchTemplateName")
         size = min(int(params.get("MaxResults", 200)), self.page_size)
-        start = int(params.get("NextToken", 0))
+        start = page_start(request)
         out: list[dict[str, Any]] = []
         try:
             for template in templates:

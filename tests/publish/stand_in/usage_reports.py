@@ -10,7 +10,7 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.publish.stand_in.wire import Request
+from tests.publish.stand_in.wire import Request, page_start
 
 
 class UsageReports:
@@ -82,6 +82,6 @@ class UsageReports:
 
 
 def _page(request: Request, key: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    start = int(request.params.get("NextToken", 0))
+    start = page_start(request)
     more = {"NextToken": str(start + 1)} if start + 1 < len(items) else {}
     return {key: items[start : start + 1], **more}

@@ -90,6 +90,12 @@ def _rest_operation(model: Any, method: str, path: str) -> tuple[str, dict[str, 
     raise LookupError(f"{method} {path}")
 
 
+def page_start(request: Request) -> int:
+    """Where the page that is asked for begins; a token that this server did not give begins anew."""
+    token = str(request.params.get("NextToken", "0"))
+    return int(token) if token.isdigit() else 0
+
+
 def write_response(request: Request, result: dict[str, Any] | Exception) -> Response:
     """An answer or a refusal, by the service model."""
     model = service_model(request.service)
