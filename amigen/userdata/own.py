@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from amigen.checks.cloud_init import BOOTSTRAP
 from amigen.scripts.join import node_config
 from amigen.spec.model import Eks
 from amigen.userdata import mime
@@ -16,7 +17,7 @@ from amigen.userdata.mime import Part
 SCRIPT_NAME = "00-amigen-bootstrap.sh"
 NODE_CONFIG_NAME = "amigen-node-config.yaml"
 # Where the format cloud-config puts the script.
-SCRIPT_PATH = "/var/lib/amigen/bootstrap.sh"
+SCRIPT_PATH = BOOTSTRAP
 # The first lines of every bootstrap script; without a name, or where a system forgot it, they tell it from others.
 _SCRIPT_HEAD = b"#!/usr/bin/env bash\n# amigen "
 

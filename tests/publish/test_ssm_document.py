@@ -75,7 +75,7 @@ CHECKS: tuple[Check, ...] = (
     UnitEnabledCheck(unit="amigen-ready.service"),
     UnitActiveCheck(unit="amigen-ready.service"),
     CloudInitCheck(),
-    CloudInitOnceCheck(),
+    CloudInitOnceCheck(digest=DIGEST),
     NoFailedUnitCheck(),
     JoinedCheck(),
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from amigen import parse_spec, plan_image
+from amigen.checks.cloud_init import MARK, SCRIPTS, CloudInitOnceCheck
 from amigen.facts import Answer, Facts, File
 from amigen.facts.surroundings import Surroundings
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import suite_files
+from amigen.scripts.bootstrap import bootstrap_script
+from amigen.userdata.mime import SHELL, Part
+from amigen.userdata.own import SCRIPT_NAME
+from amigen.userdata.packed import pack
 
 CONFIG = "nodeadm-config.service loaded failed failed EKS Nodeadm Config"
 OTHER = "chronyd.service loaded failed failed NTP client/server"
@@ -60,18 +68,36 @@ def suite_of(made: ImagePlan) -> dict[str, Any]:
     return suite
 
 
-def test_user_data_must_have_run_on_this_instance() -> None:
-    """cloud-init leaves its mark on an instance without any user data, too."""
-    suite = suite_of(plan("al2023"))
-    mark, scripts = "/var/lib/cloud/instance/sem/config_scripts_user", "ls /var/lib/cloud/instance/scripts"
-    marked = {mark: File(mode="0644", uid="0", user="root", gid="0", group="root", size=1, kind="regular file")}
-    none, some = {scripts: Answer(code=2)}, {scripts: Answer(code=0, stdout="part-001\n")}
-    for files in ({}, marked):
-        with pytest.raises(pytest.skip.Exception, match="not provable here: this instance was given no user-data"):
-            suite["test_cloud_init_once"](Facts(files=files, commands=none), "user-data")
+def scripts_found(made: ImagePlan, scripts: dict[str, bytes], folder: Path) -> Facts:
+    """What the check's own command says of an instance with these scripts and cloud-init's mark."""
+    (check,) = [check for check in made.checks if isinstance(check, CloudInitOnceCheck)]
+    for name, content in scripts.items():
+        (folder / name).write_bytes(content)
+    command = check.row.replace(SCRIPTS, str(folder))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    mark = File(mode="0644", uid="0", user="root", gid="0", group="root", size=1, kind="regular file")
+    return Facts(files={MARK: mark}, commands={check.row: Answer(code=0, stdout=done.stdout)})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_user_data_of_this_spec_must_have_run_on_this_instance(packed: bool, tmp_path: Path) -> None:
+    """cloud-init leaves its mark on an instance without any user data, too, and after that of another spec."""
+    made = plan("al2023")
+    other = structs.replace(made, digest="0" * 64)
+    judge = suite_of(made)["test_cloud_init_once"]
+
+    def script(of: ImagePlan) -> bytes:
+        part = Part(type=SHELL, content=bootstrap_script(of, user_data=True).encode(), filename=SCRIPT_NAME)
+        return pack(part).content if packed else part.content
+
+    with pytest.raises(pytest.skip.Exception, match="not provable here: this instance was given no user-data"):
+        judge(scripts_found(made, {}, tmp_path), "user-data")
+    with pytest.raises(pytest.skip.Exception, match="not provable here: this instance was given scripts of other"):
+        judge(scripts_found(made, {"a": b"#!/bin/sh\n", "b": script(other)}, tmp_path), "user-data")
+    facts = scripts_found(made, {"c": script(made)}, tmp_path)
+    judge(facts, "user-data")
     with pytest.raises(AssertionError, match="no mark"):
-        suite["test_cloud_init_once"](Facts(commands=some), "user-data")
-    suite["test_cloud_init_once"](Facts(files=marked, commands=some), "user-data")
+        judge(Facts(commands=facts.commands), "user-data")
 
 
 def test_a_gate_that_lacks_a_kernel_proves_nothing_in_a_container() -> None:

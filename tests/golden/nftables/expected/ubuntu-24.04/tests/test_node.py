@@ -250,13 +250,21 @@ def test_cloud_init(node, state):
     )
 
 
+# Lists the scripts that cloud-init wrote for this instance; that of this spec's user data has the spec's digest in it.
+LIST_SCRIPTS = {
+    "user-data": 'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF 333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167 && whose=ours; echo "$whose $file"; done; true',
+}
+
+
 @pytest.mark.needs_boot
-@pytest.mark.parametrize("what", ("user-data",))
+@pytest.mark.parametrize("what", LIST_SCRIPTS)
 def test_cloud_init_once(node, what):
-    # cloud-init writes the scripts of this instance's user data here. Its mark is there without any user data, too.
-    if not node.answer("ls", "/var/lib/cloud/instance/scripts").stdout.strip():
-        not_provable(f"this instance was given no {what} with a script")
-    # The mark says that they have been run, and are not run again at this instance's next boots.
+    whose = node.commands[LIST_SCRIPTS[what]].stdout.split()[::2]
+    if "ours" not in whose:
+        given = "scripts of other user data alone" if whose else f"no {what} with a script"
+        not_provable(f"this instance was given {given}")
+    # cloud-init's mark says that the scripts have been run, and are not run again at this instance's next boots. It is
+    # there without any user data, too.
     assert "/var/lib/cloud/instance/sem/config_scripts_user" in node.files, explain(
         expected=f"the {what} of this instance has run, and will not run again",
         found="cloud-init has no mark of it: it was not run, or is run at every boot",
@@ -294,6 +302,9 @@ FACTS = {
         "/var/lib/cloud/instance/sem/config_scripts_user",
     ),
     "texts": ("/etc/amigen/release.json", "/run/cloud-init/result.json"),
-    "commands": ("nft --version", "ls /var/lib/cloud/instance/scripts"),
+    "commands": (
+        "nft --version",
+        'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF 333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167 && whose=ours; echo "$whose $file"; done; true',
+    ),
     "units": ("amigen-ready.service",),
 }
