@@ -9,7 +9,7 @@ APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo check test proof-tools proofs proofs-long lowest wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
+.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -63,6 +63,10 @@ bench: $(VENV)/.done system-roots system-slow
 
 docs: $(VENV)/.done
 	$(BIN)/python -c "from amigen.spec.schema import reference; print(reference(), end='')" > docs/spec.md
+
+site: $(VENV)/.done
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[site]'
+	$(BIN)/mkdocs build --strict -q
 
 golden: $(VENV)/.done
 	$(BIN)/pytest -q tests/render --renew-golden

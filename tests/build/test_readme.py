@@ -43,7 +43,7 @@ def run(block: str, checkout: Path, *, timeout: int, **environment: str) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the repository, as a clone has them."""
     folder = tmp_path_factory.mktemp("readme") / "amigen"
-    for name in ("amigen", "packer", "templates", "README.md", "LICENSE", "pyproject.toml"):
+    for name in ("amigen", "docs", "packer", "templates", "README.md", "LICENSE", "pyproject.toml"):
         take = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         folder.mkdir(exist_ok=True)
         take(ROOT / name, folder / name)
