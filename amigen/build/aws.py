@@ -86,7 +86,7 @@ class _Source:
         answer = build.aws.call(calls.DESCRIBE_INSTANCES, region, what, InstanceIds=[event.instance])
         instance = answer["Reservations"][0]["Instances"][0]
         if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
-            raise BuildError(f"the {what} answers IMDSv1, too", "look for a policy of the account that sets it back")
+            raise BuildError(f"the {what} also answers IMDSv1", "look for a policy of the account that sets it back")
         self.found = instance["ImageId"]
 
 

@@ -63,7 +63,7 @@ def read_facts(text: str) -> MachineFacts:
     """
     sections = _sections(text)
     if "end" not in sections or "packages" not in sections or not sections.get("kernel"):
-        raise BuildError("the builder does not say what is installed")
+        raise BuildError("the builder did not list its installed packages")
     modules = {name.replace("-", "_"): "built in" for name in sections.get("builtin", ())}
     modules |= dict.fromkeys(sections.get("loaded", ()), "loaded")
     packages: dict[str, str] = {}

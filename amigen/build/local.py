@@ -165,7 +165,7 @@ def refuse_full_folder(base: VmImage, folder: Path) -> None:
     if free < needed:
         raise InputError(
             f"{folder}: the image needs at least {needed >> 20} MiB and {free >> 20} MiB are free",
-            "free some, or name another folder with --output-folder",
+            "free disk space, or name another folder with --output-folder",
         )
 
 

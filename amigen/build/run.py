@@ -165,7 +165,7 @@ def _build_one(
         )
         try:
             if stop.asked:
-                raise AmigenError("interrupted before it began")
+                raise AmigenError("interrupted before it started")
             image = builder(session)
         except Exception as problem:
             # Whatever it is: the other images go on, and the record says so.
@@ -212,7 +212,7 @@ def _as_error(problem: Exception, log: Path) -> AmigenError:
     with log.open("a", encoding="utf-8") as file:
         file.writelines(traceback.format_exception(problem))
     said = f"{type(problem).__name__}: {problem}"
-    return BuildError(said, f"this is a fault of amigen; its traceback is at the end of {log}")
+    return BuildError(said, f"this is a bug in amigen; its traceback is at the end of {log}")
 
 
 def _explained(error: AmigenError, work: Path, full: bool) -> AmigenError:
@@ -220,7 +220,7 @@ def _explained(error: AmigenError, work: Path, full: bool) -> AmigenError:
     if not full and os.strerror(errno.ENOSPC).lower() not in error.message.lower():
         return error
     said = error.message.replace("\n", "\n  ")
-    return BuildError(f"the disk of {work.parent} was full; it showed as: {said}", "set TMPDIR to a folder with room")
+    return BuildError(f"the disk of {work.parent} is full: {said}", "set TMPDIR to a folder with room")
 
 
 def keep_record(built: Built, path: Path) -> BuildRecord | None:

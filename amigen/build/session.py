@@ -144,9 +144,9 @@ class Session:
                 raise server.failure
         if code != 0:
             why = "interrupted" if self.stop.asked else (self._errors[-1] if self._errors else f"exit code {code}")
-            raise BuildError(f"{self.job}: Packer gave up: {why}{self._qemu_said()}", f"all of its output: {self.log}")
+            raise BuildError(f"{self.job}: Packer failed: {why}{self._qemu_said()}", f"full output: {self.log}")
         if not heard >= EVENTS:
-            raise CouldNotCheckError(f"{self.job}: Packer ended without asking for the checks", f"see {self.log}")
+            raise CouldNotCheckError(f"{self.job}: Packer ended before the checks ran", f"see {self.log}")
 
     def _look(self, event: Event, target: SshTarget) -> None:
         family = PLATFORMS[self.plan.platform].family

@@ -45,7 +45,7 @@ def spread(
             left = list(failures)
             if not left:
                 break
-            waiter.say(f"once more: {', '.join(left)}")
+            waiter.say(f"retrying: {', '.join(left)}")
     return _with_amis(record, amis, failures), list(failures.items())
 
 

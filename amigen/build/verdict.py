@@ -71,13 +71,13 @@ def require_passed(results: tuple[Result, ...], where: str) -> None:
         raise ChecksFailedError(said + _listed(failed))
     errors = [result for result in results if result.outcome == "error"]
     if errors:
-        raise CouldNotCheckError(f"{len(errors)} of {count} checks could not be made on {where}" + _listed(errors))
+        raise CouldNotCheckError(f"{len(errors)} of {count} checks could not run on {where}" + _listed(errors))
     unproven = [r for r in results if r.outcome == "not provable" and r.id not in NOT_IN_A_BUILD]
     if unproven:
         said = f"{len(unproven)} of {count} checks prove nothing on {where}; no image was kept"
         raise CouldNotCheckError(said + _listed(unproven), "the builder must boot a kernel of its own, with systemd")
     if not any(result.outcome == "passed" for result in results):
-        raise CouldNotCheckError(f"no check passed on {where}", "without a proof no image is kept")
+        raise CouldNotCheckError(f"no check passed on {where}", "no image is kept without a passed check")
 
 
 def _listed(results: list[Result]) -> str:

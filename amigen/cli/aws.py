@@ -22,8 +22,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]+")
 
 _OPTIONS = (
-    click.option("--profile", help="Profile of the shared AWS configuration; else AWS_PROFILE."),
-    click.option("--endpoint-url", help="Another address for all AWS services; else AWS_ENDPOINT_URL."),
+    click.option("--profile", help="AWS profile. Default: AWS_PROFILE."),
+    click.option("--endpoint-url", help="Endpoint URL for all AWS services. Default: AWS_ENDPOINT_URL."),
     click.option("--role-arn", help="Assume this role."),
     click.option("--external-id", help="External id for --role-arn."),
     click.option(
@@ -31,19 +31,17 @@ _OPTIONS = (
         type=Duration("s", least=0.1),
         default="60s",
         show_default=True,
-        help="How long to wait for an answer of AWS.",
+        help="How long to wait for a response of AWS.",
     ),
 )
 _WAITS = (
-    click.option(
-        "--poll", type=Duration("s"), default="15s", show_default=True, help="Time between looks while waiting."
-    ),
-    click.option("--timeout", type=Duration("m"), default="2h", show_default=True, help="Longest time of each wait."),
+    click.option("--poll", type=Duration("s"), default="15s", show_default=True, help="Time between two polls."),
+    click.option("--timeout", type=Duration("m"), default="2h", show_default=True, help="Longest time to wait."),
 )
 _TARGETS = (
     platform_option,
     architecture_option,
-    click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again."),
+    click.option("--region", "regions", multiple=True, help="Only this region of the spec. May be repeated."),
 )
 
 
@@ -137,14 +135,14 @@ def confirm(yes: bool, question: str) -> None:
     """Ask before the world is changed.
 
     Raises:
-        RefusedError: There is nobody to ask, or the answer was no.
+        RefusedError: There is no terminal, or the user did not confirm.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError("this would change things, and there is no terminal to ask", "use --yes, or --dry-run")
+        raise RefusedError("cannot ask for confirmation: there is no terminal", "use --yes, or --dry-run")
     if not click.confirm(question, default=False, err=True):
-        raise RefusedError("nothing was changed", "the answer was no")
+        raise RefusedError("nothing was changed", "not confirmed")
 
 
 def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:

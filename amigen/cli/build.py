@@ -48,19 +48,21 @@ _FOLDER = Path("amigen-build")
     show_default=True,
     help="Images, logs and build records go to FOLDER/NAME.",
 )
-@click.option("--packer", "packer_path", type=click.Path(), help="Packer's program; default: the one in PATH.")
+@click.option("--packer", "packer_path", type=click.Path(), help="Packer executable. Default: packer in PATH.")
 @click.option(
     "--packer-var", "packer_vars", multiple=True, metavar="NAME=VALUE", help="Set a variable of the Packer files."
 )
-@click.option("--parallel", type=click.IntRange(1, 64), help="Images at once; default: 1 locally, all on AWS.")
-@click.option("--fresh-base", is_flag=True, help="local: make or download the base anew, whatever is cached.")
-@click.option("--resume", is_flag=True, help="aws: keep images that are built of this very spec; do what is missing.")
-@click.option("--profile", help="aws: profile of the shared configuration; else AWS_PROFILE.")
-@click.option("--endpoint-url", help="aws: another address for all AWS services; else AWS_ENDPOINT_URL.")
+@click.option("--parallel", type=click.IntRange(1, 64), help="Images to build at once. Default: 1 locally, all on AWS.")
+@click.option("--fresh-base", is_flag=True, help="local: make or download the base image again, ignoring the cache.")
+@click.option(
+    "--resume", is_flag=True, help="aws: keep images already built from this spec, and build the missing ones."
+)
+@click.option("--profile", help="aws: AWS profile. Default: AWS_PROFILE.")
+@click.option("--endpoint-url", help="aws: endpoint URL for all AWS services. Default: AWS_ENDPOINT_URL.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show what would be built of what; do nothing. aws: asks for credentials, base image, subnet, volume size.",
+    help="Show what would be built, and change nothing. aws: asks for credentials, base image, subnet, volume size.",
 )
 @click.option("--offline", is_flag=True, help="aws: with --dry-run, do not ask AWS.")
 @output_option
@@ -137,7 +139,7 @@ def _refuse_of_the_other_target(target: str, **given: bool) -> None:
     of_aws = ("resume", "profile", "endpoint_url", "offline")
     for name, there in given.items():
         if there and (name in of_aws) != (target == "aws"):
-            raise InputError(f"--{name.replace('_', '-')} does nothing with --target {target}", "leave it out")
+            raise InputError(f"--{name.replace('_', '-')} has no effect with --target {target}", "leave it out")
 
 
 def _dry_run(

@@ -51,7 +51,7 @@ _PROGRAMS = (
 @click.command()
 @output_option
 def doctor(output: str) -> None:
-    """Show what this machine can do, and what to install. Nothing is changed, and no network is used."""
+    """Show what this machine can do, and what to install. Changes nothing and uses no network."""
     found = list(findings())
     if output == "json":
         echo_json(msgspec.to_builtins(found))

@@ -39,14 +39,16 @@ def fleet() -> None:
 
 @fleet.command()
 @spec_argument
-@click.option("--tag", metavar="KEY=VALUE", help="Instances with this tag; unset: amigen/name of the spec.")
-@click.option("--region", "regions", multiple=True, help="Only this region of the spec; may be given again.")
-@click.option("--max-concurrency", default="50", show_default=True, help="Instances at once, or a percentage.")
+@click.option("--tag", metavar="KEY=VALUE", help="Select instances by this tag. Default: amigen/name of the spec.")
+@click.option("--region", "regions", multiple=True, help="Only this region of the spec. May be repeated.")
+@click.option(
+    "--max-concurrency", default="50", show_default=True, help="Number or percentage of instances to verify at once."
+)
 @click.option("--max-errors", default="10%", show_default=True, help="Stop after so many errors.")
 @click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
-@click.option("--html", type=_FILE, help="Write a page for the browser.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for each check that passed.")
-@click.option("--dry-run", is_flag=True, help="Show which instances would be asked.")
+@click.option("--html", type=_FILE, help="Write an HTML report.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")
+@click.option("--dry-run", is_flag=True, help="Show which instances would be verified.")
 @output_option
 @wait_options
 @aws_options
@@ -64,7 +66,7 @@ def verify(
     aws: Aws,
     waiter: Waiter,
 ) -> None:
-    """Run the checks of SPEC on running instances over Run Command; changes nothing on them."""
+    """Run the checks of SPEC on running instances with Run Command. Changes nothing on them."""
     import secrets
 
     from amigen.cli.policy import parse_tag
@@ -183,7 +185,7 @@ def _as_json(node: Node, outcome: Report | AmigenError, plain: Any) -> FleetInst
 
 @fleet.command()
 @spec_argument
-@click.option("--platform", help="Of this platform, where the spec has several.")
+@click.option("--platform", help="Platform. Required if the spec has several.")
 @click.option("--joined", is_flag=True, help="The nodes must have joined their cluster.")
 def document(spec: str, platform: str | None, joined: bool) -> None:
     """Print an SSM document (JSON) that checks a node of SPEC by itself, for State Manager associations."""

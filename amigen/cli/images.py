@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from amigen.images.prune import RegionPrune
 
 _ANY_REGION = click.option(
-    "--region", "regions", multiple=True, help="Only this region, also one that has left the spec; may be given again."
+    "--region", "regions", multiple=True, help="Only this region, even if it is no longer in the spec. May be repeated."
 )
 
 
@@ -51,7 +51,7 @@ def images() -> None:
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record; unset: where `amigen build` puts it.",
+    help="Build record. Default: the one that `amigen build` writes.",
 )
 @platform_option
 @architecture_option
@@ -135,23 +135,29 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 
 @images.command()
 @spec_argument
-@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Newest of each kind that stay.")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of newest images of each kind to keep.",
+)
 @click.option(
     "--older-than",
     type=Duration("d"),
     default="30d",
     show_default=True,
-    help="Only older ones go.",
+    help="Remove only older images.",
 )
 @_ANY_REGION
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record; unset: where `amigen build` puts it. The ledger beside it says which images were shared.",
+    help="Build record. Default: the one that `amigen build` writes. The ledger beside it names shared images.",
 )
-@click.option("--apply", is_flag=True, help="Do it; without it the plan is shown and nothing is done.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, do nothing; the default.")
-@click.option("--yes", is_flag=True, help="Do it, and do not ask.")
+@click.option("--apply", is_flag=True, help="Apply the plan. Default: show it only.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (default).")
+@click.option("--yes", is_flag=True, help="Apply the plan, and do not ask for confirmation.")
 @output_option
 @aws_options
 def prune(
@@ -214,7 +220,7 @@ def prune(
 @images.command()
 @spec_argument
 @target_options
-@click.option("--no-base", is_flag=True, help="Do not look whether there is a newer base image.")
+@click.option("--no-base", is_flag=True, help="Do not check for a newer base image.")
 @output_option
 @aws_options
 def drift(
@@ -226,7 +232,7 @@ def drift(
     output: str,
     aws: Aws,
 ) -> None:
-    """Say where what runs is not what SPEC says: templates, images, parameters, instances, base; exit code 4 if so."""
+    """Show differences between SPEC and what is deployed. Exit code 4 if there are any."""
     from amigen.cli.publish import make_request
     from amigen.images.drift import Finding, find_drift
     from amigen.publish.names import Place

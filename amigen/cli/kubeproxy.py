@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def kube_proxy() -> None:
-    """Switch kube-proxy's mode in a cluster with open eyes, and prove it on a node."""
+    """Plan, change and verify kube-proxy's mode in a cluster."""
 
 
 @kube_proxy.command()
@@ -31,7 +31,7 @@ def kube_proxy() -> None:
 @roll_options
 @output_option
 def plan(output: str, **options: Any) -> None:
-    """Show what a change would do; changes nothing."""
+    """Show what a change would do, and change nothing."""
     session = _session(options)
     found = session.plan(_settings(options))
     _print_plan(found, output)
@@ -44,7 +44,7 @@ def plan(output: str, **options: Any) -> None:
 @execute_options
 @output_option
 def apply(output: str, **options: Any) -> None:
-    """Change the mode: shows the plan, asks, saves what was, writes, restarts, follows and reads back."""
+    """Change the mode: show the plan, ask, save the old configuration, write, restart and verify."""
     session = _session(options)
     found = session.plan(_settings(options))
     _print_plan(found, output)
@@ -62,11 +62,11 @@ def apply(output: str, **options: Any) -> None:
 @roll_options
 @execute_options
 @output_option
-@click.option("--saved", metavar="FILE", help="A saved configuration; else the newest of this cluster.")
+@click.option("--saved", metavar="FILE", help="Saved configuration. Default: the newest of this cluster.")
 @click.option("--list", "list_", is_flag=True, help="List what is saved for this cluster.")
-@click.option("--discard-later-changes", is_flag=True, help="Also where somebody changed the configuration since.")
+@click.option("--discard-later-changes", is_flag=True, help="Roll back even if the configuration was changed since.")
 def rollback(output: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
-    """Bring back the configuration that `apply` saved."""
+    """Restore the configuration that `apply` saved."""
     from amigen.kubeproxy.rollback import plan_rollback
     from amigen.kubeproxy.saved import listed, load, newest
 
@@ -102,7 +102,7 @@ def migrate(
     write_spec: str | None,
     **options: Any,
 ) -> None:
-    """Plan the way from ipvs (or iptables) to nftables; changes nothing in the cluster."""
+    """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
     from amigen.kubeproxy import show
     from amigen.kubeproxy.config import read_config
     from amigen.kubeproxy.migrate import plan_migration

@@ -26,26 +26,34 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 cluster_options = _options(
-    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; else $KUBECONFIG, ~/.kube/config."),
-    click.option("--context", metavar="NAME", help="Context; else the current one."),
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: the current context."),
     click.option(
-        "--cluster-name", metavar="NAME", help="EKS name of the cluster, where the kubeconfig does not say it."
+        "--cluster-name", metavar="NAME", help="EKS name of the cluster. Default: the name in the kubeconfig."
     ),
-    click.option("--region", help="AWS region, likewise."),
+    click.option("--region", help="AWS region. Default: the region in the kubeconfig."),
     click.option("--profile", help="AWS profile."),
     click.option(
-        "--pool-label", metavar="KEY", default="", help="Node label that names the pool; else EKS's, Karpenter's."
+        "--pool-label",
+        metavar="KEY",
+        default="",
+        help="Node label that names the pool. Default: the labels of EKS and Karpenter.",
     ),
     click.option(
         "--look",
         metavar="TARGET",
-        help="Look on each node, such as ssh://ec2-user@{address}, or with {name}.",
+        help="Target to inspect each node, such as ssh://ec2-user@{address}; {name} is the name of the node.",
+    ),
+    click.option(
+        "--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY. May be repeated."
     ),
     *ssh_options,
 )
 roll_options = _options(
     click.option(
-        "--by-pool", is_flag=True, help="Go node pool by node pool, and stop at the first that is not healthy."
+        "--by-pool",
+        is_flag=True,
+        help="Restart one node pool after the other, and stop at the first that is not healthy.",
     ),
     click.option(
         "--pool", "pools", multiple=True, metavar="NAME", help="Only these pools, in this order; implies --by-pool."
@@ -57,23 +65,23 @@ roll_options = _options(
         type=click.Choice(["OVERWRITE", "PRESERVE", "NONE"]),
         default="OVERWRITE",
         show_default=True,
-        help="What becomes of edits by hand, through the add-on.",
+        help="How the add-on resolves conflicts with manual edits.",
     ),
 )
 change_options = _options(
     click.option("--mode", type=click.Choice(PROXY_MODES), help="kube-proxy's mode; required without --spec."),
     click.option("--scheduler", metavar="NAME", help="IPVS scheduler; the same as --set ipvs.scheduler=NAME."),
     click.option(
-        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Another field, such as ipvs.strictARP=true."
+        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Set a field, such as ipvs.strictARP=true."
     ),
     click.option("--spec", "spec_file", metavar="FILE", help="Take mode, scheduler and strictARP from a spec."),
     click.option("--by", type=click.Choice(["auto", "addon", "configmap"]), default="auto", show_default=True),
     click.option(
-        "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node; repeatable."
+        "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node. May be repeated."
     ),
 )
 execute_options = _options(
-    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
     click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
     click.option(
         "--timeout",

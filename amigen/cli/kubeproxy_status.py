@@ -44,7 +44,7 @@ _MAX_LISTING = 64 << 20
     type=Duration("s", least=0.2, most=3600),
     default="5s",
     show_default=True,
-    help="Time between looks.",
+    help="Time between two polls.",
 )
 def status(
     output: str,

@@ -144,14 +144,14 @@ platform_option = click.option(
     "--platform",
     "platforms",
     multiple=True,
-    help="Only this platform of the spec; may be given again.",
+    help="Only this platform of the spec. May be repeated.",
     shell_complete=complete_platform,
 )
 architecture_option = click.option(
     "--architecture",
     "architectures",
     multiple=True,
-    help="Only this architecture of the spec; may be given again.",
+    help="Only this architecture of the spec. May be repeated.",
     shell_complete=complete_architecture,
 )
 ssh_options = (
@@ -161,7 +161,7 @@ ssh_options = (
         "ssh_options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="ssh: an option, as in ssh_config(5); may be given again.",
+        help="ssh: an option, as in ssh_config(5). May be repeated.",
     ),
 )
 

@@ -12,15 +12,15 @@ _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "pru
 
 @click.command(name="iam-policy")
 @spec_argument
+@click.option("--for", "purposes", multiple=True, type=click.Choice(_PURPOSES), help="Only for this. May be repeated.")
+@click.option("--account", default="*", help="Account id in the resources. Default: any.")
+@click.option("--group", default="*", help="Auto Scaling group of --for rollout. Default: any.")
+@click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout. Default: any.")
+@click.option("--cluster", default="*", help="EKS cluster of --for kube-proxy. Default: any, or that of --nodegroup.")
 @click.option(
-    "--for", "purposes", multiple=True, type=click.Choice(_PURPOSES), help="Only for this; may be given again."
-)
-@click.option("--account", default="*", help="Account id in the resources; unset: any.")
-@click.option("--group", default="*", help="Auto Scaling group of --for rollout; unset: any.")
-@click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout; unset: any.")
-@click.option("--cluster", default="*", help="EKS cluster of --for kube-proxy; unset: any, or that of --nodegroup.")
-@click.option(
-    "--tag", metavar="KEY=VALUE", help="Instances of --for fleet and verify; unset: those tagged with the spec's name."
+    "--tag",
+    metavar="KEY=VALUE",
+    help="Instances of --for fleet and verify. Default: those tagged with the spec's name.",
 )
 @click.option(
     "--parameter",

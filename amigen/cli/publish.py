@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record; unset: where `amigen build` puts it. The ledger of publishing stands beside it.",
+    help="Build record. Default: the one that `amigen build` writes. The ledger of publishing stands beside it.",
 )
 @target_options
 @click.option("--set-default", is_flag=True, help="Move the templates' default version to the new one.")
@@ -47,15 +47,17 @@ if TYPE_CHECKING:
     help="Launch one instance of each new version, verify it, terminate it, and move the default only then.",
 )
 @click.option(
-    "--keep-image", is_flag=True, help="Take the image of the record although the spec has changed since its build."
+    "--keep-image", is_flag=True, help="Publish the recorded image even if the spec has changed since its build."
 )
-@click.option("--images-only", is_flag=True, help="Copy, share and deprecate; leave parameters and templates.")
+@click.option(
+    "--images-only", is_flag=True, help="Copy, share and deprecate only; do not change parameters and templates."
+)
 @click.option(
     "--rollout",
     "rollouts",
     multiple=True,
     metavar="GROUP",
-    help="Then roll the default version out: asg:NAME or nodegroup:CLUSTER/NAME, with @REGION unless the spec has one.",
+    help="Then roll out the default version to asg:NAME or nodegroup:CLUSTER/NAME, with @REGION if there are several.",
 )
 @preference_options
 @click.option(
@@ -63,10 +65,10 @@ if TYPE_CHECKING:
     "subnets",
     multiple=True,
     metavar="REGION=SUBNET",
-    help="Where a canary is launched; unset: aws.subnetId in the region of the build, else the default VPC.",
+    help="Subnet of a canary. Default: aws.subnetId in the region of the build, else the default VPC.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan, do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @output_option
 @wait_options
 @aws_options
@@ -89,7 +91,7 @@ def publish(
     aws: Aws,
     waiter: Waiter,
 ) -> None:
-    """Bring the proven images of SPEC to launch templates: plan, show, apply; safe to repeat."""
+    """Publish the proven images of SPEC to launch templates. Safe to repeat."""
     from contextlib import nullcontext
 
     from amigen.cli.places import as_json, show
@@ -136,7 +138,7 @@ def publish(
 def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
     for option, given in others.items():
         if images_only and given:
-            raise click.UsageError(f"--images-only leaves the templates, and {option} is about them")
+            raise click.UsageError(f"--images-only does not change templates, but {option} is about them")
 
 
 def make_request(

@@ -17,7 +17,7 @@ check_option = click.option(
     "--check",
     "check_only",
     is_flag=True,
-    help="Write nothing; exit with 4 and a diff where the folder is not what the spec says.",
+    help="Write nothing; print a diff and exit with 4 if the folder differs from the spec.",
 )
 diff_option = click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change.")
 force_option = click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
@@ -31,7 +31,7 @@ force_option = click.option("--force", is_flag=True, help="Overwrite files that 
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder to write; its other files are left alone.",
+    help="Folder to write. Other files in it are kept.",
 )
 @check_option
 @diff_option

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @spec_argument
-@click.option("--to", type=click.IntRange(min=1), help="This version; unset: the last that was the default before.")
+@click.option("--to", type=click.IntRange(min=1), help="Version to go back to. Default: the previous default.")
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record; unset: where `amigen build` puts it. The ledger beside it is told, if there is one.",
+    help="Build record. Default: the one that `amigen build` writes. An existing ledger beside it is updated.",
 )
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @output_option
 @aws_options
 def rollback(

@@ -67,7 +67,7 @@ def parse_groups(given: Sequence[str], regions: Sequence[str], preferences: Pref
 
     if not given:
         if preferences != Preferences():
-            raise InputError("how nodes are replaced is said, but there is no --rollout", "add --rollout GROUP")
+            raise InputError("options of a rollout are given without --rollout", "add --rollout GROUP")
         return ()
     groups = dict.fromkeys(parse_group(text, regions) for text in given)
     return tuple(dataclasses.replace(group, preferences=preferences) for group in groups)

@@ -55,7 +55,7 @@ _IPVS = """
     multiple=True,
     default=("al2023",),
     show_default=True,
-    help="Operating system; may be given again.",
+    help="Operating system. May be repeated.",
     shell_complete=complete_platform,
 )
 @click.option(
@@ -64,7 +64,7 @@ _IPVS = """
     multiple=True,
     default=("x86_64",),
     show_default=True,
-    help="Processor architecture; may be given again.",
+    help="Processor architecture. May be repeated.",
     shell_complete=complete_architecture,
 )
 @click.option(
@@ -107,7 +107,7 @@ def init(
         platforms,
         architectures,
     ):
-        raise InputError("an option holds what YAML takes for more than a word", "give plain words")
+        raise InputError("an option contains characters that have a meaning in YAML", "give plain words")
     try:
         # O_EXCL: two runs at once, or a link that points elsewhere, cannot make this overwrite anything.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -157,7 +157,7 @@ def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
 @output_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
-    """Check each SPEC: all problems at once, with line, key path and what is allowed."""
+    """Check each SPEC, and report all problems with line, key path and allowed values."""
     checked = [_checked(find_spec(spec), strict=strict) for spec in specs or (None,)]
     failed = [each for each, ok in checked if not ok]
     if output == "json":
@@ -220,9 +220,7 @@ def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
             for note in make(plan, merge=merge).notes:
                 yield replace(note, message=f"the user data of {plan.platform} {note.message}")
         except SizeError as error:
-            message = (
-                f"the user data of {plan.platform} is too large, and is not rendered: the image has to carry it all"
-            )
+            message = f"the user data of {plan.platform} is too large and is not rendered; build an image instead"
             yield Problem(severity="note", message=message, hint=error.hint)
         except InputError as error:
             yield Problem(path="userData.merge", line=line, column=column, message=error.message, hint=error.hint)

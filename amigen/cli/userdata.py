@@ -52,7 +52,7 @@ def user_data() -> None:
 
 @user_data.command("print")
 @spec_argument
-@click.option("--platform", help="Platform, where the spec has several.", shell_complete=complete_platform)
+@click.option("--platform", help="Platform. Required if the spec has several.", shell_complete=complete_platform)
 @click.option(
     "--architecture",
     "--arch",
@@ -69,15 +69,15 @@ def user_data() -> None:
 @click.option(
     "--merge",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Existing user data to put in its right place (MIME).",
+    help="Existing user data to merge (MIME).",
 )
 @click.option(
     "--gzip/--no-gzip",
     "gzip_",
     default=None,
-    help="Pack the whole document, or nothing; default: scripts unpack themselves where there is no room otherwise.",
+    help="Compress the whole document, or nothing. Default: compress scripts if the document would be too large.",
 )
-@click.option("--base64", "as_base64", is_flag=True, help="Print base64, as launch templates want it.")
+@click.option("--base64", "as_base64", is_flag=True, help="Print base64, as launch templates require.")
 def print_(
     spec: str,
     platform: str | None,
@@ -106,9 +106,7 @@ def print_(
     if as_base64:
         document = base64.b64encode(document) + b"\n"
     elif document[:2] == b"\x1f\x8b" and sys.stdout.isatty():
-        raise InputError(
-            "the document is packed (gzip), and would not do a terminal good", "redirect it, or add --base64"
-        )
+        raise InputError("refusing to write binary data to a terminal", "redirect it, or add --base64")
     sys.stdout.buffer.write(document)
 
 
@@ -120,12 +118,14 @@ def print_(
     type=click.Path(allow_dash=True),
     callback=lambda _, __, value: Path(find_spec(value)),
 )
-@click.option("--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="Who launches the nodes.")
+@click.option(
+    "--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="System that launches the nodes."
+)
 @click.option("--platform", help="Platform of the nodes: one of SPEC, or that of FILE (default: al2023).")
 @click.option("--show", type=click.IntRange(min=1), help="Print this part alone, unpacked: its place in the document.")
 @output_option
 def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
-    """Show what will really arrive on the node after the system has merged its own parts. Works on any user data."""
+    """Show the user data that a node receives after the system has merged its own parts. Accepts any user data."""
     raw, origin, nodeadm, gate = _read(file), "yours", True, None
     source = click.get_current_context().get_parameter_source("output")
     if show and source is click.core.ParameterSource.COMMANDLINE:

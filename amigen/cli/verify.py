@@ -52,42 +52,44 @@ class _SpecMayBeMissing(click.Command):
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_target)
 @click.option(
     "--platform",
-    help="Which platform of the spec the target is; needed where it has several.",
+    help="Platform of the target. Required if the spec has several.",
     shell_complete=complete_platform,
 )
 @click.option(
     "--architecture",
-    help="Image file: which architecture of the spec; default: what its build says.",
+    help="Image file: architecture. Default: that of its build record.",
     shell_complete=complete_architecture,
 )
 @click.option(
     "--checks",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="Folder with testinfra tests of your own; default: `checks` beside the spec, where there is one.",
+    help="Folder with testinfra tests of your own. Default: the folder `checks` beside the spec.",
 )
 @click.option("--joined", is_flag=True, help="The node must have joined its cluster.")
 @click.option(
-    "--allow-unproven", is_flag=True, help="Exit with 0 where nothing failed, though some is not provable there."
+    "--allow-unproven",
+    is_flag=True,
+    help="Exit with 0 if nothing failed, even if some checks are not provable on the target.",
 )
 @click.option(
-    "--hygiene/--no-hygiene", default=None, help="Check for leftovers of the builder; default: of image files."
+    "--hygiene/--no-hygiene", default=None, help="Check for leftovers of the builder. Default: only on image files."
 )
 @ssh_options[0]
 @ssh_options[1]
-@click.option("--user", help="Image file: its login user; default: that of the platform.")
+@click.option("--user", help="Image file: login user. Default: that of the platform.")
 @click.option("--no-user-data", is_flag=True, help="Image file: boot no node with the spec's user data.")
 @click.option("--no-reboot", is_flag=True, help="Image file: do not check again after a reboot.")
 @click.option("--twins", is_flag=True, help="Image file: compare two nodes also with --no-user-data.")
-@click.option("--timeout", type=Duration("s", least=1), help="End after this; default: never.")
+@click.option("--timeout", type=Duration("s", least=1), help="Longest time for the whole run. Default: no limit.")
 @click.option(
     "--logs",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Image file: folder for the logs of a failed VM; default: beside --html or --junit.",
+    help="Image file: folder for the logs of a failed VM. Default: beside --html or --junit.",
 )
 @click.option("--keep", is_flag=True, help="Image file: leave a failed VM running until Ctrl-C.")
 @click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
-@click.option("--html", type=_FILE, help="Write a page for the browser.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for each check that passed.")
+@click.option("--html", type=_FILE, help="Write an HTML report.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")
 @output_option
 def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) -> None:
     """Prove that TARGET is what SPEC says.

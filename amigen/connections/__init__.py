@@ -33,7 +33,7 @@ def parse_target(text: str) -> Target:
         raise InputError(f"{text}: {error}", _forms()) from None
     if text == "local" or "://" in text:
         if url.scheme not in SCHEMES or (url.scheme == "local" and text != "local"):
-            raise InputError(f"{text}: {url.scheme}:// is not known here", _forms())
+            raise InputError(f"{text}: {url.scheme}:// is not supported", _forms())
         return connection_class(url.scheme).parse(text, url)
     path = Path(text)
     if path.is_dir():

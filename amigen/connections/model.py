@@ -121,8 +121,8 @@ class Connection:
         try:
             return run()
         except EndlessOutputError:
-            hint = "what else does it print at a login?"
-            raise CouldNotCheckError(f"{name}: its answer does not end", hint) from None
+            hint = "does its login shell print anything else?"
+            raise CouldNotCheckError(f"{name}: its answer is too long", hint) from None
         except subprocess.TimeoutExpired:
             message = f"{name}: no answer within {self.options.seconds:.0f} s"
             raise CouldNotCheckError(message, "is the machine overloaded?") from None

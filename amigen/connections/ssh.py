@@ -45,7 +45,7 @@ class Ssh(Connection):
         wrong = not _HOST.fullmatch(name) or ":" in user or user.startswith("-") or url.path not in ("", "/")
         if wrong or parse_qsl(url.query):
             shown = text if ":" not in user else f"ssh://...@{host}"
-            raise InputError(f"{shown}: not an ssh target", "write ssh://USER@HOST:PORT; passwords are not taken")
+            raise InputError(f"{shown}: not an ssh target", "write ssh://USER@HOST:PORT; passwords are not supported")
         return Target(text=text, kind="ssh", name=name.strip("[]"), user=unquote(user), port=url.port or 0)
 
     def command(self, script: str) -> Sequence[str]:

@@ -109,7 +109,7 @@ class SessionManager(Connection):
             raise SessionManagerError(f"{name} answered something else than our command: {first[:200]!r}")
         size, folder = int(match[1]), match[2]
         if size > MAX_OUTPUT:
-            raise SessionManagerError(f"{name}: its answer does not end ({size} characters)")
+            raise SessionManagerError(f"{name}: its answer is too long ({size} characters)")
         answer = first[match.end() :]
         while len(answer) < size:
             part = self._send(next_part(folder, len(answer), size))

@@ -42,7 +42,7 @@ def split_sections(output: bytes, token: str) -> list[Section]:
         name, _, rest = line.decode("ascii", "replace").partition(" ")
         sections.append(Section(name=name, rest=rest, body=body))
     if not sections:
-        raise GatherError("the target printed nothing of the script")
+        raise GatherError("the target printed no output of the script")
     if sections[-1].name != "end":
         raise GatherError(f"the script was cut short after the section {sections[-1].name}")
     return sections[:-1]

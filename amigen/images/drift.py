@@ -112,7 +112,7 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
     if version.label.spec != request.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {request.digest[:12]})"
     else:
-        message = "does not say what the spec says"
+        message = "differs from the spec"
     return (Finding(place=place, subject="template", what=what, message=message, hint=hint, lines=lines),)
 
 

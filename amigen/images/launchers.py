@@ -114,7 +114,7 @@ def _overrides(items: Iterable[dict[str, Any]], service: str, shape: str) -> tup
     if found and not model.knows(service, shape, "ImageId"):
         raise CouldNotCheckError(
             f"this machine's botocore does not know that overrides may name images ({service}, {shape})",
-            "update botocore; until then nobody can tell whether an image is in use",
+            "update botocore; until then amigen cannot tell whether an image is in use",
         )
     return found
 

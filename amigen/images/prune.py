@@ -211,7 +211,7 @@ def apply_prune(aws: Aws, plan: RegionPrune, shared: Shared, now: datetime, say:
             if _delete_snapshot(aws, region, snapshot, plan.removed):
                 say(f"{region}: removed {snapshot}, left by an earlier run")
             else:
-                say(f"{region}: {snapshot} stays: another image lives on it")
+                say(f"{region}: {snapshot} is kept: another image uses it")
     if not plan.doomed:
         return
     usage = find_usage(aws, region)
@@ -222,7 +222,7 @@ def apply_prune(aws: Aws, plan: RegionPrune, shared: Shared, now: datetime, say:
     for each in plan.doomed:
         used = (*usage.of(each.image.id), *elsewhere.used.get(each.image.id, ()))
         if used:
-            say(f"{region}: {each.image.id} stays: it has come into use by {', '.join(used)}")
+            say(f"{region}: {each.image.id} is kept: it is now used by {', '.join(used)}")
             continue
         with _kept_going(plan, each.image.id, say):
             stay = _remove(aws, region, each.image, plan.removed)

@@ -90,8 +90,8 @@ def parse(text: str) -> Table:
     lines = _lines(text)
     if not lines:
         raise InputError(
-            "the IPVS listing is empty: it lacks even its first line",
-            "run `ipvsadm -L -n` as root; where ip_vs is not loaded there is no table",
+            "the IPVS listing is empty",
+            "run `ipvsadm -L -n` as root; without the module ip_vs there is no table",
         )
     for line in lines[:3]:
         for pattern, what in _OTHERS:

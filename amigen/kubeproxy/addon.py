@@ -141,7 +141,7 @@ class Addon:
                 token = {"nextToken": page["nextToken"]}
         except Exception as error:
             raise _explained("ListUpdates", self.cluster, error) from None
-        raise AwsError(f"ListUpdates for cluster {self.cluster} goes on without end")
+        raise AwsError(f"ListUpdates for cluster {self.cluster} returns too many pages")
 
     def _ask(self, operation: str, **params: Any) -> Fields:
         return ask(self._client, operation, f"eks:{operation} for cluster {self.cluster}", **params)

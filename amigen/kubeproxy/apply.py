@@ -59,7 +59,7 @@ class Executor:
         self._rights(plan)
         path = self._writer.save(plan, aside=back) if plan.changes else None
         if path:
-            self.say(f"saved what was configured: {path}")
+            self.say(f"saved the previous configuration: {path}")
         try:
             self._write(plan, path)
             return self._roll(plan)
@@ -192,7 +192,7 @@ class Executor:
             lines = [f"kube-proxy does not stay up on {len(restarting)} of {len(nodes)} nodes"]
             lines += [f"  {node}: {why}" for node, why in restarting.items()]
             words = f"kubectl -n kube-system logs --previous -l {rollout.labels} --tail 20 --prefix"
-            raise KubernetesError("\n".join(lines), f"its last words: {words}")
+            raise KubernetesError("\n".join(lines), f"its last log lines: {words}")
         was = {node.name for node in plan.observed.nodes if node.ready}
         lost = [
             node.name

@@ -77,7 +77,7 @@ class Cluster:
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise self._misfit("list", Asked(kind, "", namespace), "it goes on without end")
+                raise self._misfit("list", Asked(kind, "", namespace), "it returns too many pages")
             seen.add(token)
             query["continue"] = token
 
@@ -133,7 +133,7 @@ class Cluster:
         try:
             return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
         except (ValueError, TypeError, LookupError, OverflowError):
-            raise KubernetesError(f"{self.server} answers with a Date that is none: {self._date!r}", _PROXY) from None
+            raise KubernetesError(f"{self.server} answers with an invalid Date: {self._date!r}", _PROXY) from None
 
     def text(self, path: str) -> str | None:
         """The text at a path (a log, a proxied answer of a pod); None where it cannot be had for whatever reason."""
@@ -180,7 +180,7 @@ class Cluster:
         if status == 403 and _ADMISSION.search(said):
             return KubernetesError(
                 f"{verb} {asked}: the cluster's admission control denies it: {said}",
-                "no role helps against that: whoever owns this policy or webhook can allow it",
+                "a role cannot allow it; ask the owner of the policy or webhook",
             )
         if status == 403:
             return ForbiddenError(
@@ -190,7 +190,7 @@ class Cluster:
         if status == 404:
             return NotFoundError(f"{asked} is not there: {said}")
         if status == 409:
-            return ConflictError(f"{asked} was changed by somebody else meanwhile: {said}")
+            return ConflictError(f"{asked} was changed concurrently: {said}")
         return KubernetesError(f"{verb} {asked} failed with HTTP {status}: {said}")
 
     def _send(

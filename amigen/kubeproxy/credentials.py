@@ -37,7 +37,7 @@ def heard() -> Iterator[list[str]]:
 def plugin_failed(source: str, user: Mapping[str, Any], said: list[str]) -> InputError:
     """The error of an exec plugin that gave no credentials; its arguments stay out, they may hold secrets."""
     command = str((user.get("exec") or {}).get("command"))
-    why = plain(" ".join(" ".join(said).split()))[:_LONGEST] or "it says nothing"
+    why = plain(" ".join(" ".join(said).split()))[:_LONGEST] or "no output"
     return InputError(
         f"{source}: `{plain(command)}` (exec of the user) gives no credentials: {why}",
         "run it by hand as the kubeconfig has it; where it is the AWS CLI, `aws sts get-caller-identity` says whether"

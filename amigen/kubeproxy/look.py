@@ -77,7 +77,7 @@ def look(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> Snapshot:
     if code != 0 or "end" not in sections:
         said = [line for line in err.splitlines() if line.strip()]
         raise CouldNotCheckError(
-            f"{runner.name}: cannot look at it (exit {code}): {said[-1] if said else 'no message'}",
+            f"{runner.name}: cannot inspect it (exit {code}): {said[-1] if said else 'no message'}",
             "amigen needs root there: log in as root, or as a user who may `sudo -n sh`",
         )
     listing = sections.get("ipvs", "")

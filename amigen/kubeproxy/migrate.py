@@ -74,7 +74,7 @@ def plan_migration(
     if config.mode not in PROXY_MODES:
         raise InputError(
             f"{config.where}: mode {config.mode!r} is not a mode of kube-proxy on Linux",
-            "userspace is gone since Kubernetes 1.26, kernelspace is of Windows",
+            "userspace was removed in Kubernetes 1.26; kernelspace is for Windows",
         )
     if not _NAME.fullmatch(name):
         raise InputError(f"--name {name!r} is not a name for a spec", "1 to 48 lower-case letters, digits and `-`")

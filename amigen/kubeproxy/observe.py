@@ -115,7 +115,7 @@ def observe(
     runners = [looks(node) for node in nodes]
     if len(nodes) > 1 and len({runner.name for runner in runners}) == 1:
         raise InputError(
-            f"--look {runners[0].name}: one machine cannot speak for {len(nodes)} nodes",
+            f"--look {runners[0].name}: one machine cannot stand for {len(nodes)} nodes",
             "put {address} or {name} where the node's own stands, such as ssh://ec2-user@{address}",
         )
     seen = zip(nodes, look_on(runners, observed.metrics), strict=True)

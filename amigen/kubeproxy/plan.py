@@ -216,7 +216,7 @@ def _pools(observed: Observed, wish: Wish, way: Way) -> tuple[Pool, ...]:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
     if way == "addon":
         raise InputError(
-            "--by-pool does not go with the add-on: EKS restarts kube-proxy as it likes",
+            "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
             "leave --by-pool out; or build a new node pool beside the old one and move the workload",
         )
     names = sorted({node.pool for node in nodes})

@@ -141,6 +141,6 @@ class Rollout:
         lines += [f"  {node}: {state}" for node, state in list(bad.items())[:20]]
         return KubernetesError(
             "\n".join(lines),
-            "kube-proxy's own words: kubectl -n kube-system logs -l "
+            "kube-proxy's log: kubectl -n kube-system logs -l "
             f"{daemonset.selector(self.daemon_set)} --tail 20 --prefix",
         )

@@ -112,7 +112,7 @@ def _cidrs(path: str, text: str) -> list[str]:
     networks = [part.strip() for part in text.split(",") if part.strip()]
     if path == "nodePortAddresses" and _PRIMARY in networks:
         if len(networks) > 1:
-            raise InputError(f"{path}={text}: {_PRIMARY} stands alone or not at all")
+            raise InputError(f"{path}={text}: {_PRIMARY} must be the only value")
         return networks
     for network in networks:
         try:

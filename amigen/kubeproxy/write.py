@@ -104,7 +104,7 @@ class Writer:
         if now is None or then is None or (now.version, now.values, now.status) != (
             then.version, then.values, then.status
         ):  # fmt: skip
-            raise ConflictError("the add-on was changed by somebody else meanwhile", _AGAIN)
+            raise ConflictError("the add-on was changed concurrently", _AGAIN)
 
     def _arrived(self, plan: ChangePlan) -> None:
         """Restart no kube-proxy for a configuration that is not there."""

@@ -318,7 +318,7 @@ class Applier:
         if warning:
             raise RefusedError(
                 f"EC2 warns of version {run.version} of {run.plan.place.target.template} in {run.plan.place.region}:"
-                f" {warning}; the default is where it was",
+                f" {warning}; the default is unchanged",
                 "correct what it names, or prove the version on an instance: --canary",
             )
 

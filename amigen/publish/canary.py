@@ -58,7 +58,7 @@ class CanaryRunner:
         """Prove one version.
 
         Raises:
-            ChecksFailedError: A check failed; the default is where it was.
+            ChecksFailedError: A check failed; the default is unchanged.
             CouldNotCheckError: The instance did not come up, or did not answer.
             AwsError: A call failed.
         """
@@ -90,7 +90,7 @@ class CanaryRunner:
         mark = f"{name}/{version}"
         there = [i for i in self._canaries(place, mark) if i.state in ("pending", "running")]
         if there:
-            self.waiter.say(f"{place.key}: taking up canary {there[0].id} of an earlier run")
+            self.waiter.say(f"{place.key}: resuming canary {there[0].id} of an earlier run")
             for other in there[1:]:
                 self._terminate(place, other.id)
             return there[0].id
@@ -179,7 +179,7 @@ class CanaryRunner:
                 reason = found[0].get("StateReason", {}).get("Message", "")
                 raise CouldNotCheckError(
                     f"the canary {instance} in {place.region} is {state}" + (f": {reason}" if reason else ""),
-                    "see the instance's console output; the default version is where it was",
+                    "see the instance's console output; the default version is unchanged",
                 )
             filters = [{"Key": "InstanceIds", "Values": [instance]}]
             managed = list(
@@ -217,7 +217,7 @@ class CanaryRunner:
         if error is not None:
             raise type(error)(
                 f"the canary of {what} in {place.region}: {error.message}",
-                f"the default version is where it was; {error.hint}",
+                f"the default version is unchanged; {error.hint}",
             )
         assert not isinstance(report, CouldNotCheckError), "an error was raised above"
         self.waiter.say(f"{place.key}: canary {instance}: {report.summary}")

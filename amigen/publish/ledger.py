@@ -139,7 +139,7 @@ def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: dat
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConflictError(f"another publish works with {path}", "wait until it has ended") from None
+            raise ConflictError(f"another publish is using {path}", "wait until it has ended") from None
         document = read_ledger(path) or _Document(name=name)
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")

@@ -50,7 +50,7 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
         if seen not in (old, new):
             raise ConflictError(
                 f"{what} in {region} is {seen or 'gone'}, it was {old or 'not there'} when the plan was made",
-                "somebody else publishes; look at the plan again",
+                "another publisher is active; look at the plan again",
             )
         return (True, "") if seen == new else (None, f"is still {old or 'not there'}")
 
@@ -103,7 +103,7 @@ def agreed(
             return found, ""
         if next(looks) >= _LOOKS:
             message = (
-                f"the default of {what} is version {found[0]}, not {allowed[0]}: somebody else has moved it meanwhile"
+                f"the default of {what} is version {found[0]}, not {allowed[0]}: somebody else has changed it meanwhile"
             )
             raise ConflictError(message, hint)
         return None, ""

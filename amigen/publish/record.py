@@ -67,7 +67,7 @@ def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path
     target = _target(each, spec)
     if not (each["imageId"] and each["region"]):
         raise InputError(
-            f"{path}: {target.key} is no AMI; it is a local image, or its build failed",
+            f"{path}: {target.key} is not an AMI; it is a local image, or its build failed",
             "build it with `amigen build SPEC --target aws`",
         )
     if each.get("verified") is not True:

@@ -250,9 +250,7 @@ def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> 
         RolloutError: They are not back.
     """
     if release.old is None:
-        raise RolloutError(
-            "nobody knows which version was the default before, so it is left", "name it: --to of rollback"
-        )
+        raise RolloutError("the previous default is unknown; leaving it unchanged", "name it: --to of rollback")
     try:
         plan = plan_rollback(aws, release.place, release.old)
         error = Applier(aws=aws, ledger=NullLedger(), waiter=waiter).apply([plan])[0].error

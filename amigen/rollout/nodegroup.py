@@ -70,7 +70,7 @@ class ManagedNodegroup:
             self._require_all(release)
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
-        self._waiter.say(f"{message}; going back")
+        self._waiter.say(f"{message}; rolling back")
         raise go_back(
             message,
             "see the update in EKS and the new version; then publish again",
@@ -88,7 +88,7 @@ class ManagedNodegroup:
         """Bring nodes that are new already back to the old version; says what was done."""
         old = str(release.old) if self._old == str(release.version) else self._old
         if not old.isdecimal():
-            raise RolloutError("nobody knows which version its nodes had, so they are left")
+            raise RolloutError("the previous version of its nodes is unknown; leaving them unchanged")
         try:
             ended, why = self._await(self._start(release.template, int(old), after=after))
         except AmigenError as error:

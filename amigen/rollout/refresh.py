@@ -241,7 +241,7 @@ class InstanceRefresh:
             return
         message = f"the instance refresh of {self._group.text} to version {release.version} is {status}"
         message += f": {reason}" if reason else ""
-        self._waiter.say(f"{message}; going back")
+        self._waiter.say(f"{message}; rolling back")
         used = {template for template, _ in templates.signature(self._before)}
         raise go_back(
             message,

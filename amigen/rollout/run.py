@@ -156,7 +156,7 @@ def _with_the_others(error: TakenBackError, before: Sequence[tuple[Rolled, Rolle
     for rolled, mine in reversed(before):
         if mine.template not in {each.template for each in error.releases}:
             continue
-        waiter.say(f"{rolled.group.text}: going back, too")
+        waiter.say(f"{rolled.group.text}: rolling back, too")
         try:
             rolled.returned = mine.back(error.releases)
             said.append(rolled.returned)

@@ -70,7 +70,7 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
 
     Args:
         raw: As it would be given to EC2, with or without base64 around it.
-        system: Who launches the nodes.
+        system: System that launches the nodes.
         origin: Whose parts these are, for the output.
         nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """

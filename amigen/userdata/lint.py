@@ -144,8 +144,8 @@ def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) 
             hint = "amigen user-data --merge FILE puts it behind"
             yield Problem(severity="warning", message=message, hint=hint)
         if b"\r\n" in packed.unix_lines(part.content):
-            message = f"the script {name} has DOS line ends, and none in its first line: cloud-init leaves them there"
-            yield Problem(severity="warning", message=message, hint="save it with Unix line ends")
+            message = f"the script {name} has DOS line endings, but not in its first line: cloud-init leaves them there"
+            yield Problem(severity="warning", message=message, hint="save it with Unix line endings")
     if mine:
         for part in given:
             if part.type in mime.BY_FREQUENCY:

@@ -111,7 +111,7 @@ def part_list(document: bytes) -> list[dict[str, str]]:
             row = {"content_type": part.get_content_type(), "content": content.decode()}
         except UnicodeDecodeError:
             raise InputError(
-                f"part {len(found) + 1} is no UTF-8 text, and JSON holds text", "use --format mime"
+                f"part {len(found) + 1} is not UTF-8 text, which JSON requires", "use --format mime"
             ) from None
         extra = {"filename": part.get_filename(), "merge_type": part["Merge-Type"] or part["X-Merge-Type"]}
         found.append(row | {key: str(value) for key, value in extra.items() if value})

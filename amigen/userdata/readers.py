@@ -181,7 +181,7 @@ def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> 
 def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
         value = goyaml.read(part.content).value
-        why = "" if isinstance(value, dict) else "is no mapping"
+        why = "" if isinstance(value, dict) else "is not a mapping"
     except ValueError as error:
         value, why = None, str(error)
     if not why:

@@ -75,7 +75,7 @@ def probe(architecture: Architecture = "x86_64", kernel: Path | None = None) -> 
     program = qemu_program(architecture)
     problem = _kvm_problem(architecture, program, kernel)
     if problem is None:
-        return Acceleration(name="kvm", cpu="host", accel="kvm", reason="tried, and it works")
+        return Acceleration(name="kvm", cpu="host", accel="kvm", reason="a test guest ran")
     # x86-64-v2, which newer distributions need; no AVX, which is slow to emulate; AMD's (as qemu64 is), which the
     # kernel does not give page-table isolation.
     cpu = "cortex-a72" if architecture == "arm64" else "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
@@ -165,7 +165,7 @@ def _run(command: list[str], expected: int | None) -> str | None:
     except subprocess.TimeoutExpired:
         return _HANGS
     except OSError as error:
-        raise ToolError(f"cannot run {command[0]}: {error.strerror}", "install qemu-system-x86 anew") from None
+        raise ToolError(f"cannot run {command[0]}: {error.strerror}", "reinstall qemu-system-x86") from None
     if done.returncode == (expected or 0):
         return None
     return f"/dev/kvm is there and fails ({last_line(done.stderr) or f'QEMU ended with {done.returncode}'})"

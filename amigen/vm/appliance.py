@@ -153,7 +153,7 @@ class Appliance:
             self._socket.sendall(f"{len(text)}\n".encode() + text)
             code, out, err = map(int, self._line().split())
             if out + err > MAX_OUTPUT:
-                raise CouldNotCheckError(f"no end of this command's output: {command[:200]}")
+                raise CouldNotCheckError(f"the output of this command is too long: {command[:200]}")
             stdout, stderr = self._read(out), self._read(err)
         except (OSError, ValueError) as error:
             raise CouldNotCheckError(f"the appliance does not answer: {error}\n{self._console()}") from None
@@ -214,7 +214,7 @@ class Appliance:
         while not said.endswith(b"\n"):
             said += self._read(1)
             if len(said) > 4096:
-                raise ValueError("a line without end")
+                raise ValueError("an unterminated line")
         return said.decode(errors="replace").strip()
 
     def _read(self, size: int) -> bytes:
@@ -222,7 +222,7 @@ class Appliance:
         while size:
             part = self._socket.recv(min(size, 1 << 16))
             if not part:
-                raise ConnectionError("it went off")
+                raise ConnectionError("it was powered off")
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
@@ -278,7 +278,7 @@ def _release_of_machine() -> PlatformFact:
                 return fact
     titles = ", ".join(fact.title for fact in PLATFORMS.values() if fact.kernel_package)
     raise ToolError(
-        f"images are read without booting them on {titles} only", "the booted image is checked all the same"
+        f"images are read without booting them on {titles} only", "the image is still checked after it is booted"
     )
 
 

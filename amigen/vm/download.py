@@ -38,6 +38,6 @@ def _load(url: str, sha256: str, target: Path, log: Callable[[str], None]) -> No
         raise InputError(f"cannot download {url}: {getattr(error, 'reason', error)}") from None
     if found.hexdigest() != sha256:
         raise InputError(
-            f"{url} has another checksum than the spec says: sha256 {found.hexdigest()}, not {sha256}",
+            f"{url} has a wrong checksum: sha256 {found.hexdigest()}, not {sha256}",
             "check whether the file was replaced by a newer one; nothing was kept",
         )

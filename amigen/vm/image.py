@@ -105,7 +105,7 @@ def require_bootable(image: VmImage) -> None:
     found = (start[_BOOT_MARK_AT:][:2] == _BOOT_MARK, start[_EXT_MARK_AT:][:2] == _EXT_MARK)
     if image.kernel is None and not any(found):
         raise InputError(
-            f"{image.disk}: nothing in it could be booted: no partition table and no file system",
+            f"{image.disk}: not bootable: no partition table and no file system",
             f"is it the right file? a disk without a boot loader needs its kernel beside it, DISK{KERNEL_SUFFIX}",
         )
 

@@ -51,4 +51,4 @@ def require_all(missing: Sequence[ToolError]) -> None:
         raise missing[0]
     if missing:
         lines = "".join(f"\n  {error.message}: {error.hint}" for error in missing)
-        raise ToolError(f"{len(missing)} things that are needed are not here; nothing was begun:{lines}")
+        raise ToolError(f"{len(missing)} requirements are missing; nothing was started:{lines}")

@@ -84,9 +84,9 @@ class SshTarget:
         try:
             done = run_capped(full, stdin=None if stdin is None else stdin.encode(), timeout=timeout)
         except EndlessOutputError as error:
-            raise ToolError(f"no end of this command, {error.message}: {text[:200]}") from None
+            raise ToolError(f"the output of this command is too long: {error.message}: {text[:200]}") from None
         except subprocess.TimeoutExpired:
-            raise ToolError(f"no end of this command within {timeout:.0f} s: {text[:200]}") from None
+            raise ToolError(f"this command did not end within {timeout:.0f} s: {text[:200]}") from None
         stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
         if done.returncode == 255 and not stdout:
             raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {stderr.strip()}")
@@ -105,8 +105,8 @@ class SshTarget:
         except ToolError:
             jobs = " ".join(self.run("systemctl list-jobs --no-legend", timeout=60).stdout.split())
             raise ToolError(
-                f"not through with booting after {timeout:.0f} s: {jobs}",
-                "these units wait for something that does not come",
+                f"still booting after {timeout:.0f} s: {jobs}",
+                "these units are still starting",
             ) from None
 
     def copy_to(self, source: Path, target: str, *, timeout: float = 300) -> None:

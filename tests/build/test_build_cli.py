@@ -72,7 +72,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setattr("amigen.vm.bases.machine_architecture", lambda: "x86_64")
     monkeypatch.setattr("amigen.vm.bases.sources_of_machine", lambda *_: AptSources(lines=("deb http://x bookworm",)))
-    fast = Acceleration(name="kvm", cpu="host", accel="kvm", reason="tried, and it works")
+    fast = Acceleration(name="kvm", cpu="host", accel="kvm", reason="a test guest ran")
     monkeypatch.setattr("amigen.build.intent.probe", lambda *_: fast)
     return folder
 
@@ -114,7 +114,7 @@ def test_a_dry_run_says_what_cannot_be_built_here(
     assert "not-there.qcow2: there is no such image file" in out
     assert "debian-12/arm64: cannot be built here: the built-in base is made for x86_64 here, not for arm64" in out
     assert "debian-12/x86_64: amigen-build/demo/debian-12-x86_64/disk.qcow2, from the built-in root of Debian 12" in out
-    assert "processor: KVM: tried, and it works" in out
+    assert "processor: KVM: a test guest ran" in out
     assert (code, "no such image file" in err) == (14, True)
     assert not (tmp_path / "amigen-build").exists()
 
@@ -159,7 +159,7 @@ def test_an_option_of_the_other_target_is_refused(
     target: str, option: tuple[str, ...], spec: str, packer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = run(capsys, spec, "--target", target, "--packer", packer, *option)
-    assert (code, f"{option[0]} does nothing with --target {target}" in err) == (14, True)
+    assert (code, f"{option[0]} has no effect with --target {target}" in err) == (14, True)
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
@@ -181,7 +181,7 @@ def test_all_that_lacks_is_said_at_once(
         (programs / name).unlink()
     code, _, err = run(capsys, spec, "--target", "local", "--packer", packer, *more)
     assert code == 9
-    assert "3 things that are needed are not here; nothing was begun:" in err
+    assert "3 requirements are missing; nothing was started:" in err
     assert "scp is not installed: needed to copy files: install the package openssh-client" in err
     assert "genisoimage or mkisofs or xorrisofs is not installed" in err
     assert "no-firmware is not there: needed to boot a disk of arm64: install the package qemu-efi-aarch64" in err

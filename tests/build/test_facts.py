@@ -48,7 +48,7 @@ def test_dnf_without_any_package(tmp_path: Path) -> None:
 
 
 def test_a_package_manager_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="does not say what is installed: database is locked"):
+    with pytest.raises(BuildError, match="did not list its installed packages: database is locked"):
         ask_machine(machine(tmp_path, "rpm", "echo database is locked >&2; exit 1"), "dnf")
 
 

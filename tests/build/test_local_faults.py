@@ -29,8 +29,8 @@ def nothing_is_left(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("phase", "code", "sentence"),
     [
-        ("boot the builder", 8, "debian-12/x86_64: Packer gave up: "),
-        ("bootstrap", 8, "debian-12/x86_64: Packer gave up: "),
+        ("boot the builder", 8, "debian-12/x86_64: Packer failed: "),
+        ("bootstrap", 8, "debian-12/x86_64: Packer failed: "),
         ("boot the image", 7, "the VM went off while it was booting"),
     ],
 )

@@ -156,9 +156,7 @@ def test_a_modern_packer_gets_its_plugins_and_the_folder(tmp_path: Path) -> None
 
     done = run_build(order(tmp_path, program=str(program), version=(1, 11, 2)), builder, Stop())
     # This one builds nothing, and so never asked for a check.
-    assert [error.message for error in done.errors.values()] == [
-        "debian-12/x86_64: Packer ended without asking for the checks"
-    ]
+    assert [error.message for error in done.errors.values()] == ["debian-12/x86_64: Packer ended before the checks ran"]
     assert done.record.images[0].outcome == "failed"
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0] == "init ."
@@ -175,7 +173,7 @@ def test_what_packer_says_of_its_failure_is_the_message(tmp_path: Path) -> None:
 
     done = run_build(order(tmp_path, program=str(program)), builder, Stop())
     [error] = done.errors.values()
-    assert "Packer gave up: Build halted, no disk" in error.message
+    assert "Packer failed: Build halted, no disk" in error.message
     assert "Build halted, no disk" in Path(done.record.images[0].log).read_text()
 
 

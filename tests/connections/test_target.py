@@ -50,7 +50,7 @@ def test_files_and_folders(tmp_path: Path) -> None:
         ("i-0123456789abcdef0", "did you mean ssm://i-0123456789abcdef0?"),
         ("root@10.0.0.7:22", "did you mean ssh://root@10.0.0.7:22?"),
         ("ssh://", "not an ssh target"),
-        ("ssh://me:secret@node", "passwords are not taken"),
+        ("ssh://me:secret@node", "passwords are not supported"),
         ("ssh://-oProxyCommand=x@node", "not an ssh target"),
         ("ssh://node:port", "Port could not be cast"),
         ("ssh://node;reboot", "not an ssh target"),
@@ -60,7 +60,7 @@ def test_files_and_folders(tmp_path: Path) -> None:
         ("chroot:///no/such/folder", "there is no such folder"),
         ("ssm://web", "not a Session Manager target"),
         ("ssm://i-0123456789abcdef0?zone=1", "not a Session Manager target"),
-        ("vbox://x", "vbox:// is not known here"),
+        ("vbox://x", "vbox:// is not supported"),
     ],
 )
 def test_what_is_none(text: str, said: str) -> None:

@@ -159,7 +159,7 @@ def test_settings_of_others_are_not_lost(eks: Eks, change: dict[str, str]) -> No
     result = eks.run("apply", *IPVS, text="y\n")
 
     assert result.exit_code == 5, result.stderr
-    assert "the add-on was changed by somebody else meanwhile" in result.stderr
+    assert "the add-on was changed concurrently" in result.stderr
     assert "nothing was changed" in result.stderr
     assert eks.updates() == []
     assert eks.run("rollback", "--list").stdout == ""

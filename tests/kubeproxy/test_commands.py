@@ -195,7 +195,7 @@ def test_an_admission_webhook_is_no_missing_right(api: FakeApi, said: str) -> No
 
     assert result.exit_code == 11
     assert said in result.stderr
-    assert "no role helps" in result.stderr
+    assert "a role cannot allow it" in result.stderr
     assert "way back" not in result.stderr
     assert run("rollback", "--list").stdout == ""
 
@@ -245,7 +245,7 @@ def test_a_listing_of_a_cluster_without_a_config_map(api: FakeApi) -> None:
         (("--wait", "5"), b"", "--wait watches nodes"),
         (("--wait", "5", "--listing", "-"), LISTING.encode(), "--wait watches nodes"),
         (("--node", "foo"), b"", "foo: no such target"),
-        (("--node", "ssh://u:p@h"), b"", "passwords are not taken"),
+        (("--node", "ssh://u:p@h"), b"", "passwords are not supported"),
     ],
 )
 def test_wrong_input_is_said_before_the_cluster_is_asked(
@@ -435,7 +435,7 @@ def test_one_machine_does_not_speak_for_all_nodes(api: FakeApi, monkeypatch: pyt
     monkeypatch.setattr("amigen.kubeproxy.look.look", look)
     refused = run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@192.0.2.1")
     assert refused.exit_code == 14
-    assert "one machine cannot speak for 2 nodes" in refused.stderr
+    assert "one machine cannot stand for 2 nodes" in refused.stderr
     assert asked == []
 
     assert run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@{address}").exit_code == 0

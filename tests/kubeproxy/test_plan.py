@@ -195,7 +195,7 @@ def test_deprecation_is_said_with_its_source() -> None:
         ("ipvs.excludeCIDRs=10.0.0.0/99", "is not a CIDR"),
         ("ipvs.excludeCIDRs=10.0.0.1", "has no prefix length"),
         ("nftables.masqueradeBit=32", "0 to 31"),
-        ("nodePortAddresses=primary,10.0.0.0/8", "stands alone"),
+        ("nodePortAddresses=primary,10.0.0.0/8", "must be the only value"),
         ("ipvs.excludeCIDRs=primary", "is not a CIDR"),
         ("ipvs.strictARP", "not PATH=VALUE"),
         ("mode=ipvs", "does not know this field"),

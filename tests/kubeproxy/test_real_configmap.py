@@ -149,7 +149,7 @@ def test_concurrent_edit_is_not_lost(world: World, monkeypatch: pytest.MonkeyPat
     result = world.run("apply", "--mode", "ipvs", "--yes")
 
     assert result.exit_code == 5
-    assert "was changed by somebody else meanwhile" in result.stderr
+    assert "was changed concurrently" in result.stderr
     assert "nothing was changed" in result.stderr
     assert "bindAddress: 127.0.0.1" in world.text()
     assert 'mode: ""' in world.text()

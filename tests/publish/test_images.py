@@ -350,7 +350,7 @@ def test_rollback_does_not_wait_for_the_ledger(world: World) -> None:
         result = world.amigen("rollback", "--yes", "--record", str(world.record_path))
 
     assert result.code == 0, result.err
-    assert "is not written: another publish works with" in result.err
+    assert "is not written: another publish is using" in result.err
     assert world.template()["DefaultVersionNumber"] == 1
 
 
@@ -527,7 +527,7 @@ def test_prune_looks_again_right_before(world: World) -> None:
     )
 
     assert result.code == 0, result.err
-    assert f"{images[0]} stays: it has come into use by" in result.err
+    assert f"{images[0]} is kept: it is now used by" in result.err
     assert images[0] in own(world)
     assert images[1] not in own(world)
 

@@ -98,7 +98,7 @@ def test_a_rollout_does_not_go_to_the_version_before(world: World, behind: int, 
     assert result.code == code, result.err
     started = [call.params["DesiredConfiguration"] for call in world.gateway.named("StartInstanceRefresh")]
     assert [each["LaunchTemplate"]["Version"] for each in started] == ([] if code else ["2"])
-    assert ("is version 1, not 2: somebody else has moved it meanwhile" in result.err) == bool(code)
+    assert ("is version 1, not 2: somebody else has changed it meanwhile" in result.err) == bool(code)
 
 
 def test_a_default_that_is_moved_on_right_after_is_told(world: World) -> None:

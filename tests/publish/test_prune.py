@@ -237,7 +237,7 @@ def test_a_snapshot_of_another_image_is_not_said_to_be_removed(world: World) -> 
     removed = first.json["regions"][0]["removed"]
     assert images[0] in removed
     assert snapshot not in removed
-    assert f"{snapshot} stay: another image lives on them" in first.err
+    assert f"{snapshot} are kept: another image uses them" in first.err
     assert second.json["regions"][0]["leftoverSnapshots"] == []
     assert second.json["regions"][0]["removed"] == []
 

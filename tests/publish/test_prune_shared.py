@@ -293,5 +293,5 @@ def test_an_image_that_comes_into_use_elsewhere_in_between_stays(world: World) -
     result = prune(world, "--apply", "--yes")
 
     assert result.code == 0, result.err
-    assert f"stays: it has come into use by account {OTHER}" in result.err
+    assert f"is kept: it is now used by account {OTHER}" in result.err
     assert own(world) == images

@@ -357,7 +357,7 @@ def test_a_default_that_somebody_else_moved_is_not_moved_again(world: World) -> 
     result = world.publish("--set-default")
 
     assert result.code == 5
-    assert "somebody else has moved it meanwhile" in result.err
+    assert "somebody else has changed it meanwhile" in result.err
     assert world.template()["DefaultVersionNumber"] == 2
 
 
@@ -509,7 +509,7 @@ def test_a_second_publisher_on_this_machine_is_told(world: World) -> None:
         result = world.publish()
 
     assert result.code == 5
-    assert "another publish works with" in result.err
+    assert "another publish is using" in result.err
 
 
 def test_without_a_terminal_it_wants_yes(world: World) -> None:
@@ -553,7 +553,7 @@ def test_images_only_and_what_needs_templates_exclude_each_other(world: World, o
     result = world.publish("--images-only", *other)
 
     assert result.code == 2, result.err
-    assert f"--images-only leaves the templates, and {other[0]} is about them" in result.err
+    assert f"--images-only does not change templates, but {other[0]} is about them" in result.err
     assert world.gateway.calls == []
 
 
@@ -602,7 +602,7 @@ def test_a_local_image_is_refused(world: World) -> None:
     result = world.publish()
 
     assert result.code == 14
-    assert "al2023/x86_64 is no AMI" in result.err
+    assert "al2023/x86_64 is not an AMI" in result.err
 
 
 def test_each_region_encrypts_with_its_own_key(world: World) -> None:

@@ -142,7 +142,7 @@ def test_something_of_others_in_the_way(out: Path, what: str, tmp_path: Path) ->
     "manifest", [b"", b"[]", b"{}", b'{"files": []}', b"\xff", b"[" * 100_000], ids=lambda m: repr(m[:8])
 )
 def test_a_broken_manifest_stops(out: Path, manifest: bytes) -> None:
-    """Without it nobody knows whose the files are."""
+    """Without it it is unknown whose the files are."""
     (out / MANIFEST).write_bytes(manifest)
 
     with pytest.raises(ConflictError, match="not a manifest"):

@@ -249,13 +249,13 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
             "error: is text/x-shellscript, and EKS": MNG,
         },
     ),
-    "DOS line ends": (
+    "DOS line endings": (
         by_hand(IN_BASE64 + base64.encodebytes(SCRIPT.replace(b"\n", b"\r\n"))),
-        {"warning: the script part-001 has DOS line ends, and none in its first line": EKSCTL, **CODED},
+        {"warning: the script part-001 has DOS line endings, but not in its first line": EKSCTL, **CODED},
     ),
     "DOS line ends, later": (
         by_hand(IN_BASE64 + base64.encodebytes(b"#!/bin/sh\necho mine\r\n")),
-        {"warning: the script part-001 has DOS line ends, and none in its first line": OTHERS, **CODED},
+        {"warning: the script part-001 has DOS line endings, but not in its first line": OTHERS, **CODED},
     ),
     "packed with umlauts": (
         by_hand(PACKED + base64.encodebytes(gzip.compress("#!/bin/sh\necho ä\n".encode()))),

@@ -26,7 +26,7 @@ def document(case: str, through: str) -> bytes:
         ("good", "", [SCRIPT]),
         ("good", "karpenter", [SCRIPT]),
         ("no end", "", [SCRIPT]),
-        ("DOS line ends", "", [SCRIPT]),
+        ("DOS line endings", "", [SCRIPT]),
         ("DOS line ends, later", "", [b"#!/bin/sh\necho mine\r\n"]),
         ("MIME behind an empty line", "", []),
         ("MIME without a version", "", []),

@@ -153,7 +153,7 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else() -> None:
 def test_a_download_is_taken_by_its_checksum(tmp_path: Path) -> None:
     source = tmp_path / "image"
     source.write_bytes(b"disk")
-    with pytest.raises(InputError, match="another checksum"):
+    with pytest.raises(InputError, match="wrong checksum"):
         download(source.as_uri(), "0" * 64, log=quiet)
     right = hashlib.sha256(b"disk").hexdigest()
     assert download(source.as_uri(), right, log=quiet).read_bytes() == b"disk"
@@ -195,7 +195,7 @@ def test_a_base_by_url(web: str, tmp_path: Path) -> None:
     def base(url: str, sha256: str) -> bases.Base:
         return base_of(LocalBase(url=url, sha256=sha256), tmp_path, said.append)
 
-    with pytest.raises(InputError, match="another checksum") as caught:
+    with pytest.raises(InputError, match="wrong checksum") as caught:
         base(f"{web}/disk.qcow2", "0" * 64)
     assert right in caught.value.message
     with pytest.raises(InputError, match=r"cannot download .*none: File not found"):

@@ -23,7 +23,7 @@ def sources(spec: NodeImage) -> Iterator[Problem]:
         where = key_path("aws.sourceAmis", platform)
         if platform not in spec.platforms:
             hint = f"platforms of this spec: {', '.join(spec.platforms)}"
-            yield Problem(path=where, message=f"{platform} is not among the platforms of this spec", hint=hint)
+            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=hint)
         given = [
             k for k, v in (("id", source.id), ("ssmParameter", source.ssm_parameter), ("filter", source.filter)) if v
         ]
@@ -35,7 +35,9 @@ def sources(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=f"{where}.id", message=message, hint="use ssmParameter with {arch}, or filter")
         if source.ssm_parameter and set(re.findall(r"\{[^}]*\}?|\}", source.ssm_parameter)) - {"{arch}"}:
             yield Problem(
-                path=f"{where}.ssmParameter", message="holds braces other than {arch}", hint="only {arch} is filled in"
+                path=f"{where}.ssmParameter",
+                message="contains braces other than {arch}",
+                hint="only {arch} is filled in",
             )
 
 
@@ -49,9 +51,7 @@ def instance_types(spec: NodeImage) -> Iterator[Problem]:
             where = key_path(path, architecture)
             if architecture not in spec.architectures:
                 hint = f"architectures of this spec: {', '.join(spec.architectures)}"
-                yield Problem(
-                    path=where, message=f"{architecture} is not among the architectures of this spec", hint=hint
-                )
+                yield Problem(path=where, message=f"{architecture} is not an architecture of this spec", hint=hint)
             elif architecture != _architecture(instance_type):
                 yield Problem(path=where, message=f"{instance_type} is {_architecture(instance_type)}")
 
@@ -72,9 +72,11 @@ def volume(spec: NodeImage) -> Iterator[Problem]:
         yield Problem(path="aws.rootVolume.iops", message=f"{root.type} needs iops", hint="set rootVolume.iops")
     yield from _limits(root)
     if root.type == "gp2" and root.iops is not None:
-        yield Problem(path="aws.rootVolume.iops", message="gp2 takes no iops", hint="use gp3")
+        yield Problem(path="aws.rootVolume.iops", message="gp2 does not support iops", hint="use gp3")
     if root.type != "gp3" and root.throughput is not None:
-        yield Problem(path="aws.rootVolume.throughput", message=f"{root.type} takes no throughput", hint="use gp3")
+        yield Problem(
+            path="aws.rootVolume.throughput", message=f"{root.type} does not support throughput", hint="use gp3"
+        )
 
 
 # Volume type -> least and most IOPS, and most IOPS for each GiB.
@@ -159,7 +161,7 @@ def known_regions(spec: NodeImage) -> Iterator[Problem]:
         if region not in knowledge.AWS_REGIONS:
             near = get_close_matches(region, knowledge.AWS_REGIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "see `aws ec2 describe-regions --all-regions`"
-            message = f"AWS had no region {region} in November 2026"
+            message = f"unknown AWS region {region} (as of November 2026)"
             yield Problem(severity="warning", path=path, message=message, hint=hint)
 
 
@@ -174,7 +176,9 @@ def partitions(spec: NodeImage) -> Iterator[Problem]:
     for index, region in enumerate(spec.aws.copy_regions):
         if _partition(region) != of_build:
             message = f"{region} is in another partition than {spec.aws.region}: images cannot be copied there"
-            yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint="use a spec of its own there")
+            yield Problem(
+                path=f"aws.copyRegions[{index}]", message=message, hint="use a separate spec for that partition"
+            )
 
 
 def image_owners(spec: NodeImage) -> Iterator[Problem]:
@@ -214,7 +218,7 @@ def tags(spec: NodeImage) -> Iterator[Problem]:
         if key.startswith(_TAG_PREFIX):
             yield Problem(
                 path=key_path("aws.tags", key),
-                message=f"{_TAG_PREFIX} is for amigen's own tags",
+                message=f"the prefix {_TAG_PREFIX} is reserved for amigen",
                 hint="choose another key",
             )
 
@@ -245,7 +249,7 @@ def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
     if aws.ssh_source_cidrs and other:
         yield Problem(
             path="aws.sshSourceCidrs",
-            message=f"does nothing with {other}: there is no temporary group that lets ssh in",
+            message=f"has no effect with {other}: there is no temporary security group for ssh",
             hint="remove one of the two",
         )
 

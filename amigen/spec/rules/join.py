@@ -70,7 +70,7 @@ def eks_support(spec: NodeImage) -> Iterator[Problem]:
         message = f"EKS had no Kubernetes {spec.kubernetes_version} on {as_of}"
     elif wanted < min(calendar) or (extended and extended <= as_of):
         ended = f" on {extended}" if extended else ""
-        message = f"EKS ended its support of Kubernetes {spec.kubernetes_version}{ended}: clusters are upgraded"
+        message = f"EKS ended its support of Kubernetes {spec.kubernetes_version}{ended}: EKS upgrades such clusters"
     elif standard and standard <= as_of:
         message = (
             f"Kubernetes {spec.kubernetes_version} is in extended support on EKS, which costs more, until {extended}"
@@ -118,7 +118,9 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
         seen.setdefault(name, index)
         other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
         if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
-            yield Problem(path=where, message=f"{name} and kubelet.{other} say the same thing", hint="use one of them")
+            yield Problem(
+                path=where, message=f"{name} and kubelet.{other} are the same setting", hint="use one of them"
+            )
         if name == "--node-labels":
             yield from _labels_of(flag, where)
     for label in kubelet.labels:
@@ -135,7 +137,7 @@ def _labels_of(flag: str, where: str) -> Iterator[Problem]:
             if _is_reserved(key):
                 yield _reserved(key, where)
             continue
-        message = f"{pair!r} is no label: the kubelet does not start with it"
+        message = f"{pair!r} is not a label: the kubelet would not start"
         yield Problem(path=where, message=message, hint="--node-labels=KEY=VALUE,KEY=VALUE", source=_LABELS_SOURCE)
 
 

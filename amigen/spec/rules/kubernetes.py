@@ -34,7 +34,7 @@ def mode_state(spec: NodeImage) -> Iterator[Problem]:
 def ipvs_only(spec: NodeImage) -> Iterator[Problem]:
     """Settings of ipvs make sense in ipvs mode only."""
     if spec.kube_proxy.mode != "ipvs" and spec.kube_proxy.ipvs != Ipvs():
-        message = f"is set, and kubeProxy.mode is {spec.kube_proxy.mode}"
+        message = f"is set, but kubeProxy.mode is {spec.kube_proxy.mode}"
         yield Problem(path="kubeProxy.ipvs", message=message, hint="remove it, or set kubeProxy.mode: ipvs")
 
 
@@ -45,8 +45,8 @@ def scheduler_use(spec: NodeImage) -> Iterator[Problem]:
         yield Problem(
             severity="note",
             path="kubeProxy.ipvs.scheduler",
-            message=f"{scheduler} evens out what this one node sends, not what all nodes send to a pod",
-            hint="rr does as well for most clusters",
+            message=f"{scheduler} balances the connections of this one node only, not those of all nodes",
+            hint="rr works as well in most clusters",
             source="KEP-5495",
         )
 

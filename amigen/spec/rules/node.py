@@ -77,7 +77,7 @@ def package_platforms(spec: NodeImage) -> Iterator[Problem]:
     for index, package in enumerate(spec.packages):
         for platform in package.platforms:
             if platform not in spec.platforms:
-                message = f"{platform} is not among the platforms of this spec"
+                message = f"{platform} is not a platform of this spec"
                 yield Problem(path=f"packages[{index}].platforms", message=message, hint=_platforms(spec))
 
 
@@ -122,14 +122,14 @@ def private_files(spec: NodeImage) -> Iterator[Problem]:
 def _place(path: str, where: str) -> Iterator[Problem]:
     names = path.split("/")
     if {".", ".."} & set(names):
-        yield Problem(path=where, message="holds `.` or `..`", hint="write the plain path")
+        yield Problem(path=where, message="contains `.` or `..`", hint="write the plain path")
     elif max(len(name.encode()) for name in names) > _LONGEST_NAME:
-        message = "holds a name that is longer than a file name may be here"
+        message = "contains a file name that is too long"
         yield Problem(path=where, message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
     elif own := _own(path):
         yield Problem(path=where, message=f"{own} is written by amigen itself", hint="choose another name")
     elif gone := next((folder for folder in _VOLATILE if _is_in(path, folder)), None):
-        message = f"{gone} does not last: a file there is gone after a reboot"
+        message = f"{gone} is volatile: a file there is gone after a reboot"
         yield Problem(path=where, message=message, hint="write it elsewhere, or make it with tmpfiles.d")
 
 
@@ -184,7 +184,7 @@ def known_sysctls(spec: NodeImage) -> Iterator[Problem]:
         name = _INTERFACE.sub(r"\1default", sysctl_name(key))
         near = [] if name in _sysctls() else get_close_matches(name, _sysctls(), n=1, cutoff=0.9)
         if near:
-            message = f"the kernel has no parameter {sysctl_name(key)}, as far as is known here"
+            message = f"unknown kernel parameter {sysctl_name(key)}"
             hint = f"did you mean {near[0]}?"
             yield Problem(severity="warning", path=key_path("sysctls", key), message=message, hint=hint)
 
@@ -224,10 +224,10 @@ def hooks(spec: NodeImage) -> Iterator[Problem]:
                 yield Problem(path=f"{where}.name", message=message, hint="give each its own name")
             first.setdefault(hook.name, where)
             if "\0" in hook.script:
-                yield Problem(path=f"{where}.script", message="holds a NUL, which no script can", hint="remove it")
+                yield Problem(path=f"{where}.script", message="contains a NUL character", hint="remove it")
             if "\r\n" in hook.script:
-                message = "has DOS line ends: the shell takes each carriage return for a part of its line"
-                hint = "save it with Unix line ends"
+                message = "has DOS line endings: the shell reads each carriage return as part of the line"
+                hint = "save it with Unix line endings"
                 yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
 
 
@@ -236,15 +236,13 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
     for platform, mirror in spec.package_sources.mirrors.items():
         where = key_path("packageSources.mirrors", platform)
         if platform not in spec.platforms:
-            yield Problem(
-                path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
-            )
+            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=_platforms(spec))
         if PLATFORMS[platform].family == "dnf" and (mirror.suites or mirror.components):
             yield Problem(
-                path=where, message="suites and components are words of apt", hint=f"remove them for {platform}"
+                path=where, message="suites and components apply to apt only", hint=f"remove them for {platform}"
             )
         if mirror.gpg_key and len(mirror.gpg_key.split()) > 1:
-            message = "holds white space, which apt and dnf take for the end of the name"
+            message = "contains white space, which ends the name for apt and dnf"
             yield Problem(path=f"{where}.gpgKey", message=message, hint="give the key file another name")
 
 
@@ -260,14 +258,12 @@ def local(spec: NodeImage) -> Iterator[Problem]:
     for platform, base in spec.local.bases.items():
         where = key_path("local.bases", platform)
         if platform not in spec.platforms:
-            yield Problem(
-                path=where, message=f"{platform} is not among the platforms of this spec", hint=_platforms(spec)
-            )
+            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=_platforms(spec))
         if (base.path is None) == (base.url is None):
-            yield Problem(path=where, message="needs path or url, exactly one", hint="set one of them")
+            yield Problem(path=where, message="needs exactly one of path and url", hint="set one of them")
         if (base.url is None) != (base.sha256 is None):
-            hint = "the checksum stands beside the download, often in SHA256SUMS"
-            yield Problem(path=where, message="url and sha256 go together", hint=hint)
+            hint = "publishers list the checksum next to the download, often in SHA256SUMS"
+            yield Problem(path=where, message="url and sha256 must be set together", hint=hint)
 
 
 def _platforms(spec: NodeImage) -> str:

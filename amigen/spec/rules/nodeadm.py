@@ -70,7 +70,7 @@ def only_nodeadm(spec: NodeImage) -> Iterator[Problem]:
 
 def _not_on(platform: str, key: str, hint: str) -> Problem:
     message = f"the bootstrap.sh of {platform} has no argument for it"
-    return Problem(path=f"join.eks.{key}", message=message, hint=f"{hint}; or give Ubuntu a spec of its own")
+    return Problem(path=f"join.eks.{key}", message=message, hint=f"{hint}; or use a separate spec for Ubuntu")
 
 
 def _as_flag(key: str, version: str) -> str:
@@ -126,7 +126,7 @@ def _flags(eks: Eks, api: KubeletApi, by_nodeadm: bool) -> Iterator[Problem]:
             continue
         yield from api.check_flag(flag, where)
         if same := config.get(name.replace("-", "")):
-            message = f"--{name} and kubelet.config.{same} say the same thing, and the flag wins"
+            message = f"--{name} and kubelet.config.{same} are the same setting, and the flag wins"
             yield Problem(path=where, message=message, hint="use one of them")
 
 
@@ -139,7 +139,7 @@ def _config(eks: Eks, api: KubeletApi) -> Iterator[Problem]:
     for key, attribute in _OWN_KEYS.items():
         if key in config and getattr(eks.kubelet, attribute):
             own = {"max_pods": "maxPods"}.get(attribute, attribute)
-            message = f"kubelet.config.{key} and kubelet.{own} say the same thing"
+            message = f"kubelet.config.{key} and kubelet.{own} are the same setting"
             yield Problem(path=f"{where}.{key}", message=message, hint="use one of them")
 
 
@@ -184,7 +184,7 @@ def _toml(text: str) -> Iterator[Problem]:
         return
     sections = ("io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime")
     if config.get("version") == 3 and not any(section in text for section in sections):
-        message = f"says version 3 and names neither {sections[0]} nor {sections[1]}: nodeadm merges it into version 2"
+        message = f"has version 3 but neither {sections[0]} nor {sections[1]}: nodeadm merges it into version 2"
         source = "amazon-eks-ami nodeadm/internal/containerd/config.go"
         yield Problem(path=where, message=message, hint="remove `version = 3`", source=source)
 
@@ -201,7 +201,7 @@ def instance(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=where, message=message, hint=f"write {service.removesuffix('.service')}")
         for name, value in variables.items():
             if re.search(r"://[^/@\s]*:[^/@\s]*@", value):
-                message = "holds a password: every process on the instance can read it"
+                message = "contains a password: every process on the instance can read it"
                 hint = "use a proxy that lets the nodes in without one"
                 yield Problem(path=key_path(where, name), message=message, hint=hint)
             if value.endswith('"'):
