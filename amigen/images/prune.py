@@ -166,7 +166,7 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
 
 
 def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
-    """Snapshots that were marked for removal, whose image is gone, and which no other image lives on."""
+    """Snapshots that were marked for removal, whose image is gone, and which no other image uses."""
     filters = [
         {"Name": f"tag:{names.TAG_NAME}", "Values": [name]},
         {"Name": "tag-key", "Values": [names.TAG_PRUNED]},
@@ -226,7 +226,7 @@ def apply_prune(aws: Aws, plan: RegionPrune, shared: Shared, now: datetime, say:
             continue
         with _kept_going(plan, each.image.id, say):
             stay = _remove(aws, region, each.image, plan.removed)
-            but = f"; {', '.join(stay)} stay: another image lives on them" if stay else ""
+            but = f"; {', '.join(stay)} are kept: another image uses them" if stay else ""
             say(f"{region}: removed {each.image.id} and its snapshots{but}")
 
 
@@ -243,7 +243,7 @@ def _kept_going(plan: RegionPrune, what: str, say: Callable[[str], None]) -> Ite
 
 
 def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> list[str]:
-    """Remove an image with its snapshots; tells those that stay, as another image lives on them."""
+    """Remove an image with its snapshots; returns the ones kept because another image uses them."""
     snapshots = [s.id for s in image.snapshots]
     if snapshots:
         tags = [{"Key": names.TAG_PRUNED, "Value": image.id}]
@@ -258,7 +258,7 @@ def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> list[str
 
 
 def _delete_snapshot(aws: Aws, region: str, snapshot: str, removed: list[str]) -> bool:
-    """False where another image lives on it."""
+    """False if another image uses it."""
     try:
         aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
     except CallError as error:
