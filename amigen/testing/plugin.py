@@ -17,6 +17,8 @@ from amigen.testing.surroundings import find_surroundings
 
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKED = frozenset((*_NEEDS, "before_first_boot"))
+# Suites of amigen have the names alone; in a suite of yours, the prefix keeps them from those of others.
+_PREFIX = "amigen_"
 # The id of a host -> the host, so that the id stays its own, and what it is.
 _KNOWN = pytest.StashKey[dict[int, tuple[object, Surroundings]]]()
 # The id of a backend -> the backend, so that the id stays its own, and its facts.
@@ -58,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+        config.addinivalue_line("markers", _PREFIX + marker)
     if config.pluginmanager.hasplugin("pytest11.testinfra") or config.pluginmanager.hasplugin("testinfra.plugin"):
         from amigen.testing import amazon, connections
 
@@ -68,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What loads modules comes last, whatever file it is in: before it, tests see what was loaded without it."""
-    items.sort(key=lambda item: item.get_closest_marker("loads_modules") is not None)
+    items.sort(key=lambda item: any(item.get_closest_marker(name + "loads_modules") for name in ("", _PREFIX)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,8 +92,11 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
     # The nearest of each name comes first.
-    markers = {marker.name: marker for marker in reversed([*item.iter_markers()]) if marker.name in _MARKED}
-    if not markers or host is None:
+    nearest_last = reversed([*item.iter_markers()])
+    named = {marker.name.removeprefix(_PREFIX): marker for marker in nearest_last}
+    markers = {name: marker for name, marker in named.items() if name in _MARKED}
+    # A fixture `host` of somebody else may be anything, such as an address.
+    if not markers or not hasattr(host, "backend"):
         return
     gathered = item.config.stash.setdefault(_FACTS, {}).get(id(host.backend))
     if gathered is None and "node" in getattr(item, "fixturenames", ()):
@@ -175,6 +181,10 @@ def installed_kernels(host: Any) -> tuple[str, ...]:
     if not kernels:
         pytest.skip(NOT_PROVABLE + "no kernel is installed here")
     return kernels
+
+
+amigen_node = pytest.fixture(name="amigen_node")(lambda node: node)
+amigen_kernel_module = pytest.fixture(name="amigen_kernel_module")(lambda kernel_module: kernel_module)
 
 
 @pytest.fixture

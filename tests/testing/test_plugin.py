@@ -111,3 +111,66 @@ def test_of_a_host_of_the_users_own_it_is_known_when_there_is_one(tmp_path: Path
 def test_the_nearest_marker_counts(tmp_path: Path) -> None:
     """Of a test and of its class, as pytest has it everywhere."""
     assert outcomes(tmp_path, text=NEAREST) == {"test_near": "PASSED", "test_far": "SKIPPED"}
+
+
+STRANGER = """
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--hosts", default="mine")
+
+@pytest.fixture
+def host(request):
+    return request.config.getoption("--hosts")
+
+@pytest.fixture
+def node(host):
+    return "a node of " + host
+"""
+STRANGERS_TEST = """
+import pytest
+
+@pytest.mark.needs_boot
+@pytest.mark.loads_modules
+def test_first(host, node):
+    assert (host, node) == ("mine", "a node of mine")
+
+def test_second(host): ...
+"""
+
+
+def test_the_suite_of_a_stranger_runs_as_without_amigen(tmp_path: Path) -> None:
+    """With a `host`, a `node`, a marker and an option of its own; `--hosts` is testinfra's, which it can leave out."""
+    (tmp_path / "conftest.py").write_text(STRANGER)
+    (tmp_path / "test_own.py").write_text(STRANGERS_TEST)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:pytest11.testinfra"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_prefixed_names_mean_the_same(tmp_path: Path) -> None:
+    """Markers and fixtures."""
+    (tmp_path / "test_own.py").write_text(
+        "import pytest\n\n@pytest.mark.amigen_needs_boot\ndef test_boot(host): ...\n\n"
+        "def test_node(host, amigen_node, amigen_kernel_module):\n"
+        "    assert amigen_node.kernel is not None and not amigen_kernel_module('no-such').is_loaded\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", "--strict-markers", "--hosts=local://"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert "1 passed" in done.stdout, done.stdout
+    assert "1 skipped" in done.stdout
+    assert "not provable" in done.stdout
