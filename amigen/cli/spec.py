@@ -205,10 +205,16 @@ def _on_gate(checked: Checked) -> Iterator[Problem]:
 def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
     """What there is to say about the user data of each platform: existing parts that are merged, and the size."""
     from amigen.plan.make import plan_images
+    from amigen.platforms import PLATFORMS
     from amigen.spec.load import existing_user_data
+    from amigen.userdata.drop_ins import findings
     from amigen.userdata.make import make
 
     spec = checked.require()
+    if any(PLATFORMS[platform].joins_by == "nodeadm" for platform in spec.platforms):
+        for problem in findings(spec.files, joins=spec.join.eks is not None):
+            line, column = checked.written.get(problem.path, checked.written["files"])
+            yield replace(problem, line=line, column=column)
     line, column = checked.written.get("userData.merge", (0, 0))
     try:
         merge = existing_user_data(spec, path)

@@ -21,6 +21,7 @@ from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
 from amigen.userdata import make
 from amigen.userdata.document import parse
+from amigen.userdata.drop_ins import DropIn, of_files
 from amigen.userdata.explain import Explanation
 from amigen.userdata.explain import explain as explain_document
 from amigen.userdata.finding import by
@@ -126,7 +127,7 @@ def print_(
 @output_option
 def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show the user data that a node receives after the system has merged its own parts. Accepts any user data."""
-    raw, origin, nodeadm, gate = _read(file), "yours", True, None
+    raw, origin, nodeadm, gate, files = _read(file), "yours", True, None, list[DropIn]()
     source = click.get_current_context().get_parameter_source("output")
     if show and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--show prints one part as it is; it takes no --output.")
@@ -138,7 +139,7 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
         image = load(file)
         plan = one_plan(image, platform)
         nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
-        gate = gate_off(image, plan.platform)
+        gate, files = gate_off(image, plan.platform), of_files(image.files)
         raw, origin = make.user_data(plan, merge=existing_user_data(image, file)), "amigen"
     if show:
         parts = parse(raw).parts
@@ -146,7 +147,7 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
             raise InputError(f"there is no part {show}", f"the document has {len(parts)}")
         sys.stdout.buffer.write(parts[show - 1].content)
         return
-    found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm)
+    found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm, files=files)
     if gate:
         found = structs.replace(found, problems=(*found.problems, by("", gate)))
     if output == "json":

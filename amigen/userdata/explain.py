@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -13,11 +13,12 @@ from amigen.base.errors import Problem
 from amigen.userdata import mime, nodeconfig
 from amigen.userdata.arrival import arrive
 from amigen.userdata.document import parse
+from amigen.userdata.drop_ins import DROP_INS, DropIn, drop_ins
 from amigen.userdata.finding import Finding, by
 from amigen.userdata.lint import lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
-from amigen.userdata.readers import DROP_INS, DropIn, cloud_init_findings, drop_ins, effective, go_findings
+from amigen.userdata.readers import cloud_init_findings, effective, go_findings
 from amigen.userdata.size import Size, size_of
 from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName
 
@@ -65,13 +66,16 @@ class Explanation(Struct, frozen=True, kw_only=True):
     problems: tuple[Finding, ...]
 
 
-def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True) -> Explanation:
+def explain(
+    raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True, files: Sequence[DropIn] = ()
+) -> Explanation:
     """Explain user data that anybody wrote.
 
     Args:
         raw: As it would be given to EC2, with or without base64 around it.
         system: System that launches the nodes.
         origin: Whose parts these are, for the output.
+        files: Drop-ins for nodeadm that the image or the script of the spec brings.
         nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """
     document = parse(raw, origin)
@@ -83,7 +87,8 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
     # A part is called by its place in the document; the system's own comes after them, wherever it arrives.
     places = iter(range(1, len(given) + 1))
     numbers = [len(given) + 1 if part.origin == system else next(places) for part in arrived]
-    written = drop_ins(theirs) if nodeadm else []
+    by_name = {drop_in.name: drop_in for drop_in in (*files, *drop_ins(theirs))}
+    written = [by_name[name] for name in sorted(by_name)] if nodeadm else []
     fields, problems = _fields(arrived, numbers, about, system, written)
     if nodeadm:
         problems += _joining(given, about, written)

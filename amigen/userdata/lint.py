@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.document import Document
+from amigen.userdata.drop_ins import drop_ins
 from amigen.userdata.finding import Finding, Reader, by
 from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
-from amigen.userdata.readers import drop_ins, effective
+from amigen.userdata.readers import effective
 from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import SYSTEMS, System
 

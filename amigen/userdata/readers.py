@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.userdata import gomime, goyaml, mime
@@ -18,7 +14,6 @@ from amigen.userdata.mime import Part
 from amigen.userdata.systems import System
 
 _NODEADM = "nodeadm internal/configprovider/mime.go, Go's net/mail and mime/multipart"
-DROP_INS = "/etc/eks/nodeadm.d"
 # Types for which cloud-init 22 to 25 has a handler, or which it opens itself.
 _HANDLED = {type_ for _, type_ in mime.SIGNS} | {mime.NODE_CONFIG, mime.MULTIPART, *mime.BY_FREQUENCY}
 _UNTYPED = ("text/plain", "text/x-not-multipart")
@@ -70,72 +65,6 @@ def hint_for(error: gomime.GoError) -> str:
         "encoding": "write the part without a transfer encoding",
         "empty": "",
     }[error.rule]
-
-
-class DropIn(Struct, frozen=True, kw_only=True):
-    """A file for nodeadm's drop-in folder.
-
-    Attributes:
-        name: Its name in the folder.
-        content: Its text; None where it cannot be seen.
-        by: Who writes it.
-    """
-
-    name: str
-    content: bytes | None
-    by: str
-
-
-def drop_ins(parts: tuple[Part, ...]) -> list[DropIn]:
-    """The drop-ins that cloud-config or a script writes, in the order in which nodeadm reads them."""
-    found: dict[str, DropIn] = {}
-    for number, part in enumerate(parts, 1):
-        for drop_in in _of_cloud_config(part, number) if part.type == mime.CLOUD_CONFIG else _of_script(part, number):
-            found[drop_in.name] = drop_in
-    return [found[name] for name in sorted(found) if name.lower().endswith((".yaml", ".yml", ".json"))]
-
-
-def _of_cloud_config(part: Part, number: int) -> Iterator[DropIn]:
-    config = _mapping(part)
-    files = config.get("write_files") if config else None
-    for file in files if isinstance(files, list) else ():
-        path = str(file.get("path", "")) if isinstance(file, dict) else ""
-        if re.fullmatch(rf"{DROP_INS}/[^/]+", path):
-            content = _decoded(str(file.get("content") or ""), str(file.get("encoding") or ""))
-            yield DropIn(name=path.rsplit("/", 1)[1], content=content, by=f"write_files of part {number}")
-
-
-def _decoded(text: str, encoding: str) -> bytes | None:
-    content = text.encode("utf-8", "surrogateescape")
-    try:
-        if re.search(r"b(ase)?64", encoding):
-            content = base64.b64decode(content)
-        return mime.gunzip(content) if re.search(r"gz", encoding) else content
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _of_script(part: Part, number: int) -> Iterator[DropIn]:
-    """Here-documents that are written to the folder; other ways to write a file are not seen."""
-    if part.type not in (mime.SHELL, mime.BOOTHOOK, *mime.BY_FREQUENCY):
-        return
-    text = part.content.decode("utf-8", "replace")
-    line = rf"^[^#\n]*{DROP_INS}/([A-Za-z0-9._-]+)[^\n]*$"
-    here = r"<<(-?)\s*(['\"]?)(\w+)\2"
-    for found in re.finditer(line, text, re.M):
-        begin = re.search(here, found[0])
-        end = begin and re.search(rf"^{begin[1] and chr(9) + '*'}{begin[3]}$", text[found.end() :], re.M)
-        if begin and end:
-            content = text[found.end() + 1 : found.end() + end.start()]
-            yield DropIn(name=found[1], content=content.encode(), by=f"the script of part {number}")
-
-
-def _mapping(part: Part) -> dict[str, Any] | None:
-    try:
-        value = goyaml.read(part.content).value
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def effective(part: Part) -> Part:

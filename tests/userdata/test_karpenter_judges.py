@@ -16,10 +16,10 @@ from amigen.spec.load import load_spec
 from amigen.userdata import mime, packed
 from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
+from amigen.userdata.drop_ins import drop_ins
 from amigen.userdata.explain import Explanation, explain
 from amigen.userdata.gomime import GoError
 from amigen.userdata.make import user_data
-from amigen.userdata.readers import drop_ins
 from amigen.userdata.systems import SYSTEMS
 from tests.real.build import program
 from tests.specs import EXAMPLES, GOLDEN
