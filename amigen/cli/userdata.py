@@ -19,7 +19,7 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
-from amigen.userdata import make
+from amigen.userdata import make, mime
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DropIn, of_files
 from amigen.userdata.explain import Explanation
@@ -63,8 +63,8 @@ def user_data() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["shell", "cloud-config", "mime", "parts"]),
-    help="parts: a JSON list for Terraform. "
+    type=click.Choice(["shell", "cloud-config", "mime", "parts", "external"]),
+    help="parts: a JSON list for Terraform; external: a flat JSON object for its data source of that name. "
     "Default: mime for a spec that joins a cluster and for al2023, where EKS takes nothing else; else shell.",
 )
 @click.option(
@@ -89,20 +89,22 @@ def print_(
     as_base64: bool,
 ) -> None:
     """Print one document on stdout."""
-    parts = format_ == "parts"
-    if parts and (gzip_ or as_base64):
-        raise InputError("the format parts is a JSON list of text", "leave out --gzip and --base64")
+    as_json = format_ in ("parts", "external")
+    if as_json and (gzip_ or as_base64):
+        raise InputError(f"the format {format_} is JSON of text", "leave out --gzip and --base64")
     image = load(spec)
     plan = one_plan(image, platform, cast("Architecture | None", architecture))
     if merge and image.user_data.merge is not None:
         raise InputError(f"the spec merges {image.user_data.merge} already", "merge the two files, or leave one out")
     existing = _read(merge) if merge else existing_user_data(image, spec)
-    made = make.make(plan, format_=cast("Format | None", "mime" if parts else format_), merge=existing, gzip_=gzip_)
+    asked = {"parts": "mime", "external": None}.get(format_ or "", format_)
+    made = make.make(plan, format_=cast("Format | None", asked), merge=existing, gzip_=gzip_)
     document = made.content
     for note in made.notes:
         click.echo(plain(_problem(note)), err=True)
-    if parts:
-        echo_json(make.part_list(document))
+    if as_json:
+        multipart = parse(document).type == mime.MULTIPART
+        echo_json(make.part_list(document) if format_ == "parts" else make.external(document, multipart=multipart))
         return
     if as_base64:
         document = base64.b64encode(document) + b"\n"

@@ -118,6 +118,19 @@ def part_list(document: bytes) -> list[dict[str, str]]:
     return found
 
 
+def external(document: bytes, *, multipart: bool) -> dict[str, str]:
+    """The document as a flat object of text, which is all that Terraform's data source `external` takes.
+
+    Returns:
+        `user_data_base64`; and for MIME `parts`, a JSON text of `part_list`.
+
+    Raises:
+        InputError: A part is no text.
+    """
+    found = {"user_data_base64": base64.b64encode(document).decode()}
+    return found | {"parts": json.dumps(part_list(document), ensure_ascii=False)} if multipart else found
+
+
 def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool) -> None:
     """A merged document has to be one that `explain` has no error for.
 
@@ -148,7 +161,10 @@ def cloud_config(script: bytes, *, packed: bool = False) -> bytes:
     if packed:
         # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#write-files
         file |= {"encoding": "gz+b64", "content": base64.b64encode(gzip(script)).decode()}
-    document = {"write_files": [file], "runcmd": [["bash", SCRIPT_PATH]]}
+    # With a cloud-config before it, lists of both stay, and amigen's commands come first; else this one replaces them
+    # (https://cloudinit.readthedocs.io/en/latest/reference/merging.html).
+    how = [{"name": "list", "settings": ["prepend"]}, {"name": "dict", "settings": ["no_replace", "recurse_list"]}]
+    document = {"merge_how": how, "write_files": [file], "runcmd": [["bash", SCRIPT_PATH]]}
     # JSON is YAML; its strings need no rules of indentation, whatever the script holds.
     return b"#cloud-config\n" + json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 

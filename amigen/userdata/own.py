@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -30,14 +31,16 @@ def is_own_script(part: Part) -> bool:
 
 def is_own_cloud_config(part: Part) -> bool:
     """Whether some amigen made this cloud-config: it writes the script, runs it, and does nothing else."""
-    head = part.content.lstrip()[:512]
-    return part.type == mime.CLOUD_CONFIG and bool(
-        re.match(
-            rb'#cloud-config\n\{\s*("merge_how"[^\n]*\n\s*)?"write_files": \[\s*\{\s*"path": "%s"'
-            % SCRIPT_PATH.encode(),
-            head,
-        )
-    )
+    head, _, body = part.content.lstrip().partition(b"\n")
+    if part.type != mime.CLOUD_CONFIG or head.strip() != b"#cloud-config" or not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        config = json.loads(body)
+        paths = [file["path"] for file in config["write_files"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    mine = set(config) <= {"merge_how", "write_files", "runcmd"} and config.get("runcmd") == [["bash", SCRIPT_PATH]]
+    return mine and paths == [SCRIPT_PATH]
 
 
 def is_own_node_config(part: Part) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,12 +15,13 @@ import yaml
 from amigen.userdata import mime, packed
 from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
-from amigen.userdata.make import SCRIPT_NAME, make, user_data
+from amigen.userdata.explain import explain
+from amigen.userdata.make import SCRIPT_NAME, SCRIPT_PATH, make, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.own import NODE_CONFIG_NAME
 from tests.specs import ROOT, joins, mapping
 from tests.userdata.conftest import Left
-from tests.userdata.test_documents import NODE, SHELL, plan, script
+from tests.userdata.test_documents import BULK, NODE, SHELL, plan, script
 
 Leaves = Callable[[bytes], Left]
 OTHER = {"packages": [{"name": "jq"}]}
@@ -189,3 +192,57 @@ def test_parts_for_terraform_are_those_of_the_document(tmp_path: Path) -> None:
     refused = subprocess.run([*command, "--format", "parts", "--gzip"], capture_output=True, timeout=60, cwd=ROOT)
     assert refused.returncode == 14
     assert b"leave out --gzip" in refused.stderr
+
+
+THEIRS = b"#cloud-config\npackages: [htop]\nruncmd: [[echo, theirs]]\nwrite_files: [{path: /etc/x, content: x}]\n"
+
+
+@pytest.mark.parametrize("change", [{"gate": False}, BULK], ids=["plain", "packed"])
+def test_the_cloud_config_format_survives_a_cloud_config_before_it(
+    change: dict[str, object], cloud_init_leaves: Leaves
+) -> None:
+    """amigen's commands come first, and nothing of either is lost; behind it, without merge_how, explain warns."""
+    mine = user_data(plan({"platforms": ["ubuntu-24.04"]}, change), format_="cloud-config")
+    parts = tuple(Part(type=mime.CLOUD_CONFIG, content=content) for content in (THEIRS, mine))
+    both, other = mime.write(parts), mime.write(parts[::-1])
+    left = cloud_init_leaves(both)
+
+    assert left.config["runcmd"] == [["bash", SCRIPT_PATH], ["echo", "theirs"]]
+    assert [file["path"] for file in left.config["write_files"]] == [SCRIPT_PATH, "/etc/x"]
+    assert (left.config["packages"], left.schema, left.error) == (["htop"], "", "")
+    assert [p.rule for p in explain(both, "self-managed", nodeadm=False).problems if p.rule == "replaced"] == []
+    assert cloud_init_leaves(other).config["runcmd"] == [["echo", "theirs"]]
+    assert "replaced" in [p.rule for p in explain(other, "self-managed", nodeadm=False).problems]
+
+
+@pytest.mark.parametrize("change", [{"gate": False}, BULK], ids=["plain", "packed"])
+@pytest.mark.parametrize("merge_how", [True, False], ids=["today", "before merge_how"])
+def test_an_earlier_cloud_config_of_amigen_is_replaced(change: dict[str, object], merge_how: bool) -> None:
+    old = user_data(plan({"platforms": ["ubuntu-24.04"]}, change), format_="cloud-config")
+    if not merge_how:
+        config = json.loads(old.partition(b"\n")[2])
+        del config["merge_how"]
+        old = b"#cloud-config\n" + json.dumps(config, indent=1).encode()
+    alone = make(plan(), merge=old)
+    both = make(plan(), merge=mime.write(tuple(Part(type=mime.CLOUD_CONFIG, content=c) for c in (THEIRS, old))))
+
+    assert [part.type for part in parse(alone.content).parts] == [mime.SHELL]
+    assert parse(both.content).parts[0].content == THEIRS
+    assert [part.type for part in parse(both.content).parts] == [mime.CLOUD_CONFIG, mime.SHELL]
+    assert [note.message for note in alone.notes] == ["the parts that an earlier amigen made are replaced"]
+
+
+@pytest.mark.parametrize(("change", "keys"), [({}, 2), ({"platforms": ["debian-12"]}, 1)], ids=["mime", "shell"])
+def test_external_is_what_terraform_takes(change: dict[str, object], keys: int, tmp_path: Path) -> None:
+    """A JSON object whose values are all text, for a program that gets a query on stdin."""
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping(change)))
+    command = [sys.executable, "-m", "amigen", "user-data", str(tmp_path / "spec.yaml")]
+    said, document, parts = (
+        subprocess.run([*command, *more], input=b"{}", capture_output=True, timeout=60, check=True, cwd=ROOT).stdout
+        for more in (("--format", "external"), (), ("--format", "parts"))
+    )
+    found = json.loads(said)
+
+    assert {type(value) for value in found.values()} == {str}
+    assert (len(found), base64.b64decode(found["user_data_base64"])) == (keys, document)
+    assert keys == 1 or json.loads(found["parts"]) == json.loads(parts)
