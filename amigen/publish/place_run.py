@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
+from amigen.publish.wait import Waiter
 
 
 class Canary(Protocol):
@@ -77,3 +79,13 @@ class PlaceRun:
     done: list[str] = field(default_factory=list)
     warning: str = ""
     error: AmigenError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What the steps of a plan need of the world."""
+
+    aws: Aws
+    ledger: Ledger
+    waiter: Waiter
+    canary: Canary | None = None

@@ -15,7 +15,8 @@ from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedEr
 from amigen.publish import names
 from amigen.publish.place_run import Ledger
 from amigen.publish.wait import Waiter
-from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, default_back, go_back, of_template
+from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.way_back import default_back, go_back
 
 _LOOKS = 4  # EKS may show the new version a moment after the update has ended
 

@@ -17,7 +17,8 @@ from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedEr
 from amigen.publish.place_run import Ledger
 from amigen.publish.wait import TooLongError, Waiter
 from amigen.rollout import templates
-from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, default_back, go_back, of_template
+from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.way_back import default_back, go_back
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")

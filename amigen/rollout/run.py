@@ -20,12 +20,10 @@ from amigen.rollout.group import (
     RolloutPreview,
     TakenBackError,
     TargetVersion,
-    default_back,
-    go_back,
-    releases_of,
 )
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
+from amigen.rollout.way_back import default_back, go_back, releases_of
 
 
 @dataclass(kw_only=True)

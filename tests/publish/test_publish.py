@@ -422,7 +422,7 @@ def test_a_removed_copy_without_a_ledger_takes_a_run_to_be_seen(world: World, mo
     assert world.publish().code == 0
     _remove_copies(world)
     world.record_path.with_name("publish-ledger.json").unlink()
-    monkeypatch.setattr("amigen.publish.apply.VISIBLE_SECONDS", 0)
+    monkeypatch.setattr("amigen.publish.image_steps.VISIBLE_SECONDS", 0)
 
     said = world.publish()
 

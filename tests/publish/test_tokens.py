@@ -11,7 +11,7 @@ TEMPLATE = "ipvs-nodes-al2023-x86_64"
 
 @pytest.fixture(autouse=True)
 def _no_long_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amigen.publish.apply._VERSION_SECONDS", 0.5)
+    monkeypatch.setattr("amigen.publish.template_steps._VERSION_SECONDS", 0.5)
 
 
 def test_a_template_that_was_deleted_is_made_anew(world: World) -> None:

@@ -1,0 +1,201 @@
+"""The steps of a plan that are about parameter, template, canary and default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from amigen.aws import calls
+from amigen.aws.errors import CallError
+from amigen.base.errors import AmigenError, AwsError, ConflictError, RefusedError, plain
+from amigen.publish import names, observe
+from amigen.publish.actions import CreateTemplate, CreateVersion, PutParameter, RunCanary, SetDefault
+from amigen.publish.image_steps import image_of
+from amigen.publish.names import VersionLabel
+from amigen.publish.place_run import Means, PlaceRun
+from amigen.publish.promote import move_default, put_parameter
+from amigen.publish.template import as_tags, content_digest
+from amigen.publish.wait import TooLongError
+
+# A version that is not seen after this is gone.
+_VERSION_SECONDS = 60.0
+_TOKENS = 10
+
+
+def parameter(means: Means, run: PlaceRun, action: PutParameter) -> None:
+    """Write it if it is still what the plan saw."""
+    _refuse_warned(means, run)
+    image = image_of(run)
+    region = run.plan.place.region
+    put_parameter(means.aws, region, action.name, old=action.old, new=image, waiter=means.waiter)
+    means.ledger.note(run.plan.place.key, parameter=action.name)
+
+
+def create_template(means: Means, run: PlaceRun, action: CreateTemplate) -> None:
+    """One call makes the template and its first version; its name is unique, so that it cannot be made twice."""
+    image = image_of(run)
+    data = _with_image(action.data, image)
+    label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
+
+    def create(token: str) -> tuple[str, int, Any]:
+        answer = means.aws.call(
+            calls.CREATE_TEMPLATE,
+            run.plan.place.region,
+            f"launch template {action.name}",
+            LaunchTemplateName=action.name,
+            VersionDescription=label.text(),
+            LaunchTemplateData=data,
+            ClientToken=token,
+            TagSpecifications=[{"ResourceType": "launch-template", "Tags": as_tags(action.tags)}],
+        )
+        return answer["LaunchTemplate"]["LaunchTemplateId"], 1, answer.get("Warning")
+
+    _create(means, run, action.name, ("template", action.name, label.text()), 0, create)
+    run.default = 1
+
+
+def create_version(means: Means, run: PlaceRun, action: CreateVersion) -> None:
+    """The token names the newest version that the plan saw: it can be used for one next version only."""
+    image = image_of(run)
+    data = _with_image(action.data, image)
+    label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
+
+    def create(token: str) -> tuple[str, int, Any]:
+        answer = means.aws.call(
+            calls.CREATE_TEMPLATE_VERSION,
+            run.plan.place.region,
+            f"launch template {action.name}",
+            LaunchTemplateId=action.template,
+            VersionDescription=label.text(),
+            LaunchTemplateData=data,
+            ClientToken=token,
+        )
+        return action.template, answer["LaunchTemplateVersion"]["VersionNumber"], answer.get("Warning")
+
+    _create(means, run, action.name, ("version", action.template, action.after), action.after, create)
+    _refuse_warned(means, run)
+
+
+def _create(
+    means: Means,
+    run: PlaceRun,
+    name: str,
+    intent: tuple[object, ...],
+    after: int,
+    create: Callable[[str], tuple[str, int, Any]],
+) -> None:
+    """Create, and look that it is there.
+
+    EC2 remembers a token longer than what was made with it: after somebody has deleted that, the same call answers
+    with what is gone, and one with other content is refused
+    (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html). Such a token is followed by the next
+    one, which is the same for everybody who finds it used up.
+
+    Args:
+        run: Gets template, version and warning.
+        name: Of the template.
+        intent: What the token is made of.
+        after: The newest version that the plan saw; 0 where there was no template.
+        create: Calls with a token; gives the template's id, the version and EC2's warning.
+    """
+    place = run.plan.place
+    for generation in range(_TOKENS):
+        token = names.token(*intent, *((generation,) if generation else ()))
+        try:
+            template, version, warning = create(token)
+        except CallError as error:
+            if error.code != "IdempotentParameterMismatch" or _seen(means, run, name, after.__lt__):
+                raise _told(error, name) from None
+        else:
+            if _seen(means, run, name, version.__eq__):
+                run.template, run.version, run.warning = template, version, _words(warning)
+                if run.warning:
+                    means.waiter.say(f"{place.key}: EC2 warns of version {version}: {run.warning}")
+                means.ledger.note(place.key, warning=f"{version}:{run.warning}" if run.warning else "")
+                return
+        means.waiter.say(f"{place.key}: what was made of {name} with this client token is gone; taking the next one")
+    raise AwsError(
+        f"launch template {name} in {place.region}: {_TOKENS} client tokens are used up by what is gone",
+        "find out who deletes its versions",
+    )
+
+
+def _seen(means: Means, run: PlaceRun, name: str, wanted: Callable[[int], bool]) -> bool:
+    """Whether such a version is there; it may take a moment until it is seen."""
+    place = run.plan.place
+
+    def look() -> tuple[bool | None, str]:
+        found = observe.find_template(means.aws, place.region, name)
+        there = found is not None and any(wanted(version.number) for version in found.versions)
+        return (True if there else None), "" if there else "not visible yet"
+
+    try:
+        return means.waiter.until(f"{place.key}: {name}", look, every=2, at_most=_VERSION_SECONDS)
+    except TooLongError:
+        return False
+
+
+def _refuse_warned(means: Means, run: PlaceRun) -> None:
+    """What EC2 could not validate goes live only after a canary has shown that it launches.
+
+    Raises:
+        RefusedError: The default would move to it without one.
+    """
+    actions = run.plan.actions
+    moves = any(isinstance(each, SetDefault) and not each.back for each in actions)
+    if not moves or run.version is None or any(isinstance(each, RunCanary) for each in actions):
+        return
+    warning = run.warning or means.ledger.warning(run.plan.place.key, run.version)
+    if warning:
+        raise RefusedError(
+            f"EC2 warns of version {run.version} of {run.plan.place.target.template} in {run.plan.place.region}:"
+            f" {warning}; the default is unchanged",
+            "correct what it names, or prove the version on an instance: --canary",
+        )
+
+
+def run_canary(means: Means, run: PlaceRun, action: RunCanary) -> None:
+    """Prove the version."""
+    assert means.canary is not None, "a plan with a canary was made without one"
+    assert run.template is not None, "a canary comes after its template"
+    assert run.version is not None, "a canary comes after its version"
+    means.canary(run.plan.place, name=action.name, template=run.template, version=run.version, image=image_of(run))
+
+
+def set_default(means: Means, run: PlaceRun, action: SetDefault) -> None:
+    """Move it if it is still where the plan saw it."""
+    version = action.version or run.version
+    assert version is not None, "the default moves to a version"
+    _refuse_warned(means, run)
+    move_default(
+        means.aws,
+        run.plan.place.region,
+        action.name,
+        action.template,
+        old=action.old,
+        new=version,
+        waiter=means.waiter,
+        back=action.back,
+    )
+    run.default = version
+
+
+def _told(error: CallError, name: str) -> AmigenError:
+    """The loser of two publishers is told so."""
+    if error.code in ("IdempotentParameterMismatch", "InvalidLaunchTemplateName.AlreadyExistsException"):
+        return ConflictError(
+            f"another publisher has just made the next version of launch template {name} ({error.code})",
+            "look at what is there (`amigen images drift SPEC`), then run again: it starts from their version",
+        )
+    return error
+
+
+def _words(warning: Any) -> str:
+    """ValidationWarning of EC2: what it could not validate, for a person."""
+    found = [f"{each.get('Code', '')}: {each.get('Message', '')}" for each in (warning or {}).get("Errors", ())]
+    return plain("; ".join(found))
+
+
+def _with_image(data: dict[str, object], image: str) -> dict[str, object]:
+    named = str(data["ImageId"])
+    return data if named.startswith("resolve:") else {**data, "ImageId": image}

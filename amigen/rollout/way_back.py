@@ -1,0 +1,126 @@
+"""The way back of a rollout: which versions stand now, and how default, parameter and nodes return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from amigen.aws.session import Aws
+from amigen.base.errors import AmigenError
+from amigen.publish import observe
+from amigen.publish.apply import Applier
+from amigen.publish.names import read_history, read_rollback
+from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
+from amigen.publish.promote import agreed
+from amigen.publish.state import Template
+from amigen.publish.wait import Waiter
+from amigen.rollout.group import Release, RolloutError, TakenBackError
+from amigen.rollout.rollback import plan_rollback
+
+
+def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter) -> tuple[Release, ...]:
+    """The default versions that stand in a region now, with those before them.
+
+    Raises:
+        ConflictError: Somebody else has moved the default since a run moved it.
+    """
+    out = []
+    for run in runs:
+        if run.plan.place.region != region:
+            continue
+        template = _as_left(aws, run, waiter)
+        if template is None:
+            continue
+        begun = read_rollback(template.tags)
+        history = read_history(template.tags, template.default)
+        if begun and begun[0] == template.default:
+            # A going back that was cut off has taken the history back already, and says where it was going.
+            history = (*history, begun[1])
+        out.append(
+            Release(
+                place=run.plan.place,
+                template=template.id,
+                version=template.default,
+                old=history[-1] if history else None,
+                resolving=frozenset(
+                    v.number for v in template.versions if str(v.data.get("ImageId", "")).startswith("resolve:")
+                ),
+            )
+        )
+    return tuple(out)
+
+
+def _as_left(aws: Aws, run: PlaceRun, waiter: Waiter) -> Template | None:
+    """The template of a run; a look that is behind, and sees the default before the run, would roll out that one."""
+    place = run.plan.place
+
+    def look() -> tuple[int, Template | None]:
+        found = observe.find_template(aws, place.region, place.target.template)
+        return (found.default if found else 0), found
+
+    if run.default is None:
+        return look()[1]
+    what = f"launch template {place.target.template} in {place.region}"
+    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", waiter)[1]
+
+
+def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> str:
+    """Move default and parameter back after a failed rollout; says what was done.
+
+    Raises:
+        RolloutError: They are not back.
+    """
+    if release.old is None:
+        raise RolloutError("the previous default is unknown; leaving it unchanged", "name it: --to of rollback")
+    try:
+        plan = plan_rollback(aws, release.place, release.old)
+        error = Applier(aws=aws, ledger=NullLedger(), waiter=waiter).apply([plan])[0].error
+    except AmigenError as found:
+        error = found
+    if error:
+        raise RolloutError(
+            f"default or parameter are still those of version {release.version}: {error.message}", error.hint
+        )
+    ledger.went_back(release.place.key, default=release.old)
+    return f"the default is version {release.old} again"
+
+
+def go_back(
+    failed: str,
+    hint: str,
+    releases: Sequence[Release],
+    default: Callable[[Release], str],
+    group: Callable[[], str] | None,
+    *,
+    ordered: bool = False,
+) -> RolloutError:
+    """Take a failed rollout back.
+
+    Args:
+        failed: What failed, in words.
+        hint: The way out where all of this goes well.
+        releases: Whose default goes back.
+        default: Brings the default of a release back; says what it did.
+        group: Brings the nodes back; None where AWS has done so.
+        ordered: The nodes would only be made anew of the bad version where the default is not back; else each is
+            tried, whatever came of the others.
+
+    Returns:
+        The error that says all of it, with the ways out of what failed.
+    """
+    said, hints = [failed], []
+    returned: list[Release] = []
+    for release in releases:
+        try:
+            said.append(default(release))
+            returned.append(release)
+        except AmigenError as error:
+            said.append(error.message)
+            hints.append(error.hint or "")
+    if group and (not ordered or len(returned) == len(releases)):
+        try:
+            said.append(group())
+        except AmigenError as error:
+            said.append(error.message)
+            hints.append(error.hint or "")
+    message, way_out = "; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))) or hint
+    return TakenBackError(message, way_out, returned) if returned else RolloutError(message, way_out)
