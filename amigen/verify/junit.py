@@ -53,7 +53,7 @@ def _suite(root: ET.Element, report: Report, phase: str, results: list[Result]) 
 
 def explanation_lines(result: Result) -> list[str]:
     """What was expected, found and is to do; only what there is."""
-    labels = (("expected", result.expected), ("found", result.found), ("to do", result.todo))
+    labels = (("expected", result.expected), ("found", result.found), ("diff", result.diff), ("to do", result.todo))
     return [f"{label}: {text}" for label, text in labels if text]
 
 

@@ -28,6 +28,7 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
         outcome: `not provable`: this target cannot prove it; `error`: it could not be looked at; `skipped`: a test of
             the user's that skipped itself.
         expected, found, todo: Of what did not pass: what was expected and found, and what to do.
+        diff: Of a changed file, from what amigen wrote to what is there.
         required: False for what this target need not prove.
         seconds: How long it took, without the gathering.
         own: True for a test of the user's.
@@ -40,6 +41,7 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     expected: str = ""
     found: str = ""
     todo: str = ""
+    diff: str = ""
     required: bool = True
     seconds: float = 0.0
     own: bool = False
@@ -78,6 +80,7 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
         causes: Why checks failed, the most likely first.
         verdict: `proven`: all that is required; `failed`: a check failed; `unproven`: none failed, and something that
             is required could not be proved, or nothing was looked at.
+        machine: Its system, kernel and image; empty where it did not answer.
         notes: What else is worth knowing, such as how the VM was run.
     """
 
@@ -95,6 +98,7 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
     phases: tuple[Phase, ...] = ()
     notes: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    machine: str = ""
 
     def count(self, outcome: Outcome) -> int:
         """How many results have this outcome."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +18,14 @@ from msgspec import structs
 import amigen
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
+from amigen.checks.model import RELEASE_PATH
 from amigen.connections import connect, parse_target
 from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
 from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import facts_of, suite_files
 from amigen.verify.cause import causes_of
+from amigen.verify.content import with_diffs
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
 from amigen.vm.scratch import scratch
 
@@ -29,6 +34,7 @@ _AT_ONCE = 64
 # From so many hosts on, the tests are shared out to the processors: below, another process costs more than it saves.
 _SHARED_FROM = 8
 NODE = "node"
+_OS_RELEASE = "/etc/os-release"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +81,14 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     started, begun = datetime.now(UTC), time.monotonic()
     ready = options.connections
     connections = [ready.pop(each) if each in ready else connect(each, options.connect) for each in parsed]
-    checked = check_hosts(plan, connections, options)
+    machines: dict[int, str] = {}
+    checked = check_hosts(plan, connections, options, machines=machines)
     seconds = time.monotonic() - begun
     phases = [Phase(name=NODE, seconds=round(seconds, 3))]
     results = [[not_reached(found)] if isinstance(found, CouldNotCheckError) else found for found in checked]
     return [
-        make_report(plan, target, started, seconds, found, phases=phases)
-        for target, found in zip(parsed, results, strict=True)
+        make_report(plan, target, started, seconds, found, phases=phases, machine=machines.get(number, ""))
+        for number, (target, found) in enumerate(zip(parsed, results, strict=True))
     ]
 
 
@@ -101,6 +108,7 @@ def make_report(
     phases: Sequence[Phase] = (),
     notes: Sequence[str] = (),
     evidence: str = "",
+    machine: str = "",
 ) -> Report:
     """A report of these results with their causes; `evidence`: of `amigen.verify.cause.evidence_script`."""
     steps = {check.id: step.title for step in plan.steps for check in step.checks}
@@ -119,6 +127,7 @@ def make_report(
         phases=tuple(phases),
         notes=tuple(notes),
         causes=causes_of(results, evidence),
+        machine=machine,
     )
 
 
@@ -128,9 +137,14 @@ def check_hosts(
     options: Options,
     *,
     phase: str = NODE,
+    machines: dict[int, str] | None = None,
 ) -> list[list[Result] | CouldNotCheckError]:
-    """Gather from the hosts and run the node's tests on what was gathered."""
-    wanted = Wanted.of(facts_of(plan))
+    """Gather from the hosts and run the node's tests on what was gathered.
+
+    Args:
+        machines: Takes the number of each host that answered, and what it is.
+    """
+    wanted = Wanted.of(facts_of(plan)) | Wanted(texts=(_OS_RELEASE, RELEASE_PATH))
     run = secrets.token_hex(4)
     keys = [f"{run}-{number}" for number in range(len(connections))]
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(connections))))
@@ -173,7 +187,25 @@ def check_hosts(
                 results = run_sessions(given, {key: ready[key] for key in facts}, facts)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return [failed.get(key) or results.get(key, []) for key in keys]
+    found: list[list[Result] | CouldNotCheckError] = []
+    for number, (key, connection) in enumerate(zip(keys, connections, strict=True)):
+        if key in facts and machines is not None:
+            machines[number] = machine_of(facts[key])
+        own = results.get(key, [])
+        found.append(failed.get(key) or (with_diffs(plan, connection, facts[key], own) if key in facts else own))
+    return found
+
+
+def machine_of(facts: Facts) -> str:
+    """System, kernel and image of a machine, as far as it tells: `Debian GNU/Linux 12, kernel 6.1.0, image web 1a`."""
+    name = re.search(r"^PRETTY_NAME=[\"']?([^\"'\n]*)", facts.texts.get(_OS_RELEASE, ""), re.MULTILINE)
+    parts = [name[1]] if name else []
+    if facts.kernel:
+        parts.append(f"kernel {facts.kernel}" + (" of its host" if facts.surroundings.lacks("kernel") else ""))
+    with suppress(ValueError, AttributeError, TypeError):
+        release = json.loads(facts.texts.get(RELEASE_PATH, ""))
+        parts.append(f"image {release['name']} {release['digest'][:12]}")
+    return ", ".join(parts)
 
 
 def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool) -> tuple[Path, ...]:

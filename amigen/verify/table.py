@@ -33,7 +33,7 @@ def print_reports(reports: Sequence[Report], console: Console, *, every: bool = 
     alike: dict[tuple[object, ...], list[Report]] = {}
     for report in reports:
         results = (structs.replace(result, seconds=0.0) for result in report.results)
-        alike.setdefault((report.spec, report.platform, report.notes, *results), []).append(report)
+        alike.setdefault((report.spec, report.platform, report.machine, report.notes, *results), []).append(report)
     for group in alike.values():
         _print_group(group, console, every=every)
 
@@ -47,7 +47,7 @@ def _print_group(reports: Sequence[Report], console: Console, *, every: bool) ->
         console.print(_table(reports[0], every=every))
     # rich fills up lines; in a log that is noise.
     console.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
-    for note in reports[0].notes:
+    for note in (*filter(None, [reports[0].machine]), *reports[0].notes):
         console.print(f"[dim]{escape(note)}[/dim]")
     for report in reports:
         line = Text.assemble((report.verdict.upper(), _VERDICTS[report.verdict]), f"  {report.summary}")
@@ -99,7 +99,8 @@ def _explained(results: list[Result]) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
-    for label, text in (("expected", expected), ("found", first.found), ("to do", first.todo)):
+    found = (("expected", expected), ("found", first.found), ("diff", first.diff), ("to do", first.todo))
+    for label, text in found:
         if text:
             grid.add_row(label, Text(text))
     return Group(Text(" ".join(result.id for result in results), style="bold"), grid)

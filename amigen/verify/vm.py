@@ -82,6 +82,7 @@ class _Part:
     notes: list[str] = field(default_factory=list)
     identity: str | None = None
     evidence: str = ""
+    machine: str = ""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -137,7 +138,11 @@ class _Proof:
         """Check the node; where something failed, ask it why."""
         from amigen.connections.ssh import to_machine
 
-        outcome = check_hosts(without_cluster(plan), [to_machine(machine.ssh)], self.options, phase=phase)[0]
+        seen: dict[int, str] = {}
+        [outcome] = check_hosts(
+            without_cluster(plan), [to_machine(machine.ssh)], self.options, phase=phase, machines=seen
+        )
+        part.machine = part.machine or seen.get(0, "")
         if isinstance(outcome, CouldNotCheckError):
             raise outcome
         part.results += outcome
@@ -178,7 +183,18 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     notes = dict.fromkeys(note for part in parts for note in part.notes)
     seconds = time.monotonic() - begun
     evidence = "\n".join(part.evidence for part in parts)
-    return make_report(plan, target, started, seconds, results, phases=phases, notes=tuple(notes), evidence=evidence)
+    machine = next((part.machine for part in parts if part.machine), "")
+    return make_report(
+        plan,
+        target,
+        started,
+        seconds,
+        results,
+        phases=phases,
+        notes=tuple(notes),
+        evidence=evidence,
+        machine=machine,
+    )
 
 
 def _nodes_at_once(boot: BootOptions) -> int:

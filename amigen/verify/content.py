@@ -1,0 +1,67 @@
+"""What a changed file has in place of what amigen wrote: a diff, for a person who would have to compare two digests."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from msgspec import structs
+
+from amigen.base.errors import CouldNotCheckError
+from amigen.checks.file import FileCheck
+from amigen.checks.model import InstallGate, WriteFile
+from amigen.connections.model import Connection
+from amigen.facts import Facts, GatherError, Wanted, gather
+from amigen.plan.model import ImagePlan
+from amigen.verify.report import Result
+
+# Larger ones are not compared: a report is read.
+_LARGEST = 64 << 10
+_LINES = 200
+_READABLE_BY_ALL = 0o004
+
+
+def with_diffs(plan: ImagePlan, connection: Connection, facts: Facts, results: list[Result]) -> list[Result]:
+    """The results, those of changed files with a diff; files that not everybody may read stay unseen."""
+    changed = {
+        check.path
+        for check in plan.checks
+        if isinstance(check, FileCheck)
+        and (file := facts.files.get(check.path)) is not None
+        and file.sha256 not in ("", check.sha256)
+        and file.size <= _LARGEST
+        and int(check.mode, 8) & int(file.mode, 8) & _READABLE_BY_ALL
+    }
+    if not changed:
+        return results
+    try:
+        found = gather(connection, Wanted(texts=tuple(sorted(changed)))).texts
+    except (CouldNotCheckError, GatherError):
+        return results
+    diffs = {f"{FileCheck.test}[{f.path}]": _diff(f, found[f.path]) for f in _files(plan) if f.path in found}
+    return [
+        structs.replace(each, diff=diffs[each.id]) if each.outcome == "failed" and each.id in diffs else each
+        for each in results
+    ]
+
+
+def _files(plan: ImagePlan) -> Iterator[WriteFile]:
+    for step in plan.steps:
+        if isinstance(step, InstallGate):
+            yield from step.all_files
+        elif isinstance(step, WriteFile):
+            yield step
+
+
+def _diff(file: WriteFile, found: str) -> str:
+    """Unified, from what amigen wrote to what is there; empty for what is no text."""
+    try:
+        wanted = file.content.decode()
+    except UnicodeDecodeError:
+        return ""
+    if "\0" in found:
+        return ""
+    old, new = wanted.splitlines(), found.splitlines()
+    lines = [*difflib.unified_diff(old, new, "as amigen wrote it", "on the target", lineterm="")]
+    more = [f"... and {len(lines) - _LINES} lines more"] if len(lines) > _LINES else []
+    return "\n".join([*lines[:_LINES], *more])
