@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, files, processes, signals, quoting and templates."""
+"""Shared tools without knowledge of the domain: errors, files, locks, waits, paths, processes, quoting, templates."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 def plain(text: str, keep: str = "") -> str:
-    """The text with what a terminal would obey, or nobody can see, written as an escape; `keep` stays as it is."""
+    """The text with control and invisible characters escaped, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
@@ -23,7 +23,7 @@ _USER_OF_URL = re.compile(r"(?<=://)[^/\s@'\"]*(?=@)")
 
 
 def masked(text: str) -> str:
-    """The text with user and password of URLs as asterisks, and as long as it was."""
+    """The text with user and password of URLs replaced by as many asterisks."""
     return _USER_OF_URL.sub(lambda match: "*" * len(match[0]), text)
 
 
@@ -56,7 +56,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     Attributes:
         severity: `error` stops; `warning` and `note` are shown and do not.
         path: Key path in the document, such as `kubeProxy.ipvs.scheduler` or `packages[2].name`; empty for the whole.
-        line: Line in the file, from 1; 0 where there is none.
+        line: Line in the file, from 1; 0 if unknown.
         message: What is wrong.
         hint: What is allowed, or the nearest known name; may be empty.
         source: Where the rule comes from (a KEP, a manual); may be empty.
@@ -103,13 +103,13 @@ class SpecError(AmigenError):
 
 
 class DiffersError(AmigenError):
-    """What stands there is not what the spec says (`render --check`, drift)."""
+    """The rendered files or deployed resources differ from the spec (`render --check`, drift)."""
 
     exit_code = 4
 
 
 class ConflictError(AmigenError):
-    """Something of somebody else is in the way: a file edited by hand, a change made by another person meanwhile."""
+    """A conflicting change: a file edited by hand, or a concurrent change by another person."""
 
     exit_code = 5
 

@@ -6,18 +6,18 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from amigen.base.errors import CouldNotCheckError
 
-# The signal that ended this process; Ctrl-C, which Python itself turns into an exception, where none was noted.
+# The signal that ended this process. Default: SIGINT, which Python itself turns into an exception.
 _ended_by = signal.SIGINT
 
 
 def note_signal(number: int) -> None:
-    """Remember the signal that ends this process, for its exit code."""
+    """Remember the signal that ends this process, for the exit code."""
     global _ended_by
     _ended_by = signal.Signals(number)
 
@@ -29,10 +29,10 @@ def interrupted_exit_code() -> int:
 
 @contextlib.contextmanager
 def bounded(seconds: float | None) -> Iterator[None]:
-    """End what runs here after so many seconds, as Ctrl-C would; only in the main thread.
+    """Interrupt the block after so many seconds, as Ctrl-C does. Only in the main thread.
 
     Raises:
-        CouldNotCheckError: The time was over.
+        CouldNotCheckError: The time is over.
     """
     over = False
 
@@ -60,27 +60,34 @@ def bounded(seconds: float | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def signal_handlers(handler: Callable[[int, Any], None], *signals: signal.Signals) -> Iterator[None]:
+    """Handle these signals in the block; before and after it as before."""
+    # Only the main thread may set handlers. Ignored signals, such as SIGHUP under nohup, stay ignored.
+    main = threading.current_thread() is threading.main_thread()
+    handled = [number for number in signals if main and signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, handler) for number in handled}
+    try:
+        yield
+    finally:
+        for number, before in old.items():
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program the way Ctrl-C does: by an exception, with all clean-up."""
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, so that all clean-up runs."""
 
     def interrupt(number: int, _frame: Any) -> None:
         note_signal(number)
         raise KeyboardInterrupt
 
-    # Only the main thread may; and what is ignored, as SIGHUP below nohup, stays so.
-    mine = threading.current_thread() is threading.main_thread()
-    signals = [s for s in (signal.SIGTERM, signal.SIGHUP) if mine and signal.getsignal(s) != signal.SIG_IGN]
-    old = {number: signal.signal(number, interrupt) for number in signals}
-    try:
+    with signal_handlers(interrupt, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def ending_programs() -> Iterator[None]:
-    """Where it is interrupted, programs that run for other threads end too, for which these would wait."""
+    """On an interrupt, end the programs that other threads wait for."""
     try:
         yield
     except KeyboardInterrupt:
@@ -89,19 +96,19 @@ def ending_programs() -> Iterator[None]:
 
 
 def tell(processes: list[int], number: int) -> None:
-    """Send a signal to those that are still there."""
+    """Send a signal to the processes that still exist."""
     for process in processes:
         with contextlib.suppress(OSError):
             os.kill(process, number)
 
 
 def descendants(process: int | None = None) -> list[int]:
-    """The processes that one (or this one) has started, and what these have started, as far as they run."""
+    """All running descendants of a process (default: this one)."""
     return [each for child in children(process) for each in (child, *descendants(child))]
 
 
 def children(process: int | None = None) -> list[int]:
-    """The processes that one (or this one) has started itself and that run."""
+    """The running children of a process (default: this one)."""
     found: list[int] = []
     for path in Path(f"/proc/{process or 'self'}/task").glob("*/children"):
         with contextlib.suppress(OSError):

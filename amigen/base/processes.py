@@ -15,19 +15,19 @@ from pathlib import Path
 from amigen.base.errors import ToolError
 from amigen.base.interrupt import descendants, tell
 
-# Of one program, or of one node: what amigen asks for has kilobytes.
+# Limit for the output of one program or node; usual outputs have kilobytes.
 MAX_OUTPUT = 16 << 20
 _PART = 1 << 16
 
-# Not in everybody's PATH, and mke2fs lives there.
+# Often missing in PATH of users; mke2fs is there.
 SYSTEM_PATH = "/usr/sbin:/sbin"
 
 
 def find_program(*names: str, package: str, purpose: str) -> str:
-    """The path of the first of these programs that is there.
+    """The path of the first of these programs that is installed.
 
     Raises:
-        ToolError: None is; says which package brings it.
+        ToolError: None is installed; names the package.
     """
     for name in names:
         found = shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
@@ -37,14 +37,14 @@ def find_program(*names: str, package: str, purpose: str) -> str:
 
 
 def last_line(text: str | bytes) -> str:
-    """The last line that says something."""
+    """The last line that is not blank."""
     text = text.decode(errors="replace") if isinstance(text, bytes) else text
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
 
 def tied(command: Sequence[str], signal: str = "KILL") -> list[str]:
-    """The command, sent this signal by the kernel when the thread that started it is gone, however that went.
+    """The command, which gets this signal from the kernel when the thread that started it ends.
 
     Without setpriv (util-linux), the command as it is. Source: prctl(2), PR_SET_PDEATHSIG.
     """
@@ -53,7 +53,7 @@ def tied(command: Sequence[str], signal: str = "KILL") -> list[str]:
 
 
 class EndlessOutputError(ToolError):
-    """A program printed more than anybody reads."""
+    """A program printed more than the limit."""
 
 
 def run_capped(
@@ -95,7 +95,7 @@ def finish(
             stdout, stderr = _exchange(process, stdin or b"", deadline, limit)
             code = process.wait(max(0.0, deadline - time.monotonic()))
         except BaseException as error:
-            # With what it has started: a shell's program would go on without it.
+            # Including its children: a program of a shell would survive the shell.
             tell([*descendants(process.pid), process.pid], signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise subprocess.TimeoutExpired(process.args, timeout) from None
@@ -104,7 +104,7 @@ def finish(
 
 
 def _exchange(process: subprocess.Popen[bytes], text: bytes, deadline: float, limit: int) -> tuple[bytes, bytes]:
-    """Give a process its input and take its output, until it has closed both or the time is up."""
+    """Write the input and read the output of a process until it closes both, or the deadline."""
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     rest = memoryview(text)
     with selectors.DefaultSelector() as selector:
@@ -133,7 +133,7 @@ def _exchange(process: subprocess.Popen[bytes], text: bytes, deadline: float, li
 
 
 def _give(pipe: int, rest: memoryview) -> memoryview:
-    """Write what surely fits; what is left is nothing where nobody reads any more."""
+    """Write without blocking and return the rest; empty if the reader closed the pipe."""
     try:
         return rest[os.write(pipe, rest[: select.PIPE_BUF]) :]
     except BrokenPipeError:
@@ -154,7 +154,7 @@ def run_tool(
     `doing` is what it is run for, as in "cannot DOING".
 
     Raises:
-        ToolError: It failed, took too long or cannot be run; names the program and its last words.
+        ToolError: It failed, took too long or cannot be run; names the program and its last lines.
     """
     text = None if stdin is None else stdin.encode()
     try:

@@ -29,7 +29,7 @@ def sh(value: object) -> str:
 
 
 def ascii_only(script: str) -> str:
-    """A bash script in ASCII: what is not stands, by `sh`, between single quotes, and becomes `$'...'` there."""
+    """A bash script in ASCII. Other characters, which `sh` put between single quotes, become `$'...'`."""
     if script.isascii():
         return script
     return re.sub(

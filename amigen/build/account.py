@@ -13,7 +13,7 @@ class Account:
     """An account, and how it is reached.
 
     Attributes:
-        id: Twelve digits. A stand-in may have the same as another one, which its address tells apart.
+        id: Twelve digits. Two stand-ins may have the same id; their addresses differ.
         profile: Of the shared configuration; None: as the environment says.
         endpoint_url: Another address of EC2 than AWS's own.
     """

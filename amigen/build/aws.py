@@ -91,7 +91,7 @@ class _Source:
 
 
 def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[str, Any]:
-    """What the rendered file is told: the user's own variables go before ours."""
+    """Variables for the rendered file; those of the user override ours."""
     public = session.key.with_suffix(".pub").read_text().strip()
     found: dict[str, Any] = {"build": build.build_id}
     if source.root_device:

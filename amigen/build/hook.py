@@ -1,4 +1,4 @@
-"""Packer asks amigen, in the middle of a build, whether it may go on.
+"""A hook in the middle of a build: Packer asks amigen whether to continue.
 
 Packer's `shell-local` runs this module as a program; it passes the event on to the socket of the build, waits for the
 answer and ends with it: 0 to go on, 1 to give up. When the build is gone, so is the answer, and Packer cleans up.

@@ -50,7 +50,7 @@ class Intent:
 
     Attributes:
         lacks: What this machine has not and the build needs.
-        errors: By image, what stands in its way.
+        errors: By image, why it cannot be built.
     """
 
     target: Literal["local", "aws"]
@@ -190,7 +190,7 @@ def require_possible(intent: Intent) -> None:
     """What the build itself would end with before it begins.
 
     Raises:
-        AmigenError: Something lacks; or what stands in the way of an image, of the first of several.
+        AmigenError: A requirement is missing, or an image cannot be built (the first of several).
     """
     require_all(intent.lacks)
     for error in intent.errors.values():

@@ -1,7 +1,7 @@
 """Clean up after builds on AWS that were killed together with Packer.
 
 All resources of a build have the tag `amigen/build`. A note on this machine names each running build and its account.
-The next build with credentials of that account removes what a note without a process stands for.
+The next build with credentials of that account removes the resources of a build whose process is gone.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def refuse_small_disk(base: VmImage, disk_gib: int) -> None:
 
 
 def refuse_full_folder(base: VmImage, folder: Path) -> None:
-    """The image takes at least the room of its base, beside the earlier image that it replaces.
+    """The image needs at least the space of its base, in addition to the image that it replaces.
 
     Raises:
         InputError: The file system of the folder has less.
@@ -170,11 +170,11 @@ def refuse_full_folder(base: VmImage, folder: Path) -> None:
 
 
 def _keep(image: VmImage, target: Path) -> Path:
-    """Move the image into place as a folder; the one before it stays until the new one is whole."""
+    """Move the image into place as a folder; the previous one stays until the new one is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new, old = (target.parent / f".{target.name}.{word}" for word in ("new", "old"))
     with exclusive_lock(target.parent):
-        # What stands there now was left by a build that was killed.
+        # Left by a killed build.
         _remove(new, old)
         try:
             new.mkdir()

@@ -45,7 +45,7 @@ def find_local_base(job: Job, spec_folder: Path, *, fresh: bool = False) -> Loca
     """The base that a build would start from; nothing is made or downloaded.
 
     Raises:
-        AmigenError: There is none: no such file, or no built-in one on this machine.
+        AmigenError: The file does not exist, or this machine cannot make a built-in base.
     """
     named = job.plan.spec.local.bases.get(job.plan.platform)
     if named is None:
@@ -76,7 +76,7 @@ def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh:
     try:
         base = find_local_base(job, spec_folder, fresh=fresh)
     except (InputError, ToolError):
-        # Of this image alone: its own build says so, and the others go on.
+        # Only this image fails; the others continue.
         return
     if base.to_make:
         yield from missing_programs(_BUILT_IN)

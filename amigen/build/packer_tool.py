@@ -45,7 +45,7 @@ def find_packer(path: str | None = None, *, target: Literal["local", "aws"]) -> 
     """Find the Packer at `path`, or the one in PATH, for a build of `target`.
 
     Raises:
-        ToolError: There is none, it is another program of that name, or it is too old.
+        ToolError: It is not installed, is another program of that name, or is too old.
     """
     hint = _INSTALL_ANY if target == "local" else _INSTALL
     program = path or shutil.which("packer")
@@ -72,7 +72,7 @@ def find_packer(path: str | None = None, *, target: Literal["local", "aws"]) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class PackerMessage:
     """A line of `-machine-readable` output: `timestamp,target,kind,data...`.
 
     Source: https://developer.hashicorp.com/packer/docs/commands#machine-readable-output
@@ -83,13 +83,13 @@ class Said:
     words: tuple[str, ...]
 
 
-def parse_line(line: str) -> Said | None:
-    """What a line says; None where it is none of these."""
+def parse_line(line: str) -> PackerMessage | None:
+    """The message of a line; None if it is another kind of line."""
     parts = line.rstrip("\n").split(",")
     if len(parts) < 3 or not parts[0].isdigit():
         return None
     words = tuple(p.replace("%!(PACKER_COMMA)", ",").replace("\\r", "\r").replace("\\n", "\n") for p in parts[3:])
-    return Said(target=parts[1], kind=parts[2], words=words)
+    return PackerMessage(target=parts[1], kind=parts[2], words=words)
 
 
 def build_command(packer: Packer, folder: Path, *, single: str, variables: Path, only: str) -> list[str]:

@@ -43,7 +43,7 @@ class PlanVerifier:
 
 
 def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[Result, ...]:
-    # Over the connection that is open: a cleaned builder lets nobody in any more.
+    # Use the open connection: a cleaned builder accepts no new login.
     [outcome] = check_hosts(plan, [to_machine(target)], Options(hygiene=hygiene))
     if isinstance(outcome, Exception):
         raise outcome

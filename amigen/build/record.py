@@ -42,7 +42,7 @@ class CheckRecord(_Record, frozen=True, kw_only=True):
         Meta(description="On the builder after bootstrap and reboot, after its cleaning, or on a boot of the image."),
     ]
     outcome: Annotated[
-        Outcome, Meta(description="`not provable`: not on this machine; `error`: it could not be looked at.")
+        Outcome, Meta(description="`not provable`: not on this machine; `error`: it could not be checked.")
     ]
     message: Annotated[str, Meta(description="Expected, found and what to do; empty when it passed.")] = ""
     seconds: Annotated[float, Meta(description="How long it took.")] = 0.0

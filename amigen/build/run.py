@@ -71,7 +71,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What came of it: the record, where it stands, and the errors by job."""
+    """The result of a build: the record, its path, and the errors by job."""
 
     record: BuildRecord
     path: Path
@@ -97,7 +97,7 @@ def rfc3339(time: datetime) -> str:
 def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
     """Build all images; one that fails does not hide the others.
 
-    Ctrl-C, SIGTERM and SIGHUP end it: what runs is told to, and is waited for.
+    Ctrl-C, SIGTERM and SIGHUP end it: running programs are asked to end, and amigen waits for them.
     """
     started = now_utc()
     folder = order.output / "builds" / order.build_id
@@ -168,7 +168,7 @@ def _build_one(
                 raise AmigenError("interrupted before it started")
             image = builder(session)
         except Exception as problem:
-            # Whatever it is: the other images go on, and the record says so.
+            # The other images continue, and the record has the error.
             error = _explained(_as_error(problem, session.log), work, full.is_set())
             session.begin("")
             outcome: Literal["interrupted", "failed"] = "interrupted" if stop.asked else "failed"
@@ -187,7 +187,7 @@ def _build_one(
 
 @contextmanager
 def _room_watched(folder: Path) -> Iterator[threading.Event]:
-    """Set once the file system of the folder was full, if only for a moment: who fails of it gives back its room."""
+    """Set if the file system of the folder was ever full: a program that fails for it frees the space again."""
     full, over = threading.Event(), threading.Event()
 
     def look() -> None:
@@ -220,17 +220,17 @@ def _explained(error: AmigenError, work: Path, full: bool) -> AmigenError:
     if not full and os.strerror(errno.ENOSPC).lower() not in error.message.lower():
         return error
     said = error.message.replace("\n", "\n  ")
-    return BuildError(f"the disk of {work.parent} is full: {said}", "set TMPDIR to a folder with room")
+    return BuildError(f"the disk of {work.parent} is full: {said}", "set TMPDIR to a folder with free space")
 
 
 def keep_record(built: Built, path: Path) -> BuildRecord | None:
-    """The record of what stands now, for the commands that come after: this build's images, and those of earlier builds
-    of the same spec that this one did not make again. None, and nothing is written, where there is no image at all.
+    """Write the record of the current images: those of this build, and those of earlier builds of the same spec that
+    this one did not build. None, and nothing is written, if there is no image.
     """
     made = {(i.platform, i.architecture): i for i in built.record.images if i.outcome == "built"}
     if not made:
         return None
-    # Another build of the same spec, of another platform, may end at the same moment.
+    # Another build of the same spec (another platform) may end at the same moment.
     with exclusive_lock(path.parent):
         images = {**_older(path, built.record), **made}
         record = msgspec.structs.replace(built.record, images=tuple(images[key] for key in sorted(images)))
@@ -244,7 +244,7 @@ def _older(path: Path, record: BuildRecord) -> dict[tuple[str, str], ImageRecord
     try:
         old = read_record(path)
     except InputError:
-        # Of another amigen, or torn by hand: what is made now is not lost for it.
+        # Of another amigen version, or damaged: it must not make this build fail.
         return {}
     if (old.spec_digest, old.target) != (record.spec_digest, record.target):
         return {}

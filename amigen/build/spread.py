@@ -20,14 +20,14 @@ from amigen.publish.run import PlaceStatus, look, places
 from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
-# What failed is tried again so often; publish's own look tells what is missing.
+# Number of retries; publish finds what is still missing.
 _TRIES = 3
 
 
 def spread(
     aws: Aws, spec: NodeImage, record: BuildRecord, path: Path, waiter: Waiter, now: datetime
 ) -> tuple[BuildRecord, list[tuple[str, AmigenError]]]:
-    """Tag, copy, share and deprecate the images of a record that stands in `path`.
+    """Tag, copy, share and deprecate the images of the record at `path`.
 
     Returns:
         The record with the AMI of each region, and what failed for good, by place. The image of the build stays

@@ -1,4 +1,4 @@
-"""An interrupted build: everything that was started is told to end, and is waited for."""
+"""An interrupted build: ask all started programs to end, and wait for them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amigen.base.interrupt import children, note_signal
+from amigen.base.interrupt import children, note_signal, signal_handlers
 
 
 class Stop:
     """Whether the build has to end, and what must be told so.
 
     Attributes:
-        told: A signal has come; whoever waits for the build then asks it to end.
+        told: A signal arrived; the thread that waits for the build then asks it to end.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody wants the build to end."""
+        """Whether the build was asked to end."""
         return self._event.is_set()
 
     @contextlib.contextmanager
     def telling(self, call: Callable[[], None], pid: int = 0) -> Iterator[None]:
         """Call this when the build has to end; at once when that is known already.
 
-        `pid` is the process that the call tells: a second signal would make Packer leave without cleaning up.
+        `pid` is the process that the call signals: a second signal would make Packer exit without clean-up.
         """
         with self._lock:
             self._calls.append(call)
@@ -71,13 +71,10 @@ class Stop:
                     os.kill(child, signal.SIGTERM)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 @contextlib.contextmanager
 def signals_noted(stop: Stop) -> Iterator[None]:
-    """As long as this lasts, a signal is only noted: an exception could come between the start of a thread and the note
-    of it, and the build would be waited for that nobody has told to end. One that comes after it was told interrupts.
+    """Only note signals in this block: an exception between the start of a thread and the note of it would leave a
+    running build that is never asked to end. A signal after that interrupts.
     """
 
     def note(number: int, _frame: Any) -> None:
@@ -86,14 +83,9 @@ def signals_noted(stop: Stop) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.told = True
 
-    # Who ignores a signal (nohup) goes on ignoring it; only the main thread hears any.
-    main = threading.current_thread() is threading.main_thread()
-    heard = [number for number in _SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
-    old = {number: signal.signal(number, note) for number in heard}
     try:
-        yield
+        with signal_handlers(note, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            yield
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
         if stop.told and not stop.asked:
             stop.ask()

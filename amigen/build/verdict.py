@@ -19,7 +19,7 @@ NOT_IN_A_BUILD = {
     "test_joined[kubelet]": "there is no cluster beside a build",
     "test_cloud_init_once[user-data]": "a builder is given no user data of the spec's",
     "test_image[read-before-boot]": "the disk was not read before the boot; the cleaned builder was",
-    "test_hygiene[logs]": "a machine that runs logs that it is looked at",
+    "test_hygiene[logs]": "checking a running machine writes to its logs",
 }
 
 
@@ -29,7 +29,7 @@ class Result:
 
     Attributes:
         id: As in the plan, such as `test_package[ipvsadm]`.
-        outcome: `not provable`: not on this machine; never counted as passed. `error`: it could not be looked at.
+        outcome: `not provable`: not on this machine; never counted as passed. `error`: it could not be checked.
         phase: Of a check of the image: before the first boot, after it, after a reboot.
         message: Expected, found and what to do; empty when it passed.
     """

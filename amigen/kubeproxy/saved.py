@@ -7,14 +7,14 @@ One JSON file per change under `${XDG_STATE_HOME:-~/.local/state}/amigen/kube-pr
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from amigen.base.errors import InputError
-from amigen.base.files import read_text
+from amigen.base.files import read_text, write_atomically
+from amigen.base.paths import state_home
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,7 @@ class Saved:
 
 def folder(cluster: str) -> Path:
     """Where the saved configurations of a cluster are."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    return Path(base) / "amigen" / "kube-proxy" / re.sub(r"[^A-Za-z0-9._-]", "_", cluster)
+    return state_home() / "kube-proxy" / re.sub(r"[^A-Za-z0-9._-]", "_", cluster)
 
 
 def save(saved: Saved, *, aside: bool = False) -> Path:
@@ -58,13 +57,8 @@ def save(saved: Saved, *, aside: bool = False) -> Path:
     stamp = re.sub(r"[^0-9TZ]", "", saved.at)
     count = len(list(where.glob(f"{stamp}-*.json")))
     path = where / f"{stamp}-{count}.json"
-    fresh = path.with_suffix(".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"format": "amigen kube-proxy 1", **asdict(saved)}, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    text = json.dumps({"format": "amigen kube-proxy 1", **asdict(saved)}, indent=2) + "\n"
+    write_atomically(path, text.encode(), mode=0o600)
     return path
 
 

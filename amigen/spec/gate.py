@@ -10,7 +10,7 @@ from amigen.spec.model import NodeImage
 def gate_is_on(spec: NodeImage, platform: str) -> bool:
     """Whether kubelet waits for `amigen-ready.service`: as the spec says, else wherever a kubelet can be expected.
 
-    That is on a spec that joins a cluster, and on the EKS image of the platform, whoever joins it: managed node groups
+    That is, if the spec joins a cluster, and on the EKS image of the platform, whatever joins it: managed node groups
     and Karpenter bring their own part of the user data.
     """
     if spec.gate is not None:

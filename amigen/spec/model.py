@@ -1,7 +1,9 @@
 """The spec as types: the one source of validation, JSON Schema and reference.
 
 Every field is documented here and nowhere else. Constraints are part of the types, so that the JSON Schema and the
-loader cannot disagree. What depends on more than one field stands in `amigen.spec.rules`.
+loader cannot disagree. Rules on more than one field are in `amigen.spec.rules`.
+
+The one idea of this long module: one class for each mapping of the YAML file.
 
 Naming follows Kubernetes: camelCase in YAML (`strictARP`, `serviceCIDR` where Kubernetes writes it so).
 """
@@ -88,9 +90,9 @@ class Package(_Model, frozen=True, kw_only=True):
 
 
 class File(_Model, frozen=True, kw_only=True):
-    """A file on the node. A file of somebody else that stands there is kept beside it, never lost."""
+    """A file on the node. An existing file at the path is backed up next to it."""
 
-    path: Annotated[v.AbsolutePath, doc("Where it stands.")]
+    path: Annotated[v.AbsolutePath, doc("Absolute path on the node.")]
     content: Annotated[
         Annotated[str, Meta(max_length=65536)] | None, doc("Its text; `content` or `contentBase64`.")
     ] = None
@@ -257,7 +259,7 @@ class Eks(_Model, frozen=True, kw_only=True):
 
 
 class Join(_Model, frozen=True, kw_only=True):
-    """How a node joins a cluster; empty: it does not (an image only, or somebody else's user data joins it)."""
+    """How a node joins a cluster. Empty: the spec does not join it (an image only, or other user data joins it)."""
 
     eks: Annotated[Eks | None, doc("Join this EKS cluster.")] = None
 
@@ -273,7 +275,7 @@ class AmiFilter(_Model, frozen=True, kw_only=True):
 
 
 class SourceAmi(_Model, frozen=True, kw_only=True):
-    """The AMI to start from: exactly one of the three. `{arch}` stands for the platform's word for the architecture."""
+    """The AMI to start from: exactly one of the three. `{arch}` is replaced by the platform's name of the architecture."""
 
     id: Annotated[v.AmiId | None, doc("This AMI (of one architecture, in one region).")] = None
     ssm_parameter: Annotated[

@@ -85,7 +85,7 @@ class Reader:
         if kind == "null" and node.value not in _NULLS:
             return self._wrong(node, shape, path)
         if kind == "null" and shape.kind in ("struct", "map", "list"):
-            # `packages:` with nothing behind it means an empty one, as everybody reads it.
+            # `packages:` without a value means an empty list.
             node = yaml.SequenceNode(_TAG + "seq", [], node.start_mark, node.end_mark)
             if shape.kind != "list":
                 node = yaml.MappingNode(_TAG + "map", [], node.start_mark, node.end_mark)

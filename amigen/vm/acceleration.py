@@ -67,10 +67,10 @@ def qemu_program(architecture: Architecture) -> str:
 
 @cache
 def probe(architecture: Architecture = "x86_64", kernel: Path | None = None) -> Acceleration:
-    """KVM when a guest really runs with it, software emulation otherwise.
+    """KVM if a test guest runs with it, else software emulation.
 
-    With KVM, a firmware of nine bytes must run and answer, with the very processor model that a VM will have; with
-    `kernel`, that kernel must also come as far as its panic for want of a root.
+    With KVM, a firmware of nine bytes must run and answer with the processor model that a VM will have; with
+    `kernel`, that kernel must also boot up to its panic about the missing root device.
     """
     program = qemu_program(architecture)
     problem = _kvm_problem(architecture, program, kernel)
@@ -97,7 +97,7 @@ def _kvm_problem(architecture: Architecture, program: str, kernel: Path | None) 
 
 
 def _remembered_problem(program: str, kernel: Path | None) -> str | None:
-    """As `boot_problem`; that a guest hangs, which takes 20 s to see, is known for a day, or until the next boot."""
+    """As `boot_problem`; cache a hang, which takes 20 s to detect, for one day or until the next boot."""
     try:
         note = _note_of_a_hang(program)
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
@@ -109,7 +109,7 @@ def _remembered_problem(program: str, kernel: Path | None) -> str | None:
             return f"/dev/kvm is there, and a guest hung with it at {when}; to try again, remove {note}"
     problem = boot_problem(program, kernel)
     if problem == _HANGS:
-        # What cannot be kept is tried again the next time.
+        # Without the file, the test runs again next time.
         with contextlib.suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
             note.touch()
@@ -119,7 +119,7 @@ def _remembered_problem(program: str, kernel: Path | None) -> str | None:
 def _note_of_a_hang(program: str) -> Path:
     """An empty file in the cache, by this boot of the machine and QEMU.
 
-    Not by kernel: where one hangs, so do boot loaders and other kernels, and a firmware of nine bytes does not show it.
+    Not by kernel: if one kernel hangs, so do boot loaders and other kernels, which the small firmware does not show.
     """
     status = Path(program).stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -144,7 +144,7 @@ def built_in_recipe(
     """What the built-in base is made of, and its key in the cache.
 
     Raises:
-        ToolError: There is none: another architecture than this machine's, no such release in its apt.
+        ToolError: It cannot be made here: the architecture differs, or apt does not know the release.
     """
     fact = PLATFORMS[platform]
     if not fact.kernel_package:

@@ -24,12 +24,12 @@ def cache_key(name: str, inputs: object) -> str:
 def cached(
     kind: str, key: str, make: Callable[[Path], None], *, log: Callable[[str], None], fresh: bool = False
 ) -> Path:
-    """The folder of this key, made by `make(empty folder)` when it is not there.
+    """The folder of this key, made by `make(empty folder)` if it does not exist.
 
-    Atomic: the folder appears whole or not at all. Two processes at once: one makes it, the other waits for it.
+    Atomic: the folder appears whole or not at all. Of two processes, one makes it and the other waits.
 
-    `kind` is the folder of such things, such as `bases`. `fresh` makes it anew even when it is there; a process that
-    still uses the old one keeps its open files.
+    `kind` is the subfolder, such as `bases`. `fresh` makes it again even if it exists; a process that uses the old one
+    keeps its open files.
 
     Raises:
         ToolError: The cache cannot be written.
@@ -47,7 +47,7 @@ def cached(
                 _make(home, target, make)
     except OSError as error:
         raise ToolError(
-            f"cannot keep {key} in {home}: {error.strerror}", "set XDG_CACHE_HOME to a folder with room"
+            f"cannot keep {key} in {home}: {error.strerror}", "set XDG_CACHE_HOME to a folder with free space"
         ) from None
     return target
 
@@ -81,5 +81,5 @@ def _sweep(home: Path, own: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Without going into what may be mounted in a half-made root."""
+    """Remove it without entering file systems mounted in a half-made root."""
     subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=False, capture_output=True)

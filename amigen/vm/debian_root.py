@@ -34,7 +34,7 @@ _PACKAGES = (
     "udev",
 )
 
-# What an image of a cloud does not carry either, and 150 MB that nobody has to read.
+# 150 MB that cloud images do not have either.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 _FILES = {

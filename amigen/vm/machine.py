@@ -111,7 +111,7 @@ class Machine:
         """Start QEMU; `resume` names a snapshot (see `save`) to go on from.
 
         Raises:
-            ToolError: QEMU ended at once; holds its words.
+            ToolError: QEMU ended at once; holds its error output.
         """
         command = qemu_command(self.image, self._hardware, self.work, resume=resume)
         self.log(f"start a VM of {self.image.disk.name} ({self._hardware.acceleration.name})")
@@ -168,7 +168,7 @@ class Machine:
         self.ssh.copy_from(source, target)
 
     def reboot(self, timeout: float = SSH_SECONDS) -> None:
-        """Boot again, for real: the guest shuts down, and QEMU starts anew (three times as fast as inside QEMU)."""
+        """Reboot: the guest shuts down, and a new QEMU starts (three times as fast as a reboot inside QEMU)."""
         self._shut_down("reboot")
         self.start()
         self.wait_for_ssh(timeout)
@@ -223,7 +223,7 @@ class Machine:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
+    """A free TCP port of 127.0.0.1."""
     with socket.socket() as probe_socket:
         probe_socket.bind(("127.0.0.1", 0))
         port: int = probe_socket.getsockname()[1]

@@ -16,7 +16,7 @@ _LONGEST = 50
 
 
 def scratch_home() -> Path:
-    """The folder that holds them, private to the user: in TMPDIR, unless its path is too long for sockets."""
+    """The folder that holds them, private to the user: in TMPDIR, or in /tmp if that path is too long for sockets."""
     home = Path(tempfile.gettempdir()) / f"amigen-{os.getuid()}"
     return home if len(os.fsencode(home)) <= _LONGEST else Path("/tmp") / home.name  # noqa: S108 - private, see below
 
@@ -25,13 +25,13 @@ def scratch_home() -> Path:
 def scratch(kind: str) -> Iterator[Path]:
     """A new private folder, removed at the end.
 
-    The owner holds a lock on the folder as long as it lives. Folders without an owner (left by SIGKILL or a power
-    cut) are removed by the next call of any process.
+    The owner locks the folder while it runs. The next call in any process removes folders without an owner (left by
+    SIGKILL or a power cut).
     """
     home = scratch_home()
     home.mkdir(mode=0o700, exist_ok=True)
     if home.stat().st_uid != os.getuid() or home.is_symlink():
-        # Somebody else made it first in a shared /tmp: use a folder that nobody can have foreseen.
+        # Another user made it first in a shared /tmp: use a folder with an unpredictable name.
         home = Path(tempfile.mkdtemp(prefix="amigen-"))
     sweep(home)
     with ExitStack() as locks:

@@ -54,7 +54,7 @@ class SshTarget:
 
     @property
     def arguments(self) -> list[str]:
-        """Options of ssh and scp alike; the host key is not known, and nobody else can be at a forwarded port."""
+        """Options of ssh and scp. The host key is unknown, but a forwarded local port cannot be another host."""
         pairs = {
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",
@@ -66,7 +66,7 @@ class SshTarget:
             "ServerAliveInterval": "10",
             "ServerAliveCountMax": "6",
             "ControlMaster": "auto",
-            # Until `disconnect`: a cleaned image lets nobody in any more, and still has to be looked at.
+            # Kept until `disconnect`: a cleaned image accepts no new login, but must still be checked.
             "ControlPersist": "yes",
             "ControlPath": str(self.control / "c"),
         }

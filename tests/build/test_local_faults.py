@@ -75,7 +75,7 @@ def test_a_full_disk(folder: Path, holds_the_base: bool) -> None:
         done = build(folder, APT)
         assert done.returncode == (8 if holds_the_base else 14), done.stdout + done.stderr
         assert ("was full; it showed as: " if holds_the_base else ": the image needs at least ") in done.stderr
-        room = "set TMPDIR to a folder with room" if holds_the_base else "another folder with --output-folder"
+        room = "set TMPDIR to a folder with free space" if holds_the_base else "another folder with --output-folder"
         assert room in done.stderr
         assert "Traceback" not in done.stderr
         nothing_is_left(folder)

@@ -31,7 +31,7 @@ OWN_PATHS = (
     "/etc/yum.repos.d/amigen.repo",
 )
 _DROP_IN = "10-amigen-ready.conf"
-# A file is made as NAME.amigen-new, and one of somebody else in modules-load.d is kept as
+# A file is made as NAME.amigen-new, and an existing one in modules-load.d is backed up as
 # NAME.before-amigen.conf.~N~; NAME_MAX is 255.
 _LONGEST_NAME = 230
 # Not kept by a reboot, or by the image.
@@ -214,7 +214,7 @@ def sysctl_name(key: str) -> str:
 
 
 def hooks(spec: NodeImage) -> Iterator[Problem]:
-    """Names are stamps on the node, so each stands for one script; a shell cannot hold a NUL."""
+    """A name is unique, since a stamp of that name on the node says that its script ran. A script has no NUL."""
     first: dict[str, str] = {}
     for when, items in (("before", spec.hooks.before), ("after", spec.hooks.after)):
         for index, hook in enumerate(items):
