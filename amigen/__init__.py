@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 from amigen.base.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from amigen.api import artifacts as artifacts
+    from amigen.api import explain as explain
+    from amigen.api import export_files as export_files
+    from amigen.api import plan_image as plan_image
+    from amigen.api import plan_images as plan_images
     from amigen.base.errors import AmigenError as AmigenError
     from amigen.base.errors import Problem as Problem
     from amigen.base.errors import SpecError as SpecError
-    from amigen.plan.make import plan_image as plan_image
-    from amigen.plan.make import plan_images as plan_images
     from amigen.plan.model import ImagePlan as ImagePlan
     from amigen.render.artifacts import Artifact as Artifact
-    from amigen.render.artifacts import artifacts as artifacts
     from amigen.spec.load import check_file as check_file
     from amigen.spec.load import existing_user_data as existing_user_data
     from amigen.spec.load import load_spec as load_spec
     from amigen.spec.load import parse_spec as parse_spec
     from amigen.spec.model import NodeImage as NodeImage
     from amigen.spec.schema import json_schema as json_schema
-    from amigen.userdata.explain import explain as explain
     from amigen.userdata.make import user_data as user_data
 
 _PLACES = {
@@ -34,15 +35,16 @@ _PLACES = {
     "NodeImage": "amigen.spec.model",
     "Problem": "amigen.base.errors",
     "SpecError": "amigen.base.errors",
-    "artifacts": "amigen.render.artifacts",
+    "artifacts": "amigen.api",
     "check_file": "amigen.spec.load",
     "existing_user_data": "amigen.spec.load",
-    "explain": "amigen.userdata.explain",
+    "explain": "amigen.api",
+    "export_files": "amigen.api",
     "json_schema": "amigen.spec.schema",
     "load_spec": "amigen.spec.load",
     "parse_spec": "amigen.spec.load",
-    "plan_image": "amigen.plan.make",
-    "plan_images": "amigen.plan.make",
+    "plan_image": "amigen.api",
+    "plan_images": "amigen.api",
     "user_data": "amigen.userdata.make",
 }
 

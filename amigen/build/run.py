@@ -18,9 +18,9 @@ from uuid import uuid4
 
 import msgspec
 
-import amigen
 from amigen.base.errors import AmigenError, BuildError, InputError
 from amigen.base.locks import exclusive_lock
+from amigen.base.version import __version__
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, recorded_spec, write_record
@@ -121,7 +121,7 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
         name=order.jobs[0].plan.spec.name,
         spec_digest=order.jobs[0].plan.digest,
         kubernetes_version=order.jobs[0].plan.spec.kubernetes_version,
-        amigen_version=amigen.__version__,
+        amigen_version=__version__,
         packer_version=order.packer.text,
         started_at=rfc3339(started),
         finished_at=rfc3339(now_utc()),

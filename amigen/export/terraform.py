@@ -12,8 +12,8 @@ import json
 import re
 from typing import Any
 
-import amigen
 from amigen.base.templates import render
+from amigen.base.version import __version__
 from amigen.export.model import Export, text
 from amigen.render.packer import formatted
 from amigen.spec.values import Architecture
@@ -71,7 +71,7 @@ def _context(export: Export) -> dict[str, Any]:
     return {
         "title": export.fact.title,
         "mode": spec.kube_proxy.mode,
-        "version": amigen.__version__,
+        "version": __version__,
         "platform": export.plan.platform,
         "kubernetes_version": spec.kubernetes_version,
         "kube_proxy": export.kube_proxy,

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from testinfra.backend.base import BaseBackend
 
-import amigen
 from amigen.base.errors import CouldNotCheckError
+from amigen.base.version import __version__
 from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import facts_of, suite_files
@@ -107,7 +107,7 @@ def _report(plan: ImagePlan, instance: str, region: str, started: datetime, resu
         platform=plan.platform,
         target=f"ssm://{instance}?region={region}",
         kind="ssm",
-        amigen=amigen.__version__,
+        amigen=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         verdict=verdict_of(tuple(results)),

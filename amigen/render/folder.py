@@ -18,10 +18,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-import amigen
 from amigen.base.errors import ConflictError, RefusedError
 from amigen.base.files import MAX_BYTES, MissingFileError, read_at_most, read_file
 from amigen.base.locks import exclusive_lock
+from amigen.base.version import __version__
 from amigen.render.artifacts import Artifact
 from amigen.userdata.packed import settled
 
@@ -134,7 +134,7 @@ def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
             mode = 0o755 if artifact.executable else 0o644
             _put(new / artifact.path, artifact.content, mode & 0o700 if artifact.private else mode)
         listed = {artifact.path: _sha256(artifact.content) for artifact in wanted}
-        manifest = {"amigen": amigen.__version__, "files": listed}
+        manifest = {"amigen": __version__, "files": listed}
         _put(new / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), 0o644)
         if folder.exists():
             ours = {*listed, MANIFEST}

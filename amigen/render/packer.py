@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import amigen
 from amigen.base.templates import render
+from amigen.base.version import __version__
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import SourceAmi
@@ -97,7 +97,7 @@ def _common(plan: ImagePlan) -> dict[str, Any]:
     return {
         "title": fact.title,
         "mode": plan.spec.kube_proxy.mode,
-        "version": amigen.__version__,
+        "version": __version__,
         "user": fact.login_user,
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
-import amigen
 from amigen.base.templates import render
+from amigen.base.version import __version__
 from amigen.checks import KINDS
 from amigen.checks.model import GATE_UNIT
 from amigen.facts.wanted import Wanted
@@ -23,7 +23,7 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
     common: dict[str, Any] = {
         "name": plan.spec.name,
         "title": PLATFORMS[plan.platform].title,
-        "version": amigen.__version__,
+        "version": __version__,
     }
     parts = _parts(plan, image=False)
     text = "".join(kind.suite for kind in {type(check) for check in plan.checks})

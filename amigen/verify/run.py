@@ -15,9 +15,9 @@ from pathlib import Path
 
 from msgspec import structs
 
-import amigen
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
+from amigen.base.version import __version__
 from amigen.checks.model import RELEASE_PATH
 from amigen.connections import connect, parse_target
 from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
@@ -119,7 +119,7 @@ def make_report(
         platform=plan.platform,
         target=target.text,
         kind=target.kind,
-        amigen=amigen.__version__,
+        amigen=__version__,
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round(seconds, 3),
         verdict=verdict_of(results),

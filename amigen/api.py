@@ -1,0 +1,111 @@
+"""The functions of the library that take a spec or a name: they refuse what the command line refuses.
+
+A `NodeImage` from `load_spec` or `parse_spec` has been checked; one that was made by hand, or changed, is checked here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from amigen.base.errors import InputError
+from amigen.export import formats
+from amigen.export.model import ImageSource
+from amigen.plan import make
+from amigen.plan.model import ImagePlan
+from amigen.render import artifacts as artifacts_of
+from amigen.render.artifacts import Artifact
+from amigen.spec.load import parse_spec
+from amigen.spec.model import NodeImage
+from amigen.userdata import explain as explanation
+from amigen.userdata.explain import Explanation
+from amigen.userdata.systems import SYSTEMS, SystemName
+
+# The specs that were found right last: a program plans one many times. They are kept, so that their ids stay theirs.
+_CHECKED: dict[int, NodeImage] = {}
+_KEPT = 64
+
+
+def plan_images(spec: NodeImage) -> tuple[ImagePlan, ...]:
+    """One plan per platform, in the order of the spec.
+
+    Raises:
+        SpecError: The spec has errors; all of them are in the message.
+    """
+    return make.plan_images(_checked(spec))
+
+
+def plan_image(spec: NodeImage, platform: str) -> ImagePlan:
+    """The plan of one platform.
+
+    Raises:
+        SpecError: The spec has errors.
+        InputError: The spec does not have the platform.
+    """
+    for known in _checked(spec).platforms:
+        if known == platform:
+            return make.plan_image(spec, known)
+    raise InputError(f"{platform} is not a platform of this spec", f"it has: {', '.join(spec.platforms)}")
+
+
+def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact, ...]:
+    """All files of the rendered folder, sorted by path; the same spec gives the same bytes.
+
+    Args:
+        spec: The spec.
+        merge: Content of the file that `userData.merge` names, from `existing_user_data`.
+
+    Raises:
+        SpecError: The spec has errors.
+        InputError: The existing user data cannot be read, or is named by the spec and not given.
+    """
+    return artifacts_of.artifacts(_checked(spec), merge=merge)
+
+
+def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True) -> Explanation:
+    """Explain user data that anybody wrote: see `amigen.userdata.explain.explain`.
+
+    Raises:
+        InputError: No such system.
+    """
+    if system not in SYSTEMS:
+        raise InputError(f"unknown system {system!r}", f"known: {', '.join(SYSTEMS)}")
+    return explanation.explain(raw, system, origin=origin, nodeadm=nodeadm)
+
+
+def export_files(
+    plan: ImagePlan,
+    name: formats.FormatName,
+    *,
+    image: ImageSource | None = None,
+    amis: dict[str, str] | None = None,
+    cluster: str = "",
+    merge: bytes | None = None,
+) -> tuple[Artifact, ...]:
+    """The files of one format of `amigen export` for one platform: see `amigen.export.formats.export`.
+
+    Raises:
+        InputError: No such format, or it cannot have what was asked for.
+        SizeError: User data, or a document, is larger than AWS takes.
+    """
+    if name not in formats.FORMATS:
+        raise InputError(f"unknown format {name!r}", f"known: {', '.join(formats.FORMATS)}")
+    return formats.export(plan, name, image=image, amis=amis, cluster=cluster, merge=merge)
+
+
+def _without_none(value: Any) -> Any:
+    """What is not set is left out: a file cannot say None."""
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _checked(spec: NodeImage) -> NodeImage:
+    if _CHECKED.get(id(spec)) is not spec:
+        # The mapping takes the way of a file, with all its rules.
+        parse_spec(_without_none(msgspec.to_builtins(spec)), "the spec")
+        while len(_CHECKED) >= _KEPT:
+            del _CHECKED[next(iter(_CHECKED))]
+        _CHECKED[id(spec)] = spec
+    return spec
