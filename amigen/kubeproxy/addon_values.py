@@ -12,6 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from jsonschema import SchemaError
+from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy.settings import Settings
 from amigen.userdata import goyaml
@@ -101,11 +106,6 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
         RefusedError: With every violation.
         AwsError: The published schema is itself not valid.
     """
-    from jsonschema import SchemaError
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
     unusable = f"the schema of {ADDON} {version} is not a valid JSON schema"
     try:
         cls = validator_for(schema)

@@ -24,9 +24,12 @@ from amigen.connections.model import Connection, ConnectOptions, Target, Unreach
 from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import facts_of, suite_files
+from amigen.testing.backend import backend_over
 from amigen.verify.cause import causes_of
 from amigen.verify.content import with_diffs
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
+from amigen.verify.session import SessionInput, run_session
+from amigen.verify.workers import run_sessions
 from amigen.vm.scratch import scratch
 
 # ssh clients at once: more would only wait for the processor.
@@ -150,12 +153,6 @@ def check_hosts(
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(connections))))
     try:
         futures = {key: pool.submit(gather, each, wanted) for key, each in zip(keys, connections, strict=True)}
-        # While the targets answer: pytest, and what shows the report, take longer to load than a near one to answer.
-        import amigen.verify.table  # noqa: F401
-        from amigen.testing.backend import backend_over
-        from amigen.verify.session import SessionInput, run_session
-        from amigen.verify.workers import run_sessions
-
         ready = {key: backend_over(each) for key, each in zip(keys, connections, strict=True)}
         facts: dict[str, Facts] = {}
         failed: dict[str, CouldNotCheckError] = {}

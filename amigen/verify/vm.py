@@ -14,24 +14,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import structs
 
 from amigen.base.errors import CouldNotCheckError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.checks.cloud_init import CloudInitOnceCheck
+from amigen.connections.appliance import InAppliance
 from amigen.connections.model import Target
+from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, UserData
+from amigen.userdata.make import user_data
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Phase, Report, Result
 from amigen.verify.run import Options, check_hosts, make_report, not_reached
-
-if TYPE_CHECKING:
-    from amigen.vm import Machine, VmImage
+from amigen.vm import Machine, VmImage, scratch
+from amigen.vm.appliance import Appliance
+from amigen.vm.image import require_bootable
+from amigen.vm.needs import missing_for_a_vm, require_all
 
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
 # What the bootstrap said on this node, wherever cloud-init was told to write it.
@@ -111,8 +115,6 @@ class _Proof:
 
     @contextmanager
     def machine(self, name: str, user_data: bytes) -> Iterator[Machine]:
-        from amigen.vm import Machine
-
         work = self.work / name
         work.mkdir()
         platform = self.plan.platform
@@ -136,8 +138,6 @@ class _Proof:
 
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
         """Check the node; where something failed, ask it why."""
-        from amigen.connections.ssh import to_machine
-
         seen: dict[int, str] = {}
         [outcome] = check_hosts(
             without_cluster(plan), [to_machine(machine.ssh)], self.options, phase=phase, machines=seen
@@ -157,10 +157,6 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
         InputError: It is no image, or nothing in it could be booted.
         ToolError: QEMU or another program is missing.
     """
-    from amigen.vm import VmImage, scratch
-    from amigen.vm.image import require_bootable
-    from amigen.vm.needs import missing_for_a_vm, require_all
-
     started, begun = datetime.now(UTC), time.monotonic()
     architecture: Any = boot.architecture or plan.architectures[0]
     image = VmImage.at(Path(target.name), architecture)
@@ -275,8 +271,6 @@ def _without_user_data(plan: ImagePlan) -> ImagePlan:
 
 def _user_data(plan: ImagePlan, notes: list[str]) -> bytes:
     """The spec's user data, without what joins a cluster: there is none beside a VM."""
-    from amigen.userdata.make import user_data
-
     if plan.spec.user_data.merge is not None:
         plan = structs.replace(plan, spec=structs.replace(plan.spec, user_data=UserData()))
         notes.append("the VM's user data leaves out what userData.merge names")
@@ -326,9 +320,6 @@ def _look_into(proof: _Proof) -> _Part:
 
     That is not required: the first boot shows the same files, and `test_twins` what a builder left of its identity.
     """
-    from amigen.connections.appliance import InAppliance
-    from amigen.vm.appliance import Appliance
-
     part, work = _Part(log=proof.options.log), proof.work / "appliance"
     work.mkdir()
     options = replace(proof.options, own=None, hygiene=True)
