@@ -9,6 +9,8 @@ import contextlib
 import importlib
 import io
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -140,11 +142,33 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="amigen")
 @click.option("-q", "--quiet", is_flag=True, help="Show no warnings and notes about the spec.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each program that amigen starts, on stderr.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error, for a report.")
 @click.pass_context
-def cli(ctx: click.Context, quiet: bool, debug: bool) -> None:
+def cli(ctx: click.Context, quiet: bool, verbose: bool, debug: bool) -> None:
     """One spec in, a proven Kubernetes node image out."""
     ctx.ensure_object(dict).update(quiet=quiet, debug=debug)
+    if verbose and "show" not in _STARTED:
+        # Hooks cannot be removed: it looks whether it is still wanted.
+        sys.addaudithook(_show_program)
+    _STARTED["show"] = verbose
+
+
+_STARTED: dict[str, bool] = {}
+
+
+def _show_program(event: str, given: tuple[Any, ...]) -> None:
+    """An audit hook (https://docs.python.org/3/library/audit_events.html): tells the words of each program, shortened.
+
+    What may be a secret is left out: a token of Session Manager comes as one word of JSON.
+    """
+    if event != "subprocess.Popen" or not _STARTED.get("show"):
+        return
+    words = given[1] if isinstance(given[1], (list, tuple)) else [given[1]]
+    texts = [os.fsdecode(word) for word in words]
+    hidden = re.compile(r"token|secret|passw|credential|^[{\[]", re.I)
+    shown = ["..." if hidden.search(text) else text if len(text) <= 80 else f"{text[:77]}..." for text in texts]
+    click.echo(f"amigen: starts {plain(shlex.join(shown))}", err=True)
 
 
 def main(args: list[str] | None = None) -> Any:

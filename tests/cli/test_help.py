@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from amigen.base import errors
-from amigen.cli import _EPILOG, _GROUPS, COMMANDS, EXAMPLES, cli
+from amigen.cli import _EPILOG, _GROUPS, _STARTED, COMMANDS, EXAMPLES, _show_program, cli
 from amigen.cli.docs import pages
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
@@ -222,3 +222,24 @@ def test_docs_lists_pages_and_shows_one(amigen: Amigen) -> None:
     assert b"From zero to an IPVS node" in amigen("docs").stdout
     assert amigen("docs", "launch").stdout.startswith(b"# From zero to an IPVS node")
     assert amigen("docs", "no-such-page").returncode == errors.InputError.exit_code
+
+
+def test_verbose_shows_the_programs_that_are_started(amigen: Amigen) -> None:
+    """On stderr, so that stdout stays the result."""
+    done = amigen("-v", "doctor", "--output", "json")
+
+    assert b"amigen: starts " in done.stderr
+    json.loads(done.stdout)
+    assert b"starts" not in amigen("doctor").stderr
+
+
+def test_verbose_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as the session that Session Manager's plugin is given."""
+    _STARTED["show"] = True
+    try:
+        _show_program("subprocess.Popen", ("p", ["p", '{"TokenValue": "abc"}', "--password=x", "y" * 200], None, None))
+    finally:
+        _STARTED["show"] = False
+    shown = capsys.readouterr().err
+
+    assert shown == f"amigen: starts p ... ... {'y' * 77}...\n"

@@ -164,26 +164,21 @@ def test_terraform_reads_the_values_of_the_spec(folder: Path, tmp_path: Path) ->
 
 def test_the_external_program_prints_what_terraform_reads(folder: Path, tmp_path: Path) -> None:
     """JSON of strings, with the user data of the spec; amigen's failure is its failure."""
-    hcl2 = pytest.importorskip("hcl2")
-    parsed = hcl2.loads((folder / "bare/terraform-parameter/external/main.tf").read_text())
-    found = json.dumps(parsed["data"])
-    assert "amigen --quiet user-data" in found
     text = (folder / "bare/terraform-parameter/external/main.tf").read_text()
-    script = json.loads(next(line for line in text.splitlines() if "document=" in line).strip().rstrip(","))
+    (listed,) = re.findall(r"program = (\[.*\])$", text, re.M)
+    program, *words = json.loads(listed.replace("var.spec", '"SPEC"'))
     where = tmp_path / "spec.yaml"
     where.write_text((GOLDEN / "minimal/spec.yaml").read_text())
-    binaries = tmp_path / "bin"
-    binaries.mkdir()
-    (binaries / "amigen").write_text(f'#!/bin/sh\nexec {sys.executable} -m amigen "$@"\n')
-    (binaries / "amigen").chmod(0o755)
-    path = f"{binaries}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    run = ["bash", "-euc", script]
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([*run, str(where)], capture_output=True, env=environment, timeout=120, check=True)
-    plan = plan_image(load_spec(where), "al2023")
 
-    assert base64.b64decode(json.loads(done.stdout)["base64"]) == user_data(plan)
-    assert subprocess.run([*run, "/no/such"], capture_output=True, env=environment, timeout=120).returncode != 0
+    def run(spec: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", program, *(spec if word == "SPEC" else word for word in words)]
+        return subprocess.run(command, capture_output=True, cwd=Path(__file__).parents[2], timeout=120, check=False)
+
+    found = json.loads(run(str(where)).stdout)
+    assert base64.b64decode(found["user_data_base64"]) == user_data(plan_image(load_spec(where), "al2023"))
+    assert all(isinstance(value, str) for value in found.values())
+    assert {"content_type", "content"} <= json.loads(found["parts"])[0].keys()
+    assert run("/no/such").returncode != 0
 
 
 def test_karpenter_by_its_own_schema(folder: Path) -> None:

@@ -5,14 +5,15 @@ variable "spec" {
 }
 
 data "external" "user_data" {
-  program = [
-    "bash", "-euc",
-    "document=$(amigen --quiet user-data \"$0\" --platform al2023 --base64); printf '{\"base64\":\"%s\"}' \"$document\"",
-    var.spec,
-  ]
+  program = ["amigen", "--quiet", "user-data", var.spec, "--platform", "al2023", "--format", "external"]
 }
 
-# For `user_data` of aws_launch_template, which takes base64.
+# For `user_data` of aws_launch_template.
 output "user_data_base64" {
-  value = data.external.user_data.result.base64
+  value = data.external.user_data.result.user_data_base64
+}
+
+# For `cloudinit_pre_nodeadm` of terraform-aws-eks.
+output "cloudinit_pre_nodeadm" {
+  value = jsondecode(lookup(data.external.user_data.result, "parts", "[]"))
 }
