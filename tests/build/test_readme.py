@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.build import program
 from tests.specs import ROOT
 
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -74,14 +73,3 @@ def test_the_first_block_ends_with_a_proven_image(checkout: Path, path: str, tmp
     assert following[-1].startswith("amigen verify node-image.yaml ")
     for command in following[:1]:
         run(command, checkout, timeout=60, PATH=path)
-
-
-@pytest.mark.slow
-def test_the_second_block_needs_no_account_yet(checkout: Path, path: str) -> None:
-    """It says what would be made of what; nothing is asked of AWS."""
-    run("pip install -q .", checkout, timeout=600, PATH=path)
-    # Debian's Packer is too old for AWS.
-    path = f"{program('packer').parent}:{path}"
-    said = run(BLOCKS[1], checkout, timeout=300, PATH=path, AWS_EC2_METADATA_DISABLED="true")
-
-    assert "nothing was done" in said
