@@ -141,6 +141,8 @@ def _entries(content: bytes) -> list[tuple[str, bytes]]:
     Raises:
         GoError: Go cannot read it.
     """
+    if not content:
+        return []
     if not _is_mime(content):
         return [(mime.NODE_CONFIG if _is_mapping(content) else _SHELL, content)]
     archive = gomime.read(content)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError, Problem
-from amigen.userdata import gomime, mime
+from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
 from amigen.userdata.parts import expanded, opened, read_part
@@ -73,6 +73,7 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         parts, problems = _multipart(content, origin)
         parts = _as_nodeadm_reads(parts, go, origin)
     else:
+        type_ = mime.NODE_CONFIG if _is_node_config(content) else type_
         part, problems = opened(Part(type=type_, content=content, origin=origin), "the script")
         problems = [*_single(part.type, content), *problems]
         parts, more = expanded(part, 0) if content.strip() else ((), [])
@@ -83,7 +84,7 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         size=size,
         content=content,
         parts=parts,
-        problems=tuple(problems),
+        problems=(*problems, *_not_utf8(type_, content)),
         go=go,
     )
 
@@ -97,7 +98,7 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
         try:
             kind, _ = gomime.media_type(part.type)
             if kind == mime.NODE_CONFIG:
-                contents.append(mime.unpack(part.content)[0])
+                contents.append(mime.unpack(part.content, b"\r\n")[0])
         except ValueError:
             continue
     places = [n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG]
@@ -132,6 +133,32 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _is_node_config(content: bytes) -> bool:
+    """Nodeadm reads all that is not multi-part as a NodeConfig, also below a comment that other programs obey."""
+    if b"node.eks.aws/" not in content or not content.lstrip().startswith(b"#") or content.lstrip().startswith(b"#!"):
+        return False
+    try:
+        value = goyaml.read(content).value
+    except ValueError:
+        return False
+    return isinstance(value, dict) and str(value.get("apiVersion", "")).startswith("node.eks.aws/")
+
+
+def _not_utf8(type_: str, content: bytes) -> Iterator[Problem]:
+    """cloud-init decodes the document as a whole: one byte that is not UTF-8, in whatever part, costs all of it."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        if type_ in ("text/plain", mime.NODE_CONFIG) or content[:2] == b"\x1f\x8b":
+            return
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 (line {line}): cloud-init runs nothing of it"
+        source = "cloudinit/user_data.py, convert_string; cloudinit/util.py, fully_decoded_payload"
+        yield Finding(
+            line=line, message=message, hint="save it as UTF-8", source=source, reader="cloud-init", rule="utf-8"
+        )
+
+
 def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Problem]]:
     problems: list[Problem] = []
     try:
@@ -148,6 +175,7 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
         return (), [Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")]
     problems += _head(content)
     parts: list[Part] = []
+    typed: set[int] = set()
     children = cast("list[Message]", message.get_payload())
     last = children[-1] if len(children) > 1 else None
     for child in children:
@@ -162,12 +190,14 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
             continue
         if child is last and not child.keys() and not child.get_payload():
             continue  # A last line `--BOUNDARY` closes a document for all readers.
+        if "content-type" in child or not child.get_payload():
+            typed.add(len(parts) + 1)
         part, found = read_part(child, len(parts) + 1, origin)
         inside, more = expanded(part, len(parts))
         problems += [*found, *more]
         parts += inside
     # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.
-    problems += _torn(parts, boundary)
+    problems += _torn(parts, boundary, typed)
     return tuple(parts), problems
 
 
@@ -187,11 +217,11 @@ def _head(content: bytes) -> Iterator[Problem]:
         yield Problem(message=message, hint="begin it with MIME-Version: 1.0", source=source)
 
 
-def _torn(parts: list[Part], boundary: str) -> list[Problem]:
+def _torn(parts: list[Part], boundary: str, typed: set[int]) -> list[Problem]:
     """A boundary line inside a script tears it: the rest looks like a part without headers."""
     found = []
     for number, part in enumerate(parts[1:], 2):
-        if part.type == "text/plain" and parts[number - 2].type == mime.SHELL:
+        if number not in typed and part.type == "text/plain" and parts[number - 2].type == mime.SHELL:
             message = (
                 f"part {number} has no type and follows a script: does the boundary {boundary!r} occur in that script?"
             )

@@ -78,7 +78,7 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
     if maybe_json and content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
         return Document(value=_json(content), lines={})
     try:
-        text = content.decode()
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
     if "\n\ufeff" in text:

@@ -51,9 +51,17 @@ def lint(
     if len(configs) > 1:
         message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
         yield Problem(severity="warning", message=message, hint="make them one")
-    if about.adds_most or any(_may_join(part) for part in given) or drop_ins(given):
+    for number, part in enumerate(given, 1):
+        if nodeadm and part.type in _RUN and not is_own_script(part) and _BOOTSTRAP.search(_code(part)):
+            message = f"part {number} calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023: it fails"
+            source = "amazon-eks-ami templates/al2023/runtime/rootfs/etc/eks/bootstrap.sh"
+            yield Finding(
+                severity="warning", message=message, hint="write a NodeConfig", source=source, rule="bootstrap"
+            )
+    if about.adds_most or any(_may_join(part, nodeadm=nodeadm) for part in given) or drop_ins(given):
         return
-    message = "nothing in it joins the node to a cluster: there is neither a NodeConfig nor /etc/eks/bootstrap.sh"
+    what = "no NodeConfig" if nodeadm else "no call of /etc/eks/bootstrap.sh"
+    message = f"nothing in it joins the node to a cluster: there is {what}"
     yield Finding(
         message=message,
         hint="set join.eks",
@@ -93,7 +101,7 @@ def _wrapped(document: Document, about: System) -> Iterator[Problem]:
         else:
             message = f"is base64 as a whole, and {about.title} takes text, and encodes it itself"
             hint = "without --base64"
-        reader: Reader = "karpenter" if about.rewrites and wrapping == "gzip" else ""
+        reader: Reader = "karpenter" if about.rewrites and document.wrapped == ("gzip",) else ""
         yield Finding(message=message, hint=hint, source=about.source, reader=reader, rule="wrapped")
 
 
@@ -140,6 +148,12 @@ def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) 
             yield Finding(message=message, hint=hint, source=source, reader="cloud-init", rule="names")
     for number, part in numbered:
         name = mime.run_name(part, number)
+        if part.filename and not mime.cleaned(part.filename):
+            message = (
+                f"part {number} is called {part.filename[:30]!r}: cloud-init keeps nothing of that, and never runs it"
+            )
+            source = "cloudinit/util.py, clean_filename"
+            yield Finding(message=message, hint="use letters", source=source, reader="cloud-init", rule="names")
         if own and name < own and number not in mine:
             message = f"the script {name} runs before amigen's {own}: modules are not there yet"
             hint = "amigen user-data --merge FILE puts it behind"
@@ -168,14 +182,19 @@ def _order(parts: tuple[Part, ...], places: list[int]) -> list[int]:
     return sorted(places, key=lambda place: mime.run_name(parts[place], place + 1))
 
 
-def _may_join(part: Part) -> bool:
+_RUN = (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", "text/jinja2", *mime.BY_FREQUENCY)
+_BOOTSTRAP = re.compile(rb"/etc/eks/bootstrap\.sh")
+_JOINS = re.compile(rb"\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b")
+
+
+def _code(part: Part) -> bytes:
+    """Without comments."""
+    return re.sub(rb"(?m)(^|[ \t;])#.*$", b"", effective(part).content)
+
+
+def _may_join(part: Part, *, nodeadm: bool) -> bool:
     """Whether the part joins the node, or may fetch or make what does; a word in a comment does not."""
-    known = part.type in (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", *mime.BY_FREQUENCY)
-    code = re.sub(rb"(?m)(^|[ \t;])#.*$", b"", effective(part).content)
-    joins = rb"/etc/eks/bootstrap\.sh|\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b"
-    fetches = part.type in ("text/x-include-url", "text/x-include-once-url", "text/part-handler")
-    return (
-        part.type == mime.NODE_CONFIG
-        or fetches
-        or ((known or part.type == "text/jinja2") and bool(re.search(joins, code)))
-    )
+    if part.type in (mime.NODE_CONFIG, "text/x-include-url", "text/x-include-once-url", "text/part-handler"):
+        return True
+    code = _code(part) if part.type in _RUN else b""
+    return bool(_JOINS.search(code) or (not nodeadm and _BOOTSTRAP.search(code)))

@@ -22,6 +22,8 @@ BOOTHOOK = "text/cloud-boothook"
 BY_FREQUENCY = tuple(f"text/x-shellscript-{when}" for when in ("per-once", "per-boot", "per-instance"))
 MULTIPART = "multipart/mixed"
 BOM = b"\xef\xbb\xbf"
+# Byte order marks of UTF-16, which Go's YAML reads, and which Windows' editors and shells write.
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # What cloud-init unpacks by the part's type (cloudinit/user_data.py, DECOMP_TYPES).
 GZIP_TYPES = frozenset(
     f"application/{name}"
@@ -77,6 +79,8 @@ class Part(Struct, frozen=True, kw_only=True):
 
 def detect(content: bytes) -> str:
     """The MIME type that cloud-init gives to a document by its first characters; `text/plain` where it knows none."""
+    if content[:2] in UTF16:
+        content = content.decode("utf-16", "replace").encode()
     head = content.lstrip()[:64].decode("utf-8", "replace").lower()
     if is_multipart(content):
         return MULTIPART
@@ -98,14 +102,18 @@ def is_multipart(content: bytes) -> bool:
     return bool(match[2]) or re.match(rb"(?i)(?:\xef\xbb\xbf)?\s*(mime-version|content-type):", content) is not None
 
 
-def unpack(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Take off base64 and gzip around a whole document, as nodeadm does (configprovider/encoding.go).
+def unpack(content: bytes, blanks: bytes = b" \t\r\n\v\f") -> tuple[bytes, tuple[str, ...]]:
+    r"""Take off base64 and gzip around a whole document, as nodeadm does (configprovider/encoding.go).
+
+    Args:
+        content: Any bytes.
+        blanks: What may stand in base64; for Go it is `\r\n`.
 
     Raises:
         ValueError: gzip that is broken, or larger than MAX_UNPACKED.
     """
     wrapped: list[str] = []
-    compact = b"".join(content.split())
+    compact = content.translate(None, blanks)
     if len(compact) >= 8 and len(compact) % 4 == 0 and re.fullmatch(rb"[A-Za-z0-9+/]+={0,2}", compact):
         try:
             content = base64.b64decode(compact, validate=True)

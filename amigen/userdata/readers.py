@@ -92,6 +92,12 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             )
             hint = "separate parameters of Content-Type by `;`" if " " in part.type else "name a type that it knows"
             yield _finding("error", message, hint, "cloudinit/handlers/__init__.py", "type")
+        if part.type != mime.NODE_CONFIG and mime.detect(part.content) == mime.NODE_CONFIG:
+            message = f"part {number} is a NodeConfig by its content, and {part.type} by its type: nodeadm ignores it"
+            hint = f"Content-Type: {mime.NODE_CONFIG}"
+            yield Finding(
+                severity="warning", message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule="type"
+            )
         inner = effective(part)
         if inner.type != mime.CLOUD_CONFIG or part.type == "text/jinja2":
             continue
@@ -99,6 +105,7 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
         if problem:
             yield problem
         elif config is not None:
+            yield from _unmerged(number, config, inner)
             yield from _replaced(configs, number, config, inner)
             configs.append((number, config))
 
@@ -117,6 +124,16 @@ def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Findi
         return value, None
     message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
     return None, _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+
+
+def _unmerged(number: int, config: dict[str, Any], part: Part) -> Iterator[Finding]:
+    """A way to merge that names no merger of mappings takes nothing over: a cloud-config is a mapping."""
+    how = [config[key] for key in ("merge_how", "merge_type") if key in config]
+    how += [value for key, value in part.headers if key.lower() in ("merge-type", "x-merge-type")]
+    if how and "dict" not in str(how[-1]):
+        message = f"part {number} is merged by {str(how[-1])[:40]!r}, without dict(): cloud-init ignores it"
+        hint = "list(append)+dict(no_replace,recurse_list)+str()"
+        yield _finding("error", message, hint, "cloudinit/mergers/__init__.py", "merge")
 
 
 def _replaced(

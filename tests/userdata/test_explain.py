@@ -117,7 +117,9 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {"error: in what Karpenter.* makes of it: '--// hi.* begins like a boundary line and is not one": KARPENTER},
     ),
     "merge type": (
-        by_hand(b"Content-Type: text/cloud-config\nMerge-Type: list(append)\n\n#cloud-config\na: b\n"),
+        by_hand(
+            b"Content-Type: text/cloud-config\nMerge-Type: list(append)+dict(recurse_array)\n\n#cloud-config\na: b\n"
+        ),
         {"warning: part 1 arrives without its Merge-Type": KARPENTER},
     ),
     "one name for two": (

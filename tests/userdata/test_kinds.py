@@ -1,0 +1,85 @@
+"""Each kind of slip in the eyes of nodeadm, Karpenter and cloud-init: explain says what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from amigen.base.errors import InputError
+from amigen.userdata import mime
+from amigen.userdata.explain import Explanation, explain
+from amigen.userdata.make import make
+from tests.specs import joins
+from tests.userdata.conftest import Left
+from tests.userdata.judges import karpenter, nodeadm
+from tests.userdata.kinds import KINDS
+from tests.userdata.test_cloud_init_judges import predicted, text
+from tests.userdata.test_documents import plan
+
+# They fetch, or run a program that may join: nobody can know, and explain does not say that nothing joins.
+MAY_JOIN = ("include", "part-handler", "env shebang")
+# Rendered, run by a handler of their own, or with base64 around them, which EC2 takes off.
+OTHERWISE = ("jinja sh", "jinja undefined", "part-handler", "include", "b64 all", "b64 gzip", "b64 twice", "b64 NC")
+
+
+def refusals(found: Explanation, reader: str) -> list[str]:
+    problems = [p for p in found.problems if p.severity == "error" and p.reader == reader]
+    return [p.message for p in problems if p.rule != "retyped"]
+
+
+def test_nodeadm_refuses_what_explain_says() -> None:
+    wrong = [
+        (name, verdict.error, refusals(explain(KINDS[name], "self-managed"), "nodeadm"))
+        for name, verdict in zip(KINDS, nodeadm(KINDS.values()), strict=True)
+        if bool(verdict.error) != bool(refusals(explain(KINDS[name], "self-managed"), "nodeadm"))
+    ]
+
+    assert [found for found in wrong if found[0] not in MAY_JOIN] == []
+
+
+def test_karpenter_and_nodeadm_behind_it_refuse_what_explain_says() -> None:
+    made = karpenter(KINDS.values())
+    for name, out, verdict in zip(KINDS, made, nodeadm(out.document or b"x" for out in made), strict=True):
+        found = explain(KINDS[name], "karpenter")
+        assert bool(out.error) == bool(refusals(found, "karpenter")), name
+        if not out.error:
+            assert bool(verdict.error) == bool(refusals(found, "nodeadm")), name
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in OTHERWISE])
+def test_cloud_init_runs_what_explain_says(name: str, cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    scripts, early, faults = predicted(KINDS[name])
+    left = cloud_init_leaves(KINDS[name])
+    if not faults:
+        assert (left.error, [(file, text(content)) for file, content in left.scripts]) == ("", scripts)
+        assert [(file, text(content)) for file, content in left.early] == early
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_merge_writes_nothing_that_is_refused(name: str) -> None:
+    """It repairs, or says why not."""
+    try:
+        made = make(plan(joins()), merge=KINDS[name])
+    except InputError:
+        return
+    found = explain(made.content, "self-managed")
+
+    assert [p.message for p in found.problems if p.severity == "error"] == []
+    assert found.parts[-1].type == mime.NODE_CONFIG
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("latin1", "is not UTF-8 (line 2): cloud-init runs nothing of it"),
+        ("latin1 NC", "is not UTF-8 (line 18): cloud-init runs nothing of it"),
+        ("mergetype", "without dict(): cloud-init ignores it"),
+        ("filename only umlaut", "cloud-init keeps nothing of that"),
+        ("NC text/plain", "part 2 is a NodeConfig by its content, and text/plain by its type: nodeadm ignores it"),
+        ("bootstrap call", "calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023"),
+        ("bootstrap in comment", "nothing in it joins the node to a cluster: there is no NodeConfig"),
+    ],
+)
+def test_what_is_said(name: str, words: str) -> None:
+    assert words in " ".join(p.message for p in explain(KINDS[name], "self-managed").problems)
