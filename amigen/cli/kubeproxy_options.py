@@ -44,9 +44,6 @@ cluster_options = _options(
         metavar="TARGET",
         help="Target to inspect each node, such as ssh://ec2-user@{address}; {name} is the name of the node.",
     ),
-    click.option(
-        "--ssh-option", multiple=True, metavar="ARG", help="Argument for ssh, such as -iKEY. May be repeated."
-    ),
     *ssh_options,
 )
 roll_options = _options(

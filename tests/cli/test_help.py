@@ -157,6 +157,8 @@ def test_one_option_has_one_spelling_and_one_form() -> None:
     """Of all commands; durations are durations everywhere."""
     wrong = []
     for name, command in every_command().items():
+        given = [word for option in command.params for word in option.opts]
+        wrong += [f"{name} {word} twice" for word in {*given} if given.count(word) > 1]
         for option in command.params:
             if not isinstance(option, click.Option):
                 continue
