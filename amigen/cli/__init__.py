@@ -1,6 +1,6 @@
 """The command line: a thin edge over the library.
 
-Commands are loaded on first use: `amigen render` never imports boto3, testinfra or the Kubernetes client.
+Commands are loaded on first use: `amigen render` imports neither boto3 nor testinfra.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def migrate(
 
 
 def _session(options: dict[str, Any]) -> Session:
-    """Imported here: boto3 and the Kubernetes client load only when a command runs."""
+    """Imported here: boto3 and urllib3 load only when a command runs."""
     from amigen.cli.kubeproxy_session import Session
 
     return Session(options)

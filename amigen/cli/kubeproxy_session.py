@@ -19,9 +19,8 @@ from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
-from amigen.kubeproxy.cluster import Cluster
+from amigen.kubeproxy.cluster import Cluster, connect
 from amigen.kubeproxy.config import ProxyConfig
-from amigen.kubeproxy.connect import connect
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.kinds import NODES

@@ -1,26 +1,23 @@
 """The Kubernetes API as JSON: only what amigen calls, with failures that name verb and resource.
 
-The `kubernetes` library reads kubeconfig, contexts and credentials as kubectl does; its connection pool sends the
-requests. Answers stay plain JSON: typed models of one Kubernetes version would drop fields of another, and an object
-that is written back must be whole.
+Answers stay plain JSON: typed models of one Kubernetes version would drop fields of another, and an object that is
+written back must be whole. Of an answer status, content type and kind are checked.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from amigen.base.errors import AmigenError, ConflictError, KubernetesError, plain
-from amigen.kubeproxy import shapes
 from amigen.kubeproxy.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
+from amigen.kubeproxy.kubeconfig import Access, read_access
+from amigen.kubeproxy.transport import Answer, Transport, UnreachableError
 
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
-_CONNECT_SECONDS, _READ_SECONDS, _PAGE = 10, 60, 500
+_PAGE = 500
 _PAGES = 10_000  # five million objects
 
 
@@ -28,10 +25,6 @@ _LONGEST = 2000  # of what a server says, in a message
 # What webhooks and admission policies say with the status that RBAC has too.
 _ADMISSION = re.compile(r"admission webhook|admission ?policy|denied (the )?request", re.IGNORECASE)
 _PROXY = "is there a proxy or a login page in between, or is it no Kubernetes API?"
-
-
-class UnreachableError(KubernetesError):
-    """No answer from the API server: down, restarting, or no way to it."""
 
 
 class NotFoundError(KubernetesError):
@@ -47,18 +40,13 @@ class Cluster:
 
     Attributes:
         name: Of the cluster in the kubeconfig; `server` its URL; `context` the context's name.
-        headers: Sent with each request (impersonation).
     """
 
-    def __init__(
-        self, client: ApiClient, *, name: str, context: str, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        self.name = name
-        self.context = context
-        self._configuration = client.configuration
-        self.server: str = client.configuration.host
-        self._pool = client.rest_client.pool_manager
-        self._headers = headers
+    def __init__(self, access: Access) -> None:
+        self.name = access.name
+        self.context = access.context
+        self.server = access.server
+        self._transport = Transport(access)
         self._date = ""
 
     def get(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
@@ -100,19 +88,22 @@ class Cluster:
     def delete(self, kind: Kind, name: str, *, uid: str) -> None:
         """Delete this very object; one of the same name that came after it stays."""
         path = kind.path(name)
-        self._json("DELETE", "delete", kind, path, name, body={"preconditions": {"uid": uid}}, shape=dict[str, Any])
+        self._json("DELETE", "delete", kind, path, name, body={"preconditions": {"uid": uid}})
 
     def version(self) -> str:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
-        status, text = self._send("GET", "/version")
-        if status == 401:
-            raise self._failure(status, "get", Asked(NODES, "", ""), "")
-        if status != 200:
-            raise KubernetesError(f"{self.server} answers HTTP {status} to GET /version", "is it a Kubernetes API?")
-        answer = _read(text)
-        if problem := shapes.misfit(answer, shapes.Version):
-            raise KubernetesError(f"{self.server} answers GET /version with no version: {problem}", _PROXY)
-        return str(answer["gitVersion"])
+        answer = self._send("GET", "/version")
+        if answer.status == 401:
+            raise self._failure(answer.status, "get", Asked(NODES, "", ""), "")
+        if answer.status != 200:
+            raise KubernetesError(
+                f"{self.server} answers HTTP {answer.status} to GET /version", "is it a Kubernetes API?"
+            )
+        found = answer.json()
+        version = found.get("gitVersion") if isinstance(found, dict) else None
+        if not isinstance(version, str):
+            raise KubernetesError(f"{self.server} answers GET /version with no version", _PROXY)
+        return version
 
     def may(self, verb: str, kind: Kind, name: str = "", subresource: str = "") -> bool:
         """Ask the server whether this is allowed (SelfSubjectAccessReview, which everybody may create)."""
@@ -121,13 +112,12 @@ class Cluster:
         attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body["spec"] = {"resourceAttributes": attributes}
-        answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body, shape=shapes.Review)
-        return bool(answer["status"].get("allowed"))
+        answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body)
+        status = answer.get("status")
+        return isinstance(status, dict) and status.get("allowed") is True
 
     def now(self) -> str:
         """The server's time at its last answer, RFC 3339 to the second: this machine's clock may go otherwise."""
-        from email.utils import parsedate_to_datetime
-
         if not self._date:
             self.version()
         try:
@@ -138,10 +128,10 @@ class Cluster:
     def text(self, path: str) -> str | None:
         """The text at a path (a log, a proxied answer of a pod); None where it cannot be had for whatever reason."""
         try:
-            status, text = self._send("GET", path)
+            answer = self._send("GET", path)
         except UnreachableError:
             return None
-        return text if status == 200 else None
+        return answer.text if answer.status == 200 else None
 
     def _json(
         self,
@@ -153,18 +143,22 @@ class Cluster:
         *,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        shape: Any = None,
         namespace: str = NAMESPACE,
     ) -> dict[str, Any]:
         asked = Asked(kind, name, namespace)
-        status, text = self._send(method, path, body, content_type)
-        answer = _read(text)
-        if not 200 <= status < 300:
-            said = str(answer.get("message") or "") if isinstance(answer, dict) else text
-            raise self._failure(status, verb, asked, plain(said)[:_LONGEST])
-        if problem := shapes.misfit(answer, shape or kind.shape, listed=verb == "list"):
-            raise self._misfit(verb, asked, problem)
-        found: dict[str, Any] = answer
+        answer = self._send(method, path, body, content_type)
+        found = answer.json()
+        if not 200 <= answer.status < 300:
+            said = str(found.get("message") or "") if isinstance(found, dict) else answer.text
+            raise self._failure(answer.status, verb, asked, plain(said)[:_LONGEST])
+        if not isinstance(found, dict):
+            raise self._misfit(verb, asked, f"it is no JSON object (content type {answer.kind or 'unset'})")
+        # What was deleted is answered as itself or as a Status.
+        wanted = [f"{kind.name}List"] if verb == "list" else [kind.name, *(["Status"] if verb == "delete" else [])]
+        if found.get("kind") not in wanted:
+            raise self._misfit(verb, asked, f"its kind is {found.get('kind')!r}, expected {wanted[0]}")
+        if verb == "list" and not isinstance(found.get("items", ""), list | None):
+            raise self._misfit(verb, asked, "it has no items")
         return found
 
     def _misfit(self, verb: str, asked: Asked, problem: str) -> KubernetesError:
@@ -195,44 +189,12 @@ class Cluster:
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
-    ) -> tuple[int, str]:
-        import urllib3
-
-        headers = urllib3.HTTPHeaderDict({"Accept": "application/json, */*"})
-        if body is not None:
-            headers["Content-Type"] = content_type
-        for name, value in self._headers:
-            headers.add(name, value)
-        for setting in self._configuration.auth_settings().values():
-            if setting.get("in") == "header" and setting.get("value"):
-                headers[setting["key"]] = setting["value"]
-        try:
-            response = self._pool.request(
-                method,
-                self.server.rstrip("/") + path,
-                body=None if body is None else json.dumps(body),
-                headers=headers,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-                retries=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise UnreachableError(
-                f"the API server {self.server} does not answer: {_short(reason)}",
-                f"does `kubectl --context {self.context} version` reach it?",
-            ) from None
-        self._date = response.headers.get("Date") or self._date
-        return response.status, bytes(response.data).decode("utf-8", "replace")
+    ) -> Answer:
+        answer = self._transport.send(method, path, body, content_type)
+        self._date = answer.date or self._date
+        return answer
 
 
-def _read(text: str) -> Any:
-    """The JSON of a body; None for what is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _short(reason: object) -> str:
-    """The reason without the object that urllib3 puts before it."""
-    return str(reason).rsplit(">: ", 1)[-1].rsplit("): ", 1)[-1]
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:
+    """The cluster of a kubeconfig's context; see `read_access`."""
+    return Cluster(read_access(kubeconfig, context))

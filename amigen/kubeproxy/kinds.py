@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
-
-from amigen.kubeproxy import shapes
 
 NAMESPACE = "kube-system"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of objects: where they are in the API, what RBAC calls them, and what amigen reads of them."""
+    """A kind of objects: its name, where they are in the API, and what RBAC calls them."""
 
+    name: str
     root: str
     plural: str
-    shape: Any = dict[str, Any]
     namespaced: bool = True
 
     @property
@@ -31,18 +28,18 @@ class Kind:
         return f"{self.root}{inside}/{self.plural}" + (f"/{quote(name, safe=':')}" if name else "")
 
 
-CONFIG_MAPS = Kind(root="/api/v1", plural="configmaps", shape=shapes.ConfigMap)
-PODS = Kind(root="/api/v1", plural="pods", shape=shapes.Pod)
-NODES = Kind(root="/api/v1", plural="nodes", shape=shapes.Node, namespaced=False)
-SERVICES = Kind(root="/api/v1", plural="services", shape=shapes.Named)
-DAEMON_SETS = Kind(root="/apis/apps/v1", plural="daemonsets", shape=shapes.DaemonSet)
+CONFIG_MAPS = Kind(name="ConfigMap", root="/api/v1", plural="configmaps")
+PODS = Kind(name="Pod", root="/api/v1", plural="pods")
+NODES = Kind(name="Node", root="/api/v1", plural="nodes", namespaced=False)
+SERVICES = Kind(name="Service", root="/api/v1", plural="services")
+DAEMON_SETS = Kind(name="DaemonSet", root="/apis/apps/v1", plural="daemonsets")
 REVIEWS = Kind(
+    name="SelfSubjectAccessReview",
     root="/apis/authorization.k8s.io/v1",
     plural="selfsubjectaccessreviews",
-    shape=shapes.Review,
     namespaced=False,
 )
-ENDPOINT_SLICES = Kind(root="/apis/discovery.k8s.io/v1", plural="endpointslices", shape=shapes.Named)
+ENDPOINT_SLICES = Kind(name="EndpointSlice", root="/apis/discovery.k8s.io/v1", plural="endpointslices")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, KubernetesError
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import Cluster, UnreachableError
+from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.drift import contradictions
 from amigen.kubeproxy.kinds import CONFIG_MAPS
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.saved import Saved, save
+from amigen.kubeproxy.transport import UnreachableError
 
 _AGAIN = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
 # How long the ConfigMap may take to follow an update that EKS calls successful.

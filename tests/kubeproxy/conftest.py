@@ -13,8 +13,7 @@ from click.testing import CliRunner, Result
 
 from amigen.base.errors import AmigenError
 from amigen.cli import cli
-from amigen.kubeproxy.cluster import Cluster, NotFoundError
-from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.cluster import Cluster, NotFoundError, connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from tests.kubeproxy import samples
 from tests.real.control_plane import ControlPlane, running

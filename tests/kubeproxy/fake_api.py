@@ -22,7 +22,15 @@ from amigen.cli import cli
 from tests.kubeproxy import samples
 from tests.outputs import require_valid
 
-KINDS = ("configmaps", "daemonsets", "pods", "nodes", "services", "endpointslices", "selfsubjectaccessreviews")
+KINDS = {
+    "configmaps": "ConfigMap",
+    "daemonsets": "DaemonSet",
+    "pods": "Pod",
+    "nodes": "Node",
+    "services": "Service",
+    "endpointslices": "EndpointSlice",
+    "selfsubjectaccessreviews": "SelfSubjectAccessReview",
+}
 
 
 def a_node(name: str, address: str = "192.0.2.1", kernel: str = "6.1.0", **labels: str) -> dict[str, Any]:
@@ -102,14 +110,16 @@ class FakeApi:
         if parts[-1] == "log":
             return 200, f"Using {yaml.safe_load(self.text).get('mode') or 'iptables'} Proxier.\n"
         if kind == "selfsubjectaccessreviews":
-            return 201, {"status": {"allowed": True}}
+            return 201, {"kind": KINDS[kind], "status": {"allowed": True}}
         if kind == "configmaps":
             return self._config_map(method, body)
         if kind == "daemonsets":
             return 200, self._daemon_set(method, body)
         if kind == "pods" and method == "GET":
             self._count_restarts()
-        return 200, {"metadata": {}, "items": self.lists[kind]}
+        if method == "DELETE":
+            return 200, {"kind": "Status"}
+        return 200, {"kind": f"{KINDS[kind]}List", "metadata": {}, "items": self.lists[kind]}
 
     def _config_map(self, method: str, body: Any) -> tuple[int, Any]:
         if method == "PUT":
@@ -147,6 +157,7 @@ class FakeApi:
                 status, found = outer.answer(self.command, self.path.partition("?")[0], json.loads(sent or b"null"))
                 body = found.encode() if isinstance(found, str) else json.dumps(found).encode()
                 self.send_response(status)
+                self.send_header("Content-Type", "text/plain" if isinstance(found, str) else "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):

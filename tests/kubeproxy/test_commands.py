@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import threading
@@ -14,15 +13,14 @@ from typing import Any
 
 import pytest
 
-from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.base.errors import CouldNotCheckError
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.cluster import UnreachableError
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.credentials import guarded
 from amigen.kubeproxy.look import Snapshot
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.status import matching_node
 from amigen.kubeproxy.steady import unsteady
+from amigen.kubeproxy.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
 from tests.kubeproxy.fake_api import FakeApi, a_node, run
@@ -90,8 +88,8 @@ PLUGIN = "client.authentication.k8s.io/v1"
             ["sh", "-c", "echo 'The SSO session has expired' >&2; exit 255", "secret-argument"],
             "SSO session has expired",
         ),
-        (["echo", "{}"], "malformed response"),
-        (["echo", "no json"], "failed to decode"),
+        (["echo", "{}"], "is not an ExecCredential of client.authentication.k8s.io/v1"),
+        (["echo", "no json"], "its output is not JSON"),
     ],
 )
 def test_an_exec_plugin_that_fails(api: FakeApi, tmp_path: Path, command: list[str], says: str) -> None:
@@ -116,20 +114,6 @@ def test_an_exec_plugin_that_works(api: FakeApi, tmp_path: Path) -> None:
 
     assert run("status", "--kubeconfig", str(api.kubeconfig(tmp_path, exec=plugin))).exit_code == 0
     assert ("Authorization", "Bearer fresh") in {(key.title(), value) for key, value in api.headers}
-
-
-def test_credentials_that_cannot_be_renewed_in_the_middle_of_a_run() -> None:
-    """The library would go on with the old token; a plugin that works is left alone."""
-    user = {"exec": {"command": "aws"}}
-    fine = guarded(lambda _: None, "kubeconfig", user)
-    broken = guarded(lambda _: logging.error("the session has expired"), "kubeconfig", user)
-    assert fine is not None
-    assert broken is not None
-
-    fine(None)
-
-    with pytest.raises(InputError, match=r"`aws` .* the session has expired"):
-        broken(None)
 
 
 def test_impersonation_is_sent(api: FakeApi, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from click.testing import Result
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.knowledge import SCHEDULERS
-from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.cluster import connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
 from amigen.plan.make import plan_images
 from amigen.platforms import PLATFORMS
@@ -253,8 +253,8 @@ def test_a_connection_through_the_cluster_ip(healthy: Proof) -> None:
     slice_ = healthy.cluster.get(node.SLICES, "web-test", "default")
     slice_["endpoints"] = [one for one in slice_["endpoints"] if one["addresses"] == ["10.244.1.2"]]
     slice_["metadata"].pop("managedFields", None)
-    status, text = healthy.cluster._send("PUT", node.SLICES.path("web-test", "default"), slice_)
-    assert status == 200, text
+    answer = healthy.cluster._send("PUT", node.SLICES.path("web-test", "default"), slice_)
+    assert answer.status == 200, answer.text
     assert healthy.status("--wait", "60", "--interval", "1").exit_code == 0
 
     fetch = "import urllib.request as u; print(u.urlopen('http://10.96.0.50/', timeout=20).read().decode())"

@@ -20,7 +20,7 @@ from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import pods as read_pods
 from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, PODS, Kind
 
-BINDINGS = Kind(root="/api/v1", plural="bindings")
+BINDINGS = Kind(name="Status", root="/api/v1", plural="bindings")
 
 
 @dataclass
@@ -111,7 +111,7 @@ class PretendKubelet:
         self._patch(f"{NODES.path(name)}/status", {"status": status})
 
     def _patch(self, path: str, body: dict[str, Any]) -> int:
-        return self.cluster._send("PATCH", path, body, "application/strategic-merge-patch+json")[0]
+        return self.cluster._send("PATCH", path, body, "application/strategic-merge-patch+json").status
 
     def _loop(self) -> None:
         while not self._ended.wait(0.2):

@@ -19,8 +19,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from amigen.cli import cli as amigen
-from amigen.kubeproxy.cluster import Cluster
-from amigen.kubeproxy.connect import connect
+from amigen.kubeproxy.cluster import Cluster, connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, ENDPOINT_SLICES, NODES, SERVICES, Kind
 from tests.kubeproxy import samples
 from tests.kubeproxy.worlds import a_world
@@ -48,7 +47,7 @@ nftables: {minSyncPeriod: 0s, syncPeriod: 30s}
 
 def send(cluster: Cluster, method: str, path: str, body: dict[str, Any], kind: str = "application/json") -> bool:
     """Whether the API server takes it; some of the random objects are not valid."""
-    return cluster._send(method, path, body, kind)[0] < 300
+    return cluster._send(method, path, body, kind).status < 300
 
 
 def create(cluster: Cluster, kind: Kind, api: str, item: dict[str, Any], namespace: str) -> bool:

@@ -70,10 +70,10 @@ def add_node(kubelet: VmKubelet) -> None:
     kubelet.add_node(NODE, labels={"karpenter.sh/nodepool": "vm"})
     addresses = [{"type": "InternalIP", "address": "10.0.2.15"}, {"type": "Hostname", "address": NODE}]
     body = {"status": {"addresses": [{"$patch": "replace"}, *addresses]}}
-    status, text = kubelet.cluster._send(
+    answer = kubelet.cluster._send(
         "PATCH", f"{NODES.path(NODE)}/status", body, "application/strategic-merge-patch+json"
     )
-    assert status == 200, text
+    assert answer.status == 200, answer.text
 
 
 def service(name: str, ip: str, *ports: tuple[str, str, int], **spec: Any) -> dict[str, Any]:
