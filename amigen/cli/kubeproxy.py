@@ -78,7 +78,7 @@ def rollback(output: str, saved: str | None, list_: bool, discard_later_changes:
     path = Path(saved) if saved else newest(session.cluster.name, session.cluster.server)
     record = load(path, session.cluster.server)
     found = plan_rollback(
-        session.observed, record, session.wish, discard=discard_later_changes, running=session.running
+        session.observed, record, session.request, discard=discard_later_changes, running=session.running
     )
     _print_plan(found, output)
     session.execute(found, back=True)
@@ -106,16 +106,25 @@ def migrate(
     from amigen.kubeproxy import show
     from amigen.kubeproxy.config import read_config
     from amigen.kubeproxy.migrate import plan_migration
-    from amigen.kubeproxy.versions import minor_version
+    from amigen.kubeproxy.versions import minor_version, patch_version
 
     if config_file:
         if not kubernetes_version:
             raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
         version = minor_version(kubernetes_version, "--kubernetes-version")
-        found = plan_migration(read_config(read_text(config_file), config_file), version, name=name)
+        patch = patch_version(kubernetes_version)
+        found = plan_migration(read_config(read_text(config_file), config_file), version, patch=patch, name=name)
     else:
         seen = _session(options).observed
-        found = plan_migration(seen.config, seen.proxy_version, seen.nodes, server_version=seen.version, name=name)
+        found = plan_migration(
+            seen.config,
+            seen.proxy_version,
+            seen.nodes,
+            patch=seen.proxy_patch,
+            gathered=seen.gathered,
+            server_version=seen.version,
+            name=name,
+        )
     if write_spec:
         from amigen.spec.load import parse_spec
 

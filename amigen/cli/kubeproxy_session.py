@@ -24,24 +24,16 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.kinds import NODES
-from amigen.kubeproxy.look import DEFAULT_METRICS, look_on
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all
+from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import ChangePlan, make_plan
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import NodeRunner, runner
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import (
-    NodeStatus,
-    features_of,
-    judge,
-    judge_table,
-    matching_node,
-    service_ports,
-    wanted_on,
-    where,
-)
+from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
 from amigen.kubeproxy.versions import minor_version
-from amigen.kubeproxy.wish import Wish
 
 
 class Session:
@@ -109,10 +101,10 @@ class Session:
         )
 
     @cached_property
-    def wish(self) -> Wish:
+    def request(self) -> ChangeRequest:
         """How a change is to go."""
         options = self._options
-        return Wish(
+        return ChangeRequest(
             by=options.get("by", "auto"),
             despite_addon=options["despite_addon"],
             cluster_name=self.eks.cluster if self.eks else "",
@@ -125,11 +117,11 @@ class Session:
     def plan(self, settings: Settings) -> ChangePlan:
         """The plan of a change."""
         # Before the cluster is asked: it reads files.
-        wish = self.wish
+        request = self.request
         schema = None
         if self.addon is not None and self.observed.managed.addon is not None:
             schema = self.addon.schema(self.observed.managed.addon.version)
-        return make_plan(self.observed, settings, wish, schema=schema, running=self.running)
+        return make_plan(self.observed, settings, request, schema=schema, running=self.running)
 
     @property
     def running(self) -> Update | None:
@@ -191,18 +183,18 @@ class Session:
         features = features_of(config, version)
         ports = service_ports(self.cluster, features)
         found = []
-        for one, snapshot in zip(runners, look_on(runners, metrics), strict=True):
-            if isinstance(snapshot, CouldNotCheckError):
-                found.append(NodeStatus(subject=one.name, target=one.name, unseen=snapshot))
+        for one, facts in zip(runners, gather_all(runners, metrics), strict=True):
+            if isinstance(facts, CouldNotCheckError):
+                found.append(NodeStatus(subject=one.name, target=one.name, unseen=facts))
                 continue
-            if isinstance(snapshot, AmigenError):
-                raise snapshot
-            node = matching_node(snapshot, getattr(one, "host", ""), nodes)
+            if isinstance(facts, AmigenError):
+                raise facts
+            node = matching_node(facts, getattr(one, "host", ""), nodes)
             name = f"{node.name} ({one.name})" if node else one.name
             state = judge(
-                snapshot,
+                facts,
                 config,
-                wanted_on(node, ports, config, features, snapshot.addresses),
+                wanted_on(node, ports, config, features, facts.addresses),
                 name,
                 (ports, where(node, features)),
             )

@@ -16,7 +16,7 @@ from amigen.base.errors import InputError, Problem
 from amigen.build.diff import ImageDiff
 from amigen.build.record import BuildRecord, record_schema
 from amigen.cli.doctor import Finding
-from amigen.kubeproxy.fates import Row
+from amigen.kubeproxy.nftables_mapping import Row
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness
 from amigen.publish.ledger import ledger_schema
@@ -376,6 +376,7 @@ class ProxyNode(TypedDict):
     subject: str
     unseen: Annotated[str | None, Meta(description="Why the node could not be looked at.")]
     facts: list[str]
+    notes: Annotated[list[str], Meta(description="What is worth knowing and is no difference.")]
     differences: list[NodeDifference]
 
 
@@ -417,6 +418,7 @@ class ProxyStatus(TypedDict):
     drift: list[str]
     modes: list[NodeMode]
     problems: list[str]
+    notes: list[str]
 
 
 class ProxyMigration(TypedDict):
@@ -427,6 +429,7 @@ class ProxyMigration(TypedDict):
     state: Mode
     blocked: str | None
     settings: list[Row]
+    differences: Annotated[list[str], Meta(description="What works otherwise in nftables mode, with its remedy.")]
     needs: list[str]
     nodes: list[Readiness]
     steps: list[str]

@@ -1,8 +1,8 @@
 """Connections of the IPVS table: where they go, and how full the table is.
 
-Source: `ip_vs_conn_seq_show` in net/netfilter/ipvs/ip_vs_conn.c of Linux for /proc/net/ip_vs_conn. The node sums it up
-(amigen/kubeproxy/look.sh), since a busy one has a million lines: COUNT PROTOCOL ADDRESS PORT SERVER PORT, addresses and
-ports in hexadecimal for IPv4, and ports in hexadecimal for IPv6.
+Source: `ip_vs_conn_seq_show` in net/netfilter/ipvs/ip_vs_conn.c of Linux for /proc/net/ip_vs_conn. The node counts them
+(amigen/kubeproxy/node_facts.py), since a busy one has a million lines: COUNT PROTOCOL ADDRESS PORT SERVER PORT,
+addresses and ports in hexadecimal for IPv4, and ports in hexadecimal for IPv6.
 """
 
 from __future__ import annotations
@@ -37,6 +37,20 @@ class Connections:
         """All of them."""
         return sum(self.counts.values())
 
+    def removed(self, table: Table) -> dict[tuple[Key, Target], int]:
+        """Those of known services whose server is no longer in the table."""
+        servers = {
+            key: {(one.place.address, one.place.port) for one in service.servers}
+            for service in table.services
+            if (key := service.key) is not None
+        }
+        # Templates of session affinity have port 0 for both.
+        return {
+            (key, target): count
+            for (key, target), count in self.counts.items()
+            if key in servers and key[2] != 0 and target not in servers[key]
+        }
+
 
 def parse_connections(text: str, bits: str) -> Connections:
     """Read the node's summary.
@@ -68,27 +82,24 @@ def _address(text: str) -> Address:
     return IPv4Address(int(text, 16)) if len(text) == 8 and ":" not in text else ip_address(text)
 
 
-def judge_connections(found: Connections, table: Table) -> Iterator[Difference]:
-    """Connections that go to a server that is gone, and a table that is too full."""
-    servers = {
-        key: {(one.place.address, one.place.port) for one in service.servers}
-        for service in table.services
-        if (key := service.key) is not None
-    }
-    for (key, target), count in found.counts.items():
-        # Templates of session affinity have port 0 for both.
-        if key not in servers or key[2] == 0 or target in servers[key]:
-            continue
-        udp = key[0] == "UDP"
+def judge_connections(found: Connections, table: Table, *, expires: bool) -> Iterator[Difference]:
+    """Connections that stay with a server that is gone, and a table that is too full.
+
+    Args:
+        found: The connections.
+        table: The IPVS table.
+        expires: The kernel ends a connection to a removed server at its next packet
+            (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and no difference.
+    """
+    for (key, target), count in found.removed(table).items() if not expires else ():
         yield Difference(
             kind="connections",
             subject=f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}",
             says=f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]}, "
             "which is no longer a real server",
-            why="they end minutes after the client's last packet; where it keeps sending, end them on the node with"
-            " `conntrack -D -p udp --orig-dst ADDRESS`"
-            if udp
-            else "net.ipv4.vs.expire_nodest_conn should be 1, so that the next packet ends them; kube-proxy sets it",
+            why="packets of these clients are dropped as long as they keep sending: `sysctl -w"
+            " net.ipv4.vs.expire_nodest_conn=1` ends each connection at its next packet; kube-proxy sets that at its"
+            " start",
         )
     if found.buckets and found.total > _FULL * found.buckets:
         yield Difference(

@@ -120,7 +120,9 @@ def _value(name: str, kind: Any) -> Any:
 # In order of version per mode; the last whose `since` is not above the version in question holds.
 MODE_FACTS = tuple(sorted(_all(ModeFact), key=lambda one: (one.mode, one.since)))
 GATES = _all(GateFact)
-NFTABLES_DIFFERENCES = _all(DifferenceFact)
+NFTABLES_DIFFERENCES = {name: one for name, one in _FACTS.items() if isinstance(one, DifferenceFact)}
+# The first kube-proxy that takes `primary`, `localhost` and `all` among the CIDRs of nodePortAddresses.
+NODE_PORT_KEYWORDS: Version = _value("node-port-keywords", Version)
 SCHEDULERS: tuple[Scheduler, ...] = _value("ipvs-schedulers", tuple[Scheduler, ...])
 GUIDE_SCHEDULERS = SCHEDULERS[:10]
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)

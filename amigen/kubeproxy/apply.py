@@ -15,9 +15,9 @@ from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.plan import ChangePlan, Pool
 from amigen.kubeproxy.readback import NodeMode, read_modes
+from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock, Rollout
 from amigen.kubeproxy.run import NodeRunner
-from amigen.kubeproxy.steady import unsteady
 from amigen.kubeproxy.write import Writer
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
@@ -188,7 +188,7 @@ class Executor:
             lines = [f"kube-proxy does not run in {wanted} mode on {len(other)} of {len(nodes)} nodes"]
             lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other]
             raise KubernetesError("\n".join(lines), "its log says why: it exits rather than fall back to another mode")
-        if restarting := unsteady(rollout.pods, [one.node for one in modes if one.by == "log"], self.clock):
+        if restarting := restarting_nodes(rollout.pods, [one.node for one in modes if one.by == "log"], self.clock):
             lines = [f"kube-proxy does not stay up on {len(restarting)} of {len(nodes)} nodes"]
             lines += [f"  {node}: {why}" for node, why in restarting.items()]
             words = f"kubectl -n kube-system logs --previous -l {rollout.labels} --tail 20 --prefix"

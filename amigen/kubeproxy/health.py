@@ -5,6 +5,7 @@ from __future__ import annotations
 from amigen.kubeproxy.drift import addon_drift
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readback import NodeMode
+from amigen.kubeproxy.versions import unset_mode
 
 _NAMED = 10
 
@@ -32,6 +33,12 @@ def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]
     if drift := addon_drift(observed):
         found.append(f"the ConfigMap contradicts the add-on: {'; '.join(drift)}")
     return tuple(found)
+
+
+def notes(observed: Observed) -> tuple[str, ...]:
+    """What is worth knowing and is no problem yet."""
+    unset = unset_mode(observed.config.get("mode"), observed.proxy_version)
+    return (unset,) if unset else ()
 
 
 def names(nodes: list[str] | tuple[str, ...]) -> str:

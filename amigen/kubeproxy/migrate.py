@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
@@ -18,7 +19,8 @@ from amigen.base.errors import InputError, RefusedError
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
-from amigen.kubeproxy.fates import Row, fates
+from amigen.kubeproxy.nftables_mapping import Row, differences, nftables_mapping
+from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.versions import why_not
 from amigen.platforms import platform_of_os_image
@@ -40,6 +42,7 @@ class Migration:
     """The whole way.
 
     Attributes:
+        differences: What works otherwise in nftables mode and is no setting, with its remedy.
         strangers: Operating systems of nodes for which amigen makes no image.
     """
 
@@ -48,6 +51,7 @@ class Migration:
     fact: ModeFact
     blocked: RefusedError | None
     rows: tuple[Row, ...]
+    differences: tuple[str, ...]
     nodes: tuple[Readiness, ...]
     needs: tuple[str, ...]
     cleanup: tuple[str, ...]
@@ -57,7 +61,14 @@ class Migration:
 
 
 def plan_migration(
-    config: ProxyConfig, version: str, nodes: tuple[Node, ...] = (), *, server_version: str = "", name: str = "node"
+    config: ProxyConfig,
+    version: str,
+    nodes: tuple[Node, ...] = (),
+    *,
+    patch: int | None = None,
+    gathered: Mapping[str, NodeFacts | str] = MappingProxyType({}),
+    server_version: str = "",
+    name: str = "node",
 ) -> Migration:
     """Plan it.
 
@@ -65,6 +76,8 @@ def plan_migration(
         config: The configuration in force.
         version: kube-proxy's, `MAJOR.MINOR`.
         nodes: Those of the cluster, for their kernels.
+        patch: kube-proxy's patch version; None: not known.
+        gathered: Facts by node.
         server_version: The cluster's, for the image spec; empty: as kube-proxy.
         name: Of the image spec.
 
@@ -79,14 +92,15 @@ def plan_migration(
     if not _NAME.fullmatch(name):
         raise InputError(f"--name {name!r} is not a name for a spec", "1 to 48 lower-case letters, digits and `-`")
     gates = dict(config.get("featureGates") or {})
-    rows = fates(config)
+    rows = nftables_mapping(config, version)
     return Migration(
         mode=config.mode,
         version=version,
         fact=mode_fact("nftables", version),
         blocked=why_not("nftables", version, gates),
         rows=rows,
-        nodes=tuple(readiness(node, "nftables", "") for node in nodes),
+        differences=tuple(differences(config, version, patch, nodes, gathered)) if config.mode != "nftables" else (),
+        nodes=tuple(readiness(node, "nftables", "", gathered=gathered.get(node.name)) for node in nodes),
         needs=_NEEDS,
         cleanup=_cleanup(config.mode),
         steps=_steps(rows),

@@ -14,9 +14,9 @@ from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
-from amigen.kubeproxy.look import DEFAULT_METRICS, Snapshot, look_on
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather_all
 from amigen.kubeproxy.run import NodeRunner
-from amigen.kubeproxy.versions import minor_version
+from amigen.kubeproxy.versions import minor_version, patch_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,10 @@ class Observed:
     """kube-proxy of a cluster as it is.
 
     Attributes:
-        version: The API server's; `proxy_version` that of kube-proxy's image, or the server's where the tag is silent.
+        version: The API server's; `proxy_version` that of kube-proxy's image, or the server's where the tag is silent;
+            `proxy_patch` its patch version, None: not known.
         config: The KubeProxyConfiguration in force.
-        snapshots: What looks on nodes found, by node; a text says why a look failed.
+        gathered: Facts by node; a text says why there are none.
     """
 
     cluster: str
@@ -41,7 +42,8 @@ class Observed:
     managed: Managed
     pods: tuple[Pod, ...]
     nodes: tuple[Node, ...]
-    snapshots: Mapping[str, Snapshot | str] = field(default_factory=dict)
+    proxy_patch: int | None = None
+    gathered: Mapping[str, NodeFacts | str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> str:
@@ -102,6 +104,7 @@ def observe(
         server=cluster.server,
         version=minor_version(version, "the server's version"),
         proxy_version=minor_version(tag or version, "the version of kube-proxy's image"),
+        proxy_patch=patch_version(tag),
         daemon_set=daemon_set,
         config_map=config_map,
         source=source,
@@ -118,9 +121,9 @@ def observe(
             f"--look {runners[0].name}: one machine cannot stand for {len(nodes)} nodes",
             "put {address} or {name} where the node's own stands, such as ssh://ec2-user@{address}",
         )
-    seen = zip(nodes, look_on(runners, observed.metrics), strict=True)
-    snapshots = {node.name: one.message if isinstance(one, AmigenError) else one for node, one in seen}
-    return replace(observed, snapshots=snapshots)
+    seen = zip(nodes, gather_all(runners, observed.metrics), strict=True)
+    gathered = {node.name: one.message if isinstance(one, AmigenError) else one for node, one in seen}
+    return replace(observed, gathered=gathered)
 
 
 def read_daemon_set(cluster: Cluster) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from amigen.kubeproxy.drift import contradictions
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness, readiness
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
-from amigen.kubeproxy.wish import Wish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ DISRUPTION = (
 def make_plan(
     observed: Observed,
     settings: Settings,
-    wish: Wish,
+    request: ChangeRequest,
     *,
     schema: Mapping[str, Any] | None = None,
     running: eks.Update | None = None,
@@ -100,7 +100,7 @@ def make_plan(
     Args:
         observed: What is.
         settings: What is wanted.
-        wish: How.
+        request: How.
         schema: What the add-on publishes, where it goes through the add-on.
         running: The update of the add-on that is under way.
 
@@ -110,7 +110,10 @@ def make_plan(
         InputError: Settings that kube-proxy would refuse.
     """
     way = detect.choose(
-        observed.managed, wish.by, despite_addon=wish.despite_addon, cluster=wish.cluster_name or observed.cluster
+        observed.managed,
+        request.by,
+        despite_addon=request.despite_addon,
+        cluster=request.cluster_name or observed.cluster,
     )
     gates = dict(observed.config.get("featureGates") or {})
     gates |= {path.split(".")[1]: value for path, value in settings.fields.items() if path.startswith("featureGates.")}
@@ -118,16 +121,18 @@ def make_plan(
         raise refused
     if refused := versions.gates_refused(gates, observed.proxy_version):
         raise refused
+    if refused := versions.keywords_refused(settings.fields.get("nodePortAddresses"), observed.proxy_version):
+        raise refused
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
-    before, after, diff = _texts(observed, settings, wish, way, schema)
-    return arrange(observed, settings, wish, way, (before, after, diff), running)
+    before, after, diff = _texts(observed, settings, request, way, schema)
+    return arrange(observed, settings, request, way, (before, after, diff), running)
 
 
 def arrange(
     observed: Observed,
     settings: Settings,
-    wish: Wish,
+    request: ChangeRequest,
     way: Way,
     texts: tuple[str, str, str],
     running: eks.Update | None,
@@ -138,7 +143,7 @@ def arrange(
         ConflictError: Another update of the add-on is under way.
         InputError: A pool that is not there, or pools through the add-on.
     """
-    pools = _pools(observed, wish, way)
+    pools = _pools(observed, request, way)
     before, after, diff = texts
     state = observed.managed.addon if way == "addon" else None
     follow = eks.followed(running, state.values, after) if state else ""
@@ -151,28 +156,28 @@ def arrange(
         observed=observed,
         settings=settings,
         way=way,
-        resolve=wish.resolve,
+        resolve=request.resolve,
         before=before,
         after=after,
         diff=diff,
         facts=versions.states(observed.proxy_version),
-        warnings=warnings(observed, settings, wish, way, drift),
+        warnings=warnings(observed, settings, request, way, drift),
         readiness=tuple(
             readiness(
                 node,
                 settings.mode,
                 scheduler,
-                snapshot=observed.snapshots.get(node.name),
-                verified=wish.verified.get(node.name),
+                gathered=observed.gathered.get(node.name),
+                verified=request.verified.get(node.name),
             )
             for node in observed.nodes
             if any(node.name in pool.nodes for pool in pools)
         ),
-        calls=_calls(observed, wish, way, after, changed=changed, follow=follow, stale=stale),
-        by_pool=wish.by_pool,
+        calls=_calls(observed, request, way, after, changed=changed, follow=follow, stale=stale),
+        by_pool=request.by_pool,
         pools=pools,
         stale=stale,
-        eks_cluster=wish.cluster_name,
+        eks_cluster=request.cluster_name,
         repeat=repeat,
         drift=drift,
         follow=follow,
@@ -180,7 +185,7 @@ def arrange(
 
 
 def _texts(
-    observed: Observed, settings: Settings, wish: Wish, way: Way, schema: Mapping[str, Any] | None
+    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, schema: Mapping[str, Any] | None
 ) -> tuple[str, str, str]:
     if way == "configmap":
         after = observed.config.edited(settings.changes)
@@ -189,7 +194,9 @@ def _texts(
     assert schema is not None, "the caller fetches the schema of the add-on that it found"
     values = eks.merged(state.values, settings)
     fields = "".join(f" --set {path}={_plain(value)}" for path, value in settings.fields.items())
-    other = detect.leave_addon(wish.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
+    other = (
+        detect.leave_addon(request.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
+    )
     eks.validate(values, schema, state.version, f"{other}{fields}`")
     if eks.read_values(state.values) == eks.read_values(values):
         return state.values, state.values, ""
@@ -209,10 +216,10 @@ def _plain(value: Value) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def _pools(observed: Observed, wish: Wish, way: Way) -> tuple[Pool, ...]:
+def _pools(observed: Observed, request: ChangeRequest, way: Way) -> tuple[Pool, ...]:
     running = {pod.node for pod in observed.pods}
     nodes = [node for node in observed.nodes if node.name in running]
-    if not wish.by_pool:
+    if not request.by_pool:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
     if way == "addon":
         raise InputError(
@@ -220,27 +227,35 @@ def _pools(observed: Observed, wish: Wish, way: Way) -> tuple[Pool, ...]:
             "leave --by-pool out; or build a new node pool beside the old one and move the workload",
         )
     names = sorted({node.pool for node in nodes})
-    if unknown := sorted(set(wish.pools) - set(names)):
+    if unknown := sorted(set(request.pools) - set(names)):
         raise InputError(f"no node pool {', '.join(unknown)}", f"there are: {', '.join(names)} (see --pool-label)")
     return tuple(
-        Pool(name=name, nodes=tuple(node.name for node in nodes if node.pool == name)) for name in wish.pools or names
+        Pool(name=name, nodes=tuple(node.name for node in nodes if node.pool == name))
+        for name in request.pools or names
     )
 
 
 def _calls(
-    observed: Observed, wish: Wish, way: Way, after: str, *, changed: bool, follow: str, stale: tuple[str, ...]
+    observed: Observed,
+    request: ChangeRequest,
+    way: Way,
+    after: str,
+    *,
+    changed: bool,
+    follow: str,
+    stale: tuple[str, ...],
 ) -> tuple[str, ...]:
     if not (changed or follow or stale or observed.held):
         return ()
     calls = []
     path = DAEMON_SETS.path(daemonset.NAME)
-    on_delete = wish.by_pool or daemonset.strategy(observed.daemon_set) == "OnDelete"
+    on_delete = request.by_pool or daemonset.strategy(observed.daemon_set) == "OnDelete"
     if on_delete:
         calls.append(f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool")
     if follow:
         calls.append(f"eks:DescribeUpdate: follow the update {follow}, which is under way with these values")
     elif changed and way == "addon":
-        calls.append(eks.call_text(wish.cluster_name, after, wish.resolve))
+        calls.append(eks.call_text(request.cluster_name, after, request.resolve))
     elif changed:
         version = observed.config_map["metadata"]["resourceVersion"]
         calls.append(

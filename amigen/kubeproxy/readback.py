@@ -12,7 +12,7 @@ from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import NAME, Node, Pod
 from amigen.kubeproxy.kinds import NAMESPACE
-from amigen.kubeproxy.look import look
+from amigen.kubeproxy.node_facts import gather
 from amigen.kubeproxy.run import NodeRunner
 
 # "Using ipvs Proxier" (pkg/proxy/ipvs/proxier.go, cmd/kube-proxy/app/server_linux.go); the last one counts.
@@ -58,7 +58,7 @@ def read_modes(
 def _read(cluster: Cluster, pod: Pod, runner: NodeRunner | None, metrics: str) -> NodeMode:
     if runner is not None:
         try:
-            mode = look(runner, metrics).mode
+            mode = gather(runner, metrics).mode
         except (CouldNotCheckError, InputError):
             mode = ""
         if mode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,7 +9,8 @@ from typing import Literal, TypeAlias
 from amigen.checks.module import LoadedCheck
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
 from amigen.kubeproxy.daemonset import Node
-from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.node_facts import NodeFacts
+from amigen.kubeproxy.versions import kernel_below
 from amigen.spec.values import ProxyMode
 
 Verdict: TypeAlias = Literal["ready", "not ready", "not known"]
@@ -40,7 +40,7 @@ def readiness(
     mode: ProxyMode,
     scheduler: str,
     *,
-    snapshot: Snapshot | str | None = None,
+    gathered: NodeFacts | str | None = None,
     verified: Mapping[str, str] | None = None,
 ) -> Readiness:
     """Judge one node; what was seen on it outweighs what is said of it.
@@ -49,18 +49,18 @@ def readiness(
         node: The node.
         mode: The mode in question.
         scheduler: For ipvs.
-        snapshot: What a look on it found, or why it failed; None: nobody looked.
+        gathered: Facts of the node, or why there are none; None: it was not asked.
         verified: Outcome by check id out of a report of `amigen verify`; None: there is none.
     """
 
     def found(verdict: Verdict, by: str, why: str) -> Readiness:
         return Readiness(node=node.name, pool=node.pool, verdict=verdict, by=by, why=why)
 
-    if isinstance(snapshot, Snapshot):
-        missing = lacks(snapshot, mode, scheduler)
+    if isinstance(gathered, NodeFacts):
+        missing = lacks(gathered, mode, scheduler)
         return found("not ready" if missing else "ready", "looked", missing or "all that the mode needs is there")
-    tail = f" ({snapshot})" if snapshot else ""
-    if mode == "nftables" and _below(node.kernel, NFTABLES_MIN_KERNEL):
+    tail = f" ({gathered})" if gathered else ""
+    if mode == "nftables" and kernel_below(node.kernel, NFTABLES_MIN_KERNEL):
         need = ".".join(map(str, NFTABLES_MIN_KERNEL))
         return found("not ready", "kernel", f"kernel {node.kernel} is older than {need}")
     if verified is not None and (said := _of_report(verified, mode, scheduler)):
@@ -75,17 +75,18 @@ def readiness(
     return found("not known", "", f"no label {LABEL_PREFIX}{mode}, no report and no look (--look)" + tail)
 
 
-def lacks(snapshot: Snapshot, mode: ProxyMode, scheduler: str) -> str:
+def lacks(gathered: NodeFacts, mode: ProxyMode, scheduler: str) -> str:
     """What a node lacks for a mode, one sentence; empty: nothing.
 
     A module that is only a file counts as lacking: kube-proxy may load it by itself and may not
     (https://github.com/k0sproject/k0s/issues/4626), and after a reboot the same question comes back.
     """
-    if mode == "nftables" and _below(snapshot.kernel, NFTABLES_MIN_KERNEL):
-        return f"kernel {snapshot.kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
-    unloaded = [name for name in _modules(mode, scheduler) if name not in snapshot.modules]
-    files = [name for name in unloaded if name in snapshot.loadable]
-    gone = [name for name in unloaded if name not in snapshot.loadable]
+    facts = gathered.of_node
+    if mode == "nftables" and kernel_below(facts.kernel, NFTABLES_MIN_KERNEL):
+        return f"kernel {facts.kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
+    unloaded = [name for name in _modules(mode, scheduler) if not facts.is_loaded(name)]
+    files = [name for name in unloaded if facts.availability(name, facts.kernel).is_available]
+    gone = [name for name in unloaded if name not in files]
     parts = [f"the kernel has no module {', '.join(gone)}"] if gone else []
     parts += [f"not loaded: {', '.join(files)}"] if files else []
     return "; ".join(parts)
@@ -105,11 +106,6 @@ def _of_report(verified: Mapping[str, str], mode: ProxyMode, scheduler: str) -> 
     if all(outcome == "passed" for outcome in outcomes.values()):
         return "ready", "`amigen verify` has proved its modules"
     return None
-
-
-def _below(kernel: str, minimum: tuple[int, int]) -> bool:
-    match = re.match(r"(\d{1,4})\.(\d{1,4})", kernel)
-    return match is not None and (int(match[1]), int(match[2])) < minimum
 
 
 def counts(found: tuple[Readiness, ...]) -> Mapping[Verdict, int]:

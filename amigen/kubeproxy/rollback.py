@@ -11,20 +11,25 @@ from amigen.kubeproxy import detect
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import ChangePlan, arrange
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.wish import Wish
 
 
 def plan_rollback(
-    observed: Observed, saved: Saved, wish: Wish, *, discard: bool = False, running: eks.Update | None = None
+    observed: Observed,
+    saved: Saved,
+    request: ChangeRequest,
+    *,
+    discard: bool = False,
+    running: eks.Update | None = None,
 ) -> ChangePlan:
     """Plan it, without asking whether the old mode still works: it ran before.
 
     Args:
         observed: What is.
         saved: Where to go.
-        wish: How.
+        request: How.
         discard: Also where somebody has changed the configuration since; their change goes.
         running: The update of the add-on that is under way.
 
@@ -34,7 +39,10 @@ def plan_rollback(
         InputError: The saved configuration belongs to another ConfigMap.
     """
     way = detect.choose(
-        observed.managed, saved.way, despite_addon=wish.despite_addon, cluster=wish.cluster_name or observed.cluster
+        observed.managed,
+        saved.way,
+        despite_addon=request.despite_addon,
+        cluster=request.cluster_name or observed.cluster,
     )
     if way == "addon":
         state = detect.known_addon(observed.managed)
@@ -63,7 +71,7 @@ def plan_rollback(
         raise InputError(f"the saved configuration has mode {mode!r}, which amigen does not know")
     settings = Settings(mode=mode)
     texts = (current, current, "") if same else (current, saved.before, diff)
-    return arrange(observed, settings, wish, way, texts, running)
+    return arrange(observed, settings, request, way, texts, running)
 
 
 def _diff(now: str, then: str) -> str:

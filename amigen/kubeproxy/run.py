@@ -1,4 +1,4 @@
-"""Run a script on a node, and read what it found: the only way amigen looks at a node for kube-proxy."""
+"""Run a script on a node, as root where that is possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NodeRunner(Protocol):
         """What messages call the node."""
         ...
 
-    def run(self, script: str) -> tuple[int, str, str]:
+    def run(self, script: str) -> tuple[int, bytes, str]:
         """Exit code, stdout and stderr. Raises CouldNotCheckError where the node cannot be reached."""
         ...
 
@@ -43,12 +43,12 @@ class ConnectionRunner:
         target = self.connection.target
         return target.name if target.kind == "ssh" else ""
 
-    def run(self, script: str) -> tuple[int, str, str]:
+    def run(self, script: str) -> tuple[int, bytes, str]:
         try:
             done = self.connection.run(script)
         except UnreachableError as error:
             raise CouldNotCheckError(f"{self.name}: {error.message}", error.hint) from None
-        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        return done.returncode, done.stdout, done.stderr.decode(errors="replace")
 
 
 def runner(target: str, options: tuple[str, ...] = ()) -> NodeRunner:

@@ -46,12 +46,13 @@ FIELDS: dict[str, Kind] = {
     "conntrack.tcpCloseWaitTimeout": "duration",
     "conntrack.udpTimeout": "duration",
     "conntrack.udpStreamTimeout": "duration",
+    "conntrack.tcpBeLiberal": "bool",
 }
 # What kube-proxy takes before it validates, where nothing or 0s stands (pkg/proxy/apis/config/v1alpha1/defaults.go).
 _SYNC_PERIOD = "30s"
 _MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
-# Only the nodes' primary addresses, in place of CIDRs (validateKubeProxyNodePortAddress in .../config/validation).
-_PRIMARY = "primary"
+# In place of CIDRs (validateKubeProxyNodePortAddress in pkg/proxy/apis/config/validation).
+KEYWORDS = ("primary", "localhost", "all")
 _GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
 
 
@@ -110,11 +111,11 @@ def _value(path: str, kind: Kind, text: str) -> Value:
 
 def _cidrs(path: str, text: str) -> list[str]:
     networks = [part.strip() for part in text.split(",") if part.strip()]
-    if path == "nodePortAddresses" and _PRIMARY in networks:
-        if len(networks) > 1:
-            raise InputError(f"{path}={text}: {_PRIMARY} must be the only value")
-        return networks
     for network in networks:
+        if path == "nodePortAddresses" and network in KEYWORDS:
+            if networks.count(network) > 1:
+                raise InputError(f"{path}={text}: duplicate keyword {network}")
+            continue
         try:
             ip_network(network, strict=False)
         except ValueError:

@@ -141,6 +141,7 @@ def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterabl
         lines.append(f"{observed.config.where} contradicts the add-on:")
         lines += [f"  {one}" for one in drift]
         lines.append("  the same `apply` again sends the add-on's values again (--resolve-conflicts OVERWRITE)")
+    lines += [f"note: {one}" for one in health.notes(observed)]
     lines += ["mode of each node:", *modes_text(modes)]
     return "\n".join(lines) + "\n"
 
@@ -163,6 +164,7 @@ def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, A
         "drift": list(addon_drift(observed)),
         "modes": [asdict(one) for one in modes],
         "problems": list(health.problems(observed, modes)),
+        "notes": list(health.notes(observed)),
     }
 
 
@@ -176,6 +178,7 @@ def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Differenc
         number = len(state.differences)
         lines.append(f"{state.subject}: {'as it should be' if not number else f'{number} differences'}")
         lines += [f"  ok: {fact}" for fact in state.facts]
+        lines += [f"  note: {note}" for note in state.notes]
         for one in state.differences:
             since = f" (for {lasted.get((state.key, one), 0.0):.0f} s)" if watched else ""
             lines += [f"  differs: {one.says}{since}", f"    {one.why}"]
@@ -192,8 +195,10 @@ def migration_text(found: Migration) -> str:
     lines += [] if there else ["", "settings:"]
     for row in () if there else found.rows:
         mark = "!" if row.matters else " "
-        lines.append(f" {mark} {row.setting}={row.value} -> {row.fate}")
+        lines.append(f" {mark} {row.setting}={row.value} -> {row.target}")
         lines.append(f"     {row.note}")
+    if found.differences:
+        lines += ["", "what works otherwise:", *(f"  - {one}" for one in found.differences)]
     lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
     if found.nodes:
         lines += ["", *_readiness(found.nodes, "nftables")]
@@ -213,6 +218,7 @@ def migration_json(found: Migration) -> dict[str, Any]:
         "state": _fact_json(found.fact),
         "blocked": found.blocked.message if found.blocked else None,
         "settings": [asdict(row) for row in found.rows],
+        "differences": list(found.differences),
         "needs": list(found.needs),
         "nodes": [asdict(one) for one in found.nodes],
         "steps": list(found.steps),

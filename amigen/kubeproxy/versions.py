@@ -6,7 +6,19 @@ import re
 from collections.abc import Mapping
 
 from amigen.base.errors import InputError, RefusedError
-from amigen.knowledge import GATES, MODE_FACTS, PROXY_MODES, ModeFact, State, mode_fact
+from amigen.knowledge import (
+    GATES,
+    MODE_FACTS,
+    NODE_PORT_KEYWORDS,
+    PROXY_MODES,
+    UNSET_MODE,
+    ModeFact,
+    State,
+    mode_fact,
+    statement,
+    version_tuple,
+)
+from amigen.kubeproxy.settings import KEYWORDS, Value
 from amigen.spec.values import ProxyMode
 
 
@@ -20,6 +32,36 @@ def minor_version(text: str, what: str) -> str:
     if match is None:
         raise InputError(f"{what} {text!r} is not a Kubernetes version", "such as 1.33")
     return f"{match[1]}.{match[2]}"
+
+
+def patch_version(text: str) -> int | None:
+    """The 4 of `v1.33.4-eks-1a2b`; None where it has none."""
+    match = re.match(r"v?1\.[0-9]{1,3}\.([0-9]{1,3})(?:[.+-]|$)", text)
+    return int(match[1]) if match else None
+
+
+def kernel_below(kernel: str, minimum: tuple[int, int]) -> bool:
+    """Whether a kernel release is older; False where it cannot be read."""
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", kernel)
+    return match is not None and (int(match[1]), int(match[2])) < minimum
+
+
+def unset_mode(mode: object, version: str) -> str:
+    """What an empty mode means for a kube-proxy that warns of it; empty where a mode is set."""
+    if mode or version_tuple(version) < UNSET_MODE["warns"]:
+        return ""
+    return f"mode is unset: {statement('default-mode')}; set one: `amigen kube-proxy apply --mode iptables`"
+
+
+def keywords_refused(addresses: Value, version: str) -> RefusedError | None:
+    """Why kube-proxy of this version would refuse these nodePortAddresses; None where it takes them."""
+    words = [one for one in addresses if one in KEYWORDS] if isinstance(addresses, list) else []
+    if not words or addresses == ["primary"] or version_tuple(version) >= NODE_PORT_KEYWORDS:
+        return None
+    return RefusedError(
+        f"kube-proxy {version} refuses nodePortAddresses with {', '.join(words)}: {statement('node-port-keywords')}",
+        "name CIDRs, or primary alone",
+    )
 
 
 def why_not(mode: ProxyMode, version: str, gates: Mapping[str, object]) -> RefusedError | None:
@@ -70,7 +112,7 @@ def worse(mode: ProxyMode, version: str) -> tuple[ModeFact, ...]:
     found: list[ModeFact] = []
     rank = _RANK.get(mode_fact(mode, version).state, 0)
     for fact in MODE_FACTS:
-        if fact.mode == mode and fact.since > _numbers(version) and _RANK.get(fact.state, 0) > rank:
+        if fact.mode == mode and fact.since > version_tuple(version) and _RANK.get(fact.state, 0) > rank:
             rank = _RANK[fact.state]
             found.append(fact)
     return tuple(found)
@@ -82,7 +124,7 @@ def gates_refused(gates: Mapping[str, object], version: str) -> RefusedError | N
     It refuses a gate that it does not have, and one whose value is fixed (SetFromMap of k8s.io/component-base).
     """
     for gate in GATES:
-        value, now = gates.get(gate.name), _numbers(version)
+        value, now = gates.get(gate.name), version_tuple(version)
         if value is None:
             continue
         why = ""
@@ -98,8 +140,3 @@ def gates_refused(gates: Mapping[str, object], version: str) -> RefusedError | N
                 f"leave featureGates.{gate.name} out of the configuration",
             )
     return None
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    major, _, minor = version.partition(".")
-    return int(major), int(minor)

@@ -7,24 +7,26 @@ from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import versions
 from amigen.kubeproxy.daemonset import ignored_flags
 from amigen.kubeproxy.detect import Way
-from amigen.kubeproxy.fates import fates
 from amigen.kubeproxy.migrate import NFT_NEEDED
+from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.wish import Wish
 from amigen.spec.values import ProxyMode
 
 # How many minor versions ahead a worse state of a mode is a warning, and not only a fact.
 _AHEAD = 2
 
 
-def warnings(observed: Observed, settings: Settings, wish: Wish, way: Way, drift: tuple[str, ...]) -> tuple[str, ...]:
+def warnings(
+    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, drift: tuple[str, ...]
+) -> tuple[str, ...]:
     """All of them, in the order in which they matter.
 
     Args:
         observed: What is.
         settings: What is wanted.
-        wish: How.
+        request: How.
         way: By the add-on or the ConfigMap.
         drift: In which way the ConfigMap contradicts what the add-on is set to already.
     """
@@ -42,14 +44,14 @@ def warnings(observed: Observed, settings: Settings, wish: Wish, way: Way, drift
             " it [https://github.com/kubernetes/kubernetes/issues/102314]"
         )
     if way == "addon":
-        found.append(f"--resolve-conflicts {wish.resolve}: {eks.RESOLVE_MEANS[wish.resolve]}")
-        if drift and wish.resolve != "OVERWRITE":
-            found.append(f"--resolve-conflicts {wish.resolve} keeps what stands in the ConfigMap: use OVERWRITE")
+        found.append(f"--resolve-conflicts {request.resolve}: {eks.RESOLVE_MEANS[request.resolve]}")
+        if drift and request.resolve != "OVERWRITE":
+            found.append(f"--resolve-conflicts {request.resolve} keeps what stands in the ConfigMap: use OVERWRITE")
         state = observed.managed.addon
         found.extend(f"the add-on reports {issue}" for issue in (state.issues if state else ()))
     elif observed.managed.way == "addon":
         found.append("the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)")
-    if wish.by_pool:
+    if request.by_pool:
         found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
     found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)
     return tuple(found)
@@ -84,13 +86,21 @@ def _of_flags(observed: Observed) -> list[str]:
 def _of_nftables(observed: Observed, settings: Settings) -> list[str]:
     """What changes in the cluster, out of the way to nftables; what this very change sets is no loss."""
     found = [
-        f"{row.setting}={row.value} -> {row.fate}: {row.note}"
-        for row in fates(observed.config)
+        f"{row.setting}={row.value} -> {row.target}: {row.note}"
+        for row in nftables_mapping(observed.config, observed.proxy_version)
         if row.matters
         and row.setting not in ("mode", *settings.fields)
         and row.becomes.split("=")[0] not in settings.fields
         and not _there(observed, row.becomes)
     ]
+    found += differences(
+        observed.config,
+        observed.proxy_version,
+        observed.proxy_patch,
+        observed.nodes,
+        observed.gathered,
+        settings.fields,
+    )
     return [*found, NFT_NEEDED, "`amigen kube-proxy migrate` lists what becomes of each setting, and what to clean up"]
 
 

@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal[
     "refused",
     "connections",
     "leftover",
+    "setting",
 ]
 
 

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from amigen.base.errors import BuildError, CouldNotCheckError, InputError, RefusedError, SizeError
+from amigen.base.errors import BuildError, InputError, RefusedError, SizeError
 from amigen.build.facts import read_facts
 from amigen.build.packer_tool import parse_line
 from amigen.build.record import read_record
-from amigen.facts import GatherError, Wanted
+from amigen.facts import Answer, Facts, GatherError, Wanted
 from amigen.facts import read_facts as read_node_facts
 from amigen.facts.modules import parse_loaded, parse_look_up, parse_persisted
 from amigen.ipvs.parse import parse as parse_ipvs
+from amigen.kubeproxy import node_facts
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.look import look
 from amigen.plan.make import plan_image
 from amigen.publish.ledger import read_ledger
 from amigen.publish.record import read_images
@@ -86,18 +86,6 @@ def _of_file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
     return run
 
 
-class _Runner:
-    """A node that answers with these bytes."""
-
-    name = "node"
-
-    def __init__(self, out: str) -> None:
-        self.out = out
-
-    def run(self, _script: str) -> tuple[int, str, str]:
-        return 0, self.out, ""
-
-
 _IPVS = b"""\
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
@@ -133,13 +121,20 @@ _GATHERED = (
     b"\nT0KEN schedulers\nrr 0 \n\nT0KEN code 0\n"
     b"\nT0KEN end\n"
 )
-_LOOKED = b"\n".join(
-    b"=== amigen " + part
-    for part in (
-        b"host\nn1", b"kernel\n6.1", b"proxyMode\nipvs", b"ipvs\n" + _PROC, b"modules\nip_vs", b"loadable\nip-vs-rr",
-        b"kube-ipvs0\n3: kube-ipvs0    inet 10.100.0.1/32 scope global kube-ipvs0\n", b"end\n",
-    )
-)  # fmt: skip
+# The answer to one command of each kind.
+_ANSWERED = _PROC + b"\0" + b"3: kube-ipvs0    inet 10.100.0.1/32 scope global kube-ipvs0\n"
+
+
+def _node(content: bytes) -> object:
+    table, _, addresses = _text(content).partition("\0")
+    said = {"table": table, "bound": addresses, "timeouts": table, "nft": table, "mode": addresses}
+    commands = {
+        command: Answer(code=0, stdout=said.get(name, ""))
+        for name, command in node_facts._commands(node_facts.DEFAULT_METRICS).items()
+    }
+    return node_facts.read_node(Facts(commands=commands))
+
+
 _CONFIG = (
     b"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\nipvs: {scheduler: rr}\n"
 )
@@ -169,7 +164,7 @@ TARGETS: dict[str, Target] = {
     "kube-proxy's configuration": Target(
         lambda content: read_config(_text(content), "ConfigMap x"), (InputError,), (_CONFIG,)
     ),
-    "node": Target(lambda content: look(_Runner(_text(content))), (CouldNotCheckError, InputError), (_LOOKED,)),
+    "node": Target(_node, (InputError,), (_ANSWERED,)),
     "values of the add-on": Target(
         lambda content: read_values(_text(content)), (InputError,), (b'{"mode": "ipvs", "ipvs": {"scheduler": "rr"}}',)
     ),

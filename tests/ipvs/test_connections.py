@@ -29,20 +29,20 @@ def test_connections_to_real_servers() -> None:
     found = parse_connections(LINES, "12")
 
     assert (found.total, found.buckets) == (8, 4096)
-    assert list(judge_connections(found, TABLE)) == []
+    assert list(judge_connections(found, TABLE, expires=False)) == []
     assert draining(found, TABLE) == (5, 1)
 
 
 @pytest.mark.parametrize(
     ("line", "says", "why"),
     [
-        ("3 UDP 0A60000A 0035 0A010009 0035", "3 connections of UDP 10.96.0.10 port 53", "conntrack -D -p udp"),
+        ("3 UDP 0A60000A 0035 0A010009 0035", "3 connections of UDP 10.96.0.10 port 53", "expire_nodest_conn"),
         ("1 TCP 0A600032 0050 0A010009 1F90", "still go to 10.1.0.9 port 8080", "expire_nodest_conn"),
     ],
 )
 def test_connections_to_a_server_that_is_gone(line: str, says: str, why: str) -> None:
     """Each with what to do."""
-    (found,) = judge_connections(parse_connections(LINES + line, ""), TABLE)
+    (found,) = judge_connections(parse_connections(LINES + line, ""), TABLE, expires=False)
 
     assert says in found.says
     assert why in found.why
@@ -52,8 +52,10 @@ def test_a_table_that_is_too_full() -> None:
     """More than eight connections a bucket; a size that is not known is not judged."""
     full = "2100 TCP 0A600032 0050 0A010003 1F90"
 
-    assert [one.subject for one in judge_connections(parse_connections(full, "8"), TABLE)] == ["the connection table"]
-    assert list(judge_connections(parse_connections(full, ""), TABLE)) == []
+    assert [one.subject for one in judge_connections(parse_connections(full, "8"), TABLE, expires=True)] == [
+        "the connection table"
+    ]
+    assert list(judge_connections(parse_connections(full, ""), TABLE, expires=True)) == []
 
 
 def test_lines_that_the_node_did_not_print() -> None:

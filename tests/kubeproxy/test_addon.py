@@ -236,7 +236,7 @@ def test_detection_where_eks_cannot_be_asked(server: EksServer) -> None:
      "https://ABC.sk1.cn-north-1.eks.amazonaws.com.cn", "https://ABC.cn-north-1.api.amazonwebservices.com.cn"],
 )  # fmt: skip
 def test_eks_that_was_not_asked_is_not_written_to(server: EksServer, url: str) -> None:
-    """Without a name, or without rights: the ConfigMap only by an explicit wish. Elsewhere nobody has to say so."""
+    """Without a name, or without rights: the ConfigMap only by an explicit request. Elsewhere nobody has to say so."""
     server.state.denied = {"DescribeAddon"}
     config_map = samples.config_map(manager="kubectl-edit")
 

@@ -52,7 +52,7 @@ def eks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eks]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("amigen.kubeproxy.addon._POLL_SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.write._ARRIVAL_SECONDS", 0.1)
-    monkeypatch.setattr("amigen.kubeproxy.steady.SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.restart_count.SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
     with EksServer() as server, FakeApi() as api:
         monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", server.url)
@@ -117,7 +117,7 @@ def interrupted(eks: Eks) -> None:
 
 
 def test_an_interrupted_update_is_followed_to_its_end(eks: Eks) -> None:
-    """The same wish again: no second update, the first is followed, kube-proxy restarted and read back."""
+    """The same request again: no second update, the first is followed, kube-proxy restarted and read back."""
     interrupted(eks)
 
     plan = eks.run("plan", *IPVS)

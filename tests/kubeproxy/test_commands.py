@@ -16,10 +16,10 @@ import pytest
 from amigen.base.errors import CouldNotCheckError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.node_facts import NodeFacts
+from amigen.kubeproxy.node_match import matching_node
+from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.status import matching_node
-from amigen.kubeproxy.steady import unsteady
 from amigen.kubeproxy.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
@@ -29,7 +29,7 @@ from tests.kubeproxy.fake_api import FakeApi, a_node, run
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("amigen.kubeproxy.steady.SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.restart_count.SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
     with FakeApi() as found:
         monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig(tmp_path)))
@@ -246,10 +246,10 @@ def test_wrong_input_is_said_before_the_cluster_is_asked(
 class Watched:
     """Nodes that answer one look after the other; an exception is a node that does not."""
 
-    def __init__(self, **answers: list[Snapshot | Exception]) -> None:
+    def __init__(self, **answers: list[NodeFacts | Exception]) -> None:
         self.answers = answers
 
-    def look(self, runner: Any, metrics: str) -> Snapshot:
+    def look(self, runner: Any, metrics: str) -> NodeFacts:
         del metrics
         left = self.answers[runner.host]
         found = left.pop(0) if len(left) > 1 else left[0]
@@ -258,14 +258,14 @@ class Watched:
         return found
 
 
-GOOD, LEFT_OVER = Snapshot(host="x", mode="iptables"), Snapshot(host="x", mode="iptables", bound=frozenset())
+GOOD, LEFT_OVER = NodeFacts(host="x", mode="iptables"), NodeFacts(host="x", mode="iptables", bound=frozenset())
 GONE = CouldNotCheckError("ssh cannot reach it")
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, seconds: float, **answers: list[Snapshot | Exception]) -> Any:
+def watch(monkeypatch: pytest.MonkeyPatch, seconds: float, **answers: list[NodeFacts | Exception]) -> Any:
     """`status --wait` on these nodes, with a clock that moves only when somebody sleeps."""
     now = [0.0]
-    monkeypatch.setattr("amigen.kubeproxy.look.look", Watched(**answers).look)
+    monkeypatch.setattr("amigen.kubeproxy.node_facts.gather", Watched(**answers).look)
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     targets = [f"--node=ssh://{name}" for name in answers]
@@ -316,7 +316,7 @@ def test_a_watch_goes_on_through_an_outage_of_the_api_server(api: FakeApi, monke
 
 @pytest.mark.parametrize(("wait", "others", "code"), [(0, GOOD, 7), (10, GOOD, 7), (10, LEFT_OVER, 6)])
 def test_a_node_that_is_never_seen(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch, wait: float, others: Snapshot, code: int
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, wait: float, others: NodeFacts, code: int
 ) -> None:
     """The others are shown all the same."""
     result = watch(monkeypatch, wait, a=[GONE], b=[others])
@@ -334,7 +334,7 @@ def test_a_machine_is_the_node_of_its_name_else_of_its_whole_address(host: str, 
     """An address that is a part of another one is another one."""
     nodes = daemonset.nodes([a_node("n1", "192.0.2.1"), a_node("n2", "192.0.2.12"), a_node("n3", "2001:db8::1")])
 
-    found = matching_node(Snapshot(host=host), target, nodes)
+    found = matching_node(NodeFacts(host=host), target, nodes)
 
     assert (found.name if found else None) == name
 
@@ -367,9 +367,9 @@ def test_an_api_server_that_is_away_says_nothing_of_kube_proxy() -> None:
 
         return pods
 
-    assert unsteady(looks(ready, away, ready), ["a"], clock) == {}
+    assert restarting_nodes(looks(ready, away, ready), ["a"], clock) == {}
     with pytest.raises(UnreachableError):
-        unsteady(looks(ready, away, away, away), ["a"], clock)
+        restarting_nodes(looks(ready, away, away, away), ["a"], clock)
 
 
 def test_one_restart_is_forgiven(api: FakeApi) -> None:
@@ -410,13 +410,13 @@ def test_one_machine_does_not_speak_for_all_nodes(api: FakeApi, monkeypatch: pyt
     asked: list[str] = []
     together = threading.Barrier(2, timeout=20)
 
-    def look(runner: Any, metrics: str) -> Snapshot:
+    def look(runner: Any, metrics: str) -> NodeFacts:
         del metrics
         asked.append(runner.host)
         together.wait()  # neither is answered before both are asked
-        return Snapshot(host=runner.host, mode="iptables")
+        return NodeFacts(host=runner.host, mode="iptables")
 
-    monkeypatch.setattr("amigen.kubeproxy.look.look", look)
+    monkeypatch.setattr("amigen.kubeproxy.node_facts.gather", look)
     refused = run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@192.0.2.1")
     assert refused.exit_code == 14
     assert "one machine cannot stand for 2 nodes" in refused.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.kubeproxy.look import Snapshot
+from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.status import judge_nft
 from amigen.nftables.compare import compare
 from amigen.nftables.table import parse
@@ -54,7 +54,7 @@ def real() -> dict[int, str]:
 
 def test_the_table_of_a_healthy_node(real: dict[int, str]) -> None:
     """No difference, and what was looked at is counted."""
-    found = judge_nft(Snapshot(nft="nftables v1.0.6", nftables=parse(real)), ports(), WHERE, "node-a")
+    found = judge_nft(NodeFacts(nft=(1, 0, 6), nftables=parse(real)), ports(), WHERE, "node-a")
 
     assert found.differences == ()
     assert "7 of 7 Service addresses are in the nftables table" in found.facts[0]
@@ -93,10 +93,10 @@ def test_each_rule_and_element_counts(real: dict[int, str]) -> None:
         assert compare(parse({**real, 4: json.dumps({"nftables": rest})}), ports(), WHERE).differences, chain
 
 
-@pytest.mark.parametrize(("nft", "says"), [("", "has no nft"), ("nftables v1.0.6", "has no nftables table")])
-def test_a_node_without_a_table(nft: str, says: str) -> None:
+@pytest.mark.parametrize(("nft", "says"), [((), "has no nft"), ((1, 0, 6), "has no nftables table")])
+def test_a_node_without_a_table(nft: tuple[int, ...], says: str) -> None:
     """Never taken for a table that is right."""
-    (found,) = judge_nft(Snapshot(nft=nft), ports(), WHERE, "node-a").differences
+    (found,) = judge_nft(NodeFacts(nft=nft), ports(), WHERE, "node-a").differences
 
     assert says in found.says
 

@@ -10,22 +10,23 @@ from typing import Any
 import pytest
 
 from amigen.base.errors import ConflictError, InputError, KubernetesError, RefusedError
-from amigen.kubeproxy import daemonset, show
+from amigen.facts import Facts
+from amigen.kubeproxy import daemonset, health, show
 from amigen.kubeproxy.addon import AddonState
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.daemonset import ConfigSource
 from amigen.kubeproxy.detect import Managed, eks_name
-from amigen.kubeproxy.look import Snapshot
 from amigen.kubeproxy.migrate import plan_migration
+from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import readiness
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.saved import Saved, load, newest, save
 from amigen.kubeproxy.settings import Settings, read_field
 from amigen.kubeproxy.versions import minor_version, why_not
-from amigen.kubeproxy.wish import Wish
 from tests.kubeproxy import samples
 from tests.real.eks_server import SCHEMA
 
@@ -77,7 +78,7 @@ ADDON = AddonState(version="v1.33.3-eksbuild.4", values='{"podLabels": {"team": 
 
 def test_the_plan_through_the_addon_keeps_its_other_settings() -> None:
     """Merged values, the exact call, the diff, and what the way of conflicts means."""
-    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), Wish(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
 
     text = show.plan_text(plan)
     assert plan.after == '{"mode": "ipvs", "podLabels": {"team": "net"}}'
@@ -91,7 +92,7 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
     settings = Settings(mode="ipvs", fields={"ipvs.strictARP": True})
 
     with pytest.raises(RefusedError) as caught:
-        make_plan(observed(addon=ADDON), settings, Wish(cluster_name="prod"), schema=SCHEMA)
+        make_plan(observed(addon=ADDON), settings, ChangeRequest(cluster_name="prod"), schema=SCHEMA)
 
     assert "strictARP" in caught.value.message
     assert "delete-addon" in caught.value.hint
@@ -100,7 +101,7 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
 
 def test_every_output_is_json() -> None:
     """Plan, migration and state, for a program."""
-    plan = show.plan_json(make_plan(observed(), Settings(mode="ipvs"), Wish()))
+    plan = show.plan_json(make_plan(observed(), Settings(mode="ipvs"), ChangeRequest()))
     migration = show.migration_json(plan_migration(read_config(samples.EKS_CONFIG, "x"), "1.33", observed().nodes))
     state = show.cluster_json(observed(), (NodeMode(node="a", mode="ipvs", by="log"),))
 
@@ -112,18 +113,18 @@ def test_every_output_is_json() -> None:
 def test_a_failed_addon_update_is_sent_again() -> None:
     """Configured so, and yet the last update failed."""
     failed = replace(ADDON, values='{"mode": "ipvs"}', status="UPDATE_FAILED")
-    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), Wish(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
 
     assert plan.changes
     assert any("UpdateAddon" in call for call in plan.calls)
     fine = observed(addon=replace(failed, status="ACTIVE"), text=samples.EKS_CONFIG.replace('"iptables"', '"ipvs"'))
-    assert make_plan(fine, Settings(mode="ipvs"), Wish(), schema=SCHEMA).nothing_to_do
+    assert make_plan(fine, Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).nothing_to_do
 
 
 def test_pools_do_not_go_with_the_addon() -> None:
     """EKS restarts as it likes."""
     with pytest.raises(InputError, match="--by-pool does not go with the add-on"):
-        make_plan(observed(addon=ADDON), Settings(mode="ipvs"), Wish(by_pool=True), schema=SCHEMA)
+        make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(by_pool=True), schema=SCHEMA)
 
 
 def test_pools_by_label_in_order() -> None:
@@ -131,12 +132,12 @@ def test_pools_by_label_in_order() -> None:
     nodes = [a_node("a", **{"eks.amazonaws.com_nodegroup": "old"}), a_node("b")]
     found = observed(nodes=nodes)
 
-    plan = make_plan(found, Settings(mode="ipvs"), Wish(by_pool=True, pools=("old", daemonset.NO_POOL)))
+    plan = make_plan(found, Settings(mode="ipvs"), ChangeRequest(by_pool=True, pools=("old", daemonset.NO_POOL)))
 
     assert [(pool.name, pool.nodes) for pool in plan.pools] == [("old", ("a",)), ("(no pool)", ("b",))]
     assert any("OnDelete" in call for call in plan.calls)
     with pytest.raises(InputError, match="no node pool blue"):
-        make_plan(found, Settings(mode="ipvs"), Wish(by_pool=True, pools=("blue",)))
+        make_plan(found, Settings(mode="ipvs"), ChangeRequest(by_pool=True, pools=("blue",)))
 
 
 @pytest.mark.parametrize(
@@ -170,14 +171,14 @@ def test_versions(mode: Any, version: str, gates: dict[str, bool], says: str | N
 def test_a_gate_set_in_the_same_change_counts() -> None:
     """nftables alpha, on purpose."""
     settings = Settings(mode="nftables", fields={"featureGates.NFTablesProxyMode": True})
-    plan = make_plan(observed(version="1.29"), settings, Wish())
+    plan = make_plan(observed(version="1.29"), settings, ChangeRequest())
 
     assert "+  NFTablesProxyMode: true" in plan.diff or "NFTablesProxyMode" in plan.diff
 
 
 def test_deprecation_is_said_with_its_source() -> None:
     """ipvs from 1.35 on."""
-    plan = make_plan(observed(version="1.35"), Settings(mode="ipvs"), Wish())
+    plan = make_plan(observed(version="1.35"), Settings(mode="ipvs"), ChangeRequest())
 
     assert any("deprecated since 1.35" in warning and "KEP-5495" in warning for warning in plan.warnings)
 
@@ -195,7 +196,7 @@ def test_deprecation_is_said_with_its_source() -> None:
         ("ipvs.excludeCIDRs=10.0.0.0/99", "is not a CIDR"),
         ("ipvs.excludeCIDRs=10.0.0.1", "has no prefix length"),
         ("nftables.masqueradeBit=32", "0 to 31"),
-        ("nodePortAddresses=primary,10.0.0.0/8", "must be the only value"),
+        ("nodePortAddresses=all,10.0.0.0/8,all", "duplicate keyword all"),
         ("ipvs.excludeCIDRs=primary", "is not a CIDR"),
         ("ipvs.strictARP", "not PATH=VALUE"),
         ("mode=ipvs", "does not know this field"),
@@ -218,21 +219,23 @@ def test_wrong_fields(assignment: str, says: str) -> None:
 def test_periods_that_contradict(text: str, mode: Any, fields: dict[str, Any]) -> None:
     """kube-proxy puts its defaults where nothing or 0s stands, and then validates."""
     with pytest.raises(InputError, match="longer than"):
-        make_plan(observed(text=text), Settings(mode=mode, fields=fields), Wish())
-    make_plan(observed(text=text), Settings(mode="ipvs", fields={"ipvs.minSyncPeriod": "30s"}), Wish())
+        make_plan(observed(text=text), Settings(mode=mode, fields=fields), ChangeRequest())
+    make_plan(observed(text=text), Settings(mode="ipvs", fields={"ipvs.minSyncPeriod": "30s"}), ChangeRequest())
 
 
 def test_fields_that_contradict() -> None:
     """Fields of another mode."""
     with pytest.raises(InputError, match="no effect in nftables mode"):
-        make_plan(observed(), Settings(mode="nftables", fields={"ipvs.scheduler": "rr"}), Wish())
+        make_plan(observed(), Settings(mode="nftables", fields={"ipvs.scheduler": "rr"}), ChangeRequest())
 
 
 def test_fields_of_every_mode() -> None:
     """Node ports, conntrack, and the masquerading that ipvs mode shares with iptables."""
     assert read_field("nodePortAddresses=primary") == ("nodePortAddresses", ["primary"])
     fields = dict(map(read_field, ("nodePortAddresses=0.0.0.0/0,::/0", "conntrack.udpTimeout=30s")))
-    plan = make_plan(observed(), Settings(mode="ipvs", fields=fields | {"iptables.masqueradeAll": True}), Wish())
+    plan = make_plan(
+        observed(), Settings(mode="ipvs", fields=fields | {"iptables.masqueradeAll": True}), ChangeRequest()
+    )
 
     assert '+nodePortAddresses: ["0.0.0.0/0", "::/0"]' in plan.diff
     assert "+  masqueradeAll: true" in plan.diff
@@ -341,14 +344,19 @@ def report(outcome: str) -> dict[str, str]:
     return dict.fromkeys(ids, "passed") | {"test_module_loaded[ip_vs_rr]": outcome}
 
 
-IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
+IPVS_MODULES = ("ip_vs", "ip_vs_rr", "nf_conntrack")
+
+
+def gathered(*loaded: str, kernel: str = "6.1.0") -> NodeFacts:
+    """A node with these modules loaded."""
+    return NodeFacts(of_node=Facts(kernel=kernel, loaded=frozenset(loaded)))
 
 
 @pytest.mark.parametrize(
-    ("mode", "snapshot", "labels", "kernel", "verified", "expected"),
+    ("mode", "facts", "labels", "kernel", "verified", "expected"),
     [
-        ("ipvs", Snapshot(modules=IPVS_MODULES), {}, "6.1", None, ("ready", "looked")),
-        ("ipvs", Snapshot(modules=frozenset({"ip_vs"})), {"amigen_ipvs": "ready"}, "6.1", None, ("not ready", "looked")),  # noqa: E501
+        ("ipvs", gathered(*IPVS_MODULES), {}, "6.1", None, ("ready", "looked")),
+        ("ipvs", gathered("ip_vs"), {"amigen_ipvs": "ready"}, "6.1", None, ("not ready", "looked")),
         ("ipvs", None, {}, "6.1", None, ("not known", "")),
         ("ipvs", "no answer", {}, "6.1", None, ("not known", "")),
         ("ipvs", None, {"amigen_ipvs": "ready"}, "6.1", None, ("ready", "label")),
@@ -358,13 +366,13 @@ IPVS_MODULES = frozenset({"ip_vs", "ip_vs_rr", "nf_conntrack"})
         ("ipvs", None, {}, "6.1", {"test_module_loaded[nf_tables]": "passed"}, ("not known", "")),
         ("nftables", None, {}, "5.10.223", None, ("not ready", "kernel")),
         ("nftables", None, {}, "5.13.0", None, ("ready", "kernel")),
-        ("nftables", Snapshot(kernel="5.4.0", modules=frozenset({"nf_tables"})), {}, "6.1", None, ("not ready", "looked")),  # noqa: E501
+        ("nftables", gathered("nf_tables", kernel="5.4.0"), {}, "6.1", None, ("not ready", "looked")),
         ("iptables", None, {}, "4.19", None, ("ready", "mode")),
     ],
 )  # fmt: skip
 def test_readiness(
     mode: Any,
-    snapshot: Any,
+    facts: Any,
     labels: dict[str, str],
     kernel: str,
     verified: dict[str, str] | None,
@@ -373,7 +381,7 @@ def test_readiness(
     """What was seen outweighs what is said."""
     (node,) = daemonset.nodes([a_node("a", kernel, **labels)])
 
-    found = readiness(node, mode, "rr", snapshot=snapshot, verified=verified)
+    found = readiness(node, mode, "rr", gathered=facts, verified=verified)
 
     assert (found.verdict, found.by) == expected
 
@@ -387,7 +395,7 @@ def test_stale_pods_are_restarted_without_a_change() -> None:
     }
     found = replace(base, config_map=dict(base.config_map) | {"metadata": meta})
 
-    plan = make_plan(found, Settings(mode="ipvs"), Wish())
+    plan = make_plan(found, Settings(mode="ipvs"), ChangeRequest())
 
     assert (plan.changes, plan.stale, plan.nothing_to_do) == (False, ("a",), False)
     assert not any("PUT" in call for call in plan.calls)
@@ -425,16 +433,16 @@ def test_rollback_through_the_addon() -> None:
     saved = a_saved(way="addon", name="prod", before="", after='{"mode": "ipvs"}')
     state = replace(ADDON, values='{"mode": "ipvs"}')
 
-    plan = plan_rollback(observed(addon=state), saved, Wish(cluster_name="prod"))
+    plan = plan_rollback(observed(addon=state), saved, ChangeRequest(cluster_name="prod"))
 
     assert (plan.after, plan.settings.mode, plan.changes) == ("", "iptables", True)
     with pytest.raises(ConflictError):
-        plan_rollback(observed(addon=replace(ADDON, values='{"mode": "nftables"}')), saved, Wish())
-    assert not plan_rollback(observed(addon=replace(ADDON, values="")), saved, Wish()).changes
+        plan_rollback(observed(addon=replace(ADDON, values='{"mode": "nftables"}')), saved, ChangeRequest())
+    assert not plan_rollback(observed(addon=replace(ADDON, values="")), saved, ChangeRequest()).changes
 
 
 def test_migration_from_ipvs() -> None:
-    """Each setting's fate, what nodes need, what to clean up, and a spec that amigen itself accepts."""
+    """What each setting maps to, what nodes need, what to clean up, and a spec that amigen itself accepts."""
     text = samples.EKS_CONFIG.replace('mode: "iptables"', 'mode: "ipvs"').replace('scheduler: ""', "scheduler: sh")
     text = text.replace("  syncPeriod: 30s\nkind", "  syncPeriod: 10s\n  strictARP: true\n  tcpTimeout: 15m\nkind")
     nodes = daemonset.nodes([a_node("a", "5.10.1"), a_node("b", "6.1.0")])
@@ -448,7 +456,7 @@ def test_migration_from_ipvs() -> None:
     assert "kube-ipvs0" in rows["ipvs.strictARP"].note
     assert "conntrack" in rows["ipvs.tcpTimeout"].note
     assert rows["nodePortAddresses"].matters
-    assert rows["ipvs.minSyncPeriod"].fate == "nothing to set"
+    assert rows["ipvs.minSyncPeriod"].target == "nothing to set"
     assert len([row for row in found.rows if row.setting == "ipvs.scheduler"]) == 1
     assert [(one.node, one.verdict) for one in found.nodes] == [("a", "not ready"), ("b", "ready")]
     assert "kube-ipvs0" in " ".join(found.cleanup)
@@ -469,6 +477,74 @@ def test_the_migration_spec_is_valid(tmp_path: Path) -> None:
     spec = load_spec(path)
 
     assert (spec.kube_proxy.mode, spec.platforms, spec.kubernetes_version) == ("nftables", ("al2023",), "1.33")
+
+
+def test_keywords_of_node_port_addresses() -> None:
+    """Several, and beside CIDRs, from 1.37 on; primary alone in every version."""
+    many = dict([read_field("nodePortAddresses=primary,localhost,10.0.0.0/8")])
+    alone = dict([read_field("nodePortAddresses=primary")])
+
+    assert make_plan(observed(version="1.37"), Settings(mode="nftables", fields=many), ChangeRequest()).changes
+    assert make_plan(observed(version="1.36"), Settings(mode="nftables", fields=alone), ChangeRequest()).changes
+    with pytest.raises(RefusedError, match=r"kube-proxy 1\.36 refuses nodePortAddresses with primary, localhost"):
+        make_plan(observed(version="1.36"), Settings(mode="nftables", fields=many), ChangeRequest())
+
+
+def test_differences_of_nftables_mode() -> None:
+    """Each with its remedy; the one of old kernels names the nodes that have them, and none where there are none."""
+    config = read_config(samples.EKS_CONFIG, "x")
+    nodes = daemonset.nodes([a_node("a", "5.15.0"), a_node("b", "6.1.0")])
+
+    old, new, unknown = (plan_migration(config, "1.37", part).differences for part in (nodes, nodes[1:], ()))
+
+    assert ["local firewall" in one for one in old].count(True) == 1
+    (liberal,) = (one for one in old if "conntrack" in one)
+    assert liberal.startswith("a: kernels before 6.1 close")
+    assert "--set conntrack.tcpBeLiberal=true [https://kubernetes.io/" in liberal
+    assert not any("conntrack" in one for one in new)
+    assert any("conntrack" in one for one in unknown)
+    assert "what works otherwise:" in show.migration_text(plan_migration(config, "1.37", nodes))
+    assert not any(
+        "tcpBeLiberal" in one
+        for one in plan_migration(
+            read_config(samples.EKS_CONFIG + "conntrack: {tcpBeLiberal: true}\n", "x"), "1.37", nodes
+        ).differences
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "patch", "nft", "says"),
+    [
+        ("1.34", 6, (1, 1, 3), "a: the nft 1.0.6 of kube-proxy's image"),
+        ("1.34", 7, (1, 1, 3), ""),
+        ("1.35", 3, (1, 1, 1), ""),
+        ("1.35", 3, None, "the nft 1.0.6 of kube-proxy's image"),
+        ("1.35", None, None, "the nft 1.0.6 of kube-proxy's image"),
+        ("1.35", 4, None, ""),
+        ("1.32", 13, (1, 1, 2), "a: the nft"),
+        ("1.37", 0, (1, 1, 6), ""),
+    ],
+)
+def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[int, ...] | None, says: str) -> None:
+    """By the patch version of kube-proxy and the nft of each node; where no node was asked, by the former alone."""
+    nodes = daemonset.nodes([a_node("a")])
+    facts = {"a": NodeFacts(nft=nft)} if nft else {}
+
+    found = plan_migration(read_config(samples.EKS_CONFIG, "x"), version, nodes, patch=patch, gathered=facts)
+
+    clashes = [one for one in found.differences if "nft 1.0.6" in one]
+    assert [one.startswith(says) for one in clashes] == ([True] if says else [])
+    assert all(("--look" in one) == (nft is None) for one in clashes)
+
+
+@pytest.mark.parametrize(("version", "says"), [("1.36", False), ("1.37", True)])
+def test_an_unset_mode(version: str, says: bool) -> None:
+    """A note from the version on in which kube-proxy warns of it."""
+    unset = samples.EKS_CONFIG.replace('mode: "iptables"', 'mode: ""')
+
+    assert bool(health.notes(observed(version=version, text=unset))) == says
+    assert health.notes(observed(version=version)) == ()
+    assert ("note: mode is unset" in show.cluster_text(observed(version=version, text=unset), (), ())) == says
 
 
 def test_migration_that_is_not_possible_yet() -> None:

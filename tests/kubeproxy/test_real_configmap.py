@@ -294,7 +294,8 @@ def test_unparseable_config_map(world: World) -> None:
     result = world.run("apply", "--mode", "ipvs", "--yes")
 
     assert result.exit_code == 14
-    assert "configmap kube-system/kube-proxy, key config.conf: cannot be parsed at line" in result.stderr
+    assert "configmap kube-system/kube-proxy, key config.conf: is not valid YAML: " in result.stderr
+    assert "(line 9)" in result.stderr
 
 
 def test_wrong_credentials(world: World) -> None:

@@ -11,9 +11,9 @@ import pytest
 from amigen.base.errors import RefusedError
 from amigen.kubeproxy import show
 from amigen.kubeproxy.plan import make_plan
+from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import Settings, Value
 from amigen.kubeproxy.versions import gates_refused, states
-from amigen.kubeproxy.wish import Wish
 from tests.kubeproxy import samples
 from tests.kubeproxy.test_plan import ADDON, observed
 from tests.real.eks_server import SCHEMA
@@ -23,7 +23,7 @@ NFTABLES = samples.EKS_CONFIG.replace('"iptables"', '"nftables"')
 
 
 def warned(settings: Settings, **more: Any) -> str:
-    return "\n".join(make_plan(observed(**more), settings, Wish()).warnings)
+    return "\n".join(make_plan(observed(**more), settings, ChangeRequest()).warnings)
 
 
 def test_nftables_warns_of_what_changes() -> None:
@@ -36,7 +36,7 @@ def test_nftables_warns_of_what_changes() -> None:
                      "ipvs.strictARP=true", "ipvs.tcpTimeout=15m", "nft 1.0.1 or newer",
                      "`amigen kube-proxy migrate`"):  # fmt: skip
         assert expected in of_ipvs
-    assert "node ports on 127.0.0.1 are not supported" in of_iptables
+    assert "nftables mode serves no node ports on 127.0.0.1" in of_iptables
     assert "127.0.0.1" not in of_ipvs  # nor are they in ipvs mode
     assert "migrate" not in warned(Settings(mode="nftables"), text=NFTABLES)
 
@@ -97,10 +97,10 @@ def test_gates_that_make_kube_proxy_exit(version: str, gate: str, value: bool, s
     settings = Settings(mode="ipvs", fields={} if there else {f"featureGates.{gate}": value})
 
     if says is None:
-        make_plan(observed(version=version, text=text), settings, Wish())
+        make_plan(observed(version=version, text=text), settings, ChangeRequest())
         return
     with pytest.raises(RefusedError) as caught:
-        make_plan(observed(version=version, text=text), settings, Wish())
+        make_plan(observed(version=version, text=text), settings, ChangeRequest())
     assert says in caught.value.message
 
 
@@ -118,10 +118,10 @@ def test_flags_beside_config_are_a_warning() -> None:
     """kube-proxy ignores them, whatever they promise."""
     found = observed()
     container = found.daemon_set["spec"]["template"]["spec"]["containers"][0]
-    assert "ignores them" not in "\n".join(make_plan(found, Settings(mode="ipvs"), Wish()).warnings)
+    assert "ignores them" not in "\n".join(make_plan(found, Settings(mode="ipvs"), ChangeRequest()).warnings)
     container["command"] += ["--proxy-mode=iptables", "--ipvs-scheduler=rr", "--v=2"]
 
-    text = show.plan_text(make_plan(found, Settings(mode="ipvs"), Wish()))
+    text = show.plan_text(make_plan(found, Settings(mode="ipvs"), ChangeRequest()))
 
     assert "also has --proxy-mode=iptables, --ipvs-scheduler=rr: beside --config kube-proxy ignores them" in text
 
@@ -129,7 +129,7 @@ def test_flags_beside_config_are_a_warning() -> None:
 def test_the_printed_call_runs_as_it_stands() -> None:
     """Values with a quote in them, pasted into a shell."""
     addon = replace(ADDON, values='{"podAnnotations": {"a": "it\'s; reboot"}}')
-    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), Wish(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
     (call,) = (call for call in plan.calls if "UpdateAddon" in call)
 
     assert plan.after in shlex.split(call.removeprefix("eks:UpdateAddon: "))

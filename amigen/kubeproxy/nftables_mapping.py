@@ -1,4 +1,4 @@
-"""What becomes of each setting of ipvs or iptables mode in nftables mode. Pure.
+"""What each setting of ipvs or iptables mode maps to in nftables mode, and what else works otherwise there. Pure.
 
 Sources: https://kubernetes.io/docs/reference/networking/virtual-ips/#proxy-mode-nftables and "Migrating from iptables
 mode to nftables" below it; https://github.com/kubernetes/kube-proxy config/v1alpha1/types.go for the fields.
@@ -6,16 +6,21 @@ mode to nftables" below it; https://github.com/kubernetes/kube-proxy config/v1al
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amigen.knowledge import NFTABLES_DIFFERENCES, nft_clashes, statement
 from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import duration_seconds
+from amigen.kubeproxy.versions import kernel_below
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One setting and its fate.
+    """One setting and what it maps to.
 
     Attributes:
         becomes: `nftables.syncPeriod=30s`, or empty: nothing stands for it.
@@ -32,13 +37,13 @@ class Row:
     default: bool = False
 
     @property
-    def fate(self) -> str:
+    def target(self) -> str:
         """What becomes of it, in words."""
         return self.becomes or ("nothing to set" if self.default else "no counterpart")
 
 
-def fates(config: ProxyConfig) -> tuple[Row, ...]:
-    """Each setting of the mode in force, with its fate."""
+def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
+    """Each setting of the mode in force, for a kube-proxy of this version (`MAJOR.MINOR`)."""
     mode = config.mode
     found: list[Row | None] = [
         Row(setting="mode", value=mode, becomes="mode=nftables", note="one field decides", matters=True)
@@ -49,11 +54,58 @@ def fates(config: ProxyConfig) -> tuple[Row, ...]:
             found.append(_scheduler("rr"))
     # ipvs mode takes its masquerade settings from the iptables section too.
     for key, value in (config.get("iptables") or {}).items():
-        found.append(_iptables(key, value, mode))
+        found.append(_iptables(key, value, mode, version))
     if mode == "iptables" and "localhostNodePorts" not in (config.get("iptables") or {}):
-        found.append(_iptables("localhostNodePorts", None, mode))
-    found.append(_node_ports(config.get("nodePortAddresses")))
+        found.append(_iptables("localhostNodePorts", None, mode, version))
+    found.append(_node_ports(config.get("nodePortAddresses"), version))
     return tuple(row for row in found if row)
+
+
+def differences(
+    config: ProxyConfig,
+    version: str,
+    patch: int | None,
+    nodes: Sequence[Node],
+    gathered: Mapping[str, NodeFacts | str],
+    fields: Collection[str] = (),
+) -> Iterator[str]:
+    """What works otherwise in nftables mode and is no setting, each with its remedy and source.
+
+    Args:
+        config: The configuration in force.
+        version: kube-proxy's, `MAJOR.MINOR`.
+        patch: Its patch version; None: not known.
+        nodes: Those of the cluster; empty: not known.
+        gathered: Facts by node.
+        fields: What the change sets: that is no difference.
+    """
+    for name, fact in NFTABLES_DIFFERENCES.items():
+        path = fact.set.partition("=")[0]
+        if name in _OF_SETTINGS or path in fields or (path and config.get(path)):
+            continue
+        old = [node.name for node in nodes if fact.kernel_below and kernel_below(node.kernel, fact.kernel_below)]
+        if fact.kernel_below and nodes and not old:
+            continue
+        yield f"{_named(old)}{fact.statement}; {fact.advice(version)} [{fact.source}]"
+    known = {name: facts.nft for name, facts in gathered.items() if isinstance(facts, NodeFacts) and facts.nft}
+    clashing = [name for name, nft in known.items() if nft_clashes(nft, version, patch)]
+    if clashing or (not known and nft_clashes((99,), version, patch)):
+        remedy = "update kube-proxy first" + ("" if known else ", or look at the nodes' nft (--look)")
+        yield f"{_named(clashing)}{statement('nft-clash')}; {remedy}"
+
+
+# They are rows of the mapping.
+_OF_SETTINGS = ("nftables-node-port-addresses", "nftables-localhost-node-ports")
+
+
+def _note(name: str, version: str) -> str:
+    fact = NFTABLES_DIFFERENCES[name]
+    return f"{fact.statement}; {fact.advice(version)}"
+
+
+def _named(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    return f"{', '.join(nodes[:3])}{more}: " if nodes else ""
 
 
 def _ipvs(key: str, value: Any) -> Row | None:
@@ -107,7 +159,7 @@ def _scheduler(value: str) -> Row:
     )
 
 
-def _iptables(key: str, value: Any, mode: str) -> Row | None:
+def _iptables(key: str, value: Any, mode: str, version: str) -> Row | None:
     setting = f"iptables.{key}"
     if key in ("masqueradeAll", "masqueradeBit"):
         default = {"masqueradeAll": False, "masqueradeBit": 14}[key]
@@ -124,7 +176,7 @@ def _iptables(key: str, value: Any, mode: str) -> Row | None:
             setting=setting,
             value=_text(value),
             becomes="",
-            note="node ports on 127.0.0.1 are not supported in nftables mode",
+            note=_note("nftables-localhost-node-ports", version),
             matters=value is not False,
         )
     return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
@@ -137,7 +189,7 @@ def _period(setting: str, target: str, value: Any) -> Row:
     return Row(setting=setting, value=_text(value), becomes=becomes, note=note, default=same)
 
 
-def _node_ports(value: Any) -> Row:
+def _node_ports(value: Any, version: str) -> Row:
     if value:
         note = "stays as it is"
         return Row(setting="nodePortAddresses", value=_text(value), becomes="", note=note, default=True)
@@ -145,8 +197,7 @@ def _node_ports(value: Any) -> Row:
         setting="nodePortAddresses",
         value="(unset)",
         becomes="",
-        note="unset means all addresses of a node in ipvs and iptables mode, only its primary ones in nftables mode;"
-        " to keep all: --set nodePortAddresses=0.0.0.0/0,::/0 (not through the EKS add-on)",
+        note=_note("nftables-node-port-addresses", version) + " (not through the EKS add-on)",
         matters=True,
         default=True,
     )

@@ -1,4 +1,4 @@
-"""How a change is to go, as the user asked for it."""
+"""How a change is carried out, as the user asked for it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from amigen.kubeproxy.addon_values import Resolve
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ChangeRequest:
     """What the user asked for, besides the settings.
 
     Attributes:
-        by_pool: Go node pool by node pool; `pools` names them in order, empty: all, by name.
+        by_pool: Restart node pool by node pool; `pools` names them in order, empty: all, by name.
         verified: Of each verified node the outcome by check id, out of a report of `amigen verify`.
     """
 

@@ -1,4 +1,4 @@
-"""Whether kube-proxy stays up: a log line says which mode it began with, and not that it is still there."""
+"""Whether kube-proxy stays up: a log line says which mode it started in, and not that it still runs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from amigen.kubeproxy.transport import UnreachableError
 
 # kubelet waits 10 s before it starts a crashed container for the second time, and longer each time after that.
 SECONDS = 12.0
-_LOOKS = 3
+_REQUESTS = 3
 
 
-def unsteady(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str], clock: Clock) -> dict[str, str]:
-    """The nodes on which kube-proxy restarts, or is not ready, each time one looks; with why.
+def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str], clock: Clock) -> dict[str, str]:
+    """The nodes on which kube-proxy restarts, or is not ready, at each of several requests; with why.
 
     Args:
-        pods: kube-proxy's pods now.
-        nodes: Which matter.
+        pods: Lists kube-proxy's pods.
+        nodes: The nodes in question.
         clock: Time.
 
     Raises:
-        UnreachableError: The API server did not answer to the last look.
+        UnreachableError: The API server did not answer the last request.
     """
     if not nodes:
         return {}
     found: dict[str, str] = {}
     before = _of(pods(), nodes)
-    for left in reversed(range(_LOOKS)):
+    for left in reversed(range(_REQUESTS)):
         clock.sleep(SECONDS)
         try:
             now = _of(pods(), nodes)

@@ -1,0 +1,92 @@
+"""What kube-proxy sets in the kernel beside its tables in ipvs mode, and what that mode leaves behind. Pure.
+
+Sources: NewProxier in pkg/proxy/ipvs/proxier.go of Kubernetes 1.37; Documentation/networking/ipvs-sysctl.rst of Linux.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from amigen.knowledge import IPVS_SETS
+from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.node_facts import NodeFacts
+from amigen.kubeproxy.settings import duration_seconds
+from amigen.services.difference import Difference
+
+_TIMEOUTS = ("tcpTimeout", "tcpFinTimeout", "udpTimeout")
+# What strictARP sets.
+_ARP = {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+_EXPIRE = "net.ipv4.vs.expire_nodest_conn"
+_RESTART = "kube-proxy sets it at its start: restart its DaemonSet; something else may have set it since"
+
+
+def expires(found: NodeFacts) -> bool:
+    """Whether the kernel ends a connection to a removed server at its next packet."""
+    return found.sysctls.get(_EXPIRE) == "1"
+
+
+def judge_settings(found: NodeFacts, config: ProxyConfig) -> Iterator[Difference]:
+    """Settings of ipvs mode that did not take effect; what is not known is not judged."""
+    for key, seconds in zip(_TIMEOUTS, found.timeouts or (), strict=False):
+        # 0 and nothing leave the kernel's own.
+        wanted = int(duration_seconds(str(config.get(f"ipvs.{key}") or "")))
+        if wanted and wanted != seconds:
+            yield Difference(
+                kind="setting",
+                subject=f"ipvs.{key}",
+                says=f"ipvs.{key} is {seconds} s in the kernel, the configuration says {wanted} s",
+                why=_RESTART,
+            )
+    if config.get("ipvs.strictARP") is True:
+        for name, value in _ARP.items():
+            if found.sysctls.get(name, value) != value:
+                yield Difference(
+                    kind="setting",
+                    subject=name,
+                    says=f"{name} is {found.sysctls[name]}, strictARP needs {value}",
+                    why=_RESTART,
+                )
+
+
+def orphans(found: NodeFacts, subject: str) -> Iterator[Difference]:
+    """What ipvs mode has left on a node that no longer uses it."""
+    clean = "left over from ipvs mode: `kube-proxy --cleanup`, {}, or replace the node"
+    if found.bound is not None:
+        yield Difference(
+            kind="stale-address",
+            subject=f"{subject} kube-ipvs0",
+            says=f"kube-ipvs0 is still there with {len(found.bound)} addresses",
+            why=clean.format("`ip link del kube-ipvs0`"),
+        )
+    if found.table is not None and found.table.services:
+        yield Difference(
+            kind="stale-service",
+            subject=f"{subject} IPVS table",
+            says=f"{len(found.table.services)} virtual services are still there",
+            why=clean.format("`ipvsadm -C`"),
+        )
+    if sets := sorted(name for name in found.sets if name.replace("KUBE-6-", "KUBE-", 1) in IPVS_SETS):
+        more = f" and {len(sets) - 3} more" if len(sets) > 3 else ""
+        yield Difference(
+            kind="leftover",
+            subject=f"{subject} ipsets",
+            says=f"{len(sets)} ipsets of ipvs mode are still there: {', '.join(sets[:3])}{more}",
+            why=clean.format("`ipset destroy NAME` of each"),
+        )
+
+
+def notes(found: NodeFacts, mode: str) -> Iterator[str]:
+    """What is worth knowing of a node and is no difference."""
+    if mode == "ipvs":
+        if found.connections and found.table and expires(found):
+            removed = found.connections.removed(found.table)
+            if removed:
+                yield (
+                    f"{sum(removed.values())} connections go to {len(removed)} removed servers: the kernel ends each at"
+                    f" its next packet, or when it times out ({_EXPIRE} is 1)"
+                )
+    elif all(found.sysctls.get(name) == value for name, value in _ARP.items()):
+        yield (
+            "arp_ignore is 1 and arp_announce is 2, as strictARP of ipvs mode sets them; nothing of kube-proxy needs"
+            " that now: set both to 0, or replace the node, unless something else needs it (MetalLB, keepalived)"
+        )

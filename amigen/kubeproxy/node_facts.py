@@ -1,0 +1,210 @@
+"""What a node shows of its kube-proxy: the gather script of `amigen.facts`, one round trip, read into types.
+
+The script changes nothing and loads no module: ipvsadm, ipset and nft are asked only where the kernel has loaded what
+they would load.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.base.processes import last_line
+from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
+from amigen.ipvs.connections import Connections, parse_connections
+from amigen.ipvs.model import Address, Table
+from amigen.ipvs.parse import parse
+from amigen.knowledge import MODE_MODULES, SCHEDULERS, scheduler_module
+from amigen.kubeproxy.run import NodeRunner
+from amigen.nftables.table import NftTable
+from amigen.nftables.table import parse as parse_nft
+
+DEFAULT_METRICS = "127.0.0.1:10249"
+_AT_ONCE = 8  # ssh of one machine to so many
+
+# kube-proxy answers on its metrics address; a proxy of the environment has no business with it.
+_MODE = """\
+if command -v curl >/dev/null 2>&1; then
+  curl -s --noproxy '*' --max-time 5 "http://HOST:PORT/proxyMode"
+elif command -v wget >/dev/null 2>&1; then
+  wget -q --no-proxy -T 5 -O - "http://HOST:PORT/proxyMode"
+elif command -v bash >/dev/null 2>&1; then
+  timeout 5 bash -c 'exec 3<>/dev/tcp/HOST/PORT; printf "GET /proxyMode HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' |
+    sed '1,/^\\r*$/d'
+fi"""
+# ipvsadm would load ip_vs; where it is not loaded there is no table, and that is the answer.
+_TABLE = """\
+[ -e /proc/net/ip_vs ] || exit 0
+if command -v ipvsadm >/dev/null 2>&1 && table=$(ipvsadm -L -n 2>/dev/null); then
+  printf '%s\\n' "$table"
+else
+  cat /proc/net/ip_vs
+fi"""
+_CONNECTIONS = """\
+[ -e /proc/net/ip_vs_conn ] && awk 'NR > 1 { count[$1 " " $4 " " $5 " " $6 " " $7]++ }
+END { for (pair in count) print count[pair], pair }' /proc/net/ip_vs_conn"""
+_TIMEOUTS = "[ -e /proc/net/ip_vs ] && ipvsadm -L --timeout"
+_SETS = "grep -q '^ip_set ' /proc/modules && ipset list -n"
+# nft would load nf_tables; kube-proxy in nftables mode has loaded it, as a module or as a part of the kernel.
+_LOADED = "{ grep -q '^nf_tables ' /proc/modules || { MODE; } | grep -qx nftables; }"
+_NFT = f"{_LOADED} && nft -j list table FAMILY kube-proxy"
+_OTHERS = {
+    "host": "uname -n",
+    "table": _TABLE,
+    "bound": "ip -o addr show dev kube-ipvs0",
+    "addresses": "ip -o addr show",
+    "nft": "nft --version",
+    "connections": _CONNECTIONS,
+    "timeouts": _TIMEOUTS,
+    "sets": _SETS,
+}
+_BITS = "/sys/module/ip_vs/parameters/conn_tab_bits"
+_SYSCTLS = ("net/ipv4/vs/expire_nodest_conn", "net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/all/arp_announce")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """What was gathered from one node.
+
+    Attributes:
+        host: The node's host name.
+        mode: What kube-proxy answers to `/proxyMode`; empty: no answer.
+        table: The IPVS table; None: ip_vs is not loaded, or nothing could read it.
+        bound: Addresses of `kube-ipvs0`; None: there is no such interface.
+        addresses: The node's own, without those of `kube-ipvs0`; None: not known.
+        nft: Version of nft on the node; empty: not there.
+        nftables: kube-proxy's nftables table; None: there is none, or nothing could read it.
+        connections: Those of IPVS; None: not gathered.
+        timeouts: Seconds of IPVS for TCP, TCP after FIN, and UDP; None: not known.
+        sets: Names of ipsets.
+        sysctls: Such as `net.ipv4.vs.expire_nodest_conn` -> its value.
+        of_node: Kernel and modules.
+    """
+
+    host: str = ""
+    mode: str = ""
+    table: Table | None = None
+    bound: frozenset[Address] | None = None
+    addresses: frozenset[Address] | None = None
+    nft: tuple[int, ...] = ()
+    nftables: NftTable | None = None
+    connections: Connections | None = None
+    timeouts: tuple[int, int, int] | None = None
+    sets: frozenset[str] = frozenset()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    of_node: Facts = field(default_factory=Facts)
+
+
+def _commands(metrics: str) -> dict[str, str]:
+    """What is asked, for kube-proxy's `metricsBindAddress`."""
+    host, _, port = metrics.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+    if not (re.fullmatch(r"[0-9A-Fa-f.:\[\]]{2,45}", host) and port.isascii() and port.isdigit()):
+        host, port = "127.0.0.1", "10249"
+    mode = _MODE.replace("HOST", host).replace("PORT", port)
+    nft = {f"nftables{family}": _NFT.replace("MODE", mode).replace("FAMILY", name) for family, name in _FAMILIES}
+    return {"mode": mode, **_OTHERS, **nft}
+
+
+_FAMILIES: tuple[tuple[int, str], ...] = ((4, "ip"), (6, "ip6"))
+
+
+def wanted(metrics: str = DEFAULT_METRICS) -> Wanted:
+    """All that is gathered from a node."""
+    modules = [name for names in MODE_MODULES.values() for name in names]
+    return Wanted(
+        modules=tuple(dict.fromkeys([*modules, *map(scheduler_module, SCHEDULERS)])),
+        texts=(_BITS,),
+        settings=tuple(f"/proc/sys/{name}" for name in _SYSCTLS),
+        commands=tuple(_commands(metrics).values()),
+    )
+
+
+def gather(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> NodeFacts:
+    """Ask a node.
+
+    Raises:
+        CouldNotCheckError: The node cannot be reached, or the script cannot run there.
+        InputError: The node's IPVS table, or its addresses, cannot be read.
+    """
+    token = secrets.token_hex(16)
+    asked = wanted(metrics)
+    code, out, err = runner.run(gather_script(asked, token))
+    try:
+        found = read_facts(asked, out, token)
+    except GatherError as error:
+        raise CouldNotCheckError(
+            f"{runner.name}: cannot inspect it (exit {code}): {last_line(err) or error}",
+            "amigen needs root there: log in as root, or as a user who may `sudo -n sh`",
+        ) from None
+    return read_node(found, metrics)
+
+
+def read_node(found: Facts, metrics: str = DEFAULT_METRICS) -> NodeFacts:
+    """Read what a node answered; raises as `gather`."""
+    answers = {name: found.commands[command] for name, command in _commands(metrics).items()}
+    said = {name: answer.stdout if answer.code == 0 else "" for name, answer in answers.items()}
+    tables = {family: said[f"nftables{family}"] for family, _ in _FAMILIES}
+    return NodeFacts(
+        host=said["host"].strip(),
+        mode=_mode(said["mode"]),
+        table=parse(said["table"]) if said["table"].strip() else None,
+        bound=_addresses(said["bound"]) if answers["bound"].code == 0 else None,
+        addresses=_own(said["addresses"]) if said["addresses"].strip() else None,
+        nft=tuple(map(int, match[1].split("."))) if (match := re.search(r"\bv(\d+(?:\.\d+)+)", said["nft"])) else (),
+        nftables=parse_nft(tables) if any(text.strip() for text in tables.values()) else None,
+        connections=parse_connections(said["connections"], found.texts.get(_BITS, "").strip())
+        if answers["connections"].code == 0
+        else None,
+        timeouts=_timeouts(said["timeouts"]),
+        sets=frozenset(said["sets"].split()),
+        sysctls={
+            path.removeprefix("/proc/sys/").replace("/", "."): value.strip() for path, value in found.settings.items()
+        },
+        of_node=found,
+    )
+
+
+def gather_all(runners: Sequence[NodeRunner], metrics: str = DEFAULT_METRICS) -> list[NodeFacts | AmigenError]:
+    """Ask several nodes side by side: the facts, or why there are none, in their order."""
+
+    def one(runner: NodeRunner) -> NodeFacts | AmigenError:
+        try:
+            return gather(runner, metrics)
+        except (CouldNotCheckError, InputError) as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return list(pool.map(one, runners))
+
+
+def _mode(text: str) -> str:
+    """The body of the answer: one word; anything else (an error page, another server) is no mode."""
+    word = text.strip()
+    return word if re.fullmatch(r"[a-z]{1,20}", word) else ""
+
+
+def _timeouts(text: str) -> tuple[int, int, int] | None:
+    """`Timeout (tcp tcpfin udp): 900 120 300`, as ipvsadm prints it."""
+    match = re.search(r"tcp tcpfin udp\): (\d{1,9}) (\d{1,9}) (\d{1,9})", text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def _addresses(text: str) -> frozenset[Address]:
+    """Addresses out of `ip -o addr show`."""
+    found = re.findall(r"\binet6? ([0-9A-Fa-f.:]+)(?:/\d+)?\s", text)
+    try:
+        return frozenset(map(ip_address, found))
+    except ValueError as error:
+        raise InputError(f"the addresses of the node cannot be read: {error}") from None
+
+
+def _own(text: str) -> frozenset[Address]:
+    """Those of all interfaces but kube-ipvs0; each line has the name of its interface."""
+    lines = [line for line in text.splitlines() if line.split()[1:2] != ["kube-ipvs0"]]
+    return _addresses("\n".join(lines) + "\n")
