@@ -16,7 +16,7 @@ from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:
     from amigen.cli.kubeproxy_session import Session
-    from amigen.kubeproxy.plan import ChangePlan
+    from amigen.kubeproxy.change import ChangePlan
     from amigen.kubeproxy.settings import Settings
 
 

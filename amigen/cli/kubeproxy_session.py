@@ -19,6 +19,7 @@ from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
+from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.cluster import Cluster, connect
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
@@ -27,7 +28,7 @@ from amigen.kubeproxy.kinds import NODES
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
-from amigen.kubeproxy.plan import ChangePlan, make_plan
+from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.run import NodeRunner, runner

@@ -9,16 +9,17 @@ from pathlib import Path
 from amigen.base.errors import AmigenError, KubernetesError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.change import ChangePlan, Pool
 from amigen.kubeproxy.cluster import Cluster, ForbiddenError
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubeproxy.observe import embedded
-from amigen.kubeproxy.plan import ChangePlan, Pool
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock, Rollout
 from amigen.kubeproxy.run import NodeRunner
-from amigen.kubeproxy.write import Writer
+from amigen.kubeproxy.saved import Saved, save
+from amigen.kubeproxy.ways import WAYS, Writer
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
 # Where nothing answers at all (the API server cannot reach it, the log is rotated), shorter.
@@ -57,7 +58,7 @@ class Executor:
             KubernetesError, AwsError: It did not get healthy; the message has the saved configuration and the way back.
         """
         self._rights(plan)
-        path = self._writer.save(plan, aside=back) if plan.changes else None
+        path = self._save(plan, aside=back) if plan.changes else None
         if path:
             self.say(f"saved the previous configuration: {path}")
         try:
@@ -79,8 +80,7 @@ class Executor:
 
     def _rights(self, plan: ChangePlan) -> None:
         wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]
-        if plan.changes and plan.way == "configmap":
-            wanted.append(("update", CONFIG_MAPS, plan.observed.source.name))
+        wanted += WAYS[plan.way].rights(plan.observed) if plan.changes else []
         wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
         if plan.on_delete:
             wanted.append(("delete", PODS, ""))
@@ -106,14 +106,25 @@ class Executor:
             if plan.on_delete:
                 self._rollout(plan).release()
 
-        if plan.way == "addon":
-            self._writer.update_addon(plan, refused)
-        else:
-            self._writer.config_map(plan, refused)
+        writer = Writer(cluster=self.cluster, addon=self.addon, clock=self.clock, say=self.say, seconds=self.seconds)
+        WAYS[plan.way].write(writer, plan, refused)
 
-    @property
-    def _writer(self) -> Writer:
-        return Writer(cluster=self.cluster, addon=self.addon, clock=self.clock, say=self.say, seconds=self.seconds)
+    def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
+        """Keep what is configured now."""
+        name, key = WAYS[plan.way].place(plan)
+        return save(
+            Saved(
+                cluster=self.cluster.name,
+                server=self.cluster.server,
+                way=plan.way,
+                name=name,
+                key=key,
+                before=plan.before,
+                after=plan.after,
+                at=self.cluster.now(),
+            ),
+            aside=aside,
+        )
 
     def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
         return Rollout(

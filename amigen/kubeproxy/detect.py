@@ -10,7 +10,7 @@ from amigen.base.errors import AwsError, RefusedError
 from amigen.kubeproxy.addon import Addon, AddonState
 from amigen.kubeproxy.daemonset import Json, managers
 
-Way: TypeAlias = Literal["addon", "configmap"]
+WayName: TypeAlias = Literal["addon", "configmap"]
 
 # The field manager of server-side apply by which EKS writes add-ons
 # (https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-field-management.html).
@@ -29,7 +29,7 @@ class EksName:
 class Managed:
     """Who manages kube-proxy, and by what that was seen; not `certain` where it is EKS and EKS was not asked."""
 
-    way: Way
+    way: WayName
     evidence: str
     addon: AddonState | None = None
     certain: bool = True
@@ -68,7 +68,7 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
         AwsError: `strict`, and EKS cannot be asked.
     """
     by_eks = EKS_MANAGER in managers(config_map)
-    guess: Way = "addon" if by_eks else "configmap"
+    guess: WayName = "addon" if by_eks else "configmap"
     name = (config_map.get("metadata") or {}).get("name")
     wrote = f"configmap {name} is {'written' if by_eks else 'not written'} by the add-on (field manager {EKS_MANAGER})"
     if addon is None:
@@ -101,7 +101,9 @@ def known_addon(managed: Managed) -> AddonState:
     return managed.addon
 
 
-def choose(managed: Managed, by: Literal["auto", "addon", "configmap"], *, despite_addon: bool, cluster: str) -> Way:
+def choose(
+    managed: Managed, by: Literal["auto", "addon", "configmap"], *, despite_addon: bool, cluster: str
+) -> WayName:
     """The way to go.
 
     Raises:

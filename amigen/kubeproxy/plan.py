@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from amigen.base.errors import InputError
-from amigen.knowledge import ModeFact
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
-from amigen.kubeproxy.addon_values import Resolve
-from amigen.kubeproxy.detect import Way
-from amigen.kubeproxy.drift import contradictions
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
+from amigen.kubeproxy.change import ChangePlan, Pool
+from amigen.kubeproxy.detect import WayName
+from amigen.kubeproxy.kinds import DAEMON_SETS, PODS
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.readiness import Readiness, readiness
+from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """A node pool with its nodes that run kube-proxy."""
-
-    name: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangePlan:
-    """All that will happen, before it happens.
-
-    Attributes:
-        before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
-        pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
-        repeat: True where the same values are sent again: the last update failed, or the ConfigMap does not have it.
-        drift: In which way the ConfigMap contradicts what the add-on is set to already.
-        follow: Id of an update that is under way with these very values: it is followed, and none is sent.
-        stale: Nodes whose kube-proxy is older than the configuration, or not up since.
-    """
-
-    observed: Observed = field(repr=False)
-    settings: Settings
-    way: Way
-    resolve: Resolve
-    before: str = field(repr=False)
-    after: str = field(repr=False)
-    diff: str = field(repr=False)
-    facts: tuple[ModeFact, ...]
-    warnings: tuple[str, ...]
-    readiness: tuple[Readiness, ...]
-    calls: tuple[str, ...]
-    by_pool: bool
-    pools: tuple[Pool, ...]
-    stale: tuple[str, ...]
-    eks_cluster: str = ""
-    repeat: bool = False
-    drift: tuple[str, ...] = ()
-    follow: str = ""
-
-    @property
-    def changes(self) -> bool:
-        """Whether the configuration itself will be written."""
-        return not self.follow and (self.before != self.after or self.repeat)
-
-    @property
-    def on_delete(self) -> bool:
-        """Whether amigen replaces the pods itself, in place of the DaemonSet's rolling update."""
-        return self.by_pool or daemonset.strategy(self.observed.daemon_set) == "OnDelete"
-
-    @property
-    def nothing_to_do(self) -> bool:
-        """Configured so, every pod has read it, and no earlier run is left unfinished."""
-        return not (self.changes or self.follow or self.stale or self.observed.held)
-
+from amigen.kubeproxy.ways import WAYS, Texts
 
 DISRUPTION = (
     "every kube-proxy restarts; while it does, changes of Services do not reach its node",
@@ -125,31 +64,27 @@ def make_plan(
         raise refused
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
-    before, after, diff = _texts(observed, settings, request, way, schema)
-    return arrange(observed, settings, request, way, (before, after, diff), running)
+    texts = WAYS[way].texts(observed, settings, request, schema)
+    return arrange(observed, settings, request, way, texts, running)
 
 
 def arrange(
     observed: Observed,
     settings: Settings,
     request: ChangeRequest,
-    way: Way,
-    texts: tuple[str, str, str],
+    way: WayName,
+    texts: Texts,
     running: eks.Update | None,
 ) -> ChangePlan:
-    """The plan of a change whose texts (before, after, diff) are decided already: pools, readiness, warnings, calls.
+    """The plan of a change whose texts are decided already: pools, readiness, warnings, calls.
 
     Raises:
         ConflictError: Another update of the add-on is under way.
         InputError: A pool that is not there, or pools through the add-on.
     """
     pools = _pools(observed, request, way)
-    before, after, diff = texts
-    state = observed.managed.addon if way == "addon" else None
-    follow = eks.followed(running, state.values, after) if state else ""
-    drift = contradictions(observed.config, settings.changes) if state and not follow and before == after else ()
-    repeat = state is not None and not follow and (state.status == "UPDATE_FAILED" or bool(drift))
-    changed = not follow and (before != after or repeat)
+    progress = WAYS[way].progress(observed, settings, texts, running)
+    changed = not progress.follow and (texts.before != texts.after or progress.repeat)
     stale = tuple(sorted({pod.node for pod in observed.pods_behind if any(pod.node in pool.nodes for pool in pools)}))
     scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
     return ChangePlan(
@@ -157,11 +92,11 @@ def arrange(
         settings=settings,
         way=way,
         resolve=request.resolve,
-        before=before,
-        after=after,
-        diff=diff,
+        before=texts.before,
+        after=texts.after,
+        diff=texts.diff,
         facts=versions.states(observed.proxy_version),
-        warnings=warnings(observed, settings, request, way, drift),
+        warnings=warnings(observed, settings, request, way, progress.drift),
         readiness=tuple(
             readiness(
                 node,
@@ -173,59 +108,23 @@ def arrange(
             for node in observed.nodes
             if any(node.name in pool.nodes for pool in pools)
         ),
-        calls=_calls(observed, request, way, after, changed=changed, follow=follow, stale=stale),
+        calls=_calls(observed, request, way, texts.after, changed=changed, follow=progress.follow, stale=stale),
         by_pool=request.by_pool,
         pools=pools,
         stale=stale,
         eks_cluster=request.cluster_name,
-        repeat=repeat,
-        drift=drift,
-        follow=follow,
+        repeat=progress.repeat,
+        drift=progress.drift,
+        follow=progress.follow,
     )
 
 
-def _texts(
-    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, schema: Mapping[str, Any] | None
-) -> tuple[str, str, str]:
-    if way == "configmap":
-        after = observed.config.edited(settings.changes)
-        return observed.config.text, after.text, observed.config.diff(after)
-    state = detect.known_addon(observed.managed)
-    assert schema is not None, "the caller fetches the schema of the add-on that it found"
-    values = eks.merged(state.values, settings)
-    fields = "".join(f" --set {path}={_plain(value)}" for path, value in settings.fields.items())
-    other = (
-        detect.leave_addon(request.cluster_name) + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
-    )
-    eks.validate(values, schema, state.version, f"{other}{fields}`")
-    if eks.read_values(state.values) == eks.read_values(values):
-        return state.values, state.values, ""
-    before, after_text = (
-        json.dumps(eks.read_values(text), indent=2, sort_keys=True) + "\n" for text in (state.values, values)
-    )
-    where = f"add-on {eks.ADDON} {state.version}, configurationValues"
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after_text.splitlines(keepends=True), f"{where} (now)", f"{where} (then)"
-    )
-    return state.values, values, "".join(lines)
-
-
-def _plain(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, list) else str(value)
-
-
-def _pools(observed: Observed, request: ChangeRequest, way: Way) -> tuple[Pool, ...]:
+def _pools(observed: Observed, request: ChangeRequest, way: WayName) -> tuple[Pool, ...]:
     running = {pod.node for pod in observed.pods}
     nodes = [node for node in observed.nodes if node.name in running]
     if not request.by_pool:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
-    if way == "addon":
-        raise InputError(
-            "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
-            "leave --by-pool out; or build a new node pool beside the old one and move the workload",
-        )
+    WAYS[way].check_pools()
     names = sorted({node.pool for node in nodes})
     if unknown := sorted(set(request.pools) - set(names)):
         raise InputError(f"no node pool {', '.join(unknown)}", f"there are: {', '.join(names)} (see --pool-label)")
@@ -238,7 +137,7 @@ def _pools(observed: Observed, request: ChangeRequest, way: Way) -> tuple[Pool, 
 def _calls(
     observed: Observed,
     request: ChangeRequest,
-    way: Way,
+    way: WayName,
     after: str,
     *,
     changed: bool,
@@ -254,13 +153,8 @@ def _calls(
         calls.append(f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool")
     if follow:
         calls.append(f"eks:DescribeUpdate: follow the update {follow}, which is under way with these values")
-    elif changed and way == "addon":
-        calls.append(eks.call_text(request.cluster_name, after, request.resolve))
     elif changed:
-        version = observed.config_map["metadata"]["resourceVersion"]
-        calls.append(
-            f"PUT {CONFIG_MAPS.path(observed.source.name)}: key {observed.source.key}, resourceVersion {version}"
-        )
+        calls.append(WAYS[way].call(observed, request, after))
     calls.append(
         f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart), unless an unfinished"
         " one is gone on with"

@@ -8,14 +8,16 @@ from typing import Any
 
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect, health
+from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import NO_POOL
 from amigen.kubeproxy.drift import addon_drift
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.plan import DISRUPTION, ChangePlan
+from amigen.kubeproxy.plan import DISRUPTION
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness, counts
 from amigen.kubeproxy.status import NodeStatus
+from amigen.kubeproxy.ways import WAYS
 from amigen.services.difference import Difference
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
@@ -26,7 +28,7 @@ def plan_text(plan: ChangePlan) -> str:
     observed = plan.observed
     lines = [*_head(observed), f"now: {_now(observed)}"]
     then = ", ".join(f"{path}={value}" for path, value in plan.settings.changes.items())
-    lines.append(f"then: {then} (by the {'EKS add-on' if plan.way == 'addon' else 'ConfigMap'})")
+    lines.append(f"then: {then} (by the {WAYS[plan.way].label})")
     lines += ["", "modes in this version:", *_facts(plan.facts)]
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from amigen.knowledge import GATES, mode_fact
-from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import versions
 from amigen.kubeproxy.daemonset import ignored_flags
-from amigen.kubeproxy.detect import Way
+from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.migrate import NFT_NEEDED
 from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.ways import WAYS
 from amigen.spec.values import ProxyMode
 
 # How many minor versions ahead a worse state of a mode is a warning, and not only a fact.
@@ -19,7 +19,7 @@ _AHEAD = 2
 
 
 def warnings(
-    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, drift: tuple[str, ...]
+    observed: Observed, settings: Settings, request: ChangeRequest, way: WayName, drift: tuple[str, ...]
 ) -> tuple[str, ...]:
     """All of them, in the order in which they matter.
 
@@ -43,14 +43,7 @@ def warnings(
             "kube-proxy does not clean up between ipvs and iptables: run `kube-proxy --cleanup` on each node or replace"
             " it [https://github.com/kubernetes/kubernetes/issues/102314]"
         )
-    if way == "addon":
-        found.append(f"--resolve-conflicts {request.resolve}: {eks.RESOLVE_MEANS[request.resolve]}")
-        if drift and request.resolve != "OVERWRITE":
-            found.append(f"--resolve-conflicts {request.resolve} keeps what stands in the ConfigMap: use OVERWRITE")
-        state = observed.managed.addon
-        found.extend(f"the add-on reports {issue}" for issue in (state.issues if state else ()))
-    elif observed.managed.way == "addon":
-        found.append("the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)")
+    found += WAYS[way].warnings(observed, request, drift)
     if request.by_pool:
         found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
     found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)

@@ -51,7 +51,7 @@ def eks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eks]:
                         "XDG_STATE_HOME": str(tmp_path / "state")}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("amigen.kubeproxy.addon._POLL_SECONDS", 0.01)
-    monkeypatch.setattr("amigen.kubeproxy.write._ARRIVAL_SECONDS", 0.1)
+    monkeypatch.setattr("amigen.kubeproxy.ways.addon._ARRIVAL_SECONDS", 0.1)
     monkeypatch.setattr("amigen.kubeproxy.restart_count.SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
     with EksServer() as server, FakeApi() as api:

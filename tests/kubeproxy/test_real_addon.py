@@ -38,7 +38,7 @@ def eks(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setattr("amigen.kubeproxy.addon._POLL_SECONDS", 0.1)
-    monkeypatch.setattr("amigen.kubeproxy.write._ARRIVAL_SECONDS", 0.1)
+    monkeypatch.setattr("amigen.kubeproxy.ways.addon._ARRIVAL_SECONDS", 0.1)
     with EksServer() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", server.url)
         server.state.on_success = write

@@ -145,7 +145,7 @@ def test_concurrent_edit_is_not_lost(world: World, monkeypatch: pytest.MonkeyPat
         world.edit("bindAddress: 0.0.0.0", "bindAddress: 127.0.0.1")
         return save(saved, aside=aside)
 
-    monkeypatch.setattr("amigen.kubeproxy.write.save", edit_then_save)
+    monkeypatch.setattr("amigen.kubeproxy.apply.save", edit_then_save)
     result = world.run("apply", "--mode", "ipvs", "--yes")
 
     assert result.exit_code == 5

@@ -1,0 +1,69 @@
+"""A planned change of kube-proxy: all that will happen, before it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from amigen.knowledge import ModeFact
+from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.addon_values import Resolve
+from amigen.kubeproxy.detect import WayName
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.readiness import Readiness
+from amigen.kubeproxy.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A node pool with its nodes that run kube-proxy."""
+
+    name: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangePlan:
+    """All that will happen, before it happens.
+
+    Attributes:
+        before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
+        pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
+        repeat: True where the same values are sent again: the last update failed, or the ConfigMap does not have it.
+        drift: In which way the ConfigMap contradicts what the add-on is set to already.
+        follow: Id of an update that is under way with these very values: it is followed, and none is sent.
+        stale: Nodes whose kube-proxy is older than the configuration, or not up since.
+    """
+
+    observed: Observed = field(repr=False)
+    settings: Settings
+    way: WayName
+    resolve: Resolve
+    before: str = field(repr=False)
+    after: str = field(repr=False)
+    diff: str = field(repr=False)
+    facts: tuple[ModeFact, ...]
+    warnings: tuple[str, ...]
+    readiness: tuple[Readiness, ...]
+    calls: tuple[str, ...]
+    by_pool: bool
+    pools: tuple[Pool, ...]
+    stale: tuple[str, ...]
+    eks_cluster: str = ""
+    repeat: bool = False
+    drift: tuple[str, ...] = ()
+    follow: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the configuration itself will be written."""
+        return not self.follow and (self.before != self.after or self.repeat)
+
+    @property
+    def on_delete(self) -> bool:
+        """Whether amigen replaces the pods itself, in place of the DaemonSet's rolling update."""
+        return self.by_pool or daemonset.strategy(self.observed.daemon_set) == "OnDelete"
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Configured so, every pod has read it, and no earlier run is left unfinished."""
+        return not (self.changes or self.follow or self.stale or self.observed.held)

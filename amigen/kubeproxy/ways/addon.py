@@ -1,0 +1,136 @@
+"""The EKS add-on: its configurationValues, merged, validated, updated and followed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from amigen.base.errors import ConflictError, InputError, KubernetesError
+from amigen.kubeproxy import addon_values as eks
+from amigen.kubeproxy import detect
+from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.drift import contradictions
+from amigen.kubeproxy.kinds import CONFIG_MAPS, Kind
+from amigen.kubeproxy.observe import Observed, embedded
+from amigen.kubeproxy.request import ChangeRequest
+from amigen.kubeproxy.saved import Saved
+from amigen.kubeproxy.settings import Settings, Value
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer, text_diff
+
+# How long the ConfigMap may take to follow an update that EKS calls successful.
+_ARRIVAL_SECONDS = 10.0
+
+
+class AddonWay:
+    """See `Way`."""
+
+    label = "EKS add-on"
+
+    def texts(
+        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
+    ) -> Texts:
+        state = detect.known_addon(observed.managed)
+        assert schema is not None, "the caller fetches the schema of the add-on that it found"
+        values = eks.merged(state.values, settings)
+        fields = "".join(f" --set {path}={_assigned(value)}" for path, value in settings.fields.items())
+        other = (
+            detect.leave_addon(request.cluster_name)
+            + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
+        )
+        eks.validate(values, schema, state.version, f"{other}{fields}`")
+        if eks.read_values(state.values) == eks.read_values(values):
+            return Texts(before=state.values, after=state.values)
+        before, after = (
+            json.dumps(eks.read_values(text), indent=2, sort_keys=True) + "\n" for text in (state.values, values)
+        )
+        label = f"add-on {eks.ADDON} {state.version}, configurationValues"
+        return Texts(before=state.values, after=values, diff=text_diff(before, after, label))
+
+    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: eks.Update | None) -> Progress:
+        state = observed.managed.addon
+        if state is None:
+            return Progress()
+        if follow := eks.followed(running, state.values, texts.after):
+            return Progress(follow=follow)
+        drift = contradictions(observed.config, settings.changes) if texts.before == texts.after else ()
+        return Progress(drift=drift, repeat=state.status == "UPDATE_FAILED" or bool(drift))
+
+    def check_pools(self) -> None:
+        raise InputError(
+            "--by-pool does not go with the add-on: EKS restarts kube-proxy as it likes",
+            "leave --by-pool out; or build a new node pool beside the old one and move the workload",
+        )
+
+    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
+        del observed
+        return eks.call_text(request.cluster_name, after, request.resolve)
+
+    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
+        found = [f"--resolve-conflicts {request.resolve}: {eks.RESOLVE_MEANS[request.resolve]}"]
+        if drift and request.resolve != "OVERWRITE":
+            found.append(f"--resolve-conflicts {request.resolve} keeps what the ConfigMap says: use OVERWRITE")
+        state = observed.managed.addon
+        return found + [f"the add-on reports {issue}" for issue in (state.issues if state else ())]
+
+    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
+        del observed
+        return []
+
+    def place(self, plan: ChangePlan) -> tuple[str, str]:
+        state = plan.observed.managed.addon
+        return plan.eks_cluster, state.version if state else ""
+
+    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
+        assert writer.addon is not None
+        update_id = plan.follow
+        if not update_id:
+            try:
+                _check_unchanged(writer, plan)
+                update_id = writer.addon.update(plan.after or "{}", plan.resolve)
+            except ConflictError:
+                refused()
+                raise
+        writer.say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
+        writer.addon.follow(update_id, seconds=writer.seconds, say=lambda line: writer.say(f"  {line}"))
+        _wait_for_arrival(writer, plan)
+
+    def restored(self, observed: Observed, saved: Saved, running: eks.Update | None) -> Restored:
+        state = detect.known_addon(observed.managed)
+        eks.followed(running, state.values, saved.before)  # before it is compared: it is still changing
+        current, before, after = (eks.read_values(text) for text in (state.values, saved.before, saved.after))
+        same, mode = current == before, str(before.get("mode") or "iptables")
+        return Restored(current=state.values, same=same, known=same or current == after, mode=mode)
+
+
+def _assigned(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _check_unchanged(writer: Writer, plan: ChangePlan) -> None:
+    """UpdateAddon knows no resourceVersion, and its values replace all others: so look once more before it."""
+    assert writer.addon is not None
+    then, now = plan.observed.managed.addon, writer.addon.read()
+    if now is None or then is None or (now.version, now.values, now.status) != (
+        then.version, then.values, then.status
+    ):  # fmt: skip
+        raise ConflictError("the add-on was changed by somebody else meanwhile", NOTHING_CHANGED)
+
+
+def _wait_for_arrival(writer: Writer, plan: ChangePlan) -> None:
+    """Restart no kube-proxy for a configuration that is not there."""
+    deadline = writer.clock.monotonic() + _ARRIVAL_SECONDS
+    while True:
+        config = embedded(writer.cluster.get(CONFIG_MAPS, plan.observed.source.name), plan.observed.source)
+        missing = contradictions(config, plan.settings.changes)
+        if not missing:
+            return
+        if writer.clock.monotonic() >= deadline:
+            raise KubernetesError(
+                f"the add-on's update has ended well, and {config.where} does not have it: {'; '.join(missing)}",
+                f"an edit by hand was kept (--resolve-conflicts {plan.resolve}): repeat with --resolve-conflicts"
+                " OVERWRITE, after which it is gone; no kube-proxy was restarted",
+            )
+        writer.clock.sleep(1.0)

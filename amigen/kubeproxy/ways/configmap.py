@@ -1,0 +1,91 @@
+"""The ConfigMap that kube-proxy reads, edited in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from amigen.base.errors import AmigenError, ConflictError, InputError
+from amigen.kubeproxy.addon_values import Update
+from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.kinds import CONFIG_MAPS, Kind
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.request import ChangeRequest
+from amigen.kubeproxy.saved import Saved
+from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.transport import UnreachableError
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer
+
+
+class ConfigMapWay:
+    """See `Way`."""
+
+    label = "ConfigMap"
+
+    def texts(
+        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
+    ) -> Texts:
+        del request, schema
+        after = observed.config.edited(settings.changes)
+        return Texts(before=observed.config.text, after=after.text, diff=observed.config.diff(after))
+
+    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
+        del observed, settings, texts, running
+        return Progress()
+
+    def check_pools(self) -> None:
+        return
+
+    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
+        del request, after
+        source, version = observed.source, observed.config_map["metadata"]["resourceVersion"]
+        return f"PUT {CONFIG_MAPS.path(source.name)}: key {source.key}, resourceVersion {version}"
+
+    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
+        del request, drift
+        if observed.managed.way != "addon":
+            return []
+        return ["the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)"]
+
+    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
+        return [("update", CONFIG_MAPS, observed.source.name)]
+
+    def place(self, plan: ChangePlan) -> tuple[str, str]:
+        return plan.observed.source.name, plan.observed.source.key
+
+    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
+        source = plan.observed.source
+        try:
+            writer.cluster.replace(
+                CONFIG_MAPS, source.name, _with_text(plan.observed.config_map, source.key, plan.after)
+            )
+        except UnreachableError as error:
+            error.message += "; whether the configuration was written is not known"
+            error.args = (error.message,)
+            raise
+        except AmigenError as error:
+            # Refused as a whole: nothing was changed, and there is nothing to go back to.
+            refused()
+            if isinstance(error, ConflictError):
+                error.hint = NOTHING_CHANGED
+            raise
+        writer.say(f"wrote configmap {source.name}, key {source.key}")
+
+    def restored(self, observed: Observed, saved: Saved, running: Update | None) -> Restored:
+        del running
+        source, current = observed.source, observed.config.text
+        if (saved.name, saved.key) != (source.name, source.key):
+            raise InputError(
+                f"saved from configmap {saved.name}, key {saved.key}; kube-proxy reads {source.name},"
+                f" key {source.key} now"
+            )
+        same = current == saved.before
+        mode = read_config(saved.before, "the saved configuration").mode
+        return Restored(current=current, same=same, known=same or current == saved.after, mode=mode)
+
+
+def _with_text(config_map: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
+    """The ConfigMap as it was read, with another text in one key and its resourceVersion."""
+    meta = {name: value for name, value in config_map["metadata"].items() if name != "managedFields"}
+    return {**config_map, "metadata": meta, "data": {**config_map["data"], key: text}}

@@ -1,0 +1,131 @@
+"""What each way to change kube-proxy's configuration can do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from amigen.kubeproxy.addon import Addon
+from amigen.kubeproxy.addon_values import Update
+from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.cluster import Cluster
+from amigen.kubeproxy.kinds import Kind
+from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.request import ChangeRequest
+from amigen.kubeproxy.rollout import Clock
+from amigen.kubeproxy.saved import Saved
+from amigen.kubeproxy.settings import Settings
+
+NOTHING_CHANGED = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """The configuration before and after a change, and their difference; empty: none."""
+
+    before: str
+    after: str
+    diff: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What an earlier change through the add-on has left open; see ChangePlan."""
+
+    follow: str = ""
+    drift: tuple[str, ...] = ()
+    repeat: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What a rollback finds and goes to.
+
+    Attributes:
+        current: The configuration now; `same` where it is the saved one already.
+        known: It is what amigen left, so nobody's later change would be lost.
+        mode: Of the saved configuration.
+    """
+
+    current: str
+    same: bool
+    known: bool
+    mode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Writes on one cluster.
+
+    Attributes:
+        seconds: How long the add-on's update may take.
+        say: Takes a line of progress.
+    """
+
+    cluster: Cluster
+    addon: Addon | None
+    clock: Clock
+    say: Callable[[str], None]
+    seconds: float
+
+
+class Way(Protocol):
+    """One way."""
+
+    label: str
+
+    def texts(
+        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
+    ) -> Texts:
+        """The configuration before and after; `schema` is what the add-on publishes.
+
+        Raises:
+            RefusedError, InputError, AwsError: This way cannot have these settings.
+        """
+        ...
+
+    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
+        """What an earlier change has left open. Raises ConflictError where another one is under way."""
+        ...
+
+    def check_pools(self) -> None:
+        """Raises InputError where node pools cannot be restarted one by one."""
+        ...
+
+    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
+        """The call that writes, for the plan."""
+        ...
+
+    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
+        """What to know before the change."""
+        ...
+
+    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
+        """Verb, kind and name of what it writes in the cluster."""
+        ...
+
+    def place(self, plan: ChangePlan) -> tuple[str, str]:
+        """`name` and `key` of a saved configuration."""
+        ...
+
+    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
+        """Write; `refused` undoes what was prepared, where nothing was written.
+
+        Raises:
+            ConflictError: It was changed since the plan; nothing was written.
+            UnreachableError: Whether it was written is not known.
+            KubernetesError, AwsError: It was written and did not arrive.
+        """
+        ...
+
+    def restored(self, observed: Observed, saved: Saved, running: Update | None) -> Restored:
+        """What a rollback finds. Raises InputError where the saved configuration belongs elsewhere."""
+        ...
+
+
+def text_diff(before: str, after: str, label: str, then: str = "then") -> str:
+    """A unified diff."""
+    now, later = (text.splitlines(keepends=True) for text in (before, after))
+    return "".join(difflib.unified_diff(now, later, f"{label} (now)", f"{label} ({then})"))
