@@ -89,7 +89,7 @@ execute_options = _options(
     ),
 )
 
-# What names the cluster and how to look at its nodes: a rollback needs the same.
+# Options that name the cluster and reach its nodes: a rollback needs the same.
 _KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_options", "identity", "pools")
 _NAMES = {"pools": "pool", "ssh_options": "ssh-option"}
 

@@ -77,7 +77,7 @@ class Session:
         return ssh_arguments(self._options["ssh_options"], self._options["identity"])
 
     @property
-    def looks(self) -> Any:
+    def runner_of(self) -> Any:
         """Makes a runner for a node out of --look; None without it."""
         template = self._options["look"]
         if not template:
@@ -98,7 +98,7 @@ class Session:
             self.addon,
             strict=bool(self._options["cluster_name"]),
             pool_label=self._options["pool_label"],
-            looks=self.looks,
+            runner_of=self.runner_of,
         )
 
     @cached_property
@@ -147,7 +147,7 @@ class Session:
             clock=self.clock,
             say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
-            looks=self.looks,
+            runner_of=self.runner_of,
             back=self._back,
         )
         modes = executor.apply(plan, back=back)

@@ -101,7 +101,7 @@ def _cluster(session: Session, output: str) -> None:
     from amigen.kubeproxy.versions import states
 
     observed = session.observed
-    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.looks)
+    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.runner_of)
     if output == "json":
         echo_json(show.cluster_json(observed, modes))
     else:

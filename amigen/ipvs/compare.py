@@ -9,7 +9,7 @@ from amigen.ipvs.expected import Expected, ExpectedNodePort, ExpectedService
 from amigen.ipvs.match import Finder, Places
 from amigen.ipvs.model import Address, Key, Place, RealServer, Table, VirtualService
 from amigen.services.difference import Difference, Kind
-from amigen.services.objects import Network, Target
+from amigen.services.model import Network, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Comparison:
 
 @dataclass
 class _Found:
-    """Differences as they are found; the table's services that nobody expected are left in `rest`."""
+    """Differences as they are found; `unjudged` are ports of Services that could not be found or missed."""
 
     differences: list[Difference] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ def comparison(
         wanted: What it should have.
         scheduler: What kube-proxy is configured to use, such as `rr`.
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
-        excluded: `ipvs.excludeCIDRs`: services there belong to somebody else.
+        excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """
     found = _Found()
     finder = Finder(table)

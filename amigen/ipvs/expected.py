@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from amigen.ipvs.model import Address, Key, Protocol
-from amigen.services.objects import Network, Odd, ServicePort, ServicePorts, Target
+from amigen.services.model import Network, Odd, ServicePort, ServicePorts, Target
 from amigen.services.topology import Choice, Where, choose
 
 Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
@@ -170,7 +170,7 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
 
 
 def _addresses(port: ServicePort, serving: Iterable[Address]) -> Iterator[tuple[Address, Reach, int]]:
-    """In kube-proxy's order: of the same address twice the last one counts."""
+    """In kube-proxy's order: of a duplicate address the last one counts."""
     yield port.cluster_ip, "ClusterIP", port.port
     for address in port.external_ips:
         yield address, "external IP", port.port

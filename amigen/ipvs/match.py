@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from amigen.ipvs.expected import ExpectedService
 from amigen.ipvs.model import Key, Place, Table, VirtualService
-from amigen.services.objects import Target
+from amigen.services.model import Target
 
 
 class Finder:

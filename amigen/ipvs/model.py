@@ -7,9 +7,9 @@ from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
 
 from amigen.services.addresses import Address as Address
-from amigen.services.objects import Protocol as Protocol
+from amigen.services.model import Protocol as Protocol
 
-# `Tunnel` and `Route` never come from kube-proxy, which only masquerades; a table can hold them all the same.
+# `Tunnel` and `Route` never come from kube-proxy, which only masquerades; a table can hold them.
 Forward: TypeAlias = Literal["Masq", "Local", "Tunnel", "Route"]
 
 # protocol, address, port: what a virtual service of kube-proxy is found by.

@@ -224,7 +224,7 @@ def _hex_mask(line: _Line, service: VirtualService, word: str) -> str | None:
     if is_v6 or (service.firewall_mark is not None and 0 < prefix <= 128 and value != 0x80000000):
         return None if prefix == 128 else str(prefix)
     if service.firewall_mark is not None and value == 0x80000000:
-        return None  # /128, the default of IPv6; 128.0.0.0 would read the same and nobody uses it
+        return None  # /128, the default of IPv6; 128.0.0.0 would read the same and is not in use
     return None if value == 0xFFFFFFFF else str(IPv4Address(value))
 
 

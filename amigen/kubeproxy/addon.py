@@ -119,14 +119,14 @@ class Addon:
         except self._client.exceptions.ResourceInUseException as error:
             raise ConflictError(
                 f"UpdateAddon: another update of {ADDON} is under way: {_message(error)}",
-                "wait for it (`aws eks list-updates`), look at `amigen kube-proxy plan` again, then repeat",
+                "wait for it (`aws eks list-updates`), run `amigen kube-proxy plan` again, then repeat",
             ) from None
         except Exception as error:
             raise _explained("UpdateAddon", self.cluster, error) from None
         return str(answer["update"]["id"])
 
     def under_way(self) -> Update | None:
-        """The update that is in progress, an own one that was interrupted or somebody else's; None: there is none."""
+        """The update that is in progress, amigen's own or another; None without one."""
         try:
             token: dict[str, str] = {}
             for _ in range(_PAGES):

@@ -40,7 +40,7 @@ class Update:
 
 
 def followed(running: Update | None, current: str, wanted: str) -> str:
-    """The id of the update that is under way, where it is the wanted one; empty where there is none.
+    """The id of the update that is under way, where it is the wanted one; empty without one.
 
     Args:
         running: What EKS says.
@@ -56,7 +56,7 @@ def followed(running: Update | None, current: str, wanted: str) -> str:
         return running.id
     raise ConflictError(
         f"another update of the add-on, {running.id}, is under way",
-        "wait for it (`aws eks describe-update`), look at `amigen kube-proxy plan` again, then repeat",
+        "wait for it (`aws eks describe-update`), run `amigen kube-proxy plan` again, then repeat",
     )
 
 
@@ -100,7 +100,7 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
         values: The merged configurationValues.
         schema: As published.
         version: Of the add-on, for the message.
-        other_way: How to have it all the same.
+        other_way: How to apply it without the add-on.
 
     Raises:
         RefusedError: With every violation.

@@ -33,7 +33,7 @@ class Executor:
     Attributes:
         seconds: How long the add-on's update, and each pool, may take.
         say: Takes a line of progress.
-        looks: Makes a runner for a node, to read its mode there; None: through the API server.
+        runner_of: Makes a runner for a node, to read its mode there; None: through the API server.
         back: The command that goes back to a saved configuration (None: the newest) after this plan.
     """
 
@@ -42,7 +42,7 @@ class Executor:
     clock: Clock
     say: Callable[[str], None]
     seconds: float = 600.0
-    looks: Callable[[Node], NodeRunner] | None = None
+    runner_of: Callable[[Node], NodeRunner] | None = None
     back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
@@ -142,7 +142,7 @@ class Executor:
         config_map = self.cluster.get(CONFIG_MAPS, plan.observed.source.name)
         digest = daemonset.digest(embedded(config_map, plan.observed.source).text)
         stamp, begun_for = daemonset.restarted_for(daemon_set)
-        # A restart that an unfinished run began for this very configuration is gone on with, not begun again.
+        # Resume a restart that an unfinished run began for this very configuration.
         resume = not plan.changes and bool(stamp) and begun_for == digest
         rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp), digest)
         if not resume:
@@ -179,7 +179,7 @@ class Executor:
 
     def _modes(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         pods = [pod for pod in rollout.pods() if pod.node in nodes]
-        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.looks)
+        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.runner_of)
 
     def _healthy(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         """Each node that was Ready still is, and kube-proxy runs in the wanted mode wherever that can be read."""

@@ -70,7 +70,7 @@ class Cluster:
             query["continue"] = token
 
     def replace(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Write an object back whole; its resourceVersion makes the server refuse it if somebody was faster.
+        """Write an object back whole; its resourceVersion makes the server refuse it if it was changed since.
 
         Raises:
             ConflictError: The object has changed since it was read.

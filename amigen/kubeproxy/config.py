@@ -45,7 +45,7 @@ class ProxyConfig:
     values: Mapping[str, Any]
 
     def get(self, path: str) -> Any:
-        """The value at a dotted path; None where there is none."""
+        """The value at a dotted path; None where it is unset."""
         value: Any = self.values
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -231,7 +231,7 @@ def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value) 
 
 
 def _insert_in_braces(text: str, parent: yaml.MappingNode, pair: str) -> str:
-    """Behind the last value, where no comment can swallow it; or before the closing brace, where there is none."""
+    """Behind the last value, where no comment can swallow it; or before the closing brace of an empty mapping."""
     key, node = parent.value[-1] if parent.value else (None, None)
     if key is None or node is None or _is_alias(key, node):
         at = parent.end_mark.index - 1

@@ -157,7 +157,7 @@ def strategy(daemon_set: Json) -> str:
 
 
 def kept_strategy(daemon_set: Json) -> Json | None:
-    """The update strategy that an earlier, unfinished run of amigen put aside; None: there is none."""
+    """The update strategy that an earlier, unfinished run of amigen put aside; None without one."""
     text = ((daemon_set.get("metadata") or {}).get("annotations") or {}).get(KEPT_STRATEGY)
     try:
         kept = json.loads(text) if text else None

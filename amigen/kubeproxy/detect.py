@@ -126,7 +126,7 @@ def choose(
         return "configmap"
     raise RefusedError(
         f"the EKS add-on manages kube-proxy ({managed.evidence}): it would overwrite the ConfigMap at its next update",
-        leave_addon(cluster) + "; with --despite-addon it is done all the same, until the add-on's next update",
+        leave_addon(cluster) + "; --despite-addon does it anyway, until the add-on's next update",
     )
 
 

@@ -11,7 +11,7 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.settings import FIELDS, duration_seconds
 
-# What stands where nothing does.
+# What an unset field means.
 _DEFAULTS: Mapping[str, str] = {"mode": "iptables", "ipvs.scheduler": "rr"}
 
 

@@ -32,8 +32,8 @@ _NAME = re.compile(get_args(Name)[1].extra_json_schema["pattern"])
 # kube-proxy calls `nft`; this is the oldest that the documentation names.
 NFT_MINIMUM = "1.0.1"
 NFT_NEEDED = (
-    f"nft {NFT_MINIMUM} or newer: kube-proxy's image brings it, a node needs its own only to look; tables made by a"
-    " much newer nft of the host can crash the older one of the image"
+    f"nft {NFT_MINIMUM} or newer: kube-proxy's image brings it, a node needs its own only for diagnosis; tables made by"
+    " a much newer nft of the host can crash the older one of the image"
 )
 
 
@@ -82,7 +82,7 @@ def plan_migration(
         name: Of the image spec.
 
     Raises:
-        InputError: A mode that is none on Linux, or a name that no spec may have.
+        InputError: Not a mode of Linux, or not a name of a spec.
     """
     if config.mode not in PROXY_MODES:
         raise InputError(
@@ -122,7 +122,7 @@ _NEEDS = (
 def _cleanup(mode: str) -> tuple[str, ...]:
     if mode == "nftables":
         return ("`amigen kube-proxy status --node TARGET` says what an earlier mode has left over on a node",)
-    common = "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; look all the same:"
+    common = "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; check it:"
     check = "`amigen kube-proxy status --node TARGET` says what is left over on a node"
     if mode == "ipvs":
         return (

@@ -23,7 +23,7 @@ class Row:
     """One setting and what it maps to.
 
     Attributes:
-        becomes: `nftables.syncPeriod=30s`, or empty: nothing stands for it.
+        becomes: `nftables.syncPeriod=30s`, or empty: it has no counterpart.
         default: True where nothing has to, because the default means the same.
         note: What that means.
         matters: True where the behaviour of the cluster changes.
@@ -142,7 +142,13 @@ def _ipvs(key: str, value: Any) -> Row | None:
             note="not needed: kube-proxy touches nothing outside its own nftables table",
             default=not value,
         )
-    return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
+    return Row(
+        setting=setting,
+        value=_text(value),
+        becomes="",
+        note="unknown to amigen; see the documentation of kube-proxy",
+        matters=True,
+    )
 
 
 def _scheduler(value: str) -> Row:
@@ -179,7 +185,13 @@ def _iptables(key: str, value: Any, mode: str, version: str) -> Row | None:
             note=_note("nftables-localhost-node-ports", version),
             matters=value is not False,
         )
-    return Row(setting=setting, value=_text(value), becomes="", note="not known to amigen; look it up", matters=True)
+    return Row(
+        setting=setting,
+        value=_text(value),
+        becomes="",
+        note="unknown to amigen; see the documentation of kube-proxy",
+        matters=True,
+    )
 
 
 def _period(setting: str, target: str, value: Any) -> Row:

@@ -78,7 +78,7 @@ class NodeFacts:
         bound: Addresses of `kube-ipvs0`; None: there is no such interface.
         addresses: The node's own, without those of `kube-ipvs0`; None: not known.
         nft: Version of nft on the node; empty: not there.
-        nftables: kube-proxy's nftables table; None: there is none, or nothing could read it.
+        nftables: kube-proxy's nftables table; None: it does not exist, or could not be read.
         connections: Those of IPVS; None: not gathered.
         timeouts: Seconds of IPVS for TCP, TCP after FIN, and UDP; None: not known.
         sets: Names of ipsets.

@@ -10,7 +10,7 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.services.addresses import Address, read_address
-from amigen.services.objects import Network, ProxyFeatures, ServicePorts
+from amigen.services.model import Network, ProxyFeatures, ServicePorts
 from amigen.services.topology import Where
 
 

@@ -76,7 +76,7 @@ def observe(
     *,
     strict: bool = False,
     pool_label: str = "",
-    looks: Callable[[Node], NodeRunner] | None = None,
+    runner_of: Callable[[Node], NodeRunner] | None = None,
 ) -> Observed:
     """Read everything.
 
@@ -85,7 +85,7 @@ def observe(
         addon: The add-on's calls; None where no EKS cluster is known.
         strict: True where the user named the EKS cluster: then EKS must answer.
         pool_label: The label that names a node's pool.
-        looks: Makes a runner for a node, to look on each; None: nobody looks.
+        runner_of: Makes the runner of a node; None: nodes are not asked.
 
     Raises:
         KubernetesError: No kube-proxy as amigen knows it, no rights, no answer.
@@ -113,13 +113,13 @@ def observe(
         pods=daemonset.pods(cluster.list(PODS, labels=daemonset.selector(daemon_set))),
         nodes=nodes,
     )
-    if looks is None:
+    if runner_of is None:
         return observed
-    runners = [looks(node) for node in nodes]
+    runners = [runner_of(node) for node in nodes]
     if len(nodes) > 1 and len({runner.name for runner in runners}) == 1:
         raise InputError(
             f"--look {runners[0].name}: one machine cannot stand for {len(nodes)} nodes",
-            "put {address} or {name} where the node's own stands, such as ssh://ec2-user@{address}",
+            "put {address} or {name} as the placeholder of each node, such as ssh://ec2-user@{address}",
         )
     seen = zip(nodes, gather_all(runners, observed.metrics), strict=True)
     gathered = {node.name: one.message if isinstance(one, AmigenError) else one for node, one in seen}

@@ -157,7 +157,7 @@ def _calls(
         calls.append(WAYS[way].call(observed, request, after))
     calls.append(
         f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart), unless an unfinished"
-        " one is gone on with"
+        " one is resumed"
     )
     if on_delete:
         calls.append(f"DELETE {PODS.path('POD')}: each old pod of a pool, one first, then the rest of the pool")

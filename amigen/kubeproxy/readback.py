@@ -38,7 +38,7 @@ def read_modes(
     pods: Iterable[Pod],
     nodes: Iterable[Node],
     metrics: str,
-    looks: Callable[[Node], NodeRunner] | None,
+    runner_of: Callable[[Node], NodeRunner] | None,
 ) -> tuple[NodeMode, ...]:
     """Read the mode of each pod's node, several at a time.
 
@@ -49,7 +49,7 @@ def read_modes(
 
     def one(pod: Pod) -> NodeMode:
         node = by_name.get(pod.node)
-        return _read(cluster, pod, looks(node) if looks and node else None, metrics)
+        return _read(cluster, pod, runner_of(node) if runner_of and node else None, metrics)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return tuple(pool.map(one, [pod for pod in pods if not pod.ending]))

@@ -50,7 +50,7 @@ def readiness(
         mode: The mode in question.
         scheduler: For ipvs.
         gathered: Facts of the node, or why there are none; None: it was not asked.
-        verified: Outcome by check id out of a report of `amigen verify`; None: there is none.
+        verified: Outcome by check id out of a report of `amigen verify`; None without one.
     """
 
     def found(verdict: Verdict, by: str, why: str) -> Readiness:
@@ -72,7 +72,9 @@ def readiness(
         return found("ready", "mode", "every Linux node has iptables" + tail)
     if mode == "nftables" and node.kernel:
         return found("ready", "kernel", f"kernel {node.kernel}, new enough" + tail)
-    return found("not known", "", f"no label {LABEL_PREFIX}{mode}, no report and no look (--look)" + tail)
+    return found(
+        "not known", "", f"no label {LABEL_PREFIX}{mode}, no report, and the node was not asked (--look)" + tail
+    )
 
 
 def lacks(gathered: NodeFacts, mode: ProxyMode, scheduler: str) -> str:
@@ -97,7 +99,7 @@ def _modules(mode: ProxyMode, scheduler: str) -> tuple[str, ...]:
 
 
 def _of_report(verified: Mapping[str, str], mode: ProxyMode, scheduler: str) -> tuple[Verdict, str] | None:
-    """What a report says of the mode's modules; None where it did not look at them (an image of another mode)."""
+    """What a report says of the mode's modules; None where it did not check them (an image of another mode)."""
     checks = [LoadedCheck(module=name).id for name in _modules(mode, scheduler)]
     outcomes = {check: verified.get(check, "") for check in checks}
     failed = [check for check, outcome in outcomes.items() if outcome == "failed"]

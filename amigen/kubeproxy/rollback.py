@@ -30,11 +30,11 @@ def plan_rollback(
         observed: What is.
         saved: Where to go.
         request: How.
-        discard: Also where somebody has changed the configuration since; their change goes.
+        discard: Discard changes that were made to the configuration since.
         running: The update of the add-on that is under way.
 
     Raises:
-        ConflictError: Somebody changed it since, or another update of the add-on is under way.
+        ConflictError: It was changed since, or another update of the add-on is under way.
         RefusedError: The other of the two manages kube-proxy now.
         InputError: The saved configuration belongs to another ConfigMap.
     """
@@ -48,8 +48,8 @@ def plan_rollback(
     diff = text_diff(found.current, saved.before, "configuration", "saved")
     if not found.known and not discard:
         raise ConflictError(
-            "somebody changed kube-proxy's configuration after amigen did; going back would lose that:\n" + diff,
-            "take it over by hand, or go back all the same with --discard-later-changes",
+            "kube-proxy's configuration was changed after amigen's change; a rollback would lose that:\n" + diff,
+            "merge it by hand, or use --discard-later-changes",
         )
     if found.mode not in PROXY_MODES:
         raise InputError(f"the saved configuration has mode {found.mode!r}, which amigen does not know")

@@ -86,7 +86,7 @@ def newest(cluster: str, server: str) -> Path:
     """The newest saved configuration of this cluster.
 
     Raises:
-        InputError: There is none.
+        InputError: Nothing is saved.
     """
     for path in reversed(listed(cluster)):
         try:

@@ -48,7 +48,7 @@ FIELDS: dict[str, Kind] = {
     "conntrack.udpStreamTimeout": "duration",
     "conntrack.tcpBeLiberal": "bool",
 }
-# What kube-proxy takes before it validates, where nothing or 0s stands (pkg/proxy/apis/config/v1alpha1/defaults.go).
+# What kube-proxy takes for a field that is unset or 0s (pkg/proxy/apis/config/v1alpha1/defaults.go).
 _SYNC_PERIOD = "30s"
 _MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
 # In place of CIDRs (validateKubeProxyNodePortAddress in pkg/proxy/apis/config/validation).

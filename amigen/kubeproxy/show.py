@@ -128,7 +128,7 @@ def modes_text(modes: Iterable[NodeMode]) -> list[str]:
 
 
 def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterable[ModeFact]) -> str:
-    """The state of a cluster, without a look at any node."""
+    """The state of a cluster, without asking any node."""
     ready = sum(pod.ready for pod in observed.pods)
     lines = [*_head(observed), f"configured: {_now(observed)}", "modes in this version:", *_facts(facts)]
     lines.append(f"kube-proxy pods: {ready} of {len(observed.pods)} ready")

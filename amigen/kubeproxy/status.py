@@ -21,13 +21,14 @@ from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import scheduler as valid_scheduler
 from amigen.nftables.compare import compare as compare_nft
 from amigen.services.difference import Difference, Kind
-from amigen.services.objects import Network, ProxyFeatures, ServicePorts, read_services
+from amigen.services.model import Network, ProxyFeatures, ServicePorts
+from amigen.services.objects import read_services
 from amigen.services.topology import Where
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
-    """What one look found.
+    """The outcome of one comparison.
 
     Attributes:
         subject: The node, or the file of a saved listing.
@@ -47,7 +48,7 @@ class NodeStatus:
 
     @property
     def key(self) -> str:
-        """What stays the same from look to look."""
+        """What identifies the node in a watch."""
         return self.target or self.subject
 
 

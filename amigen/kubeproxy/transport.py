@@ -42,7 +42,7 @@ class Answer:
     text: str
 
     def json(self) -> Any:
-        """The JSON of the body; None for what is none."""
+        """The JSON of the body; None for other content."""
         try:
             return json.loads(self.text) if self.kind.partition(";")[0].strip() == "application/json" else None
         except (ValueError, RecursionError):

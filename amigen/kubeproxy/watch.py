@@ -1,4 +1,4 @@
-"""Look again and again until nothing differs, and remember how long each difference has lasted."""
+"""Compare repeatedly until nothing differs, and remember how long each difference has lasted."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ class Memory:
 
 
 def watch(
-    look_once: Callable[[], tuple[NodeStatus, ...]],
+    compare_once: Callable[[], tuple[NodeStatus, ...]],
     clock: Clock,
     *,
     seconds: float,
     interval: float,
     say: Callable[[str], None],
 ) -> tuple[tuple[NodeStatus, ...], dict[tuple[str, Difference], float]]:
-    """Look until nothing differs or the time is over; the last state, and how long each difference has lasted.
+    """Compare until nothing differs or the time is over; the last state, and how long each difference has lasted.
 
     Whoever does not answer meanwhile, a node or the API server, was not seen: that is said, and the watch goes on.
 
     Args:
-        look_once: Makes one look on all nodes.
+        compare_once: Compares all nodes once.
         clock: Time.
-        seconds: How long to watch; 0: one look.
-        interval: Seconds between two looks.
+        seconds: How long to watch; 0: compare once.
+        interval: Seconds between two comparisons.
         say: Takes a line whenever a difference comes or goes.
 
     Raises:
-        UnreachableError, CouldNotCheckError: The last look was none.
+        UnreachableError, CouldNotCheckError: The last comparison failed.
     """
     memory = Memory(clock)
     deadline = clock.monotonic() + seconds
@@ -63,7 +63,7 @@ def watch(
         away: AmigenError | None = None
         states: tuple[NodeStatus, ...] = ()
         try:
-            states = look_once()
+            states = compare_once()
         except (UnreachableError, CouldNotCheckError) as error:
             if not seconds:
                 raise

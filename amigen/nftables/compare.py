@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from amigen.nftables.table import Key, NftTable
 from amigen.services.addresses import Address
 from amigen.services.difference import Difference, Kind
-from amigen.services.objects import Endpoint, ServicePort, ServicePorts, Target
+from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target
 from amigen.services.topology import Usable, Where, usable
 
 

@@ -9,126 +9,30 @@ pkg/proxy/serviceport.go; `endpointInfoByServicePort` and `addEndpoints` in pkg/
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Literal, TypeAlias
+from ipaddress import ip_network
+from typing import Any, TypeAlias
 
 from amigen.services.addresses import Address, read_address
+from amigen.services.model import (
+    Endpoint,
+    Family,
+    Network,
+    Odd,
+    Protocol,
+    ProxyFeatures,
+    ServicePort,
+    ServicePorts,
+    Target,
+)
 
 Json: TypeAlias = Mapping[str, Any]
-Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
-Family: TypeAlias = Literal[4, 6]
-Network: TypeAlias = IPv4Network | IPv6Network
-# Address and port of an endpoint.
-Target: TypeAlias = tuple[Address, int]
 
 _OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _SLICE_SERVICE = "kubernetes.io/service-name"
 _PROTOCOLS: dict[str, Protocol] = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}
 _AFFINITY_SECONDS = 10800  # DefaultClientIPServiceAffinitySeconds in k8s.io/api/core/v1/types.go
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProxyFeatures:
-    """What differs between versions and feature gates of kube-proxy.
-
-    Attributes:
-        node_hints: `hints.forNodes` is read: gate PreferSameTrafficDistribution, on by default since 1.34.
-        external_ips: External IPs are programmed: gate AllowServiceExternalIPs (KEP-5707).
-        headless_services: A Service with the label `service.kubernetes.io/headless` is handled; since 1.36 the
-            label selector of Services no longer excludes it.
-    """
-
-    node_hints: bool = True
-    external_ips: bool = True
-    headless_services: bool = True
-
-    @classmethod
-    def of(cls, version: tuple[int, int], gates: Mapping[str, Any]) -> ProxyFeatures:
-        """For a minor version and the `featureGates` of a KubeProxyConfiguration."""
-        return cls(
-            node_hints=version >= (1, 35)
-            or (version >= (1, 33) and bool(gates.get("PreferSameTrafficDistribution", version >= (1, 34)))),
-            external_ips=gates.get("AllowServiceExternalIPs") is not False,
-            headless_services=version >= (1, 36),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint of a Service port."""
-
-    target: Target
-    node: str
-    ready: bool
-    serving: bool
-    terminating: bool
-    zones: frozenset[str]
-    nodes: frozenset[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServicePort:
-    """One port of a Service in one address family.
-
-    Attributes:
-        owner: `namespace/name` of the Service.
-        name: Name of the port, empty for a single unnamed port.
-        node_port: 0: none.
-        load_balancer_ips: Those of mode VIP.
-        affinity: Seconds of `sessionAffinity: ClientIP`; None without.
-        source_ranges: `loadBalancerSourceRanges`; empty: everybody may.
-        endpoints: Sorted, each address and port once.
-    """
-
-    owner: str
-    name: str
-    protocol: Protocol
-    cluster_ip: Address
-    port: int
-    node_port: int = 0
-    external_ips: tuple[Address, ...] = ()
-    load_balancer_ips: tuple[Address, ...] = ()
-    affinity: int | None = None
-    internal_local: bool = False
-    external_local: bool = False
-    accessible: bool = False
-    source_ranges: tuple[Network, ...] = ()
-    endpoints: tuple[Endpoint, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """The port as messages call it."""
-        return f"{self.owner}:{self.name or self.port}"
-
-    @property
-    def uses_cluster(self) -> bool:
-        """Whether traffic ever goes to endpoints of the whole cluster."""
-        return not self.internal_local or self.accessible
-
-    @property
-    def uses_local(self) -> bool:
-        """Whether traffic ever goes to endpoints of this node alone."""
-        return self.internal_local or (self.external_local and self.accessible)
-
-
-@dataclass(frozen=True)
-class Odd:
-    """A Service or EndpointSlice that cannot be judged, and why."""
-
-    owner: str
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServicePorts:
-    """All Service ports that kube-proxy handles, and what could not be read."""
-
-    ports: tuple[ServicePort, ...] = ()
-    odd: tuple[Odd, ...] = ()
-    dns: frozenset[str] = frozenset()
 
 
 class _OddError(Exception):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amigen.services.objects import Endpoint, ServicePort, Target
+from amigen.services.model import Endpoint, ServicePort, Target
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.status import judge_table
 from amigen.services.addresses import Address
 from amigen.services.difference import Difference
-from amigen.services.objects import ProxyFeatures, read_services
+from amigen.services.model import ProxyFeatures
+from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.kubeproxy import samples
 

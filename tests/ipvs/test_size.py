@@ -11,7 +11,8 @@ from typing import Any
 from amigen.ipvs.compare import compare
 from amigen.ipvs.expected import NodeAddresses, expected
 from amigen.ipvs.parse import parse
-from amigen.services.objects import ProxyFeatures, read_services
+from amigen.services.model import ProxyFeatures
+from amigen.services.objects import read_services
 from amigen.services.topology import Where
 
 

@@ -17,7 +17,8 @@ from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.status import judge_nft
 from amigen.nftables.compare import compare
 from amigen.nftables.table import parse
-from amigen.services.objects import ProxyFeatures, ServicePorts, read_services
+from amigen.services.model import ProxyFeatures, ServicePorts
+from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.ipvs.test_compare import a_balancer, a_service, a_slice
 from tests.kubeproxy.test_rules import ask

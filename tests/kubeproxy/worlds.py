@@ -6,7 +6,8 @@ import random
 from typing import Any
 
 from amigen.services.addresses import read_address
-from amigen.services.objects import ProxyFeatures, read_services
+from amigen.services.model import ProxyFeatures
+from amigen.services.objects import read_services
 from amigen.services.topology import Where
 
 NODES = ("node-a", "node-b", "node-c", None)

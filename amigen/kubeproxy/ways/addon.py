@@ -58,7 +58,7 @@ class AddonWay:
 
     def check_pools(self) -> None:
         raise InputError(
-            "--by-pool does not go with the add-on: EKS restarts kube-proxy as it likes",
+            "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
             "leave --by-pool out; or build a new node pool beside the old one and move the workload",
         )
 
@@ -110,13 +110,13 @@ def _assigned(value: Value) -> str:
 
 
 def _check_unchanged(writer: Writer, plan: ChangePlan) -> None:
-    """UpdateAddon knows no resourceVersion, and its values replace all others: so look once more before it."""
+    """UpdateAddon knows no resourceVersion, and its values replace all others: so read it once more before it."""
     assert writer.addon is not None
     then, now = plan.observed.managed.addon, writer.addon.read()
     if now is None or then is None or (now.version, now.values, now.status) != (
         then.version, then.values, then.status
     ):  # fmt: skip
-        raise ConflictError("the add-on was changed by somebody else meanwhile", NOTHING_CHANGED)
+        raise ConflictError("the add-on was changed concurrently", NOTHING_CHANGED)
 
 
 def _wait_for_arrival(writer: Writer, plan: ChangePlan) -> None:

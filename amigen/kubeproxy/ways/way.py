@@ -18,7 +18,7 @@ from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 
-NOTHING_CHANGED = "nothing was changed; look at `amigen kube-proxy plan` again, then repeat"
+NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Restored:
 
     Attributes:
         current: The configuration now; `same` where it is the saved one already.
-        known: It is what amigen left, so nobody's later change would be lost.
+        known: It is what amigen left, so no later change would be lost.
         mode: Of the saved configuration.
     """
 
