@@ -71,6 +71,21 @@ class World:
             time.sleep(0.2)
         raise AssertionError(f"not {number} running pods after {seconds} s")
 
+    def wait_owned(self, owner: str, number: int, seconds: float = 120) -> None:
+        """Running pods of this DaemonSet; after an outage the controller still makes some for one that is deleted."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            mine = 0
+            for item in self.cluster.list(PODS):
+                if any(one["uid"] == owner for one in item["metadata"].get("ownerReferences") or ()):
+                    mine += (item.get("status") or {}).get("phase") == "Running"
+                else:
+                    self.cluster._send("DELETE", PODS.path(item["metadata"]["name"]) + "?gracePeriodSeconds=0")
+            if mine == number:
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"not {number} running pods of the DaemonSet after {seconds} s")
+
     def settle(self) -> None:
         """Let a second pass: API times have whole seconds, and a pod of the ConfigMap's second counts as older."""
         time.sleep(1.1)
@@ -106,8 +121,8 @@ def world(plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         kubelet.add_node("node-b", labels={"karpenter.sh/nodepool": "green"})
         found.create(CONFIG_MAPS, samples.config_map())
         found.settle()
-        found.create(DAEMON_SETS, samples.daemon_set())
-        found.wait_pods(2)
+        owner = found.create(DAEMON_SETS, samples.daemon_set())["metadata"]["uid"]
+        found.wait_owned(owner, 2)
         yield found
         if "kube-apiserver" not in plane.processes:
             plane.start_api_server()
