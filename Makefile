@@ -65,7 +65,6 @@ docs: $(VENV)/.done
 	$(BIN)/python -c "from amigen.spec.schema import reference; print(reference(), end='')" > docs/spec.md
 
 site: $(VENV)/.done
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[site]'
 	$(BIN)/mkdocs build --strict -q
 
 golden: $(VENV)/.done

@@ -34,8 +34,8 @@ def template(export: Export) -> dict[str, Any]:
 
 
 def _image(export: Export, architecture: Architecture) -> dict[str, str]:
-    if export.image == "record":
-        return {"Type": "AWS::EC2::Image::Id", "Default": export.ami(architecture)}
+    if fixed := export.fixed_ami(architecture):
+        return {"Type": "AWS::EC2::Image::Id", "Default": fixed}
     return {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>", "Default": export.parameter(architecture)}
 
 

@@ -74,8 +74,8 @@ def node_class(export: Export) -> dict[str, Any]:
 def _selector(export: Export) -> list[dict[str, Any]]:
     """Which AMIs; Karpenter takes the newest of each architecture."""
     architectures = export.plan.architectures
-    if export.image == "record":
-        return [{"id": export.ami(architecture)} for architecture in architectures]
+    if fixed := [{"id": ami} for each in architectures if (ami := export.fixed_ami(each))]:
+        return fixed
     if export.image == "parameter":
         return [{"ssmParameter": export.parameter(architecture)} for architecture in architectures]
     if export.image == "tags":

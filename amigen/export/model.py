@@ -12,7 +12,7 @@ from amigen.base.errors import InputError
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
-from amigen.render.packer import source_parameter
+from amigen.render.packer import source_id, source_parameter
 from amigen.spec.model import Kubelet, NodeImage
 from amigen.spec.values import Architecture
 
@@ -89,6 +89,16 @@ class Export(Struct, frozen=True, kw_only=True):
                 "build it (`amigen build --target aws`), or leave out --record",
             )
         return self.amis[architecture]
+
+    def fixed_ami(self, architecture: Architecture) -> str | None:
+        """The AMI id, where one is known: of a record, or a source AMI that the spec names by its id.
+
+        Raises:
+            InputError: The record has none.
+        """
+        if self.image == "stock":
+            return source_id(self.plan, architecture)
+        return self.ami(architecture) if self.image == "record" else None
 
     def parameter(self, architecture: Architecture) -> str:
         """The SSM parameter that holds the AMI id: that of `amigen publish`, or the public one of the source AMI.

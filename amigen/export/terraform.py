@@ -87,12 +87,12 @@ def _context(export: Export) -> dict[str, Any]:
 
 
 def _image(export: Export, architecture: Architecture) -> dict[str, Any]:
-    by_id = export.image == "record"
+    fixed = export.fixed_ami(architecture)
     return {
         "arch": architecture,
         "name": f"{export.name}-{architecture}",
-        "ami": export.ami(architecture) if by_id else None,
-        "parameter": None if by_id else export.parameter(architecture),
+        "ami": fixed,
+        "parameter": None if fixed else export.parameter(architecture),
         "ami_type": _AMI_TYPES[architecture],
         "named_type": export.spec.aws.launch_template.instance_types.get(architecture),
         "instance_type": export.instance_type(architecture),

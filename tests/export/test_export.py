@@ -354,3 +354,12 @@ def test_the_parameter_is_that_of_publish() -> None:
 def test_escaped_text_for_templatefile() -> None:
     """Also where the mark is doubled already."""
     assert escaped("${a} %{b} $${c}") == "$${a} %%{b} $$${c}"
+
+
+def test_a_source_ami_that_the_spec_names_is_the_stock_image() -> None:
+    """By its id, where a format takes ids."""
+    ami = "ami-00000000000000001"
+    plan = plan_image(spec({"aws": {"sourceAmis": {"al2023": {"id": ami}}}}), "al2023")
+    for name in ("terraform", "karpenter", "cloudformation", "image-builder"):
+        found = export(plan, name, image="stock", cluster="web")
+        assert any(ami.encode() in each.content for each in found), name
