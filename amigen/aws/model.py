@@ -28,12 +28,6 @@ def knows(service: str, name: str, member: str) -> bool:
 
 
 @cache
-def has_operation(service: str, name: str) -> bool:
-    """Whether this machine's botocore knows an operation of a service."""
-    return name in loader().load_service_model(service, "service-2")["operations"]
-
-
-@cache
 def partition_of(region: str) -> str:
     """The partition of a region as botocore knows them, such as `aws-cn`; `aws` for a region that it does not know."""
     session = botocore.session.Session()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from amigen.aws import calls, model
+from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
@@ -72,7 +72,7 @@ def look_elsewhere(aws: Aws, region: str, images: Sequence[Image], shared: Share
     """Look at images that nothing in this account is known to use.
 
     Raises:
-        CouldNotCheckError: This machine's botocore does not know usage reports, or EC2 could not make one.
+        CouldNotCheckError: EC2 could not make a usage report.
         AwsError: A call failed, or is not allowed.
     """
     notes: list[str] = []
@@ -100,7 +100,6 @@ def look_elsewhere(aws: Aws, region: str, images: Sequence[Image], shared: Share
 
 def request_report(aws: Aws, region: str, image: str, now: datetime) -> None:
     """Let EC2 make the usage report of an image, for all accounts; the same one for a second request of a day."""
-    _require_known(region)
     aws.call(
         calls.CREATE_USAGE_REPORT,
         region,
@@ -133,9 +132,6 @@ def _is_shared(aws: Aws, region: str, image: Image, shared: Shared, notes: list[
 
 def _references(aws: Aws, region: str, images: Sequence[str], notes: list[str]) -> list[tuple[str, str]]:
     """(image, what names it) for SSM parameters and Image Builder recipes of this account."""
-    if images and not model.has_operation("ec2", "DescribeImageReferences"):
-        notes.append("this machine's botocore cannot see SSM parameters and Image Builder recipes that name an image")
-        return []
     found = []
     try:
         for start in range(0, len(images), _REFERENCES_AT_ONCE):
@@ -159,8 +155,6 @@ def _reports(
     aws: Aws, region: str, images: Sequence[str], now: datetime
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """Report -> image for those that can be read; images without a report; images whose report is being made."""
-    if images:
-        _require_known(region)
     found: dict[str, list[Any]] = defaultdict(list)
     for start in range(0, len(images), _REPORTS_AT_ONCE):
         batch = list(images[start : start + _REPORTS_AT_ONCE])
@@ -207,12 +201,3 @@ def _entries(aws: Aws, region: str, reports: dict[str, str]) -> list[Any]:
         pages = aws.pages(calls.DESCRIBE_USAGE_ENTRIES, region, what, "ImageUsageReportEntries", ReportIds=batch)
         found += [each for each in pages if each["ReportId"] in reports]
     return found
-
-
-def _require_known(region: str) -> None:
-    if not model.has_operation("ec2", "CreateImageUsageReport"):
-        raise CouldNotCheckError(
-            f"nothing is removed in {region}: this machine's botocore does not know usage reports of images, and some"
-            " images are shared",
-            "update botocore",
-        )

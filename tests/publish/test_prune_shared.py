@@ -266,18 +266,6 @@ def test_an_answer_that_is_none_permits_no_deletion(world: World, operation: str
     assert own(world) == images
 
 
-def test_an_old_botocore_removes_no_shared_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = old_images(world, 2)
-    share(world, images[0])
-    monkeypatch.setattr("amigen.aws.model.has_operation", lambda *_: False)
-
-    result = prune(world, "--apply", "--yes")
-
-    assert result.code == 7
-    assert "update botocore" in result.err
-    assert own(world) == images
-
-
 def test_an_image_that_comes_into_use_elsewhere_in_between_stays(world: World) -> None:
     """Between the plan and the removal."""
     images = old_images(world, 2)
