@@ -13,6 +13,7 @@ from amigen.base.errors import Problem
 from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.document import Document, parse
 from amigen.userdata.finding import Finding
+from amigen.userdata.gomediatype import SPACE
 from amigen.userdata.mime import Part
 from amigen.userdata.readers import hint_for
 from amigen.userdata.systems import System, SystemName
@@ -118,7 +119,7 @@ def _retyped(document: Document, theirs: tuple[Part, ...]) -> bool:
 
 
 def _is_mime(content: bytes) -> bool:
-    text = content.decode("utf-8", "surrogateescape").strip(gomime.SPACE)
+    text = content.decode("utf-8", "surrogateescape").strip(SPACE)
     return text.startswith(("MIME-Version:", "Content-Type:"))
 
 

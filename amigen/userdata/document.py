@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from amigen.base.errors import InputError, Problem
 from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.finding import Finding
+from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part
 from amigen.userdata.parts import expanded, opened, read_part
 
@@ -96,7 +97,7 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
     contents = []
     for part in go.parts:
         try:
-            kind, _ = gomime.media_type(part.type)
+            kind, _ = media_type(part.type)
             if kind == mime.NODE_CONFIG:
                 contents.append(mime.unpack(part.content, b"\r\n")[0])
         except ValueError:

@@ -18,7 +18,7 @@ from amigen.userdata.finding import Finding, by
 from amigen.userdata.lint import lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
-from amigen.userdata.readers import cloud_init_findings, effective, go_findings
+from amigen.userdata.readers import beaten, cloud_init_findings, effective, go_findings
 from amigen.userdata.size import Size, size_of
 from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName
 
@@ -184,7 +184,7 @@ def _fields(
     for drop_in in written:
         if drop_in.content is not None:
             add(f"{DROP_INS}/{drop_in.name}", drop_in.content, f"{DROP_INS}/{drop_in.name}, by {drop_in.by}")
-    for flag, field, value in nodeconfig.beaten(merged):
+    for flag, field, value in beaten(merged):
         message = f"{flag} in spec.kubelet.flags beats spec.kubelet.config.{field} ({_shown(_text(value))})"
         problems.append(
             Finding(severity="warning", message=message, hint="set it once", reader="kubelet", rule="flags")

@@ -7,10 +7,9 @@ Merging follows nodeadm's internal/api/merge.go and dario.cat/mergo v1.0.2 with 
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import re
-import sys
+import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import lru_cache
@@ -23,8 +22,6 @@ from msgspec import Struct
 from amigen.base.errors import Problem
 from amigen.userdata import goyaml
 
-# Python 3.10 has no reader of TOML: two texts are shown one after the other then.
-_TOML: Any = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else None
 API_VERSION = "node.eks.aws/v1alpha1"
 REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -262,11 +259,11 @@ def toml(value: Any) -> Any:
     Raises:
         MergeError: It is not TOML.
     """
-    if isinstance(value, dict) or _TOML is None:
+    if isinstance(value, dict):
         return value
     try:
-        return _TOML.loads(value)
-    except _TOML.TOMLDecodeError as error:
+        return tomllib.loads(value)
+    except tomllib.TOMLDecodeError as error:
         raise MergeError(f"spec.containerd.config is not TOML: {error}") from None
 
 
@@ -297,21 +294,3 @@ def validate(config: dict[str, Any]) -> Iterator[Problem]:
     if cluster.get("enableOutpost") and not cluster.get("id"):
         message = "spec.cluster.id is missing: with enableOutpost nodeadm does not start without it"
         yield Problem(message=message, source=api().source)
-
-
-_FLAG_OF = {
-    "imagegchighthresholdpercent": "image-gc-high-threshold",
-    "imagegclowthresholdpercent": "image-gc-low-threshold",
-    "podpidslimit": "pod-max-pids",
-}
-
-
-def beaten(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Kubelet flags that beat a field of kubelet's configuration: the flag, the field, and its value."""
-    kubelet = config.get("spec", {}).get("kubelet", {})
-    flags = {flag.split("=", 1)[0].lstrip("-"): flag for flag in kubelet.get("flags", ()) if isinstance(flag, str)}
-    for field, value in (kubelet.get("config") or {}).items():
-        wanted = _FLAG_OF.get(field.lower(), field.lower())
-        for name, flag in flags.items():
-            if wanted in (name, name.replace("-", "")) and name != "feature-gates":
-                yield flag, field, value

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.document import Document
 from amigen.userdata.finding import Finding
+from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part
 from amigen.userdata.systems import System
 
@@ -46,7 +47,7 @@ def first_refusal(archive: gomime.Archive) -> gomime.GoError | None:
         if not part.type:
             continue
         try:
-            kind, _ = gomime.media_type(part.type)
+            kind, _ = media_type(part.type)
         except ValueError as error:
             return gomime.GoError(f"Content-Type: {error}", part.line, "media type")
         if kind == mime.NODE_CONFIG and part.error and part.error.rule == "encoding":
@@ -149,3 +150,21 @@ def _replaced(
             message = f"`{key}` of part {number} replaces `{key}` of part {before}, which is lost"
             hint = "add merge_how to the later one, or write one cloud-config"
             yield _finding("warning", message, hint, "cloud-init issue 5866", "replaced")
+
+
+_FLAG_OF = {
+    "imagegchighthresholdpercent": "image-gc-high-threshold",
+    "imagegclowthresholdpercent": "image-gc-low-threshold",
+    "podpidslimit": "pod-max-pids",
+}
+
+
+def beaten(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Kubelet flags that beat a field of kubelet's configuration: the flag, the field, and its value."""
+    kubelet = config.get("spec", {}).get("kubelet", {})
+    flags = {flag.split("=", 1)[0].lstrip("-"): flag for flag in kubelet.get("flags", ()) if isinstance(flag, str)}
+    for field, value in (kubelet.get("config") or {}).items():
+        wanted = _FLAG_OF.get(field.lower(), field.lower())
+        for name, flag in flags.items():
+            if wanted in (name, name.replace("-", "")) and name != "feature-gates":
+                yield flag, field, value
