@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record. Default: the one that `amigen build` writes. The ledger of publishing stands beside it.",
+    help="Build record. Default: the one that `amigen build` writes. The ledger of publishing is next to it.",
 )
 @target_options
 @click.option("--set-default", is_flag=True, help="Move the templates' default version to the new one.")

@@ -173,7 +173,7 @@ class Addon:
             if self._monotonic() >= deadline:
                 raise AwsError(
                     f"add-on update {update_id} is still {status} after {seconds:.0f} s",
-                    f"it goes on: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
+                    f"it is still running: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
                     f" --update-id {update_id}`",
                 )
             self._sleep(_POLL_SECONDS)

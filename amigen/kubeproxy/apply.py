@@ -155,7 +155,9 @@ class Executor:
         if not left:
             rollout.release()
         elif plan.on_delete:
-            self.say(f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again goes on with them")
+            self.say(
+                f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again continues with them"
+            )
         return tuple(modes)
 
     def _new_stamp(self, old: str) -> str:

@@ -171,7 +171,7 @@ def _opened(lock: Path) -> IO[str]:
 
 def _unusable(path: Path, error: OSError) -> InputError:
     return InputError(
-        f"cannot use {path}: {error.strerror}", "the ledger stands beside the build record; --record names another"
+        f"cannot use {path}: {error.strerror}", "the ledger is next to the build record; --record names another"
     )
 
 

@@ -131,7 +131,7 @@ def _refuse_foreign(template: Template, place: Place) -> None:
         tag = f"Key={names.TAG_NAME},Value={name}"
         raise RefusedError(
             f"launch template {template.name} ({template.id}) in {place.region} has no tag {names.TAG_NAME}={name}:"
-            " it was made by somebody else",
+            " it was not made by amigen",
             "if amigen may take it over: "
             f"`aws ec2 create-tags --region {place.region} --resources {template.id} --tags {tag}`",
         )

@@ -75,10 +75,10 @@ class Waiter:
             if result is not None:
                 return result
             if now - began > bound:
-                hint = "it goes on in AWS; run the same command again to wait on, or give more time with --timeout"
+                hint = "it continues in AWS; run the same command again to wait on, or give more time with --timeout"
                 raise TooLongError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
             if self._stop.wait(pause):
-                raise StoppedError(f"{what}: not waited for", "it goes on in AWS; run the same command again")
+                raise StoppedError(f"{what}: not waited for", "it continues in AWS; run the same command again")
 
 
 def _clock(seconds: float) -> str:

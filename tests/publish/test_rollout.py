@@ -175,7 +175,7 @@ def test_a_node_group_that_takes_too_long_is_followed_by_the_next_run(world: Wor
     slow = world.publish("--set-default", "--rollout", NODES, "--timeout", "0.01")
 
     assert slow.code == 10
-    assert "it goes on in AWS; run the same command again" in slow.err
+    assert "it continues in AWS; run the same command again" in slow.err
     assert world.template(BUILD_REGION)["DefaultVersionNumber"] == 2
     world.gateway.model.updates_end = True
     again = world.publish("--set-default", "--rollout", NODES)

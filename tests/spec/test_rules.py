@@ -111,7 +111,7 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "join.eks.certificateAuthority", "not the base64 of a PEM", [eks(certificateAuthority=CA.rstrip("="))], [joins()]),
     ("error", "join.eks.serviceCIDR", "not an address range", [eks(serviceCIDR="10.100.0.1/16")], [eks(serviceCIDR="fd00::/108")]),
     ("error", "join.eks.serviceCIDR", "tenth address", [eks(serviceCIDR="255.255.255.255/32")], [eks(serviceCIDR="10.0.0.0/24")]),
-    ("error", "join.eks.kubelet.flags[1]", "--v is given twice", [joins(flags=["--v=1", "--v=2"])], [joins(flags=["--v=1", "--vmodule=a=1"])]),
+    ("error", "join.eks.kubelet.flags[1]", "--v is a duplicate", [joins(flags=["--v=1", "--v=2"])], [joins(flags=["--v=1", "--vmodule=a=1"])]),
     ("error", "join.eks.kubelet.flags[0]", "are the same setting", [joins(flags=["--max-pods=5"], maxPods=5)], [joins(flags=["--max-pods=5"])]),
     ("error", "join.eks.kubelet.flags[0]", "are the same setting", [joins(flags=["--node-labels=a=b"], labels={"a": "b"})], [joins(labels={"a": "b"})]),
     ("error", "join.eks.kubelet.flags[0]", "are the same setting", [joins(flags=["--register-with-taints=a=b:NoSchedule"], taints=["a=b:NoSchedule"])], [joins(taints=["a=b:NoSchedule"])]),

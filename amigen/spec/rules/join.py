@@ -114,7 +114,7 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
         name = flag.split("=")[0]
         where = f"join.eks.kubelet.flags[{index}]"
         if name in seen:
-            yield Problem(path=where, message=f"{name} is given twice (also flags[{seen[name]}])", hint="remove one")
+            yield Problem(path=where, message=f"{name} is a duplicate (also flags[{seen[name]}])", hint="remove one")
         seen.setdefault(name, index)
         other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
         if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
