@@ -66,7 +66,7 @@ def _read_script(plan: ImagePlan, script: str) -> None:
     fact = PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both"]
     calls = (call for step in steps for call in _calls(step, plan, plain=False))
-    wanted = ["begin", "require_platform", f"{fact.os_id} {fact.os_version}"]
+    wanted = ["become_root", "begin", "require_platform", f"{fact.os_id} {fact.os_version}"]
     wanted += [word for call in calls for word in (call.function, *call.arguments)]
     found = shlex.split(main, posix=True)
 
