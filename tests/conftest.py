@@ -58,7 +58,6 @@ _LONG = ("build/test_local_build.py::test_debian_13", "node/test_gate_cells_vm.p
 # Not seen green since the bootstrap library was rewritten and Kubernetes 1.37 came; docs/proof.md lists them, too.
 # Move a line out of here as soon as it was seen green.
 _UNSEEN = (
-    "node/test_nodeadm_vm.py",
     "node/test_waiting.py",
     "build/test_local_faults.py",
     "kubeproxy/test_real_node.py",
