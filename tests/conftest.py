@@ -34,7 +34,6 @@ _LONGEST = (
     "build/test_local_faults.py",
     "node/test_gate_vm.py",
     "node/test_nodeadm_vm.py",
-    "kubeproxy/test_real_node.py",
     "build/test_local_build.py",
     "verify/test_vm.py",
     "build/test_aws_build.py",
@@ -53,15 +52,12 @@ _PROOFS = (
     "publish/test_publish.py",
     "cli/test_core.py",
 )
-# The longest, whose kind another test in `make proofs` proves.
-_LONG = ("build/test_local_build.py::test_debian_13", "node/test_gate_cells_vm.py", "verify/test_breaks.py")
-# Not seen green since the bootstrap library was rewritten and Kubernetes 1.37 came; docs/proof.md lists them, too.
-# Move a line out of here as soon as it was seen green.
-_UNSEEN = (
-    "node/test_waiting.py",
-    "build/test_local_faults.py",
+# The longest, whose kind another test in `make proofs` proves; docs/proof.md says when each was last seen.
+_LONG = (
+    "build/test_local_build.py::test_debian_13",
     "kubeproxy/test_real_node.py",
-    "kubeproxy/test_real_configmap.py::test_api_server_back_within_the_grace",
+    "node/test_gate_cells_vm.py",
+    "verify/test_breaks.py",
 )
 
 
@@ -71,7 +67,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if item.get_closest_marker("slow") or item.path.parent.name == "publish":
         test = f"{item.path.parent.name}/{item.path.name}"
         names = {test, f"{test}::{getattr(item, 'originalname', item.name)}"}
-        for marker, listed in (("proof", _PROOFS), ("long", _LONG + _UNSEEN)):
+        for marker, listed in (("proof", _PROOFS), ("long", _LONG)):
             if names & set(listed):
                 item.add_marker(marker)
 

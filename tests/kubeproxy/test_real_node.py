@@ -44,6 +44,8 @@ name: proof
 kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: ipvs}
+# A scheduler that no other spec of this folder names.
+modules: {extra: [ip_vs_mh]}
 # What kube-proxy brings in its own image.
 packages: [{name: ipset}, {name: iptables}, {name: conntrack}]
 """

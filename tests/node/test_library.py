@@ -136,7 +136,7 @@ def test_the_reason_is_the_line_that_helps(place: Path, output: str, reason: str
     assert run(place, ("common.sh", "packages.sh"), f"why_in {place}/out") == reason
 
 
-@pytest.mark.parametrize(("gate", "most"), [(False, 11_500), (True, 15_950)])
+@pytest.mark.parametrize(("gate", "most"), [(False, 11_650), (True, 16_100)])
 def test_the_smallest_script_stays_small(gate: bool, most: int) -> None:
     """Bytes with all comments, of the five-line spec; EC2 takes 16,384, so that with the gate it is packed."""
     spec = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "ipvs-nodes", "kubernetesVersion": "1.34"}
