@@ -210,7 +210,7 @@ def test_everything_is_there_after_a_reboot(ready: Machine) -> None:
     done = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("amigen: FAILED: cannot load ip_vs ")
+    assert last.startswith("amigen: FAILED: cannot load ip_vs: ")
     # modprobe's own words, and the question that leads to the cause.
     assert re.search(r": modprobe: .*Operation not permitted \(does the kernel \S+ load modules\?\)$", last)
     ready.reboot()

@@ -294,7 +294,7 @@ def test_a_kernel_without_modules_is_said(tmp_path: Path) -> None:
         done = node.bootstrap(node.plan(), AMIGEN_NO_KERNEL="")
         assert done.returncode == 1
         kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
-        assert last_line(done).startswith("amigen: FAILED: cannot load ip_vs ")
+        assert last_line(done).startswith("amigen: FAILED: cannot load ip_vs: ")
         assert last_line(done).endswith(f"(does the kernel {kernel} load modules?)")
 
 
