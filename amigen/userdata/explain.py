@@ -161,7 +161,7 @@ def _fields(
 
     def add(who: str, content: bytes, where: str) -> None:
         nonlocal merged
-        found = nodeconfig.read(content)
+        found = nodeconfig.read(content, words_are_text=system == "eksctl" and who.startswith("part "))
         problems.extend(by("nodeadm", p, where=where, rule="node-config") for p in (*found.errors, *found.warnings))
         for path, value in _flat(found.config.get("spec", {}), "spec"):
             setters.setdefault(path, []).append((who, value))

@@ -68,8 +68,14 @@ class Read(Struct, frozen=True, kw_only=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def read(content: bytes) -> Read:
-    """Decode one NodeConfig (internal/api/bridge/decode.go)."""
+def read(content: bytes, *, words_are_text: bool = False) -> Read:
+    """Decode one NodeConfig (internal/api/bridge/decode.go).
+
+    Args:
+        content: YAML or JSON.
+        words_are_text: A number or a boolean becomes text where text is wanted. sigs.k8s.io/yaml does so for eksctl,
+            which reads a NodeConfig into the API's types and writes it anew (convertToJSONableObject).
+    """
     source = api().source
     try:
         document = goyaml.read(content)
@@ -83,7 +89,7 @@ def read(content: bytes) -> Read:
         message = f"is no NodeConfig of {API_VERSION}: apiVersion and kind are {found}"
         hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
         return Read(errors=(Problem(message=message, hint=hint, source=source),))
-    decoder = _Decoder(document.lines)
+    decoder = _Decoder(document.lines, words_are_text=words_are_text)
     kept = decoder.struct(config, "")
     warnings = decoder.warnings
     if document.more:
@@ -95,8 +101,9 @@ def read(content: bytes) -> Read:
 class _Decoder:
     """Go's JSON decoding into the API types: names are case-sensitive, null leaves a field empty."""
 
-    def __init__(self, lines: dict[tuple[str, ...], int]) -> None:
+    def __init__(self, lines: dict[tuple[str, ...], int], *, words_are_text: bool) -> None:
         self.lines = lines
+        self.words_are_text = words_are_text
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -151,6 +158,8 @@ class _Decoder:
 
     def _scalar(self, value: Any, kind: str, path: str) -> Any:
         if kind == "string":
+            if self.words_are_text and isinstance(value, bool | int | float):
+                value = str(value).lower() if isinstance(value, bool) else f"{value}".removesuffix(".0")
             if not isinstance(value, str):
                 return self._wrong(path, "text (in quotes)", value)
             self._word([value], path)
