@@ -159,8 +159,8 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
         (["init", "x.yaml", "--platform", "windows"], 3, b"unknown value 'windows'"),
         (["init", "x.yaml", "--name", "No Name"], 3, b"invalid value"),
-        (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"characters that have a meaning in YAML"),
-        (["init", "x.yaml", "--kubernetes-version", '1.34"\ngate: true #'], 14, b"characters that have a meaning in YAML"),
+        (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"a meaning in YAML"),
+        (["init", "x.yaml", "--kubernetes-version", '1.34"\ngate: true #'], 14, b"a meaning in YAML"),
         (["init", "x.yaml", "--mode", "ebpf"], 2, b"'ebpf' is not one of"),
     ],
 )
