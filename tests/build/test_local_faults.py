@@ -31,7 +31,7 @@ def nothing_is_left(folder: Path) -> None:
     [
         ("boot the builder", 8, "debian-12/x86_64: Packer failed: "),
         ("bootstrap", 8, "debian-12/x86_64: Packer failed: "),
-        ("boot the image", 7, "the VM went off while it was booting"),
+        ("boot the image", 7, "the VM was powered off during boot"),
     ],
 )
 def test_the_vm_dies(folder: Path, phase: str, code: int, sentence: str) -> None:
@@ -74,7 +74,7 @@ def test_a_full_disk(folder: Path, holds_the_base: bool) -> None:
     with small_disk(folder, base + ROOM if holds_the_base else ROOM):
         done = build(folder, APT)
         assert done.returncode == (8 if holds_the_base else 14), done.stdout + done.stderr
-        assert ("was full; it showed as: " if holds_the_base else ": the image needs at least ") in done.stderr
+        assert (" is full: " if holds_the_base else ": the image needs at least ") in done.stderr
         room = "set TMPDIR to a folder with free space" if holds_the_base else "another folder with --output-folder"
         assert room in done.stderr
         assert "Traceback" not in done.stderr

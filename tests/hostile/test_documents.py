@@ -156,6 +156,7 @@ READS: dict[str, tuple[str, ...]] = {
     "user-data --merge": ("user-data", "spec.yaml", "--merge", "{}"),
     "user-data explain FILE": ("user-data", "explain", "{}", "--for", "karpenter"),
     "publish --record": ("publish", "spec.yaml", "--record", "{}"),
+    "images diff A": ("images", "diff", "{}", "spec.yaml"),
     "images base --record": ("images", "base", "spec.yaml", "--record", "{}"),
     "kube-proxy plan --spec": ("kube-proxy", "plan", *_CLUSTER, "--spec", "{}"),
     "kube-proxy plan --verified": ("kube-proxy", "plan", *_CLUSTER, "--mode", "ipvs", "--verified", "n={}"),
@@ -234,7 +235,18 @@ def test_every_option_that_reads_a_file_is_among_them() -> None:
 
 
 # They are written, are folders, or are read by another program (ssh, Packer, the Kubernetes client).
-_NO_INPUT = ("junit", "html", "logs", "write_spec", "folder", "checks", "identity", "packer_path", "kubeconfig")
+_NO_INPUT = (
+    "junit",
+    "html",
+    "logs",
+    "write_spec",
+    "folder",
+    "records",
+    "checks",
+    "identity",
+    "packer_path",
+    "kubeconfig",
+)
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:

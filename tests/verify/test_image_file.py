@@ -159,7 +159,7 @@ def test_a_disk_without_a_boot_loader_is_not_waited_for(tmp_path: Path) -> None:
     with (
         scratch("test") as work,
         Machine(VmImage.at(file), work=work, user="root", memory_mib=256, acceleration=EMULATION) as machine,
-        pytest.raises(ToolError, match="finds nothing to boot") as caught,
+        pytest.raises(ToolError, match="is not bootable") as caught,
     ):
         machine.wait_for_ssh()
     assert "No bootable device" in str(caught.value)
