@@ -16,8 +16,10 @@ settings.register_profile("dev", max_examples=500, deadline=None, print_blob=Tru
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-# What ignores it (nohup) passes that on, and the programs of the tests are to hear it as users' do.
+# What ignores them (nohup, a shell's `&`) passes that on, and the programs of the tests are to hear them as users' do.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
