@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import stat
@@ -17,10 +18,10 @@ from tests.properties.throwaway import BareRoot, bare_root
 
 # Made by the run itself, whatever the plan: its lock and its last act.
 _OWN = {"/run/amigen/lock", RELEASE_PATH}
-# The bootstrap's own record of what it wrote, a file for each path.
-_RECORDS = "/var/lib/amigen/files/"
-# The gate's drop-ins are known by their name, and the stamp of a hook is a record itself.
-_UNRECORDED = re.compile(r".*\.d/10-amigen-ready\.conf|/var/lib/amigen/hooks/.*")
+# The bootstrap's own record of what it wrote: checksum and path, quoted for the shell, in each line.
+_RECORDS = "/var/lib/amigen/written"
+# The stamp of a hook is a record itself.
+_UNRECORDED = re.compile(r"/var/lib/amigen/hooks/.*")
 # What holds the units until the gate is there, gone at the next boot; and the database that Debian's rpm makes.
 _BESIDE = re.compile(r"/run/systemd/system/[^/]+\.d/10-amigen-ready\.conf|/root/\.rpmdb/rpmdb\.sqlite(-shm|-wal)?")
 _UNIT_LINK = "/etc/systemd/system/multi-user.target.wants/amigen-ready.service"
@@ -60,14 +61,14 @@ def run_and_compare(document: dict[str, Any], *, twice: bool = True) -> int:
             joined = _joined(plan, root)
             # Links that the mounts need, such as /bin, are of the test.
             links = {path for path in found if path.count("/") == 1 and found[path].is_symlink()}
-            records = {path for path in found if path.startswith(_RECORDS)}
-            new = set(found) - before - links - _OWN - records - {"/run/script.sh"}
+            new = set(found) - before - links - _OWN - {_RECORDS, "/run/script.sh"}
             extra = {path for path in new - set(expected) - joined if not _BESIDE.fullmatch(path)}
             assert not extra, extra
             assert set(expected) - new == set()
             written = {path for path in (*expected, RELEASE_PATH) if not _UNRECORDED.fullmatch(path)}
-            named = {f"{_RECORDS.removesuffix('/')}{path}.sha256" for path in written}
-            assert records == named, records ^ named
+            sums = sorted(hashlib.sha256(found[path].read_bytes()).hexdigest() for path in written)
+            records = found[_RECORDS].read_text().split("\n")
+            assert sorted(line.split(" ")[0] for line in records if line) == sums, records
             for path, (content, mode) in expected.items():
                 assert found[path].read_bytes() == content, path
                 assert stat.S_IMODE(found[path].stat().st_mode) == mode, path
