@@ -122,7 +122,7 @@ def test_what_could_be_booted(form: str, tmp_path: Path) -> None:
 
     for mark in (MBR, EXT):
         require_bootable(disk("good", mark))
-    with pytest.raises(InputError, match="nothing in it could be booted"):
+    with pytest.raises(InputError, match="not bootable: no partition table and no file system"):
         require_bootable(disk("blank"))
     (tmp_path / "blank.vmlinuz").write_bytes(b"kernel")
     require_bootable(disk("blank"))
@@ -133,7 +133,7 @@ def test_what_could_be_booted(form: str, tmp_path: Path) -> None:
 def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(content)
-    with pytest.raises(InputError, match="empty" if not content else "nothing in it could be booted"):
+    with pytest.raises(InputError, match="empty" if not content else "not bootable: no partition table and no file system"):
         require_bootable(VmImage.at(file))
 
 
