@@ -133,7 +133,7 @@ def test_what_could_be_booted(form: str, tmp_path: Path) -> None:
 def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(content)
-    with pytest.raises(InputError, match="empty" if not content else "not bootable: no partition table and no file system"):
+    with pytest.raises(InputError, match="empty" if not content else "not bootable: no partition table"):
         require_bootable(VmImage.at(file))
 
 
