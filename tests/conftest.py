@@ -60,7 +60,6 @@ _LONG = (
     "kubeproxy/test_real_node.py",
     "node/test_gate_cells_vm.py",
     "verify/test_breaks.py",
-    "verify/test_interrupted.py",
 )
 
 

@@ -116,5 +116,6 @@ def connecting(targets: Sequence[Target], options: ConnectOptions) -> Iterator[d
         yield made
     finally:
         for process in started:
-            with process:
-                process.kill()
+            # Its pipes stay open: a thread that still reads them would wait for ever.
+            process.kill()
+            process.wait()
