@@ -117,7 +117,7 @@ class Aws:
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
                     )
                 except ValueError as error:
-                    # botocore's word for an address that is none, wherever it was configured.
+                    # botocore raises it for an invalid endpoint URL, from whatever source.
                     hint = "write it as https://HOST or http://HOST:PORT; see --endpoint-url and AWS_ENDPOINT_URL"
                     raise InputError(f"cannot call {service}: {error}", hint) from None
             return self._clients[service, region]

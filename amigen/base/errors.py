@@ -97,7 +97,9 @@ class SpecError(AmigenError):
         warnings = sum(p.severity == "warning" for p in problems)
         counted = f"{errors} error{'s'[: errors != 1]}"
         if not errors:
-            counted = f"{warnings} warning{'s'[: warnings != 1]}, and warnings are errors here"
+            counted = (
+                f"{warnings} warning{'s'[: warnings != 1]}, treated as {'an error' if warnings == 1 else 'errors'}"
+            )
         self.ending = f"{file}: {counted}; nothing was done"
         super().__init__("\n".join([*(p.text(file) for p in problems), self.ending]))
 

@@ -24,7 +24,7 @@ class Account:
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """Text for messages."""
         more = {"profile": self.profile, "endpoint": self.endpoint_url}
         said = ", ".join(f"{word} {value}" for word, value in more.items() if value)
         return f"account {self.id}" + (f" ({said})" if said else "")

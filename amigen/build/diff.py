@@ -225,7 +225,7 @@ def diff_document(diffs: tuple[ImageDiff, ...]) -> dict[str, Any]:
 
 
 def diff_lines(diffs: tuple[ImageDiff, ...]) -> Iterator[str]:
-    """For a person."""
+    """Lines of text output."""
     for diff in diffs:
         yield f"{diff.platform}/{diff.architecture}: {diff.before.name} -> {diff.after.name}"
         for title, rows in _sections(diff):

@@ -150,7 +150,7 @@ def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:
 
 
 def intent_lines(intent: Intent) -> Iterator[str]:
-    """For a person, line by line."""
+    """Lines of text output."""
     count = sum(not (image.built or image.problem) for image in intent.images)
     yield f"would build {count} image{'s' if count != 1 else ''} with Packer {intent.packer}:"
     for image in intent.images:

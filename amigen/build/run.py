@@ -187,7 +187,7 @@ def _build_one(
 
 @contextmanager
 def _room_watched(folder: Path) -> Iterator[threading.Event]:
-    """Set if the file system of the folder was ever full: a program that fails for it frees the space again."""
+    """Yield an event that is set once the disk of the folder is full; later, a failing program has freed the space."""
     full, over = threading.Event(), threading.Event()
 
     def look() -> None:

@@ -30,11 +30,11 @@ _HINTS = {
 
 
 class UnreachableError(CouldNotCheckError):
-    """A target that could not be asked, with what it or its client said."""
+    """A target that does not answer, with what it or its client said."""
 
     def __init__(self, said: str) -> None:
         hint = next((hint for words, hint in _HINTS.items() if words.lower() in said.lower()), "")
-        super().__init__(f"cannot ask the target: {' '.join(said.split())}", hint or "can it be reached by hand?")
+        super().__init__(f"could not connect: {' '.join(said.split())}", hint or "can it be reached by hand?")
 
 
 @dataclass(frozen=True, kw_only=True)

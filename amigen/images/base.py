@@ -30,7 +30,7 @@ class Source:
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """Text for messages."""
         if self.image:
             return f"the AMI {self.image}"
         return f"parameter {self.parameter}" if self.parameter else f"{self.name_filter} of {', '.join(self.owners)}"

@@ -31,7 +31,7 @@ class Launcher:
     """Something that launches.
 
     Attributes:
-        words: For a person.
+        words: Text for messages.
         versions: (id or name of a launch template, version) that it names.
         images: AMIs that it names itself.
     """

@@ -148,7 +148,7 @@ def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: dat
 
 @contextlib.contextmanager
 def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Ledger]:
-    """The ledger of a spec; nowhere where none can be had: going back does not wait for books."""
+    """The ledger of a spec, or one that keeps nothing if it cannot be read: rollback must not fail on bookkeeping."""
     with contextlib.ExitStack() as stack:
         notes: Ledger = NullLedger()
         if path.exists():

@@ -1,4 +1,4 @@
-"""Write a rendered folder: all of it or nothing, and nothing of somebody else's.
+"""Write a rendered folder: all of it or nothing; other files stay as they are.
 
 The new folder is made beside the old one and then exchanged with it in one system call, so that a cut at any moment
 leaves the old state or the new one. Files that amigen did not write are carried over.

@@ -63,7 +63,7 @@ class Group:
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """Text for messages."""
         if self.cluster:
             return f"node group {self.cluster}/{self.name} in {self.region}"
         return f"Auto Scaling group {self.name} in {self.region}"
@@ -90,7 +90,7 @@ class Release:
     """What a group is to run.
 
     Attributes:
-        old: The version that was the default before; None where nobody knows.
+        old: The version that was the default before; None if it is unknown.
         resolving: The versions whose image is what a parameter says.
     """
 

@@ -95,7 +95,7 @@ def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:
     nearest_last = reversed([*item.iter_markers()])
     named = {marker.name.removeprefix(_PREFIX): marker for marker in nearest_last}
     markers = {name: marker for name, marker in named.items() if name in _MARKED}
-    # A fixture `host` of somebody else may be anything, such as an address.
+    # A fixture `host` that is not testinfra's may be anything, such as an address.
     if not markers or not hasattr(host, "backend"):
         return
     gathered = item.config.stash.setdefault(_FACTS, {}).get(id(host.backend))

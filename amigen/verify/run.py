@@ -96,8 +96,8 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
 
 
 def not_reached(error: CouldNotCheckError, phase: str = NODE) -> Result:
-    """The one result of a target that does not answer: it stands in every report, too."""
-    expected = "it can be asked"
+    """The one result of a target that does not answer: every report has it."""
+    expected = "a connection"
     return Result(id=REACHED, phase=phase, outcome="error", expected=expected, found=error.message, todo=error.hint)
 
 

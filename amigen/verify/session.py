@@ -226,7 +226,9 @@ def run_session(
             del _READY[key]
     if collector.interrupted:
         raise KeyboardInterrupt
-    broken = collector.broken or ([] if code in (0, 1, 5) else [f"pytest ended with {int(code)}"])
+    broken = collector.broken or (
+        [] if code in (0, 1, 5) else [f"the test runner crashed: pytest exit code {int(code)}"]
+    )
     for text in broken:
         file = _broken_id(given, text)
         result = Result(id=file, phase=given.phase, outcome="error", found=text, own=file != "pytest")

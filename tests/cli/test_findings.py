@@ -133,7 +133,7 @@ def test_strict_names_warnings_as_what_they_are(amigen: Amigen, tmp_path: Path) 
     done = amigen("check", "s.yaml", "--strict")
 
     assert done.returncode == 3
-    assert b"1 warning, and warnings are errors here" in done.stderr
+    assert b"1 warning, treated as an error" in done.stderr
 
 
 def test_verify_finds_the_spec_and_keeps_its_targets(amigen: Amigen, spec_file: SpecFile) -> None:
