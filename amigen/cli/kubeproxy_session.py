@@ -13,7 +13,8 @@ import click
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
-from amigen.cli.options import echo_line, ssh_arguments
+from amigen.cli.options import echo_line
+from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
@@ -74,7 +75,7 @@ class Session:
 
     @property
     def _ssh(self) -> tuple[str, ...]:
-        return ssh_arguments(self._options["ssh_options"], self._options["identity"])
+        return ssh_words(self._options["ssh_options"], self._options["identity"])
 
     @property
     def runner_of(self) -> Any:

@@ -166,12 +166,6 @@ ssh_options = (
 )
 
 
-def ssh_arguments(options: tuple[str, ...], identity: str | None) -> tuple[str, ...]:
-    """The words for ssh's command line. One that begins with `-` is taken as it is, as 0.1.0 did."""
-    words = tuple(word for each in options for word in ((each,) if each.startswith("-") else ("-o", each)))
-    return (*words, *(("-i", identity) if identity else ()))
-
-
 def selected(
     spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...] = ()
 ) -> tuple[tuple[Platform, ...], tuple[Architecture, ...]]:

@@ -81,8 +81,9 @@ CONNECTION = Ssh
 
 
 def ssh_words(options: Sequence[str] = (), identity: str | None = None) -> tuple[str, ...]:
-    """Options of ssh, `Name=value`, and a key file, as its arguments."""
-    return (*(word for option in options for word in ("-o", option)), *(("-i", identity) if identity else ()))
+    """Options of ssh, `Name=value`, and a key file, as its arguments. One that begins with `-` is taken as it is."""
+    words = (word for option in options for word in ((option,) if option.startswith("-") else ("-o", option)))
+    return (*words, *(("-i", identity) if identity else ()))
 
 
 def as_root(script: str) -> str:
