@@ -28,9 +28,10 @@ def docs(page: str | None) -> None:
     """Show a PAGE of the documentation, or list the pages."""
     found = pages()
     if page is None:
+        width = max(map(len, found))
         for name, file in found.items():
             title = re.match(r"# (.*)", file.read_text(encoding="utf-8"))
-            click.echo(f"{name:18}{title[1] if title else ''}")
+            click.echo(f"{name:{width}}  {title[1] if title else ''}")
         return
     if page not in found:
         raise InputError(f"there is no page {page!r}", f"known: {', '.join(found)}")
