@@ -54,7 +54,7 @@ def apply(output: str, **options: Any) -> None:
             f"{len(not_ready)} nodes are not ready for {found.settings.mode}: {', '.join(not_ready[:10])}",
             "kube-proxy would exit there; make them ready, or go by --pool with those that are",
         )
-    session.execute(found)
+    session.execute(found, output)
 
 
 @kube_proxy.command()
@@ -81,7 +81,7 @@ def rollback(output: str, saved: str | None, list_: bool, discard_later_changes:
         session.observed, record, session.request, discard=discard_later_changes, running=session.running
     )
     _print_plan(found, output)
-    session.execute(found, back=True)
+    session.execute(found, output, back=True)
 
 
 kube_proxy.add_command(status)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError, RefusedError
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
@@ -131,8 +131,12 @@ class Session:
         state = self.observed.managed.addon
         return self.addon.under_way() if self.addon and state and state.status == "UPDATING" else None
 
-    def execute(self, plan: ChangePlan, *, back: bool = False) -> None:
-        """Ask, then do it and say what each node runs."""
+    def execute(self, plan: ChangePlan, output: str, *, back: bool = False) -> None:
+        """Ask, then do it and say what each node runs.
+
+        Raises:
+            RefusedError: It would have to ask about a plan that is not shown yet.
+        """
         from amigen.kubeproxy import show
 
         if plan.nothing_to_do:
@@ -141,6 +145,8 @@ class Session:
             click.echo("dry run: nothing was changed", err=True)
             return
         if not self._options["yes"]:
+            if output == "json":  # the document is printed at the end
+                raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
             click.confirm(f"Change kube-proxy of {self.cluster.name} now?", abort=True, err=True)
         executor = Executor(
             cluster=self.cluster,
@@ -157,7 +163,7 @@ class Session:
             echo_line(line, err=True)
 
     def _back(self, plan: ChangePlan, saved: Path | None) -> str:
-        despite = plan.way == "configmap" and plan.observed.managed.way == "addon"
+        despite = plan.way != plan.observed.managed.way
         return way_back(self._options, context=self.cluster.context, saved=saved, despite_addon=despite)
 
     def runners(self, targets: tuple[str, ...]) -> tuple[NodeRunner, ...]:

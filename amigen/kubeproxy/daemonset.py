@@ -166,11 +166,19 @@ def kept_strategy(daemon_set: Json) -> Json | None:
     return kept if isinstance(kept, dict) else None
 
 
-def pods(items: Iterable[Json]) -> tuple[Pod, ...]:
-    """The pods that are on a node and not at their end."""
+def pods(items: Iterable[Json], daemon_set: Json | None = None) -> tuple[Pod, ...]:
+    """Pods that are on a node and not at their end, by node.
+
+    Args:
+        items: Pod objects.
+        daemon_set: Only the pods that it owns: those of a deleted one live on for a while. None: all.
+    """
+    owner = ((daemon_set or {}).get("metadata") or {}).get("uid")
     found = []
     for item in items:
         meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+        if owner and owner not in [one.get("uid") for one in meta.get("ownerReferences") or []]:
+            continue
         conditions = {one["type"]: one for one in status.get("conditions") or []}
         found.append(
             Pod(

@@ -110,7 +110,7 @@ def observe(
         source=source,
         config=config,
         managed=managed,
-        pods=daemonset.pods(cluster.list(PODS, labels=daemonset.selector(daemon_set))),
+        pods=daemonset.pods(cluster.list(PODS, labels=daemonset.selector(daemon_set)), daemon_set),
         nodes=nodes,
     )
     if runner_of is None:

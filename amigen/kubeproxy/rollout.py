@@ -80,7 +80,7 @@ class Rollout:
 
     def pods(self) -> tuple[Pod, ...]:
         """kube-proxy's pods now."""
-        return daemonset.pods(self.cluster.list(PODS, labels=daemonset.selector(self.daemon_set)))
+        return daemonset.pods(self.cluster.list(PODS, labels=self.labels), self.daemon_set)
 
     def delete_old(self, nodes: Iterable[str]) -> None:
         """Delete the old pods on these nodes; the DaemonSet controller makes new ones."""
@@ -142,6 +142,5 @@ class Rollout:
         lines += [f"  {node}: {state}" for node, state in list(bad.items())[:20]]
         return KubernetesError(
             "\n".join(lines),
-            "kube-proxy's log: kubectl -n kube-system logs -l "
-            f"{daemonset.selector(self.daemon_set)} --tail 20 --prefix",
+            f"kube-proxy's log: kubectl -n kube-system logs -l {self.labels} --tail 20 --prefix",
         )

@@ -62,6 +62,7 @@ class FakeApi:
         self.config_map = samples.config_map("kube-proxy-config", "config", text)
         self.config_map["metadata"]["resourceVersion"] = "1"
         self.daemon_set = samples.daemon_set("kube-proxy-config", "config", image="x/kube-proxy:v1.33.1-eksbuild.2")
+        self.daemon_set["metadata"]["uid"] = "the DaemonSet"
         items = [a_node(name, f"192.0.2.{number}") for number, name in enumerate(nodes, start=1)]
         self.lists: dict[str, list[dict[str, Any]]] = {"nodes": items, "services": [], "endpointslices": []}
         self.refused: dict[tuple[str, str], tuple[int, str]] = {}
@@ -93,6 +94,7 @@ class FakeApi:
                 "uid": f"{node}-{len(annotations)}",
                 "creationTimestamp": "2026-05-01T00:00:00Z",
                 "annotations": dict(annotations),
+                "ownerReferences": [{"kind": "DaemonSet", "uid": self.daemon_set["metadata"]["uid"]}],
             },
             "spec": {"nodeName": node},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},

@@ -77,6 +77,32 @@ def test_the_way_back_of_what_was_done_despite_the_addon(api: FakeApi) -> None:
     assert api.text == samples.EKS_CONFIG
 
 
+def test_pods_of_a_deleted_daemonset_are_not_counted(api: FakeApi) -> None:
+    """They carry the same labels and live on for a while, in the mode of before."""
+    orphan = api._pod("c")
+    orphan["metadata"]["ownerReferences"] = [{"kind": "DaemonSet", "uid": "the one before"}]
+    api.lists["pods"].append(orphan)
+
+    found = json.loads(run("status", "--output", "json").stdout)
+
+    assert [one["node"] for one in found["modes"]] == [one["node"] for one in found["pods"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("command", [("apply", "--mode", "ipvs"), ("rollback",)])
+def test_json_asks_for_nothing(api: FakeApi, command: tuple[str, ...]) -> None:
+    """The document is printed at the end, so a question before it would be about a plan that nobody has seen."""
+    if command == ("rollback",):
+        assert run("apply", "--mode", "ipvs", "--yes").exit_code == 0
+    before = api.text
+
+    result = run(*command, "--output", "json")
+
+    assert result.exit_code == 13, result.stderr
+    assert json.loads(result.stdout)["changes"] is True
+    assert "use --yes, or --dry-run" in result.stderr
+    assert api.text == before
+
+
 PLUGIN = "client.authentication.k8s.io/v1"
 
 
