@@ -39,7 +39,7 @@ proof-tools: $(VENV)/.done
 
 # All other slow tests: with `make test` before it, what .ci/run runs.
 proofs: $(VENV)/.done system-roots system-slow
-	$(BIN)/python -m tests.real.build $(filter-out kubernetes-1.34,$(notdir $(wildcard tests/real/tools/*)))
+	$(BIN)/python -m tests.real.build $(filter-out kubernetes-1.36 kube-proxy-1.35,$(notdir $(wildcard tests/real/tools/*)))
 	$(SLOW) -m "slow and not proof and not long"
 
 # What takes too long for CI; docs/proof.md says when it last held.
