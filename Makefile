@@ -9,7 +9,7 @@ APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs golden clean system-check system-roots system-slow real-tools
+.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs pictures golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -66,6 +66,11 @@ docs: $(VENV)/.done
 
 site: $(VENV)/.done
 	$(BIN)/mkdocs build --strict -q
+
+# The pictures of the documentation, of real runs. Needs root, Chromium and pngquant.
+pictures: $(VENV)/.done system-roots
+	PYTHONPATH=. $(BIN)/python tools/report-screenshots docs/images
+	cd "$$(mktemp -d)" && $(abspath $(BIN))/python $(CURDIR)/tools/record first-hour $(CURDIR)/docs/images
 
 golden: $(VENV)/.done
 	$(BIN)/pytest -q tests/render --renew-golden

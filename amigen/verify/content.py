@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from msgspec import structs
@@ -19,6 +20,7 @@ from amigen.verify.report import Result
 _LARGEST = 64 << 10
 _LINES = 200
 _READABLE_BY_ALL = 0o004
+_DIGEST = re.compile(r", sha256 [0-9a-f]{64}")
 
 
 def with_diffs(plan: ImagePlan, connection: Connection, facts: Facts, results: list[Result]) -> list[Result]:
@@ -40,9 +42,15 @@ def with_diffs(plan: ImagePlan, connection: Connection, facts: Facts, results: l
         return results
     diffs = {f"{FileCheck.test}[{f.path}]": _diff(f, found[f.path]) for f in _files(plan) if f.path in found}
     return [
-        structs.replace(each, diff=diffs[each.id]) if each.outcome == "failed" and each.id in diffs else each
+        _with_diff(each, diffs[each.id]) if each.outcome == "failed" and diffs.get(each.id) else each
         for each in results
     ]
+
+
+def _with_diff(result: Result, diff: str) -> Result:
+    """The result with a diff in place of the two digests."""
+    expected, found = (_DIGEST.sub("", text) for text in (result.expected, result.found))
+    return structs.replace(result, expected=expected, found=found, diff=diff)
 
 
 def _files(plan: ImagePlan) -> Iterator[WriteFile]:

@@ -145,9 +145,9 @@ def verdict_of(results: tuple[Result, ...]) -> Verdict:
 
 def alike(results: Iterable[Result]) -> list[list[Result]]:
     """Results of one kind that found the same, together: twelve modules that one broken file explains are one thing."""
-    groups: dict[tuple[str, str, str], list[Result]] = {}
+    groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.id.partition("[")[0], result.found, result.todo), []).append(result)
+        groups.setdefault((result.id.partition("[")[0], result.found, result.todo, result.diff), []).append(result)
     return list(groups.values())
 
 

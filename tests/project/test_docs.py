@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,18 @@ def test_terraform_has_the_variables_that_its_page_sets() -> None:
 
     assert given <= declared.keys()
     assert {name for name, body in declared.items() if "default" not in body} <= given
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("docs/images/*.svg")), ids=lambda file: file.stem)
+def test_recordings_show_real_commands(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording loads nothing, stands in the documentation, and its commands are those of today."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "node-image.yaml").write_text(yaml.safe_dump(mapping()))
+    tree = ElementTree.parse(file)
+    rows = ["".join(row.itertext()) for row in tree.iter("{http://www.w3.org/2000/svg}text")]
+    shown = [row.removeprefix("$ amigen ") for row in rows if row.startswith("$ amigen ")]
+    assert shown
+    for command in shown:
+        parse(shlex.split(command))
+    assert not re.search(r"href|url\(", file.read_text())
+    assert f"images/{file.name}" in "".join(page.read_text(encoding="utf-8") for page in PAGES)

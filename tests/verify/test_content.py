@@ -48,6 +48,8 @@ def look(tmp_path: Path, *, wanted: str, there: int) -> tuple[Report, Result]:
 def test_a_changed_file_is_shown_as_a_diff(tmp_path: Path) -> None:
     report, result = look(tmp_path, wanted="0644", there=0o644)
     assert result.diff.splitlines()[2:] == ["@@ -1,3 +1,3 @@", " one", "-two", "-secret=1", "+2 <b>", "+secret=hunter2"]
+    assert result.found == "other content"
+    assert "sha256" not in result.expected + report.causes[0].text
     text = StringIO()
     print_reports([report], Console(file=text, width=1000), every=True)
     for document in (page([report]).decode(), junit([report]).decode()):

@@ -202,6 +202,8 @@ def test_failures_that_say_the_same_are_one() -> None:
     assert out.getvalue().count("install it") == 1
     assert "(and so for 2 more)" in out.getvalue()
     assert page([report(*twins)]).decode().count("install it") == 1
+    changed = [structs.replace(each, diff=f"+{each.id}") for each in twins]
+    assert page([report(*changed)]).decode().count("install it") == 3
 
 
 def test_each_result_names_the_step_of_the_plan() -> None:
@@ -218,6 +220,7 @@ def test_the_page_of_many_targets_begins_with_what_failed() -> None:
     bad = report(result("failed"), target="ssh://bad", causes=(Cause(text="no package", todo="install it"),))
     html = page([report(result("passed"), target="ssh://good"), bad]).decode()
     assert html.index("ssh://bad") < html.index("ssh://good")
+    assert html.index('<section id="target-2">') < html.index('<section id="target-1">')
     ids = re.findall(r' id="([^"]+)"', html)
     assert len(ids) == len(set(ids)) == 4
     assert set(re.findall(r'href="#([^"]+)"', html)) == set(ids)
