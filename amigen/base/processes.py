@@ -57,7 +57,7 @@ class EndlessOutputError(ToolError):
 
 
 def run_capped(
-    command: Sequence[str | bytes],
+    command: Sequence[str],
     *,
     timeout: float,
     stdin: bytes | None = None,
@@ -81,16 +81,8 @@ def run_capped(
     """
     given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=given, stdout=pipe, stderr=pipe, cwd=cwd, env=env)
-    return finish(process, timeout=timeout, stdin=stdin, limit=limit)
-
-
-def finish(
-    process: subprocess.Popen[bytes], *, timeout: float, stdin: bytes | None = None, limit: int = MAX_OUTPUT
-) -> subprocess.CompletedProcess[bytes]:
-    """As `run_capped`, of a program that runs already; its stdin, stdout and stderr are pipes."""
     deadline = time.monotonic() + timeout
-    with process:
+    with subprocess.Popen(command, stdin=given, stdout=pipe, stderr=pipe, cwd=cwd, env=env) as process:
         try:
             stdout, stderr = _exchange(process, stdin or b"", deadline, limit)
             code = process.wait(max(0.0, deadline - time.monotonic()))

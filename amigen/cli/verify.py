@@ -28,7 +28,7 @@ from amigen.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from amigen.connections.model import Connection, ConnectOptions, Target
+    from amigen.connections.model import ConnectOptions, Target
     from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
@@ -102,16 +102,16 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
     from amigen.base.interrupt import bounded
     from amigen.connections import parse_target
     from amigen.connections.model import ConnectOptions
-    from amigen.connections.ssh import connecting, ssh_words
+    from amigen.connections.ssh import ssh_words
 
     parsed = [parse_target(target) for target in targets]
     _writable(given["junit"], given["html"])
     seconds = given["timeout"]
     assert seconds is None or isinstance(seconds, float)
     connect = ConnectOptions(ssh=ssh_words(_words(given["ssh_options"]), _text(given["identity"])))
-    with bounded(seconds), connecting(parsed, connect) as connections:
+    with bounded(seconds):
         plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
-        reports = tuple(_run(plan, parsed, _options(spec, given, connect, {**connections}), given))
+        reports = tuple(_run(plan, parsed, _options(spec, given, connect), given))
     _show(reports, output, verbose=bool(given["verbose"]))
     _write(reports, given["junit"], given["html"])
     _conclude(reports, allow_unproven=bool(given["allow_unproven"]))
@@ -155,9 +155,7 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 
-def _options(
-    spec: str, given: dict[str, object], connect: ConnectOptions, connections: dict[Target, Connection]
-) -> Options:
+def _options(spec: str, given: dict[str, object], connect: ConnectOptions) -> Options:
     from amigen.verify.run import Options
 
     own = given["checks"]
@@ -170,7 +168,6 @@ def _options(
         joined=bool(given["joined"]),
         hygiene=given["hygiene"] is True,
         connect=connect,
-        connections=connections,
         log=lambda line: click.echo(line, err=True),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import SplitResult
 
-from amigen.connections.model import Connection, Target, folder_of
+from amigen.connections.model import SHELL, Connection, Target, folder_of
 from amigen.facts.surroundings import Surroundings
 
 
@@ -20,8 +20,8 @@ class Chroot(Connection):
     def parse(cls, text: str, url: SplitResult) -> Target:
         return Target(text=text, kind="chroot", name=folder_of(text, url))
 
-    def command(self, script: str) -> Sequence[str]:
-        return self.executable, self.target.name, "/bin/sh", "-c", script
+    def command(self) -> Sequence[str]:
+        return self.executable, self.target.name, *SHELL
 
 
 CONNECTION = Chroot

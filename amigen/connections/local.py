@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult
 
 from amigen.connections.model import Connection, Target
-from amigen.connections.ssh import as_root
+from amigen.connections.ssh import AS_ROOT
 
 
 class Local(Connection):
@@ -18,8 +18,8 @@ class Local(Connection):
     def parse(cls, text: str, url: SplitResult) -> Target:
         return Target(text=text, kind="local", name="local")
 
-    def command(self, script: str) -> Sequence[str]:
-        return "/bin/sh", "-c", as_root(script)
+    def command(self) -> Sequence[str]:
+        return "/bin/sh", "-c", AS_ROOT
 
 
 CONNECTION = Local

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -72,6 +72,10 @@ class ConnectOptions:
     limit: int = MAX_OUTPUT
 
 
+# A shell that runs the script on its stdin: an argument could not be longer than 128 KiB (execve(2), MAX_ARG_STRLEN).
+SHELL = ("/bin/sh", "-c", 'eval "$(cat)"')
+
+
 class Connection:
     """Base of the connections; one that runs a program of this machine has a `command` and needs no `run`.
 
@@ -102,8 +106,8 @@ class Connection:
         """
         raise NotImplementedError
 
-    def command(self, script: str) -> Sequence[str]:
-        """The program and its arguments that run a script on the target."""
+    def command(self) -> Sequence[str]:
+        """The program and its arguments that run `SHELL` on the target as root."""
         raise NotImplementedError
 
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
@@ -112,14 +116,10 @@ class Connection:
         Raises:
             CouldNotCheckError: The target cannot be reached, or there is no end of the script or of its output.
         """
-        command = [word.encode("utf-8", "surrogateescape") for word in self.command(script)]
-        return self.bounded(lambda: run_capped(command, timeout=self.options.seconds, limit=self.options.limit))
-
-    def bounded(self, run: Callable[[], subprocess.CompletedProcess[bytes]]) -> subprocess.CompletedProcess[bytes]:
-        """Run a program, with errors that name the target."""
         name = self.target.text
+        text = script.encode("utf-8", "surrogateescape")
         try:
-            return run()
+            return run_capped(self.command(), stdin=text, timeout=self.options.seconds, limit=self.options.limit)
         except EndlessOutputError:
             hint = "does its login shell print anything else?"
             raise CouldNotCheckError(f"{name}: its answer is too long", hint) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import SplitResult
 
-from amigen.connections.model import Connection, Target, folder_of
+from amigen.connections.model import SHELL, Connection, Target, folder_of
 
 
 class Nspawn(Connection):
@@ -21,9 +21,9 @@ class Nspawn(Connection):
     def parse(cls, text: str, url: SplitResult) -> Target:
         return Target(text=text, kind="nspawn", name=folder_of(text, url))
 
-    def command(self, script: str) -> Sequence[str]:
+    def command(self) -> Sequence[str]:
         words = ("--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe", "-D", self.target.name)
-        return self.executable, *words, "/bin/sh", "-c", script
+        return self.executable, *words, *SHELL
 
 
 CONNECTION = Nspawn

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult
 
 from amigen.base.errors import InputError
-from amigen.connections.model import Connection, Kind, Target
+from amigen.connections.model import SHELL, Connection, Kind, Target
 
 
 class Podman(Connection):
@@ -23,8 +23,8 @@ class Podman(Connection):
             raise InputError(f"{text}: not the name of a container", f"write {cls.form}")
         return Target(text=text, kind=cls.kind, name=url.netloc)
 
-    def command(self, script: str) -> Sequence[str]:
-        return self.executable, "exec", self.target.name, "/bin/sh", "-c", script
+    def command(self) -> Sequence[str]:
+        return self.executable, "exec", "-i", self.target.name, *SHELL
 
 
 CONNECTION = Podman

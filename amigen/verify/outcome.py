@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import pytest
 
 from amigen.base.errors import CouldNotCheckError
@@ -15,35 +12,16 @@ from amigen.verify.report import Outcome
 _COULD_NOT = (RuntimeError, OSError, TimeoutError, CouldNotCheckError)
 
 
-def called(what: Callable[[], object], when: Literal["setup", "call", "teardown"]) -> pytest.CallInfo[object]:
-    """Call a hook as pytest does; only Ctrl-C and `pytest.exit` get through."""
-    return pytest.CallInfo.from_call(what, when=when, reraise=(pytest.exit.Exception, KeyboardInterrupt))
-
-
-def outcome_of_ours(call: pytest.CallInfo[object]) -> tuple[Outcome, str]:
-    """Of a rendered test: it passes, fails, or skips itself; there is nothing else in it."""
-    error = call.excinfo.value if call.excinfo else None
-    if error is None:
-        return "passed", ""
-    if isinstance(error, pytest.skip.Exception):
-        return _skipped(str(error))
-    return _failed(error, in_call=call.when == "call")
-
-
 def outcome_of(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[Outcome, str]:
-    """Of any test of pytest; skipping and expected failures are as pytest sees them."""
+    """Of a test; skipping and expected failures are as pytest sees them."""
     if report.passed:
         return "passed", ""
     error = call.excinfo.value if call.excinfo else None
     if report.skipped:
-        return _skipped(str(error))
+        text = str(error)
+        not_provable = text.startswith(NOT_PROVABLE)
+        return ("not provable", text.removeprefix(NOT_PROVABLE)) if not_provable else ("skipped", text)
     return _failed(error, in_call=report.when == "call")
-
-
-def _skipped(text: str) -> tuple[Outcome, str]:
-    if text.startswith(NOT_PROVABLE):
-        return "not provable", text.removeprefix(NOT_PROVABLE)
-    return "skipped", text
 
 
 def _failed(error: BaseException | None, *, in_call: bool) -> tuple[Outcome, str]:

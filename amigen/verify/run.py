@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,7 +49,6 @@ class Options:
         joined: The target must have joined its cluster.
         hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
         connect: How to connect.
-        connections: Of `amigen.connections.ssh.connecting`; those that are used are taken out.
         log: Receives one line for each thing that takes time.
     """
 
@@ -57,7 +56,6 @@ class Options:
     joined: bool = False
     hygiene: bool = False
     connect: ConnectOptions = field(default_factory=ConnectOptions)
-    connections: MutableMapping[Target, Connection] = field(default_factory=dict)
     log: Callable[[str], None] = lambda _line: None
 
 
@@ -82,8 +80,7 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     if images:
         raise InputError(f"{images[0]}: an image file has to be booted", "use amigen.verify.vm.verify_image")
     started, begun = datetime.now(UTC), time.monotonic()
-    ready = options.connections
-    connections = [ready.pop(each) if each in ready else connect(each, options.connect) for each in parsed]
+    connections = [connect(each, options.connect) for each in parsed]
     machines: dict[int, str] = {}
     checked = check_hosts(plan, connections, options, machines=machines)
     seconds = time.monotonic() - begun

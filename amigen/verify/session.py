@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from amigen.checks import BY_TEST
 from amigen.facts import Facts
 from amigen.testing.explain import read_explanation
 from amigen.testing.plugin import give_facts
-from amigen.verify.outcome import called, last_words, outcome_of, outcome_of_ours
+from amigen.verify.outcome import last_words, outcome_of
 from amigen.verify.report import Outcome, Result
 
 # Plugins of pytest that cost time and do nothing here; tests of the user's may need the rest.
@@ -105,23 +104,6 @@ class _Collector:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.broken.append(last_words(str(report.longrepr)))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Our own tests, without the reports and events of pytest that nobody hears here: half of their time."""
-        if self._is_own(item):
-            return None
-        hook = item.ihook
-        begun = time.perf_counter()
-        call = called(lambda: hook.pytest_runtest_setup(item=item), "setup")
-        if call.excinfo is None:
-            call = called(lambda: hook.pytest_runtest_call(item=item), "call")
-        self.seconds = time.perf_counter() - begun
-        self._keep(item, *outcome_of_ours(call))
-        after = called(lambda: hook.pytest_runtest_teardown(item=item, nextitem=nextitem), "teardown")
-        if after.excinfo is not None:
-            self._keep(item, "error", f"{type(after.excinfo.value).__name__}: {after.excinfo.value}")
-        return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:

@@ -19,7 +19,7 @@ from amigen.checks.package import PackageCheck
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import load_spec
-from amigen.verify import verify
+from amigen.verify.run import verify
 from tests.testbed.dnf_standin import HIDDEN
 from tests.testbed.roots import dnf_root, mounted, run_in
 from tests.verify.images import SPEC

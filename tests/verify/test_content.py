@@ -18,11 +18,10 @@ from amigen.facts.surroundings import Surroundings
 from amigen.plan.make import plan_images, write_file
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
-from amigen.verify import verify
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Report, Result
-from amigen.verify.run import machine_of, make_report
+from amigen.verify.run import machine_of, make_report, verify
 from amigen.verify.table import print_reports
 from tests.specs import spec
 

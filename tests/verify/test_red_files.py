@@ -20,9 +20,8 @@ from amigen.checks.hygiene import HygieneSubject
 from amigen.checks.package import PackageCheck
 from amigen.knowledge import IPVS_MODULES
 from amigen.plan.model import ImagePlan
-from amigen.verify import verify
 from amigen.verify.report import Report
-from amigen.verify.run import Options
+from amigen.verify.run import Options, verify
 from tests.verify.good_root import KERNEL, Good
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="makes and enters a root")]
