@@ -24,7 +24,7 @@ from amigen.build.progress import Progress
 from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
-from amigen.plan.model import ImagePlan, LoadModules
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.packer import packer_files
 from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
@@ -187,8 +187,7 @@ class Session:
         if after is not None and self.before is not None:
             found["installed_packages"] = dict(sorted(after.packages.items()))
             found["packages"] = PackageChanges(**asdict(package_diff(self.before.packages, after.packages)))
-            names = [name for step in self.plan.steps if isinstance(step, LoadModules) for name in step.modules]
-            modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in names}
+            modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in self.plan.modules}
             found["kernel"] = Kernel(running=after.kernel, installed=after.kernels, modules=modules)
         return found
 

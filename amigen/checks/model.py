@@ -133,6 +133,9 @@ class PackageRequest(Struct, frozen=True, kw_only=True):
     name: str
     version: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
 
 class InstallPackages(Step, frozen=True, kw_only=True):
     """Install what is missing."""

@@ -13,7 +13,7 @@ from amigen.base.errors import InputError
 from amigen.export import cloudformation, eksctl, image_builder, karpenter, terraform
 from amigen.export.model import Export, ImageSource, template_json
 from amigen.export.ssm_document import ssm_document
-from amigen.plan.model import ImagePlan, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.render.artifacts import Artifact
 from amigen.userdata.make import user_data
 
@@ -88,9 +88,5 @@ def export(
     document = user_data(plan, merge=merge) if kind.user_data else b""
     found = kind.files(Export(plan=plan, user_data=document, image=source, amis=dict(amis or {}), cluster=cluster))
     # User data may hold a file that is not for everybody, as in the rendered folder.
-    private = kind.user_data and _has_private_file(plan)
+    private = kind.user_data and plan.has_private_files
     return tuple(Artifact(path=path, content=content, private=private) for path, content in sorted(found.items()))
-
-
-def _has_private_file(plan: ImagePlan) -> bool:
-    return any(isinstance(step, WriteFile) and not int(step.mode, 8) & 0o004 for step in plan.steps)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from amigen.base.errors import plain
-from amigen.plan.model import ApplySysctls, ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 
 
@@ -19,10 +19,10 @@ def plan_document(plan: ImagePlan) -> dict[str, Any]:
         "architectures": list(plan.architectures),
         "kubernetesVersion": plan.spec.kubernetes_version,
         "kubeProxyMode": plan.spec.kube_proxy.mode,
-        "packages": [{"name": p.name, "version": p.version} for p in _packages(plan)],
-        "files": [{"path": f.path, "owner": f.owner, "group": f.group, "mode": f.mode} for f in _files(plan)],
-        "modules": [module for step in plan.steps if isinstance(step, LoadModules) for module in step.modules],
-        "sysctls": {k: v for step in plan.steps if isinstance(step, ApplySysctls) for k, v in step.values},
+        "packages": [{"name": p.name, "version": p.version} for p in plan.packages],
+        "files": [{"path": f.path, "owner": f.owner, "group": f.group, "mode": f.mode} for f in plan.files],
+        "modules": plan.modules,
+        "sysctls": plan.sysctls,
         "steps": [
             {"kind": s.kind, "title": s.title, "stage": s.stage, "checks": [check.id for check in s.checks]}
             for s in plan.steps
@@ -52,13 +52,10 @@ def _lines(plan: ImagePlan) -> Iterator[str]:
             yield f"        proved by {line}"
     yield f"      and always: {', '.join(check.id for check in plan.always)}"
     yield ""
-    packages = ", ".join(p.name + (f" {p.version}" if p.version else "") for p in _packages(plan))
-    yield f"  packages: {packages or 'none'}"
-    yield f"  files:    {', '.join(f.path for f in _files(plan)) or 'none'}"
-    modules = [module for step in plan.steps if isinstance(step, LoadModules) for module in step.modules]
-    yield f"  modules:  {' '.join(modules) or 'none'}"
-    sysctls = [f"{k}={v}" for step in plan.steps if isinstance(step, ApplySysctls) for k, v in step.values]
-    yield f"  sysctls:  {', '.join(sysctls) or 'none'}"
+    yield f"  packages: {', '.join(map(str, plan.packages)) or 'none'}"
+    yield f"  files:    {', '.join(f.path for f in plan.files) or 'none'}"
+    yield f"  modules:  {' '.join(plan.modules) or 'none'}"
+    yield f"  sysctls:  {', '.join(f'{k}={v}' for k, v in plan.sysctls.items()) or 'none'}"
 
 
 def _checks(ids: list[str]) -> Iterator[str]:
@@ -69,17 +66,3 @@ def _checks(ids: list[str]) -> Iterator[str]:
         by_test.setdefault(test, []).append(subject.removesuffix("]"))
     for test, subjects in by_test.items():
         yield f"{test}[{' '.join(subjects)}]"
-
-
-def _packages(plan: ImagePlan) -> list[Any]:
-    return [p for step in plan.steps if isinstance(step, InstallPackages) for p in step.packages]
-
-
-def _files(plan: ImagePlan) -> list[WriteFile]:
-    out: list[WriteFile] = []
-    for step in plan.steps:
-        if isinstance(step, InstallGate):
-            out += step.all_files
-        elif isinstance(step, WriteFile):
-            out.append(step)
-    return out

@@ -22,34 +22,23 @@ SCRIPT_PATH = "/usr/local/lib/amigen/ready"
 def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> InstallGate:
     """The unit, its script and the drop-ins of the units that wait for it."""
     mode = spec.kube_proxy.mode
-    return _gate(platform, mode, spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "", modules)
-
-
-def _gate(platform: Platform, mode: str, scheduler: str, modules: tuple[str, ...]) -> InstallGate:
     units = PLATFORMS[platform].kubelet_units
     script = render(
         "templates",
         "ready.sh.jinja",
         mode=mode,
         modules=modules,
-        scheduler=scheduler,
+        scheduler=spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "",
         release_path=RELEASE_PATH,
         units=units,
     )
-    texts = [
-        (SCRIPT_PATH, "0755", script),
-        (
-            f"/etc/systemd/system/{GATE_UNIT}",
-            "0644",
-            render("templates", "amigen-ready.service.jinja", mode=mode, units=units),
-        ),
-    ]
+    unit = render("templates", "amigen-ready.service.jinja", mode=mode, units=units)
+    files = (_file(SCRIPT_PATH, script, "0755"), _file(f"/etc/systemd/system/{GATE_UNIT}", unit))
     drop_in = render("templates", "gate.conf.jinja")
-    files = tuple(_file(path, mode_, text) for path, mode_, text in texts)
-    drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", "0644", drop_in) for unit in units)
+    drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", drop_in) for unit in units)
     title = f"make {' and '.join(units)} wait for {GATE_UNIT}"
     return InstallGate(title=title, files=files, drop_ins=drop_ins, unit=GATE_UNIT)
 
 
-def _file(path: str, mode: str, text: str) -> WriteFile:
+def _file(path: str, text: str, mode: str = "0644") -> WriteFile:
     return WriteFile(title=f"write {path}", path=path, content=text.encode(), mode=mode)

@@ -9,13 +9,10 @@ from msgspec import structs
 
 from amigen import knowledge
 from amigen.checks import checks_of
-from amigen.checks.model import RELEASE_PATH
-from amigen.checks.unit import NoFailedUnitCheck
-from amigen.plan.gate import gate_step
-from amigen.plan.model import (
+from amigen.checks.model import (
+    RELEASE_PATH,
     ApplySysctls,
     CleanImage,
-    ImagePlan,
     InstallPackages,
     JoinCluster,
     LoadModules,
@@ -25,12 +22,15 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
+from amigen.checks.unit import NoFailedUnitCheck
+from amigen.plan.gate import gate_step
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS, family_of
 from amigen.spec.gate import gate_is_on
 from amigen.spec.load import spec_digest
 from amigen.spec.model import File, Hook, NodeImage
 from amigen.spec.rules.node import sysctl_name
-from amigen.spec.values import Platform, ProxyMode
+from amigen.spec.values import Platform
 
 IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"
 MODULES_PATH = "/etc/modules-load.d/amigen.conf"
@@ -153,27 +153,21 @@ def _hook(hook: Hook) -> RunHook:
 
 
 def _packages(packages: tuple[PackageRequest, ...]) -> InstallPackages:
-    names = ", ".join(p.name + (f" {p.version}" if p.version else "") for p in packages)
-    return InstallPackages(title=f"install {names}", packages=packages)
+    return InstallPackages(title=f"install {', '.join(map(str, packages))}", packages=packages)
 
 
 def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
-    mode, ipvs = spec.kube_proxy.mode, spec.kube_proxy.ipvs
-    if mode != "ipvs":
-        return _module_steps(mode, modules, None, ())
-    guide = knowledge.GUIDE_SCHEDULERS if spec.modules.persist == "all" else ()
-    schedulers = tuple(dict.fromkeys((*guide, ipvs.scheduler)))
-    return _module_steps(mode, modules, ipvs.conn_tab_bits, schedulers)
-
-
-def _module_steps(
-    mode: ProxyMode, modules: tuple[str, ...], bits: int | None, schedulers: tuple[str, ...]
-) -> tuple[Step, ...]:
-    """Files and modules of a kube-proxy mode; `bits` and `schedulers` are those of ipvs."""
-    own = [m for m in modules if mode == "ipvs" and (m in knowledge.IPVS_MODULES or m.startswith("ip_vs_"))]
-    rest = [m for m in modules if m not in own]
+    mode = spec.kube_proxy.mode
+    bits: int | None = None
+    schedulers: tuple[str, ...] = ()
+    own: list[str] = []
+    if mode == "ipvs":
+        own = [m for m in modules if m in knowledge.IPVS_MODULES or m.startswith("ip_vs_")]
+        guide = knowledge.GUIDE_SCHEDULERS if spec.modules.persist == "all" else ()
+        schedulers = tuple(dict.fromkeys((*guide, spec.kube_proxy.ipvs.scheduler)))
+        bits = spec.kube_proxy.ipvs.conn_tab_bits
     steps: list[Step] = []
-    for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, rest)):
+    for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, [m for m in modules if m not in own])):
         if names:
             content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
                 f"{name}\n" for name in names

@@ -13,7 +13,7 @@ from amigen.base.errors import SizeError
 from amigen.base.templates import render
 from amigen.plan.describe import plan_document
 from amigen.plan.make import plan_images
-from amigen.plan.model import ImagePlan, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.render.packer import packer_files
 from amigen.render.suite import suite_files
 from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
@@ -58,16 +58,16 @@ def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact,
 def _platform(plan: ImagePlan, merge: bytes | None) -> Iterator[Artifact]:
     base = plan.platform
     suffix = {"shell": "sh", "mime": "mime", "cloud-config": "yaml"}[default_format(plan)]
-    private = any(isinstance(step, WriteFile) and not int(step.mode, 8) & 0o004 for step in plan.steps)
+    private = plan.has_private_files
     # Where it is too large, the image carries it all, and README.md says so.
     with contextlib.suppress(SizeError):
         yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan, merge=merge), private=private)
     script = bootstrap_script(plan, user_data=False).encode()
     yield Artifact(path=f"{base}/scripts/bootstrap.sh", content=script, executable=True, private=private)
     yield Artifact(path=f"{base}/scripts/hygiene.sh", content=hygiene_script(plan).encode(), executable=True)
-    for step in plan.steps:
-        if isinstance(step, WriteFile) and step.path.startswith("/etc/modules-load.d/"):
-            yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(step.path).name}", content=step.content)
+    for file in plan.files:
+        if file.path.startswith("/etc/modules-load.d/"):
+            yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(file.path).name}", content=file.content)
     plan_json = msgspec.json.format(msgspec.json.encode(plan_document(plan)), indent=2)
     yield Artifact(path=f"{base}/plan.json", content=plan_json + b"\n")
     for path, text in packer_files(plan).items():

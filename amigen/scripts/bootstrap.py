@@ -13,11 +13,9 @@ from msgspec import Struct
 from amigen.base.quoting import ascii_only
 from amigen.base.templates import folder, render
 from amigen.base.version import __version__
-from amigen.checks.sysctl import sysctl_path
-from amigen.plan.model import (
+from amigen.checks.model import (
     ApplySysctls,
     CleanImage,
-    ImagePlan,
     InstallGate,
     InstallPackages,
     JoinCluster,
@@ -27,6 +25,8 @@ from amigen.plan.model import (
     WriteFile,
     WriteRelease,
 )
+from amigen.checks.sysctl import sysctl_path
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS, family_of
 from amigen.scripts.join import bootstrap_arguments
 
@@ -51,13 +51,15 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     """
     spec, fact = plan.spec, PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
-    gate = next((step for step in steps if isinstance(step, InstallGate)), None)
-    files = [*(gate.all_files if gate else ()), *(step for step in steps if isinstance(step, WriteFile))]
+    gate = plan.gate
     calls = [call for step in steps for call in _calls(step, plan, plain=user_data)]
-    script = _beginning(
+    script = render(
+        "templates",
+        "bootstrap.sh.jinja",
+        version=__version__,
         title=fact.title,
         mode=spec.kube_proxy.mode,
-        parts=tuple(_parts(plan, steps, user_data=user_data)),
+        library="\n".join(map(_library, _parts(plan, steps, user_data=user_data))),
         installs=any(isinstance(step, (InstallPackages, LoadModules)) for step in steps),
         units=gate.units if gate else (),
         gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
@@ -71,7 +73,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         sudo=not user_data,
         os=f"{fact.os_id} {fact.os_version}",
         calls=calls,
-        nothing_to_do=_nothing_to_do(plan, len(files)),
+        nothing_to_do=_nothing_to_do(plan),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
     # decoded text without a charset, and gets it back in raw-unicode-escape).
@@ -96,7 +98,7 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
         yield f"{PLATFORMS[plan.platform].family}.sh"
     if LoadModules in kinds:
         yield "modules.sh"
-    if any(isinstance(step, LoadModules) and step.conn_tab_bits is not None for step in steps):
+    if any(step.conn_tab_bits is not None for step in plan.steps_of(LoadModules)):
         yield "module-options.sh"
     if ApplySysctls in kinds:
         yield "sysctls.sh"
@@ -110,11 +112,6 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
 
 def _joins_by_script(step: Step) -> bool:
     return isinstance(step, JoinCluster) and step.by == "bootstrap.sh"
-
-
-def _beginning(*, parts: tuple[str, ...], **context: object) -> str:
-    library = "\n".join(_library(name) for name in parts)
-    return render("templates", "bootstrap.sh.jinja", version=__version__, library=library, **context)
 
 
 def _library(name: str) -> str:
@@ -137,15 +134,10 @@ def _environment(plan: ImagePlan) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _nothing_to_do(plan: ImagePlan, files: int) -> str:
-    packages = sum(len(step.packages) for step in plan.steps if isinstance(step, InstallPackages))
-    modules = sum(len(step.modules) for step in plan.steps if isinstance(step, LoadModules))
-    counted = (
-        f"{n} {word}{'' if n == 1 else 's'}"
-        for n, word in ((packages, "package"), (files, "file"), (modules, "module"))
-    )
-    found = f"{', '.join(counted)} are as they should be"
-    return f"nothing to do: {found}; no package manager was called"
+def _nothing_to_do(plan: ImagePlan) -> str:
+    things = ((plan.packages, "package"), (plan.files, "file"), (plan.modules, "module"))
+    counted = ", ".join(f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in things)
+    return f"nothing to do: {counted} are as they should be; no package manager was called"
 
 
 def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
@@ -169,14 +161,14 @@ def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
         for key, value in step.values:
             yield Call(function="set_sysctl", arguments=(sysctl_path(key), value))
     elif isinstance(step, WriteRelease):
-        yield from _release(step, plan)
+        yield from _release(plan)
     elif isinstance(step, JoinCluster):
         yield Call(function="join_cluster", arguments=bootstrap_arguments(plan))
     else:
         assert isinstance(step, CleanImage), step
 
 
-def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
+def _release(plan: ImagePlan) -> Iterator[Call]:
     """The part of release.json that is known now; the script adds time, kernel and package versions."""
     spec = plan.spec
     known: dict[str, Any] = {
@@ -189,10 +181,10 @@ def _release(step: WriteRelease, plan: ImagePlan) -> Iterator[Call]:
     }
     if spec.kube_proxy.mode == "ipvs":
         known["scheduler"] = spec.kube_proxy.ipvs.scheduler
-    names = tuple(p.name for s in plan.steps if isinstance(s, InstallPackages) for p in s.packages)
+    names = tuple(package.name for package in plan.packages)
     head = msgspec.json.format(msgspec.json.encode(known), indent=2).decode().removesuffix("\n}")
     yield Call(function="write_release", arguments=(head, *names))
-    if any(isinstance(s, InstallGate) for s in plan.steps):
+    if plan.gate:
         # Last of what makes the node ready, and before it joins.
         yield Call(function="open_gate")
 

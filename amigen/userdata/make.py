@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from amigen.base.errors import InputError, Problem, SizeError
-from amigen.plan.model import ImagePlan, InstallGate
+from amigen.checks.model import InstallGate
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.userdata import mime
@@ -84,8 +85,7 @@ def make(
         parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), ()
     # Where the spec joins by itself, these bytes may be all that the node gets.
     reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
-    gate = next((step for step in plan.steps if isinstance(step, InstallGate)), None)
-    document = _fit(parts, chosen, gzip_, reserve, gate)
+    document = _fit(parts, chosen, gzip_, reserve, plan.gate)
     if merge:
         _refuse_what_explain_refuses(document, joins=joins, nodeadm=_by_nodeadm(plan))
     if not joins and len(document) + reserve > LIMIT:

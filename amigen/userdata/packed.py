@@ -16,7 +16,7 @@ import re
 from msgspec.structs import replace
 
 from amigen.base.templates import render
-from amigen.plan.model import InstallGate
+from amigen.checks.model import InstallGate
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT, gzip

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
 
 from msgspec import structs
 
 from amigen.base.errors import CouldNotCheckError
 from amigen.checks.file import FileCheck
-from amigen.checks.model import InstallGate, WriteFile
+from amigen.checks.model import WriteFile
 from amigen.connections.model import Connection
 from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.plan.model import ImagePlan
@@ -40,7 +39,7 @@ def with_diffs(plan: ImagePlan, connection: Connection, facts: Facts, results: l
         found = gather(connection, Wanted(texts=tuple(sorted(changed)))).texts
     except (CouldNotCheckError, GatherError):
         return results
-    diffs = {f"{FileCheck.test}[{f.path}]": _diff(f, found[f.path]) for f in _files(plan) if f.path in found}
+    diffs = {f"{FileCheck.test}[{f.path}]": _diff(f, found[f.path]) for f in plan.files if f.path in found}
     return [
         _with_diff(each, diffs[each.id]) if each.outcome == "failed" and diffs.get(each.id) else each
         for each in results
@@ -51,14 +50,6 @@ def _with_diff(result: Result, diff: str) -> Result:
     """The result with a diff in place of the two digests."""
     expected, found = (_DIGEST.sub("", text) for text in (result.expected, result.found))
     return structs.replace(result, expected=expected, found=found, diff=diff)
-
-
-def _files(plan: ImagePlan) -> Iterator[WriteFile]:
-    for step in plan.steps:
-        if isinstance(step, InstallGate):
-            yield from step.all_files
-        elif isinstance(step, WriteFile):
-            yield step
 
 
 def _diff(file: WriteFile, found: str) -> str:

@@ -21,11 +21,12 @@ from msgspec import structs
 from amigen.base.errors import CouldNotCheckError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.checks.cloud_init import CloudInitOnceCheck
+from amigen.checks.model import JoinCluster, RunHook
 from amigen.connections.appliance import InAppliance
 from amigen.connections.model import Target
 from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
-from amigen.plan.model import ImagePlan, JoinCluster, LoadModules, RunHook
+from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, UserData
 from amigen.userdata.make import user_data
@@ -130,12 +131,6 @@ class _Proof:
         ) as machine:
             yield machine
 
-    @property
-    def evidence_script(self) -> str:
-        """What is asked where a check failed."""
-        loaded = (step.modules for step in self.plan.steps if isinstance(step, LoadModules))
-        return evidence_script(module for modules in loaded for module in modules)
-
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
         """Check the node; where something failed, ask it why."""
         seen: dict[int, str] = {}
@@ -147,7 +142,7 @@ class _Proof:
             raise outcome
         part.results += outcome
         if any(result.outcome == "failed" for result in outcome):
-            part.evidence += _as_root(machine, self.evidence_script)
+            part.evidence += _as_root(machine, evidence_script(self.plan.modules))
 
 
 def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
@@ -293,7 +288,7 @@ def judge_user_data(plan: ImagePlan, said: str) -> Result:
         said: The lines of the bootstrap in cloud-init's log, each beginning with `amigen: `.
     """
     lines = [line.removeprefix("amigen: ") for line in said.splitlines() if line.startswith("amigen: ")]
-    hooks = {f"running the hook {step.name}" for step in plan.steps if isinstance(step, RunHook) and not step.once}
+    hooks = {f"running the hook {step.name}" for step in plan.steps_of(RunHook) if not step.once}
     changes = [line for line in lines if line not in hooks and not line.startswith(("nothing to do", "ready: "))]
     id_, expected = "test_user_data[changes-nothing]", "the spec's user data finds nothing to do on a new node"
     if not lines:
@@ -331,7 +326,7 @@ def _look_into(proof: _Proof) -> _Part:
                 raise found
             part.results += [result for result in found if result.id in shown]
             if any(result.outcome == "failed" for result in part.results):
-                part.evidence = appliance.run(proof.evidence_script).stdout
+                part.evidence = appliance.run(evidence_script(proof.plan.modules)).stdout
     except (CouldNotCheckError, ToolError) as error:
         unread = "the disk was not read before the boot, and so not looked at for leftovers of a builder"
         part.results.append(

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from amigen.checks.model import RELEASE_PATH
-from amigen.plan.model import ImagePlan, InstallGate, RunHook, WriteFile
+from amigen.checks.model import RELEASE_PATH, InstallGate, RunHook, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
 from tests.node.conftest import Node, fresh_node
 from tests.node.test_roots import INVENTORY, last_line

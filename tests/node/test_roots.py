@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 from amigen.checks.hygiene import LEFTOVERS, HygieneSubject
-from amigen.plan.model import InstallGate, WriteFile
+from amigen.checks.model import InstallGate, WriteFile
 from amigen.scripts.bootstrap import bootstrap_script
 from tests.node.conftest import Node, fresh_node
 from tests.testbed.dnf_standin import REPOSITORY, make_rpm

@@ -11,13 +11,13 @@ from amigen.checks import KINDS
 from amigen.checks.file import FileCheck
 from amigen.checks.hygiene import HygieneCheck, HygieneSubject
 from amigen.checks.ipvs import SchedulerCheck
-from amigen.checks.model import Check
+from amigen.checks.model import Check, InstallGate, InstallPackages, LoadModules, WriteFile
 from amigen.checks.module import EveryKernelCheck, LoadedCheck, PersistedCheck
 from amigen.checks.package import PackageCheck
 from amigen.checks.sysctl import SysctlCheck
 from amigen.plan.describe import plan_document, plan_lines
 from amigen.plan.make import plan_image, plan_images
-from amigen.plan.model import ImagePlan, InstallGate, InstallPackages, LoadModules, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.spec.load import load_spec
 from tests.specs import EXAMPLES, GOLDEN, joins, spec
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from amigen.checks.model import InstallGate
 from amigen.plan.make import plan_images
-from amigen.plan.model import InstallGate
 from amigen.platforms import PLATFORMS
 from amigen.spec.load import load_spec
 from amigen.userdata.document import parse

@@ -8,9 +8,9 @@ import re
 import stat
 from typing import Any
 
-from amigen.checks.model import RELEASE_PATH
+from amigen.checks.model import RELEASE_PATH, InstallGate, JoinCluster, RunHook, WriteFile
 from amigen.plan.make import plan_images
-from amigen.plan.model import ImagePlan, InstallGate, JoinCluster, RunHook, WriteFile
+from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.scripts.join import bootstrap_arguments
 from amigen.spec.load import parse_spec

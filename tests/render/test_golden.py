@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from amigen.checks.model import InstallGate
 from amigen.plan.make import plan_images
-from amigen.plan.model import InstallGate
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.spec.load import load_spec
 from amigen.userdata import mime
