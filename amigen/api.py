@@ -1,6 +1,6 @@
 """The functions of the library that take a spec or a name: they refuse what the command line refuses.
 
-A `NodeImage` from `load_spec` or `parse_spec` has been checked; one that was made by hand, or changed, is checked here.
+A `NodeImage` may be made by hand, or changed, and so is checked here again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ from amigen.spec.model import NodeImage
 from amigen.userdata import explain as explanation
 from amigen.userdata.explain import Explanation
 from amigen.userdata.systems import SYSTEMS, SystemName
-
-# The specs that were found right last: a program plans one many times. They are kept, so that their ids stay theirs.
-_CHECKED: dict[int, NodeImage] = {}
-_KEPT = 64
 
 
 def plan_images(spec: NodeImage) -> tuple[ImagePlan, ...]:
@@ -102,10 +98,6 @@ def _without_none(value: Any) -> Any:
 
 
 def _checked(spec: NodeImage) -> NodeImage:
-    if _CHECKED.get(id(spec)) is not spec:
-        # The mapping takes the way of a file, with all its rules.
-        parse_spec(_without_none(msgspec.to_builtins(spec)), "the spec")
-        while len(_CHECKED) >= _KEPT:
-            del _CHECKED[next(iter(_CHECKED))]
-        _CHECKED[id(spec)] = spec
+    # The mapping takes the way of a file, with all its rules.
+    parse_spec(_without_none(msgspec.to_builtins(spec)), "the spec")
     return spec

@@ -6,7 +6,6 @@ import hashlib
 from typing import Self
 
 from amigen.checks.model import Check, InstallGate, Level, Step, WriteFile
-from amigen.facts.wanted import Wanted
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
@@ -17,6 +16,7 @@ class FileCheck(Check, frozen=True, kw_only=True):
     test = "test_file"
     place = 70
     level = Level.FILES
+    asks = "files"
     path: str
     sha256: str
     owner: str = "root"
@@ -40,10 +40,6 @@ class FileCheck(Check, frozen=True, kw_only=True):
     @property
     def row(self) -> tuple[str, ...]:
         return self.mode, self.owner, self.group, self.sha256
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(files=(self.path,))
 
     suite = """
 # Path -> mode, owner, group, sha256 of the content.

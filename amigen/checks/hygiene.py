@@ -2,112 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Literal, Self, get_args
+from typing import Self
 
 from amigen.checks.model import Check, CleanImage, Step
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
-HygieneSubject = Literal[
-    "machine-id",
-    "host-keys",
-    "cloud-init",
-    "logs",
-    "package-cache",
-    "authorized-keys",
-    "shell-history",
-    "temporary-files",
-    "random-seed",
-    "hostname",
-    "device-identity",
-    "kubelet-state",
-    "leases",
-    "dumps-and-stamps",
-    "account-backups",
-]
-
 # Subject -> (a command that lists what is left, in the folder of the image; why it must not be there). Relative paths,
 # no `%`, and nothing that follows a link: a link of the image would lead into the machine that looks at it.
-LEFTOVERS: Mapping[HygieneSubject, tuple[str, str]] = MappingProxyType(
-    {
-        "machine-id": (
-            "for id in etc/machine-id var/lib/dbus/machine-id; do if [ ! -L $id ] && [ -s $id ]"
-            " && ! grep -qx uninitialized $id; then echo $id; fi; done",
-            "all its nodes would be one machine to DHCP, journald and the cluster",
-        ),
-        "host-keys": (
-            "find etc/ssh -maxdepth 1 -name 'ssh_host_*_key*' 2>/dev/null",
-            "who has one node's key could pass for every other",
-        ),
-        "cloud-init": (
-            "find var/lib/cloud/data var/lib/cloud/instance var/lib/cloud/instances var/lib/cloud/sem ! -type d"
-            " 2>/dev/null",
-            "cloud-init would take a new node for the builder and skip its user data",
-        ),
-        "logs": (
-            # Daemons that go on writing until the machine is off, and records of logins.
-            "find var/log -type f -size +0 ! -name wtmp ! -name btmp ! -name lastlog"
-            " ! -path 'var/log/amazon/*' ! -path 'var/log/audit/*' 2>/dev/null",
-            "they tell of the builder, and hide what a node itself logs",
-        ),
-        "package-cache": (
-            "find var/cache/apt/archives var/lib/apt/lists var/cache/dnf var/lib/dnf ! -type d -size +0"
-            " ! -name lock ! -name 'modulefailsafe*' 2>/dev/null",
-            "it is old when a node starts, and costs disk on each",
-        ),
-        "authorized-keys": (
-            "find root home -maxdepth 3 -path '*.ssh/authorized_keys*' -size +0 2>/dev/null",
-            "the builder's key would open every node",
-        ),
-        "shell-history": (
-            "find root home -maxdepth 2 ! -type d -size +0"
-            " '(' -name '.*_history' -o -name .lesshst -o -name .viminfo ')' 2>/dev/null",
-            "it tells what was typed on the builder, secrets included",
-        ),
-        "temporary-files": (
-            "find tmp var/tmp ! -type d ! -path '*/systemd-private-*' 2>/dev/null",
-            "they are the builder's",
-        ),
-        "random-seed": (
-            "find var/lib/systemd/random-seed var/lib/systemd/credential.secret boot/efi/loader/random-seed"
-            " efi/loader/random-seed 2>/dev/null",
-            "nodes that start from one seed may draw the same secrets",
-        ),
-        "hostname": (
-            "if [ ! -L etc/hostname ] && [ -s etc/hostname ]; then echo etc/hostname; fi",
-            "every node would begin with the builder's name",
-        ),
-        # Leases, crash data and mail are also what virt-sysprep removes (`virt-sysprep --list-operations`).
-        "device-identity": (
-            "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid"
-            " var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration"
-            " var/lib/snapd/device ! -type d 2>/dev/null",
-            "its nodes would be one machine to storage, Systems Manager, snapd and IPv6 neighbours",
-        ),
-        "kubelet-state": (
-            "find var/lib/kubelet/pki var/lib/kubelet/pods var/lib/kubelet/kubeconfig var/lib/kubelet/device-plugins"
-            " var/lib/containerd/io.containerd.runtime.v2.task ! -type d 2>/dev/null; ls -d var/lib/kubelet/*_state"
-            " 2>/dev/null",
-            "a kubelet would begin with the builder's certificates, pods and reservations",
-        ),
-        "leases": (
-            "find var/lib/dhcp var/lib/dhclient var/lib/NetworkManager -name '*.lease*' 2>/dev/null",
-            "a node would ask for the builder's address",
-        ),
-        "dumps-and-stamps": (
-            "find var/lib/systemd/coredump var/crash var/mail/ var/spool/mail var/lib/systemd/timers ! -type d"
-            " ! -type l 2>/dev/null",
-            "dumps and mail tell of the builder, and stamps make timers skip their first run",
-        ),
-        "account-backups": (
-            "find etc -maxdepth 1 ! -type d '(' -name 'passwd-' -o -name 'shadow-' -o -name 'group-'"
-            " -o -name 'gshadow-' -o -name 'subuid-' -o -name 'subgid-' ')'",
-            "they hold the builder's accounts and password hashes",
-        ),
-    }
-)
+LEFTOVERS = {
+    "machine-id": (
+        "for id in etc/machine-id var/lib/dbus/machine-id; do if [ ! -L $id ] && [ -s $id ]"
+        " && ! grep -qx uninitialized $id; then echo $id; fi; done",
+        "all its nodes would be one machine to DHCP, journald and the cluster",
+    ),
+    "host-keys": (
+        "find etc/ssh -maxdepth 1 -name 'ssh_host_*_key*' 2>/dev/null",
+        "who has one node's key could pass for every other",
+    ),
+    "cloud-init": (
+        "find var/lib/cloud/data var/lib/cloud/instance var/lib/cloud/instances var/lib/cloud/sem ! -type d"
+        " 2>/dev/null",
+        "cloud-init would take a new node for the builder and skip its user data",
+    ),
+    "logs": (
+        # Daemons that go on writing until the machine is off, and records of logins.
+        "find var/log -type f -size +0 ! -name wtmp ! -name btmp ! -name lastlog"
+        " ! -path 'var/log/amazon/*' ! -path 'var/log/audit/*' 2>/dev/null",
+        "they tell of the builder, and hide what a node itself logs",
+    ),
+    "package-cache": (
+        "find var/cache/apt/archives var/lib/apt/lists var/cache/dnf var/lib/dnf ! -type d -size +0"
+        " ! -name lock ! -name 'modulefailsafe*' 2>/dev/null",
+        "it is old when a node starts, and costs disk on each",
+    ),
+    "authorized-keys": (
+        "find root home -maxdepth 3 -path '*.ssh/authorized_keys*' -size +0 2>/dev/null",
+        "the builder's key would open every node",
+    ),
+    "shell-history": (
+        "find root home -maxdepth 2 ! -type d -size +0"
+        " '(' -name '.*_history' -o -name .lesshst -o -name .viminfo ')' 2>/dev/null",
+        "it tells what was typed on the builder, secrets included",
+    ),
+    "temporary-files": (
+        "find tmp var/tmp ! -type d ! -path '*/systemd-private-*' 2>/dev/null",
+        "they are the builder's",
+    ),
+    "random-seed": (
+        "find var/lib/systemd/random-seed var/lib/systemd/credential.secret boot/efi/loader/random-seed"
+        " efi/loader/random-seed 2>/dev/null",
+        "nodes that start from one seed may draw the same secrets",
+    ),
+    "hostname": (
+        "if [ ! -L etc/hostname ] && [ -s etc/hostname ]; then echo etc/hostname; fi",
+        "every node would begin with the builder's name",
+    ),
+    # Leases, crash data and mail are also what virt-sysprep removes (`virt-sysprep --list-operations`).
+    "device-identity": (
+        "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid"
+        " var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration"
+        " var/lib/snapd/device ! -type d 2>/dev/null",
+        "its nodes would be one machine to storage, Systems Manager, snapd and IPv6 neighbours",
+    ),
+    "kubelet-state": (
+        "find var/lib/kubelet/pki var/lib/kubelet/pods var/lib/kubelet/kubeconfig var/lib/kubelet/device-plugins"
+        " var/lib/containerd/io.containerd.runtime.v2.task ! -type d 2>/dev/null; ls -d var/lib/kubelet/*_state"
+        " 2>/dev/null",
+        "a kubelet would begin with the builder's certificates, pods and reservations",
+    ),
+    "leases": (
+        "find var/lib/dhcp var/lib/dhclient var/lib/NetworkManager -name '*.lease*' 2>/dev/null",
+        "a node would ask for the builder's address",
+    ),
+    "dumps-and-stamps": (
+        "find var/lib/systemd/coredump var/crash var/mail/ var/spool/mail var/lib/systemd/timers ! -type d"
+        " ! -type l 2>/dev/null",
+        "dumps and mail tell of the builder, and stamps make timers skip their first run",
+    ),
+    "account-backups": (
+        "find etc -maxdepth 1 ! -type d '(' -name 'passwd-' -o -name 'shadow-' -o -name 'group-'"
+        " -o -name 'gshadow-' -o -name 'subuid-' -o -name 'subgid-' ')'",
+        "they hold the builder's accounts and password hashes",
+    ),
+}
 
 
 class HygieneCheck(Check, frozen=True, kw_only=True):
@@ -116,11 +94,11 @@ class HygieneCheck(Check, frozen=True, kw_only=True):
     test = "test_hygiene"
     place = 10
     image = True
-    what: HygieneSubject
+    what: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
-        return tuple(cls(what=what) for what in get_args(HygieneSubject)) if isinstance(step, CleanImage) else ()
+        return tuple(cls(what=what) for what in LEFTOVERS) if isinstance(step, CleanImage) else ()
 
     @property
     def row(self) -> tuple[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Self
 
 from amigen.checks.model import Check, Level, LoadModules, Step
-from amigen.facts.wanted import Wanted
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
@@ -75,15 +74,12 @@ class SchedulerCheck(Check, frozen=True, kw_only=True):
     place = 1000
     level = Level.IPVS
     needs = "kernel"
+    asks = "schedulers"
     scheduler: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return tuple(cls(scheduler=name) for name in step.schedulers) if isinstance(step, LoadModules) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(schedulers=(self.scheduler,))
 
     suite = """
 # Last of all: asking for a scheduler loads its module.

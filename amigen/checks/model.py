@@ -53,6 +53,8 @@ class Check(Struct, frozen=True, kw_only=True):
         place: Its place in the suite. Loaded modules are looked at first, and what loads modules comes last.
         level: What a failure may explain.
         needs: What the target must have.
+        asks: The kind of facts (a field of `Wanted`) that the first field of the check names; a check that has to ask
+            otherwise overrides `wanted`.
         image: True for checks of an image before its first boot (hygiene); they are wrong on a booted node.
         optional: A target on which it is not provable can be proven all the same.
         suite: Python of the rendered suite, with `{table}` for what is checked: the subjects, or subject -> `row` where
@@ -65,6 +67,7 @@ class Check(Struct, frozen=True, kw_only=True):
     place: ClassVar[int]
     level: ClassVar[Level] = Level.INDEPENDENT
     needs: ClassVar[Needs] = "files"
+    asks: ClassVar[str] = ""
     image: ClassVar[bool] = False
     optional: ClassVar[bool] = False
     suite: ClassVar[str]
@@ -80,7 +83,11 @@ class Check(Struct, frozen=True, kw_only=True):
     @property
     def subject(self) -> str:
         """What is checked, unique within its kind: its first field, where a kind says nothing else."""
-        return str(getattr(self, self.__struct_fields__[0]))
+        return str(self._first)
+
+    @property
+    def _first(self) -> Any:
+        return getattr(self, self.__struct_fields__[0])
 
     @property
     def id(self) -> str:
@@ -95,7 +102,7 @@ class Check(Struct, frozen=True, kw_only=True):
     @property
     def wanted(self) -> Wanted:
         """What has to be gathered from a node."""
-        return Wanted()
+        return Wanted(**{self.asks: (self._first,)}) if self.asks else Wanted()
 
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
         """The call of its function in `shell`: name and arguments; none where a node does not check it by itself."""

@@ -6,7 +6,6 @@ from typing import Self
 
 from amigen.checks.model import Check, Level, LoadModules, Step, WriteFile
 from amigen.facts.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
-from amigen.facts.wanted import Wanted
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
@@ -25,15 +24,12 @@ class LoadedCheck(Check, frozen=True, kw_only=True):
     place = 10
     level = Level.KERNEL
     needs = "kernel"
+    asks = "modules"
     module: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return tuple(cls(module=name) for name in step.modules) if isinstance(step, LoadModules) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(modules=(self.module,))
 
     suite = """
 # Loaded or built in after every boot.
@@ -76,15 +72,12 @@ class PersistedCheck(Check, frozen=True, kw_only=True):
     test = "test_module_persisted"
     place = 30
     level = Level.BOOT_CONFIGURATION
+    asks = "modules"
     module: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return tuple(cls(module=name) for name in step.modules) if isinstance(step, WriteFile) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(modules=(self.module,))
 
     suite = """
 # Loaded at every boot by systemd-modules-load.
@@ -141,15 +134,12 @@ class EveryKernelCheck(Check, frozen=True, kw_only=True):
     test = "test_module_in_every_kernel"
     place = 40
     level = Level.PACKAGES
+    asks = "modules"
     module: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return tuple(cls(module=name) for name in step.modules) if isinstance(step, LoadModules) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(modules=(self.module,))
 
     suite = """
 IN_EVERY_KERNEL = {table}

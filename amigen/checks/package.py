@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Self
 
 from amigen.checks.model import Check, InstallPackages, Level, Step
-from amigen.facts.wanted import Wanted
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
@@ -16,6 +15,7 @@ class PackageCheck(Check, frozen=True, kw_only=True):
     test = "test_package"
     place = 50
     level = Level.PACKAGES
+    asks = "packages"
     name: str
     version: str | None = None
 
@@ -28,10 +28,6 @@ class PackageCheck(Check, frozen=True, kw_only=True):
     @property
     def row(self) -> str | None:
         return self.version
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(packages=(self.name,))
 
     suite = """
 # Package -> the version that the spec pins, or None.

@@ -23,15 +23,12 @@ class UnitEnabledCheck(Check, frozen=True, kw_only=True):
     test = "test_unit_enabled"
     place = 120
     level = Level.BOOT_CONFIGURATION
+    asks = "units"
     unit: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(unit=step.unit),) if isinstance(step, InstallGate) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(units=(self.unit,))
 
     suite = """
 UNITS_ENABLED = {table}
@@ -60,15 +57,12 @@ class UnitActiveCheck(Check, frozen=True, kw_only=True):
     place = 130
     level = Level.GATE
     needs = "boot"
+    asks = "units"
     unit: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(unit=step.unit),) if isinstance(step, InstallGate) else ()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(units=(self.unit,))
 
     suite = """
 UNITS_ACTIVE = {table}

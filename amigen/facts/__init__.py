@@ -9,9 +9,8 @@ facts = read_facts(wanted, output, token)
 
 from amigen.facts.ask import gather
 from amigen.facts.model import Answer, Facts, File
-from amigen.facts.read import read_facts
+from amigen.facts.read import GatherError, read_facts
 from amigen.facts.script import gather_script
-from amigen.facts.sections import GatherError
 from amigen.facts.wanted import Wanted
 
 __all__ = ["Answer", "Facts", "File", "GatherError", "Wanted", "gather", "gather_script", "read_facts"]

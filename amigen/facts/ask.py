@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from amigen.facts.model import Facts
-from amigen.facts.read import read_facts
+from amigen.facts.read import GatherError, read_facts
 from amigen.facts.script import gather_script
-from amigen.facts.sections import GatherError
 from amigen.facts.surroundings import Surroundings
 from amigen.facts.wanted import Wanted
 

@@ -6,17 +6,35 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from amigen.facts.model import Answer, Facts, File
 from amigen.facts.modules import normal, parse_loaded, parse_look_up, parse_persisted
 from amigen.facts.script import LOADS_MODULES
-from amigen.facts.sections import GatherError, Section, code_of, split_sections
 from amigen.facts.surroundings import parse_surroundings
 from amigen.facts.wanted import Wanted
 
 T = TypeVar("T")
+
+
+class GatherError(Exception):
+    """The output is not that of a script which ran to its end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A section of the output.
+
+    Attributes:
+        name: Its first word.
+        rest: The rest of its line.
+        body: What was printed in it, without the line end before the next section.
+    """
+
+    name: str
+    rest: str
+    body: bytes
 
 
 def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
@@ -26,7 +44,7 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
         GatherError: The output is not that of the script, or was cut short.
     """
     said: dict[str, list[tuple[str, Answer]]] = defaultdict(list)
-    for section, code, stderr in _coded(split_sections(output, token)):
+    for section, code, stderr in _coded(_sections(output, token)):
         said[section.name].append((section.rest, Answer(code=code, stdout=_text(section.body), stderr=_text(stderr))))
 
     def one(name: str) -> str:
@@ -65,6 +83,29 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
     )
 
 
+def _sections(output: bytes, token: str) -> list[Section]:
+    """All sections, without the last, which is `end`.
+
+    What is printed before the first (banners, messages of the day) is left out.
+
+    Raises:
+        GatherError: There is no section, or the last is not there.
+    """
+    mark = b"\n" + token.encode() + b" "
+    # The first mark may be at the very beginning, where no line ends before it.
+    parts = (b"\n" + output).split(mark)[1:]
+    sections = []
+    for part in parts:
+        line, _, body = part.partition(b"\n")
+        name, _, rest = line.decode("ascii", "replace").partition(" ")
+        sections.append(Section(name=name, rest=rest, body=body))
+    if not sections:
+        raise GatherError("the target printed no output of the script")
+    if sections[-1].name != "end":
+        raise GatherError(f"the script was cut short after the section {sections[-1].name}")
+    return sections[:-1]
+
+
 def _coded(sections: list[Section]) -> Iterator[tuple[Section, int, bytes]]:
     """Each section with its exit code and, for commands that are run as they are, its stderr."""
     queue = iter(sections)
@@ -73,9 +114,9 @@ def _coded(sections: list[Section]) -> Iterator[tuple[Section, int, bytes]]:
         stderr = b""
         if after is not None and after.name == "stderr":
             stderr, after = after.body, next(queue, None)
-        if after is None or after.name != "code":
+        if after is None or after.name != "code" or not re.fullmatch(r"[0-9]{1,3}", after.rest):
             raise GatherError(f"the section {section.name} has no exit code")
-        yield section, code_of(after.rest), stderr
+        yield section, int(after.rest), stderr
 
 
 def _text(body: bytes) -> str:

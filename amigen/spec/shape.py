@@ -88,7 +88,7 @@ def shape(annotation: Any) -> Shape:
         members = tuple(shape(a) for a in arguments if a is not types.NoneType)
         nullable = len(members) < len(arguments)
         if len(members) == 1:
-            return _with(members[0], nullable=nullable, metas=members[0].metas + metas)
+            return msgspec.structs.replace(members[0], nullable=nullable, metas=members[0].metas + metas)
         return Shape(kind="union", members=members, nullable=nullable, metas=metas)
     if origin is Literal:
         return Shape(kind="choice", choices=tuple(str(a) for a in arguments), metas=metas)
@@ -100,19 +100,6 @@ def shape(annotation: Any) -> Shape:
         return Shape(kind="struct", type=annotation, metas=metas)
     kinds: dict[Any, Kind] = {str: "text", int: "integer", bool: "boolean", Any: "any"}
     return Shape(kind=kinds[annotation], metas=metas)
-
-
-def _with(base: Shape, *, nullable: bool, metas: tuple[msgspec.Meta, ...]) -> Shape:
-    return Shape(
-        kind=base.kind,
-        type=base.type,
-        item=base.item,
-        key=base.key,
-        members=base.members,
-        choices=base.choices,
-        nullable=nullable or base.nullable,
-        metas=metas,
-    )
 
 
 def empty(shape: Shape) -> Any:

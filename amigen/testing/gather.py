@@ -1,4 +1,4 @@
-"""Facts through any testinfra backend, in one round trip."""
+"""Facts through any testinfra backend, in one round trip, and what a testinfra host is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from amigen.facts import Facts, Wanted
 from amigen.facts import gather as facts_gather
-from amigen.facts.surroundings import Surroundings
+from amigen.facts.surroundings import LOOK_AROUND, Surroundings, parse_surroundings
 
 
 class _Over:
@@ -25,3 +25,11 @@ class _Over:
 def gather(backend: Any, wanted: Wanted) -> Facts:
     """Run the script on a testinfra backend and read what it printed; raises as `amigen.facts.gather`."""
     return facts_gather(_Over(backend), wanted)
+
+
+def find_surroundings(host: Any) -> Surroundings:
+    """What a testinfra host is: a chroot, a container, a machine that systemd has booted."""
+    if getattr(getattr(host, "backend", None), "NAME", "") == "chroot":
+        return Surroundings(chroot=True)
+    # LOOK_AROUND has no argument, so that testinfra does not format its `%`.
+    return parse_surroundings(host.run(LOOK_AROUND).stdout)

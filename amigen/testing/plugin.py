@@ -10,10 +10,9 @@ import pytest
 from amigen.facts import Facts, Wanted
 from amigen.facts.surroundings import Need, Surroundings
 from amigen.testing.explain import NOT_PROVABLE
-from amigen.testing.gather import gather
+from amigen.testing.gather import find_surroundings, gather
 from amigen.testing.modules import KernelModule
 from amigen.testing.modules import installed_kernels as find_kernels
-from amigen.testing.surroundings import find_surroundings
 
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKED = frozenset((*_NEEDS, "before_first_boot"))
@@ -62,10 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
         config.addinivalue_line("markers", _PREFIX + marker)
     if config.pluginmanager.hasplugin("pytest11.testinfra") or config.pluginmanager.hasplugin("testinfra.plugin"):
-        from amigen.testing import amazon, connections
+        from amigen.testing.teach import teach_testinfra
 
-        amazon.teach_testinfra()
-        connections.teach_testinfra()
+        teach_testinfra()
 
 
 @pytest.hookimpl(trylast=True)

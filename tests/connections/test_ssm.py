@@ -19,8 +19,8 @@ from amigen.connections.model import ConnectOptions
 from amigen.connections.ssm import PART, SessionManager, SessionManagerError, unpacked
 from amigen.facts import Wanted
 from amigen.testing.backend import ConnectionBackend, backend_over
-from amigen.testing.connections import teach_testinfra
 from amigen.testing.gather import gather
+from amigen.testing.teach import teach_testinfra
 from tests.testing.ssm_server import INSTANCE, SsmServer, ssm_server
 
 

@@ -9,11 +9,10 @@ import re
 import stat
 import subprocess
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from amigen.checks.hygiene import LEFTOVERS, HygieneSubject
+from amigen.checks.hygiene import LEFTOVERS
 from amigen.checks.model import InstallGate, WriteFile
 from amigen.scripts.bootstrap import bootstrap_script
 from tests.node.conftest import Node, fresh_node
@@ -147,12 +146,12 @@ def test_each_leftover_is_found_and_removed(node: Node) -> None:
         for path in files.split():
             (node.root / path).parent.mkdir(parents=True, exist_ok=True)
             (node.root / path).write_text("InitiatorName=iqn.2005-03.org.open-iscsi:1\n")
-    before = {what: node.run(f"cd / && {LEFTOVERS[what][0]}").split() for what in get_args(HygieneSubject)}
+    before = {what: node.run(f"cd / && {LEFTOVERS[what][0]}").split() for what in LEFTOVERS}
     assert {what: [path for path in files.split() if path not in before[what]] for what, files in LEFT.items()} == {
         what: [] for what in LEFT
     }
     assert node.clean(plan).returncode == 0
-    after = {what: node.run(f"cd / && {LEFTOVERS[what][0]}").split() for what in LEFT}  # type: ignore[index]
+    after = {what: node.run(f"cd / && {LEFTOVERS[what][0]}").split() for what in LEFT}
     assert after == {what: [] for what in LEFT}
 
 

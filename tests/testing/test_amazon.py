@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from testinfra.modules.package import DebianPackage, Package, RpmPackage
 
-from amigen.testing.amazon import teach_testinfra
+from amigen.testing.teach import teach_testinfra
 from tests.testing.hosts import os_release, table_host
 
 
