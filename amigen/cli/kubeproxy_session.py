@@ -14,6 +14,7 @@ from amigen.base.errors import AmigenError, CouldNotCheckError, InputError, Refu
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
+from amigen.connections.model import Connection
 from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
 from amigen.kubeproxy import daemonset
@@ -26,13 +27,12 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.kinds import NODES
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.run import NodeRunner, runner
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
 from amigen.kubeproxy.versions import minor_version
@@ -78,16 +78,16 @@ class Session:
         return ssh_words(self._options["ssh_options"], self._options["identity"])
 
     @property
-    def runner_of(self) -> Any:
-        """Makes a runner for a node out of --look; None without it."""
+    def reach(self) -> Any:
+        """The way to a node by --look; None without it."""
         template = self._options["look"]
         if not template:
             return None
 
-        def make(node: Node) -> NodeRunner:
+        def make(node: Node) -> Connection:
             address = f"[{node.address}]" if ":" in node.address else node.address
             target = template.replace("{address}", address).replace("{name}", node.name)
-            return runner(target, self._ssh)
+            return node_at(target, self._ssh)
 
         return make
 
@@ -99,7 +99,7 @@ class Session:
             self.addon,
             strict=bool(self._options["cluster_name"]),
             pool_label=self._options["pool_label"],
-            runner_of=self.runner_of,
+            reach=self.reach,
         )
 
     @cached_property
@@ -154,7 +154,7 @@ class Session:
             clock=self.clock,
             say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
-            runner_of=self.runner_of,
+            reach=self.reach,
             back=self._back,
         )
         modes = executor.apply(plan, back=back)
@@ -166,17 +166,17 @@ class Session:
         despite = plan.way != plan.observed.managed.way
         return way_back(self._options, context=self.cluster.context, saved=saved, despite_addon=despite)
 
-    def runners(self, targets: tuple[str, ...]) -> tuple[NodeRunner, ...]:
+    def connections(self, targets: tuple[str, ...]) -> tuple[Connection, ...]:
         """One for each target; a wrong one is an error before anything is asked."""
-        return tuple(runner(target, self._ssh) for target in targets)
+        return tuple(node_at(target, self._ssh) for target in targets)
 
     def compare(
-        self, runners: tuple[NodeRunner, ...], listing: Table | None, assumed: ProxyConfig | None = None
+        self, asked: tuple[Connection, ...], listing: Table | None, assumed: ProxyConfig | None = None
     ) -> tuple[NodeStatus, ...]:
         """Look once on each node, and at a saved listing, against the cluster as it is now.
 
         Args:
-            runners: One for each node.
+            asked: The way to each node.
             listing: A saved listing.
             assumed: kube-proxy's configuration, where it is not in a ConfigMap.
         """
@@ -184,21 +184,21 @@ class Session:
         if assumed is not None:
             config, metrics = assumed, DEFAULT_METRICS
             version = minor_version(self.cluster.version(), "the server's version")
-            nodes = daemonset.nodes(self.cluster.list(NODES), self._options["pool_label"]) if runners else ()
+            nodes = daemonset.nodes(self.cluster.list(NODES), self._options["pool_label"]) if asked else ()
         else:
             config, metrics = self.observed.config, self.observed.metrics
             version, nodes = self.observed.proxy_version, self.observed.nodes
         features = features_of(config, version)
         ports = service_ports(self.cluster, features)
         found = []
-        for one, facts in zip(runners, gather_all(runners, metrics), strict=True):
+        for one, facts in zip(asked, gather_all(asked, metrics), strict=True):
             if isinstance(facts, CouldNotCheckError):
-                found.append(NodeStatus(subject=one.name, target=one.name, unseen=facts))
+                found.append(NodeStatus(subject=one.target.text, target=one.target.text, unseen=facts))
                 continue
             if isinstance(facts, AmigenError):
                 raise facts
-            node = matching_node(facts, getattr(one, "host", ""), nodes)
-            name = f"{node.name} ({one.name})" if node else one.name
+            node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", nodes)
+            name = f"{node.name} ({one.target.text})" if node else one.target.text
             state = judge(
                 facts,
                 config,
@@ -206,7 +206,7 @@ class Session:
                 name,
                 (ports, where(node, features)),
             )
-            found.append(replace(state, target=one.name))
+            found.append(replace(state, target=one.target.text))
         if listing is not None:
             wanted = wanted_on(None, ports, config, features, None)
             found.append(judge_table(listing, config, wanted, "the saved listing"))

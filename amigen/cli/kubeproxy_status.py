@@ -72,12 +72,12 @@ def status(
         _cluster(session, output)
         return
     # What is wrong in the input is said before the cluster is asked.
-    runners = session.runners(targets)
+    nodes = session.connections(targets)
     table = (
         parse(read_text(listing, limit=_MAX_LISTING, hint="is it an IPVS listing?")) if listing is not None else None
     )
     states, lasted = watch(
-        lambda: session.compare(runners, table, configured),
+        lambda: session.compare(nodes, table, configured),
         session.clock,
         seconds=wait,
         interval=interval,
@@ -101,7 +101,7 @@ def _cluster(session: Session, output: str) -> None:
     from amigen.kubeproxy.versions import states
 
     observed = session.observed
-    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.runner_of)
+    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.reach)
     if output == "json":
         echo_json(show.cluster_json(observed, modes))
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amigen.base.errors import AmigenError, KubernetesError
+from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.change import ChangePlan, Pool
@@ -17,7 +18,6 @@ from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock, Rollout
-from amigen.kubeproxy.run import NodeRunner
 from amigen.kubeproxy.saved import Saved, save
 from amigen.kubeproxy.ways import WAYS, Writer
 
@@ -33,7 +33,7 @@ class Executor:
     Attributes:
         seconds: How long the add-on's update, and each pool, may take.
         say: Takes a line of progress.
-        runner_of: Makes a runner for a node, to read its mode there; None: through the API server.
+        reach: The way to a node, to read its mode there; None: through the API server.
         back: The command that goes back to a saved configuration (None: the newest) after this plan.
     """
 
@@ -42,7 +42,7 @@ class Executor:
     clock: Clock
     say: Callable[[str], None]
     seconds: float = 600.0
-    runner_of: Callable[[Node], NodeRunner] | None = None
+    reach: Callable[[Node], Connection] | None = None
     back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
@@ -181,7 +181,7 @@ class Executor:
 
     def _modes(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         pods = [pod for pod in rollout.pods() if pod.node in nodes]
-        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.runner_of)
+        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.reach)
 
     def _healthy(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         """Each node that was Ready still is, and kube-proxy runs in the wanted mode wherever that can be read."""

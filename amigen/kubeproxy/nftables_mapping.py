@@ -42,23 +42,49 @@ class Row:
         return self.becomes or ("nothing to set" if self.default else "no counterpart")
 
 
+# Where a default means the same, nothing has to be set.
+_SAME, _SAME_DEFAULT = "the same meaning", "the same meaning; the default"
+_UNKNOWN = "unknown to amigen; see the documentation of kube-proxy"
+_RANDOM = "an even spread: nftables mode picks an endpoint at random for each connection"
+_NO_SCHEDULER = (
+    "nftables mode only spreads evenly, at random per connection; each node balanced its own connections only, so the"
+    " loss is smaller than it sounds [KEP-5495]. sessionAffinity of a Service still works"
+)
+_NO_TIMEOUT = (
+    "connections are tracked by conntrack alone: conntrack.tcpEstablishedTimeout and conntrack.tcpCloseWaitTimeout,"
+    " conntrack.udpTimeout from 1.29 on"
+)
+_NO_ARP = (
+    "not needed: it guarded the addresses on kube-ipvs0, and nftables mode binds none. arp_ignore and arp_announce stay"
+    " as they are on a running node until it is replaced"
+)
+_NO_EXCLUDED = "not needed: kube-proxy touches nothing outside its own nftables table"
+
+
 def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
     """Each setting of the mode in force, for a kube-proxy of this version (`MAJOR.MINOR`)."""
     mode = config.mode
-    found: list[Row | None] = [
-        Row(setting="mode", value=mode, becomes="mode=nftables", note="one field decides", matters=True)
-    ]
+    ipvs, iptables = dict(config.get("ipvs") or {}), dict(config.get("iptables") or {})
+    found = [_row("mode", mode, "one field decides", becomes="mode=nftables", matters=True)]
     if mode == "ipvs":
-        found += [_ipvs(key, value) for key, value in (config.get("ipvs") or {}).items()]
-        if "scheduler" not in (config.get("ipvs") or {}):
-            found.append(_scheduler("rr"))
-    # ipvs mode takes its masquerade settings from the iptables section too.
-    for key, value in (config.get("iptables") or {}).items():
-        found.append(_iptables(key, value, mode, version))
-    if mode == "iptables" and "localhostNodePorts" not in (config.get("iptables") or {}):
-        found.append(_iptables("localhostNodePorts", None, mode, version))
-    found.append(_node_ports(config.get("nodePortAddresses"), version))
-    return tuple(row for row in found if row)
+        ipvs.setdefault("scheduler", None)
+        found += [_ipvs(key, value) for key, value in ipvs.items()]
+        # ipvs mode takes its masquerade settings from the iptables section, and no other.
+        iptables = {key: value for key, value in iptables.items() if key in ("masqueradeAll", "masqueradeBit")}
+    if mode == "iptables":
+        iptables.setdefault("localhostNodePorts", None)
+    found += [_iptables(key, value, version) for key, value in iptables.items()]
+    ports = config.get("nodePortAddresses")
+    note = (
+        "stays as it is" if ports else _note("nftables-node-port-addresses", version) + " (not through the EKS add-on)"
+    )
+    return (*found, _row("nodePortAddresses", ports or None, note, matters=not ports, default=True))
+
+
+def _row(
+    setting: str, value: Any, note: str, *, becomes: str = "", matters: bool = False, default: bool = False
+) -> Row:
+    return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=matters, default=default)
 
 
 def differences(
@@ -108,111 +134,39 @@ def _named(nodes: Sequence[str]) -> str:
     return f"{', '.join(nodes[:3])}{more}: " if nodes else ""
 
 
-def _ipvs(key: str, value: Any) -> Row | None:
+def _ipvs(key: str, value: Any) -> Row:
     setting = f"ipvs.{key}"
     if key == "scheduler":
-        return _scheduler(str(value or "rr"))
+        other = bool(value) and value != "rr"
+        return _row(setting, value or "rr", _NO_SCHEDULER if other else _RANDOM, matters=other, default=not other)
     if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, f"nftables.{key}", value)
+        return _period(setting, key, value)
     if key == "strictARP":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="not needed: it guarded the addresses on kube-ipvs0, and nftables mode binds none. arp_ignore and"
-            " arp_announce stay as they are on a running node until it is replaced",
-            matters=value is True,
-            default=not value,
-        )
+        return _row(setting, value, _NO_ARP, matters=value is True, default=not value)
     if key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="connections are tracked by conntrack alone: conntrack.tcpEstablishedTimeout and"
-            " conntrack.tcpCloseWaitTimeout, conntrack.udpTimeout from 1.29 on",
-            matters=_is_set(value),
-            default=not _is_set(value),
-        )
+        return _row(setting, value, _NO_TIMEOUT, matters=_is_set(value), default=not _is_set(value))
     if key == "excludeCIDRs":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note="not needed: kube-proxy touches nothing outside its own nftables table",
-            default=not value,
-        )
-    return Row(
-        setting=setting,
-        value=_text(value),
-        becomes="",
-        note="unknown to amigen; see the documentation of kube-proxy",
-        matters=True,
-    )
+        return _row(setting, value, _NO_EXCLUDED, default=not value)
+    return _row(setting, value, _UNKNOWN, matters=True)
 
 
-def _scheduler(value: str) -> Row:
-    if value == "rr":
-        note = "an even spread: nftables mode picks an endpoint at random for each connection"
-        return Row(setting="ipvs.scheduler", value=value, becomes="", note=note, default=True)
-    return Row(
-        setting="ipvs.scheduler",
-        value=value,
-        becomes="",
-        note="nftables mode only spreads evenly, at random per connection; each node balanced its own"
-        " connections only, so the loss is smaller than it sounds [KEP-5495]. sessionAffinity of a Service still works",
-        matters=True,
-    )
-
-
-def _iptables(key: str, value: Any, mode: str, version: str) -> Row | None:
+def _iptables(key: str, value: Any, version: str) -> Row:
     setting = f"iptables.{key}"
     if key in ("masqueradeAll", "masqueradeBit"):
-        default = {"masqueradeAll": False, "masqueradeBit": 14}[key]
-        same = value in (None, default)
+        same = value in (None, {"masqueradeAll": False, "masqueradeBit": 14}[key])
         becomes = "" if same else f"nftables.{key}={_text(value)}"
-        note = "the same meaning; the default" if same else "the same meaning"
-        return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=not same, default=same)
-    if mode == "ipvs":
-        return None  # the other fields have no effect in ipvs mode
+        return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, matters=not same, default=same)
     if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, f"nftables.{key}", value)
+        return _period(setting, key, value)
     if key == "localhostNodePorts":
-        return Row(
-            setting=setting,
-            value=_text(value),
-            becomes="",
-            note=_note("nftables-localhost-node-ports", version),
-            matters=value is not False,
-        )
-    return Row(
-        setting=setting,
-        value=_text(value),
-        becomes="",
-        note="unknown to amigen; see the documentation of kube-proxy",
-        matters=True,
-    )
+        return _row(setting, value, _note("nftables-localhost-node-ports", version), matters=value is not False)
+    return _row(setting, value, _UNKNOWN, matters=True)
 
 
-def _period(setting: str, target: str, value: Any) -> Row:
-    same = not _is_set(value) or (target.endswith("syncPeriod") and ".min" not in target and value == "30s")
-    note = "the same meaning; the default" if same else "the same meaning"
-    becomes = "" if same else f"{target}={value}"
-    return Row(setting=setting, value=_text(value), becomes=becomes, note=note, default=same)
-
-
-def _node_ports(value: Any, version: str) -> Row:
-    if value:
-        note = "stays as it is"
-        return Row(setting="nodePortAddresses", value=_text(value), becomes="", note=note, default=True)
-    return Row(
-        setting="nodePortAddresses",
-        value="(unset)",
-        becomes="",
-        note=_note("nftables-node-port-addresses", version) + " (not through the EKS add-on)",
-        matters=True,
-        default=True,
-    )
+def _period(setting: str, key: str, value: Any) -> Row:
+    same = not _is_set(value) or (key == "syncPeriod" and value == "30s")
+    becomes = "" if same else f"nftables.{key}={value}"
+    return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, default=same)
 
 
 def _is_set(value: Any) -> bool:

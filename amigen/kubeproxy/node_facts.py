@@ -15,17 +15,21 @@ from ipaddress import ip_address
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.processes import last_line
+from amigen.connections import connect, parse_target
+from amigen.connections.model import Connection, ConnectOptions, UnreachableError
 from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.ipvs.connections import Connections, parse_connections
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
 from amigen.knowledge import MODE_MODULES, SCHEDULERS, scheduler_module
-from amigen.kubeproxy.run import NodeRunner
 from amigen.nftables.table import NftTable
 from amigen.nftables.table import parse as parse_nft
 
 DEFAULT_METRICS = "127.0.0.1:10249"
 _AT_ONCE = 8  # ssh of one machine to so many
+_SECONDS = 60
+# The tables of ten thousand services with their endpoints.
+_ANSWER_BYTES = 64 << 20
 
 # kube-proxy answers on its metrics address; a proxy of the environment has no business with it.
 _MODE = """\
@@ -125,7 +129,24 @@ def wanted(metrics: str = DEFAULT_METRICS) -> Wanted:
     )
 
 
-def gather(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> NodeFacts:
+def node_at(target: str, ssh: tuple[str, ...] = ()) -> Connection:
+    """The way to a node that a target names, in the grammar of `amigen verify`.
+
+    Args:
+        target: Any but an image file or a folder.
+        ssh: More arguments of ssh, such as `-i FILE`.
+
+    Raises:
+        InputError: Another form.
+        ToolError: The program that reaches it is not installed.
+    """
+    found = parse_target(target)
+    if found.kind in ("image", "chroot", "nspawn"):
+        raise InputError(f"{target}: not a node that runs", "use local, ssh://[USER@]HOST[:PORT] or ssm://i-INSTANCE")
+    return connect(found, ConnectOptions(ssh=ssh, seconds=_SECONDS, limit=_ANSWER_BYTES))
+
+
+def gather(node: Connection, metrics: str = DEFAULT_METRICS) -> NodeFacts:
     """Ask a node.
 
     Raises:
@@ -134,12 +155,15 @@ def gather(runner: NodeRunner, metrics: str = DEFAULT_METRICS) -> NodeFacts:
     """
     token = secrets.token_hex(16)
     asked = wanted(metrics)
-    code, out, err = runner.run(gather_script(asked, token))
+    name = node.target.text
     try:
-        found = read_facts(asked, out, token)
+        done = node.run(gather_script(asked, token))
+        found = read_facts(asked, done.stdout, token)
+    except UnreachableError as error:
+        raise CouldNotCheckError(f"{name}: {error.message}", error.hint) from None
     except GatherError as error:
         raise CouldNotCheckError(
-            f"{runner.name}: cannot inspect it (exit {code}): {last_line(err) or error}",
+            f"{name}: cannot inspect it (exit {done.returncode}): {last_line(done.stderr) or error}",
             "amigen needs root there: log in as root, or as a user who may `sudo -n sh`",
         ) from None
     return read_node(found, metrics)
@@ -170,17 +194,17 @@ def read_node(found: Facts, metrics: str = DEFAULT_METRICS) -> NodeFacts:
     )
 
 
-def gather_all(runners: Sequence[NodeRunner], metrics: str = DEFAULT_METRICS) -> list[NodeFacts | AmigenError]:
+def gather_all(nodes: Sequence[Connection], metrics: str = DEFAULT_METRICS) -> list[NodeFacts | AmigenError]:
     """Ask several nodes side by side: the facts, or why there are none, in their order."""
 
-    def one(runner: NodeRunner) -> NodeFacts | AmigenError:
+    def one(node: Connection) -> NodeFacts | AmigenError:
         try:
-            return gather(runner, metrics)
+            return gather(node, metrics)
         except (CouldNotCheckError, InputError) as error:
             return error
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return list(pool.map(one, runners))
+        return list(pool.map(one, nodes))
 
 
 def _mode(text: str) -> str:

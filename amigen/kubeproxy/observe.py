@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amigen.base.errors import AmigenError, InputError, KubernetesError
+from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.cluster import Cluster, NotFoundError
@@ -15,7 +16,6 @@ from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather_all
-from amigen.kubeproxy.run import NodeRunner
 from amigen.kubeproxy.versions import minor_version, patch_version
 
 
@@ -76,7 +76,7 @@ def observe(
     *,
     strict: bool = False,
     pool_label: str = "",
-    runner_of: Callable[[Node], NodeRunner] | None = None,
+    reach: Callable[[Node], Connection] | None = None,
 ) -> Observed:
     """Read everything.
 
@@ -85,7 +85,7 @@ def observe(
         addon: The add-on's calls; None where no EKS cluster is known.
         strict: True where the user named the EKS cluster: then EKS must answer.
         pool_label: The label that names a node's pool.
-        runner_of: Makes the runner of a node; None: nodes are not asked.
+        reach: The way to a node; None: nodes are not asked.
 
     Raises:
         KubernetesError: No kube-proxy as amigen knows it, no rights, no answer.
@@ -113,15 +113,15 @@ def observe(
         pods=daemonset.pods(cluster.list(PODS, labels=daemonset.selector(daemon_set)), daemon_set),
         nodes=nodes,
     )
-    if runner_of is None:
+    if reach is None:
         return observed
-    runners = [runner_of(node) for node in nodes]
-    if len(nodes) > 1 and len({runner.name for runner in runners}) == 1:
+    ways = [reach(node) for node in nodes]
+    if len(nodes) > 1 and len({one.target.text for one in ways}) == 1:
         raise InputError(
-            f"--look {runners[0].name}: one machine cannot stand for {len(nodes)} nodes",
+            f"--look {ways[0].target.text}: one machine cannot stand for {len(nodes)} nodes",
             "put {address} or {name} as the placeholder of each node, such as ssh://ec2-user@{address}",
         )
-    seen = zip(nodes, gather_all(runners, observed.metrics), strict=True)
+    seen = zip(nodes, gather_all(ways, observed.metrics), strict=True)
     gathered = {node.name: one.message if isinstance(one, AmigenError) else one for node, one in seen}
     return replace(observed, gathered=gathered)
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.connections.model import Connection
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import NAME, Node, Pod
 from amigen.kubeproxy.kinds import NAMESPACE
 from amigen.kubeproxy.node_facts import gather
-from amigen.kubeproxy.run import NodeRunner
 
 # "Using ipvs Proxier" (pkg/proxy/ipvs/proxier.go, cmd/kube-proxy/app/server_linux.go); the last one counts.
 _LOG_LINE = re.compile(r"Using (ipvs|iptables|nftables) [Pp]rox")
@@ -38,7 +38,7 @@ def read_modes(
     pods: Iterable[Pod],
     nodes: Iterable[Node],
     metrics: str,
-    runner_of: Callable[[Node], NodeRunner] | None,
+    reach: Callable[[Node], Connection] | None,
 ) -> tuple[NodeMode, ...]:
     """Read the mode of each pod's node, several at a time.
 
@@ -49,16 +49,16 @@ def read_modes(
 
     def one(pod: Pod) -> NodeMode:
         node = by_name.get(pod.node)
-        return _read(cluster, pod, runner_of(node) if runner_of and node else None, metrics)
+        return _read(cluster, pod, reach(node) if reach and node else None, metrics)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return tuple(pool.map(one, [pod for pod in pods if not pod.ending]))
 
 
-def _read(cluster: Cluster, pod: Pod, runner: NodeRunner | None, metrics: str) -> NodeMode:
-    if runner is not None:
+def _read(cluster: Cluster, pod: Pod, way: Connection | None, metrics: str) -> NodeMode:
+    if way is not None:
         try:
-            mode = gather(runner, metrics).mode
+            mode = gather(way, metrics).mode
         except (CouldNotCheckError, InputError):
             mode = ""
         if mode:

@@ -14,7 +14,7 @@ import pytest
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.processes import EndlessOutputError, run_capped, run_tool
 from amigen.connections.ssm import SessionManagerError, unpacked
-from amigen.kubeproxy import run
+from amigen.kubeproxy import node_facts
 from amigen.vm.ssh import SshTarget
 from tests.hostile.test_documents import CLIENTS, HEAD, python
 
@@ -97,9 +97,9 @@ def test_verifying_a_node_that_answers_without_end(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("endless_ssh")
 @both_streams
 def test_looking_at_a_node_that_answers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_ANSWER_BYTES", MEGABYTE)
+    monkeypatch.setattr(node_facts, "_ANSWER_BYTES", MEGABYTE)
     with pytest.raises(CouldNotCheckError, match="ssh://root@node: its answer is too long"):
-        run.runner("ssh://root@node").run("true")
+        node_facts.node_at("ssh://root@node").run("true")
 
 
 @pytest.mark.usefixtures("endless_ssh")

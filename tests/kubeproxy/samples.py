@@ -75,7 +75,7 @@ def config_map(
 
 
 def daemon_set(
-    config: str = "kube-proxy", key: str = "config.conf", image: str = "k8s.gcr.io/kube-proxy:v1.20.2"
+    config: str = "kube-proxy", key: str = "config.conf", image: str = "registry.k8s.io/kube-proxy:v1.37.2"
 ) -> dict[str, Any]:
     labels = {"k8s-app": "kube-proxy"}
     return {

@@ -275,9 +275,9 @@ class Watched:
     def __init__(self, **answers: list[NodeFacts | Exception]) -> None:
         self.answers = answers
 
-    def look(self, runner: Any, metrics: str) -> NodeFacts:
+    def look(self, node: Any, metrics: str) -> NodeFacts:
         del metrics
-        left = self.answers[runner.host]
+        left = self.answers[node.target.name]
         found = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(found, Exception):
             raise found
@@ -436,11 +436,11 @@ def test_one_machine_does_not_speak_for_all_nodes(api: FakeApi, monkeypatch: pyt
     asked: list[str] = []
     together = threading.Barrier(2, timeout=20)
 
-    def look(runner: Any, metrics: str) -> NodeFacts:
+    def look(node: Any, metrics: str) -> NodeFacts:
         del metrics
-        asked.append(runner.host)
+        asked.append(node.target.name)
         together.wait()  # neither is answered before both are asked
-        return NodeFacts(host=runner.host, mode="iptables")
+        return NodeFacts(host=node.target.name, mode="iptables")
 
     monkeypatch.setattr("amigen.kubeproxy.node_facts.gather", look)
     refused = run("plan", "--mode", "iptables", "--look", "ssh://ec2-user@192.0.2.1")

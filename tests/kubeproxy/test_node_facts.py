@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import pytest
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.connections.model import Connection, Target
 from amigen.facts import Answer, Facts, gather_script
 from amigen.kubeproxy import node_facts
 from amigen.kubeproxy.config import ProxyConfig, read_config
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather, read_node
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather, node_at, read_node
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.run import ConnectionRunner, runner
 from amigen.kubeproxy.status import NodeStatus, judge
 from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, wanted
@@ -50,18 +49,16 @@ IPVS_CONFIG = read_config(
 )
 
 
-@dataclass
-class Canned:
-    """A runner that prints this."""
+class Canned(Connection):
+    """A connection that prints this."""
 
-    out: bytes
-    code: int = 0
-    err: str = ""
-    name: str = "canned"
+    def __init__(self, out: bytes, *, code: int = 0, err: bytes = b"") -> None:
+        super().__init__(Target(text="canned", kind="ssh", name="canned"))
+        self.done = subprocess.CompletedProcess((), code, out, err)
 
-    def run(self, script: str) -> tuple[int, bytes, str]:
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
         del script
-        return self.code, self.out, self.err
+        return self.done
 
 
 def test_what_is_read_of_a_node() -> None:
@@ -164,7 +161,7 @@ def test_connections_to_removed_servers(protocol: str) -> None:
 def test_a_node_where_the_script_cannot_run() -> None:
     """No root, or cut off half-way."""
     with pytest.raises(CouldNotCheckError, match="sudo: a password is required"):
-        gather(Canned(b"", code=1, err="sudo: a password is required\n"))
+        gather(Canned(b"", code=1, err=b"sudo: a password is required\n"))
     with pytest.raises(CouldNotCheckError, match=r"cut short|printed no output"):
         gather(Canned(b"\ntoken loaded 0\n"))
 
@@ -176,12 +173,11 @@ def test_a_node_where_the_script_cannot_run() -> None:
 )  # fmt: skip
 def test_targets(target: str, host: str, user: str, port: int | None) -> None:
     """As `amigen verify` reads them."""
-    found = runner(target)
+    found = node_at(target)
 
-    assert isinstance(found, ConnectionRunner)
-    named = found.connection.target
+    named = found.target
     assert (named.kind, named.name, named.user, named.port) == ("ssh", host, user, port or 0)
-    assert runner("local").name == "local"
+    assert node_at("local").target.text == "local"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +190,7 @@ def test_targets(target: str, host: str, user: str, port: int | None) -> None:
 def test_wrong_targets(target: str) -> None:
     """An error that names the forms, and never prints a password."""
     with pytest.raises(InputError) as caught:
-        runner(target)
+        node_at(target)
 
     assert "secret" not in str(caught.value)
 
@@ -205,19 +201,19 @@ def test_looking_over_session_manager(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(key, value)
     with ssm_server() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
-        found = runner(f"ssm://{INSTANCE}?region=eu-central-1")
+        found = node_at(f"ssm://{INSTANCE}?region=eu-central-1")
 
         facts = gather(found)
 
         assert facts.of_node.kernel == os.uname().release
         with pytest.raises(CouldNotCheckError, match="Session Manager"):
-            runner("ssm://i-00000000000000000?region=eu-central-1").run("true")
+            gather(node_at("ssm://i-00000000000000000?region=eu-central-1"))
 
 
 def test_an_unreachable_host() -> None:
     """ssh's own words."""
     with pytest.raises(AmigenError) as caught:
-        runner("ssh://127.0.0.1:1").run("true")
+        gather(node_at("ssh://127.0.0.1:1"))
 
     assert caught.value.exit_code in (7, 9)
 
@@ -258,11 +254,11 @@ def test_an_ipvsadm_that_fails_is_not_taken_for_an_empty_node(tmp_path: Path, co
 
 def test_the_script_runs_here() -> None:
     """The real script in a real shell; this machine may have no kube-proxy at all."""
-    code, _, err = runner("local").run("true")
-    if code != 0:
-        pytest.skip(f"not proven here: no root: {err.strip()}")
+    done = node_at("local").run("true")
+    if done.returncode:
+        pytest.skip(f"not proven here: no root: {done.stderr.decode().strip()}")
 
-    found = gather(runner("local"))
+    found = gather(node_at("local"))
 
     assert found.host
     assert found.of_node.kernel == os.uname().release

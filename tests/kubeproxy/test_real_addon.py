@@ -11,7 +11,7 @@ import pytest
 
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.kinds import CONFIG_MAPS
-from tests.kubeproxy.conftest import World
+from tests.kubeproxy.real_world import World
 from tests.real.eks_server import EksServer
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from amigen.kubeproxy.daemonset import KEPT_STRATEGY, RESTARTED
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.saved import Saved, save
 from tests.kubeproxy import samples
-from tests.kubeproxy.conftest import World
+from tests.kubeproxy.real_world import World
 
 pytestmark = pytest.mark.slow
 
@@ -432,12 +432,3 @@ def test_a_second_edit_by_the_same_hand_is_seen(world: World) -> None:
     assert "2 kube-proxy have not read it" in result.stdout
     assert not old & {item["metadata"]["uid"] for item in world.cluster.list(PODS)}
     assert "nothing to do" in world.run("apply", "--mode", "ipvs", "--yes").stdout
-
-
-def test_nftables_is_refused_before_1_29(world: World) -> None:
-    """kube-proxy 1.20 knows no nftables: nothing is changed, and the source is named."""
-    result = world.run("apply", "--mode", "nftables", "--yes")
-
-    assert result.exit_code == 13
-    assert "does not exist before 1.29" in result.stderr
-    assert "KEP-3866" in result.stderr

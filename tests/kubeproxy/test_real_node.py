@@ -7,163 +7,23 @@ the kernel with ip_vs, ipvsadm, and the connection.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import Result
 
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.knowledge import SCHEDULERS
-from amigen.kubeproxy.cluster import connect
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS, SERVICES
-from amigen.plan.make import plan_images
-from amigen.platforms import PLATFORMS
-from amigen.spec.load import parse_spec
-from amigen.userdata import make
-from tests.build.local_builds import build, proven
-from tests.kubeproxy import samples
-from tests.kubeproxy.conftest import World, _delete_all
+from amigen.kubeproxy.kinds import PODS, SERVICES
+from tests.kubeproxy.real_vm import Proof
 from tests.real import node
-from tests.real.control_plane import ControlPlane
 
 if TYPE_CHECKING:
-    from amigen.vm import Machine
+    pass
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-
-SPEC = """\
-apiVersion: amigen/v1alpha1
-kind: NodeImage
-name: proof
-kubernetesVersion: "1.34"
-platforms: [debian-12]
-kubeProxy: {mode: ipvs}
-# A scheduler that no other spec of this folder names.
-modules: {extra: [ip_vs_mh]}
-# What kube-proxy brings in its own image.
-packages: [{name: ipset}, {name: iptables}, {name: conntrack}]
-"""
-LOGIN_USER = PLATFORMS["debian-12"].login_user
-DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
-
-
-@dataclass
-class Proof(World):
-    """The world with a real node in it."""
-
-    machine: Machine | None = None
-    look: list[str] = field(default_factory=list)
-
-    @property
-    def vm(self) -> Machine:
-        assert self.machine is not None
-        return self.machine
-
-    @property
-    def target(self) -> str:
-        return f"ssh://{self.vm.ssh.user}@127.0.0.1:{self.vm.port}"
-
-    @property
-    def ssh(self) -> list[str]:
-        return [f"--ssh-option={option}" for option in self.vm.ssh.arguments]
-
-    def apply(self, *arguments: str) -> Result:
-        return self.run("apply", "--yes", "--timeout", "240", "--look", self.target, *self.ssh, *arguments)
-
-    def status(self, *arguments: str) -> Result:
-        return self.run("status", "--node", self.target, *self.ssh, *arguments)
-
-    def shell(self, script: str) -> str:
-        return node.run(self.vm, script)
-
-
-@pytest.fixture(scope="module")
-def proof(plane: ControlPlane) -> Iterator[Proof]:
-    """A booted node with kube-proxy of iptables mode, as a cluster has it before the change."""
-    from amigen.vm import Machine, VmImage, scratch
-
-    user_data = make.user_data(plan_images(parse_spec(SPEC))[0], format_="shell")
-    cluster = connect(str(plane.kubeconfig("admin")))
-    _delete_all(cluster)
-    with (
-        # With a short path: sockets lie below it.
-        tempfile.TemporaryDirectory(prefix="ab-", dir="/tmp") as name,
-        scratch("kubeproxy") as work,
-        Machine(
-            VmImage.at(_built(Path(name))), work=work, user=LOGIN_USER, user_data=user_data, hostname=node.NODE
-        ) as machine,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        state = Path(name, "state")
-        patch.setenv("XDG_STATE_HOME", str(state))
-        machine.wait_for_ssh()
-        done = machine.wait_for_cloud_init()
-        assert done.returncode == 0, machine.run("sudo cat /var/log/cloud-init-output.log").stdout[-3000:]
-        node.install(machine, plane)
-        node.run(machine, node.WEB_SERVER)
-        with node.VmKubelet(cluster, plane.folder, machine=machine) as kubelet:
-            found = Proof(plane=plane, cluster=cluster, kubelet=kubelet, state=state, machine=machine)
-            _populate(found)
-            yield found
-            _depopulate(found)
-    _delete_all(cluster)
-
-
-def _built(folder: Path) -> Path:
-    """The image that `amigen build` makes of the spec: of the apt family, with its packages."""
-    done = build(folder, SPEC)
-    assert done.returncode == 0, done.stdout + done.stderr
-    proven(folder, "proof", "debian-12", "ipvsadm", "ipset")
-    return folder / "amigen-build/proof/debian-12-x86_64/disk.qcow2"
-
-
-def _populate(found: Proof) -> None:
-    node.add_node(found.kubelet)  # type: ignore[arg-type]
-    web = [("http", "TCP", 80)]
-    found.create(SERVICES, node.service("web", "10.96.0.50", *web), "default")
-    found.create(SERVICES, node.service("sticky", "10.96.0.51", *web, sessionAffinity="ClientIP"), "default")
-    found.create(SERVICES, node.service("call", "10.96.0.52", ("sip", "SCTP", 5060)), "default")
-    found.create(SERVICES, node.service("empty", "10.96.0.53", *web), "default")
-    found.create(SERVICES, node.service("outside", "10.96.0.54", *web, type="NodePort"), "default")
-    found.create(SERVICES, node.service("kube-dns", "10.96.0.10", *DNS))
-    server = ("http", "TCP", 8080)
-    for name in ("web", "sticky", "outside"):
-        found.create(node.SLICES, node.endpoints(name, ["10.244.1.2", "10.244.1.3"], server), "default")
-    found.create(node.SLICES, node.endpoints("call", ["10.244.1.2"], ("sip", "SCTP", 5060)), "default")
-    found.create(node.SLICES, node.endpoints("kube-dns", ["10.244.1.2"], *DNS))
-    api = node.endpoints("kubernetes", ["10.0.2.2"], ("https", "TCP", found.plane.port))
-    found.create(node.SLICES, api, "default")
-    # kube-proxy looks after its table every 30 s by itself; here only when something changes, so that what a test
-    # breaks stays broken until it has been seen.
-    text = samples.KUBEADM_CONFIG.replace("  syncPeriod: 0s\n  tcpFin", "  syncPeriod: 1h0m0s\n  tcpFin")
-    found.create(CONFIG_MAPS, samples.config_map(text=text))
-    found.settle()
-    found.create(DAEMON_SETS, samples.daemon_set(image="registry.k8s.io/kube-proxy:v1.37.2"))
-    found.wait_pods(1, 120)
-
-
-def _depopulate(found: Proof) -> None:
-    for namespace in ("default", "kube-system"):
-        for kind in (SERVICES, node.SLICES):
-            for item in list(found.cluster.list(kind, namespace)):
-                if item["metadata"]["name"] != "kubernetes":
-                    found.cluster._send("DELETE", kind.path(item["metadata"]["name"], namespace))
-
-
-@pytest.fixture
-def healthy(proof: Proof) -> Proof:
-    """kube-proxy in ipvs mode with sed, and a table as it should be."""
-    done = proof.apply("--mode", "ipvs", "--scheduler", "sed")
-    assert done.exit_code == 0, done.stdout + done.stderr
-    done = proof.status("--wait", "120", "--interval", "2")
-    assert done.exit_code == 0, done.stdout + done.stderr
-    return proof
 
 
 def test_before_the_change_the_node_is_ready_and_in_iptables_mode(proof: Proof) -> None:

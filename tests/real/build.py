@@ -57,6 +57,12 @@ def folder_of(name: str) -> Path:
     return home / "amigen-tests" / "real" / f"{name}-{digest.hexdigest()[:16]}"
 
 
+def pinned(tool: str, module: str) -> str:
+    """The version of a module that a tool is built of; empty where its go.mod does not name it."""
+    match = re.search(rf"(?m)^\s*(?:require )?{re.escape(module)} (v\S+)", (TOOLS / tool / "go.mod").read_text())
+    return match[1] if match else ""
+
+
 def program(tool: str, name: str = "") -> Path:
     """A built program, or the current test is skipped as not proven.
 

@@ -26,6 +26,8 @@ from tests.real import build
 ADMIN = "admin-token"
 # Kubernetes of the API server, of the controllers and of kube-proxy: a folder in tests/real/tools.
 KUBERNETES = os.environ.get("AMIGEN_KUBERNETES") or "1.37"
+# Their version, as go.mod pins it: `v1.37.2`.
+PROXY = build.pinned(f"kubernetes-{KUBERNETES}", "k8s.io/kubernetes")
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy")
 
 

@@ -23,7 +23,7 @@ from amigen.kubeproxy.cluster import Cluster, connect
 from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, ENDPOINT_SLICES, NODES, SERVICES, Kind
 from tests.kubeproxy import samples
 from tests.kubeproxy.worlds import a_world
-from tests.real.control_plane import ControlPlane, running
+from tests.real.control_plane import PROXY, ControlPlane, running
 
 NODE = "node-a"
 NETWORK = """
@@ -108,7 +108,7 @@ def cell(plane: ControlPlane, folder: Path, worlds: int) -> list[dict[str, Any]]
     merge = "application/merge-patch+json"
     addresses = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.7"}]}}
     assert send(cluster, "PATCH", f"{NODES.path(NODE)}/status", addresses, merge)
-    image = samples.daemon_set(image="registry.k8s.io/kube-proxy:v1.37.2")
+    image = samples.daemon_set(image=f"registry.k8s.io/kube-proxy:{PROXY}")
     assert send(cluster, "POST", CONFIG_MAPS.path(), samples.config_map(text=text))
     assert send(cluster, "POST", DAEMON_SETS.path(), image)
     config = folder / "config.conf"

@@ -36,8 +36,9 @@ def copy(machine: Machine, source: Path, target: str, mode: str = "0600") -> Non
 
 
 def install(machine: Machine, plane: ControlPlane) -> None:
-    """kube-proxy's program and its kubeconfig; the host's loopback is 10.0.2.2 in QEMU's user network."""
+    """kube-proxy's program, its kubeconfig and traffic.py; the host's loopback is 10.0.2.2 in QEMU's user network."""
     copy(machine, plane.programs["kube-proxy"], "/usr/local/bin/kube-proxy", "0755")
+    copy(machine, Path(__file__).with_name("traffic.py"), "/usr/local/bin/traffic.py", "0755")
     kubeconfig = plane.kubeconfig("admin", server=f"https://10.0.2.2:{plane.port}")
     copy(machine, kubeconfig, "/var/lib/kube-proxy/kubeconfig.conf")
 
@@ -100,17 +101,24 @@ def endpoints(name: str, addresses: list[str], *ports: tuple[str, str, int]) -> 
     }
 
 
-# A web server in a network namespace of its own, as a pod would be.
-WEB_SERVER = """
-ip netns add web
-ip link add veth-web type veth peer name eth0 netns web
-ip addr add 10.244.1.1/24 dev veth-web
-ip link set veth-web up
-ip -n web addr add 10.244.1.2/24 dev eth0
-ip -n web link set eth0 up
-ip -n web link set lo up
-ip -n web route add default via 10.244.1.1
+# Two network namespaces, as pods have them: a server of 10.244.1.2 and a client of 10.244.2.2. The same server runs on
+# the host, as a pod with hostNetwork does.
+NETWORK = """
+add() {
+  ip netns add "$1"
+  ip link add "veth-$1" type veth peer name eth0 netns "$1"
+  ip addr add "10.244.$2.1/24" dev "veth-$1"
+  ip link set "veth-$1" up
+  ip -n "$1" addr add "10.244.$2.2/24" dev eth0
+  ip -n "$1" link set eth0 up
+  ip -n "$1" link set lo up
+  ip -n "$1" route add default via "10.244.$2.1"
+}
+add web 1
+add client 2
 mkdir -p /srv/web
 echo 'served from the namespace' >/srv/web/index.html
 systemd-run --quiet --unit=web ip netns exec web python3 -m http.server --directory /srv/web 8080
+systemd-run --quiet --unit=echo-pod ip netns exec web python3 /usr/local/bin/traffic.py serve 9090
+systemd-run --quiet --unit=echo-host python3 /usr/local/bin/traffic.py serve 9090
 """
