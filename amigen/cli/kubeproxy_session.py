@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from amigen.base.errors import AmigenError, CouldNotCheckError, InputError, RefusedError
+from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError, InputError, RefusedError
 from amigen.base.files import read_file
 from amigen.cli.kubeproxy_options import way_back
 from amigen.cli.options import echo_line
@@ -68,10 +68,13 @@ class Session:
         """The add-on's calls; None where no EKS cluster is known."""
         if self.eks is None:
             return None
-        from amigen.aws.session import make_client
+        from amigen.aws.session import Aws, AwsOptions, configured_region
 
-        client = make_client("eks", region=self.eks.region or None, profile=self._options["profile"], attempts=6)
-        return Addon(client, self.eks.cluster)
+        profile = self._options["profile"]
+        region = self.eks.region or configured_region(profile)
+        if not region:
+            raise AwsError(f"the region of the EKS cluster {self.eks.cluster} is not known", "name --region")
+        return Addon(Aws(AwsOptions(profile=profile)), self.eks.cluster, region)
 
     @property
     def _ssh(self) -> tuple[str, ...]:

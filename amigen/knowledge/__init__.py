@@ -127,6 +127,8 @@ SCHEDULERS: tuple[Scheduler, ...] = _value("ipvs-schedulers", tuple[Scheduler, .
 GUIDE_SCHEDULERS = SCHEDULERS[:10]
 PROXY_MODES: tuple[ProxyMode, ...] = get_args(ProxyMode)
 NFTABLES_MIN_KERNEL: Version = _value("nftables-kernel", Version)
+# Of kube-proxy's image, and of a node that has its own.
+NFT_MINIMUM: tuple[int, ...] = _value("nft-minimum", tuple[int, ...])
 _BITS = _value("conn-tab-bits", dict[str, Any])
 # Up to `OLD_MAX` before this kernel.
 CONN_TAB_BITS_KERNEL: Version = tuple(_BITS["kernel"])

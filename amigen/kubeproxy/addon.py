@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws.answer import Fields, ask
+from amigen.aws import calls
+from amigen.aws.answer import Fields
+from amigen.aws.errors import CallError
+from amigen.aws.grants import Call
+from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, ConflictError
 from amigen.kubeproxy.addon_values import ADDON, Resolve, Update
 
 _POLL_SECONDS = 5.0
-_PAGES = 1000  # of the list of updates
 
 # What an update's error code asks for (EKS API reference, ErrorDetail).
 _EXPLAIN: dict[str, str] = {
@@ -50,41 +53,46 @@ class AddonState:
 
 
 class Addon:
-    """The add-on of one cluster, through a botocore client of `eks`.
+    """The add-on of one cluster. Where a call fails, it raises AwsError.
 
     Args:
-        client: The client, of `amigen.aws`.
-        cluster: Name of the cluster.
+        aws: AWS.
+        cluster: Name of the cluster; `region` where it is.
         sleep: Waits so many seconds.
         monotonic: A clock for deadlines.
     """
 
     def __init__(
         self,
-        client: Any,
+        aws: Aws,
         cluster: str,
+        region: str,
         *,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self._aws = aws
         self.cluster = cluster
+        self._region = region
         self._sleep = sleep
         self._monotonic = monotonic
 
+    @property
+    def _what(self) -> str:
+        return f"add-on {ADDON} of cluster {self.cluster}"
+
+    def _call(self, call: Call, **params: Any) -> Fields:
+        return self._aws.call(call, self._region, self._what, addonName=ADDON, **params)
+
     def read(self) -> AddonState | None:
-        """The add-on; None where EKS lists none. Raises AwsError where EKS cannot be asked."""
+        """The add-on; None where EKS lists none."""
         try:
-            found = self._ask("DescribeAddon", clusterName=self.cluster, addonName=ADDON)["addon"]
-        except self._client.exceptions.ResourceNotFoundException as error:
-            # The same error for an unknown cluster: only its message tells them apart.
-            if "cluster" in _message(error).lower() and "addon" not in _message(error).lower().replace(
-                "add-on", "addon"
-            ):
-                raise AwsError(f"DescribeAddon: {_message(error)}", "check --cluster-name and --region") from None
+            found = self._call(calls.DESCRIBE_ADDON, clusterName=self.cluster)["addon"]
+        except CallError as error:
+            # The same code for an unknown cluster: only the message tells them apart.
+            if error.code != "ResourceNotFoundException" or "no cluster" in error.message.lower():
+                raise
             return None
-        except Exception as error:
-            raise _explained("DescribeAddon", self.cluster, error) from None
         issues = (found.get("health") or {}).get("issues") or []
         return AddonState(
             version=found.get("addonVersion", ""),
@@ -95,61 +103,44 @@ class Addon:
 
     def schema(self, version: str) -> dict[str, Any]:
         """The JSON schema that this version of the add-on publishes."""
+        answer = self._call(calls.DESCRIBE_ADDON_CONFIGURATION, addonVersion=version)
         try:
-            answer = self._ask("DescribeAddonConfiguration", addonName=ADDON, addonVersion=version)
             schema = json.loads(answer["configurationSchema"])
         except (ValueError, RecursionError):
-            raise AwsError(f"DescribeAddonConfiguration: the schema of {ADDON} {version} is not JSON") from None
-        except Exception as error:
-            raise _explained("DescribeAddonConfiguration", self.cluster, error) from None
+            schema = None
         if not isinstance(schema, dict):
-            raise AwsError(f"DescribeAddonConfiguration: the schema of {ADDON} {version} is not an object")
+            raise AwsError(f"DescribeAddonConfiguration: the schema of {ADDON} {version} is not a JSON object")
         return schema
 
     def update(self, values: str, resolve: Resolve) -> str:
-        """Start the update; its id. botocore adds the clientRequestToken, so its own retries start no second one."""
+        """Start the update; its id. botocore adds the clientRequestToken, so its own retries start no second one.
+
+        Raises:
+            ConflictError: Another one is under way.
+        """
+        wanted = {"configurationValues": values, "resolveConflicts": resolve}
         try:
-            answer = self._ask(
-                "UpdateAddon",
-                clusterName=self.cluster,
-                addonName=ADDON,
-                configurationValues=values,
-                resolveConflicts=resolve,
-            )
-        except self._client.exceptions.ResourceInUseException as error:
+            return str(self._call(calls.UPDATE_ADDON, clusterName=self.cluster, **wanted)["update"]["id"])
+        except CallError as error:
+            if error.code != "ResourceInUseException":
+                raise
             raise ConflictError(
-                f"UpdateAddon: another update of {ADDON} is under way: {_message(error)}",
+                f"another update of {ADDON} is under way: {error.message}",
                 "wait for it (`aws eks list-updates`), run `amigen kube-proxy plan` again, then repeat",
             ) from None
-        except Exception as error:
-            raise _explained("UpdateAddon", self.cluster, error) from None
-        return str(answer["update"]["id"])
 
     def under_way(self) -> Update | None:
         """The update that is in progress, amigen's own or another; None without one."""
-        try:
-            token: dict[str, str] = {}
-            for _ in range(_PAGES):
-                page = self._ask("ListUpdates", name=self.cluster, addonName=ADDON, **token)
-                for update_id in page["updateIds"]:
-                    found = self._update(update_id)
-                    if found.get("status") == "InProgress":
-                        params = {one.get("type"): one.get("value") for one in found.get("params") or []}
-                        return Update(id=str(update_id), values=params.get("ConfigurationValues") or "")
-                if not page.get("nextToken"):
-                    return None
-                token = {"nextToken": page["nextToken"]}
-        except Exception as error:
-            raise _explained("ListUpdates", self.cluster, error) from None
-        raise AwsError(f"ListUpdates for cluster {self.cluster} returns too many pages")
-
-    def _ask(self, operation: str, **params: Any) -> Fields:
-        return ask(self._client, operation, f"eks:{operation} for cluster {self.cluster}", **params)
+        updates = {"name": self.cluster, "addonName": ADDON}
+        for update_id in self._aws.pages(calls.LIST_ADDON_UPDATES, self._region, self._what, "updateIds", **updates):
+            found = self._update(update_id)
+            if found.get("status") == "InProgress":
+                params = {one.get("type"): one.get("value") for one in found.get("params") or []}
+                return Update(id=str(update_id), values=params.get("ConfigurationValues") or "")
+        return None
 
     def _update(self, update_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._ask("DescribeUpdate", name=self.cluster, updateId=update_id, addonName=ADDON)[
-            "update"
-        ]
+        found: dict[str, Any] = self._call(calls.DESCRIBE_ADDON_UPDATE, name=self.cluster, updateId=update_id)["update"]
         return found
 
     def follow(self, update_id: str, *, seconds: float, say: Callable[[str], None]) -> None:
@@ -160,10 +151,7 @@ class Addon:
         """
         deadline = self._monotonic() + seconds
         while True:
-            try:
-                found = self._update(update_id)
-            except Exception as error:
-                raise _explained("DescribeUpdate", self.cluster, error) from None
+            found = self._update(update_id)
             status = found.get("status")
             say(f"add-on update {update_id}: {status}")
             if status == "Successful":
@@ -188,29 +176,3 @@ def _failed(update_id: str, status: str, errors: list[Mapping[str, Any]]) -> Aws
         if code in _EXPLAIN:
             lines.append(f"    {_EXPLAIN[code]}")
     return AwsError("\n".join(lines))
-
-
-def _message(error: Exception) -> str:
-    response = getattr(error, "response", None) or {}
-    return str((response.get("Error") or {}).get("Message") or error)
-
-
-def _explained(call: str, cluster: str, error: Exception) -> AwsError:
-    """An error of botocore as ours: names the call and the cluster."""
-    if isinstance(error, AwsError):
-        return error
-    response = getattr(error, "response", None)
-    if not isinstance(response, Mapping):
-        known = type(error).__module__.startswith(("botocore", "boto3"))
-        if not known:
-            raise error
-        return AwsError(f"{call} for cluster {cluster}: {error}", "check the AWS credentials, --profile and --region")
-    code = str((response.get("Error") or {}).get("Code"))
-    hint = {
-        "AccessDeniedException": f"the caller needs the IAM action eks:{call}",
-        "InvalidParameterException": "EKS refuses a value; `aws eks describe-addon-configuration` shows the schema",
-        "ResourceNotFoundException": "check --cluster-name and --region",
-        "ExpiredTokenException": "log in to AWS again",
-        "UnrecognizedClientException": "the AWS credentials are not valid",
-    }.get(code, "")
-    return AwsError(f"{call} for cluster {cluster}: {code}: {_message(error)}", hint)

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import yaml
 
 from amigen.base.errors import InputError, RefusedError
-from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact
+from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.nftables_mapping import Row, differences, nftables_mapping
@@ -29,12 +29,7 @@ from amigen.spec.values import Name
 
 # As the spec has it.
 _NAME = re.compile(get_args(Name)[1].extra_json_schema["pattern"])
-# kube-proxy calls `nft`; this is the oldest that the documentation names.
-NFT_MINIMUM = "1.0.1"
-NFT_NEEDED = (
-    f"nft {NFT_MINIMUM} or newer: kube-proxy's image brings it, a node needs its own only for diagnosis; tables made by"
-    " a much newer nft of the host can crash the older one of the image"
-)
+NFT_NEEDED = f"nft: {statement('nft-minimum')}; a node needs its own only for diagnosis"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.knowledge import NFTABLES_DIFFERENCES, nft_clashes, statement
+from amigen.knowledge import NFT_MINIMUM, NFTABLES_DIFFERENCES, nft_clashes, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
@@ -118,6 +118,8 @@ def differences(
     if clashing or (not known and nft_clashes((99,), version, patch)):
         remedy = "update kube-proxy first" + ("" if known else ", or look at the nodes' nft (--look)")
         yield f"{_named(clashing)}{statement('nft-clash')}; {remedy}"
+    if old := [name for name, nft in known.items() if nft < NFT_MINIMUM]:
+        yield f"{_named(old)}{statement('nft-minimum')}; update nft there, or remove it"
 
 
 # They are rows of the mapping.

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from amigen.aws.grants import Purpose
-from amigen.aws.session import make_client
+from amigen.aws.session import Aws, make_client
 from amigen.kubeproxy.addon import Addon
 from amigen.publish.policy import LIMIT, Scope, policy, size
 from tests.aws.test_packer_calls import Account, spec
@@ -152,7 +152,8 @@ def test_the_add_on_needs_what_the_policy_says(tmp_path: Path, monkeypatch: pyte
     stub.add_response("describe_update", update)
     stub.add_response("update_addon", update)
     with stub:
-        addon = Addon(client, "prod")
+        monkeypatch.setattr(Aws, "_client", lambda *_: client)
+        addon = Addon(Aws(), "prod", REGION)
         addon.read()
         addon.schema("v1")
         addon.under_way()

@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
+from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
 from amigen.kubeproxy.addon import Addon, AddonState
@@ -21,7 +20,10 @@ from tests.real.eks_server import SCHEMA, EksServer
 
 
 @pytest.fixture
-def server() -> Iterator[EksServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with EksServer() as found:
         yield found
 
@@ -40,16 +42,9 @@ class Time:
 
 
 def an_addon(server: EksServer, cluster: str = "prod") -> Addon:
-    client = boto3.client(
-        "eks",
-        region_name="eu-central-1",
-        endpoint_url=server.url,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"max_attempts": 0}),
-    )
     time = Time()
-    return Addon(client, cluster, sleep=time.sleep, monotonic=time.monotonic)
+    aws = Aws(AwsOptions(endpoint_url=server.url))
+    return Addon(aws, cluster, "eu-central-1", sleep=time.sleep, monotonic=time.monotonic)
 
 
 def say(_: str) -> None:
@@ -179,7 +174,7 @@ def test_another_update_under_way_is_a_conflict(server: EksServer) -> None:
 
 @pytest.mark.parametrize("call", ["DescribeAddon", "UpdateAddon", "DescribeAddonConfiguration", "DescribeUpdate"])
 def test_missing_iam_rights_name_the_action(server: EksServer, call: str) -> None:
-    """The hint has the IAM action."""
+    """The message has the IAM action, the hint where the policy comes from."""
     server.state.denied = {call}
     addon = an_addon(server)
 
@@ -191,8 +186,8 @@ def test_missing_iam_rights_name_the_action(server: EksServer, call: str) -> Non
     with pytest.raises(AwsError) as caught:
         use()
 
-    assert call in caught.value.message
-    assert f"eks:{call}" in caught.value.hint
+    assert f"eks:{call} in eu-central-1 for add-on kube-proxy of cluster prod" in caught.value.message
+    assert "iam-policy" in caught.value.hint
 
 
 def test_server_gone(server: EksServer) -> None:

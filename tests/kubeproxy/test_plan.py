@@ -537,6 +537,18 @@ def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[
     assert all(("--look" in one) == (nft is None) for one in clashes)
 
 
+def test_an_old_nft_of_a_node() -> None:
+    """kube-proxy runs its own; the node's fails on kube-proxy's tables."""
+    nodes = daemonset.nodes([a_node("a"), a_node("b")])
+    facts = {"a": NodeFacts(nft=(0, 9, 8)), "b": NodeFacts(nft=(1, 0, 1))}
+
+    found = plan_migration(read_config(samples.EKS_CONFIG, "x"), "1.37", nodes, gathered=facts).differences
+
+    (old,) = (one for one in found if "1.0.1" in one)
+    assert old.startswith("a: kube-proxy runs the nft of its own image, never the node's")
+    assert old.endswith("issues/122743]; update nft there, or remove it")
+
+
 @pytest.mark.parametrize(("version", "says"), [("1.36", False), ("1.37", True)])
 def test_an_unset_mode(version: str, says: bool) -> None:
     """A note from the version on in which kube-proxy warns of it."""
