@@ -29,13 +29,10 @@ from amigen.verify.cause import causes_of
 from amigen.verify.content import with_diffs
 from amigen.verify.report import REACHED, Phase, Report, Result, verdict_of
 from amigen.verify.session import SessionInput, run_session
-from amigen.verify.workers import run_sessions
 from amigen.vm.scratch import scratch
 
 # ssh clients at once: more would only wait for the processor.
 _AT_ONCE = 64
-# From so many hosts on, the tests are shared out to the processors: below, another process costs more than it saves.
-_SHARED_FROM = 8
 NODE = "node"
 _OS_RELEASE = "/etc/os-release"
 
@@ -173,12 +170,7 @@ def check_hosts(
                 joined=options.joined,
                 image=options.hygiene,
             )
-            if len(keys) < _SHARED_FROM:
-                results = run_session(given, ready, settle)
-            else:
-                settle()
-                pool.shutdown()
-                results = run_sessions(given, {key: ready[key] for key in facts}, facts)
+            results = run_session(given, ready, settle)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     found: list[list[Result] | CouldNotCheckError] = []

@@ -22,25 +22,8 @@ from amigen.testing.plugin import give_facts
 from amigen.verify.outcome import last_words, outcome_of
 from amigen.verify.report import Outcome, Result
 
-# Plugins of pytest that cost time and do nothing here; tests of the user's may need the rest.
+# Plugins of pytest that print or write what nobody reads here.
 _NOT_NEEDED = ("terminal", "cacheprovider", "junitxml", "pastebin", "stepwise", "faulthandler")
-_ONLY_FOR_OWN = (
-    "logging",
-    "capture",
-    "doctest",
-    "unittest",
-    "warnings",
-    "setuponly",
-    "setupplan",
-    "debugging",
-    "recwarn",
-    "monkeypatch",
-    "tmpdir",
-    "legacypath",
-    "threadexception",
-    "unraisableexception",
-    "subtests",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,12 +202,6 @@ def run_session(
     return collector.results
 
 
-def forked() -> None:
-    """In a process that was forked from one with threads: another of them may have held the lock, and is not here."""
-    global _ONE_AT_A_TIME
-    _ONE_AT_A_TIME = threading.Lock()
-
-
 def _broken_id(given: SessionInput, text: str) -> str:
     own = given.own
     named = own is not None and next((f for f in sorted(own.rglob("*.py")) if f.name in text), None)
@@ -232,17 +209,16 @@ def _broken_id(given: SessionInput, text: str) -> str:
 
 
 def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list[str]:
-    off = _NOT_NEEDED if given.own else (*_NOT_NEEDED, *_ONLY_FOR_OWN)
-    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib"]
+    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib", "--capture=sys"]
     # A file of the user's that cannot be read takes nothing of ours with it.
     arguments += ["--continue-on-collection-errors"]
-    arguments += [word for name in off for word in ("-p", f"no:{name}")]
+    arguments += [word for name in _NOT_NEEDED for word in ("-p", f"no:{name}")]
     arguments += ["-p", "amigen.testing.plugin"]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
     arguments += [*(["--amigen-joined"] if given.joined else []), *(["--amigen-image"] if given.image else [])]
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
-        arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
+        arguments += ["-o", f"pythonpath={given.own}"]
     else:
         arguments += ["--assert=plain", "-p", "testinfra.plugin"]
     return [*arguments, *map(str, given.files), *([str(given.own)] if given.own else [])]

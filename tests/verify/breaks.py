@@ -118,6 +118,13 @@ BREAKS: dict[str, Break] = {
     "temporary file": _hygiene("temporary-files", "echo x >/var/tmp/script.sh", "script.sh"),
     "random seed": _hygiene("random-seed", "echo x >/var/lib/systemd/random-seed", "random-seed"),
     "hostname": _hygiene("hostname", "echo builder >/etc/hostname", "etc/hostname"),
+    "name of an NVMe host": _hygiene("device-identity", "mkdir -p /etc/nvme && echo x >/etc/nvme/hostid", "hostid"),
+    "kubelet's certificate": _hygiene(
+        "kubelet-state", "mkdir -p /var/lib/kubelet/pki && echo x >/var/lib/kubelet/pki/kubelet.key", "kubelet.key"
+    ),
+    "lease": _hygiene("leases", "mkdir -p /var/lib/dhcp && echo x >/var/lib/dhcp/dhclient.leases", "dhclient.leases"),
+    "core dump": _hygiene("dumps-and-stamps", "mkdir -p /var/crash && echo x >/var/crash/a.crash", "a.crash"),
+    "copy of the accounts": _hygiene("account-backups", "cp /etc/shadow /etc/shadow-", "shadow-"),
 }
 
 # What only a boot shows: path, content written to the disk, a check that it makes red, words of the first line.
