@@ -70,11 +70,11 @@ def verify(
     import secrets
 
     from amigen.cli.policy import parse_tag
-    from amigen.connections.run_command import Rate
     from amigen.fleet.verify import ask_region, judge
     from amigen.plan.make import plan_images
     from amigen.publish.names import TAG_NAME
     from amigen.publish.proof import SuiteProof
+    from amigen.publish.run_command import Rate
     from amigen.publish.threads import side_by_side
 
     image = load_on_aws(spec, aws.profile)

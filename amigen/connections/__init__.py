@@ -13,11 +13,10 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from amigen.base.errors import InputError
-from amigen.connections.model import Connection, ConnectOptions, Kind, Target
+from amigen.connections.model import INSTANCE, Connection, ConnectOptions, Kind, Target
 
 SCHEMES = tuple(kind for kind in get_args(Kind) if kind not in ("image", "vm"))
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*@([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
-_INSTANCE = re.compile(r"(i|mi)-[0-9a-f]{8,17}")
 
 
 def parse_target(text: str) -> Target:
@@ -40,7 +39,7 @@ def parse_target(text: str) -> Target:
         return Target(text=text, kind="chroot", name=str(path.resolve()))
     if path.is_file():
         return Target(text=text, kind="image", name=str(path.resolve()))
-    meant = f"ssm://{text}" if _INSTANCE.fullmatch(text) else f"ssh://{text}" if _LOGIN.fullmatch(text) else ""
+    meant = f"ssm://{text}" if INSTANCE.fullmatch(text) else f"ssh://{text}" if _LOGIN.fullmatch(text) else ""
     raise InputError(f"{text}: no such target", f"did you mean {meant}?" if meant else _forms())
 
 

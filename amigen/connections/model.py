@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from amigen.facts.surroundings import Surroundings
 
 # `image` is a file that has to be booted, and `vm` a machine of amigen's; each other kind is a module of this package.
 Kind = Literal["image", "ssh", "podman", "docker", "chroot", "nspawn", "local", "ssm", "vm"]
+# An instance of EC2, or a machine that Systems Manager manages elsewhere.
+INSTANCE = re.compile(r"(i|mi)-[0-9a-f]{8,17}")
 # What a target says -> what to do.
 _HINTS = {
     "Host key verification failed": "ssh does not know this host's key: connect once by hand, or give"

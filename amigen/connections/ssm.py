@@ -8,13 +8,10 @@ reference of GetCommandInvocation), so that output travels packed, and in parts 
 from __future__ import annotations
 
 import base64
-import gzip
-import io
 import re
 import shlex
 import subprocess
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
@@ -23,7 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from amigen.aws.session import make_client
 from amigen.base.errors import AwsError, InputError
-from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
+from amigen.base.gzipped import gunzip, gzip
+from amigen.connections.model import INSTANCE, Connection, ConnectOptions, Target, UnreachableError
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
 PART = 20_000
@@ -31,7 +29,6 @@ PART = 20_000
 MAX_OUTPUT = 16 << 20
 # A longer command is packed too; what a request may hold is not documented.
 _LONG = 2_000
-_INSTANCE = re.compile(r"(i|mi)-[0-9a-f]{8,17}")
 _ENDED = ("Success", "Failed", "Cancelled", "TimedOut")
 _HEAD = re.compile(r"amigen ([0-9]{1,9}) (/[A-Za-z0-9_./-]+)\n")
 
@@ -47,10 +44,6 @@ printf 'amigen %s %s\\n' "$size" "$folder"
 head -c PART "$folder/answer"
 [ "$size" -gt PART ] || rm -rf "$folder"
 """
-
-
-class SessionManagerError(UnreachableError):
-    """A command that could not be sent, did not run, or whose answer is not one."""
 
 
 class SessionManager(Connection):
@@ -80,7 +73,7 @@ class SessionManager(Connection):
     @classmethod
     def parse(cls, text: str, url: SplitResult) -> Target:
         query = dict(parse_qsl(url.query))
-        if not _INSTANCE.fullmatch(url.netloc) or set(query) - {"region", "profile"}:
+        if not INSTANCE.fullmatch(url.netloc) or set(query) - {"region", "profile"}:
             raise InputError(f"{text}: not a Session Manager target", "write ssm://i-...?region=REGION&profile=PROFILE")
         region, profile = query.get("region", ""), query.get("profile", "")
         return Target(text=text, kind="ssm", name=url.netloc, region=region, profile=profile)
@@ -90,7 +83,7 @@ class SessionManager(Connection):
         """The client.
 
         Raises:
-            SessionManagerError: The AWS configuration names no region, or no such profile.
+            UnreachableError: The AWS configuration names no region, or no such profile.
         """
         if self._client is None:
             region, profile = self.target.region or None, self.target.profile or None
@@ -98,7 +91,7 @@ class SessionManager(Connection):
                 # Many hosts at once run into the API's rate; botocore slows down by itself.
                 self._client = make_client("ssm", region=region, profile=profile, mode="adaptive", attempts=11)
             except AwsError as error:
-                raise SessionManagerError(f"Session Manager: {error.message}") from None
+                raise UnreachableError(f"Session Manager: {error.message}") from None
         return self._client
 
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
@@ -106,15 +99,15 @@ class SessionManager(Connection):
         first = self._send(wrapped(script))
         match = _HEAD.match(first)
         if not match:
-            raise SessionManagerError(f"{name} answered something else than our command: {first[:200]!r}")
+            raise UnreachableError(f"{name} answered something else than our command: {first[:200]!r}")
         size, folder = int(match[1]), match[2]
         if size > MAX_OUTPUT:
-            raise SessionManagerError(f"{name}: its answer is too long ({size} characters)")
+            raise UnreachableError(f"{name}: its answer is too long ({size} characters)")
         answer = first[match.end() :]
         while len(answer) < size:
             part = self._send(next_part(folder, len(answer), size))
             if not part:
-                raise SessionManagerError(f"{name}: the answer ends after {len(answer)} of {size} characters")
+                raise UnreachableError(f"{name}: the answer ends after {len(answer)} of {size} characters")
             answer += part
         code, stdout, stderr = unpacked(answer)
         return subprocess.CompletedProcess(script, code, stdout, stderr)
@@ -133,14 +126,14 @@ class SessionManager(Connection):
         except ClientError as error:
             code = error.response["Error"]["Code"]
             hint = ": does its agent run, and may its role use Session Manager?" if code == "InvalidInstanceId" else ""
-            raise SessionManagerError(f"Session Manager, {self.target.name}: {error}{hint}") from None
+            raise UnreachableError(f"Session Manager, {self.target.name}: {error}{hint}") from None
         except BotoCoreError as error:
-            raise SessionManagerError(f"Session Manager, {self.target.name}: {error}") from None
+            raise UnreachableError(f"Session Manager, {self.target.name}: {error}") from None
         # Our scripts end with 0, so that anything else says that they did not run.
         if found["Status"] != "Success":
             said = found.get("StandardErrorContent", "").strip()[-300:]
             status = found.get("StatusDetails", found["Status"])
-            raise SessionManagerError(f"Session Manager, {self.target.name}: {status} {said}".strip())
+            raise UnreachableError(f"Session Manager, {self.target.name}: {status} {said}".strip())
         return str(found["StandardOutputContent"])
 
     def _wait(self, command_id: str) -> dict[str, Any]:
@@ -158,7 +151,7 @@ class SessionManager(Connection):
                 return found
             if self._clock() > deadline:
                 late = f"the command is {found['Status']} after {self.options.seconds:.0f} s"
-                raise SessionManagerError(f"Session Manager, {self.target.name}: {late}")
+                raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
             self._sleep(pause)
             pause = min(pause * 1.5, 2.0)
 
@@ -169,7 +162,7 @@ CONNECTION = SessionManager
 def wrapped(command: str) -> str:
     """The script that runs a command and packs what it printed."""
     if len(command) > _LONG:
-        packed = base64.b64encode(gzip.compress(command.encode("utf-8", "surrogateescape"), mtime=0)).decode()
+        packed = base64.b64encode(gzip(command.encode("utf-8", "surrogateescape"))).decode()
         run = f'printf %s {packed} | base64 -d | gzip -d >"$folder/run" && /bin/sh "$folder/run"'
     else:
         run = f"/bin/sh -c {shlex.quote(command)}"
@@ -187,19 +180,11 @@ def unpacked(answer: str) -> tuple[int, bytes, bytes]:
     """Code, stdout and stderr of a whole answer.
 
     Raises:
-        SessionManagerError: It is not one.
+        UnreachableError: It is not one.
     """
     try:
         code, stdout, stderr = answer.split("\n")
-        packed = [base64.b64decode(part, validate=True) for part in (stdout, stderr)]
-        return int(code), _unzipped(packed[0]), _unzipped(packed[1])
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise SessionManagerError(f"an answer that cannot be unpacked: {error}") from None
-
-
-def _unzipped(packed: bytes) -> bytes:
-    with gzip.open(io.BytesIO(packed)) as stream:
-        content = stream.read(MAX_OUTPUT + 1)
-    if len(content) > MAX_OUTPUT:
-        raise ValueError(f"it has more than {MAX_OUTPUT} bytes")
-    return content
+        streams = [gunzip(base64.b64decode(part, validate=True), MAX_OUTPUT) for part in (stdout, stderr)]
+        return int(code), streams[0], streams[1]
+    except ValueError as error:
+        raise UnreachableError(f"an answer that cannot be unpacked: {error}") from None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from amigen.aws import calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, CouldNotCheckError
-from amigen.connections.run_command import Rate, run_script
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe
 from amigen.publish.proof import Gathered, Proof
+from amigen.publish.run_command import Rate, run_script
 from amigen.publish.wait import Waiter
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
-from amigen.connections.run_command import Rate, only_answer, run_script
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
 from amigen.publish.canary_launch import Launch, launch_params
 from amigen.publish.ledger import Entry
 from amigen.publish.names import Place
 from amigen.publish.proof import Gathered, Proof
+from amigen.publish.run_command import Rate, only_answer, run_script
 from amigen.publish.state import Instance
 from amigen.publish.wait import TooLongError, Waiter
 

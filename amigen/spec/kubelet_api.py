@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from amigen.base.errors import Problem
+from amigen.base.nearest import nearest
 from amigen.spec.paths import key_path
 
 ROOT_TYPE = "KubeletConfiguration"
@@ -58,7 +58,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
             where = key_path(f"{path}.featureGates", name)
             locked = self.feature_gates.get(name)
             if locked is None:
-                yield self._unknown("feature gate", name, tuple(self.feature_gates), where)
+                yield self._unknown("feature gate", name, self.feature_gates, where)
             elif isinstance(value, bool) and locked not in ("free", str(value).lower()):
                 message = (
                     f"{name} is locked to {locked} in Kubernetes {self.version}: the kubelet exits with another value"
@@ -75,7 +75,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
             if key in known:
                 yield from self._value(inner, known[key], where)
             else:
-                yield self._unknown("field" if name == ROOT_TYPE else f"field of {name}", key, tuple(known), where)
+                yield self._unknown("field" if name == ROOT_TYPE else f"field of {name}", key, known, where)
 
     def _value(self, value: object, type_: str, path: str) -> Iterator[Problem]:
         if value is None or type_ == "any":
@@ -101,10 +101,9 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         elif not _is_a(value, type_):
             yield _wrong(value, _WORDS.get(type_, type_), path)
 
-    def _unknown(self, what: str, name: str, known: tuple[str, ...], path: str) -> Problem:
-        lower = {each.lower(): each for each in known}
-        near = get_close_matches(name.lower()[:100], lower, n=1, cutoff=0.6)
-        hint = f"did you mean `{lower[near[0]]}`?" if near else f"remove it, or see the kubelet of {self.version}"
+    def _unknown(self, what: str, name: str, known: Iterable[str], path: str) -> Problem:
+        near = nearest(name, known)
+        hint = f"did you mean `{near}`?" if near else f"remove it, or see the kubelet of {self.version}"
         message = f"the kubelet of Kubernetes {self.version} has no {what} {name!r}"
         return Problem(path=path, message=message, hint=hint, source="k8s.io/kubernetes")
 
@@ -113,7 +112,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         name, given, value = flag.removeprefix("--").partition("=")
         type_ = self.flags.get(name)
         if type_ is None:
-            yield self._unknown("flag", f"--{name}", tuple(f"--{known}" for known in self.flags), path)
+            yield self._unknown("flag", f"--{name}", (f"--{known}" for known in self.flags), path)
         elif not given and type_ != "bool":
             message = f"--{name} needs a value: the kubelet would take the next flag for it"
             yield Problem(path=path, message=message, hint=f"--{name}=VALUE")

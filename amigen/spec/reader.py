@@ -7,13 +7,13 @@ Where a value cannot be read, its default takes its place, or an empty value of 
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 import yaml
 
 from amigen.base.errors import Problem, masked
+from amigen.base.nearest import nearest
 from amigen.platforms import PLATFORMS
 from amigen.spec.paths import key_path
 from amigen.spec.shape import Shape, empty, fields
@@ -249,7 +249,7 @@ class Reader:
         return False
 
     def _unknown(self, node: yaml.Node, key: str, known: dict[str, Any], path: str) -> None:
-        near = _nearest(key, tuple(known)) if len(self.problems) < _HELPED else None
+        near = nearest(key, known) if len(self.problems) < _HELPED else None
         hint = f"did you mean `{near}`? " if near else ""
         # The known key may be meant, so its value is uncertain.
         meant = _join(path, near) if near else ""
@@ -343,10 +343,4 @@ def _meant(word: str, known: tuple[str, ...]) -> str | None:
     for found in (_WORDS.get(lower), _WORDS.get(bare), codenames.get(lower), bare_names.get(bare.replace(".", ""))):
         if found in known:
             return found
-    return _nearest(word, known)
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    lower = {k.lower(): k for k in known}
-    near = get_close_matches(word.lower()[:200], lower, n=1, cutoff=0.6)
-    return lower[near[0]] if near else None
+    return nearest(word, known)

@@ -140,9 +140,6 @@ AccountId: TypeAlias = Annotated[str, _text(r"^[0-9]{12}$", "12 digits, in quote
 AmiOwner: TypeAlias = Annotated[
     str, _text(r"^([0-9]{12}|self|amazon|aws-marketplace)$", "an account, `self`, `amazon` or `aws-marketplace`")
 ]
-ParameterName: TypeAlias = Annotated[
-    str, _text(r"^/[A-Za-z0-9._/-]{1,1010}$", "an SSM parameter such as `/aws/service/...`")
-]
 KmsKeyId: TypeAlias = Annotated[
     str,
     _text(

@@ -11,7 +11,7 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amigen.base.errors import InputError, Problem
+from amigen.base.errors import Problem
 from amigen.userdata import gomime, goyaml, mime
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type
@@ -39,19 +39,6 @@ class Document(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     problems: tuple[Problem, ...]
     go: gomime.Archive = gomime.Archive(multipart=False)
-
-    def require(self) -> tuple[Part, ...]:
-        """The parts.
-
-        Raises:
-            InputError: Something in it would keep the node from reading it.
-        """
-        errors = [p for p in self.problems if p.severity == "error"]
-        if errors:
-            raise InputError(
-                "the user data cannot be used:\n" + "\n".join(f"    {p.message}" for p in errors), errors[0].hint
-            )
-        return self.parts
 
 
 def parse(raw: bytes, origin: str = "yours") -> Document:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from amigen.base.errors import InputError, Problem, SizeError
+from amigen.base.gzipped import gzip
 from amigen.checks.model import InstallGate
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
@@ -25,7 +26,7 @@ from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
 from amigen.userdata.own import SCRIPT_PATH as SCRIPT_PATH
 from amigen.userdata.own import node_config_document as node_config_document
 from amigen.userdata.packed import pack
-from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, gzip, size_of
+from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, size_of
 
 Format = Literal["shell", "cloud-config", "mime"]
 

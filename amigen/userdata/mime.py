@@ -10,9 +10,10 @@ import base64
 import binascii
 import hashlib
 import re
-import zlib
 
 from msgspec import Struct
+
+from amigen.base import gzipped
 
 SHELL = "text/x-shellscript"
 CLOUD_CONFIG = "text/cloud-config"
@@ -127,21 +128,8 @@ def unpack(content: bytes, blanks: bytes = b" \t\r\n\v\f") -> tuple[bytes, tuple
 
 
 def gunzip(content: bytes) -> bytes:
-    """Unpack gzip within bounds.
-
-    Raises:
-        ValueError: It is broken, or larger than MAX_UNPACKED.
-    """
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(content, MAX_UNPACKED)
-    except zlib.error as error:
-        raise ValueError(f"the gzip data is broken: {error}") from None
-    if unpacker.unconsumed_tail:
-        raise ValueError(f"the gzip data unpacks to more than {MAX_UNPACKED} bytes")
-    if not unpacker.eof:
-        raise ValueError("the gzip data ends too early")
-    return out
+    """Unpack; raises ValueError for what is broken, or larger than MAX_UNPACKED."""
+    return gzipped.gunzip(content, MAX_UNPACKED)
 
 
 def write(parts: tuple[Part, ...]) -> bytes:

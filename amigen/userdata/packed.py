@@ -15,11 +15,12 @@ import re
 
 from msgspec.structs import replace
 
+from amigen.base.gzipped import gzip
 from amigen.base.templates import render
 from amigen.checks.model import InstallGate
 from amigen.userdata import mime
 from amigen.userdata.mime import Part
-from amigen.userdata.size import LIMIT, gzip
+from amigen.userdata.size import LIMIT
 
 FOLDER = "/var/lib/amigen/unpacked"
 # amigen's own: where there is room also on a disk that is full or read-only, for it has to close the gate then. Debian

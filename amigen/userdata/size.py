@@ -5,9 +5,9 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 
 from __future__ import annotations
 
-import zlib
-
 from msgspec import Struct
+
+from amigen.base.gzipped import gzip
 
 LIMIT = 16384
 # What a system's NodeConfig takes at the least: a cluster's name, endpoint and service CIDR, and the certificate
@@ -22,11 +22,6 @@ class Size(Struct, frozen=True, kw_only=True):
     raw: int
     gzip: int
     base64: int
-
-
-def gzip(content: bytes) -> bytes:
-    """Deterministic gzip: without time and name."""
-    return zlib.compress(content, 9, wbits=31)
 
 
 def size_of(content: bytes) -> Size:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amigen.connections import parse_target
-from amigen.connections.model import ConnectOptions
-from amigen.connections.ssm import PART, SessionManager, SessionManagerError, unpacked
+from amigen.connections.model import ConnectOptions, UnreachableError
+from amigen.connections.ssm import PART, SessionManager, unpacked
 from amigen.facts import Wanted
 from amigen.testing.backend import ConnectionBackend, backend_over
 from amigen.testing.gather import gather
@@ -81,27 +81,27 @@ def test_gathering_is_one_command(server: SsmServer) -> None:
 
 
 def test_an_instance_that_is_not_managed(server: SsmServer) -> None:
-    with pytest.raises(SessionManagerError, match="does its agent run"):
+    with pytest.raises(UnreachableError, match="does its agent run"):
         backend(server, "i-00000000000000000").run("true")
 
 
 def test_a_command_that_did_not_run(server: SsmServer) -> None:
     server.override = {"Status": "TimedOut", "StatusDetails": "DeliveryTimedOut", "StandardOutputContent": ""}
-    with pytest.raises(SessionManagerError, match="DeliveryTimedOut"):
+    with pytest.raises(UnreachableError, match="DeliveryTimedOut"):
         backend(server).run("true")
 
 
 def test_a_command_that_never_ends(server: SsmServer) -> None:
     server.override = {"Status": "InProgress"}
     ticks = iter(range(0, 10_000, 50))
-    with pytest.raises(SessionManagerError, match="InProgress after 60 s"):
+    with pytest.raises(UnreachableError, match="InProgress after 60 s"):
         backend(server, options=ConnectOptions(seconds=60), clock=lambda: float(next(ticks))).run("true")
 
 
 def test_an_answer_that_is_not_ours(server: SsmServer) -> None:
     """As moto's server gives it: the same text for every command."""
     server.override = {"StandardOutputContent": "This is canned output"}
-    with pytest.raises(SessionManagerError, match="something else than our command"):
+    with pytest.raises(UnreachableError, match="something else than our command"):
         backend(server).run("true")
 
 
@@ -116,7 +116,7 @@ def test_an_answer_that_loses_a_part(server: SsmServer) -> None:
         return answer
 
     sent._send = once  # type: ignore[method-assign]
-    with pytest.raises(SessionManagerError, match="ends after"):
+    with pytest.raises(UnreachableError, match="ends after"):
         sent.run("true")
 
 
@@ -124,7 +124,7 @@ def test_an_answer_that_loses_a_part(server: SsmServer) -> None:
 def test_hostile_answers_are_refused_or_read(text: str) -> None:
     try:
         unpacked(text)
-    except SessionManagerError:
+    except UnreachableError:
         return
 
 
@@ -134,7 +134,7 @@ def test_requests_are_what_the_api_takes() -> None:
 
     with mock_aws():
         fake = boto3.client("ssm", region_name="eu-central-1")
-        with pytest.raises(SessionManagerError, match="something else than our command"):
+        with pytest.raises(UnreachableError, match="something else than our command"):
             SessionManager(parse_target(f"ssm://{INSTANCE}"), client=fake, sleep=lambda _seconds: None).run("true")
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from amigen.base import quoting
 from amigen.base.errors import InputError, SizeError
+from amigen.base.gzipped import gzip as pack
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
@@ -28,7 +29,6 @@ from amigen.userdata.document import parse
 from amigen.userdata.make import SCRIPT_NAME, node_config_document, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT
-from amigen.userdata.size import gzip as pack
 from tests.specs import EXAMPLES, GOLDEN, joins, spec
 from tests.userdata.conftest import Left, Seen
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from amigen.base.gzipped import gzip
 from amigen.plan.make import plan_image
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
@@ -20,7 +21,7 @@ from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
 from amigen.userdata.make import SCRIPT_NAME, make, user_data
 from amigen.userdata.mime import Part
-from amigen.userdata.size import LIMIT, gzip
+from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import SYSTEMS
 from tests.specs import EXAMPLES, joins
 from tests.userdata.conftest import SYSTEM_PYTHON, Left

@@ -12,7 +12,7 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage, RootVolume
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule
+from amigen.spec.rules.rule import Rule, not_of_spec
 
 _TAG_PREFIX = "amigen/"
 
@@ -21,9 +21,7 @@ def sources(spec: NodeImage) -> Iterator[Problem]:
     """A source AMI is named in exactly one way, for a platform of the spec."""
     for platform, source in spec.aws.source_amis.items():
         where = key_path("aws.sourceAmis", platform)
-        if platform not in spec.platforms:
-            hint = f"platforms of this spec: {', '.join(spec.platforms)}"
-            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=hint)
+        yield from not_of_spec(spec, platform, where)
         given = [
             k for k, v in (("id", source.id), ("ssmParameter", source.ssm_parameter), ("filter", source.filter)) if v
         ]

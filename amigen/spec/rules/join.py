@@ -13,7 +13,7 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule
+from amigen.spec.rules.rule import Rule, duplicates
 from amigen.spec.shape import shape
 from amigen.spec.values import LabelKey, LabelValue
 
@@ -109,13 +109,12 @@ def cluster(spec: NodeImage) -> Iterator[Problem]:
 
 def _kubelet(eks: Eks) -> Iterator[Problem]:
     kubelet = eks.kubelet
-    seen: dict[str, int] = {}
+    for index, name, first in duplicates(flag.split("=")[0] for flag in kubelet.flags):
+        message = f"{name} is a duplicate (also flags[{first}])"
+        yield Problem(path=f"join.eks.kubelet.flags[{index}]", message=message, hint="remove one")
     for index, flag in enumerate(kubelet.flags):
         name = flag.split("=")[0]
         where = f"join.eks.kubelet.flags[{index}]"
-        if name in seen:
-            yield Problem(path=where, message=f"{name} is a duplicate (also flags[{seen[name]}])", hint="remove one")
-        seen.setdefault(name, index)
         other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
         if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
             yield Problem(

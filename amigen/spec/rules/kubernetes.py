@@ -17,13 +17,12 @@ def mode_state(spec: NodeImage) -> Iterator[Problem]:
     fact = knowledge.mode_fact(mode, version)
     if fact.state == "stable":
         return
-    severity = "error" if fact.state in ("absent", "removed") else "warning"
     working = [m for m in knowledge.PROXY_MODES if knowledge.mode_fact(m, version).state == "stable"]
     hint = f"stable in {version}: {', '.join(working)}"
     if mode == "ipvs" and "nftables" in working:
         hint += "; `amigen kube-proxy migrate` plans the way"
     yield Problem(
-        severity="error" if severity == "error" else "warning",
+        severity="error" if fact.state in ("absent", "removed") else "warning",
         path="kubeProxy.mode",
         message=f"kube-proxy's {mode} mode: {fact.statement} (kubernetesVersion is {version})",
         hint=hint,

@@ -14,7 +14,7 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import File, NodeImage
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule
+from amigen.spec.rules.rule import Rule, duplicates, not_of_spec
 
 # Where amigen writes itself; a file of the user's there would fight it.
 OWN_PATHS = (
@@ -52,12 +52,9 @@ def doubles(spec: NodeImage) -> Iterator[Problem]:
         ("aws.share.organizationalUnits", spec.aws.share.organizational_units),
     )
     for path, values in lists:
-        first: dict[object, int] = {}
-        for index, value in enumerate(values):
-            if value in first:
-                message = f"duplicate value: {value} (also {path}[{first[value]}])"
-                yield Problem(path=f"{path}[{index}]", message=message, hint="remove one")
-            first.setdefault(value, index)
+        for index, value, first in duplicates(values):
+            message = f"duplicate value: {value} (also {path}[{first}])"
+            yield Problem(path=f"{path}[{index}]", message=message, hint="remove one")
 
 
 def packages(spec: NodeImage) -> Iterator[Problem]:
@@ -76,9 +73,7 @@ def package_platforms(spec: NodeImage) -> Iterator[Problem]:
     """A package is for platforms of the spec."""
     for index, package in enumerate(spec.packages):
         for platform in package.platforms:
-            if platform not in spec.platforms:
-                message = f"{platform} is not a platform of this spec"
-                yield Problem(path=f"packages[{index}].platforms", message=message, hint=_platforms(spec))
+            yield from not_of_spec(spec, platform, f"packages[{index}].platforms")
 
 
 def files(spec: NodeImage) -> Iterator[Problem]:
@@ -215,28 +210,25 @@ def sysctl_name(key: str) -> str:
 
 def hooks(spec: NodeImage) -> Iterator[Problem]:
     """A name is unique, since a stamp of that name on the node says that its script ran. A script has no NUL."""
-    first: dict[str, str] = {}
-    for when, items in (("before", spec.hooks.before), ("after", spec.hooks.after)):
-        for index, hook in enumerate(items):
-            where = f"hooks.{when}[{index}]"
-            if hook.name in first:
-                message = f"a hook with the name {hook.name} exists already at {first[hook.name]}"
-                yield Problem(path=f"{where}.name", message=message, hint="give each its own name")
-            first.setdefault(hook.name, where)
-            if "\0" in hook.script:
-                yield Problem(path=f"{where}.script", message="contains a NUL character", hint="remove it")
-            if "\r\n" in hook.script:
-                message = "has DOS line endings: the shell reads each carriage return as part of the line"
-                hint = "save it with Unix line endings"
-                yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
+    named = (("before", spec.hooks.before), ("after", spec.hooks.after))
+    placed = [(f"hooks.{when}[{index}]", hook) for when, items in named for index, hook in enumerate(items)]
+    for index, name, first in duplicates(hook.name for _, hook in placed):
+        message = f"a hook with the name {name} exists already at {placed[first][0]}"
+        yield Problem(path=f"{placed[index][0]}.name", message=message, hint="give each its own name")
+    for where, hook in placed:
+        if "\0" in hook.script:
+            yield Problem(path=f"{where}.script", message="contains a NUL character", hint="remove it")
+        if "\r\n" in hook.script:
+            message = "has DOS line endings: the shell reads each carriage return as part of the line"
+            hint = "save it with Unix line endings"
+            yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
 
 
 def package_sources(spec: NodeImage) -> Iterator[Problem]:
     """Mirrors belong to platforms of the spec, and suites and components to apt."""
     for platform, mirror in spec.package_sources.mirrors.items():
         where = key_path("packageSources.mirrors", platform)
-        if platform not in spec.platforms:
-            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=_platforms(spec))
+        yield from not_of_spec(spec, platform, where)
         if PLATFORMS[platform].family == "dnf" and (mirror.suites or mirror.components):
             yield Problem(
                 path=where, message="suites and components apply to apt only", hint=f"remove them for {platform}"
@@ -257,17 +249,12 @@ def local(spec: NodeImage) -> Iterator[Problem]:
     """A local base is a file or a download with its checksum."""
     for platform, base in spec.local.bases.items():
         where = key_path("local.bases", platform)
-        if platform not in spec.platforms:
-            yield Problem(path=where, message=f"{platform} is not a platform of this spec", hint=_platforms(spec))
+        yield from not_of_spec(spec, platform, where)
         if (base.path is None) == (base.url is None):
             yield Problem(path=where, message="needs exactly one of path and url", hint="set one of them")
         if (base.url is None) != (base.sha256 is None):
             hint = "publishers list the checksum next to the download, often in SHA256SUMS"
             yield Problem(path=where, message="url and sha256 must be set together", hint=hint)
-
-
-def _platforms(spec: NodeImage) -> str:
-    return f"platforms of this spec: {', '.join(spec.platforms)}"
 
 
 RULES = (

@@ -1,11 +1,30 @@
-"""One rule: its function, and the values that it judges by."""
+"""One rule: its function, and the values that it judges by; and what several rules look for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from amigen.base.errors import Problem
 from amigen.spec.model import NodeImage
+
+T = TypeVar("T")
+
+
+def not_of_spec(spec: NodeImage, platform: str, path: str) -> Iterator[Problem]:
+    """A finding where the spec does not have the platform."""
+    if platform not in spec.platforms:
+        hint = f"platforms of this spec: {', '.join(spec.platforms)}"
+        yield Problem(path=path, message=f"{platform} is not a platform of this spec", hint=hint)
+
+
+def duplicates(values: Iterable[T]) -> Iterator[tuple[int, T, int]]:
+    """Values that came before: their place, the value, and the place of the first one."""
+    first: dict[T, int] = {}
+    for index, value in enumerate(values):
+        if value in first:
+            yield index, value, first[value]
+        first.setdefault(value, index)
 
 
 class Rule:

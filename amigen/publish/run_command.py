@@ -7,21 +7,19 @@ Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command
 from __future__ import annotations
 
 import base64
-import binascii
-import gzip
 import re
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, CouldNotCheckError, InputError
+from amigen.base.gzipped import gunzip, gzip
+from amigen.publish.wait import Waiter
 
-T = TypeVar("T")
 DOCUMENT = "AWS-RunShellScript"
 # StatusDetails of an invocation that no script has run for (API_CommandInvocation).
 _NOT_DELIVERED = {
@@ -36,16 +34,6 @@ _END = "amigen-end"
 _MOST = 50_000_000  # bytes of unpacked output; 24,000 characters hold less
 
 
-class Waiter(Protocol):
-    """How to wait, see `amigen.publish.wait`."""
-
-    def say(self, line: str) -> None:
-        """One line of progress."""
-
-    def until(self, what: str, look: Callable[[], tuple[T | None, str]]) -> T:
-        """Look until there is a result."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What one instance answered.
@@ -56,7 +44,7 @@ class Answer:
     """
 
     instance: str
-    output: bytes | None
+    output: bytes | None = None
     problem: str = ""
 
 
@@ -104,7 +92,7 @@ def wrap(script: str) -> str:
     Packed both ways: a command may have 64 KB, and Run Command keeps the first 24,000 characters of the output. The end
     mark says that nothing was cut off.
     """
-    packed = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
+    packed = base64.b64encode(gzip(script.encode())).decode()
     return (
         f"set -eu; out=$(mktemp); trap 'rm -f \"$out\"' EXIT; "
         f'printf %s {packed} | base64 -d | gunzip | bash >"$out"; '
@@ -121,14 +109,10 @@ def unwrap(text: str) -> bytes:
     body, mark, _ = text.rpartition(_END)
     if not mark:
         raise ValueError("the output is cut off: Run Command keeps 24,000 characters")
-    unpacking: Any = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        found: bytes = unpacking.decompress(base64.b64decode(body.strip(), validate=True), _MOST)
-    except (binascii.Error, zlib.error) as error:
+        return gunzip(base64.b64decode(body.strip(), validate=True), _MOST)
+    except ValueError as error:
         raise ValueError(f"the output is broken: {error}") from None
-    if not unpacking.eof:
-        raise ValueError(f"the output is broken: no end within {_MOST} bytes")
-    return found
 
 
 def run_script(
@@ -205,13 +189,11 @@ def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: R
     if details == "Terminated":
         # "The parent command exceeded its MaxErrors limit and subsequent command invocations were canceled by the
         # system" (API_CommandInvocation, StatusDetails).
-        return Answer(instance=instance, output=None, problem=limits.not_asked)
+        return Answer(instance=instance, problem=limits.not_asked)
     if item["Status"] in ("TimedOut", "Cancelled"):
-        return Answer(instance=instance, output=None, problem=f"did not answer ({details}): is its SSM agent online?")
+        return Answer(instance=instance, problem=f"did not answer ({details}): is its SSM agent online?")
     if item["Status"] != "Success" and details in _NOT_DELIVERED:
-        return Answer(
-            instance=instance, output=None, problem=f"the command did not reach it: {_NOT_DELIVERED[details]}"
-        )
+        return Answer(instance=instance, problem=f"the command did not reach it: {_NOT_DELIVERED[details]}")
     try:
         output = aws.call(
             calls.GET_COMMAND_INVOCATION, region, f"instance {instance}", CommandId=command, InstanceId=instance
@@ -220,18 +202,15 @@ def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: R
         # The answer of one node: the others have theirs. Credentials, rate and AWS itself concern all of them.
         if error.concerns_all and error.code != "ThrottlingException":
             raise
-        return Answer(instance=instance, output=None, problem=f"its answer could not be fetched: {error.message}")
+        return Answer(instance=instance, problem=f"its answer could not be fetched: {error.message}")
     if item["Status"] != "Success":
         said = output.get("StandardErrorContent", "").strip().splitlines()
-        return Answer(
-            instance=instance,
-            output=None,
-            problem=f"the script ended with {output.get('ResponseCode')}" + (f": {said[-1]}" if said else ""),
-        )
+        problem = f"the script ended with {output.get('ResponseCode')}" + (f": {said[-1]}" if said else "")
+        return Answer(instance=instance, problem=problem)
     try:
         return Answer(instance=instance, output=unwrap(output.get("StandardOutputContent", "")))
     except ValueError as error:
-        return Answer(instance=instance, output=None, problem=str(error))
+        return Answer(instance=instance, problem=str(error))
 
 
 def only_answer(answers: Sequence[Answer]) -> bytes:
