@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 
 APT_CHECK := python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
-APT_SLOW := qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
+APT_SLOW := zsh fish man-db qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 
-.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs pictures golden clean system-check system-roots system-slow real-tools
+.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs man pictures golden clean system-check system-roots system-slow real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -71,6 +71,9 @@ site: $(VENV)/.done
 pictures: $(VENV)/.done system-roots
 	PYTHONPATH=. $(BIN)/python tools/report-screenshots docs/images
 	cd "$$(mktemp -d)" && $(abspath $(BIN))/python $(CURDIR)/tools/record first-hour $(CURDIR)/docs/images
+
+man: $(VENV)/.done
+	$(BIN)/amigen docs --man build/man
 
 golden: $(VENV)/.done
 	$(BIN)/pytest -q tests/render --renew-golden

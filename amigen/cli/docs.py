@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -24,8 +25,19 @@ def pages() -> dict[str, Path]:
 
 @click.command(epilog="\b\nExample: amigen docs launch")
 @click.argument("page", required=False, shell_complete=lambda *_: [each for each in pages() if each.startswith(_[2])])
-def docs(page: str | None) -> None:
+@click.option(
+    "--man",
+    "man_folder",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the man pages to FOLDER/man1, such as ~/.local/share/man.",
+)
+@click.pass_context
+def docs(ctx: click.Context, page: str | None, man_folder: Path | None) -> None:
     """Show a PAGE of the documentation, or list the pages."""
+    if man_folder is not None:
+        _write_man_pages(ctx, man_folder)
+        return
     found = pages()
     if page is None:
         width = max(map(len, found))
@@ -36,3 +48,16 @@ def docs(page: str | None) -> None:
     if page not in found:
         raise InputError(f"there is no page {page!r}", f"known: {', '.join(found)}")
     click.echo_via_pager(found[page].read_text(encoding="utf-8"))
+
+
+def _write_man_pages(ctx: click.Context, folder: Path) -> None:
+    from amigen.cli.man import man_pages
+
+    root = ctx.find_root().command
+    assert isinstance(root, click.Group)
+    made = man_pages(root)
+    target = folder.expanduser() / "man1"
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
+        (target / name).write_text(text, encoding="utf-8")
+    click.echo(f"wrote {len(made)} pages to {target}; read them with: man -M {shlex.quote(str(target.parent))} amigen")

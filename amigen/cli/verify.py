@@ -23,7 +23,6 @@ from amigen.cli.options import (
     load,
     one_plan,
     output_option,
-    spec_argument,
     ssh_options,
 )
 
@@ -48,7 +47,14 @@ class _SpecMayBeMissing(click.Command):
 
 
 @click.command(cls=_SpecMayBeMissing)
-@spec_argument
+@click.argument(
+    "spec",
+    metavar="[SPEC]",
+    required=False,
+    callback=lambda _, __, value: find_spec(value),
+    # A target may stand in its place.
+    shell_complete=complete_target,
+)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_target)
 @click.option(
     "--platform",

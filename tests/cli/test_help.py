@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -18,7 +24,7 @@ from amigen.cli import _EPILOG, _GROUPS, _STARTED, COMMANDS, EXAMPLES, _show_pro
 from amigen.cli.docs import pages
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
-from tests.cli.conftest import Amigen
+from tests.cli.conftest import ENVIRONMENT, Amigen
 
 SpecFile = Callable[..., str]
 
@@ -245,3 +251,93 @@ def test_verbose_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
 
     assert shown == f"amigen: starts p ... ... {'y' * 77}...\n"
+
+
+PLATFORM = "amigen plan --platform ubuntu-2"
+PLATFORMS = ["ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04"]
+
+
+def completed(shell: str, line: str, folder: Path, expected: list[str]) -> str:
+    """What a real shell shows after the user has typed the line and pressed Tab twice."""
+    if not shutil.which(shell):
+        pytest.skip(f"not proven here: no {shell}")
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin/amigen").write_text(f'#!/bin/sh\nexec {sys.executable} -m amigen "$@"\n')
+    (folder / "bin/amigen").chmod(0o755)
+    environment = {
+        **ENVIRONMENT,
+        "PATH": f"{folder / 'bin'}:{ENVIRONMENT['PATH']}",
+        "HOME": str(folder),
+        "TERM": "dumb",
+    }
+    if shell == "fish":
+        words = ["fish", "--no-config", "-c", f"amigen completion fish | source; complete -C '{line}'"]
+        return subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    setup, words = {
+        "bash": ('eval "$(amigen completion bash)"', ["bash", "--norc", "--noprofile", "-i"]),
+        "zsh": ('autoload -Uz compinit; compinit -u; eval "$(amigen completion zsh)"', ["zsh", "-f", "-i"]),
+    }[shell]
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment, stdin=side, stdout=side, stderr=side, start_new_session=True
+    )
+    os.close(side)
+    try:
+        # Made of two words, so that it is seen when it is printed and not when it is typed.
+        os.write(main, f"{setup}; echo rea''dy\n".encode())
+        read_until(main, ["ready"])
+        os.write(main, f"{line}\t\t".encode())
+        return read_until(main, expected)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(main)
+
+
+def read_until(terminal: int, words: list[str]) -> str:
+    """What the terminal shows until it has shown all words, at most 30 seconds."""
+    found = b""
+    until = time.monotonic() + 30
+    while not all(word.encode() in found for word in words):
+        ready, _, _ = select.select([terminal], [], [], max(0, until - time.monotonic()))
+        if not ready:
+            break
+        found += os.read(terminal, 65536)
+    return found.decode(errors="replace")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (PLATFORM, PLATFORMS),
+        ("amigen verify node-image.yaml ss", ["ssh://", "ssm://i-"]),
+        ("amigen verify ss", ["ssh://", "ssm://i-"]),
+        ("amigen build --architecture a", ["arm64"]),
+        ("amigen check no", ["node-image.yaml"]),
+    ],
+)
+def test_a_real_shell_completes(shell: str, line: str, expected: list[str], tmp_path: Path) -> None:
+    """Platforms, architectures, targets and files, as soon as the printed script is read."""
+    (tmp_path / "node-image.yaml").touch()
+    shown = completed(shell, line, tmp_path, expected)
+
+    assert all(word in shown for word in expected), shown
+
+
+def test_there_is_a_man_page_of_each_command(tmp_path: Path, amigen: Amigen) -> None:
+    """With all its options; man itself has nothing to say about them."""
+    assert amigen("docs", "--man", str(tmp_path / "man")).returncode == 0
+    pages_there = {file.stem: file for file in (tmp_path / "man/man1").iterdir()}
+    assert set(pages_there) == {"amigen", *(f"amigen-{name.replace(' ', '-')}" for name in every_command())}
+    for name, command in every_command().items():
+        text = pages_there[f"amigen-{name.replace(' ', '-')}"].read_text().replace("\\-", "-")
+        options = [word for each in command.params if isinstance(each, click.Option) for word in each.opts]
+        assert [word for word in options if word not in text] == [], name
+    if not shutil.which("man"):
+        pytest.skip("not proven here: no man")
+    for file in pages_there.values():
+        done = subprocess.run(["man", "--warnings=all", "-P", "cat", "-l", str(file)], capture_output=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, b""), file
