@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.packed import unpack
+from tests.export import awstoe
 from tests.export.modules import module_file
+from tests.real.build import program
 from tests.render.test_golden import renew
 from tests.specs import GOLDEN, joins, spec
 
@@ -120,6 +122,21 @@ def test_terraform_is_as_fmt_has_it(folder: Path) -> None:
         capture_output=True,
         text=True,
         env=clean,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_terraform_is_as_hclwrite_has_it(folder: Path, tmp_path: Path) -> None:
+    """By the formatter of HCL in Packer, which is that of `terraform fmt`, where there is no Terraform."""
+    for number, file in enumerate(sorted(folder.rglob("*.tf"))):
+        (tmp_path / f"{number}.pkr.hcl").write_bytes(file.read_bytes())
+    done = subprocess.run(
+        [program("packer"), "fmt", "-check", "-diff", str(tmp_path)],
+        capture_output=True,
+        text=True,
         timeout=120,
         check=False,
     )
@@ -254,49 +271,6 @@ def test_cloudformation_carries_the_user_data(folder: Path) -> None:
         assert carried.encode() == (folder / "ubuntu/terraform-record/launch-template/user-data.mime").read_bytes()
 
 
-# https://docs.aws.amazon.com/imagebuilder/latest/userguide/toe-use-documents.html, read by hand.
-STEP = {
-    "type": "object",
-    "required": ["name", "action", "inputs"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string"},
-        "action": {"enum": ["ExecuteBash", "Reboot"]},
-        "onFailure": {"enum": ["Abort", "Continue", "Ignore"]},
-        "timeoutSeconds": {"type": "integer", "minimum": -1, "maximum": 43200},
-        "maxAttempts": {"type": "integer", "minimum": 1},
-        "inputs": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"commands": {"type": "array", "items": {"type": "string"}}},
-        },
-    },
-}
-COMPONENT = {
-    "type": "object",
-    "required": ["name", "description", "schemaVersion", "phases"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string"},
-        "description": {"type": "string"},
-        "schemaVersion": {"const": 1.0},
-        "phases": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["name", "steps"],
-                "additionalProperties": False,
-                "properties": {
-                    "name": {"enum": ["build", "validate", "test"]},
-                    "steps": {"type": "array", "minItems": 1, "items": STEP},
-                },
-            },
-        },
-    },
-}
-
-
 def test_image_builder_by_the_documented_schema(folder: Path) -> None:
     """Small enough, of known phases and actions, and without what AWSTOE takes for its own variables."""
     seen = set()
@@ -305,12 +279,44 @@ def test_image_builder_by_the_documented_schema(folder: Path) -> None:
             if resource["Type"] == "AWS::ImageBuilder::Component":
                 data = resource["Properties"]["Data"]
                 assert len(data) <= image_builder.LIMIT
-                assert "{{" not in data
                 component = yaml.safe_load(data)
-                jsonschema.validate(component, COMPONENT)
+                assert [*awstoe.findings(component)] == []
                 seen |= {phase["name"] for phase in component["phases"]}
 
     assert seen == {"build", "validate", "test"}
+
+
+def broken(change: Callable[[Any], Any]) -> list[str]:
+    """What the judge finds in a component with a change."""
+    found = image_builder.component_documents(Export(plan=plan_image(spec(), "al2023"), user_data=b"", image="stock"))
+    change(found["Build"])
+    return [*awstoe.findings(found["Build"])]
+
+
+def test_the_judge_of_components_refuses_what_is_wrong() -> None:
+    """Else its silence would say nothing."""
+
+    def bash(doc: Any) -> Any:
+        return doc["phases"][0]["steps"][0]
+
+    def reboot(doc: Any) -> Any:
+        return doc["phases"][0]["steps"][1]
+
+    changes: list[Callable[[Any], Any]] = [
+        lambda doc: doc.pop("schemaVersion"),
+        lambda doc: doc["phases"][0].update(name="install"),
+        lambda doc: doc["phases"].append(doc["phases"][0]),
+        lambda doc: reboot(doc).update(name=bash(doc)["name"]),
+        lambda doc: reboot(doc).update(timeoutSeconds=5),
+        lambda doc: reboot(doc).update(inputs={"delay": 1}),
+        lambda doc: bash(doc).update(timeoutSeconds=0),
+        lambda doc: bash(doc).update(onFailure="Retry"),
+        lambda doc: bash(doc).update(inputs={"commands": "true"}),
+        lambda doc: bash(doc).update(inputs={"commands": ["echo {{ build.x.outputs.stdout }}"]}),
+        lambda doc: bash(doc).update(unknown=1),
+    ]
+    assert broken(lambda doc: None) == []
+    assert [number for number, change in enumerate(changes) if not broken(change)] == []
 
 
 def test_image_builder_runs_our_scripts(folder: Path, tmp_path: Path) -> None:
