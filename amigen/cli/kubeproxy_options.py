@@ -103,7 +103,7 @@ def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, de
         saved: The configuration to go to; None: the newest.
         despite_addon: The ConfigMap was edited although the add-on manages it.
     """
-    from amigen.kubeproxy.kubeconfig import IN_CLUSTER
+    from amigen.kubernetes.kubeconfig import IN_CLUSTER
 
     words = ["amigen", "kube-proxy", "rollback"]
     if options["kubeconfig"]:

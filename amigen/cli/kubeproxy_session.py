@@ -22,11 +22,9 @@ from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.change import ChangePlan
-from amigen.kubeproxy.cluster import Cluster, connect
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
-from amigen.kubeproxy.kinds import NODES
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
@@ -36,6 +34,8 @@ from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
 from amigen.kubeproxy.versions import minor_version
+from amigen.kubernetes.cluster import Cluster, connect
+from amigen.kubernetes.kinds import NODES
 
 
 class Session:

@@ -17,9 +17,9 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from amigen.base import goyaml
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy.settings import Settings
-from amigen.userdata import goyaml
 
 ADDON = "kube-proxy"
 Resolve: TypeAlias = Literal["OVERWRITE", "PRESERVE", "NONE"]

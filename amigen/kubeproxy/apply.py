@@ -11,15 +11,15 @@ from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.change import ChangePlan, Pool
-from amigen.kubeproxy.cluster import Cluster, ForbiddenError
 from amigen.kubeproxy.daemonset import Node
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock, Rollout
 from amigen.kubeproxy.saved import Saved, save
 from amigen.kubeproxy.ways import WAYS, Writer
+from amigen.kubernetes.cluster import Cluster, ForbiddenError
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
 # Where nothing answers at all (the API server cannot reach it, the log is rotated), shorter.

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
+from amigen.base import goyaml
 from amigen.base.errors import InputError
 from amigen.kubeproxy.settings import Value
-from amigen.userdata import goyaml
 
 KIND = "KubeProxyConfiguration"
 API_GROUP = "kubeproxy.config.k8s.io/"

@@ -10,13 +10,13 @@ from amigen.base.errors import AmigenError, InputError, KubernetesError
 from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather_all
 from amigen.kubeproxy.versions import minor_version, patch_version
+from amigen.kubernetes.cluster import Cluster, NotFoundError
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
 
 
 @dataclass(frozen=True, kw_only=True)

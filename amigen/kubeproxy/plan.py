@@ -10,13 +10,13 @@ from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.change import ChangePlan, Pool
 from amigen.kubeproxy.detect import WayName
-from amigen.kubeproxy.kinds import DAEMON_SETS, PODS
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS, Texts
+from amigen.kubernetes.kinds import DAEMON_SETS, PODS
 
 DISRUPTION = (
     "every kube-proxy restarts; while it does, changes of Services do not reach its node",

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from amigen.base.errors import CouldNotCheckError, InputError
 from amigen.connections.model import Connection
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import NAME, Node, Pod
-from amigen.kubeproxy.kinds import NAMESPACE
 from amigen.kubeproxy.node_facts import gather
+from amigen.kubernetes.cluster import Cluster
+from amigen.kubernetes.kinds import NAMESPACE
 
 # "Using ipvs Proxier" (pkg/proxy/ipvs/proxier.go, cmd/kube-proxy/app/server_linux.go); the last one counts.
 _LOG_LINE = re.compile(r"Using (ipvs|iptables|nftables) [Pp]rox")

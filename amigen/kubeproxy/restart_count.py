@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from amigen.kubeproxy.daemonset import Pod
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.transport import UnreachableError
+from amigen.kubernetes.transport import UnreachableError
 
 # kubelet waits 10 s before it starts a crashed container for the second time, and longer each time after that.
 SECONDS = 12.0

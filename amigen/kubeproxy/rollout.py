@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from amigen.base.errors import KubernetesError
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.cluster import Cluster, NotFoundError
 from amigen.kubeproxy.daemonset import Json, Pod
-from amigen.kubeproxy.kinds import DAEMON_SETS, NODES, PODS
-from amigen.kubeproxy.transport import UnreachableError
+from amigen.kubernetes.cluster import Cluster, NotFoundError
+from amigen.kubernetes.kinds import DAEMON_SETS, NODES, PODS
+from amigen.kubernetes.transport import UnreachableError
 
 _POLL_SECONDS = 2.0
 # How long the API server may be away while a rollout goes on: a managed control plane is replaced now and then.

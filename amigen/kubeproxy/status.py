@@ -14,11 +14,11 @@ from amigen.ipvs.expected import Expected
 from amigen.ipvs.model import Table
 from amigen.knowledge import version_tuple
 from amigen.kubeproxy import kernel_state
-from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.config import ProxyConfig, read_config
-from amigen.kubeproxy.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import scheduler as valid_scheduler
+from amigen.kubernetes.cluster import Cluster
+from amigen.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.nftables.compare import compare as compare_nft
 from amigen.services.difference import Difference, Kind
 from amigen.services.model import Network, ProxyFeatures, ServicePorts

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.status import NodeStatus
-from amigen.kubeproxy.transport import UnreachableError
+from amigen.kubernetes.transport import UnreachableError
 from amigen.services.difference import Difference
 
 # Node and difference -> seconds that it has been there.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from amigen.base import goyaml
 from amigen.base.errors import Problem
-from amigen.userdata import gomime, goyaml, mime
+from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document, parse
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import SPACE

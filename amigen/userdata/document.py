@@ -11,8 +11,9 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from amigen.base import goyaml
 from amigen.base.errors import Problem
-from amigen.userdata import gomime, goyaml, mime
+from amigen.userdata import gomime, mime
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part

@@ -15,9 +15,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from amigen.base import goyaml
 from amigen.base.errors import Problem
 from amigen.spec.model import File
-from amigen.userdata import goyaml, mime, nodeconfig
+from amigen.userdata import mime, nodeconfig
 from amigen.userdata.mime import Part
 
 DROP_INS = "/etc/eks/nodeadm.d"

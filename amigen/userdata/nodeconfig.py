@@ -19,8 +19,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from amigen.base import goyaml
 from amigen.base.errors import Problem
-from amigen.userdata import goyaml
 
 API_VERSION = "node.eks.aws/v1alpha1"
 REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")

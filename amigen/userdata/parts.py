@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from amigen.base import goyaml
 from amigen.base.errors import Problem
-from amigen.userdata import goyaml, mime, packed
+from amigen.userdata import mime, packed
 from amigen.userdata.finding import Finding
 from amigen.userdata.mime import Part
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from amigen.userdata import gomime, goyaml, mime
+from amigen.base import goyaml
+from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from amigen.kubeproxy.cluster import NotFoundError, connect
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS
+from amigen.kubernetes.cluster import NotFoundError, connect
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS
 from tests.kubeproxy import real_vm, samples
 from tests.kubeproxy.real_vm import Proof
 from tests.kubeproxy.real_world import World, delete_all

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import Result
 
-from amigen.kubeproxy.cluster import connect
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, SERVICES
+from amigen.kubernetes.cluster import connect
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, SERVICES
 from amigen.plan.make import plan_images
 from amigen.platforms import PLATFORMS
 from amigen.spec.load import parse_spec

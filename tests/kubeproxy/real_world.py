@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from amigen.base.errors import AmigenError
 from amigen.cli import cli
-from amigen.kubeproxy.cluster import Cluster
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
+from amigen.kubernetes.cluster import Cluster
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
 

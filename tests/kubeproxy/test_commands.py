@@ -20,7 +20,7 @@ from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.node_match import matching_node
 from amigen.kubeproxy.restart_count import restarting_nodes
 from amigen.kubeproxy.rollout import Clock
-from amigen.kubeproxy.transport import UnreachableError
+from amigen.kubernetes.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
 from tests.kubeproxy.fake_api import FakeApi, a_node, run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.kinds import CONFIG_MAPS
+from amigen.kubernetes.kinds import CONFIG_MAPS
 from tests.kubeproxy.real_world import World
 from tests.real.eks_server import EksServer
 

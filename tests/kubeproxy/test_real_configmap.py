@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from amigen.kubeproxy.daemonset import KEPT_STRATEGY, RESTARTED
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from amigen.kubeproxy.saved import Saved, save
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, PODS
 from tests.kubeproxy import samples
 from tests.kubeproxy.real_world import World
 

@@ -16,7 +16,7 @@ import pytest
 from amigen.ipvs.model import Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.knowledge import SCHEDULERS
-from amigen.kubeproxy.kinds import PODS, SERVICES
+from amigen.kubernetes.kinds import PODS, SERVICES
 from tests.kubeproxy.real_vm import Proof
 from tests.real import node
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from amigen.kubeproxy.cluster import Cluster
 from amigen.kubeproxy.daemonset import pods as read_pods
-from amigen.kubeproxy.kinds import CONFIG_MAPS, NODES, PODS, Kind
+from amigen.kubernetes.cluster import Cluster
+from amigen.kubernetes.kinds import CONFIG_MAPS, NODES, PODS, Kind
 
 BINDINGS = Kind(name="Status", root="/api/v1", plural="bindings")
 

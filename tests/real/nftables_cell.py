@@ -19,8 +19,8 @@ from typing import Any
 from click.testing import CliRunner
 
 from amigen.cli import cli as amigen
-from amigen.kubeproxy.cluster import Cluster, connect
-from amigen.kubeproxy.kinds import CONFIG_MAPS, DAEMON_SETS, ENDPOINT_SLICES, NODES, SERVICES, Kind
+from amigen.kubernetes.cluster import Cluster, connect
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, ENDPOINT_SLICES, NODES, SERVICES, Kind
 from tests.kubeproxy import samples
 from tests.kubeproxy.worlds import a_world
 from tests.real.control_plane import PROXY, ControlPlane, running

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amigen.kubeproxy.kinds import CONFIG_MAPS, ENDPOINT_SLICES, NODES
+from amigen.kubernetes.kinds import CONFIG_MAPS, ENDPOINT_SLICES, NODES
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
 

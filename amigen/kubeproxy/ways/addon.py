@@ -11,12 +11,12 @@ from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.drift import contradictions
-from amigen.kubeproxy.kinds import CONFIG_MAPS, Kind
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings, Value
 from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer, text_diff
+from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
 # How long the ConfigMap may take to follow an update that EKS calls successful.
 _ARRIVAL_SECONDS = 10.0

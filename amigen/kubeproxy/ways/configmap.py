@@ -9,13 +9,13 @@ from amigen.base.errors import AmigenError, ConflictError, InputError
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.kinds import CONFIG_MAPS, Kind
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.transport import UnreachableError
 from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer
+from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
+from amigen.kubernetes.transport import UnreachableError
 
 
 class ConfigMapWay:

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.change import ChangePlan
-from amigen.kubeproxy.cluster import Cluster
-from amigen.kubeproxy.kinds import Kind
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
+from amigen.kubernetes.cluster import Cluster
+from amigen.kubernetes.kinds import Kind
 
 NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
 

@@ -21,8 +21,8 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 
 from amigen.base.errors import InputError, KubernetesError, plain
-from amigen.kubeproxy.credentials import Credentials, credentials
-from amigen.kubeproxy.kubeconfig import Access
+from amigen.kubernetes.credentials import Credentials, credentials
+from amigen.kubernetes.kubeconfig import Access
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")  # never through a proxy of the environment, as in Go

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from amigen.base.errors import InputError, plain
 from amigen.base.processes import EndlessOutputError, last_line, run_capped
-from amigen.kubeproxy.kubeconfig import Access
+from amigen.kubernetes.kubeconfig import Access
 
 _LONGEST = 500  # of what a plugin says, in a message
 _SECONDS = 120  # a login may ask for a second factor

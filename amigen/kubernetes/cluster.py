@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from amigen.base.errors import AmigenError, ConflictError, KubernetesError, plain
-from amigen.kubeproxy.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
-from amigen.kubeproxy.kubeconfig import Access, read_access
-from amigen.kubeproxy.transport import Answer, Transport, UnreachableError
+from amigen.kubernetes.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
+from amigen.kubernetes.kubeconfig import Access, read_access
+from amigen.kubernetes.transport import Answer, Transport, UnreachableError
 
 _PAGE = 500
 _PAGES = 10_000  # five million objects

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.kubeproxy import kubeconfig
-from amigen.kubeproxy.cluster import connect
-from amigen.kubeproxy.kubeconfig import IN_CLUSTER, read_access
-from amigen.kubeproxy.transport import Transport, UnreachableError
+from amigen.kubernetes import kubeconfig
+from amigen.kubernetes.cluster import connect
+from amigen.kubernetes.kubeconfig import IN_CLUSTER, read_access
+from amigen.kubernetes.transport import Transport, UnreachableError
 
 NAME = "kubernetes.internal"
 
@@ -241,7 +241,7 @@ def test_a_proxy(pki: Path, tmp_path: Path) -> None:
 
 def test_a_socks_proxy_needs_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not a dependency of amigen."""
-    monkeypatch.setattr("amigen.kubeproxy.transport.find_spec", lambda _: None)
+    monkeypatch.setattr("amigen.kubernetes.transport.find_spec", lambda _: None)
 
     with pytest.raises(InputError, match="PySocks"):
         connect(write(tmp_path / "k", {"server": "https://127.0.0.1:1", "proxy-url": "socks5://127.0.0.1:1"}))

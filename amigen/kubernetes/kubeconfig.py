@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from amigen.base import goyaml
 from amigen.base.errors import InputError
 from amigen.base.files import read_file, read_text
-from amigen.userdata import goyaml
 
 Fields: TypeAlias = Mapping[str, Any]
 
