@@ -113,7 +113,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        from amigen.cli.options import json_document
+        from amigen.cli.document import json_document
 
         with json_document():
             return super().invoke(ctx)

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
+from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
-from amigen.cli.options import architecture_option, echo_line, platform_option, selected
+from amigen.cli.options import architecture_option, platform_option, selected
 from amigen.publish import names
 from amigen.publish.names import Target
 from amigen.publish.wait import Waiter

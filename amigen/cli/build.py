@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from amigen.base.errors import AmigenError, InputError, ToolError
-from amigen.cli.options import (
-    architecture_option,
-    echo_json,
-    echo_text,
-    load,
-    load_on_aws,
-    output_option,
-    platform_option,
-    selected,
-    spec_argument,
-)
+from amigen.cli.document import echo_json, echo_text, output_option
+from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, selected, spec_argument
 from amigen.plan.make import plan_images
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from amigen.base.processes import SYSTEM_PATH
-from amigen.cli.options import echo_json, echo_line, output_option
+from amigen.cli.document import echo_json, echo_line, output_option
 
 _VERSION = re.compile(r"\d+\.\d+[\w.:~+-]*")
 

@@ -56,7 +56,8 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 def _note(text: str) -> None:
-    from amigen.cli.options import echo_line, is_quiet
+    from amigen.cli.document import echo_line
+    from amigen.cli.options import is_quiet
 
     if not is_quiet():
         echo_line(f"note: {text}", err=True)

@@ -10,16 +10,8 @@ import click
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
-from amigen.cli.options import (
-    echo_json,
-    echo_line,
-    echo_text,
-    load,
-    load_on_aws,
-    one_plan,
-    output_option,
-    spec_argument,
-)
+from amigen.cli.document import echo_json, echo_line, echo_text, output_option
+from amigen.cli.options import load, load_on_aws, one_plan, spec_argument
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

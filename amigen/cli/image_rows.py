@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amigen.cli.options import echo_line
+from amigen.cli.document import echo_line
 
 if TYPE_CHECKING:
     from amigen.cli.outputs import BaseRow, Difference, ListedImage, RegionResult

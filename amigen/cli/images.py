@@ -18,18 +18,10 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
+from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
-from amigen.cli.options import (
-    architecture_option,
-    echo_json,
-    echo_line,
-    load_on_aws,
-    markdown_output_option,
-    output_option,
-    platform_option,
-    spec_argument,
-)
+from amigen.cli.options import architecture_option, load_on_aws, platform_option, spec_argument
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

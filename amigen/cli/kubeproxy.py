@@ -9,9 +9,9 @@ import click
 
 from amigen.base.errors import InputError, RefusedError
 from amigen.base.files import read_text
+from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options
 from amigen.cli.kubeproxy_status import status
-from amigen.cli.options import echo_json, echo_text, output_option
 from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:

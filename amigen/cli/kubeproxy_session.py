@@ -12,8 +12,8 @@ import click
 
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError, InputError, RefusedError
 from amigen.base.files import read_file
+from amigen.cli.document import echo_line
 from amigen.cli.kubeproxy_options import way_back
-from amigen.cli.options import echo_line
 from amigen.connections.model import Connection
 from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table

@@ -9,9 +9,9 @@ import click
 
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError, InputError
 from amigen.base.files import read_text
+from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.kubeproxy_options import cluster_options
-from amigen.cli.options import echo_json, echo_line, echo_text, output_option
 
 if TYPE_CHECKING:
     from amigen.cli.kubeproxy_session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from amigen.cli.options import echo_line
+from amigen.cli.document import echo_line
 from amigen.publish.place_run import PlaceRun
 from amigen.publish.run import PlaceStatus
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from amigen.cli.options import echo_json, load, output_option, platform_option, selected, spec_argument
+from amigen.cli.document import echo_json, output_option
+from amigen.cli.options import load, platform_option, selected, spec_argument
 from amigen.plan.describe import plan_document, plan_lines
 from amigen.plan.make import plan_images
 

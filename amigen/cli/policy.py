@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from amigen.base.errors import InputError
-from amigen.cli.options import REGION, echo_json, echo_line, show_warnings, spec_argument
+from amigen.cli.document import echo_json, echo_line
+from amigen.cli.options import REGION, show_warnings, spec_argument
 
 _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify")
 

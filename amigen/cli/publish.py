@@ -19,7 +19,8 @@ from amigen.cli.aws import (
     target_options,
     wait_options,
 )
-from amigen.cli.options import echo_json, echo_line, load_on_aws, output_option, spec_argument
+from amigen.cli.document import echo_json, echo_line, output_option
+from amigen.cli.options import load_on_aws, spec_argument
 from amigen.cli.rollouts import conclude_rollouts, parse_groups, preference_options, rollouts_json, show_previews
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from amigen.cli.aws import (
     raise_failures,
     target_options,
 )
-from amigen.cli.options import echo_json, load_on_aws, output_option, spec_argument
+from amigen.cli.document import echo_json, output_option
+from amigen.cli.options import load_on_aws, spec_argument
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws

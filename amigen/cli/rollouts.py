@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from amigen.base.errors import InputError
+from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
-from amigen.cli.options import echo_line
 
 if TYPE_CHECKING:
     from amigen.cli.outputs import Rollout

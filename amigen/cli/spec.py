@@ -15,8 +15,9 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from amigen.base.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
+from amigen.cli.document import echo_json, output_option
 from amigen.cli.excerpt import show
-from amigen.cli.options import complete_architecture, complete_platform, echo_json, find_spec, output_option
+from amigen.cli.options import complete_architecture, complete_platform, find_spec
 from amigen.spec.load import check_file
 
 if TYPE_CHECKING:

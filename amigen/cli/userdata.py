@@ -14,7 +14,8 @@ from msgspec import structs
 
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
-from amigen.cli.options import complete_platform, echo_json, find_spec, load, one_plan, output_option, spec_argument
+from amigen.cli.document import echo_json, output_option
+from amigen.cli.options import complete_platform, find_spec, load, one_plan, spec_argument
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data

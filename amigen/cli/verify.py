@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
+from amigen.cli.document import echo_json, echo_line, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.options import (
     complete_architecture,
     complete_platform,
     complete_target,
-    echo_json,
-    echo_line,
     find_spec,
     is_spec,
     load,
     one_plan,
-    output_option,
     ssh_options,
 )
 
