@@ -21,7 +21,7 @@ from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.apply import Executor
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
@@ -29,8 +29,7 @@ from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.request import ChangeRequest
-from amigen.kubeproxy.rollout import Clock
+from amigen.kubeproxy.rollout import Clock, Tools
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
 from amigen.kubeproxy.versions import minor_version
@@ -151,12 +150,15 @@ class Session:
             if output == "json":  # the document is printed at the end
                 raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
             click.confirm(f"Change kube-proxy of {self.cluster.name} now?", abort=True, err=True)
-        executor = Executor(
+        tools = Tools(
             cluster=self.cluster,
             addon=self.addon,
             clock=self.clock,
             say=lambda line: echo_line(line, err=True),
             seconds=self._options["timeout"],
+        )
+        executor = Executor(
+            tools=tools,
             reach=self.reach,
             back=self._back,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from amigen.ipvs.expected import Expected, ExpectedNodePort, ExpectedService
+from amigen.ipvs.expected import Expected, ExpectedService
 from amigen.ipvs.match import Finder, Places
 from amigen.ipvs.model import Address, Key, Place, RealServer, Table, VirtualService
 from amigen.services.difference import Difference, Kind
@@ -36,18 +36,6 @@ class _Found:
 
 
 def compare(
-    table: Table,
-    wanted: Expected,
-    *,
-    scheduler: str,
-    bound: frozenset[Address] | None = None,
-    excluded: Iterable[Network] = (),
-) -> tuple[Difference, ...]:
-    """All differences; see `comparison`."""
-    return comparison(table, wanted, scheduler=scheduler, bound=bound, excluded=excluded).differences
-
-
-def comparison(
     table: Table,
     wanted: Expected,
     *,
@@ -215,9 +203,9 @@ def _server(
 
 def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
     """Node ports of a node whose addresses are not known: each that the table shows is judged."""
-    by_port: dict[tuple[str, int], list[ExpectedNodePort]] = {}
+    by_port: dict[tuple[str, int], list[ExpectedService]] = {}
     for one in wanted.node_ports:
-        by_port.setdefault((one.protocol, one.number), []).append(one)
+        by_port.setdefault((one.key[0], one.key[2]), []).append(one)
     seen: set[tuple[str, int]] = set()
     for service in table.services if by_port else ():
         if id(service) in known or service.protocol is None or service.place is None or service.place.port is None:
@@ -233,8 +221,8 @@ def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], 
         one = by_port[missing][0]
         found.add(
             "missing-service",
-            f"{one.port.label} node port {one.number}",
-            f"node port {one.protocol} {one.number} of {one.port.owner} has no virtual service",
+            one.subject,
+            f"node port {one.key[0]} {one.key[2]} of {one.port.owner} has no virtual service",
             "kube-proxy did not create it, or nodePortAddresses matches no address of this node",
         )
 

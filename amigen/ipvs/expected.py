@@ -8,10 +8,10 @@ and node ports by the external one. Every real server has weight 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from amigen.ipvs.model import Address, Key, Protocol
+from amigen.ipvs.model import Address, Key
 from amigen.services.model import Network, Odd, ServicePort, ServicePorts, Target
 from amigen.services.topology import Choice, Where, choose
 
@@ -42,26 +42,9 @@ class ExpectedService:
         number = f" node port {self.key[2]}" if self.reach == "node port" else ""
         return f"{self.port.label}{number}"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedNodePort:
-    """A node port on a node whose addresses are not known."""
-
-    port: ServicePort
-    protocol: Protocol
-    number: int
-    choice: Choice
-    endpoints: frozenset[Target]
-
     def at(self, address: Address) -> ExpectedService:
-        """The virtual service at an address of the node."""
-        return ExpectedService(
-            port=self.port,
-            reach="node port",
-            key=(self.protocol, address, self.number),
-            choice=self.choice,
-            endpoints=self.endpoints,
-        )
+        """The same at another address."""
+        return replace(self, key=(self.key[0], address, self.key[2]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +87,7 @@ class Expected:
     """What a node's IPVS table and its `kube-ipvs0` should hold.
 
     Attributes:
-        node_ports: Those of a node whose addresses are not known.
+        node_ports: Those of a node whose addresses are not known, at the ClusterIP in place of an address.
         addresses: What must be bound to `kube-ipvs0`; `may` what may be, too.
         api: Keys of the API service; `dns` of the cluster's DNS service; empty where the cluster has none.
         odd: Objects that could not be judged.
@@ -112,7 +95,7 @@ class Expected:
     """
 
     services: tuple[ExpectedService, ...] = ()
-    node_ports: tuple[ExpectedNodePort, ...] = ()
+    node_ports: tuple[ExpectedService, ...] = ()
     addresses: frozenset[Address] = frozenset()
     may: frozenset[Address] = frozenset()
     api: tuple[Key, ...] = ()
@@ -138,7 +121,7 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
     """
     found: dict[Key, ExpectedService] = {}
     claims: dict[Key, list[str]] = {}
-    node_ports: list[ExpectedNodePort] = []
+    node_ports: list[ExpectedService] = []
     serving = addresses.serving()
     families = addresses.families
     for port in ports.ports:
@@ -150,21 +133,15 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
         mine: dict[Key, ExpectedService] = {}
         for address, reach, number in _addresses(port, serving):
             key = (port.protocol, address, number)
-            mine[key] = ExpectedService(
-                port=port,
-                reach=reach,
-                key=key,
-                choice=inside if reach == "ClusterIP" else outside,
-                endpoints=everything,
-            )
+            choice = inside if reach == "ClusterIP" else outside
+            mine[key] = ExpectedService(port=port, reach=reach, key=key, choice=choice, endpoints=everything)
         for key in mine:
             claims.setdefault(key, []).append(port.owner)
         found |= mine
         if port.node_port and addresses.own is None:
+            key = (port.protocol, port.cluster_ip, port.node_port)
             node_ports.append(
-                ExpectedNodePort(
-                    port=port, protocol=port.protocol, number=port.node_port, choice=outside, endpoints=everything
-                )
+                ExpectedService(port=port, reach="node port", key=key, choice=outside, endpoints=everything)
             )
     return _collect(found.values(), claims, node_ports, ports, addresses)
 
@@ -185,7 +162,7 @@ def _addresses(port: ServicePort, serving: Iterable[Address]) -> Iterator[tuple[
 def _collect(
     services: Iterable[ExpectedService],
     claims: dict[Key, list[str]],
-    node_ports: list[ExpectedNodePort],
+    node_ports: list[ExpectedService],
     ports: ServicePorts,
     addresses: NodeAddresses,
 ) -> Expected:

@@ -9,16 +9,15 @@ from pathlib import Path
 from amigen.base.errors import AmigenError, KubernetesError
 from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.change import ChangePlan, Pool
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.observe import embedded
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.restart_count import restarting_nodes
-from amigen.kubeproxy.rollout import Clock, Rollout
+from amigen.kubeproxy.rollout import Rollout, Tools
 from amigen.kubeproxy.saved import Saved, save
-from amigen.kubeproxy.ways import WAYS, Writer
-from amigen.kubernetes.cluster import Cluster, ForbiddenError
+from amigen.kubeproxy.ways import WAYS
+from amigen.kubernetes.cluster import ForbiddenError
 from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 
 # kube-proxy counts as ready before it has chosen its mode: it has no readiness probe. So the mode is asked again.
@@ -31,17 +30,12 @@ class Executor:
     """Carries out plans on one cluster.
 
     Attributes:
-        seconds: How long the add-on's update, and each pool, may take.
-        say: Takes a line of progress.
+        tools: What it works with.
         reach: The way to a node, to read its mode there; None: through the API server.
         back: The command that goes back to a saved configuration (None: the newest) after this plan.
     """
 
-    cluster: Cluster
-    addon: Addon | None
-    clock: Clock
-    say: Callable[[str], None]
-    seconds: float = 600.0
+    tools: Tools
     reach: Callable[[Node], Connection] | None = None
     back: Callable[[ChangePlan, Path | None], str]
 
@@ -60,7 +54,7 @@ class Executor:
         self._rights(plan)
         path = self._save(plan, aside=back) if plan.changes else None
         if path:
-            self.say(f"saved the previous configuration: {path}")
+            self.tools.say(f"saved the previous configuration: {path}")
         try:
             self._write(plan, path)
             return self._roll(plan)
@@ -69,7 +63,7 @@ class Executor:
             raise
         except KeyboardInterrupt:
             for line in ("interrupted; the cluster stays as it is now", *self._way_back(plan, path)):
-                self.say(line)
+                self.tools.say(line)
             raise
 
     def _way_back(self, plan: ChangePlan, path: Path | None) -> tuple[str, ...]:
@@ -84,7 +78,7 @@ class Executor:
         wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
         if plan.on_delete:
             wanted.append(("delete", PODS, ""))
-        missing = [(verb, kind) for verb, kind, name in wanted if not self.cluster.may(verb, kind, name)]
+        missing = [(verb, kind) for verb, kind, name in wanted if not self.tools.cluster.may(verb, kind, name)]
         if missing:
             names = ", ".join(f"verb {verb!r} on resource {kind.plural}" for verb, kind in missing)
             verb, kind = missing[0]
@@ -106,40 +100,31 @@ class Executor:
             if plan.on_delete:
                 self._rollout(plan).release()
 
-        writer = Writer(cluster=self.cluster, addon=self.addon, clock=self.clock, say=self.say, seconds=self.seconds)
-        WAYS[plan.way].write(writer, plan, refused)
+        WAYS[plan.way].write(self.tools, plan, refused)
 
     def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
         """Keep what is configured now."""
         name, key = WAYS[plan.way].place(plan)
         return save(
             Saved(
-                cluster=self.cluster.name,
-                server=self.cluster.server,
+                cluster=self.tools.cluster.name,
+                server=self.tools.cluster.server,
                 way=plan.way,
                 name=name,
                 key=key,
                 before=plan.before,
                 after=plan.after,
-                at=self.cluster.now(),
+                at=self.tools.cluster.now(),
             ),
             aside=aside,
         )
 
     def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
-        return Rollout(
-            cluster=self.cluster,
-            daemon_set=plan.observed.daemon_set,
-            clock=self.clock,
-            say=self.say,
-            seconds=self.seconds,
-            stamp=stamp,
-            digest=digest,
-        )
+        return Rollout(tools=self.tools, daemon_set=plan.observed.daemon_set, stamp=stamp, digest=digest)
 
     def _roll(self, plan: ChangePlan) -> tuple[NodeMode, ...]:
-        daemon_set = self.cluster.get(DAEMON_SETS, daemonset.NAME)
-        config_map = self.cluster.get(CONFIG_MAPS, plan.observed.source.name)
+        daemon_set = self.tools.cluster.get(DAEMON_SETS, daemonset.NAME)
+        config_map = self.tools.cluster.get(CONFIG_MAPS, plan.observed.source.name)
         digest = daemonset.digest(embedded(config_map, plan.observed.source).text)
         stamp, begun_for = daemonset.restarted_for(daemon_set)
         # Resume a restart that an unfinished run began for this very configuration.
@@ -147,7 +132,7 @@ class Executor:
         rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp), digest)
         if not resume:
             rollout.restart()
-            self.say("restarted DaemonSet kube-proxy")
+            self.tools.say("restarted DaemonSet kube-proxy")
         modes: list[NodeMode] = []
         for pool in plan.pools:
             modes.extend(self._pool(plan, rollout, pool))
@@ -155,20 +140,20 @@ class Executor:
         if not left:
             rollout.release()
         elif plan.on_delete:
-            self.say(
+            self.tools.say(
                 f"{len(left)} nodes of other pools still run the old kube-proxy; `apply` again continues with them"
             )
         return tuple(modes)
 
     def _new_stamp(self, old: str) -> str:
         """The server's time; in a later second than the last restart."""
-        while (fresh := self.cluster.now()) == old:
-            self.clock.sleep(0.3)
-            self.cluster.version()
+        while (fresh := self.tools.cluster.now()) == old:
+            self.tools.clock.sleep(0.3)
+            self.tools.cluster.version()
         return fresh
 
     def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
-        self.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
+        self.tools.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
         if plan.on_delete and pool.nodes:
             # One node first: a mode that cannot work stops there.
             for part in (pool.nodes[:1], pool.nodes[1:]):
@@ -181,27 +166,29 @@ class Executor:
 
     def _modes(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         pods = [pod for pod in rollout.pods() if pod.node in nodes]
-        return read_modes(self.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.reach)
+        return read_modes(self.tools.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.reach)
 
     def _healthy(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         """Each node that was Ready still is, and kube-proxy runs in the wanted mode wherever that can be read."""
         if not nodes:
             return ()
         wanted = plan.settings.mode
-        begun = self.clock.monotonic()
+        begun = self.tools.clock.monotonic()
         while True:
             modes = self._modes(plan, rollout, nodes)
             wrong = [one for one in modes if one.mode != wanted]
             patience = _MODE_SECONDS if any(one.mode for one in wrong) else _SILENT_SECONDS
-            if not wrong or self.clock.monotonic() - begun >= patience:
+            if not wrong or self.tools.clock.monotonic() - begun >= patience:
                 break
-            self.clock.sleep(2.0)
+            self.tools.clock.sleep(2.0)
         other = [one for one in wrong if one.mode]
         if other:
             lines = [f"kube-proxy does not run in {wanted} mode on {len(other)} of {len(nodes)} nodes"]
             lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other]
             raise KubernetesError("\n".join(lines), "its log says why: it exits rather than fall back to another mode")
-        if restarting := restarting_nodes(rollout.pods, [one.node for one in modes if one.by == "log"], self.clock):
+        if restarting := restarting_nodes(
+            rollout.pods, [one.node for one in modes if one.by == "log"], self.tools.clock
+        ):
             lines = [f"kube-proxy does not stay up on {len(restarting)} of {len(nodes)} nodes"]
             lines += [f"  {node}: {why}" for node, why in restarting.items()]
             words = f"kubectl -n kube-system logs --previous -l {rollout.labels} --tail 20 --prefix"
@@ -209,7 +196,7 @@ class Executor:
         was = {node.name for node in plan.observed.nodes if node.ready}
         lost = [
             node.name
-            for node in daemonset.nodes(self.cluster.list(NODES))
+            for node in daemonset.nodes(self.tools.cluster.list(NODES))
             if node.name in nodes and node.name in was and not node.ready
         ]
         if lost:

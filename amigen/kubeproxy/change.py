@@ -1,8 +1,10 @@
-"""A planned change of kube-proxy: all that will happen, before it happens."""
+"""A change of kube-proxy: how it was asked for, and all that will happen, before it happens."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import daemonset
@@ -11,6 +13,24 @@ from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeRequest:
+    """What the user asked for, besides the settings.
+
+    Attributes:
+        by_pool: Restart node pool by node pool; `pools` names them in order, empty: all, by name.
+        verified: Of each verified node the outcome by check id, out of a report of `amigen verify`.
+    """
+
+    by: Literal["auto", "addon", "configmap"] = "auto"
+    despite_addon: bool = False
+    cluster_name: str = ""
+    resolve: Resolve = "OVERWRITE"
+    by_pool: bool = False
+    pools: tuple[str, ...] = ()
+    verified: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,10 @@ from typing import Any
 from amigen.base.errors import InputError
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
-from amigen.kubeproxy.change import ChangePlan, Pool
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
 from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import readiness
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS, Texts

@@ -6,10 +6,9 @@ from amigen.base.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import arrange
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.ways import WAYS, Texts

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from amigen.base.errors import KubernetesError
 from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.daemonset import Json, Pod
 from amigen.kubernetes.cluster import Cluster, NotFoundError
 from amigen.kubernetes.kinds import DAEMON_SETS, NODES, PODS
@@ -27,20 +28,33 @@ class Clock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What a change works with.
+
+    Attributes:
+        addon: The EKS add-on; None where no EKS cluster is known.
+        seconds: How long the add-on's update, and each pool, may take.
+        say: Takes a line of progress.
+    """
+
+    cluster: Cluster
+    addon: Addon | None
+    clock: Clock
+    say: Callable[[str], None]
+    seconds: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One restart of kube-proxy.
 
     Attributes:
         stamp: The `restartedAt` that its new pods carry; `digest` that of the configuration they read.
-        seconds: How long one pool may take.
     """
 
-    cluster: Cluster
+    tools: Tools
     daemon_set: Json
-    clock: Clock
-    say: Callable[[str], None]
-    seconds: float
-    stamp: str
+    stamp: str = ""
     digest: str = ""
 
     @property
@@ -57,11 +71,11 @@ class Rollout:
             "metadata": {"annotations": {daemonset.KEPT_STRATEGY: json.dumps(kept, sort_keys=True)}},
             "spec": {"updateStrategy": {"$patch": "replace", "type": "OnDelete"}},
         }
-        self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def release(self) -> None:
         """Give the DaemonSet back the update strategy that it had."""
-        fresh = self.cluster.get(DAEMON_SETS, daemonset.NAME)
+        fresh = self.tools.cluster.get(DAEMON_SETS, daemonset.NAME)
         kept = daemonset.kept_strategy(fresh)
         if kept is None:
             return
@@ -69,25 +83,25 @@ class Rollout:
             "metadata": {"annotations": {daemonset.KEPT_STRATEGY: None}},
             "spec": {"updateStrategy": {"$patch": "replace", **kept}},
         }
-        self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def restart(self) -> None:
         """What `kubectl rollout restart` does, and for which configuration."""
         template = {
             "metadata": {"annotations": {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: self.digest}}
         }
-        self.cluster.patch(DAEMON_SETS, daemonset.NAME, {"spec": {"template": template}})
+        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, {"spec": {"template": template}})
 
     def pods(self) -> tuple[Pod, ...]:
         """kube-proxy's pods now."""
-        return daemonset.pods(self.cluster.list(PODS, labels=self.labels), self.daemon_set)
+        return daemonset.pods(self.tools.cluster.list(PODS, labels=self.labels), self.daemon_set)
 
     def delete_old(self, nodes: Iterable[str]) -> None:
         """Delete the old pods on these nodes; the DaemonSet controller makes new ones."""
         for pod in self.pods():
             if pod.node in nodes and pod.stamp != self.stamp and not pod.ending:
                 try:
-                    self.cluster.delete(PODS, pod.name, uid=pod.uid)
+                    self.tools.cluster.delete(PODS, pod.name, uid=pod.uid)
                 except NotFoundError:
                     continue
 
@@ -98,21 +112,21 @@ class Rollout:
             KubernetesError: Not in time; says of each node why.
             UnreachableError: The API server is away for longer than a grace.
         """
-        deadline = self.clock.monotonic() + self.seconds
+        deadline = self.tools.clock.monotonic() + self.tools.seconds
         told: dict[str, str] = {}
         away_since: float | None = None
         waiting = set(nodes)
         while True:
             try:
-                present = {item["metadata"]["name"] for item in self.cluster.list(NODES)}
+                present = {item["metadata"]["name"] for item in self.tools.cluster.list(NODES)}
                 pods = self.pods()
                 away_since = None
             except UnreachableError as error:
-                away_since = self.clock.monotonic() if away_since is None else away_since
-                if self.clock.monotonic() - away_since >= GRACE_SECONDS:
+                away_since = self.tools.clock.monotonic() if away_since is None else away_since
+                if self.tools.clock.monotonic() - away_since >= GRACE_SECONDS:
                     raise
-                self.say(f"  {error.message}; trying again")
-                self.clock.sleep(_POLL_SECONDS)
+                self.tools.say(f"  {error.message}; trying again")
+                self.tools.clock.sleep(_POLL_SECONDS)
                 continue
             waiting &= present
             states = {node: self._state(node, pods) for node in sorted(waiting)}
@@ -120,12 +134,12 @@ class Rollout:
             for node, state in states.items():
                 if told.get(node) != state:
                     told[node] = state
-                    self.say(f"  {node}: {state} ({len(done)} of {len(states)} done)")
+                    self.tools.say(f"  {node}: {state} ({len(done)} of {len(states)} done)")
             if len(done) == len(states):
                 return
-            if self.clock.monotonic() >= deadline:
+            if self.tools.clock.monotonic() >= deadline:
                 raise self._late(states)
-            self.clock.sleep(_POLL_SECONDS)
+            self.tools.clock.sleep(_POLL_SECONDS)
 
     def _state(self, node: str, pods: tuple[Pod, ...]) -> str:
         here = [pod for pod in pods if pod.node == node and not pod.ending]
@@ -138,7 +152,7 @@ class Rollout:
 
     def _late(self, states: dict[str, str]) -> KubernetesError:
         bad = {node: state for node, state in states.items() if state != "new and ready"}
-        lines = [f"kube-proxy is not healthy on {len(bad)} of {len(states)} nodes after {self.seconds:.0f} s"]
+        lines = [f"kube-proxy is not healthy on {len(bad)} of {len(states)} nodes after {self.tools.seconds:.0f} s"]
         lines += [f"  {node}: {state}" for node, state in list(bad.items())[:20]]
         return KubernetesError(
             "\n".join(lines),

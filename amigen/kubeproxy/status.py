@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from amigen.base.errors import CouldNotCheckError, InputError
-from amigen.ipvs.compare import Comparison, comparison
+from amigen.ipvs.compare import Comparison, compare
 from amigen.ipvs.connections import draining, judge_connections
 from amigen.ipvs.expected import Expected
 from amigen.ipvs.model import Table
@@ -174,7 +174,7 @@ def judge_table(
     table: Table, config: ProxyConfig, wanted: Expected, subject: str, *, bound: frozenset[Any] | None = None
 ) -> NodeStatus:
     """An IPVS table alone, such as a saved listing."""
-    found = comparison(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
+    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
     facts = _facts(table, config, wanted, found, bound)
     return NodeStatus(subject=subject, facts=facts, differences=found.differences)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amigen.knowledge import GATES, mode_fact
 from amigen.kubeproxy import versions
+from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.daemonset import ignored_flags
 from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.migrate import NFT_NEEDED
 from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.ways import WAYS
 from amigen.spec.values import ProxyMode

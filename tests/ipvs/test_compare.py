@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amigen.ipvs import expected as expected_module
-from amigen.ipvs.compare import compare, comparison
+from amigen.ipvs.compare import compare as comparison
 from amigen.ipvs.expected import Expected, NodeAddresses
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
@@ -22,6 +22,11 @@ from amigen.services.model import ProxyFeatures
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.kubeproxy import samples
+
+
+def compare(*given: Any, **more: Any) -> tuple[Difference, ...]:
+    """The differences alone."""
+    return comparison(*given, **more).differences
 
 
 def expected(

@@ -57,7 +57,7 @@ def judge(objects: list[dict[str, Any]], slices: list[dict[str, Any]], listing: 
     own = frozenset(map(ip_address, ("127.0.0.1", "10.0.0.7")))
     ports = read_services(objects, slices, ProxyFeatures())
     wanted = expected(ports, Where(node="n1"), NodeAddresses(own=own))
-    return len(compare(parse(listing), wanted, scheduler="rr", bound=wanted.addresses))
+    return len(compare(parse(listing), wanted, scheduler="rr", bound=wanted.addresses).differences)
 
 
 def lines_run(work: Callable[[], object]) -> int:

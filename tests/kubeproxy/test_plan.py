@@ -13,6 +13,7 @@ from amigen.base.errors import ConflictError, InputError, KubernetesError, Refus
 from amigen.facts import Facts
 from amigen.kubeproxy import daemonset, health, show
 from amigen.kubeproxy.addon import AddonState
+from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.daemonset import ConfigSource
 from amigen.kubeproxy.detect import Managed, eks_name
@@ -22,7 +23,6 @@ from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import readiness
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.saved import Saved, load, newest, save
 from amigen.kubeproxy.settings import Settings, read_field

@@ -15,8 +15,8 @@ import yaml
 
 from amigen.base.errors import RefusedError
 from amigen.knowledge import GATES, PROXY_MODES
+from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import KEYWORDS, Settings
 from tests.kubeproxy.test_plan import observed
 from tests.real.build import program

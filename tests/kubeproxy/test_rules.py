@@ -82,7 +82,7 @@ def test_ipvs_rules_of_random_clusters() -> None:
         bound = frozenset(map(ip_address, found["Bound"] or ()))
         differences = [
             one
-            for one in compare(table, wanted, scheduler=world["scheduler"] or "rr", bound=bound)
+            for one in compare(table, wanted, scheduler=world["scheduler"] or "rr", bound=bound).differences
             if one.kind not in ("api-service", "dns-service")
         ]
 

@@ -10,8 +10,8 @@ import pytest
 
 from amigen.base.errors import RefusedError
 from amigen.kubeproxy import show
+from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.request import ChangeRequest
 from amigen.kubeproxy.settings import Settings, Value
 from amigen.kubeproxy.versions import gates_refused, states
 from tests.kubeproxy import samples

@@ -9,13 +9,13 @@ from typing import Any
 from amigen.base.errors import ConflictError, InputError, KubernetesError
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.drift import contradictions
 from amigen.kubeproxy.observe import Observed, embedded
-from amigen.kubeproxy.request import ChangeRequest
+from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings, Value
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer, text_diff
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, text_diff
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
 # How long the ConfigMap may take to follow an update that EKS calls successful.
@@ -81,19 +81,19 @@ class AddonWay:
         state = plan.observed.managed.addon
         return plan.eks_cluster, state.version if state else ""
 
-    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
-        assert writer.addon is not None
+    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
+        assert tools.addon is not None
         update_id = plan.follow
         if not update_id:
             try:
-                _check_unchanged(writer, plan)
-                update_id = writer.addon.update(plan.after or "{}", plan.resolve)
+                _check_unchanged(tools, plan)
+                update_id = tools.addon.update(plan.after or "{}", plan.resolve)
             except ConflictError:
                 refused()
                 raise
-        writer.say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
-        writer.addon.follow(update_id, seconds=writer.seconds, say=lambda line: writer.say(f"  {line}"))
-        _wait_for_arrival(writer, plan)
+        tools.say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
+        tools.addon.follow(update_id, seconds=tools.seconds, say=lambda line: tools.say(f"  {line}"))
+        _wait_for_arrival(tools, plan)
 
     def restored(self, observed: Observed, saved: Saved, running: eks.Update | None) -> Restored:
         state = detect.known_addon(observed.managed)
@@ -109,28 +109,28 @@ def _assigned(value: Value) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-def _check_unchanged(writer: Writer, plan: ChangePlan) -> None:
+def _check_unchanged(tools: Tools, plan: ChangePlan) -> None:
     """UpdateAddon knows no resourceVersion, and its values replace all others: so read it once more before it."""
-    assert writer.addon is not None
-    then, now = plan.observed.managed.addon, writer.addon.read()
+    assert tools.addon is not None
+    then, now = plan.observed.managed.addon, tools.addon.read()
     if now is None or then is None or (now.version, now.values, now.status) != (
         then.version, then.values, then.status
     ):  # fmt: skip
         raise ConflictError("the add-on was changed concurrently", NOTHING_CHANGED)
 
 
-def _wait_for_arrival(writer: Writer, plan: ChangePlan) -> None:
+def _wait_for_arrival(tools: Tools, plan: ChangePlan) -> None:
     """Restart no kube-proxy for a configuration that is not there."""
-    deadline = writer.clock.monotonic() + _ARRIVAL_SECONDS
+    deadline = tools.clock.monotonic() + _ARRIVAL_SECONDS
     while True:
-        config = embedded(writer.cluster.get(CONFIG_MAPS, plan.observed.source.name), plan.observed.source)
+        config = embedded(tools.cluster.get(CONFIG_MAPS, plan.observed.source.name), plan.observed.source)
         missing = contradictions(config, plan.settings.changes)
         if not missing:
             return
-        if writer.clock.monotonic() >= deadline:
+        if tools.clock.monotonic() >= deadline:
             raise KubernetesError(
                 f"the add-on's update has ended well, and {config.where} does not have it: {'; '.join(missing)}",
                 f"an edit by hand was kept (--resolve-conflicts {plan.resolve}): repeat with --resolve-conflicts"
                 " OVERWRITE, after which it is gone; no kube-proxy was restarted",
             )
-        writer.clock.sleep(1.0)
+        tools.clock.sleep(1.0)

@@ -7,13 +7,13 @@ from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
 from amigen.kubeproxy.addon_values import Update
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.request import ChangeRequest
+from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, Writer
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 from amigen.kubernetes.transport import UnreachableError
 
@@ -54,10 +54,10 @@ class ConfigMapWay:
     def place(self, plan: ChangePlan) -> tuple[str, str]:
         return plan.observed.source.name, plan.observed.source.key
 
-    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
+    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
         source = plan.observed.source
         try:
-            writer.cluster.replace(
+            tools.cluster.replace(
                 CONFIG_MAPS, source.name, _with_text(plan.observed.config_map, source.key, plan.after)
             )
         except UnreachableError as error:
@@ -70,7 +70,7 @@ class ConfigMapWay:
             if isinstance(error, ConflictError):
                 error.hint = NOTHING_CHANGED
             raise
-        writer.say(f"wrote configmap {source.name}, key {source.key}")
+        tools.say(f"wrote configmap {source.name}, key {source.key}")
 
     def restored(self, observed: Observed, saved: Saved, running: Update | None) -> Restored:
         del running

@@ -7,15 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.request import ChangeRequest
-from amigen.kubeproxy.rollout import Clock
+from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
-from amigen.kubernetes.cluster import Cluster
 from amigen.kubernetes.kinds import Kind
 
 NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
@@ -53,22 +50,6 @@ class Restored:
     same: bool
     known: bool
     mode: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writer:
-    """Writes on one cluster.
-
-    Attributes:
-        seconds: How long the add-on's update may take.
-        say: Takes a line of progress.
-    """
-
-    cluster: Cluster
-    addon: Addon | None
-    clock: Clock
-    say: Callable[[str], None]
-    seconds: float
 
 
 class Way(Protocol):
@@ -110,7 +91,7 @@ class Way(Protocol):
         """`name` and `key` of a saved configuration."""
         ...
 
-    def write(self, writer: Writer, plan: ChangePlan, refused: Callable[[], None]) -> None:
+    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
         """Write; `refused` undoes what was prepared, where nothing was written.
 
         Raises:
