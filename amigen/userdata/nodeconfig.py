@@ -1,4 +1,4 @@
-"""NodeConfig as nodeadm reads, merges and validates it.
+"""NodeConfig as nodeadm reads, merges and validates it: one idea, nodeadm's own view of its API.
 
 The fields with their types are data, printed from nodeadm's API types (`nodeconfig_api.json`, which names the version).
 Merging follows nodeadm's internal/api/merge.go and dario.cat/mergo v1.0.2 with `WithOverride`.

@@ -2,6 +2,8 @@
 
 The first node gets user data that only lets the verifier in, so that nothing repairs what is judged. It is checked,
 rebooted and checked again. The second node gets the spec's user data, which must find nothing to change.
+
+The one idea of this long module: what one image file shows, from its disk and from two nodes of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What EC2 and Packer accept together."""
+"""What EC2 and Packer accept together. One idea: a function for each rule, none of which knows another."""
 
 from __future__ import annotations
 
