@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from amigen.facts.model import Answer, Facts, File
@@ -22,30 +22,13 @@ class GatherError(Exception):
     """The output is not that of a script which ran to its end."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A section of the output.
-
-    Attributes:
-        name: Its first word.
-        rest: The rest of its line.
-        body: What was printed in it, without the line end before the next section.
-    """
-
-    name: str
-    rest: str
-    body: bytes
-
-
 def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
     """The facts in what the script for `wanted` and `token` printed.
 
     Raises:
         GatherError: The output is not that of the script, or was cut short.
     """
-    said: dict[str, list[tuple[str, Answer]]] = defaultdict(list)
-    for section, code, stderr in _coded(_sections(output, token)):
-        said[section.name].append((section.rest, Answer(code=code, stdout=_text(section.body), stderr=_text(stderr))))
+    said = _answers(output, token)
 
     def one(name: str) -> str:
         return said[name][0][1].stdout if said[name] else ""
@@ -83,44 +66,36 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
     )
 
 
-def _sections(output: bytes, token: str) -> list[Section]:
-    """All sections, without the last, which is `end`.
+def _answers(output: bytes, token: str) -> dict[str, list[tuple[str, Answer]]]:
+    """Name of a section -> the rest of its line, and what was printed in it.
 
-    What is printed before the first (banners, messages of the day) is left out.
-
-    Raises:
-        GatherError: There is no section, or the last is not there.
+    A section with the exit code follows each, and before it one with the stderr of a command that is run as it is. What
+    is printed before the first section (banners, messages of the day) is left out.
     """
-    mark = b"\n" + token.encode() + b" "
     # The first mark may be at the very beginning, where no line ends before it.
-    parts = (b"\n" + output).split(mark)[1:]
-    sections = []
-    for part in parts:
-        line, _, body = part.partition(b"\n")
-        name, _, rest = line.decode("ascii", "replace").partition(" ")
-        sections.append(Section(name=name, rest=rest, body=body))
-    if not sections:
+    parts = (b"\n" + output).split(b"\n" + token.encode() + b" ")[1:]
+    if not parts:
         raise GatherError("the target printed no output of the script")
-    if sections[-1].name != "end":
-        raise GatherError(f"the script was cut short after the section {sections[-1].name}")
-    return sections[:-1]
+    sections = [_section(part) for part in parts]
+    if sections[-1][0] != "end":
+        raise GatherError(f"the script was cut short after the section {sections[-1][0]}")
+    said: dict[str, list[tuple[str, Answer]]] = defaultdict(list)
+    queue = iter(sections[:-1])
+    for name, rest, stdout in queue:
+        after, code, stderr = next(queue, ("", "", ""))
+        if after == "stderr":
+            after, code, _ = next(queue, ("", "", ""))
+        if after != "code" or not re.fullmatch(r"[0-9]{1,3}", code):
+            raise GatherError(f"the section {name} has no exit code")
+        said[name].append((rest, Answer(code=int(code), stdout=stdout, stderr=stderr)))
+    return said
 
 
-def _coded(sections: list[Section]) -> Iterator[tuple[Section, int, bytes]]:
-    """Each section with its exit code and, for commands that are run as they are, its stderr."""
-    queue = iter(sections)
-    for section in queue:
-        after = next(queue, None)
-        stderr = b""
-        if after is not None and after.name == "stderr":
-            stderr, after = after.body, next(queue, None)
-        if after is None or after.name != "code" or not re.fullmatch(r"[0-9]{1,3}", after.rest):
-            raise GatherError(f"the section {section.name} has no exit code")
-        yield section, int(after.rest), stderr
-
-
-def _text(body: bytes) -> str:
-    return body.decode("utf-8", "surrogateescape")
+def _section(part: bytes) -> tuple[str, str, str]:
+    """First word and rest of its line, and its body."""
+    line, _, body = part.partition(b"\n")
+    name, _, rest = line.decode("ascii", "replace").partition(" ")
+    return name, rest, body.decode("utf-8", "surrogateescape")
 
 
 def _lines(text: str) -> list[str]:

@@ -80,18 +80,17 @@ def make(
         what = "the NodeConfig that joins the cluster" if joins else "the user data to merge"
         raise InputError(f"the format {chosen} cannot carry {what}", "use --format mime")
     if chosen == "mime":
-        found = merged(plan, script, merge)
-        parts, notes = found.parts, found.notes
+        parts, notes = merged(plan, script, merge)
     else:
-        parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), ()
+        parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), []
     # Where the spec joins by itself, these bytes may be all that the node gets.
     reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
     document = _fit(parts, chosen, gzip_, reserve, plan.gate)
     if merge:
         _refuse_what_explain_refuses(document, joins=joins, nodeadm=_by_nodeadm(plan))
     if not joins and len(document) + reserve > LIMIT:
-        notes = (*notes, tight(len(document), reserve))
-    return Made(content=document, notes=notes)
+        notes.append(tight(len(document), reserve))
+    return Made(content=document, notes=tuple(notes))
 
 
 def part_list(document: bytes) -> list[dict[str, str]]:

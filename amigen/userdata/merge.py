@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec.structs import replace
 
 from amigen.base.errors import Problem
@@ -21,18 +20,11 @@ from amigen.userdata.own import (
     node_config_document,
 )
 from amigen.userdata.readers import effective
-from amigen.userdata.repair import Repaired, repair
+from amigen.userdata.repair import repair
 
 
-class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts in their order, and what was done to existing ones that their author should know."""
-
-    parts: tuple[Part, ...]
-    notes: tuple[Problem, ...] = ()
-
-
-def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
-    """The parts in the order that makes the modules be there before kubelet needs them.
+def merged(plan: ImagePlan, script: bytes, existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The parts in the order that makes the modules be there before kubelet needs them, and notes for their author.
 
     cloud-init applies cloud-config before any script, runs scripts in the order of their names, and nodeadm-run starts
     kubelet after all of them; nodeadm merges NodeConfigs in order, so that the spec's, being last, wins. Parts of an
@@ -41,8 +33,7 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     Raises:
         InputError: The existing user data cannot be read.
     """
-    repaired = repair(existing) if existing else Repaired(parts=())
-    found = repaired.parts
+    found, notes = repair(existing) if existing else ((), [])
     theirs = [
         part for part in found if not (is_own_script(part) or is_own_node_config(part) or is_own_cloud_config(part))
     ]
@@ -57,8 +48,8 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes = b"") -> Merged:
     if eks and PLATFORMS[plan.platform].joins_by == "nodeadm":
         content = node_config_document(eks)
         configs.append(Part(type=mime.NODE_CONFIG, content=content, filename=NODE_CONFIG_NAME, origin="amigen"))
-    notes = (*repaired.notes, *_notes(theirs, replaced=len(found) > len(theirs)))
-    return Merged(parts=(*others, own, *scripts, *configs), notes=notes)
+    notes += _notes(theirs, replaced=len(found) > len(theirs))
+    return (*others, own, *scripts, *configs), notes
 
 
 def later(part: Part) -> Part:

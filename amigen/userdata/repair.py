@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError, Problem
@@ -17,15 +16,8 @@ from amigen.userdata.readers import first_refusal, hint_for
 _MOST = 50
 
 
-class Repaired(Struct, frozen=True, kw_only=True):
-    """The parts, and a note for each kind of repair."""
-
-    parts: tuple[Part, ...]
-    notes: tuple[Problem, ...] = ()
-
-
-def repair(existing: bytes) -> Repaired:
-    """The parts of existing user data.
+def repair(existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The parts of existing user data, and a note for each kind of repair.
 
     Raises:
         InputError: Something in it cannot be repaired; names what and where.
@@ -39,7 +31,7 @@ def repair(existing: bytes) -> Repaired:
         lines = "\n".join(f"    {p.message}" for p in errors)
         raise InputError(f"the user data cannot be used:\n{lines}", errors[0].hint)
     parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
-    return Repaired(parts=parts, notes=tuple(Problem(severity="note", message=note) for note in dict.fromkeys(notes)))
+    return parts, [Problem(severity="note", message=note) for note in dict.fromkeys(notes)]
 
 
 def _stays(problem: Problem) -> bool:

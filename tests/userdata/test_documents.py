@@ -1,4 +1,4 @@
-"""User data that amigen makes, read by cloud-init's own code and by nodeadm's published schema."""
+"""User data that amigen makes, read by cloud-init's own code."""
 
 # ruff: noqa: E501
 
@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -22,18 +19,16 @@ from amigen.base.gzipped import gzip as pack
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
-from amigen.spec.load import load_spec
 from amigen.userdata import mime
 from amigen.userdata import packed as packed_script
 from amigen.userdata.document import parse
-from amigen.userdata.make import SCRIPT_NAME, node_config_document, user_data
+from amigen.userdata.make import SCRIPT_NAME, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT
-from tests.specs import EXAMPLES, GOLDEN, joins, spec
+from tests.specs import joins, spec
 from tests.userdata.conftest import Left, Seen
 
 CloudInit = Callable[[bytes], list[Seen]]
-SCHEMA = json.loads(Path(__file__).with_name("nodeconfig.schema.json").read_text())
 UBUNTU: dict[str, Any] = {"platforms": ["ubuntu-24.04"]}
 SHELL = b"#!/bin/sh\necho 'mine'\n"
 CONFIG = b"#cloud-config\npackages: [htop]\n"
@@ -166,108 +161,6 @@ def test_a_format_that_cannot_carry_it(format_: Any) -> None:
     """A NodeConfig needs MIME."""
     with pytest.raises(InputError, match="cannot carry the NodeConfig"):
         user_data(plan(joins()), format_=format_)
-
-
-@pytest.mark.parametrize(
-    "path", [*EXAMPLES, GOLDEN / "kitchen-sink" / "spec.yaml"], ids=lambda p: f"{p.parent.name}-{p.stem}"
-)
-def test_node_config_is_valid(path: Path) -> None:
-    """Every NodeConfig of every example passes the schema of nodeadm's published API."""
-    image = load_spec(path)
-    for platform in image.platforms:
-        configs = [p.content for p in parse(user_data(plan_image(image, platform))).parts if p.type == mime.NODE_CONFIG]
-        assert len(configs) == bool(image.join.eks and platform == "al2023")
-        for config in configs:
-            jsonschema.Draft202012Validator(SCHEMA).validate(yaml.safe_load(config))
-
-
-# Every key of the published CRD (the version is in the schema's $comment) that is not free.
-CRD_KEYS = [
-    "apiVersion",
-    "kind",
-    "metadata",
-    "spec",
-    "spec.cluster",
-    "spec.cluster.apiServerEndpoint",
-    "spec.cluster.certificateAuthority",
-    "spec.cluster.cidr",
-    "spec.cluster.enableOutpost",
-    "spec.cluster.id",
-    "spec.cluster.name",
-    "spec.containerd",
-    "spec.containerd.baseRuntimeSpec",
-    "spec.containerd.config",
-    "spec.featureGates",
-    "spec.instance",
-    "spec.instance.environment",
-    "spec.instance.localStorage",
-    "spec.instance.localStorage.disabledMounts",
-    "spec.instance.localStorage.mountPath",
-    "spec.instance.localStorage.strategy",
-    "spec.instance.network",
-    "spec.instance.network.domains",
-    "spec.instance.network.nameservers",
-    "spec.kubelet",
-    "spec.kubelet.config",
-    "spec.kubelet.flags",
-    "spec.kubelet.maxPodsExpression",
-]
-
-
-def test_the_schema_of_node_config_has_the_keys_of_the_crd() -> None:
-    """Below kubelet.config, KubeletConfiguration begins."""
-
-    def keys(schema: dict[str, Any], path: str) -> list[str]:
-        found = []
-        for key, inner in schema.get("properties", {}).items():
-            found += [f"{path}{key}", *keys(inner, f"{path}{key}.")]
-        return [key for key in found if not key.startswith("spec.kubelet.config.")]
-
-    assert sorted(keys(SCHEMA, "")) == sorted(CRD_KEYS)
-
-
-def test_a_node_config_with_every_key_is_valid() -> None:
-    """As nodeadm's own documentation has them (nodeadm/doc/examples.md)."""
-    cluster = {"name": "web", "apiServerEndpoint": "https://x", "certificateAuthority": "AAAA", "cidr": "10.0.0.0/16"}
-    every = {
-        "cluster": {**cluster, "enableOutpost": True, "id": "x"},
-        "containerd": {"config": "[x]", "baseRuntimeSpec": {"process": {"rlimits": []}}},
-        "featureGates": {"InstanceIdNodeName": True},
-        "instance": {
-            "environment": {"default": {"HTTPS_PROXY": "http://x"}},
-            "localStorage": {"strategy": "RAID0", "mountPath": "/mnt", "disabledMounts": ["PodLogs"]},
-            "network": {"domains": ["a"], "nameservers": ["10.0.0.2"]},
-        },
-        "kubelet": {
-            "config": {"maxPods": 5, "shutdownGracePeriod": "30s"},
-            "flags": ["--v=2"],
-            "maxPodsExpression": "5",
-        },
-    }
-
-    jsonschema.validate({"apiVersion": "node.eks.aws/v1alpha1", "kind": "NodeConfig", "spec": every}, SCHEMA)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"clusters": {}},
-        {"cluster": {}},
-        {"kubelet": {"flags": ["v=2"]}},
-        {"kubelet": {"config": {"maxPods": "5"}}},
-        {"instance": {"localStorage": {"strategy": "raid0"}}},
-        {"instance": {"localStorage": {"disabledMounts": ["Logs"]}}},
-        {"instance": {"network": {"nameserver": []}}},
-        {"featureGates": {"FastImagePull": "true"}},
-    ],
-    ids=str,
-)
-def test_the_schema_of_node_config_can_fail(change: dict[str, Any]) -> None:
-    """A wrong key or value is not let through by the schema of these tests."""
-    document = yaml.safe_load(node_config_document(spec(joins()).join.eks))  # type: ignore[arg-type]
-    jsonschema.validate(document, SCHEMA)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**document, "spec": {**document["spec"], **change}}, SCHEMA)
 
 
 def test_user_data_is_ascii() -> None:

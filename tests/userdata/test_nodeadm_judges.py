@@ -18,7 +18,7 @@ from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
 from tests.real.build import program
-from tests.specs import EXAMPLES
+from tests.specs import EXAMPLES, GOLDEN
 from tests.userdata.judges import nodeadm
 
 NODE = b"""---
@@ -197,7 +197,7 @@ def without_empty(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [*EXAMPLES, GOLDEN / "kitchen-sink" / "spec.yaml"], ids=lambda path: path.stem)
 def test_nodeadm_takes_what_amigen_writes(example: Path) -> None:
     """The examples that join by nodeadm: plain, packed, and merged with a NodeConfig of the user's."""
     spec = load_spec(example)
