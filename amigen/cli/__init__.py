@@ -20,6 +20,7 @@ import click
 from amigen import __version__
 from amigen.base.errors import AmigenError, SpecError, plain
 from amigen.base.interrupt import interrupted_exit_code, sigterm_as_interrupt
+from amigen.base.nearest import nearest
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -129,12 +130,8 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            raise click.UsageError(
-                f"{error.message} Did you mean {near[0]!r}?" if near else error.message, ctx
-            ) from None
+            near = nearest(args[0], COMMANDS)
+            raise click.UsageError(f"{error.message} Did you mean {near!r}?" if near else error.message, ctx) from None
 
 
 @click.group(

@@ -11,7 +11,7 @@ import click
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
-from amigen.cli.options import load, load_on_aws, one_plan, spec_argument
+from amigen.cli.options import Group, load, load_on_aws, one_plan, spec_argument
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def fleet() -> None:
     """Verify running instances over Systems Manager."""
 

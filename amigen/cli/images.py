@@ -21,7 +21,7 @@ from amigen.cli.aws import (
 from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
-from amigen.cli.options import architecture_option, load_on_aws, platform_option, spec_argument
+from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
@@ -33,7 +33,7 @@ _ANY_REGION = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def images() -> None:
     """Base images, own images, drift, pruning."""
 

@@ -12,6 +12,7 @@ from amigen.base.files import read_text
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options
 from amigen.cli.kubeproxy_status import status
+from amigen.cli.options import Group
 from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from amigen.kubeproxy.settings import Settings
 
 
-@click.group()
+@click.group(cls=Group)
 def kube_proxy() -> None:
     """Plan, change and verify kube-proxy's mode in a cluster."""
 

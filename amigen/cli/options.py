@@ -25,6 +25,14 @@ REGION = "aws.region"
 SPEC_VARIABLE = "AMIGEN_SPEC"
 
 
+class Group(click.Group):
+    """A group of commands whose help shows the whole first sentence of each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(limit=200)) for name, each in self.commands.items()])
+
+
 def find_spec(named: str | None) -> str:
     """The file of a spec: as named, the one in a folder that is named, or the one of the current folder.
 
@@ -127,14 +135,19 @@ def selected(
     Raises:
         InputError: The spec does not have one.
     """
-    for given, known, word in (
-        (platforms, spec.platforms, "platform"),
-        (architectures, spec.architectures, "architecture"),
+    for given, known, article, word in (
+        (platforms, spec.platforms, "a", "platform"),
+        (architectures, spec.architectures, "an", "architecture"),
     ):
         for each in given:
             if each not in known:
-                article = "an" if word == "architecture" else "a"
-                raise InputError(f"{each} is not {article} {word} of this spec", f"it has: {', '.join(known)}")
+                from amigen.spec.reader import meant
+
+                near = meant(each, known)
+                raise InputError(
+                    f"{each} is not {article} {word} of this spec",
+                    f"did you mean {near}?" if near else f"it has: {', '.join(known)}",
+                )
     return (
         tuple(each for each in spec.platforms if not platforms or each in platforms),
         tuple(each for each in spec.architectures if not architectures or each in architectures),
@@ -209,16 +222,9 @@ def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = N
     Raises:
         InputError: The platform or architecture is not in the spec, or has to be chosen.
     """
-    known = ", ".join(spec.platforms)
-    if platform is None and len(spec.platforms) > 1:
-        raise InputError(f"the spec has several platforms: {known}", "choose one with --platform")
-    chosen = next((p for p in spec.platforms if platform is None or p == platform), None)
-    if chosen is None:
-        raise InputError(f"{platform} is not a platform of this spec", f"it has: {known}")
-    if architecture is not None and architecture not in spec.architectures:
-        raise InputError(
-            f"{architecture} is not an architecture of this spec", f"it has: {', '.join(spec.architectures)}"
-        )
+    chosen, *others = selected(spec, (platform,) if platform else (), (architecture,) if architecture else ())[0]
+    if others:
+        raise InputError(f"the spec has several platforms: {', '.join(spec.platforms)}", "choose one with --platform")
     from amigen.plan.make import plan_image
 
     return plan_image(spec, chosen)

@@ -101,7 +101,10 @@ def init(
         mode=mode,
         ipvs=_IPVS if mode == "ipvs" else "",
     )
-    made = check_bytes(text.encode("utf-8", "surrogateescape"), "the spec of these options").require()
+    checked = check_bytes(text.encode("utf-8", "surrogateescape"), "init")
+    if checked.errors or checked.spec is None:
+        raise SpecError("amigen init", tuple(map(_of_option, checked.errors)))
+    made = checked.spec
     if (made.name, made.kubernetes_version, made.platforms, made.architectures) != (
         name,
         version,
@@ -132,6 +135,13 @@ def init(
     for line in _chosen(ctx, made):
         click.echo(f"  {line}")
     click.echo(f"next: amigen plan {shlex.quote(str(file))}")
+
+
+def _of_option(problem: Problem) -> Problem:
+    """The problem with the option whose value is wrong, and not with a place in a file that there is not."""
+    key = problem.path.partition("[")[0]
+    names = {"platforms": "platform", "architectures": "architecture", "kubernetesVersion": "kubernetes-version"}
+    return replace(problem, path=f"--{names.get(key, key)}" if key else "", line=0, column=0)
 
 
 def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:

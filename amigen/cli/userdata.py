@@ -15,7 +15,7 @@ from msgspec import structs
 from amigen.base.errors import InputError, Problem, plain
 from amigen.base.files import read_file
 from amigen.cli.document import echo_json, output_option
-from amigen.cli.options import complete_platform, find_spec, load, one_plan, spec_argument
+from amigen.cli.options import Group, complete_platform, find_spec, load, one_plan, spec_argument
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
@@ -33,7 +33,7 @@ from amigen.userdata.systems import SYSTEMS, SystemName
 _MAX_BYTES = 1024 * 1024
 
 
-class _PrintByDefault(click.Group):
+class _PrintByDefault(Group):
     """`amigen user-data SPEC` prints; `amigen user-data explain SPEC` explains."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

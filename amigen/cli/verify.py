@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,8 +38,7 @@ class _SpecMayBeMissing(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         named = any(word == "-" or word.endswith((".yaml", ".yml")) or is_spec(Path(word)) for word in args)
         if not named and any(not word.startswith("-") for word in args):
-            with contextlib.suppress(InputError):
-                args = [find_spec(None), *args]
+            args = [find_spec(None), *args]
         return super().parse_args(ctx, args)
 
 

@@ -132,7 +132,7 @@ class Reader:
             return self._note(
                 node, path, f"{node.value} is read as {_FOUND[kind]}", f'put it in quotes: "{node.value}"'
             )
-        near = _meant(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
+        near = meant(str(node.value), shape.choices) if len(self.problems) < _HELPED else None
         if len(shape.choices) == 1:
             return self._note(node, path, f"unsupported value {_shown(node.value)}", f"use {shape.choices[0]!r}")
         hint = f"expected {shape.allowed}" + (f"; did you mean {near!r}?" if near else "")
@@ -334,7 +334,7 @@ _WORDS = {
 }
 
 
-def _meant(word: str, known: tuple[str, ...]) -> str | None:
+def meant(word: str, known: tuple[str, ...]) -> str | None:
     """The known name for that of another tool (`aarch64`, `amazon-linux-2023`, `noble`), else the nearest one."""
     lower = word.lower()
     bare = re.sub(r"[-_ ]", "", lower)

@@ -157,7 +157,10 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["plann"], 2, b"Did you mean 'plan'?"),
         (["init", "spec.yaml"], 5, b"exists already"),
         (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
-        (["init", "x.yaml", "--platform", "windows"], 3, b"unknown value 'windows'"),
+        (["init", "x.yaml", "--platform", "windows"], 3, b"error: --platform: unknown value 'windows'"),
+        (["init", "x.yaml", "--architecture", "amd64"], 3, b"error: --architecture: unknown value 'amd64'"),
+        (["plan", "spec.yaml", "--platform", "amazon-linux-2023"], 14, b"did you mean al2023?"),
+        (["build", "spec.yaml", "--target", "local", "--architecture", "amd64"], 14, b"did you mean x86_64?"),
         (["init", "x.yaml", "--name", "No Name"], 3, b"invalid value"),
         (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"a meaning in YAML"),
         (["init", "x.yaml", "--kubernetes-version", '1.34"\ngate: true #'], 14, b"a meaning in YAML"),
@@ -389,3 +392,11 @@ def test_messages_hold_nothing_that_a_terminal_obeys(amigen: Amigen, spec_file: 
     for arguments in (["check", "\x1b]0;x\x07.yaml"], ["plan", "\x1b[31mmissing"], ["check", "-"]):
         done = amigen(*arguments, stdin=b'x: !%1b[31m y\n"\\e[31m": 1\n')
         assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_verify_says_why_it_takes_no_spec_of_the_folder(amigen: Amigen, spec_file: SpecFile) -> None:
+    """It would otherwise miss a target that is there."""
+    assert b"no spec" in amigen("verify", "disk.qcow2").stderr
+    spec_file(name="a.yaml")
+    spec_file(name="b.yaml")
+    assert b"several specs: a.yaml, b.yaml" in amigen("verify", "disk.qcow2").stderr
