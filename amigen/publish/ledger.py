@@ -7,17 +7,17 @@ are intents that AWS cannot show: the client token of a canary that may or may n
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from amigen.base.errors import ConflictError, InputError
 from amigen.base.files import MissingFileError, read_file, write_atomically
+from amigen.base.locks import exclusive_lock
 from amigen.publish.place_run import Ledger, NullLedger
 
 SCHEMA = "amigen/ledger/v1"
@@ -135,11 +135,14 @@ def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: dat
         InputError: It cannot be read or written.
     """
     lock = path.with_name(path.name + ".lock")
-    with _opened(lock) as handle:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive_lock(lock, wait=False))
         except BlockingIOError:
             raise ConflictError(f"another publish is using {path}", "wait until it has ended") from None
+        except OSError as error:
+            raise _unusable(lock, error) from None
         document = read_ledger(path) or _Document(name=name)
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
@@ -159,14 +162,6 @@ def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterat
             except OSError as error:
                 say(f"{path} is not written: {error}")
         yield notes
-
-
-def _opened(lock: Path) -> IO[str]:
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        return lock.open("w")
-    except OSError as error:
-        raise _unusable(lock, error) from None
 
 
 def _unusable(path: Path, error: OSError) -> InputError:
