@@ -8,7 +8,7 @@ from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.verify.report import Result as Verified
-from amigen.verify.run import Options, check_hosts
+from amigen.verify.run import Options, check_host
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget
@@ -44,10 +44,8 @@ class PlanVerifier:
 
 def _on_machine(plan: ImagePlan, target: SshTarget, *, hygiene: bool) -> tuple[Result, ...]:
     # Use the open connection: a cleaned builder accepts no new login.
-    [outcome] = check_hosts(plan, [to_machine(target)], Options(hygiene=hygiene))
-    if isinstance(outcome, Exception):
-        raise outcome
-    return tuple(_result(each) for each in outcome)
+    checked = check_host(plan, to_machine(target), Options(hygiene=hygiene))
+    return tuple(_result(each) for each in checked.results)
 
 
 def _result(found: Verified) -> Result:

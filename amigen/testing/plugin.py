@@ -79,13 +79,18 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     The host is the one that testinfra made the test for, before any fixture of the test is set up; where a fixture of
     the user's overrides `host`, it is known only afterwards.
     """
-    callspec = getattr(item, "callspec", None)
-    host = callspec.params.get("_testinfra_host") if callspec else None
+    host = host_of(item)
     if host is not None:
         _skip_what_proves_nothing(item, host)
     yield
     if host is None:
         _skip_what_proves_nothing(item, getattr(item, "funcargs", {}).get("host"))
+
+
+def host_of(item: pytest.Item) -> Any:
+    """The host that testinfra made the test for; None for a test without one."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("_testinfra_host") if callspec else None
 
 
 def _skip_what_proves_nothing(item: pytest.Item, host: Any) -> None:

@@ -78,14 +78,15 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
         raise InputError(f"{images[0]}: an image file has to be booted", "use amigen.verify.vm.verify_image")
     started, begun = datetime.now(UTC), time.monotonic()
     connections = [connect(each, options.connect) for each in parsed]
-    machines: dict[int, str] = {}
-    checked = check_hosts(plan, connections, options, machines=machines)
+    checked = [
+        Checked(results=[not_reached(found)]) if isinstance(found, CouldNotCheckError) else found
+        for found in check_hosts(plan, connections, options)
+    ]
     seconds = time.monotonic() - begun
     phases = [Phase(name=NODE, seconds=round(seconds, 3))]
-    results = [[not_reached(found)] if isinstance(found, CouldNotCheckError) else found for found in checked]
     return [
-        make_report(plan, target, started, seconds, found, phases=phases, machine=machines.get(number, ""))
-        for number, (target, found) in enumerate(zip(parsed, results, strict=True))
+        make_report(plan, target, started, seconds, found.results, phases=phases, machine=found.machine)
+        for target, found in zip(parsed, checked, strict=True)
     ]
 
 
@@ -128,57 +129,61 @@ def make_report(
     )
 
 
-def check_hosts(
-    plan: ImagePlan,
-    connections: Sequence[Connection],
-    options: Options,
-    *,
-    phase: str = NODE,
-    machines: dict[int, str] | None = None,
-) -> list[list[Result] | CouldNotCheckError]:
-    """Gather from the hosts and run the node's tests on what was gathered.
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What the checks found on one host, and what machine it is."""
 
-    Args:
-        machines: Takes the number of each host that answered, and what it is.
+    results: list[Result]
+    machine: str = ""
+
+
+def check_host(plan: ImagePlan, connection: Connection, options: Options, *, phase: str = NODE) -> Checked:
+    """As `check_hosts`, of one host.
+
+    Raises:
+        CouldNotCheckError: It did not answer.
     """
+    [found] = check_hosts(plan, [connection], options, phase=phase)
+    if isinstance(found, CouldNotCheckError):
+        raise found
+    return found
+
+
+def check_hosts(
+    plan: ImagePlan, connections: Sequence[Connection], options: Options, *, phase: str = NODE
+) -> list[Checked | CouldNotCheckError]:
+    """Gather from the hosts and run the node's tests on what was gathered; for each host what came of it."""
     wanted = Wanted.of(facts_of(plan)) | Wanted(texts=(_OS_RELEASE, RELEASE_PATH))
     run = secrets.token_hex(4)
-    keys = [f"{run}-{number}" for number in range(len(connections))]
-    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(connections))))
+    hosts = {f"{run}-{number}": connection for number, connection in enumerate(connections)}
+    known: dict[str, Facts | CouldNotCheckError] = {}
+    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(hosts))))
     try:
-        futures = {key: pool.submit(gather, each, wanted) for key, each in zip(keys, connections, strict=True)}
-        ready = {key: backend_over(each) for key, each in zip(keys, connections, strict=True)}
-        facts: dict[str, Facts] = {}
-        failed: dict[str, CouldNotCheckError] = {}
+        futures = {key: pool.submit(gather, connection, wanted) for key, connection in hosts.items()}
 
         def settle() -> Mapping[str, Facts]:
-            for key, future in futures.items():
-                known = _known(future)
-                if isinstance(known, CouldNotCheckError):
-                    failed[key] = known
-                else:
-                    facts[key] = known
-            return facts
+            known.update((key, _known(future)) for key, future in futures.items())
+            return {key: facts for key, facts in known.items() if isinstance(facts, Facts)}
 
         with ending_programs(), scratch("verify") as folder:
-            files = write_suite(plan, folder, hygiene=options.hygiene)
             given = SessionInput(
                 folder=folder,
-                files=files,
+                files=write_suite(plan, folder, hygiene=options.hygiene),
                 phase=phase,
                 own=options.own,
                 joined=options.joined,
                 image=options.hygiene,
             )
-            results = run_session(given, ready, settle)
+            results = run_session(given, {key: backend_over(each) for key, each in hosts.items()}, settle)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    found: list[list[Result] | CouldNotCheckError] = []
-    for number, (key, connection) in enumerate(zip(keys, connections, strict=True)):
-        if key in facts and machines is not None:
-            machines[number] = machine_of(facts[key])
-        own = results.get(key, [])
-        found.append(failed.get(key) or (with_diffs(plan, connection, facts[key], own) if key in facts else own))
+    found: list[Checked | CouldNotCheckError] = []
+    for key, connection in hosts.items():
+        facts, own = known.get(key), results.get(key, [])
+        if isinstance(facts, Facts):
+            found.append(Checked(results=with_diffs(plan, connection, facts, own), machine=machine_of(facts)))
+        else:
+            found.append(facts or Checked(results=own))
     return found
 
 

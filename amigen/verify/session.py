@@ -18,7 +18,7 @@ from testinfra.backend.base import BaseBackend
 from amigen.checks import BY_TEST
 from amigen.facts import Facts
 from amigen.testing.explain import read_explanation
-from amigen.testing.plugin import give_facts
+from amigen.testing.plugin import give_facts, host_of
 from amigen.verify.outcome import last_words, outcome_of
 from amigen.verify.report import Outcome, Result
 
@@ -53,7 +53,7 @@ class _Collector:
 
     given: SessionInput
     backends: Mapping[str, BaseBackend]
-    settle: Callable[[], Mapping[str, Facts | None]]
+    settle: Callable[[], Mapping[str, Facts]]
     results: dict[str, list[Result]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -68,8 +68,7 @@ class _Collector:
 
     def _key(self, item: pytest.Item) -> str | None:
         """Which of the hosts a test is for; None for a test that uses no host."""
-        callspec = getattr(item, "callspec", None)
-        host = callspec.params.get("_testinfra_host") if callspec else None
+        host = host_of(item)
         return self.keys.get(id(host.backend)) if host else None
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -80,8 +79,7 @@ class _Collector:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         settled = self.settle()
         for key, facts in settled.items():
-            if facts is not None:
-                give_facts(config, self.backends[key], facts)
+            give_facts(config, self.backends[key], facts)
         items[:] = [item for item in items if (each := self._key(item)) is None or each in settled]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -143,9 +141,7 @@ def check_id(item: pytest.Item) -> str:
 def _own_id(item: pytest.Item, given: SessionInput) -> str:
     """A test of the user's: file and name, without the host that testinfra puts into the brackets."""
     assert given.own is not None
-    callspec = getattr(item, "callspec", None)
-    host = callspec.params.get("_testinfra_host") if callspec else None
-    name = item.name
+    host, name = host_of(item), item.name
     if host is not None:
         label = host.backend.get_pytest_id()
         name = name.replace(f"[{label}-", "[", 1).replace(f"[{label}]", "", 1)
@@ -167,15 +163,15 @@ class ReadyBackend(BaseBackend):
 
 
 def run_session(
-    given: SessionInput, backends: Mapping[str, BaseBackend], settle: Callable[[], Mapping[str, Facts | None]]
+    given: SessionInput, backends: Mapping[str, BaseBackend], settle: Callable[[], Mapping[str, Facts]]
 ) -> dict[str, list[Result]]:
     """Run the tests on all hosts.
 
     Args:
         given: The tests.
         backends: Key -> host; a key is letters, digits and `-`, and never used twice.
-        settle: Called when the tests are collected; returns the facts of each host that answered, None where none were
-            gathered. Hosts that are not in it are not tested.
+        settle: Called when the tests are collected; returns the facts of each host that answered. The others are not
+            tested.
 
     Returns:
         Key -> results in the order of the tests; of a test file that cannot be read, an error for each host.

@@ -34,7 +34,7 @@ from amigen.spec.model import Join, UserData
 from amigen.userdata.make import user_data
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Phase, Report, Result
-from amigen.verify.run import Options, check_hosts, make_report, not_reached
+from amigen.verify.run import Options, check_host, make_report, not_reached
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.appliance import Appliance
 from amigen.vm.image import require_bootable
@@ -135,15 +135,10 @@ class _Proof:
 
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
         """Check the node; where something failed, ask it why."""
-        seen: dict[int, str] = {}
-        [outcome] = check_hosts(
-            without_cluster(plan), [to_machine(machine.ssh)], self.options, phase=phase, machines=seen
-        )
-        part.machine = part.machine or seen.get(0, "")
-        if isinstance(outcome, CouldNotCheckError):
-            raise outcome
-        part.results += outcome
-        if any(result.outcome == "failed" for result in outcome):
+        checked = check_host(without_cluster(plan), to_machine(machine.ssh), self.options, phase=phase)
+        part.machine = part.machine or checked.machine
+        part.results += checked.results
+        if any(result.outcome == "failed" for result in checked.results):
             part.evidence += _as_root(machine, evidence_script(self.plan.modules))
 
 
@@ -323,9 +318,7 @@ def _look_into(proof: _Proof) -> _Part:
     shown = {check.id for check in proof.plan.checks if check.needs == "files"}
     try:
         with Appliance(proof.image, work=work, log=proof.options.log) as appliance, part.phase(IMAGE):
-            found = check_hosts(proof.plan, [InAppliance(appliance)], options, phase=IMAGE)[0]
-            if isinstance(found, CouldNotCheckError):
-                raise found
+            found = check_host(proof.plan, InAppliance(appliance), options, phase=IMAGE).results
             part.results += [result for result in found if result.id in shown]
             if any(result.outcome == "failed" for result in part.results):
                 part.evidence = appliance.run(evidence_script(proof.plan.modules)).stdout

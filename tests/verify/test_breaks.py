@@ -14,7 +14,7 @@ from amigen.connections.model import Target
 from amigen.plan.model import ImagePlan
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
-from amigen.verify.run import Options, check_hosts, make_report
+from amigen.verify.run import Options, check_host, make_report
 from amigen.vm import scratch
 from amigen.vm.appliance import Appliance
 from tests.verify.breaks import BREAKS
@@ -58,12 +58,11 @@ def look(appliance: Appliance, plan: ImagePlan, script: str, *, hygiene: bool = 
     try:
         broken = root.run(script)
         assert broken.returncode == 0, broken.stderr
-        (results,) = check_hosts(plan, [root], Options(hygiene=hygiene), phase="image")
+        results = check_host(plan, root, Options(hygiene=hygiene), phase="image").results
         evidence = root.run(evidence_script(("ip_vs",))).stdout.decode()
     finally:
         done = appliance.run(REMOVE)
         assert done.returncode == 0, done.stderr
-    assert isinstance(results, list), results
     shown = {check.id for check in plan.checks if check.needs == "files"}
     target = Target(text="disk.qcow2", kind="image", name="disk.qcow2")
     kept = [result for result in results if result.id in shown]

@@ -22,7 +22,7 @@ from amigen.connections.ssh import to_machine
 from amigen.plan.model import ImagePlan
 from amigen.userdata.make import user_data
 from amigen.verify.report import Result
-from amigen.verify.run import Options, check_hosts
+from amigen.verify.run import Options, check_host
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from tests.verify.breaks import BOOT_BREAKS
@@ -171,9 +171,7 @@ def machine(plan: ImagePlan, image: VmImage) -> Iterator[Machine]:
 
 
 def look(machine: Machine, plan: ImagePlan, *, joined: bool = False) -> list[Result]:
-    found = check_hosts(plan, [to_machine(machine.ssh)], Options(joined=joined))[0]
-    assert isinstance(found, list), found
-    return found
+    return check_host(plan, to_machine(machine.ssh), Options(joined=joined)).results
 
 
 def failed(results: list[Result]) -> set[str]:
