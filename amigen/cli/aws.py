@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
@@ -59,7 +60,6 @@ def aws_options(command: _F) -> _F:
         read_timeout: float,
         **kwargs: Any,
     ) -> Any:
-        from amigen.aws.session import Aws, AwsOptions
 
         if external_id and not role_arn:
             raise InputError("--external-id belongs to --role-arn", "name the role, too")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from amigen.cli.document import echo_line
-
-if TYPE_CHECKING:
-    from amigen.cli.outputs import BaseRow, Difference, ListedImage, RegionResult
-    from amigen.images.drift import Finding
-    from amigen.images.prune import Listed, RegionPrune
+from amigen.cli.outputs import BaseRow, Difference, ListedImage, RegionResult
+from amigen.images.drift import Finding
+from amigen.images.prune import Listed, RegionPrune
 
 
 def show_base(row: BaseRow) -> None:

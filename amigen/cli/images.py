@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, DiffersError, InputError
+from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
 from amigen.cli.aws import (
     aws_options,
     chosen_regions,
@@ -22,11 +24,19 @@ from amigen.cli.document import echo_json, echo_line, markdown_output_option, ou
 from amigen.cli.durations import Duration
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
-
-if TYPE_CHECKING:
-    from amigen.aws.session import Aws
-    from amigen.cli.outputs import BaseRow
-    from amigen.images.prune import RegionPrune
+from amigen.cli.outputs import BaseRow
+from amigen.cli.publish import make_request
+from amigen.images.base import compared_to, find_base
+from amigen.images.drift import Finding, find_drift
+from amigen.images.elsewhere import Shared
+from amigen.images.kernel import series_of_image, series_of_release, text, what_changes
+from amigen.images.prune import RegionPrune, Rules, apply_prune, list_images, plan_prune
+from amigen.publish.ledger import shared_images
+from amigen.publish.names import Place
+from amigen.publish.record import default_path, last_kernels, last_sources
+from amigen.publish.run import PlaceStatus
+from amigen.publish.threads import side_by_side
+from amigen.publish.wait import Waiter
 
 _ANY_REGION = click.option(
     "--region", "regions", multiple=True, help="Only this region, even if it is no longer in the spec. May be repeated."
@@ -53,10 +63,6 @@ def base(
     spec: str, record: Path | None, platforms: tuple[str, ...], architectures: tuple[str, ...], output: str, aws: Aws
 ) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
-    from amigen.images.base import compared_to, find_base
-    from amigen.images.kernel import series_of_image, series_of_release, text, what_changes
-    from amigen.publish.record import default_path, last_kernels, last_sources
-
     image = load_on_aws(spec, aws.profile)
     path = record or default_path(image)
     used = last_sources(path, image, required=record is not None)
@@ -107,8 +113,6 @@ def base(
 @aws_options
 def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     """List the images of SPEC by region, newest first, with what refers to them."""
-    from amigen.images.prune import list_images
-
     image = load_on_aws(spec, aws.profile)
 
     plans = _by_region(chosen_regions(image, regions, anywhere=True), lambda plan: list_images(aws, plan, image.name))
@@ -168,11 +172,6 @@ def prune(
 
     For images that are or were shared, prune requests EC2's usage reports, and keeps what other accounts use.
     """
-    from amigen.images.elsewhere import Shared
-    from amigen.images.prune import Rules, apply_prune, plan_prune
-    from amigen.publish.ledger import shared_images
-    from amigen.publish.record import default_path
-
     # As for all commands that change something, --yes alone does it.
     apply = apply or yes
     if apply and dry_run:
@@ -225,13 +224,6 @@ def drift(
     aws: Aws,
 ) -> None:
     """Show differences between SPEC and what is deployed. Exit code 4 if there are any."""
-    from amigen.cli.publish import make_request
-    from amigen.images.drift import Finding, find_drift
-    from amigen.publish.names import Place
-    from amigen.publish.run import PlaceStatus
-    from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Waiter
-
     image = load_on_aws(spec, aws.profile)
     request = make_request(image, spec)
     statuses = [
@@ -287,8 +279,6 @@ def diff(
     before: str, after: str, platforms: tuple[str, ...], architectures: tuple[str, ...], records: Path, output: str
 ) -> None:
     """Show what changed from A to B, each a build record or an AMI: packages, kernel, modules, checks, spec."""
-    from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
-
     found = compare_records((before, after), find_records(before, records), find_records(after, records))
     chosen = tuple(
         each
@@ -306,7 +296,6 @@ def diff(
 
 
 def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
-    from amigen.images.prune import RegionPrune
 
     plans = [RegionPrune(region=region) for region in regions]
     _by_region_again(plans, look)
@@ -315,8 +304,6 @@ def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
 
 def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
     """Side by side; a region that fails keeps its error and does not hide the others."""
-    from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Waiter
 
     def one(plan: RegionPrune) -> None:
         try:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from amigen.cli.document import echo_line
+from amigen.cli.outputs import PlaceResult
 from amigen.publish.place_run import PlaceRun
 from amigen.publish.run import PlaceStatus
-
-if TYPE_CHECKING:
-    from amigen.cli.outputs import PlaceResult
 
 
 def show(statuses: Sequence[PlaceStatus]) -> None:

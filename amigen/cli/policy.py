@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 
+from amigen.aws.grants import PURPOSES, Purpose
 from amigen.base.errors import InputError
 from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, show_warnings, spec_argument
+from amigen.publish.policy import LIMIT, Scope, policy, size
+from amigen.spec.load import check_file
 
 _PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify")
 
@@ -49,12 +54,6 @@ def iam_policy(
     roles: tuple[str, ...],
 ) -> None:
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
-    from typing import cast
-
-    from amigen.aws.grants import PURPOSES, Purpose
-    from amigen.publish.policy import LIMIT, Scope, policy, size
-    from amigen.spec.load import check_file
-
     of_nodegroup, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")

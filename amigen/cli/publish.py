@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from amigen.aws.session import Aws
 from amigen.base.errors import InputError
 from amigen.cli.aws import (
     aws_options,
@@ -21,16 +23,21 @@ from amigen.cli.aws import (
 )
 from amigen.cli.document import echo_json, echo_line, output_option
 from amigen.cli.options import load_on_aws, spec_argument
+from amigen.cli.places import as_json, conclude, show
 from amigen.cli.rollouts import conclude_rollouts, parse_groups, preference_options, rollouts_json, show_previews
-
-if TYPE_CHECKING:
-    from amigen.aws.session import Aws
-    from amigen.publish.place_run import Canary
-    from amigen.publish.plan import PublishRequest
-    from amigen.publish.run import PlaceStatus
-    from amigen.publish.wait import Waiter
-    from amigen.rollout.group import Preferences, RolloutPreview
-    from amigen.spec.model import NodeImage
+from amigen.plan.make import plan_images
+from amigen.publish import record as records
+from amigen.publish.apply import Applier
+from amigen.publish.ledger import open_ledger
+from amigen.publish.place_run import Canary
+from amigen.publish.plan import PublishRequest
+from amigen.publish.run import PlaceStatus, look, places, require_digest
+from amigen.publish.wait import Waiter
+from amigen.rollout.group import Preferences, RolloutPreview
+from amigen.rollout.run import look_at, roll_out
+from amigen.spec.load import existing_user_data, spec_digest
+from amigen.spec.model import NodeImage
+from amigen.userdata.make import user_data
 
 
 @click.command()
@@ -93,15 +100,6 @@ def publish(
     waiter: Waiter,
 ) -> None:
     """Publish the proven images of SPEC to launch templates. Safe to repeat."""
-    from contextlib import nullcontext
-
-    from amigen.cli.places import as_json, show
-    from amigen.publish import record as records
-    from amigen.publish.ledger import open_ledger
-    from amigen.publish.run import look, require_digest
-    from amigen.rollout.run import look_at
-    from amigen.spec.load import spec_digest
-
     _refuse_combinations(images_only, {"--set-default": set_default, "--canary": canary, "--rollout": bool(rollouts)})
     if subnets and not canary:
         raise click.UsageError("--canary-subnet belongs to --canary")
@@ -146,11 +144,6 @@ def make_request(
     spec: NodeImage, path: str, *, set_default: bool = False, canary: bool = False, templates: bool = True
 ) -> PublishRequest:
     """What the spec, a file at `path`, wants now, with its rendered user data."""
-    from amigen.plan.make import plan_images
-    from amigen.publish.plan import PublishRequest
-    from amigen.spec.load import existing_user_data, spec_digest
-    from amigen.userdata.make import user_data
-
     merge = existing_user_data(spec, path) if templates else None
     return PublishRequest(
         spec=spec,
@@ -164,7 +157,6 @@ def make_request(
 
 
 def _canary(aws: Aws, spec: NodeImage, ledger: Any, waiter: Waiter, subnets: dict[str, str]) -> Canary:
-    from amigen.plan.make import plan_images
     from amigen.publish.canary import CanaryRunner
     from amigen.publish.proof import SuiteProof
 
@@ -203,10 +195,6 @@ def _apply(
     output: str,
     canary: Canary | None,
 ) -> None:
-    from amigen.cli.places import as_json, conclude
-    from amigen.publish.apply import Applier
-    from amigen.publish.run import places
-    from amigen.rollout.run import roll_out
 
     runs = Applier(aws=aws, ledger=ledger, waiter=waiter, canary=canary).apply(places(statuses))
     failures = [(item.place.key, item.error) for item in statuses if item.error]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, RefusedError
 from amigen.cli.aws import (
     aws_options,
@@ -20,10 +20,16 @@ from amigen.cli.aws import (
 )
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.options import load_on_aws, spec_argument
-
-if TYPE_CHECKING:
-    from amigen.aws.session import Aws
-    from amigen.publish.names import Place
+from amigen.cli.places import as_json, conclude, show
+from amigen.publish.apply import Applier
+from amigen.publish.ledger import ledger_if_there
+from amigen.publish.names import Place
+from amigen.publish.place_run import NullLedger
+from amigen.publish.record import default_path
+from amigen.publish.run import PlaceStatus, places
+from amigen.publish.threads import side_by_side
+from amigen.publish.wait import Waiter
+from amigen.rollout.rollback import plan_rollback
 
 
 @click.command()
@@ -52,17 +58,6 @@ def rollback(
     aws: Aws,
 ) -> None:
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
-    from amigen.cli.places import as_json, conclude, show
-    from amigen.publish.apply import Applier
-    from amigen.publish.ledger import ledger_if_there
-    from amigen.publish.names import Place
-    from amigen.publish.place_run import NullLedger
-    from amigen.publish.record import default_path
-    from amigen.publish.run import PlaceStatus, places
-    from amigen.publish.threads import side_by_side
-    from amigen.publish.wait import Waiter
-    from amigen.rollout.rollback import plan_rollback
-
     image = load_on_aws(spec, aws.profile)
     waiter = Waiter(progress, every=1)
     statuses = [

@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from amigen.base.errors import InputError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
-
-if TYPE_CHECKING:
-    from amigen.cli.outputs import Rollout
-    from amigen.rollout.group import Group, Preferences, RolloutPreview
-    from amigen.rollout.run import Rolled
+from amigen.cli.outputs import Rollout
+from amigen.rollout.group import Group, Preferences, RolloutPreview, parse_group
+from amigen.rollout.run import Rolled
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -47,7 +45,6 @@ def preference_options(command: _F) -> _F:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from amigen.rollout.group import Preferences
 
         given = {field.name: kwargs.pop(field.name) for field in dataclasses.fields(Preferences)}
         return command(*args, preferences=Preferences(**given), **kwargs)
@@ -63,8 +60,6 @@ def parse_groups(given: Sequence[str], regions: Sequence[str], preferences: Pref
     Raises:
         InputError: One is not a group, or nothing is rolled out and there are preferences for it.
     """
-    from amigen.rollout.group import Preferences, parse_group
-
     if not given:
         if preferences != Preferences():
             raise InputError("options of a rollout are given without --rollout", "add --rollout GROUP")

@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -18,11 +17,15 @@ from amigen.base.errors import ConflictError, InputError, Problem, SizeError, Sp
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.excerpt import show
 from amigen.cli.options import complete_architecture, complete_platform, find_spec
-from amigen.spec.load import check_file
-
-if TYPE_CHECKING:
-    from amigen.spec.load import Checked
-    from amigen.spec.model import NodeImage
+from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
+from amigen.plan.make import plan_images
+from amigen.platforms import PLATFORMS
+from amigen.spec.gate import gate_off
+from amigen.spec.load import Checked, check_bytes, check_file, existing_user_data
+from amigen.spec.model import NodeImage
+from amigen.spec.schema import json_schema
+from amigen.userdata.drop_ins import findings
+from amigen.userdata.make import make
 
 _SCHEMA = Path(".amigen") / "schema.json"
 _FIRST = """\
@@ -89,9 +92,6 @@ def init(
 
     An existing spec is never overwritten.
     """
-    from amigen.spec.load import check_bytes
-    from amigen.spec.schema import json_schema
-
     text = _FIRST.format(
         schema=_SCHEMA,
         name=name,
@@ -146,8 +146,6 @@ def _of_option(problem: Problem) -> Problem:
 
 def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
     """What was chosen, and why."""
-    from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
-    from amigen.platforms import PLATFORMS
 
     def why(option: str, reason: str) -> str:
         given = ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
@@ -204,8 +202,6 @@ def _checked(path: str, *, strict: bool) -> tuple[Checked, bool]:
 
 def _on_gate(checked: Checked) -> Iterator[Problem]:
     """Where the gate is off, and what that means; at the key `gate`, or at the platforms where there is none."""
-    from amigen.spec.gate import gate_off
-
     spec = checked.require()
     line, column = checked.written.get("gate") or checked.written["platforms"]
     for platform in spec.platforms:
@@ -215,12 +211,6 @@ def _on_gate(checked: Checked) -> Iterator[Problem]:
 
 def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
     """What there is to say about the user data of each platform: existing parts that are merged, and the size."""
-    from amigen.plan.make import plan_images
-    from amigen.platforms import PLATFORMS
-    from amigen.spec.load import existing_user_data
-    from amigen.userdata.drop_ins import findings
-    from amigen.userdata.make import make
-
     spec = checked.require()
     if any(PLATFORMS[platform].joins_by == "nodeadm" for platform in spec.platforms):
         for problem in findings(spec.files, joins=spec.join.eks is not None):
@@ -253,10 +243,10 @@ def schema(what: tuple[str, ...]) -> None:
     """
     name = " ".join(what) or "spec"
     if name == "spec":
-        from amigen.spec.schema import json_schema
-
         echo_json(json_schema())
         return
+
+    # Here, and not above: it loads boto3, which `amigen check` does not need.
     from amigen.cli.outputs import FILES, OUTPUTS, schema_of
 
     echo_json({each: schema_of(each) for each in (*FILES, *OUTPUTS)} if name == "all" else schema_of(name))
