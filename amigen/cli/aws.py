@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import click
 
 from amigen.aws.session import Aws, AwsOptions
-from amigen.base.errors import AmigenError, AwsError, InputError, RefusedError
+from amigen.base.errors import InputError, RefusedError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
 from amigen.cli.options import architecture_option, platform_option, selected
 from amigen.publish import names
-from amigen.publish.names import Target
+from amigen.publish.names import Place, Target
 from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
@@ -132,6 +132,18 @@ def chosen_regions(spec: NodeImage, regions: Sequence[str], *, anywhere: bool = 
     return tuple(region for region in known if not regions or region in regions)
 
 
+def chosen_places(
+    spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...], regions: Sequence[str]
+) -> list[Place]:
+    """The targets that were asked for, each in the regions that were asked for.
+
+    Raises:
+        InputError: The spec does not have one.
+    """
+    targets, where = chosen_targets(spec, platforms, architectures), chosen_regions(spec, regions)
+    return [Place(region=region, target=target) for target in targets for region in where]
+
+
 def confirm(yes: bool, question: str) -> None:
     """Ask before the world is changed.
 
@@ -144,34 +156,3 @@ def confirm(yes: bool, question: str) -> None:
         raise RefusedError("cannot ask for confirmation: there is no terminal", "use --yes, or --dry-run")
     if not click.confirm(question, default=False, err=True):
         raise RefusedError("nothing was changed", "not confirmed")
-
-
-def raise_failures(failures: Sequence[tuple[str, AmigenError]]) -> None:
-    """Every failure with its place, as one error of their kind.
-
-    Raises:
-        AmigenError: There are failures; AwsError where they are of several kinds.
-    """
-    if not failures:
-        return
-    kinds = [_kind(error) for _, error in failures]
-    # Several kinds of one exit code are told apart by their words alone.
-    kind = kinds[0] if len({each.exit_code for each in kinds}) == 1 else AwsError
-    if len(failures) == 1:
-        where, error = failures[0]
-        raise _of(kind(f"{where}: {error.message}", error.hint), failures)
-    lines = [
-        f"{where}: {error.message}" + (f"\n    hint: {error.hint}" if error.hint else "") for where, error in failures
-    ]
-    raise _of(kind("\n  ".join(("several failed:", *lines))), failures)
-
-
-def _of(error: AmigenError, failures: Sequence[tuple[str, AmigenError]]) -> AmigenError:
-    """With the failures that it is made of, for programs."""
-    error.parts = tuple(failures)
-    return error
-
-
-def _kind(error: AmigenError) -> type[AmigenError]:
-    """The class to raise anew: the nearest that is made of a message and a hint alone."""
-    return next(c for c in type(error).__mro__ if issubclass(c, AmigenError) and c.__init__ is AmigenError.__init__)

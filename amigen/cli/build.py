@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from amigen.base.errors import AmigenError, InputError, ToolError
+from amigen.base.errors import AmigenError, BuildError, InputError, ToolError
 from amigen.cli.document import echo_json, echo_text, output_option
+from amigen.cli.failures import raise_failures
 from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, selected, spec_argument
 from amigen.plan.make import plan_images
 
@@ -266,21 +267,4 @@ def _report(built: Built, asked: Asked, output: str) -> None:
         click.echo(conclusion(built.record, built.path, asked))
     if built.interrupted:
         raise click.Abort
-    _raise(built.errors)
-
-
-def _raise(errors: dict[str, AmigenError]) -> None:
-    """One error as it is; several of one kind as one of that kind, of different kinds as a failed build."""
-    if not errors:
-        return
-    from amigen.base.errors import BuildError
-
-    found = list(errors.values())
-    if len(found) == 1:
-        found[0].parts = tuple(errors.items())
-        raise found[0]
-    kinds = {type(error) for error in found}
-    kind = kinds.pop() if len(kinds) == 1 else BuildError
-    error = kind("\n  ".join([f"{len(found)} images failed:", *(f"{name}: {e}" for name, e in errors.items())]))
-    error.parts = tuple(errors.items())
-    raise error
+    raise_failures([*built.errors.items()], mixed=BuildError)

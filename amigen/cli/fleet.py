@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
-from amigen.cli.aws import aws_options, chosen_regions, raise_failures, wait_options
+from amigen.cli.aws import aws_options, chosen_regions, wait_options
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
+from amigen.cli.failures import failures_of, raise_failures
 from amigen.cli.options import Group, load, load_on_aws, one_plan, spec_argument
+from amigen.cli.reports import report_options, show_reports, write_reports
 
 if TYPE_CHECKING:
     from amigen.aws.session import Aws
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from amigen.plan.model import ImagePlan
     from amigen.publish.wait import Waiter
     from amigen.verify.report import Report
-
-_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.group(cls=Group)
@@ -37,9 +36,7 @@ def fleet() -> None:
     "--max-concurrency", default="50", show_default=True, help="Number or percentage of instances to verify at once."
 )
 @click.option("--max-errors", default="10%", show_default=True, help="Stop after so many errors.")
-@click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
-@click.option("--html", type=_FILE, help="Write an HTML report.")
-@click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")
+@report_options
 @click.option("--dry-run", is_flag=True, help="Show which instances would be verified.")
 @output_option
 @wait_options
@@ -67,7 +64,7 @@ def verify(
     from amigen.publish.names import TAG_NAME
     from amigen.publish.proof import SuiteProof
     from amigen.publish.run_command import Rate
-    from amigen.publish.threads import side_by_side
+    from amigen.publish.threads import attempt
 
     image = load_on_aws(spec, aws.profile)
     key, value = parse_tag(tag) if tag else (TAG_NAME, image.name)
@@ -78,53 +75,41 @@ def verify(
     plans: dict[str, ImagePlan] = {plan.platform: plan for plan in plan_images(image)}
     rate = Rate(concurrency=max_concurrency, errors=max_errors)
     proof, token = SuiteProof(), secrets.token_hex(16)
-    found: dict[str, tuple[Node, ...]] = {}
-    failures: list[tuple[str, AmigenError]] = []
-
-    def one(region: str) -> None:
-        try:
-            found[region] = ask_region(
-                aws, region, plans=plans, tag=(key, value), proof=proof, token=token, rate=rate, waiter=waiter
-            )
-        except AmigenError as error:
-            failures.append((region, error))
-
-    side_by_side(one, where, waiter)
-    nodes = [node for region in where for node in found.get(region, ())]
+    results = attempt(
+        lambda region: ask_region(
+            aws, region, plans=plans, tag=(key, value), proof=proof, token=token, rate=rate, waiter=waiter
+        ),
+        where,
+        waiter,
+    )
+    nodes = [node for found in results if not isinstance(found, AmigenError) for node in found]
     outcomes = judge(plans, nodes, proof, token)
     _report(nodes, outcomes, output, verbose=verbose)
     reports = tuple(each for each in outcomes if not isinstance(each, AmigenError))
-    if junit:
-        from amigen.verify.junit import junit as junit_document
-
-        junit.write_bytes(junit_document(reports))
-    if html and reports:
-        from amigen.verify.page import page
-
-        html.write_bytes(page(reports))
-    raise_failures(failures)
+    write_reports(reports, junit, html)
+    raise_failures(failures_of(where, results))
     _conclude(outcomes, f"{key}={value}")
 
 
 def _who(aws: Aws, regions: tuple[str, ...], key: str, value: str, output: str) -> None:
     """The instances that would be asked; a region that cannot be looked at does not hide the others."""
     from amigen.publish.observe import running_instances
+    from amigen.publish.threads import attempt
 
-    there: dict[str, list[str]] = {}
-    failures: list[tuple[str, AmigenError]] = []
-    for region in regions:
-        try:
-            found = running_instances(aws, region, f"instances with {key}={value}", **{key: value})
-        except AmigenError as error:
-            failures.append((region, error))
-            continue
-        there[region] = [instance.id for instance in found if instance.state == "running"]
+    results = attempt(
+        lambda region: running_instances(aws, region, f"instances with {key}={value}", **{key: value}), regions
+    )
+    there = {
+        region: [instance.id for instance in found if instance.state == "running"]
+        for region, found in zip(regions, results, strict=True)
+        if not isinstance(found, AmigenError)
+    }
     if output == "json":
         echo_json({"dryRun": True, "instances": there})
     else:
         for region, ids in there.items():
             echo_line(f"{region}: would ask {', '.join(ids) or 'none'}")
-    raise_failures(failures)
+    raise_failures(failures_of(regions, results))
 
 
 def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str, *, verbose: bool) -> None:
@@ -137,13 +122,7 @@ def _report(nodes: list[Node], outcomes: list[Report | AmigenError], output: str
         pairs = zip(nodes, outcomes, strict=True)
         echo_json({"summary": counts, "instances": [_as_json(node, each, msgspec.to_builtins) for node, each in pairs]})
         return
-    from rich.console import Console
-
-    from amigen.verify.table import print_reports
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
-    answered = [outcome for outcome in outcomes if not isinstance(outcome, AmigenError)]
-    print_reports(answered, console, every=verbose)
+    show_reports([each for each in outcomes if not isinstance(each, AmigenError)], verbose=verbose)
     for outcome in outcomes:
         if isinstance(outcome, AmigenError):
             echo_text(f"UNPROVEN  {outcome.message}\n  hint: {outcome.hint}")

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, DiffersError, InputError
 from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
-from amigen.cli.aws import (
-    aws_options,
-    chosen_regions,
-    chosen_targets,
-    confirm,
-    progress,
-    raise_failures,
-    target_options,
-)
+from amigen.cli.aws import aws_options, chosen_places, chosen_regions, chosen_targets, confirm, progress, target_options
 from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
+from amigen.cli.failures import failures_of, raise_failures
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
 from amigen.cli.outputs import BaseRow
 from amigen.cli.publish import make_request
 from amigen.images.base import compared_to, find_base
-from amigen.images.drift import Finding, find_drift
+from amigen.images.drift import find_drift
 from amigen.images.elsewhere import Shared
 from amigen.images.kernel import series_of_image, series_of_release, text, what_changes
 from amigen.images.prune import RegionPrune, Rules, apply_prune, list_images, plan_prune
 from amigen.publish.ledger import shared_images
-from amigen.publish.names import Place
+from amigen.publish.names import Target
 from amigen.publish.record import default_path, last_kernels, last_sources
-from amigen.publish.run import PlaceStatus
-from amigen.publish.threads import side_by_side
-from amigen.publish.wait import Waiter
+from amigen.publish.threads import attempt
 
 _ANY_REGION = click.option(
     "--region", "regions", multiple=True, help="Only this region, even if it is no longer in the spec. May be repeated."
@@ -67,43 +58,40 @@ def base(
     path = record or default_path(image)
     used = last_sources(path, image, required=record is not None)
     kernels = last_kernels(path, image)
-    rows: list[BaseRow] = []
-    failures: list[tuple[str, AmigenError]] = []
-    for target in chosen_targets(image, platforms, architectures):
-        try:
-            found = find_base(aws, image, target, image.aws.region)
-            last = used.get(target, "")
-            is_now = compared_to(aws, found, last) if last else "same"
-        except AmigenError as error:
-            failures.append((target.key, error))
-            continue
+    targets = chosen_targets(image, platforms, architectures)
+
+    def row_of(target: Target) -> BaseRow:
+        found = find_base(aws, image, target, image.aws.region)
+        last = used.get(target, "")
+        is_now = compared_to(aws, found, last) if last else "same"
         then = series_of_release(kernels.get(target, "")) if last else None
         now = series_of_image(target.platform, found.image.name)
-        rows.append(
-            {
-                "platform": target.platform,
-                "architecture": target.architecture,
-                "region": found.region,
-                "from": found.source.text,
-                "image": found.image.id,
-                "name": found.image.name,
-                "created": found.image.created,
-                "ageDays": found.age_days(datetime.now(UTC)),
-                "deprecated": found.image.deprecated or None,
-                "lastBuild": last or None,
-                "newer": is_now == "newer",
-                "another": is_now != "same",
-                "kernel": text(now) if now else None,
-                "lastKernel": text(then) if then else None,
-                "kernelChanges": list(what_changes(image, then, now)) if then and now and then != now else [],
-            }
-        )
+        return {
+            "platform": target.platform,
+            "architecture": target.architecture,
+            "region": found.region,
+            "from": found.source.text,
+            "image": found.image.id,
+            "name": found.image.name,
+            "created": found.image.created,
+            "ageDays": found.age_days(datetime.now(UTC)),
+            "deprecated": found.image.deprecated or None,
+            "lastBuild": last or None,
+            "newer": is_now == "newer",
+            "another": is_now != "same",
+            "kernel": text(now) if now else None,
+            "lastKernel": text(then) if then else None,
+            "kernelChanges": list(what_changes(image, then, now)) if then and now and then != now else [],
+        }
+
+    results = attempt(row_of, targets)
+    rows = [each for each in results if not isinstance(each, AmigenError)]
     if output == "json":
         echo_json({"bases": rows})
     else:
         for row in rows:
             show_base(row)
-    raise_failures(failures)
+    raise_failures(failures_of([target.key for target in targets], results))
 
 
 @images.command(name="list")
@@ -226,38 +214,28 @@ def drift(
     """Show differences between SPEC and what is deployed. Exit code 4 if there are any."""
     image = load_on_aws(spec, aws.profile)
     request = make_request(image, spec)
-    statuses = [
-        PlaceStatus(place=Place(region=region, target=target))
-        for target in chosen_targets(image, platforms, architectures)
-        for region in chosen_regions(image, regions)
-    ]
-    found: dict[str, tuple[Finding, ...]] = {}
-
-    def one(item: PlaceStatus) -> None:
-        try:
-            found[item.place.key] = find_drift(
-                aws, request, item.place, build_region=image.aws.region, base=not no_base
-            )
-        except AmigenError as error:
-            item.error = error
-
-    side_by_side(one, statuses, Waiter(lambda line: None))
-    seen = [each for item in statuses for each in found.get(item.place.key, ())]
+    places = chosen_places(image, platforms, architectures, regions)
+    results = attempt(
+        lambda place: find_drift(aws, request, place, build_region=image.aws.region, base=not no_base), places
+    )
+    keys = [place.key for place in places]
+    found = {key: each for key, each in zip(keys, results, strict=True) if not isinstance(each, AmigenError)}
+    seen = [each for mine in found.values() for each in mine]
     findings = [each for each in seen if not each.note]
     if output == "json":
         notes = [finding_json(each) for each in seen if each.note]
         echo_json({"drift": [finding_json(each) for each in findings], "notes": notes})
     else:
-        for item in statuses:
-            mine = found.get(item.place.key)
+        for key in keys:
+            mine = found.get(key)
             well = mine is not None and all(each.note for each in mine)
-            echo_line(item.place.key + (": as the spec says" if well else ""))
+            echo_line(key + (": as the spec says" if well else ""))
             for each in mine or ():
                 echo_line(f"  {'note: ' * each.note}{each.subject}: {each.what} {each.message}")
                 for line in each.lines:
                     echo_line(f"       {line}")
                 echo_line(f"    hint: {each.hint}")
-    raise_failures([(item.place.key, item.error) for item in statuses if item.error])
+    raise_failures(failures_of(keys, results))
     if findings:
         raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
 
@@ -295,20 +273,13 @@ def diff(
             echo_line(line)
 
 
-def _by_region(regions: tuple[str, ...], look: Any) -> list[RegionPrune]:
-
+def _by_region(regions: tuple[str, ...], look: Callable[[RegionPrune], None]) -> list[RegionPrune]:
     plans = [RegionPrune(region=region) for region in regions]
     _by_region_again(plans, look)
     return plans
 
 
-def _by_region_again(plans: list[RegionPrune], work: Any) -> None:
+def _by_region_again(plans: list[RegionPrune], work: Callable[[RegionPrune], None]) -> None:
     """Side by side; a region that fails keeps its error and does not hide the others."""
-
-    def one(plan: RegionPrune) -> None:
-        try:
-            work(plan)
-        except AmigenError as error:
-            plan.error = error
-
-    side_by_side(one, plans, Waiter(lambda line: None))
+    for plan, error in zip(plans, attempt(work, plans), strict=True):
+        plan.error = error or plan.error

@@ -12,16 +12,9 @@ import click
 
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError
-from amigen.cli.aws import (
-    aws_options,
-    chosen_regions,
-    chosen_targets,
-    confirm,
-    raise_failures,
-    target_options,
-    wait_options,
-)
+from amigen.cli.aws import aws_options, chosen_regions, chosen_targets, confirm, target_options, wait_options
 from amigen.cli.document import echo_json, echo_line, output_option
+from amigen.cli.failures import raise_failures
 from amigen.cli.options import load_on_aws, spec_argument
 from amigen.cli.places import as_json, conclude, show
 from amigen.cli.rollouts import conclude_rollouts, parse_groups, preference_options, rollouts_json, show_previews

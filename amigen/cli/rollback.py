@@ -8,17 +8,10 @@ from pathlib import Path
 import click
 
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError, RefusedError
-from amigen.cli.aws import (
-    aws_options,
-    chosen_regions,
-    chosen_targets,
-    confirm,
-    progress,
-    raise_failures,
-    target_options,
-)
+from amigen.base.errors import RefusedError
+from amigen.cli.aws import aws_options, chosen_places, confirm, progress, target_options
 from amigen.cli.document import echo_json, output_option
+from amigen.cli.failures import raise_failures
 from amigen.cli.options import load_on_aws, spec_argument
 from amigen.cli.places import as_json, conclude, show
 from amigen.publish.apply import Applier
@@ -26,8 +19,8 @@ from amigen.publish.ledger import ledger_if_there
 from amigen.publish.names import Place
 from amigen.publish.place_run import NullLedger
 from amigen.publish.record import default_path
-from amigen.publish.run import PlaceStatus, places
-from amigen.publish.threads import side_by_side
+from amigen.publish.run import places, planned
+from amigen.publish.threads import attempt
 from amigen.publish.wait import Waiter
 from amigen.rollout.rollback import plan_rollback
 
@@ -60,22 +53,10 @@ def rollback(
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
     image = load_on_aws(spec, aws.profile)
     waiter = Waiter(progress, every=1)
-    statuses = [
-        PlaceStatus(place=Place(region=region, target=target))
-        for target in chosen_targets(image, platforms, architectures)
-        for region in chosen_regions(image, regions)
-    ]
-
+    wanted = chosen_places(image, platforms, architectures, regions)
     if to is not None:
-        _require_one([item.place for item in statuses])
-
-    def one(item: PlaceStatus) -> None:
-        try:
-            item.plan = plan_rollback(aws, item.place, to)
-        except AmigenError as error:
-            item.error = error
-
-    side_by_side(one, statuses, waiter)
+        _require_one(wanted)
+    statuses = planned(wanted, attempt(lambda place: plan_rollback(aws, place, to), wanted, waiter))
     if output == "text":
         show(statuses)
     failures = [(item.place.key, item.error) for item in statuses if item.error]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,14 +21,13 @@ from amigen.cli.options import (
     one_plan,
     ssh_options,
 )
+from amigen.cli.reports import report_options, show_reports, write_reports
 
 if TYPE_CHECKING:
     from amigen.connections.model import ConnectOptions, Target
     from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
-
-_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 class _SpecMayBeMissing(click.Command):
@@ -89,11 +87,9 @@ class _SpecMayBeMissing(click.Command):
     help="Image file: folder for the logs of a failed VM. Default: beside --html or --junit.",
 )
 @click.option("--keep", is_flag=True, help="Image file: leave a failed VM running until Ctrl-C.")
-@click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
-@click.option("--html", type=_FILE, help="Write an HTML report.")
-@click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")
+@report_options
 @output_option
-def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) -> None:
+def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> None:
     """Prove that TARGET is what SPEC says.
 
     TARGET is an image file (booted in a VM, never changed), a folder, ssh://[USER@]HOST[:PORT], ssm://i-INSTANCE,
@@ -107,28 +103,23 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: object) ->
     from amigen.connections.ssh import ssh_words
 
     parsed = [parse_target(target) for target in targets]
-    _writable(given["junit"], given["html"])
-    seconds = given["timeout"]
-    assert seconds is None or isinstance(seconds, float)
-    connect = ConnectOptions(ssh=ssh_words(_words(given["ssh_options"]), _text(given["identity"])))
-    with bounded(seconds):
-        plan = one_plan(load(spec), _text(given["platform"]), _text(given["architecture"]))
+    connect = ConnectOptions(ssh=ssh_words(given["ssh_options"], given["identity"]))
+    with bounded(given["timeout"]):
+        plan = one_plan(load(spec), given["platform"], given["architecture"])
         reports = tuple(_run(plan, parsed, _options(spec, given, connect), given))
-    _show(reports, output, verbose=bool(given["verbose"]))
-    _write(reports, given["junit"], given["html"])
-    _conclude(reports, allow_unproven=bool(given["allow_unproven"]))
+    if output == "json":
+        import msgspec
+
+        from amigen.verify.report import to_json
+
+        echo_json(msgspec.json.decode(to_json(reports)))
+    else:
+        show_reports(reports, verbose=given["verbose"])
+    write_reports(reports, given["junit"], given["html"])
+    _conclude(reports, allow_unproven=given["allow_unproven"])
 
 
-def _text(value: object) -> str | None:
-    return str(value) if value is not None else None
-
-
-def _words(value: object) -> tuple[str, ...]:
-    assert isinstance(value, tuple)
-    return value
-
-
-def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[str, object]) -> list[Report]:
+def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[str, Any]) -> list[Report]:
     from amigen.verify.run import make_report, not_reached, verify_many
 
     images = [target for target in targets if target.kind == "image"]
@@ -140,14 +131,14 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
     from amigen.verify.vm import FIRST_BOOT, BootOptions, verify_image
 
     boot = BootOptions(
-        user=_text(given["user"]),
+        user=given["user"],
         user_data=not given["no_user_data"],
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
-        twins=bool(given["twins"]),
+        twins=given["twins"],
         logs=_logs(given),
-        keep=bool(given["keep"]),
-        architecture=architecture_of(plan.spec, Path(images[0].name), _text(given["architecture"])),
+        keep=given["keep"],
+        architecture=architecture_of(plan.spec, Path(images[0].name), given["architecture"]),
     )
     begun = datetime.now(UTC)
     try:
@@ -157,64 +148,27 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
 
 
-def _options(spec: str, given: dict[str, object], connect: ConnectOptions) -> Options:
+def _options(spec: str, given: dict[str, Any], connect: ConnectOptions) -> Options:
     from amigen.verify.run import Options
 
     own = given["checks"]
     if own is None and spec != "-":
         beside = Path(spec).absolute().parent / "checks"
         own = beside if beside.is_dir() and any(beside.rglob("*.py")) else None
-    assert own is None or isinstance(own, Path)
     return Options(
         own=own.absolute() if own else None,
-        joined=bool(given["joined"]),
+        joined=given["joined"],
         hygiene=given["hygiene"] is True,
         connect=connect,
         log=lambda line: click.echo(line, err=True),
     )
 
 
-def _logs(given: dict[str, object]) -> Path | None:
+def _logs(given: dict[str, Any]) -> Path | None:
     """The folder that was named, or one beside the report."""
     report = given["html"] or given["junit"]
-    logs = given["logs"] or (report.with_name(f"{report.stem}-logs") if isinstance(report, Path) else None)
-    assert logs is None or isinstance(logs, Path)
+    logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
     return logs.absolute() if logs else None
-
-
-def _writable(*files: object) -> None:
-    """Before minutes of work, and not after them."""
-    for file in files:
-        if isinstance(file, Path) and not file.absolute().parent.is_dir():
-            raise InputError(f"{file}: there is no folder {file.absolute().parent}", "make it first")
-
-
-def _show(reports: tuple[Report, ...], output: str, *, verbose: bool) -> None:
-    if output == "json":
-        import msgspec
-
-        from amigen.verify.report import to_json
-
-        echo_json(msgspec.json.decode(to_json(reports)))
-        return
-    from rich.console import Console
-
-    from amigen.verify.table import print_reports
-
-    # Without a terminal, lines are as long as they are: logs are searched, not looked at.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
-    print_reports(reports, console, every=verbose)
-
-
-def _write(reports: tuple[Report, ...], junit_file: object, html_file: object) -> None:
-    if isinstance(junit_file, Path):
-        from amigen.verify.junit import junit
-
-        junit_file.write_bytes(junit(reports))
-    if isinstance(html_file, Path):
-        from amigen.verify.page import page
-
-        html_file.write_bytes(page(reports))
 
 
 def _conclude(reports: tuple[Report, ...], *, allow_unproven: bool) -> None:

@@ -14,7 +14,7 @@ from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
-from amigen.publish.threads import side_by_side
+from amigen.publish.threads import attempt
 from amigen.publish.wait import Waiter
 
 
@@ -23,30 +23,25 @@ class PlaceStatus:
     """One place, looked at: its plan, or why there is none."""
 
     place: Place
-    proven: ProvenImage | None = None
     plan: PlacePlan | None = None
     error: AmigenError | None = None
+
+
+def planned(places: Sequence[Place], plans: Sequence[PlacePlan | AmigenError]) -> list[PlaceStatus]:
+    """Each place with its plan, or with the error that `attempt` has in its place."""
+    return [
+        PlaceStatus(place=place, error=plan) if isinstance(plan, AmigenError) else PlaceStatus(place=place, plan=plan)
+        for place, plan in zip(places, plans, strict=True)
+    ]
 
 
 def look(
     aws: Aws, request: PublishRequest, proven: Sequence[ProvenImage], regions: Sequence[str], waiter: Waiter
 ) -> list[PlaceStatus]:
     """Look at every place, side by side, and plan it. A region that cannot be asked does not hide the others."""
-    statuses = [
-        PlaceStatus(place=Place(region=region, target=each.target), proven=each)
-        for each in proven
-        for region in regions
-    ]
-
-    def one(item: PlaceStatus) -> None:
-        try:
-            assert item.proven is not None, "a publish begins with an image"
-            item.plan = _plan(aws, request, item.proven, item.place)
-        except AmigenError as error:
-            item.error = error
-
-    side_by_side(one, statuses, waiter)
-    return statuses
+    pairs = [(each, Place(region=region, target=each.target)) for each in proven for region in regions]
+    found = attempt(lambda pair: _plan(aws, request, *pair), pairs, waiter)
+    return planned([place for _, place in pairs], found)
 
 
 def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bool) -> None:

@@ -238,7 +238,7 @@ def test_all_images_fail_each_for_its_own_reason(
     monkeypatch.setattr("amigen.vm.bases.machine_architecture", lambda: "arm64")
     code, out, err = run(capsys, spec, "--target", "local", "--packer", packer)
     assert code == 9
-    assert "2 images failed" in err
+    assert "2 failed:" in err
     assert "no built-in base for Amazon Linux 2023" in err
     assert "is made for arm64 here" in err
     assert out.count("nothing was kept") == 2

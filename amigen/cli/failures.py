@@ -1,0 +1,43 @@
+"""Several failures of one command as one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from amigen.base.errors import AmigenError, AwsError
+
+
+def failures_of(keys: Iterable[str], results: Iterable[object]) -> list[tuple[str, AmigenError]]:
+    """What `attempt` could not do, with the key of each."""
+    return [(key, each) for key, each in zip(keys, results, strict=True) if isinstance(each, AmigenError)]
+
+
+def raise_failures(failures: Sequence[tuple[str, AmigenError]], mixed: type[AmigenError] = AwsError) -> None:
+    """Every failure with its place, as one error of their kind.
+
+    Args:
+        failures: The place and the error of each.
+        mixed: What is raised where they have different exit codes.
+
+    Raises:
+        AmigenError: There are failures.
+    """
+    if not failures:
+        return
+    kinds = [_kind(error) for _, error in failures]
+    # Several kinds of one exit code are told apart by their words alone.
+    kind = kinds[0] if len({each.exit_code for each in kinds}) == 1 else mixed
+    lines = [f"{where}: {error}".replace("\n  hint:", "\n    hint:") for where, error in failures]
+    if len(failures) == 1:
+        where, first = failures[0]
+        error = kind(f"{where}: {first.message}", first.hint)
+    else:
+        error = kind("\n  ".join((f"{len(failures)} failed:", *lines)))
+    # For programs.
+    error.parts = tuple(failures)
+    raise error
+
+
+def _kind(error: AmigenError) -> type[AmigenError]:
+    """The class to raise anew: the nearest that is made of a message and a hint alone."""
+    return next(c for c in type(error).__mro__ if issubclass(c, AmigenError) and c.__init__ is AmigenError.__init__)

@@ -1,0 +1,53 @@
+"""Reports of checks: the options that `verify` and `fleet verify` share, and what they print and write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from amigen.base.errors import InputError
+
+if TYPE_CHECKING:
+    from amigen.verify.report import Report
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+def report_options(command: _F) -> _F:
+    """Options of what is printed and written; the command gets `junit`, `html` and `verbose`."""
+    command = click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")(command)
+    command = click.option("--html", type=_FILE, callback=_writable, help="Write an HTML report.")(command)
+    return click.option("--junit", type=_FILE, callback=_writable, help="Write a JUnit XML file.")(command)
+
+
+def _writable(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
+    """Before minutes of work, and not after them."""
+    if file and not file.absolute().parent.is_dir():
+        raise InputError(f"{file}: there is no folder {file.absolute().parent}", "make it first")
+    return file
+
+
+def show_reports(reports: Sequence[Report], *, verbose: bool) -> None:
+    """Print a table of each report."""
+    from rich.console import Console
+
+    from amigen.verify.table import print_reports
+
+    # Without a terminal, lines are as long as they are: logs are searched, not looked at.
+    print_reports(reports, Console(highlight=False, width=None if sys.stdout.isatty() else 1000), every=verbose)
+
+
+def write_reports(reports: Sequence[Report], junit: Path | None, html: Path | None) -> None:
+    """Write the files that were asked for; no page of no report."""
+    from amigen.verify.junit import junit as junit_document
+    from amigen.verify.page import page
+
+    if junit:
+        junit.write_bytes(junit_document(reports))
+    if html and reports:
+        html.write_bytes(page(reports))
