@@ -10,22 +10,18 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec import structs
 from msgspec.structs import replace
 
-from amigen.base.errors import ConflictError, InputError, Problem, SizeError, SpecError, plain
+from amigen.base.errors import ConflictError, InputError, Problem, SpecError, plain
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.excerpt import show
 from amigen.cli.options import complete_architecture, complete_platform, find_spec
 from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
-from amigen.plan.make import plan_images
 from amigen.platforms import PLATFORMS
-from amigen.spec.gate import gate_off
-from amigen.spec.load import Checked, check_bytes, check_file, existing_user_data
+from amigen.spec.load import Checked, check_bytes
 from amigen.spec.model import NodeImage
 from amigen.spec.schema import json_schema
-from amigen.userdata.drop_ins import findings
-from amigen.userdata.make import make
+from amigen.userdata.check import check_rendered
 
 _SCHEMA = Path(".amigen") / "schema.json"
 _FIRST = """\
@@ -192,46 +188,10 @@ def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
 
 
 def _checked(path: str, *, strict: bool) -> tuple[Checked, bool]:
-    """What the check of a file found, also on its user data, and whether it passes."""
-    checked = check_file(path)
-    more = (*_on_gate(checked), *_on_user_data(checked, path)) if checked.spec and not checked.errors else ()
-    found = tuple(sorted((*checked.problems, *more), key=lambda p: (p.line, p.column)))
+    """What the check of a file found, and whether it passes."""
+    checked = check_rendered(path)
     stops = ("error", "warning") if strict else ("error",)
-    return structs.replace(checked, problems=found), not any(p.severity in stops for p in found)
-
-
-def _on_gate(checked: Checked) -> Iterator[Problem]:
-    """Where the gate is off, and what that means; at the key `gate`, or at the platforms where there is none."""
-    spec = checked.require()
-    line, column = checked.written.get("gate") or checked.written["platforms"]
-    for platform in spec.platforms:
-        if note := gate_off(spec, platform):
-            yield replace(note, line=line, column=column)
-
-
-def _on_user_data(checked: Checked, path: str) -> Iterator[Problem]:
-    """What there is to say about the user data of each platform: existing parts that are merged, and the size."""
-    spec = checked.require()
-    if any(PLATFORMS[platform].joins_by == "nodeadm" for platform in spec.platforms):
-        for problem in findings(spec.files, joins=spec.join.eks is not None):
-            line, column = checked.written.get(problem.path, checked.written["files"])
-            yield replace(problem, line=line, column=column)
-    line, column = checked.written.get("userData.merge", (0, 0))
-    try:
-        merge = existing_user_data(spec, path)
-    except InputError as error:
-        yield Problem(path="userData.merge", line=line, column=column, message=error.message, hint=error.hint)
-        return
-    for plan in plan_images(spec):
-        try:
-            for note in make(plan, merge=merge).notes:
-                yield replace(note, message=f"the user data of {plan.platform} {note.message}")
-        except SizeError as error:
-            message = f"the user data of {plan.platform} is too large and is not rendered; build an image instead"
-            yield Problem(severity="note", message=message, hint=error.hint)
-        except InputError as error:
-            yield Problem(path="userData.merge", line=line, column=column, message=error.message, hint=error.hint)
-            return
+    return checked, not any(p.severity in stops for p in checked.problems)
 
 
 @click.command()
