@@ -6,6 +6,7 @@ import functools
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +15,7 @@ from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import InputError, RefusedError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
-from amigen.cli.options import architecture_option, platform_option, selected
+from amigen.cli.options import architecture_option, platform_option, selected, with_options
 from amigen.publish import names
 from amigen.publish.names import Place, Target
 from amigen.publish.wait import Waiter
@@ -40,10 +41,16 @@ _WAITS = (
     click.option("--poll", type=Duration("s"), default="15s", show_default=True, help="Time between two polls."),
     click.option("--timeout", type=Duration("m"), default="2h", show_default=True, help="Longest time to wait."),
 )
-_TARGETS = (
+# A part of the spec; the command gets `platforms`, `architectures` and `regions` as given.
+target_options = with_options(
     platform_option,
     architecture_option,
     click.option("--region", "regions", multiple=True, help="Only this region of the spec. May be repeated."),
+)
+record_option = click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Build record. Default: the one that `amigen build` writes; the ledger of publishing is beside it.",
 )
 
 
@@ -73,7 +80,7 @@ def aws_options(command: _F) -> _F:
         )
         return command(*args, aws=Aws(options), **kwargs)
 
-    return _with(wrapped, _OPTIONS)  # type: ignore[return-value]
+    return with_options(*_OPTIONS)(wrapped)  # type: ignore[return-value]
 
 
 def wait_options(command: _F) -> _F:
@@ -83,18 +90,7 @@ def wait_options(command: _F) -> _F:
     def wrapped(*args: Any, poll: float, timeout: float, **kwargs: Any) -> Any:
         return command(*args, waiter=Waiter(progress, every=poll, at_most=timeout * 60), **kwargs)
 
-    return _with(wrapped, _WAITS)  # type: ignore[return-value]
-
-
-def target_options(command: _F) -> _F:
-    """A part of the spec; the command gets `platforms`, `architectures` and `regions` as given."""
-    return _with(command, _TARGETS)
-
-
-def _with(command: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(*_WAITS)(wrapped)  # type: ignore[return-value]
 
 
 def progress(line: str) -> None:

@@ -11,7 +11,16 @@ import click
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, DiffersError, InputError
 from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
-from amigen.cli.aws import aws_options, chosen_places, chosen_regions, chosen_targets, confirm, progress, target_options
+from amigen.cli.aws import (
+    aws_options,
+    chosen_places,
+    chosen_regions,
+    chosen_targets,
+    confirm,
+    progress,
+    record_option,
+    target_options,
+)
 from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import failures_of, raise_failures
@@ -41,11 +50,7 @@ def images() -> None:
 
 @images.command()
 @spec_argument
-@click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record. Default: the one that `amigen build` writes.",
-)
+@record_option
 @platform_option
 @architecture_option
 @output_option
@@ -134,11 +139,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     help="Remove only older images.",
 )
 @_ANY_REGION
-@click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record. Default: the one that `amigen build` writes. The ledger beside it names shared images.",
-)
+@record_option
 @click.option("--apply", is_flag=True, help="Apply the plan. Default: show it only.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (default).")
 @click.option("--yes", is_flag=True, help="Apply the plan, and do not ask for confirmation.")

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from amigen.cli.durations import Duration
-from amigen.cli.options import ssh_options
+from amigen.cli.options import ssh_options, with_options
 from amigen.knowledge import PROXY_MODES
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-cluster_options = _options(
+cluster_options = with_options(
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: the current context."),
     click.option(
@@ -46,7 +34,7 @@ cluster_options = _options(
     ),
     *ssh_options,
 )
-roll_options = _options(
+roll_options = with_options(
     click.option(
         "--by-pool",
         is_flag=True,
@@ -65,7 +53,7 @@ roll_options = _options(
         help="How the add-on resolves conflicts with manual edits.",
     ),
 )
-change_options = _options(
+change_options = with_options(
     click.option("--mode", type=click.Choice(PROXY_MODES), help="kube-proxy's mode; required without --spec."),
     click.option("--scheduler", metavar="NAME", help="IPVS scheduler; the same as --set ipvs.scheduler=NAME."),
     click.option(
@@ -77,7 +65,7 @@ change_options = _options(
         "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node. May be repeated."
     ),
 )
-execute_options = _options(
+execute_options = with_options(
     click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
     click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
     click.option(

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 REGION = "aws.region"
 SPEC_VARIABLE = "AMIGEN_SPEC"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def with_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Add options to a command; help lists them in this order."""
+
+    def decorate(command: _F) -> _F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 class Group(click.Group):

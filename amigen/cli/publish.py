@@ -12,7 +12,15 @@ import click
 
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError
-from amigen.cli.aws import aws_options, chosen_regions, chosen_targets, confirm, target_options, wait_options
+from amigen.cli.aws import (
+    aws_options,
+    chosen_regions,
+    chosen_targets,
+    confirm,
+    record_option,
+    target_options,
+    wait_options,
+)
 from amigen.cli.document import echo_json, echo_line, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import load_on_aws, spec_argument
@@ -35,11 +43,7 @@ from amigen.userdata.make import user_data
 
 @click.command()
 @spec_argument
-@click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record. Default: the one that `amigen build` writes. The ledger of publishing is next to it.",
-)
+@record_option
 @target_options
 @click.option("--set-default", is_flag=True, help="Move the templates' default version to the new one.")
 @click.option(

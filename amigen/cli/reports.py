@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from amigen.base.errors import InputError
+from amigen.cli.options import with_options
 
 if TYPE_CHECKING:
     from amigen.verify.report import Report
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-
-
-def report_options(command: _F) -> _F:
-    """Options of what is printed and written; the command gets `junit`, `html` and `verbose`."""
-    command = click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check.")(command)
-    command = click.option("--html", type=_FILE, callback=_writable, help="Write an HTML report.")(command)
-    return click.option("--junit", type=_FILE, callback=_writable, help="Write a JUnit XML file.")(command)
 
 
 def _writable(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
@@ -30,6 +23,14 @@ def _writable(_: click.Context, __: click.Parameter, file: Path | None) -> Path 
     if file and not file.absolute().parent.is_dir():
         raise InputError(f"{file}: there is no folder {file.absolute().parent}", "make it first")
     return file
+
+
+# What is printed and written; the command gets `junit`, `html` and `verbose`.
+report_options = with_options(
+    click.option("--junit", type=_FILE, callback=_writable, help="Write a JUnit XML file."),
+    click.option("--html", type=_FILE, callback=_writable, help="Write an HTML report."),
+    click.option("-v", "--verbose", is_flag=True, help="Print a line for each passed check."),
+)
 
 
 def show_reports(reports: Sequence[Report], *, verbose: bool) -> None:

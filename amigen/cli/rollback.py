@@ -9,7 +9,7 @@ import click
 
 from amigen.aws.session import Aws
 from amigen.base.errors import RefusedError
-from amigen.cli.aws import aws_options, chosen_places, confirm, progress, target_options
+from amigen.cli.aws import aws_options, chosen_places, confirm, progress, record_option, target_options
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import load_on_aws, spec_argument
@@ -28,11 +28,7 @@ from amigen.rollout.rollback import plan_rollback
 @click.command()
 @spec_argument
 @click.option("--to", type=click.IntRange(min=1), help="Version to go back to. Default: the previous default.")
-@click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Build record. Default: the one that `amigen build` writes. An existing ledger beside it is updated.",
-)
+@record_option
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

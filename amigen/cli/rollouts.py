@@ -12,6 +12,7 @@ import click
 from amigen.base.errors import InputError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
+from amigen.cli.options import with_options
 from amigen.cli.outputs import Rollout
 from amigen.rollout.group import Group, Preferences, RolloutPreview, parse_group
 from amigen.rollout.run import Rolled
@@ -49,9 +50,7 @@ def preference_options(command: _F) -> _F:
         given = {field.name: kwargs.pop(field.name) for field in dataclasses.fields(Preferences)}
         return command(*args, preferences=Preferences(**given), **kwargs)
 
-    for option in reversed(_PREFERENCES):
-        wrapped = option(wrapped)
-    return wrapped  # type: ignore[return-value]
+    return with_options(*_PREFERENCES)(wrapped)  # type: ignore[return-value]
 
 
 def parse_groups(given: Sequence[str], regions: Sequence[str], preferences: Preferences) -> tuple[Group, ...]:
