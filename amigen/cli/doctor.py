@@ -13,8 +13,11 @@ from pathlib import Path
 import click
 import msgspec
 
+from amigen.base.errors import ToolError
 from amigen.base.processes import SYSTEM_PATH
+from amigen.build.packer_tool import find_packer
 from amigen.cli.document import echo_json, echo_line, output_option
+from amigen.vm.acceleration import machine_architecture, probe
 
 _VERSION = re.compile(r"\d+\.\d+[\w.:~+-]*")
 
@@ -37,7 +40,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 # Program -> what it is for, and how to get it on Debian and Ubuntu or from its maker.
 _PROGRAMS = (
-    ("packer", "build", "https://developer.hashicorp.com/packer/install, then `packer init` in the rendered folder"),
     ("qemu-system-x86_64", "build --target local, verify of image files", "apt-get install qemu-system-x86"),
     ("qemu-system-aarch64", "the same for arm64", "apt-get install qemu-system-arm qemu-efi-aarch64"),
     ("qemu-img", "build --target local, verify of image files", "apt-get install qemu-utils"),
@@ -66,6 +68,7 @@ def doctor(output: str) -> None:
 def findings() -> Iterator[Finding]:
     """All that is looked at, in the order of the table."""
     yield Finding(name="python", found=platform.python_version(), needed_for="amigen itself")
+    yield from _packer()
     for name, needed_for, install in _PROGRAMS:
         found = _version(name)
         yield Finding(name=name, found=found, needed_for=needed_for, install="" if found else install)
@@ -95,12 +98,38 @@ def _version(program: str) -> str:
     return said[0] if said else path
 
 
-def _kvm() -> Finding:
-    able = os.access("/dev/kvm", os.R_OK | os.W_OK)
-    why = "be in the group kvm" if Path("/dev/kvm").exists() else "none on this machine: virtual machines are emulated"
-    return Finding(
-        name="KVM", found="/dev/kvm" if able else "", needed_for="fast virtual machines", install=why * (not able)
+def _packer() -> Iterator[Finding]:
+    """HashiCorp's Packer, and the plugins that `packer init` has installed; 1.6 has its builders inside."""
+    plugins = {"amazon": "build --target aws", "qemu": "build --target local"}
+    try:
+        packer = find_packer(target="local")
+    except ToolError as error:
+        yield Finding(name="packer", found="", needed_for="build", install=f"{error.message}; {error.hint}")
+        return
+    yield Finding(name="packer", found=packer.text, needed_for="build")
+    if not packer.modern:
+        return
+    done = subprocess.run(
+        [packer.path, "plugins", "installed"], capture_output=True, text=True, timeout=30, check=False
     )
+    for name, needed_for in plugins.items():
+        found = re.search(rf"packer-plugin-{name}_v([0-9][0-9.]*)", done.stdout)
+        install = "" if found else "packer init, in the folder `packer` that amigen renders"
+        yield Finding(
+            name=f"packer-plugin-{name}", found=found[1] if found else "", needed_for=needed_for, install=install
+        )
+
+
+def _kvm() -> Finding:
+    """Whether a guest runs with KVM: on some machines /dev/kvm is there and fails."""
+    name, needed_for = "KVM", "fast virtual machines"
+    try:
+        made = probe(machine_architecture())
+    except ToolError as error:
+        return Finding(name=name, found="", needed_for=needed_for, install=f"{error.hint}, to see whether it works")
+    works = made.name == "kvm"
+    install = "" if works else f"{made.reason}; virtual machines are emulated, which is slow"
+    return Finding(name=name, found=made.reason if works else "", needed_for=needed_for, install=install)
 
 
 def _credentials() -> Finding:

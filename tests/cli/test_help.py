@@ -22,9 +22,12 @@ from click.testing import CliRunner
 from amigen.base import errors
 from amigen.cli import _EPILOG, _GROUPS, _STARTED, COMMANDS, EXAMPLES, _show_program, cli
 from amigen.cli.docs import pages
+from amigen.cli.doctor import findings
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
+from amigen.vm.acceleration import Acceleration
 from tests.cli.conftest import ENVIRONMENT, Amigen
+from tests.real.packer import packer_environment
 
 SpecFile = Callable[..., str]
 
@@ -71,6 +74,31 @@ def test_doctor_is_one_table(amigen: Amigen) -> None:
     assert {"packer", "KVM", "AWS credentials", "kubeconfig"} <= {each["name"] for each in found}
     assert all(bool(each["found"]) != bool(each["install"]) for each in found)
     assert all(row.startswith("ok" if each["found"] else "--") for row, each in zip(rows, found, strict=True))
+
+
+def test_doctor_finds_the_plugins_of_packer(amigen: Amigen, tmp_path: Path) -> None:
+    """Those that the real Packer has found, and says what to do without them."""
+
+    def plugins(environment: dict[str, str]) -> list[tuple[str, bool]]:
+        found = json.loads(amigen("doctor", "--output", "json", **environment).stdout)
+        return [(each["name"], bool(each["found"])) for each in found if each["name"].startswith("packer-plugin")]
+
+    environment = packer_environment()
+    assert plugins(environment) == [("packer-plugin-amazon", True), ("packer-plugin-qemu", True)]
+    assert plugins({**environment, "PACKER_PLUGIN_PATH": str(tmp_path)}) == [
+        ("packer-plugin-amazon", False),
+        ("packer-plugin-qemu", False),
+    ]
+
+
+def test_doctor_believes_a_guest_and_not_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/kvm may be there and fail."""
+    fails = Acceleration(name="tcg", cpu="x", accel="tcg", reason="/dev/kvm is there and fails")
+    monkeypatch.setattr("amigen.cli.doctor.probe", lambda _: fails)
+    (kvm,) = (each for each in findings() if each.name == "KVM")
+
+    assert not kvm.found
+    assert "/dev/kvm is there and fails" in kvm.install
 
 
 def test_quiet_and_debug(amigen: Amigen, spec_file: SpecFile) -> None:
