@@ -72,12 +72,14 @@ class DifferenceFact(Fact, frozen=True, kw_only=True, tag="difference"):
         set: Assignments for `--set`, with blanks between them; empty: kube-proxy has no setting for it.
         set_since: The first kube-proxy with that setting; None: each.
         kernel_below: It concerns older kernels alone; None: all.
+        leaving: It concerns clusters that leave this mode alone; None: all.
     """
 
     remedy: str
     set: str = ""
     set_since: Version | None = None
     kernel_below: Version | None = None
+    leaving: ProxyMode | None = None
 
     def advice(self, version: str) -> str:
         """What to do, with the options that this kube-proxy takes."""
@@ -138,6 +140,8 @@ KUBE_PROXY_SYSCTLS: dict[str, str] = _value("kube-proxy-sysctls", dict[str, str]
 KUBE_PROXY_CONNTRACK_SYSCTLS: dict[str, str] = _value("kube-proxy-conntrack-sysctls", dict[str, str])
 AWS_REGIONS: tuple[str, ...] = _value("aws-regions", tuple[str, ...])
 IPVS_SETS: frozenset[str] = _value("ipvs-sets", frozenset[str])
+# As the kernel has them: a name of a set has at most 31 characters (IPSET_MAXNAMELEN).
+IPVS_IPV6_SETS = frozenset((_value("ipvs-cleanup", str) + name.removeprefix("KUBE-"))[:31] for name in IPVS_SETS)
 MODE_MODULES: dict[ProxyMode, tuple[str, ...]] = _value("mode-modules", dict[ProxyMode, tuple[str, ...]])
 IPVS_MODULES = MODE_MODULES["ipvs"]
 MODE_PACKAGES: dict[ProxyMode, tuple[str, ...]] = _value("mode-packages", dict[ProxyMode, tuple[str, ...]])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from amigen.knowledge import IPVS_SETS
+from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import duration_seconds
@@ -65,7 +65,8 @@ def orphans(found: NodeFacts, subject: str) -> Iterator[Difference]:
             says=f"{len(found.table.services)} virtual services are still there",
             why=clean.format("`ipvsadm -C`"),
         )
-    if sets := sorted(name for name in found.sets if name.replace("KUBE-6-", "KUBE-", 1) in IPVS_SETS):
+    if found.sets & IPVS_SETS:  # of IPv6 alone: see `notes`
+        sets = sorted(found.sets & (IPVS_SETS | IPVS_IPV6_SETS))
         more = f" and {len(sets) - 3} more" if len(sets) > 3 else ""
         yield Difference(
             kind="leftover",
@@ -85,7 +86,13 @@ def notes(found: NodeFacts, mode: str) -> Iterator[str]:
                     f"{sum(removed.values())} connections go to {len(removed)} removed servers: the kernel ends each at"
                     f" its next packet, or when it times out ({_EXPIRE} is 1)"
                 )
-    elif all(found.sysctls.get(name) == value for name, value in _ARP.items()):
+        return
+    if found.sets & IPVS_IPV6_SETS and not found.sets & IPVS_SETS:
+        yield (
+            f"{len(found.sets & IPVS_IPV6_SETS)} IPv6 ipsets of ipvs mode are left over, and harmless:"
+            f" {statement('ipvs-cleanup')}; `ipset destroy NAME` of each, or replace the node"
+        )
+    if all(found.sysctls.get(name) == value for name, value in _ARP.items()):
         yield (
             "arp_ignore is 1 and arp_announce is 2, as strictARP of ipvs mode sets them; nothing of kube-proxy needs"
             " that now: set both to 0, or replace the node, unless something else needs it (MetalLB, keepalived)"

@@ -58,7 +58,10 @@ _NO_ARP = (
     "not needed: it guarded the addresses on kube-ipvs0, and nftables mode binds none. arp_ignore and arp_announce stay"
     " as they are on a running node until it is replaced"
 )
-_NO_EXCLUDED = "not needed: kube-proxy touches nothing outside its own nftables table"
+_NO_EXCLUDED = (
+    "not needed: kube-proxy touches nothing outside its own nftables table. But as it starts it flushes the whole IPVS"
+    " table, the virtual services of excludeCIDRs included: what made them has to make them again"
+)
 
 
 def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
@@ -109,6 +112,8 @@ def differences(
         path = fact.set.partition("=")[0]
         if name in _OF_SETTINGS or path in fields or (path and config.get(path)):
             continue
+        if fact.leaving not in (None, config.mode):
+            continue
         old = [node.name for node in nodes if fact.kernel_below and kernel_below(node.kernel, fact.kernel_below)]
         if fact.kernel_below and nodes and not old:
             continue
@@ -148,7 +153,7 @@ def _ipvs(key: str, value: Any) -> Row:
     if key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
         return _row(setting, value, _NO_TIMEOUT, matters=_is_set(value), default=not _is_set(value))
     if key == "excludeCIDRs":
-        return _row(setting, value, _NO_EXCLUDED, default=not value)
+        return _row(setting, value, _NO_EXCLUDED, matters=bool(value), default=not value)
     return _row(setting, value, _UNKNOWN, matters=True)
 
 

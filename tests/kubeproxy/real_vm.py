@@ -61,7 +61,8 @@ class Proof(World):
 
     @property
     def ssh(self) -> list[str]:
-        return [f"--ssh-option={option}" for option in self.vm.ssh.arguments]
+        options = [word for word in self.vm.ssh.arguments if word.startswith("-o")]
+        return ["--identity", str(self.vm.ssh.key), "--ssh-option=-Fnone", *(f"--ssh-option={one}" for one in options)]
 
     def apply(self, *arguments: str) -> Result:
         return self.run("apply", "--yes", "--timeout", "240", "--look", self.target, *self.ssh, *arguments)
@@ -123,8 +124,12 @@ def populate(found: Proof) -> None:
     server = ("http", "TCP", 8080)
     for name in ("web", "sticky", "outside"):
         found.create(node.SLICES, node.endpoints(name, ["10.244.1.2", "10.244.1.3"], server), "default")
-    for name, address in (("hosted", "10.0.2.15"), ("echo", "10.244.1.2")):
-        found.create(node.SLICES, node.endpoints(name, [address], ("http", "TCP", 9090)), "default")
+    ends = {"hosted": node.endpoints("hosted", ["10.0.2.15"], ("http", "TCP", 9090))}
+    # Two endpoints, so that a connection which is balanced anew often meets a server that does not know it.
+    ends |= {f"echo-{one}": node.endpoints("echo", ["10.244.1.2"], ("http", "TCP", one)) for one in (9090, 9091)}
+    for name, slice_ in ends.items():
+        slice_["metadata"]["name"] = name
+        found.create(node.SLICES, slice_, "default")
     found.create(node.SLICES, node.endpoints("call", ["10.244.1.2"], ("sip", "SCTP", 5060)), "default")
     found.create(node.SLICES, node.endpoints("kube-dns", ["10.244.1.2"], *DNS))
     api = node.endpoints("kubernetes", ["10.0.2.2"], ("https", "TCP", found.plane.port))

@@ -537,6 +537,19 @@ def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[
     assert all(("--look" in one) == (nft is None) for one in clashes)
 
 
+def test_what_only_clusters_that_leave_ipvs_are_told() -> None:
+    """Addresses of Services on the node, and the flush of the whole IPVS table."""
+    ipvs = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"').replace("CIDRs: null", "CIDRs: [192.0.2.0/24]")
+
+    of_ipvs, of_iptables = (plan_migration(read_config(text, "x"), "1.37") for text in (ipvs, samples.EKS_CONFIG))
+
+    assert any("a pod with hostNetwork" in one and "listen on 0.0.0.0" in one for one in of_ipvs.differences)
+    assert not any("hostNetwork" in one for one in of_iptables.differences)
+    (excluded,) = (row for row in of_ipvs.rows if row.setting == "ipvs.excludeCIDRs")
+    assert excluded.matters
+    assert "flushes the whole IPVS table" in excluded.note
+
+
 def test_an_old_nft_of_a_node() -> None:
     """kube-proxy runs its own; the node's fails on kube-proxy's tables."""
     nodes = daemonset.nodes([a_node("a"), a_node("b")])

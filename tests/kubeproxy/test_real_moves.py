@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
+from amigen.knowledge import UNSET_MODE, mode_fact
+from amigen.kubeproxy.versions import unset_mode, worse
 from tests.kubeproxy.real_vm import NODE_PORT, Proof
+from tests.kubeproxy.test_real_versions import VERSIONS
+from tests.real import node
+from tests.real.build import program as built_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-HELD = 10
+HELD = 8
 # From a pod and from the host, to a ClusterIP and to a node port.
 CLIENTS = {
     "pod": "ip netns exec client {} 10.96.0.61 80",
@@ -30,6 +35,7 @@ echo "foreign=$(ipvsadm -L -n | grep -c 192.0.2.99 || true)"
 echo "sets=$(ipset list -n | grep ^KUBE- | tr '\n' ' ' || true)"
 echo "tables=$(nft list tables | grep -c ' kube-proxy$' || true)"
 rules() { { iptables-save; ip6tables-save; } 2>/dev/null; }
+echo "rules=$(rules | grep KUBE | tr '\n' ';' || true)"
 echo "chains=$(rules | grep ^:KUBE | cut -d' ' -f1 | sort -u | tr '\n' ' ' || true)"
 """
 
@@ -75,29 +81,30 @@ class Held:
             self.proof.shell(f"systemctl stop hold-{name} || true\n")
 
 
+STEPS = ("iptables", "nftables", "iptables", "ipvs", "nftables", "ipvs")
+
+
 @pytest.fixture(scope="module")
-def story(proof: Proof) -> dict[str, Any]:
-    """ipvs, nftables, ipvs: what was seen at each step."""
-    found: dict[str, Any] = {}
-    for mode in ("ipvs", "nftables", "back"):
-        held = Held(proof) if found else None
+def story(proof: Proof) -> list[dict[str, Any]]:
+    """What was seen after each move: `held` are connections that were open before it."""
+    found: list[dict[str, Any]] = []
+    for number, mode in enumerate(STEPS):
         # A virtual service of something else, such as keepalived.
-        proof.shell("ipvsadm -A -t 192.0.2.99:80 -s rr 2>/dev/null || true; ipvsadm -L -n | grep -c 192.0.2.99\n")
-        found[f"{mode}: plan"] = proof.run("plan", "--mode", "ipvs" if mode == "back" else mode).stdout
-        done = proof.apply("--mode", "ipvs" if mode == "back" else mode)
+        foreign = mode == "nftables" and STEPS[number - 1] == "ipvs"
+        proof.shell("ipvsadm -A -t 192.0.2.99:80 -s rr\n" if foreign else "true\n")
+        held = Held(proof) if number else None
+        plan = json.loads(proof.run("plan", "--mode", mode, "--output", "json").stdout)
+        done = proof.apply("--mode", mode)
         assert done.exit_code == 0, done.stdout + done.stderr
-        status = proof.status("--wait", "120", "--interval", "2")
-        found[f"{mode}: status"] = (status.exit_code, status.stdout)
-        found[f"{mode}: left"] = left(proof)
-        found[f"{mode}: reach"] = reach(proof)
-        if held is not None:
-            found[f"{mode}: held"] = held.wait(6)
+        status = proof.status("--wait", "120", "--interval", "2", "--output", "json")
+        step = {"mode": mode, "disruption": plan["disruption"], "warnings": plan["warnings"], "exit": status.exit_code}
+        step |= {"status": json.loads(status.stdout), "left": left(proof)}
+        step["held"] = held.wait(6) if held else {}
+        if held:
             held.stop()
-        if mode == "ipvs":
-            found["migrate"] = json.loads(
-                proof.run("migrate", "--look", proof.target, *proof.ssh, "--output", "json").stdout
-            )
-    print(json.dumps(found, indent=1))
+        step["reach"] = reach(proof) if number in (0, 3, 4) else {}
+        print(json.dumps(step, indent=1), flush=True)
+        found.append(step)
     return found
 
 
@@ -125,5 +132,43 @@ def reach(proof: Proof) -> dict[str, str]:
     return dict(line.split("=", 1) for line in proof.shell(REACH).splitlines())
 
 
-def test_the_story(story: dict[str, Any]) -> None:
-    assert story
+def test_the_story(story: list[dict[str, Any]]) -> None:
+    assert len(story) == len(STEPS)
+
+
+NOTICES = r"""
+systemctl stop {unit} 2>/dev/null || true
+cat >/tmp/notices.conf <<'END'
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {{kubeconfig: /var/lib/kube-proxy/kubeconfig.conf}}
+conntrack: {{maxPerCore: 0}}
+mode: "{mode}"
+END
+{program} --config=/tmp/notices.conf --hostname-override={node} >/tmp/notices.log 2>&1 &
+for _ in $(seq 120); do grep -q 'Using .* Proxier' /tmp/notices.log && break; kill -0 $! || break; sleep 1; done
+sleep 3
+kill $! || true
+cat /tmp/notices.log
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_each_version_says_at_its_start(proof: Proof, version: str) -> None:
+    """Its warnings of ipvs and of an unset mode, and the versions that they name, are those that amigen tells of."""
+    program = f"/usr/local/bin/kube-proxy-{version}"
+    node.copy(proof.vm, built_program(VERSIONS[version], "kube-proxy"), program, "0755")
+
+    def said(mode: str) -> str:
+        return proof.shell(NOTICES.format(unit=node.UNIT, mode=mode, program=program, node=node.NODE))
+
+    ipvs, unset = said("ipvs"), said("")
+
+    assert "Using ipvs Proxier" in ipvs
+    assert "Using iptables Proxier" in unset
+    assert ("deprecated" in ipvs) == (mode_fact("ipvs", version).state == "deprecated")
+    assert ("No kube-proxy mode specified" in unset) == bool(unset_mode("", version))
+    if version == max(VERSIONS):
+        coming = [".".join(map(str, fact.since)) for fact in worse("ipvs", version)]
+        assert [one for one in coming if f"Kubernetes {one}" not in ipvs] == []
+        assert f"in Kubernetes {'.'.join(map(str, UNSET_MODE['changes']))} the default mode will switch" in unset

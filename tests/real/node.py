@@ -119,6 +119,8 @@ add client 2
 mkdir -p /srv/web
 echo 'served from the namespace' >/srv/web/index.html
 systemd-run --quiet --unit=web ip netns exec web python3 -m http.server --directory /srv/web 8080
-systemd-run --quiet --unit=echo-pod ip netns exec web python3 /usr/local/bin/traffic.py serve 9090
+for port in 9090 9091; do
+  systemd-run --quiet --unit="echo-$port" ip netns exec web python3 /usr/local/bin/traffic.py serve "$port"
+done
 systemd-run --quiet --unit=echo-host python3 /usr/local/bin/traffic.py serve 9090
 """

@@ -18,7 +18,7 @@ import socketserver
 import sys
 import time
 
-ROUND, ANSWER = 0.5, 10.0
+ROUND, ANSWER = 0.5, 5.0
 
 
 class Echo(socketserver.StreamRequestHandler):
