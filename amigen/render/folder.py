@@ -140,7 +140,6 @@ def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
             ours = {*listed, MANIFEST}
             folders = {above for path in ours for above in _above(path)}
             _carry_over(folder, new, skip={*ours, *_manifest(folder)}, folders=folders)
-            shutil.copystat(folder, new)
             _exchange(new, folder)
         else:
             new.rename(folder)
@@ -165,32 +164,29 @@ def _carry_over(old: Path, new: Path, *, skip: set[str], folders: set[str]) -> N
         skip: Paths that amigen writes or wrote; nothing of them, or below them, is brought along.
         folders: Paths that are folders now; a file in such a place is not brought along.
     """
-    for root, inside, files in os.walk(old):
-        here = Path(root)
-        inside[:] = [name for name in inside if (here / name).relative_to(old).as_posix() not in skip]
-        for name in [*files, *(f for f in inside if (here / f).is_symlink())]:
-            source = here / name
-            relative = source.relative_to(old)
-            if relative.as_posix() in skip | folders:
-                continue
-            target = new / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, target, follow_symlinks=False)
-            except OSError:
-                shutil.copy2(source, target, follow_symlinks=False)
-        for name in inside:
-            child = here / name
-            target = new / child.relative_to(old)
-            if child.is_symlink():
-                continue
-            if not any(child.iterdir()):
-                target.mkdir(parents=True, exist_ok=True)
-    for root, inside, _ in os.walk(new):
-        for name in inside:
-            kept = old / (Path(root) / name).relative_to(new)
-            if kept.is_dir() and not kept.is_symlink():
-                shutil.copystat(kept, Path(root) / name, follow_symlinks=False)
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        paths = {name: (Path(folder) / name).relative_to(old).as_posix() for name in names}
+        return [
+            name for name, path in paths.items() if path in skip or (path in folders and not _is_folder(old / path))
+        ]
+
+    shutil.copytree(old, new, symlinks=True, ignore=left_out, copy_function=_link, dirs_exist_ok=True)
+    for path in sorted(new.rglob("*"), reverse=True):
+        # It held nothing but what amigen wrote.
+        if _is_folder(path) and not any(path.iterdir()) and any((old / path.relative_to(new)).iterdir()):
+            path.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _exchange(new: Path, old: Path) -> None:
