@@ -25,20 +25,34 @@ _GENERATED = b"# Karpenter Generated NodeConfig\napiVersion: node.eks.aws/v1alph
 _SHELL = 'text/x-shellscript; charset="us-ascii"'
 
 
+class Placed(Struct, frozen=True, kw_only=True):
+    """A part that reaches the node.
+
+    Attributes:
+        number: Its place in the document as given, from 1; one more than there are for the system's own.
+        place: Its place in what arrives, from 1.
+        given: As it was before; None for the system's own.
+        part: As it arrives; the system's own has no content, which only it knows.
+    """
+
+    number: int
+    place: int
+    given: Part | None
+    part: Part
+
+
 class Arrival(Struct, frozen=True, kw_only=True):
     """What reaches the node.
 
     Attributes:
         document: As the node reads it.
-        given: The parts of the user, as they were before.
-        parts: The parts that arrive; the system's own has no content, which only it knows.
+        parts: The parts that arrive.
         findings: What the system refuses, or takes for something else.
         coded: Numbers of the parts that arrive in base64 or gzip without the header that says so.
     """
 
     document: Document
-    given: tuple[Part, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[Placed, ...]
     findings: tuple[Problem, ...] = ()
     coded: tuple[int, ...] = ()
 
@@ -47,7 +61,7 @@ def arrive(document: Document, system: System, name: SystemName, origin: str) ->
     """The document after the system, of which only a system that rewrites changes the bytes."""
     if system.rewrites and "gzip" not in document.wrapped:
         return _rewritten(document, system, name, origin)
-    given = parts = document.parts
+    parts = document.parts
     if system.headers is not None:
         parts = tuple(replace(part, filename=part.type_name, headers=()) for part in parts)
     if system.prepends.startswith("#!"):
@@ -55,17 +69,25 @@ def arrive(document: Document, system: System, name: SystemName, origin: str) ->
         parts = tuple(
             replace(part, content=prepends + part.content) if part.type == mime.SHELL else part for part in parts
         )
-    if system.node_config is not None:
-        own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
-        place = len(parts)
-        if system.node_config == "first":
-            place = next((n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG), place)
-        parts = (*parts[:place], own, *parts[place:])
-    return Arrival(document=document, given=given, parts=parts)
+    own = len(parts)
+    if system.node_config == "first":
+        own = next((n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG), own)
+    return Arrival(document=document, parts=_placed(document.parts, parts, name, own if system.node_config else None))
+
+
+def _placed(
+    given: tuple[Part, ...], arrived: tuple[Part, ...], name: SystemName, own: int | None
+) -> tuple[Placed, ...]:
+    """Each part with what it was, and before the part `own` the NodeConfig of the system."""
+    rows: list[tuple[int, Part | None, Part]]
+    rows = [(number, before, part) for number, (before, part) in enumerate(zip(given, arrived, strict=True), 1)]
+    if own is not None:
+        rows.insert(own, (len(given) + 1, None, Part(type=mime.NODE_CONFIG, content=b"", origin=name)))
+    return tuple(Placed(number=n, place=place, given=g, part=p) for place, (n, g, p) in enumerate(rows, 1))
 
 
 def _rewritten(document: Document, system: System, name: SystemName, origin: str) -> Arrival:
-    own = Part(type=mime.NODE_CONFIG, content=b"", origin=name)
+    unread = _placed(document.parts, document.parts, name, len(document.parts))
     # What Karpenter reads nothing of is told as it was read here.
     findings: list[Problem] = [] if document.parts else list(document.problems)
     try:
@@ -73,26 +95,24 @@ def _rewritten(document: Document, system: System, name: SystemName, origin: str
         read = parse(merged_by_karpenter(document.content), origin)
     except UnicodeDecodeError as error:
         line = document.content.count(b"\n", 0, error.start) + 1
-        findings.append(_not_text(line, system))
-        return Arrival(document=document, given=document.parts, parts=(*document.parts, own), findings=tuple(findings))
+        return Arrival(document=document, parts=unread, findings=(*findings, _not_text(line, system)))
     except gomime.GoError as error:
         message = f"line {error.line}: {error.message}: Karpenter refuses the document, and the node never joins"
-        findings.append(
-            Finding(
-                line=error.line,
-                message=message,
-                hint=hint_for(error),
-                source=system.source,
-                reader="karpenter",
-                rule=f"mime-{error.rule}",
-            )
+        refusal = Finding(
+            line=error.line,
+            message=message,
+            hint=hint_for(error),
+            source=system.source,
+            reader="karpenter",
+            rule=f"mime-{error.rule}",
         )
-        unread = replace(document, go=gomime.Archive(multipart=True))
-        return Arrival(document=unread, given=document.parts, parts=(*document.parts, own), findings=tuple(findings))
+        document = replace(document, go=gomime.Archive(multipart=True))
+        return Arrival(document=document, parts=unread, findings=(*findings, refusal))
     theirs = tuple(part for part in read.parts if part.content.rstrip() != _GENERATED.rstrip())
-    given = document.parts if len(document.parts) == len(theirs) else theirs
+    given = theirs
     coded: tuple[int, ...] = ()
-    if given == document.parts:
+    if len(document.parts) == len(theirs):
+        given = document.parts
         theirs = tuple(replace(part, origin=before.origin) for part, before in zip(theirs, given, strict=True))
         coded = tuple(n for n, part in enumerate(given, 1) if {"base64", "gzip"} & set(part.wrapped))
     if _retyped(document, theirs):
@@ -100,7 +120,8 @@ def _rewritten(document: Document, system: System, name: SystemName, origin: str
         findings.append(
             Finding(message=message, hint=system.hint, source=system.source, reader="karpenter", rule="retyped")
         )
-    return Arrival(document=read, given=given, parts=(*theirs, own), findings=tuple(findings), coded=coded)
+    parts = _placed(given, theirs, name, len(theirs))
+    return Arrival(document=read, parts=parts, findings=tuple(findings), coded=coded)
 
 
 def _not_text(line: int, system: System) -> Finding:

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from amigen.base.errors import Problem
 from amigen.userdata import mime, nodeconfig
-from amigen.userdata.arrival import arrive
+from amigen.userdata.arrival import Placed, arrive
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DROP_INS, DropIn, drop_ins
 from amigen.userdata.finding import Finding, by
-from amigen.userdata.lint import lint, run_order
+from amigen.userdata.lint import is_script, lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
 from amigen.userdata.readers import beaten, cloud_init_findings, effective, go_findings
@@ -82,14 +82,12 @@ def explain(
     document = replace(document, parts=tuple(_known(part) for part in document.parts))
     about = (SYSTEMS if nodeadm else WITHOUT_NODEADM)[system]
     arrival = arrive(document, about, system, origin)
-    given, arrived = arrival.given, arrival.parts
-    theirs = tuple(part for part in arrived if part.origin != system)
-    # A part is called by its place in the document; the system's own comes after them, wherever it arrives.
-    places = iter(range(1, len(given) + 1))
-    numbers = [len(given) + 1 if part.origin == system else next(places) for part in arrived]
+    placed = arrival.parts
+    given = tuple(each.given for each in placed if each.given)
+    theirs = tuple(each.part for each in placed if each.given)
     by_name = {drop_in.name: drop_in for drop_in in (*files, *drop_ins(theirs))}
     written = [by_name[name] for name in sorted(by_name)] if nodeadm else []
-    fields, problems = _fields(arrived, numbers, about, system, written)
+    fields, problems = _fields(placed, about, system, written)
     if nodeadm:
         problems += _joining(given, about, written)
     read = [
@@ -101,19 +99,14 @@ def explain(
     # What is in these parts nobody can read; `lint` says so.
     hidden = tuple(f"part {n}{after}" for n in arrival.coded if given[n - 1].type != mime.NODE_CONFIG for after in " :")
     read = [p for p in read if not (hidden and p.message.startswith(hidden))]
-    found = [*arrival.findings, *read, *lint(document, given, arrived, about, nodeadm=nodeadm)]
-    rows = [
-        _arrived(place, number, part, "" if part.origin == system else given[number - 1].filename, system)
-        for place, (number, part) in enumerate(zip(numbers, arrived, strict=True), 1)
-    ]
-    rows.sort(key=lambda row: run_order(effective(arrived[row[0] - 1]).type, row[1].filename, row[0]))
+    found = [*arrival.findings, *read, *lint(document, placed, about, nodeadm=nodeadm)]
     return Explanation(
         system=system,
         about=about,
         bytes=document.size,
         document=size_of(document.content),
         wrapped=document.wrapped,
-        parts=tuple(row for _, row in rows),
+        parts=tuple(map(_arrived, sorted(placed, key=run_order))),
         fields=fields,
         problems=tuple(p if isinstance(p, Finding) else by("", p) for p in found),
     )
@@ -133,25 +126,22 @@ _RUNS = {
 } | dict.fromkeys(mime.BY_FREQUENCY, "by cloud-init, at the end of a boot (cloud-final), before the other scripts")
 
 
-def _arrived(place: int, number: int, part: Part, named: str, system: SystemName) -> tuple[int, ArrivedPart]:
-    known = part.origin != system
-    runs = effective(part).type
-    script = runs == mime.SHELL or runs in mime.BY_FREQUENCY
-    row = ArrivedPart(
-        number=number,
+def _arrived(placed: Placed) -> ArrivedPart:
+    part, runs = placed.part, effective(placed.part).type
+    return ArrivedPart(
+        number=placed.number,
         type=part.type,
         origin=part.origin,
-        filename=mime.run_name(part, place) if script else part.filename,
-        named=named,
+        filename=mime.run_name(part, placed.place) if is_script(runs) else part.filename,
+        named=placed.given.filename if placed.given else "",
         wrapped=part.wrapped,
         runs=_RUNS.get(runs, "by cloud-init's handler of this type, if it has one"),
-        size=size_of(part.content) if known else None,
+        size=size_of(part.content) if placed.given else None,
     )
-    return place, row
 
 
 def _fields(
-    parts: tuple[Part, ...], numbers: list[int], about: System, system: SystemName, written: list[DropIn]
+    placed: tuple[Placed, ...], about: System, system: SystemName, written: list[DropIn]
 ) -> tuple[tuple[Field, ...], list[Problem]]:
     """Who sets which NodeConfig field, and whose value holds after nodeadm has merged them all."""
     problems: list[Problem] = []
@@ -170,13 +160,13 @@ def _fields(
         except nodeconfig.MergeError as error:
             problems.append(Finding(message=f"{where}: {error}", source=_SOURCE, reader="nodeadm", rule="toml"))
 
-    for number, part in zip(numbers, parts, strict=True):
-        if part.type == mime.NODE_CONFIG and part.origin == system:
+    for each in placed:
+        if each.given is None:
             for path in about.fields:
-                setters.setdefault(path, []).append((part.origin, f"(set by {system})"))
-        elif part.type == mime.NODE_CONFIG:
+                setters.setdefault(path, []).append((system, f"(set by {system})"))
+        elif each.part.type == mime.NODE_CONFIG:
             any_config = True
-            add(f"part {number} ({part.origin})", part.content, f"part {number}")
+            add(f"part {each.number} ({each.part.origin})", each.part.content, f"part {each.number}")
     unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
     if any_config and about.node_config is None and not unread:
         for p in nodeconfig.validate(merged):

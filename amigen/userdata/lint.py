@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
+from amigen.userdata.arrival import Placed
 from amigen.userdata.document import Document
 from amigen.userdata.drop_ins import drop_ins
 from amigen.userdata.finding import Finding, Reader, by
@@ -16,37 +17,34 @@ from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
 from amigen.userdata.readers import effective
 from amigen.userdata.size import LIMIT
-from amigen.userdata.systems import SYSTEMS, System
+from amigen.userdata.systems import System
 
 # cloud-init's own order: handlers of boothooks, modules, then those of cloud_final_modules (config/cloud.cfg.tmpl).
 _STAGES = (mime.BOOTHOOK, mime.CLOUD_CONFIG, *mime.BY_FREQUENCY, mime.SHELL, "", mime.NODE_CONFIG)
 
 
-def run_order(type_: str, name: str, number: int) -> tuple[int, str, int]:
+def run_order(placed: Placed) -> tuple[int, str, int]:
     """Sorts parts by when they run: by stage, scripts of one stage by their names, all else by place."""
+    type_ = effective(placed.part).type
     stage = _STAGES.index(type_ if type_ in _STAGES else "")
-    by_name = type_ == mime.SHELL or type_ in mime.BY_FREQUENCY
-    return stage, name if by_name else "", number
+    return stage, mime.run_name(placed.part, placed.place) if is_script(type_) else "", placed.place
 
 
-def lint(
-    document: Document, given: tuple[Part, ...], arrived: tuple[Part, ...], about: System, *, nodeadm: bool = True
-) -> Iterator[Problem]:
-    """All findings about a document in a system.
+def is_script(type_: str) -> bool:
+    """Whether cloud-init stores it as a file and runs it, in the order of the names."""
+    return type_ == mime.SHELL or type_ in mime.BY_FREQUENCY
 
-    Args:
-        document: As it was read.
-        given: Its parts, with the origin that they turned out to have.
-        arrived: The parts that reach the node.
-        about: The system.
-    """
+
+def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodeadm: bool) -> Iterator[Problem]:
+    """All findings about a document in a system, whose parts arrive as `placed`."""
+    given = tuple(each.given for each in placed if each.given)
     yield from (by("ec2", problem, rule="size") for problem in _size(document, about))
     yield from _type(document, about)
     yield from _wrapped(document, about)
     if about.accepts is None or document.type in about.accepts:
         for number, part in enumerate(given, 1):
             yield from _on_its_way(part, number, about)
-    yield from _scripts(given, arrived, about)
+    yield from _scripts(placed, about)
     configs = [part for part in given if part.type == mime.NODE_CONFIG]
     if len(configs) > 1:
         message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
@@ -133,53 +131,51 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
         yield Problem(severity="warning", message=message, hint=hint, source=about.source)
 
 
-def _scripts(given: tuple[Part, ...], arrived: tuple[Part, ...], about: System) -> Iterator[Problem]:
-    numbered = [(n, effective(part)) for n, part in enumerate(arrived, 1) if effective(part).type == mime.SHELL]
-    mine = [n for n, part in zip(_places(arrived), given, strict=True) if is_own_script(part)]
-    own = next((mime.run_name(part, n) for n, part in numbered if n in mine), None)
-    names = Counter(mime.run_name(part, n) for n, part in numbered)
-    for name, times in names.items():
+def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
+    scripts = [
+        (mime.run_name(each.part, each.place), each) for each in placed if effective(each.part).type == mime.SHELL
+    ]
+    own = next((name for name, each in scripts if _is_own(each)), None)
+    for name, times in Counter(name for name, _ in scripts).items():
         if times > 1:
             message = f"{times} scripts are called {name}: cloud-init writes them to one file, and only the last runs"
             source = "cloudinit/handlers/shell_script.py"
-            places = " and ".join(str(n) for n, part in numbered if mime.run_name(part, n) == name)
-            message += f" (parts {places})"
+            message += f" (parts {' and '.join(str(each.place) for other, each in scripts if other == name)})"
             hint = "give each a name of its own, or none"
             yield Finding(message=message, hint=hint, source=source, reader="cloud-init", rule="names")
-    for number, part in numbered:
-        name = mime.run_name(part, number)
-        if part.filename and not mime.cleaned(part.filename):
+    for name, each in scripts:
+        filename = each.part.filename
+        if filename and not mime.cleaned(filename):
             message = (
-                f"part {number} is called {part.filename[:30]!r}: cloud-init keeps nothing of that, and never runs it"
+                f"part {each.place} is called {filename[:30]!r}: cloud-init keeps nothing of that, and never runs it"
             )
             source = "cloudinit/util.py, clean_filename"
             yield Finding(message=message, hint="use letters", source=source, reader="cloud-init", rule="names")
-        if own and name < own and number not in mine:
+        if own and name < own and not _is_own(each):
             message = f"the script {name} runs before amigen's {own}: modules are not there yet"
             hint = "amigen user-data --merge FILE puts it behind"
             yield Problem(severity="warning", message=message, hint=hint)
-        if b"\r\n" in packed.unix_lines(part.content):
+        if b"\r\n" in packed.unix_lines(effective(each.part).content):
             message = f"the script {name} has DOS line endings, but not in its first line: cloud-init leaves them there"
             yield Problem(severity="warning", message=message, hint="save it with Unix line endings")
-    if mine:
-        for part in given:
-            if part.type in mime.BY_FREQUENCY:
-                yield Problem(severity="warning", message=early(part), hint=EARLY_HINT, source=EARLY_SOURCE)
-    theirs = tuple(part for part in arrived if part.origin not in SYSTEMS)
-    scripts = [n for n, pair in enumerate(zip(given, theirs, strict=True)) if {p.type for p in pair} == {mime.SHELL}]
-    if _order(given, scripts) != _order(theirs, scripts):
+    if any(map(_is_own, placed)):
+        for each in placed:
+            if each.given and each.given.type in mime.BY_FREQUENCY:
+                yield Problem(severity="warning", message=early(each.given), hint=EARLY_HINT, source=EARLY_SOURCE)
+    yield from _forgotten_order(placed, about)
+
+
+def _is_own(placed: Placed) -> bool:
+    return placed.given is not None and is_own_script(placed.given)
+
+
+def _forgotten_order(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
+    """Scripts run in the order of their names, which the system may forget."""
+    both = [(e.number, e.given, e.part) for e in placed if e.given and {e.given.type, e.part.type} == {mime.SHELL}]
+    by_given = sorted(both, key=lambda each: mime.run_name(each[1], each[0]))
+    if by_given != sorted(both, key=lambda each: mime.run_name(each[2], each[0])):
         message = "file names are dropped: scripts run in the order of the document, and not of their names"
         yield Problem(severity="warning", message=message, hint="put them into that order", source=about.source)
-
-
-def _places(arrived: tuple[Part, ...]) -> list[int]:
-    """Where the parts of the document stand in what arrives, from 1; only the system's own part has no content."""
-    return [number for number, part in enumerate(arrived, 1) if part.origin not in SYSTEMS]
-
-
-def _order(parts: tuple[Part, ...], places: list[int]) -> list[int]:
-    """The places in the order in which cloud-init runs what is there."""
-    return sorted(places, key=lambda place: mime.run_name(parts[place], place + 1))
 
 
 _RUN = (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", "text/jinja2", *mime.BY_FREQUENCY)
