@@ -17,12 +17,30 @@ from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS, Texts
 from amigen.kubernetes.kinds import DAEMON_SETS, PODS
 
-DISRUPTION = (
-    "every kube-proxy restarts; while it does, changes of Services do not reach its node",
-    "established connections live in conntrack and mostly go on, but the new mode answers for none of them: some break,"
-    " and what the old mode left behind can misdirect others until it is cleaned up or the node is replaced",
-    "do it at cluster creation, or on a drained pool; on a running cluster in off-hours",
-)
+# What becomes of established connections, by the modes before and after. Seen with kube-proxy 1.37.2: tests/kubeproxy,
+# test_real_moves.py (a node in a VM) and test_real_nftables.py.
+_CONNECTIONS: Mapping[frozenset[str], str] = {
+    frozenset(
+        ("ipvs", "nftables")
+    ): "established connections to Services end: IPVS has them in a table of its own, which"
+    " goes with it, and it knows none of nftables mode; new ones are refused for some seconds",
+    frozenset(
+        ("iptables", "nftables")
+    ): "established connections to Services go on, since conntrack has what both modes"
+    " made of them; new ones are refused for a second or two",
+    frozenset(("ipvs", "iptables")): "some established connections to Services break, and what the old mode left behind"
+    " can misdirect others until it is cleaned up or the node is replaced",
+}
+
+
+def disruption(now: str, then: str) -> tuple[str, ...]:
+    """Why changing from one mode to another hurts; the same one twice is a change of its settings."""
+    connections = _CONNECTIONS.get(frozenset((now, then)))
+    return (
+        "every kube-proxy restarts; while it does, changes of Services do not reach its node",
+        *((connections,) if connections else ()),
+        "do it at cluster creation, or on a drained pool; on a running cluster in off-hours",
+    )
 
 
 def make_plan(

@@ -13,7 +13,7 @@ from amigen.kubeproxy.daemonset import NO_POOL
 from amigen.kubeproxy.drift import addon_drift
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.plan import DISRUPTION
+from amigen.kubeproxy.plan import disruption
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness, counts
 from amigen.kubeproxy.status import NodeStatus
@@ -43,7 +43,7 @@ def plan_text(plan: ChangePlan) -> str:
     elif not plan.changes:
         lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
         lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
-    lines += ["", "why this is disruptive:", *(f"  - {one}" for one in DISRUPTION)]
+    lines += ["", "why this is disruptive:", *(f"  - {one}" for one in _disruption(plan))]
     if plan.warnings:
         lines += ["", "mind:", *(f"  - {one}" for one in plan.warnings)]
     lines += ["", *_readiness(plan.readiness, plan.settings.mode)]
@@ -70,13 +70,17 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "follow": plan.follow,
         "stale": list(plan.stale),
         "modes": [_fact_json(fact) for fact in plan.facts],
-        "disruption": list(DISRUPTION) if not plan.nothing_to_do else [],
+        "disruption": list(_disruption(plan)) if not plan.nothing_to_do else [],
         "warnings": list(plan.warnings),
         "nodes": [asdict(one) for one in plan.readiness],
         "pools": [{"name": pool.name, "nodes": list(pool.nodes)} for pool in plan.pools],
         "calls": list(plan.calls),
         "diff": plan.diff,
     }
+
+
+def _disruption(plan: ChangePlan) -> tuple[str, ...]:
+    return disruption(plan.observed.config.mode, plan.settings.mode)
 
 
 def _head(observed: Observed) -> list[str]:

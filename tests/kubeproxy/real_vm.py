@@ -100,7 +100,7 @@ def proving(plane: ControlPlane, image: Path, folder: Path) -> Iterator[Proof]:
         done = machine.wait_for_cloud_init()
         assert done.returncode == 0, machine.run("sudo cat /var/log/cloud-init-output.log").stdout[-3000:]
         node.install(machine, plane)
-        node.run(machine, node.NETWORK)
+        node.run(machine, node.NAMESPACES + node.SERVERS)
         with node.VmKubelet(cluster, plane.folder, machine=machine) as kubelet:
             found = Proof(plane=plane, cluster=cluster, kubelet=kubelet, state=folder, machine=machine)
             populate(found)

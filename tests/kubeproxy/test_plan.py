@@ -537,6 +537,30 @@ def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[
     assert all(("--look" in one) == (nft is None) for one in clashes)
 
 
+@pytest.mark.parametrize(
+    ("now", "then", "says"),
+    [
+        ("ipvs", "nftables", "connections to Services end"),
+        ("nftables", "iptables", "connections to Services go on"),
+        ("iptables", "ipvs", "some established connections to Services break"),
+        ("ipvs", "ipvs", ""),
+    ],
+)
+def test_what_becomes_of_connections(now: str, then: Any, says: str) -> None:
+    """By the modes before and after; a change of settings alone keeps the table."""
+    text = samples.EKS_CONFIG.replace('"iptables"', f'"{now}"')
+    fields: dict[str, Any] = {"ipvs.scheduler": "sed"} if now == then else {}
+
+    reasons = show.plan_json(make_plan(observed(text=text), Settings(mode=then, fields=fields), ChangeRequest()))[
+        "disruption"
+    ]
+
+    assert [one for one in reasons if "established" in one and says in one] == [
+        one for one in reasons if "established" in one
+    ]
+    assert any("established" in one for one in reasons) == bool(says)
+
+
 def test_what_only_clusters_that_leave_ipvs_are_told() -> None:
     """Addresses of Services on the node, and the flush of the whole IPVS table."""
     ipvs = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"').replace("CIDRs: null", "CIDRs: [192.0.2.0/24]")

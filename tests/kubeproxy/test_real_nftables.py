@@ -1,4 +1,4 @@
-"""The real kube-proxy in nftables mode on a real API server, and `status` on its node: tests/real/nftables_cell.py.
+"""The real kube-proxy in nftables mode on a real API server: tests/real/nftables_cell.py and moves_cell.py.
 
 Everything is real but the node, which is a network namespace of this machine, without pods and kubelet.
 """
@@ -11,29 +11,45 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from amigen.kubeproxy.plan import disruption
 from tests.real.control_plane import programs
+from tests.real.moves_cell import HELD
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 WORLDS = 12
 
 
-def test_status_of_a_node_in_nftables_mode(tmp_path: Path) -> None:
-    """No difference on random clusters, with every kind of address among them."""
+def cell(name: str, *arguments: str) -> Any:
+    """What a program of tests/real prints, run in namespaces of its own."""
     programs()
     if os.geteuid() != 0 or shutil.which("nft") is None:
         pytest.skip("not proven here: needs root and nft")
-    command = [sys.executable, "-m", "tests.real.nftables_cell", str(tmp_path), str(WORLDS)]
-    done = subprocess.run(
-        ["unshare", "--net", "--uts", *command], capture_output=True, text=True, check=False, timeout=800
-    )
-
+    command = ["unshare", "--net", "--uts", "--mount", sys.executable, "-m", f"tests.real.{name}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)["worlds"]
+    return json.loads(done.stdout)
+
+
+def test_status_of_a_node_in_nftables_mode(tmp_path: Path) -> None:
+    """No difference on random clusters, with every kind of address among them."""
+    found = cell("nftables_cell", str(tmp_path), str(WORLDS))["worlds"]
+
     assert [one for one in found if one.get("differences") != []] == []
     facts = "\n".join(fact for one in found for fact in one["facts"])
     for reach in ("ClusterIP", "external IP", "load balancer", "node port"):
         assert f" {reach}" in facts
     assert sum(one["services"] for one in found) > 3 * WORLDS
+
+
+def test_connections_go_on_between_iptables_and_nftables(tmp_path: Path) -> None:
+    """As the plan of such a change says: those of pods, of the node, and to a node port."""
+    for move in cell("moves_cell", str(tmp_path)):
+        then = move.pop("then")
+        now = {"nftables": "iptables", "iptables": "nftables"}[then]
+        assert "connections to Services go on" in "".join(disruption(now, then))
+        assert {name: one["alive"] for name, one in move.items()} == dict.fromkeys(move, HELD)
+        assert len(move) == 3

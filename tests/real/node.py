@@ -101,9 +101,8 @@ def endpoints(name: str, addresses: list[str], *ports: tuple[str, str, int]) -> 
     }
 
 
-# Two network namespaces, as pods have them: a server of 10.244.1.2 and a client of 10.244.2.2. The same server runs on
-# the host, as a pod with hostNetwork does.
-NETWORK = """
+# Two network namespaces, as pods have them: a server of 10.244.1.2 and a client of 10.244.2.2.
+NAMESPACES = """
 add() {
   ip netns add "$1"
   ip link add "veth-$1" type veth peer name eth0 netns "$1"
@@ -116,6 +115,9 @@ add() {
 }
 add web 1
 add client 2
+"""
+# The same server runs on the host, as a pod with hostNetwork does.
+SERVERS = """
 mkdir -p /srv/web
 echo 'served from the namespace' >/srv/web/index.html
 systemd-run --quiet --unit=web ip netns exec web python3 -m http.server --directory /srv/web 8080

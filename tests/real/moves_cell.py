@@ -1,0 +1,130 @@
+"""The real kube-proxy moved between iptables and nftables mode, with connections held, in a network namespace.
+
+    unshare --net --uts --mount python -m tests.real.moves_cell FOLDER
+
+Prints JSON: for each move what became of the connections that were open before it (tests/real/traffic.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amigen.kubernetes.cluster import Cluster, connect
+from amigen.kubernetes.kinds import ENDPOINT_SLICES, NODES, SERVICES
+from tests.real import node
+from tests.real.control_plane import ControlPlane, running
+from tests.real.nftables_cell import CONFIG, NETWORK, NODE, send
+
+TRAFFIC = Path(__file__).with_name("traffic.py")
+HELD, ROUNDS = 8, 6
+CLIENTS = {
+    "pod": ("ip netns exec client", "10.96.0.61 80"),
+    "host": ("", "10.96.0.61 80"),
+    "pod to node port": ("ip netns exec client", "10.0.0.7 30090"),
+}
+
+
+@contextmanager
+def started(*commands: str) -> Iterator[None]:
+    """Run programs of this machine meanwhile."""
+    processes = [subprocess.Popen(command.split()) for command in commands]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(20)
+
+
+def wait(ready: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+
+
+def populate(cluster: Cluster) -> None:
+    """A Service with two endpoints: a connection that is balanced anew often meets a server that does not know it."""
+    assert send(cluster, "POST", NODES.path(), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+    addresses = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.7"}]}}
+    assert send(cluster, "PATCH", f"{NODES.path(NODE)}/status", addresses, "application/merge-patch+json")
+    port = {"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30090}
+    service = node.service("echo", "10.96.0.61", type="NodePort", ports=[port])
+    assert send(cluster, "POST", SERVICES.path(namespace="default"), service)
+    for number in (9090, 9091):
+        slice_ = node.endpoints("echo", ["10.244.1.2"], ("http", "TCP", number))
+        slice_["metadata"]["name"] = f"echo-{number}"
+        assert send(cluster, "POST", ENDPOINT_SLICES.path(namespace="default"), slice_)
+
+
+def mode() -> str:
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:10249/proxyMode", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def moves(plane: ControlPlane, folder: Path) -> list[dict[str, Any]]:
+    kubeconfig = plane.kubeconfig("admin")
+    populate(connect(str(kubeconfig)))
+    log = (folder / "kube-proxy.log").open("wb")
+
+    def proxy(wanted: str) -> subprocess.Popen[bytes]:
+        config = folder / f"{wanted}.conf"
+        text = CONFIG.replace("KUBECONFIG", str(kubeconfig)).replace("mode: nftables", f"mode: {wanted}")
+        config.write_text(f"{text}clusterCIDR: 10.244.0.0/16\n")
+        words = [str(plane.programs["kube-proxy"]), f"--config={config}", f"--hostname-override={NODE}"]
+        process = subprocess.Popen(words, stderr=log, stdout=log)
+        wait(lambda: mode() == wanted, f"kube-proxy does not start in {wanted} mode")
+        return process
+
+    found = []
+    current = proxy("iptables")
+    asking = ["python3", str(TRAFFIC), "ask", "10.96.0.61", "80"]
+    wait(lambda: not subprocess.run(asking, capture_output=True, check=False).returncode, "the Service does not answer")
+    for then in ("nftables", "iptables"):
+        for file in folder.glob("*.json"):
+            file.unlink()
+        holding = [
+            f"{inside} python3 {TRAFFIC} hold {folder}/{name.replace(' ', '-')}.json {place} {HELD}"
+            for name, (inside, place) in CLIENTS.items()
+        ]
+        with started(*holding):
+            wait(lambda: len(list(folder.glob("*.json"))) == len(CLIENTS), "the clients do not connect")
+            current.terminate()
+            current.wait(20)
+            current = proxy(then)
+            files = list(folder.glob("*.json"))
+            begun = min(json.loads(file.read_text())["rounds"] for file in files)
+            for _ in range(120):
+                seen = {file.stem: json.loads(file.read_text()) for file in files}
+                if min(one["rounds"] for one in seen.values()) >= begun + ROUNDS:
+                    break
+                time.sleep(1)
+            found.append({"then": then, **seen})
+    current.terminate()
+    current.wait(20)
+    return found
+
+
+def main(folder: Path) -> None:
+    # Names of network namespaces are files; here of this mount namespace alone.
+    private = "mkdir -p /run/netns\nmount -t tmpfs none /run/netns\n"
+    script = f"set -e\n{private}{NETWORK}{node.NAMESPACES}sysctl -qw net.ipv4.ip_forward=1\n"
+    subprocess.run(["bash"], input=script, text=True, check=True)
+    servers = [f"ip netns exec web python3 {TRAFFIC} serve {port}" for port in (9090, 9091)]
+    with started(*servers), running(folder / "plane") as plane:
+        print(json.dumps(moves(plane, folder)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
