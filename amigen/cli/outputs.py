@@ -1,4 +1,4 @@
-"""The JSON documents of `--output json` as types, and their JSON Schemas.
+"""The JSON documents of `--output json`; one idea: they are types, of which the JSON Schemas are made.
 
 The functions that make a document return the type that is declared here, so that mypy compares the two. The tests
 validate what the commands print against the schemas.

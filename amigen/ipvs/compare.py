@@ -1,4 +1,4 @@
-"""The IPVS table against what should be in it: every difference with its explanation."""
+"""The IPVS table against what should be in it; one idea: every difference has its explanation."""
 
 from __future__ import annotations
 

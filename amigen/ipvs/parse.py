@@ -1,4 +1,4 @@
-"""Read `ipvsadm -L -n`, `ipvsadm -L` and `/proc/net/ip_vs` into one table.
+"""Read `ipvsadm -L -n`, `ipvsadm -L` and `/proc/net/ip_vs`; one idea: they are one table.
 
 Sources: print_service_entry and addrport_to_anyname in ipvsadm.c of ipvsadm 1.31
 (https://git.kernel.org/pub/scm/utils/kernel/ipvsadm/ipvsadm.git), and ip_vs_info_seq_show in

@@ -1,4 +1,4 @@
-"""From what stands there and what should stand there to the actions between them. Pure: no call, no clock."""
+"""One idea: from what stands there and what should stand there to the actions between. Pure: no call, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service ports and their endpoints, filtered as kube-proxy filters them.
+"""Service ports and their endpoints, filtered as kube-proxy filters them: one idea, its view of the API's objects.
 
 Sources, all of Kubernetes 1.37 and compared with 1.34: the label and field selectors of the informers in
 cmd/kube-proxy/app/server.go; `serviceToServiceMap` in pkg/proxy/servicechangetracker.go; `newBaseServiceInfo` in

@@ -1,4 +1,4 @@
-"""The appliance: a small VM with a kernel of its own that mounts the disk of an image and runs commands in its root.
+"""The appliance; one idea: a small VM with a kernel of its own mounts the disk of an image and runs commands in it.
 
 Nothing of the image is started, and the image is never written to: its disk is a throw-away overlay, and what a command
 writes goes to memory. Kernel and busybox come from the package sources of this machine, for any architecture.

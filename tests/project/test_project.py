@@ -5,6 +5,7 @@ Not proven here: that GitHub runs the workflows, and that the Containerfile buil
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -120,6 +121,15 @@ def test_the_action_compares_the_rendered_folder(tmp_path: Path) -> None:
 
     assert done.returncode == 4
     assert "::error::out is not what its spec says" in done.stdout
+
+
+def test_a_long_module_says_its_one_idea() -> None:
+    """A module of more than 300 lines that holds two ideas is two modules."""
+    long = {path: text for path in (ROOT / "amigen").rglob("*.py") if (text := path.read_text()).count("\n") > 300}
+
+    assert [
+        str(path) for path, text in long.items() if "one idea" not in (ast.get_docstring(ast.parse(text)) or "").lower()
+    ] == []
 
 
 def test_links_between_documents_lead_somewhere() -> None:
