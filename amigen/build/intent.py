@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amigen.base.errors import AmigenError, ToolError
-from amigen.build.local import refuse_small_disk
 from amigen.build.needs import find_local_base, lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
@@ -115,15 +114,14 @@ def make_intent(
 def _processor(job: Job, spec_folder: Path, fresh: bool) -> str:
     """How the builder would run, once there is a base to run."""
     base = find_local_base(job, spec_folder, fresh=fresh)
-    if base.image is not None:
-        refuse_small_disk(base.image, job.plan.spec.local.disk_gib)
     return probe(job.architecture, base.image.kernel if base.image else None).sentence
 
 
 def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageIntent:
-    base = job.plan.spec.local.bases.get(job.plan.platform)
-    built_in = f"the built-in root of {PLATFORMS[job.plan.platform].title}"
-    source = (base.path or base.url or "nothing") if base else built_in
+    fact, base = PLATFORMS[job.plan.platform], job.plan.spec.local.bases.get(job.plan.platform)
+    source = f"the newest cloud image of {fact.title}"
+    if base is not None:
+        source = base.path or base.url or f"a root of {fact.title} by mmdebstrap"
     return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
 
 

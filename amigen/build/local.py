@@ -36,16 +36,19 @@ def build_local(
         named=plan.spec.local.bases.get(plan.platform),
         mirror=plan.spec.package_sources.mirrors.get(plan.platform),
         folder=spec_folder,
+        uefi=plan.spec.local.firmware == "uefi",
         log=session.say,
         fresh=fresh_base,
     )
     acceleration = probe(session.architecture, base.image.kernel)
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)
-    refuse_small_disk(base.image, plan.spec.local.disk_gib)
     refuse_full_folder(base.image, target.parent)
     # Before the build: a file of the user's may be another one by its end.
     source_image = base.digest or f"sha256:{_sha256(base.image.disk)}"
+    if base.url:
+        pin = f"{plan.platform}: {{url: {base.url}, sha256: {source_image.removeprefix('sha256:')}}}"
+        session.say(f"to build from this version again, set local.bases: {{{pin}}}")
     image = _run_packer(session, base, acceleration, packer_vars)
     session.begin("boot the image")
     found = session.verifier.image(plan, image, base.user, session.say)
@@ -89,7 +92,7 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
     for file in kernel_files:
         # Only now: Packer wants to make the folder itself.
         file.rename(output / file.name)
-    return VmImage.at(output / "disk.qcow2", session.architecture)
+    return VmImage.at(output / "disk.qcow2", session.architecture, uefi=base.image.uefi)
 
 
 def _variables(session: Session, base: Base, acceleration: Acceleration, output: Path) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def _variables(session: Session, base: Base, acceleration: Acceleration, output:
     pairs = [boot[i : i + 2] for i in range(0, len(boot), 2)]
     return {
         "base": str(base.image.disk),
+        "disk_size": f"{disk_gib(base.image, session.plan.spec.local.disk_gib)}G",
         "ssh_username": base.user,
         "ssh_private_key_file": str(session.key),
         "qemu_binary": qemu_program(session.architecture),
@@ -140,18 +144,11 @@ def _fetch_kernel(target: SshTarget, work: Path) -> list[Path]:
     return files
 
 
-def refuse_small_disk(base: VmImage, disk_gib: int) -> None:
-    """A disk can be made larger than its base, and not smaller.
-
-    Raises:
-        InputError: It would have to be.
-    """
+def disk_gib(base: VmImage, wanted: int) -> int:
+    """GiB of the disk: a disk can be made larger than its base, and not smaller."""
     size = image_info(base.disk)["virtual-size"]
-    if isinstance(size, int) and size > disk_gib << 30:
-        needed = -(-size // (1 << 30))
-        raise InputError(
-            f"the base needs {needed} GiB and local.diskGiB is {disk_gib}", f"set local.diskGiB to {needed} or more"
-        )
+    assert isinstance(size, int)
+    return max(wanted, -(-size // (1 << 30)))
 
 
 def refuse_full_folder(base: VmImage, folder: Path) -> None:

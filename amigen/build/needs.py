@@ -10,10 +10,11 @@ from typing import Literal
 
 from amigen.base.errors import InputError, ToolError
 from amigen.build.run import Job
+from amigen.platforms import PLATFORMS
 from amigen.vm.bases import built_in_recipe, cached_built_in
 from amigen.vm.image import VmImage
-from amigen.vm.needs import SSH, missing_for_a_vm, missing_programs
-from amigen.vm.qemu import ARM_FIRMWARE
+from amigen.vm.needs import SSH, missing_firmware, missing_for_a_vm, missing_programs
+from amigen.vm.official import GPGV, official_image
 
 _PLUGIN = (
     "session-manager-plugin:"
@@ -34,11 +35,13 @@ class LocalBase:
 
     Attributes:
         image: None where it will be downloaded or made.
-        to_make: It is the built-in one, and not in the cache.
+        to_make: mmdebstrap makes it, and it is not in the cache.
+        signed: Its signature must be verified.
     """
 
     image: VmImage | None = None
     to_make: bool = False
+    signed: bool = False
 
 
 def find_local_base(job: Job, spec_folder: Path, *, fresh: bool = False) -> LocalBase:
@@ -47,10 +50,12 @@ def find_local_base(job: Job, spec_folder: Path, *, fresh: bool = False) -> Loca
     Raises:
         AmigenError: The file does not exist, or this machine cannot make a built-in base.
     """
-    named = job.plan.spec.local.bases.get(job.plan.platform)
+    platform, named = job.plan.platform, job.plan.spec.local.bases.get(job.plan.platform)
     if named is None:
-        mirror = job.plan.spec.package_sources.mirrors.get(job.plan.platform)
-        _, key = built_in_recipe(job.plan.platform, job.architecture, mirror=mirror)
+        return LocalBase(signed=bool(official_image(PLATFORMS[platform], job.architecture).signature))
+    if named.mmdebstrap:
+        mirror = job.plan.spec.package_sources.mirrors.get(platform)
+        _, key = built_in_recipe(platform, job.architecture, mirror=mirror)
         image = cached_built_in(key, job.architecture)
         return LocalBase(image=None if fresh else image, to_make=fresh or image is None)
     if named.path is None:
@@ -82,8 +87,8 @@ def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh:
         yield from missing_programs(_BUILT_IN)
         if os.getuid() != 0:
             yield ToolError("the built-in base can only be made by root", "use sudo, or name one under local.bases")
-    no_kernel = not base.to_make and (base.image is None or base.image.kernel is None)
-    if job.architecture == "arm64" and no_kernel and not Path(ARM_FIRMWARE).is_file():
-        yield ToolError(
-            f"{ARM_FIRMWARE} is not there: needed to boot a disk of arm64", "install the package qemu-efi-aarch64"
-        )
+    if base.signed:
+        yield from missing_programs((GPGV,))
+    boot_loader = not base.to_make and (base.image is None or base.image.kernel is None)
+    if boot_loader and (job.architecture == "arm64" or job.plan.spec.local.firmware == "uefi"):
+        yield from missing_firmware(job.architecture)

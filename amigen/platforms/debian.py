@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from amigen.platforms.model import PlatformFact
+import re
+
+from amigen.platforms.model import CloudImage, PlatformFact
+
+
+def _cloud_image(version: str, codename: str, arch: str) -> CloudImage:
+    """The image for virtual machines; Debian publishes checksums over https and does not sign them.
+
+    The document beside it names its version, as lima's hack/update-template-debian.sh reads it.
+    """
+    name = f"debian-{version}-genericcloud-{arch}"
+    return CloudImage(
+        site="https://cloud.debian.org",
+        newest=f"images/cloud/{codename}/latest/{name}.json",
+        version=r'"cloud\.debian\.org/version": *"([0-9]{8}-[0-9]+)"',
+        folder=f"images/cloud/{codename}/{{version}}",
+        file=re.escape(name) + r"-{version}\.qcow2",
+        checksums="SHA512SUMS",
+        source="https://cloud.debian.org/images/cloud/",
+    )
 
 
 def _release(version: str, codename: str, kernel: tuple[int, int]) -> PlatformFact:
@@ -22,6 +41,12 @@ def _release(version: str, codename: str, kernel: tuple[int, int]) -> PlatformFa
         components=("main",),
         kernel_package="linux-image-cloud-{arch}",
         login_user="admin",
+        # Of cloud-init's own configuration for Debian (config/cloud.cfg.tmpl); the EC2 images rename it.
+        local_user="debian",
+        cloud_images={
+            "x86_64": _cloud_image(version, codename, "amd64"),
+            "arm64": _cloud_image(version, codename, "arm64"),
+        },
         root_device="/dev/xvda",
         arch_names={"x86_64": "amd64", "arm64": "arm64"},
         kubelet_units=("kubelet.service",),

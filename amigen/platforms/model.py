@@ -11,6 +11,32 @@ from amigen.knowledge import Architecture, version_tuple
 PackageManager = Literal["apt", "dnf"]
 
 
+class CloudImage(Struct, frozen=True, kw_only=True):
+    """The image that a distribution publishes for KVM, of one architecture.
+
+    Attributes:
+        site: Beginning of all its URLs; a mirror has the same layout.
+        newest: The file under `site` that names the newest version.
+        version: Pattern of the version in that file, as its one group.
+        folder: The folder of one version under `site`, with `{version}`.
+        file: Pattern of the image's name in that folder, with `{version}`; of several the first by name.
+        checksums: The file in that folder with the checksums of all its images.
+        signature: The file in that folder that signs `checksums`; empty: the publisher does not sign.
+        key: The OpenPGP key that signs, as `FINGERPRINT.asc` beside the platforms.
+        source: Where these facts come from.
+    """
+
+    site: str
+    newest: str
+    version: str
+    folder: str
+    file: str
+    checksums: Literal["SHA256SUMS", "SHA512SUMS"]
+    source: str
+    signature: str = ""
+    key: str = ""
+
+
 class PlatformFact(Struct, frozen=True, kw_only=True):
     """One platform: a distribution and release that amigen makes images for.
 
@@ -26,7 +52,9 @@ class PlatformFact(Struct, frozen=True, kw_only=True):
         keyring: The file on the node that holds the distribution's signing keys.
         suites, components: apt: what a mirror of the main archive has.
         kernel_package: The kernel of a local virtual machine, with `{arch}`; empty where amigen makes no such root.
-        login_user: The user that cloud-init makes.
+        login_user: The user that cloud-init makes on AWS.
+        local_user: The user that cloud-init makes on its cloud image.
+        cloud_images: The images that it publishes for KVM.
         root_device: The root device of its AMIs.
         arch_names: The distribution's words for the architectures.
         joins_by: What joins a node of its EKS image to a cluster; None where there is no EKS image.
@@ -48,10 +76,12 @@ class PlatformFact(Struct, frozen=True, kw_only=True):
     kernel: tuple[int, int]
     keyring: str
     login_user: str
+    local_user: str
     root_device: str
     arch_names: dict[Architecture, str]
     kubelet_units: tuple[str, ...]
     source: str
+    cloud_images: dict[Architecture, CloudImage] = {}
     codename: str = ""
     suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ()

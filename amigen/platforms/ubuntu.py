@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from amigen.platforms.model import PlatformFact
+import re
+
+from amigen.platforms.model import CloudImage, PlatformFact
 
 _SSM = "/aws/service/canonical/ubuntu"
+
+
+def _cloud_image(version: str, codename: str, arch: str) -> CloudImage:
+    """The release image; its key is the "UEC Image Automatic Signing Key"."""
+    return CloudImage(
+        site="https://cloud-images.ubuntu.com",
+        newest=f"releases/{codename}/release/unpacked/build-info.txt",
+        version=r"^serial=([0-9]{8}(?:\.[0-9]+)?)$",
+        folder=f"releases/{codename}/release-{{version}}",
+        file=re.escape(f"ubuntu-{version}-server-cloudimg-{arch}.img"),
+        checksums="SHA256SUMS",
+        signature="SHA256SUMS.gpg",
+        key="D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
+        source="https://ubuntu.com/docs/public-images/public-images-how-to/verify-image-checksum/",
+    )
 
 
 def _release(
@@ -25,6 +42,11 @@ def _release(
         components=("main", "universe"),
         kernel_package="linux-image-virtual",
         login_user="ubuntu",
+        local_user="ubuntu",
+        cloud_images={
+            "x86_64": _cloud_image(version, codename, "amd64"),
+            "arm64": _cloud_image(version, codename, "arm64"),
+        },
         root_device="/dev/sda1",
         arch_names={"x86_64": "amd64", "arm64": "arm64"},
         joins_by="bootstrap.sh",

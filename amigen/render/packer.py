@@ -83,7 +83,7 @@ def _local(plan: ImagePlan) -> str:
     arm = plan.architectures == ("arm64",)
     return _text(
         "local/image.pkr.hcl.jinja",
-        **_common(plan),
+        **_common(plan) | {"user": PLATFORMS[plan.platform].local_user},
         disk_gib=local.disk_gib,
         memory_mib=local.memory_mib,
         cpus=local.cpus,

@@ -421,11 +421,14 @@ class Aws(_Model, frozen=True, kw_only=True):
 
 
 class LocalBase(_Model, frozen=True, kw_only=True):
-    """A disk image to start a local build from: a file, or a URL with its checksum."""
+    """A disk image to start a local build from: a file, a URL with its checksum, or package sources."""
 
     path: Annotated[v.PathText | None, doc("A qcow2 or raw file, relative to the spec.")] = None
-    url: Annotated[v.Url | None, doc("A download, such as the official cloud image.")] = None
+    url: Annotated[v.Url | None, doc("A download, such as one version of the official cloud image.")] = None
     sha256: Annotated[v.Sha256 | None, doc("Checksum of the download; required with `url`.")] = None
+    mmdebstrap: Annotated[
+        bool, doc("Make a root from package sources with mmdebstrap, as root on Debian or Ubuntu: for closed networks.")
+    ] = False
     user: Annotated[v.UserName | None, doc("The user that cloud-init makes; unset: the distribution's.")] = None
 
 
@@ -434,9 +437,14 @@ class Local(_Model, frozen=True, kw_only=True):
 
     bases: Annotated[
         dict[v.Platform, LocalBase],
-        doc("Base image per platform; unset: a root that mmdebstrap makes (Debian and Ubuntu platforms)."),
+        doc("Base image per platform; unset: the newest cloud image that the distribution publishes."),
     ] = {}
-    disk_gib: Annotated[int, doc("Size of the disk in GiB.", ge=2, le=2048)] = field(name="diskGiB", default=8)
+    firmware: Annotated[
+        Literal["bios", "uefi"], doc("What starts a disk with a boot loader on x86_64; arm64 has UEFI only.")
+    ] = "bios"
+    disk_gib: Annotated[int, doc("Size of the disk in GiB; larger where the base is.", ge=2, le=2048)] = field(
+        name="diskGiB", default=8
+    )
     memory_mib: Annotated[int, doc("Memory of the builder in MiB.", ge=512, le=1048576)] = field(
         name="memoryMiB", default=2048
     )

@@ -38,7 +38,8 @@ from amigen.verify.run import Options, check_host, make_report, not_reached
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.appliance import Appliance
 from amigen.vm.image import require_bootable
-from amigen.vm.needs import missing_for_a_vm, require_all
+from amigen.vm.needs import missing_firmware, missing_for_a_vm, require_all
+from amigen.vm.qemu import needs_uefi
 
 IMAGE, FIRST_BOOT, REBOOT, SECOND_NODE = "image", "first boot", "after a reboot", "second node"
 # What the bootstrap said on this node, wherever cloud-init was told to write it.
@@ -122,7 +123,7 @@ class _Proof:
         work.mkdir()
         platform = self.plan.platform
         named = self.plan.spec.local.bases.get(platform)
-        user = self.boot.user or (named.user if named and named.user else PLATFORMS[platform].login_user)
+        user = self.boot.user or (named.user if named and named.user else PLATFORMS[platform].local_user)
         with Machine(
             self.image,
             work=work,
@@ -151,9 +152,10 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     """
     started, begun = datetime.now(UTC), time.monotonic()
     architecture: Any = boot.architecture or plan.architectures[0]
-    image = VmImage.at(Path(target.name), architecture)
+    image = VmImage.at(Path(target.name), architecture, uefi=plan.spec.local.firmware == "uefi")
     require_bootable(image)
-    require_all([*missing_for_a_vm(image.architecture)])
+    firmware = missing_firmware(architecture) if needs_uefi(image) else ()
+    require_all([*missing_for_a_vm(architecture), *firmware])
     with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once(boot) + 1) as pool, ending_programs():
         proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
         looking = pool.submit(_look_into, proof) if boot.hygiene else None

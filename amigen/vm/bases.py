@@ -1,4 +1,4 @@
-"""The image that a local build starts from: a file, a download with its checksum, or the built-in root."""
+"""The image that a local build starts from: the official one, a file, a download, or a root made by mmdebstrap."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from amigen.base.paths import cache_home
 from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
-from amigen.platforms.model import Mirror
+from amigen.platforms.model import Mirror, PlatformFact
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
 from amigen.vm.download import download
 from amigen.vm.image import KERNEL_SUFFIX, VmImage
+from amigen.vm.official import newest, official_image
 
 # Of the built-in disk; a build grows it to the spec's size, and cloud-init the file system.
 BUILT_IN_GIB = 2
@@ -33,17 +34,19 @@ class Base:
         user: The user that cloud-init lets in.
         says: What it is, for output and the build record.
         digest: What identifies it: `sha256:...` of a download, the cache key of a built-in base, else empty.
+        url: Where an official image came from, so that a spec can name it.
     """
 
     image: VmImage
     user: str
-    kind: Literal["file", "url", "built-in"]
+    kind: Literal["official", "file", "url", "built-in"]
     says: str
     digest: str = ""
+    url: str = ""
 
 
 class NamedBase(Protocol):
-    """A base that a spec names: a file, or a URL with its checksum; `amigen.spec.model.LocalBase` is one."""
+    """A base that a spec names, in one of three ways; `amigen.spec.model.LocalBase` is one."""
 
     @property
     def path(self) -> str | None:
@@ -61,6 +64,11 @@ class NamedBase(Protocol):
         ...
 
     @property
+    def mmdebstrap(self) -> bool:
+        """Make it from package sources."""
+        ...
+
+    @property
     def user(self) -> str | None:
         """The user that cloud-init makes; None: the distribution's."""
         ...
@@ -73,45 +81,46 @@ def base_image(
     named: NamedBase | None,
     mirror: Mirror | None,
     folder: Path,
+    uefi: bool = False,
     log: Callable[[str], None],
     fresh: bool = False,
 ) -> Base:
-    """The base that a spec names for this platform, or the built-in one.
+    """The base that a spec names for this platform, or the official image.
 
     Args:
         platform: The name of the platform.
-        named: What the spec names; None: the built-in base.
-        mirror: The package source of the built-in base; None: this machine's own.
+        named: What the spec names; None: the newest official image.
+        mirror: The package source of a root made by mmdebstrap; None: this machine's own.
         folder: The folder of the spec, to which its paths are relative.
+        uefi: On x86_64, start a boot loader by UEFI.
         fresh: Do not use what is cached.
 
     Raises:
-        InputError: The file is not there or is not an image; the download has another checksum.
-        ToolError: The built-in base cannot be made here.
+        InputError: The file is not there or is not an image; a download fails, or has another checksum or signature.
+        ToolError: The base cannot be made here.
     """
+    fact = PLATFORMS[platform]
     if named is None:
+        return _official_base(fact, architecture, uefi=uefi, log=log, fresh=fresh)
+    if named.mmdebstrap:
         return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
-    return _named_base(named, platform, architecture, folder, log, fresh)
-
-
-def _named_base(
-    named: NamedBase,
-    platform: str,
-    architecture: Architecture,
-    folder: Path,
-    log: Callable[[str], None],
-    fresh: bool,
-) -> Base:
-    user = named.user or PLATFORMS[platform].login_user
+    user = named.user or fact.local_user
     if named.path is not None:
         path = folder / Path(named.path).expanduser()
-        return Base(image=VmImage.at(path, architecture), user=user, kind="file", says=str(path))
+        return Base(image=VmImage.at(path, architecture, uefi=uefi), user=user, kind="file", says=str(path))
     if named.url is None or named.sha256 is None:
         raise InputError(f"local.bases.{platform} names neither a file nor a URL with its sha256")
-    disk = download(named.url, named.sha256, log=log, fresh=fresh)
-    return Base(
-        image=VmImage.at(disk, architecture), user=user, kind="url", says=named.url, digest=f"sha256:{named.sha256}"
-    )
+    image = VmImage.at(download(named.url, named.sha256, log=log, fresh=fresh), architecture, uefi=uefi)
+    return Base(image=image, user=user, kind="url", says=named.url, digest=f"sha256:{named.sha256}")
+
+
+def _official_base(
+    fact: PlatformFact, architecture: Architecture, *, uefi: bool, log: Callable[[str], None], fresh: bool
+) -> Base:
+    found = newest(official_image(fact, architecture))
+    says = f"{found.url}, {found.proof}"
+    image = VmImage.at(download(found.url, found.checksum, log=log, fresh=fresh), architecture, uefi=uefi)
+    return Base(image=image, user=fact.local_user, kind="official", says=says, url=found.url)
 
 
 def built_in_base(
@@ -135,7 +144,7 @@ def built_in_base(
     folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
     fact = PLATFORMS[platform]
     image = disk_with_kernel(folder, architecture)
-    return Base(image=image, user=fact.login_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
+    return Base(image=image, user=fact.local_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
 
 
 def built_in_recipe(
@@ -163,7 +172,7 @@ def built_in_recipe(
         codename=fact.codename,
         arch=arch,
         kernel_package=fact.kernel_package.format(arch=arch),
-        login_user=fact.login_user,
+        login_user=fact.local_user,
         sources=sources_of_mirror(fact, mirror) if mirror else sources_of_machine(fact),
         packages=packages,
     )

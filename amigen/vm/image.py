@@ -45,6 +45,7 @@ class VmImage:
         disk: The disk image; never written to.
         format: `qcow2` or `raw`.
         kernel, initrd: Files beside it; None for a disk with a boot loader.
+        uefi: On x86_64, start the boot loader by UEFI and not by BIOS.
         append: Kernel command line that goes with `kernel`.
     """
 
@@ -53,10 +54,11 @@ class VmImage:
     architecture: Architecture = "x86_64"
     kernel: Path | None = None
     initrd: Path | None = None
+    uefi: bool = False
     append: str = "root=/dev/vda rw"
 
     @classmethod
-    def at(cls, disk: Path, architecture: Architecture = "x86_64") -> VmImage:
+    def at(cls, disk: Path, architecture: Architecture = "x86_64", *, uefi: bool = False) -> VmImage:
         """The image in this file; `DISK.vmlinuz` and `DISK.initrd` beside it (suffix replaced) are its kernel.
 
         Raises:
@@ -70,6 +72,7 @@ class VmImage:
             architecture=architecture,
             kernel=kernel.resolve() if kernel.is_file() else None,
             initrd=initrd.resolve() if kernel.is_file() and initrd.is_file() else None,
+            uefi=uefi,
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import find_program
 from amigen.knowledge import Architecture
 from amigen.vm.acceleration import qemu_program
+from amigen.vm.qemu import FIRMWARE
 
 _SSH = "openssh-client"
 # (programs of which any one does, package, purpose)
@@ -39,6 +41,13 @@ def missing_for_a_vm(architecture: Architecture) -> Iterator[ToolError]:
         qemu_program(architecture)
     except ToolError as error:
         yield error
+
+
+def missing_firmware(architecture: Architecture) -> Iterator[ToolError]:
+    """An error where the firmware that starts a boot loader by UEFI is not installed."""
+    path, package = FIRMWARE[architecture]
+    if not Path(path).is_file():
+        yield ToolError(f"{path} is not there: needed to boot a disk by UEFI", f"install the package {package}")
 
 
 def require_all(missing: Sequence[ToolError]) -> None:

@@ -11,8 +11,11 @@ from amigen.vm.image import VmImage
 
 # Machine type and serial console of the guest's kernel.
 MACHINES: dict[Architecture, tuple[str, str]] = {"x86_64": ("q35", "ttyS0"), "arm64": ("virt", "ttyAMA0")}
-# Where distributions put the UEFI firmware that arm64 needs to boot a disk (package qemu-efi-aarch64).
-ARM_FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+# Where Debian and Ubuntu put the UEFI firmware that boots a disk, and its package.
+FIRMWARE: dict[Architecture, tuple[str, str]] = {
+    "x86_64": ("/usr/share/ovmf/OVMF.fd", "ovmf"),
+    "arm64": ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +39,15 @@ def kernel_append(image: VmImage, acceleration: Acceleration) -> str:
     return f"{image.append} console={MACHINES[image.architecture][1]} panic=-1{emulated}"
 
 
+def needs_uefi(image: VmImage) -> bool:
+    """Whether UEFI firmware starts its boot loader."""
+    return image.kernel is None and (image.uefi or image.architecture == "arm64")
+
+
 def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     """What QEMU must be told besides the disk, so that the image boots."""
     if image.kernel is None:
-        return ["-bios", ARM_FIRMWARE] if image.architecture == "arm64" else []
+        return ["-bios", FIRMWARE[image.architecture][0]] if needs_uefi(image) else []
     found = ["-kernel", str(image.kernel), "-append", kernel_append(image, acceleration)]
     if image.initrd is not None:
         found += ["-initrd", str(image.initrd)]

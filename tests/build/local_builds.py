@@ -21,6 +21,7 @@ name: apt
 kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: ipvs, ipvs: {scheduler: lc, connTabBits: 16}}
+local: {bases: {debian-12: {mmdebstrap: true}}}
 """
 # Installs nothing: for faults that have nothing to do with what is installed.
 LIGHT = """\
@@ -30,6 +31,7 @@ name: light
 kubernetesVersion: "1.34"
 platforms: [debian-12]
 kubeProxy: {mode: iptables}
+local: {bases: {debian-12: {mmdebstrap: true}}}
 """
 # The stand-in calls itself Amazon Linux 2023; it proves what dnf and rpm do, nothing of Amazon's kernel or packages.
 DNF = """\

@@ -15,6 +15,7 @@ PLATFORMS = (
         kernel=(5, 14),
         keyring="/etc/pki/rpm-gpg/RPM-GPG-KEY-granite-9",
         login_user="granite",
+        local_user="granite",
         root_device="/dev/sda1",
         arch_names={"x86_64": "x86_64", "arm64": "aarch64"},
         kubelet_units=("kubelet.service",),

@@ -119,7 +119,7 @@ def dnf_standin(log: Callable[[str], None] = print) -> Path:
         codename=fact.codename,
         arch="amd64",
         kernel_package="linux-image-cloud-amd64",
-        login_user=PLATFORMS["al2023"].login_user,
+        login_user=PLATFORMS["al2023"].local_user,
         sources=sources_of_machine(fact),
         packages=PACKAGES,
     )
@@ -132,7 +132,7 @@ def dnf_standin_base(log: Callable[[str], None] = print) -> Base:
     folder = dnf_standin(log)
     return Base(
         image=disk_with_kernel(folder, "x86_64"),
-        user=PLATFORMS["al2023"].login_user,
+        user=PLATFORMS["al2023"].local_user,
         kind="file",
         says="dnf stand-in for Amazon Linux 2023 (Debian with dnf and rpm)",
         digest=folder.name,

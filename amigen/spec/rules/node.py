@@ -246,12 +246,18 @@ def no_proxy(spec: NodeImage) -> Iterator[Problem]:
 
 
 def local(spec: NodeImage) -> Iterator[Problem]:
-    """A local base is a file or a download with its checksum."""
+    """A local base is a file, a download with its checksum, or made from package sources."""
     for platform, base in spec.local.bases.items():
         where = key_path("local.bases", platform)
         yield from not_of_spec(spec, platform, where)
-        if (base.path is None) == (base.url is None):
-            yield Problem(path=where, message="needs exactly one of path and url", hint="set one of them")
+        if (base.path is not None) + (base.url is not None) + base.mmdebstrap != 1:
+            yield Problem(path=where, message="needs exactly one of path, url and mmdebstrap", hint="set one of them")
+        if base.mmdebstrap and not PLATFORMS[platform].kernel_package:
+            message = f"mmdebstrap makes no {PLATFORMS[platform].title}"
+            yield Problem(path=f"{where}.mmdebstrap", message=message, hint="remove it for the official image")
+        if base.mmdebstrap and base.user:
+            message = "the user of a root by mmdebstrap is the distribution's"
+            yield Problem(path=f"{where}.user", message=message, hint="remove it")
         if (base.url is None) != (base.sha256 is None):
             hint = "publishers list the checksum next to the download, often in SHA256SUMS"
             yield Problem(path=where, message="url and sha256 must be set together", hint=hint)
