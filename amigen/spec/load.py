@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -134,17 +135,17 @@ def spec_digest(spec: NodeImage) -> str:
     """sha256 of what the spec says, hexadecimal: the same for two spellings of it, defaults written out or not."""
     said = msgspec.to_builtins(spec)
     for path, keys in ADDED.items():
-        part: Any = said
+        parts: list[Any] = [said]
         for step in path.split(".") if path else ():
-            part = part and part[step]
-        for key in keys if part else ():
+            parts = [each for part in parts if part for each in (part.values() if step == "*" else (part[step],))]
+        for part, key in product(filter(None, parts), keys):
             if part[key] in (None, False, {}) or part[key] == _UNSET.get(key):
                 del part[key]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 
-# What the added mappings are where nothing of them is set.
-_UNSET = {
+# What the added fields are where nothing of them is set.
+_UNSET: dict[str, Any] = {"firmware": "bios"} | {
     name: msgspec.to_builtins(default)
     for name, default in (
         ("userData", UserData()),

@@ -26,6 +26,8 @@ ADDED: dict[str, tuple[str, ...]] = {
     "aws.share": ("public",),
     "join.eks": ("enableOutpost", "id", "containerd", "instance", "featureGates"),
     "join.eks.kubelet": ("maxPodsExpression", "config"),
+    "local": ("firmware",),
+    "local.bases.*": ("mmdebstrap",),
 }
 
 

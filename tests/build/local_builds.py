@@ -52,8 +52,9 @@ def command(folder: Path, text: str, file: str = "spec.yaml") -> tuple[list[str]
     return words, {"cwd": folder, "env": env}
 
 
-def build(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
     words, given = command(folder, text)
+    given["env"] |= environment
     return subprocess.run(words, **given, capture_output=True, text=True, timeout=3600, check=False)
 
 

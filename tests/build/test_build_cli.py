@@ -106,14 +106,17 @@ def test_a_dry_run_says_what_cannot_be_built_here(
     tmp_path: Path, spec: str, packer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing of it is 'would build': a base that is not there, a root of another machine's kind."""
-    more = "architectures: [x86_64, arm64]\nlocal: {bases: {al2023: {path: not-there.qcow2}}}\n"
+    bases = "{al2023: {path: not-there.qcow2}, debian-12: {mmdebstrap: true}}"
+    more = f"architectures: [x86_64, arm64]\nlocal: {{bases: {bases}}}\n"
     (tmp_path / spec).write_text(SPEC + more)
     code, out, err = run(capsys, spec, "--target", "local", "--dry-run", "--packer", packer)
     assert "would build 1 image with" in out
     assert "al2023/x86_64: cannot be built here: " in out
     assert "not-there.qcow2: there is no such image file" in out
     assert "debian-12/arm64: cannot be built here: the built-in base is made for x86_64 here, not for arm64" in out
-    assert "debian-12/x86_64: amigen-build/demo/debian-12-x86_64/disk.qcow2, from the built-in root of Debian 12" in out
+    assert (
+        "debian-12/x86_64: amigen-build/demo/debian-12-x86_64/disk.qcow2, from a root of Debian 12 by mmdebstrap" in out
+    )
     assert "processor: KVM: a test guest ran" in out
     assert (code, "no such image file" in err) == (14, True)
     assert not (tmp_path / "amigen-build").exists()
@@ -176,7 +179,7 @@ def test_all_that_lacks_is_said_at_once(
     base = "architectures: [arm64]\nlocal: {bases: {al2023: {path: base.qcow2}}}\n"
     (tmp_path / spec).write_text(SPEC.replace(", debian-12", "") + base)
     (tmp_path / "base.qcow2").touch()
-    monkeypatch.setattr("amigen.build.needs.ARM_FIRMWARE", str(tmp_path / "no-firmware"))
+    monkeypatch.setattr("amigen.vm.needs.FIRMWARE", {"arm64": (str(tmp_path / "no-firmware"), "qemu-efi-aarch64")})
     for name in ("scp", "genisoimage"):
         (programs / name).unlink()
     code, _, err = run(capsys, spec, "--target", "local", "--packer", packer, *more)
@@ -184,13 +187,19 @@ def test_all_that_lacks_is_said_at_once(
     assert "3 requirements are missing; nothing was started:" in err
     assert "scp is not installed: needed to copy files: install the package openssh-client" in err
     assert "genisoimage or mkisofs or xorrisofs is not installed" in err
-    assert "no-firmware is not there: needed to boot a disk of arm64: install the package qemu-efi-aarch64" in err
+    assert "no-firmware is not there: needed to boot a disk by UEFI: install the package qemu-efi-aarch64" in err
     assert not (tmp_path / "amigen-build").exists()
 
 
 def test_the_built_in_base_needs_its_own_tools(
-    spec: str, packer: str, programs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    spec: str,
+    packer: str,
+    programs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / spec).write_text(SPEC + "local: {bases: {debian-12: {mmdebstrap: true}}}\n")
     (programs / "mmdebstrap").unlink()
     monkeypatch.setattr("os.getuid", lambda: 1000)
     code, _, err = run(capsys, spec, "--target", "local", "--packer", packer, "--platform", "debian-12")
@@ -234,12 +243,14 @@ def test_a_variable_without_a_value(spec: str, packer: str, capsys: pytest.Captu
 def test_all_images_fail_each_for_its_own_reason(
     spec: str, packer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No base for AL2023 is named; the Debian base is made by nobody here. Both are said, and a record is left."""
+    """The base of AL2023 is not there; the Debian base is made by nobody here. Both are said, and a record is left."""
+    bases = "{al2023: {path: not-there.qcow2}, debian-12: {mmdebstrap: true}}"
+    (tmp_path / spec).write_text(SPEC + f"local: {{bases: {bases}}}\n")
     monkeypatch.setattr("amigen.vm.bases.machine_architecture", lambda: "arm64")
     code, out, err = run(capsys, spec, "--target", "local", "--packer", packer)
-    assert code == 9
+    assert code == 8
     assert "2 failed:" in err
-    assert "no built-in base for Amazon Linux 2023" in err
+    assert "not-there.qcow2: there is no such image file" in err
     assert "is made for arm64 here" in err
     assert out.count("nothing was kept") == 2
     assert len(list((tmp_path / "amigen-build/demo/builds").glob("*/record.json"))) == 1

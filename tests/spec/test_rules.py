@@ -98,7 +98,9 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "packageSources.mirrors.al2023", "apply to apt only", [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "suites": ["a"]}}}}], [UBUNTU, {"packageSources": {"mirrors": {"ubuntu-24.04": {"url": "http://m", "suites": ["a"]}}}}]),
     ("error", "packageSources.mirrors.al2023.gpgKey", "white space", [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "gpgKey": "/etc/a b"}}}}], [{"packageSources": {"mirrors": {"al2023": {"url": "http://m", "gpgKey": "/etc/a-b"}}}}]),
     ("error", "local.bases.debian-12", "not a platform of this spec", [{"local": {"bases": {"debian-12": {"path": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
-    ("error", "local.bases.al2023", "path and url", [{"local": {"bases": {"al2023": {"user": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
+    ("error", "local.bases.al2023", "path, url and mmdebstrap", [{"local": {"bases": {"al2023": {"user": "x"}}}}], [{"local": {"bases": {"al2023": {"path": "x"}}}}]),
+    ("error", "local.bases.al2023.mmdebstrap", "makes no Amazon Linux 2023", [{"local": {"bases": {"al2023": {"mmdebstrap": True}}}}], [UBUNTU, {"local": {"bases": {"ubuntu-24.04": {"mmdebstrap": True}}}}]),
+    ("error", "local.bases.debian-12.user", "is the distribution's", [{"platforms": ["debian-12"]}, {"local": {"bases": {"debian-12": {"mmdebstrap": True, "user": "x"}}}}], [{"platforms": ["debian-12"]}, {"local": {"bases": {"debian-12": {"mmdebstrap": True}}}}]),
     ("error", "local.bases.al2023", "sha256 must be set together", [{"local": {"bases": {"al2023": {"url": "http://x"}}}}], [{"local": {"bases": {"al2023": {"url": "http://x", "sha256": "0" * 64}}}}]),
     # join
     ("warning", "kubernetesVersion", "EKS ended its support of Kubernetes 1.31 on 2026-11-26", [joins(), version("1.31")], [version("1.31"), aws(baseImage="plain")]),

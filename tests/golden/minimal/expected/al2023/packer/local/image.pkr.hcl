@@ -48,6 +48,12 @@ variable "qemuargs" {
   description = "More arguments of QEMU, such as [[\"-cpu\", \"host\"]], or a kernel for a disk without a boot loader."
 }
 
+variable "disk_size" {
+  type        = string
+  default     = "8G"
+  description = "Size of the disk, at least that of the base."
+}
+
 variable "output_directory" {
   type        = string
   default     = "image"
@@ -71,7 +77,7 @@ source "qemu" "image" {
   iso_url          = var.base
   iso_checksum     = "none"
   format           = "qcow2"
-  disk_size        = "8G"
+  disk_size        = var.disk_size
   disk_cache       = "unsafe"
   disk_interface   = "virtio"
   output_directory = var.output_directory
