@@ -36,7 +36,7 @@ linux /vmlinuz root=PARTUUID=%s ro console=%s panic=-1 mitigations=off
 initrd /initrd.img
 boot
 """
-_MODULES = ("part_gpt", "fat", "ext2", "search", "search_fs_label", "linux", "normal", "configfile", "gzio")
+_MODULES = ("part_gpt", "fat", "ext2", "search", "search_label", "linux", "normal", "configfile", "gzio")
 # GRUB's word for the firmware, the name that UEFI looks for, Debian's packages, the serial console.
 _ARCHITECTURES: dict[Architecture, tuple[str, str, tuple[str, ...], str]] = {
     "x86_64": ("x86_64-efi", "BOOTX64.EFI", ("grub-efi-amd64-bin", "grub-pc-bin"), "ttyS0"),
