@@ -5,6 +5,7 @@ As text, as Markdown for release notes, and as a document.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct, to_builtins
 
 from amigen.base.errors import InputError
-from amigen.build.facts import package_diff
-from amigen.build.record import BuildRecord, ImageRecord, PackageChanges, read_record
+from amigen.build.record import BuildRecord, ImageRecord, PackageChanges, package_diff, read_record
 
 State = Literal["passed", "failed", "not provable", "error", "absent"]
 
@@ -186,16 +186,14 @@ def _side(name: str, build: BuildRecord, image: ImageRecord) -> Side:
 def _packages(old: ImageRecord, new: ImageRecord) -> PackageChanges | None:
     """By the full lists; of older records, by what both builds did to the same base."""
     if old.installed_packages and new.installed_packages:
-        found = package_diff(old.installed_packages, new.installed_packages)
-        return PackageChanges(added=found.added, changed=found.changed, removed=found.removed)
+        return package_diff(old.installed_packages, new.installed_packages)
     if not old.source_image or old.source_image != new.source_image:
         return None
     base: dict[str, str] = {}
     for each in (old, new):
         base |= each.packages.removed
         base |= {name: versions[0] for name, versions in each.packages.changed.items()}
-    found = package_diff(_touched(base, old.packages), _touched(base, new.packages))
-    return PackageChanges(added=found.added, changed=found.changed, removed=found.removed)
+    return package_diff(_touched(base, old.packages), _touched(base, new.packages))
 
 
 def _touched(base: dict[str, str], changes: PackageChanges) -> dict[str, str]:
@@ -256,19 +254,9 @@ def diff_markdown(diffs: tuple[ImageDiff, ...]) -> Iterator[str]:
 
 def _code(text: str) -> str:
     """A code span that nothing in the text ends."""
-    fence = "`" * (1 + max((len(run) for run in _runs(text)), default=0))
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " if "`" in text else ""
     return f"{fence}{space}{text}{space}{fence}"
-
-
-def _runs(text: str) -> Iterator[str]:
-    run = ""
-    for character in f"{text} ":
-        if character == "`":
-            run += character
-        elif run:
-            yield run
-            run = ""
 
 
 def _sections(diff: ImageDiff) -> Iterator[tuple[str, list[tuple[str, str]]]]:

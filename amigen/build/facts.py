@@ -101,21 +101,3 @@ def _sections(text: str) -> dict[str, list[str]]:
         elif name:
             found[name].append(line)
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackageDiff:
-    """Name -> version, and for `changed` name -> (old, new)."""
-
-    added: dict[str, str]
-    changed: dict[str, tuple[str, str]]
-    removed: dict[str, str]
-
-
-def package_diff(before: dict[str, str], after: dict[str, str]) -> PackageDiff:
-    """What the build did to the packages of its base."""
-    return PackageDiff(
-        added={n: v for n, v in sorted(after.items()) if n not in before},
-        changed={n: (before[n], v) for n, v in sorted(after.items()) if n in before and before[n] != v},
-        removed={n: v for n, v in sorted(before.items()) if n not in after},
-    )

@@ -33,6 +33,15 @@ class PackageChanges(_Record, frozen=True, kw_only=True):
     removed: Annotated[dict[str, str], Meta(description="Package -> version.")] = {}
 
 
+def package_diff(before: dict[str, str], after: dict[str, str]) -> PackageChanges:
+    """What the build did to the packages of its base."""
+    return PackageChanges(
+        added={n: v for n, v in sorted(after.items()) if n not in before},
+        changed={n: (before[n], v) for n, v in sorted(after.items()) if n in before and before[n] != v},
+        removed={n: v for n, v in sorted(before.items()) if n not in after},
+    )
+
+
 class CheckRecord(_Record, frozen=True, kw_only=True):
     """A check and its result."""
 

@@ -17,11 +17,11 @@ from typing import Any, TextIO
 from amigen.base.errors import BuildError, CouldNotCheckError, ToolError
 from amigen.base.files import MAX_BYTES, read_tail
 from amigen.base.processes import run_tool, tied
-from amigen.build.facts import MachineFacts, ask_machine, package_diff, wait_until_booted
+from amigen.build.facts import MachineFacts, ask_machine, wait_until_booted
 from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
 from amigen.build.progress import Progress
-from amigen.build.record import CheckRecord, Kernel, PackageChanges, When
+from amigen.build.record import CheckRecord, Kernel, When, package_diff
 from amigen.build.stop import Stop
 from amigen.build.verdict import Result, Verifier, require_passed
 from amigen.plan.model import ImagePlan
@@ -186,7 +186,7 @@ class Session:
         after = self.after or self.before
         if after is not None and self.before is not None:
             found["installed_packages"] = dict(sorted(after.packages.items()))
-            found["packages"] = PackageChanges(**asdict(package_diff(self.before.packages, after.packages)))
+            found["packages"] = package_diff(self.before.packages, after.packages)
             modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in self.plan.modules}
             found["kernel"] = Kernel(running=after.kernel, installed=after.kernels, modules=modules)
         return found

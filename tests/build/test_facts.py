@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from amigen.base.errors import BuildError
-from amigen.build.facts import ask_machine, package_diff
+from amigen.build.facts import ask_machine
 from amigen.vm.ssh import Completed, SshTarget
 
 
@@ -50,8 +50,3 @@ def test_dnf_without_any_package(tmp_path: Path) -> None:
 def test_a_package_manager_that_fails(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="did not list its installed packages: database is locked"):
         ask_machine(machine(tmp_path, "rpm", "echo database is locked >&2; exit 1"), "dnf")
-
-
-def test_what_the_build_did() -> None:
-    found = package_diff({"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"})
-    assert (found.added, found.changed, found.removed) == ({"d": "1"}, {"b": ("1", "2")}, {"c": "1"})

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.build.facts import package_diff
 from amigen.build.record import (
     BuildRecord,
     CheckRecord,
     ImageRecord,
     Kernel,
     PackageChanges,
+    package_diff,
     read_record,
     record_schema,
     write_record,

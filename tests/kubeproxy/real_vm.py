@@ -38,7 +38,7 @@ modules: {extra: [ip_vs_mh]}
 # What kube-proxy brings in its own image.
 packages: [{name: ipset}, {name: iptables}, {name: conntrack}, {name: nftables}]
 """
-LOGIN_USER = PLATFORMS["debian-12"].login_user
+LOGIN_USER = PLATFORMS["debian-12"].local_user
 NODE_PORT = 30090
 DNS = (("dns", "UDP", 53), ("dns-tcp", "TCP", 53))
 
