@@ -56,6 +56,7 @@ _PROOFS = (
 )
 # The longest, whose kind another test in `make proofs` proves; docs/proof.md says when each was last seen.
 _LONG = (
+    "build/test_arm64.py",
     "build/test_local_build.py::test_debian_13",
     "kubeproxy/test_real_node.py",
     "node/test_gate_cells_vm.py",

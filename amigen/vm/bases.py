@@ -14,7 +14,7 @@ from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import Mirror, PlatformFact
-from amigen.vm.acceleration import machine_architecture
+from amigen.vm.acceleration import machine_architecture, runs_programs_of
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
@@ -138,7 +138,7 @@ def built_in_base(
     the distribution publishes.
 
     Raises:
-        ToolError: Another architecture than this machine's, no such release in its apt, not root, no mmdebstrap.
+        ToolError: An architecture whose programs cannot be run here, no such release in apt, not root, no mmdebstrap.
     """
     recipe, key = built_in_recipe(platform, architecture, mirror=mirror, packages=packages)
     folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
@@ -161,10 +161,11 @@ def built_in_recipe(
             f"there is no built-in base for {fact.title}",
             f"name a KVM image under local.bases.{platform} (path or url)",
         )
-    if architecture != machine_architecture():
+    if architecture != machine_architecture() and not runs_programs_of(architecture):
         raise ToolError(
             f"the built-in base is made for {machine_architecture()} here, not for {architecture}",
-            f"name an image under local.bases.{platform}, or build on a machine of that architecture",
+            f"remove mmdebstrap under local.bases.{platform} for the official image, or install qemu-user-static and"
+            " mount binfmt_misc, which let mmdebstrap run programs of another architecture",
         )
     arch = fact.arch_names[architecture]
     recipe = RootRecipe(

@@ -52,17 +52,24 @@ def command(folder: Path, text: str, file: str = "spec.yaml") -> tuple[list[str]
     return words, {"cwd": folder, "env": env}
 
 
-def build(folder: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, text: str, *, timeout: int = 3600, **environment: str) -> subprocess.CompletedProcess[str]:
     words, given = command(folder, text)
     given["env"] |= environment
-    return subprocess.run(words, **given, capture_output=True, text=True, timeout=3600, check=False)
+    return subprocess.run(words, **given, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def scratch_folders(folder: Path) -> list[Path]:
     return [*folder.glob(f"amigen-{os.getuid()}/*")]
 
 
-def proven(folder: Path, name: str, platform: str, *packages: str, record: Path | None = None) -> None:
+def proven(
+    folder: Path,
+    name: str,
+    platform: str,
+    *packages: str,
+    record: Path | None = None,
+    architecture: str = "x86_64",
+) -> None:
     """An image, with its record (that of what stands now, or this one), and nothing else left."""
     path = record or folder / f"amigen-build/{name}/local.json"
     [image] = json.loads(path.read_text())["images"]
@@ -75,7 +82,7 @@ def proven(folder: Path, name: str, platform: str, *packages: str, record: Path 
     assert {check["when"] for check in image["checks"]} == {"builder", "cleaned", "image"}
     assert {check["outcome"] for check in image["checks"]} <= {"passed", "not provable"}
     assert list(image["phases"])[:3] == ["base", "boot the builder", "bootstrap"]
-    disk = Path(folder / f"amigen-build/{name}/{platform}-x86_64/disk.qcow2")
+    disk = Path(folder / f"amigen-build/{name}/{platform}-{architecture}/disk.qcow2")
     assert "backing-filename" not in image_info(disk)
     assert left_in(folder) == []
 

@@ -71,6 +71,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("amigen.base.processes.SYSTEM_PATH", "")
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setattr("amigen.vm.bases.machine_architecture", lambda: "x86_64")
+    monkeypatch.setattr("amigen.vm.bases.runs_programs_of", lambda _architecture: False)
     monkeypatch.setattr("amigen.vm.bases.sources_of_machine", lambda *_: AptSources(lines=("deb http://x bookworm",)))
     fast = Acceleration(name="kvm", cpu="host", accel="kvm", reason="a test guest ran")
     monkeypatch.setattr("amigen.build.intent.probe", lambda *_: fast)

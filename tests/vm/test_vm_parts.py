@@ -241,6 +241,7 @@ def test_no_built_in_base_for_dnf() -> None:
 
 def test_no_built_in_base_of_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bases, "machine_architecture", lambda: "x86_64")
+    monkeypatch.setattr(bases, "runs_programs_of", lambda _architecture: False)
     with pytest.raises(ToolError, match="not for arm64"):
         bases.built_in_base("debian-12", "arm64", log=quiet)
 
