@@ -52,9 +52,11 @@ def command(folder: Path, text: str, file: str = "spec.yaml") -> tuple[list[str]
     return words, {"cwd": folder, "env": env}
 
 
-def build(folder: Path, text: str, *, timeout: int = 3600, **environment: str) -> subprocess.CompletedProcess[str]:
+def build(
+    folder: Path, text: str, environment: dict[str, str] | None = None, timeout: int = 3600
+) -> subprocess.CompletedProcess[str]:
     words, given = command(folder, text)
-    given["env"] |= environment
+    given["env"] |= environment or {}
     return subprocess.run(words, **given, capture_output=True, text=True, timeout=timeout, check=False)
 
 

@@ -24,7 +24,7 @@ def test_an_arm64_image_is_built_booted_and_verified(folder: Path, tmp_path: Pat
         pytest.skip("not proven here: binfmt_misc is not mounted, or does not run programs of arm64")
     with image_site.site(tmp_path / "web") as web:
         image_site.debian(web, "12", "bookworm", "arm64", cloud_image("debian-12", "arm64").read_bytes())
-        done = build(folder, SPEC, timeout=7000, **{MIRROR: web.url})
+        done = build(folder, SPEC, {MIRROR: web.url}, timeout=7000)
     assert done.returncode == 0, done.stdout + done.stderr
     proven(folder, "apt", "debian-12", "ipvsadm", architecture="arm64")
     [image] = json.loads((folder / "amigen-build/apt/local.json").read_text())["images"]

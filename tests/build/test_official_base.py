@@ -24,7 +24,7 @@ def test_the_newest_image_by_uefi(folder: Path, tmp_path: Path) -> None:
     disk = cloud_image("debian-12").read_bytes()
     with image_site.site(tmp_path / "web") as web:
         image_site.debian(web, "12", "bookworm", "amd64", disk)
-        done = build(folder, SPEC, **{MIRROR: web.url})
+        done = build(folder, SPEC, {MIRROR: web.url})
     assert done.returncode == 0, done.stdout + done.stderr
     proven(folder, "apt", "debian-12", "ipvsadm")
     [image] = json.loads((folder / "amigen-build/apt/local.json").read_text())["images"]
