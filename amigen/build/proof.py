@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amigen.build.verdict import NOT_IN_A_BUILD, Log, Result
 from amigen.connections.model import Target
 from amigen.connections.ssh import to_machine
@@ -17,8 +19,11 @@ from amigen.vm.ssh import SshTarget
 _NOT_WHILE_IT_RUNS = "test_hygiene[logs]"
 
 
+@dataclass
 class PlanVerifier:
     """See `amigen.build.verdict.Verifier`."""
+
+    keep: bool = False
 
     def builder(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
         """The checks of a node, on the builder."""
@@ -37,7 +42,7 @@ class PlanVerifier:
     def image(self, plan: ImagePlan, image: VmImage, user: str, log: Log) -> tuple[Result, ...]:
         """The image as it lies there, a node that boots from it, and that node after a reboot."""
         named = Target(text=str(image.disk), kind="image", name=str(image.disk))
-        boot = BootOptions(user=user, architecture=image.architecture)
+        boot = BootOptions(user=user, architecture=image.architecture, keep=self.keep)
         report = verify_image(plan, named, Options(log=log), boot)
         return tuple(_result(each) for each in report.results)
 

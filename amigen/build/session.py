@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from amigen.base.errors import BuildError, CouldNotCheckError, ToolError
+from amigen.base.errors import BuildError, ChecksFailedError, CouldNotCheckError, ToolError
 from amigen.base.files import MAX_BYTES, read_tail
 from amigen.base.processes import run_tool, tied
+from amigen.base.waiting import wait_until
 from amigen.build.facts import MachineFacts, ask_machine, wait_until_booted
 from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
@@ -127,7 +129,13 @@ class Session:
             heard.add(event.name)
             target = self.target(event)
             on_event(event, target)
-            self._look(event, target)
+            try:
+                self._look(event, target)
+            except (ChecksFailedError, CouldNotCheckError) as error:
+                if self.verifier.keep:
+                    self.say(f"{error.message}\nthe builder runs until Ctrl-C; enter it with: {target.enter}")
+                    wait_until(lambda: self.stop.asked, seconds=math.inf, every=0.5)
+                raise
 
         with HookServer(self.work / "hook", answer) as server:
             file = self.work / "amigen.pkrvars.json"

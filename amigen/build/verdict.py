@@ -42,7 +42,13 @@ class Result:
 
 
 class Verifier(Protocol):
-    """Runs the checks of a plan. Each method returns one result per check, or raises CouldNotCheckError."""
+    """Runs the checks of a plan. Each method returns one result per check, or raises CouldNotCheckError.
+
+    Attributes:
+        keep: Leave a machine on which a check failed running until amigen is interrupted.
+    """
+
+    keep: bool
 
     def builder(self, plan: ImagePlan, target: SshTarget, log: Log) -> tuple[Result, ...]:
         """Checks of the running builder, after bootstrap and (on AWS) a reboot."""

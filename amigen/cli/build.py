@@ -46,6 +46,7 @@ _FOLDER = Path("amigen-build")
 )
 @click.option("--parallel", type=click.IntRange(1, 64), help="Images to build at once. Default: 1 locally, all on AWS.")
 @click.option("--fresh-base", is_flag=True, help="local: make or download the base image again, ignoring the cache.")
+@click.option("--keep", is_flag=True, help="Leave a machine on which a check failed running until Ctrl-C.")
 @click.option(
     "--resume", is_flag=True, help="aws: keep images already built from this spec, and build the missing ones."
 )
@@ -68,6 +69,7 @@ def build(
     packer_vars: tuple[str, ...],
     parallel: int | None,
     fresh_base: bool,
+    keep: bool,
     resume: bool,
     profile: str | None,
     endpoint_url: str | None,
@@ -111,7 +113,7 @@ def build(
         return
     require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
     with make_progress() as progress:
-        order = _order(jobs, target, place, packer, progress, parallel)
+        order = _order(jobs, target, place, packer, progress, parallel, keep)
         if target == "local":
             built = _local(order, spec_folder, fresh_base, variables)
         else:
@@ -215,6 +217,7 @@ def _order(
     packer: Packer,
     progress: Progress,
     parallel: int | None,
+    keep: bool,
 ) -> Order:
     from amigen.build.proof import PlanVerifier
     from amigen.build.run import Order
@@ -224,7 +227,7 @@ def _order(
         target=target,
         output=place,
         packer=packer,
-        verifier=PlanVerifier(),
+        verifier=PlanVerifier(keep=keep),
         progress=progress,
         parallel=parallel or (1 if target == "local" else len(jobs)),
     )

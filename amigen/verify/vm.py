@@ -251,8 +251,7 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
                 (folder / f"{name}-{log}.log").write_text(text, encoding="utf-8", errors="surrogateescape")
         part.notes.append(f"logs of the {name} node: {folder}/{name}-*.log")
     if proof.boot.keep:
-        enter = f"ssh -i {machine.key} -p {machine.port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-        proof.options.log(f"the {name} node runs until Ctrl-C; enter it with: {enter} {machine.ssh.user}@127.0.0.1")
+        proof.options.log(f"the {name} node runs until Ctrl-C; enter it with: {machine.ssh.enter}")
         while machine.running:
             time.sleep(1)
 

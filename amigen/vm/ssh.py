@@ -72,6 +72,12 @@ class SshTarget:
         }
         return ["-F", "none", "-i", str(self.key), *[f"-o{k}={v}" for k, v in pairs.items()], *self.options]
 
+    @property
+    def enter(self) -> str:
+        """The command with which a person enters the machine."""
+        options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        return f"ssh -i {self.key} -p {self.port} {options} {self.user}@{self.host}"
+
     def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
         """Run a command (a string for the remote shell, or words) and return what it did, whatever its exit code.
 

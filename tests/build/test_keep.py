@@ -1,0 +1,56 @@
+"""`--keep`: a builder on which a check failed is left running, and the command that enters it is said."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from amigen.base.errors import ChecksFailedError
+from amigen.build.packer_tool import Packer
+from amigen.build.progress import PlainProgress
+from amigen.build.proof import PlanVerifier
+from amigen.build.session import Session
+from amigen.build.stop import Stop
+from amigen.vm.ssh import new_key
+from tests.build.stand_in_packer import stand_in_packer
+from tests.build.test_packer_files import plan_of
+
+# As Packer does it: the hook runs in a shell, with what is known of the builder.
+ASK = f"""\
+hook=$({sys.executable} -c "import json; print(json.load(open('amigen.pkrvars.json'))['hook'])")
+AMIGEN_EVENT=started AMIGEN_HOST=127.0.0.1 AMIGEN_PORT=2222 AMIGEN_USER=me sh -c "$hook" && exit 0
+exit 1"""
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_builder_with_a_failed_check(
+    keep: bool, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise ChecksFailedError("the module is not there")
+
+    monkeypatch.setattr(Session, "_look", fails)
+    stop = Stop()
+    new_key(folder)
+    session = Session(
+        plan=plan_of(),
+        architecture="x86_64",
+        packer=Packer(path=str(stand_in_packer(folder, ASK)), version=(1, 6, 6)),
+        verifier=PlanVerifier(keep=keep),
+        progress=PlainProgress(),
+        stop=stop,
+        work=folder,
+        log=folder / "log",
+    )
+    if keep:
+        threading.Timer(2, stop.ask).start()
+    begun = time.monotonic()
+    with pytest.raises(ChecksFailedError, match="the module is not there"):
+        session.run_packer(folder, single="x", only="x", variables={}, on_event=lambda *_: None)
+    assert (time.monotonic() - begun >= 2, stop.asked) == (keep, keep)
+    enter = f"enter it with: ssh -i {folder}/id_ed25519 -p 2222 "
+    assert (enter in capsys.readouterr().err) == keep
