@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
 
@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from amigen.aws.session import make_client
 from amigen.base.errors import AwsError, InputError
 from amigen.base.gzipped import gunzip, gzip
-from amigen.connections.model import INSTANCE, Connection, ConnectOptions, Target, UnreachableError
+from amigen.connections.model import INSTANCE, Connection, Target, UnreachableError
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
 PART = 20_000
@@ -47,28 +47,9 @@ head -c PART "$folder/answer"
 
 
 class SessionManager(Connection):
-    """Scripts run through Session Manager's agent.
-
-    Args:
-        target: The instance.
-        options: As of every connection.
-        client: A botocore client of `ssm`; None: one is made at the first command.
-        sleep, clock: Of the waiting between two looks.
-    """
+    """Scripts run through Session Manager's agent."""
 
     form = "ssm://i-INSTANCE[?region=REGION&profile=PROFILE]"
-
-    def __init__(
-        self,
-        target: Target,
-        options: ConnectOptions | None = None,
-        *,
-        client: Any = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(target, options)
-        self._client, self._sleep, self._clock = client, sleep, clock
 
     @classmethod
     def parse(cls, text: str, url: SplitResult) -> Target:
@@ -78,21 +59,19 @@ class SessionManager(Connection):
         region, profile = query.get("region", ""), query.get("profile", "")
         return Target(text=text, kind="ssm", name=url.netloc, region=region, profile=profile)
 
-    @property
+    @cached_property
     def client(self) -> Any:
-        """The client.
+        """A botocore client of `ssm`.
 
         Raises:
             UnreachableError: The AWS configuration names no region, or no such profile.
         """
-        if self._client is None:
-            region, profile = self.target.region or None, self.target.profile or None
-            try:
-                # Many hosts at once run into the API's rate; botocore slows down by itself.
-                self._client = make_client("ssm", region=region, profile=profile, mode="adaptive", attempts=11)
-            except AwsError as error:
-                raise UnreachableError(f"Session Manager: {error.message}") from None
-        return self._client
+        region, profile = self.target.region or None, self.target.profile or None
+        try:
+            # Many hosts at once run into the API's rate; botocore slows down by itself.
+            return make_client("ssm", region=region, profile=profile, mode="adaptive", attempts=11)
+        except AwsError as error:
+            raise UnreachableError(f"Session Manager: {error.message}") from None
 
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
         name = self.target.name
@@ -137,7 +116,7 @@ class SessionManager(Connection):
         return str(found["StandardOutputContent"])
 
     def _wait(self, command_id: str) -> dict[str, Any]:
-        deadline = self._clock() + self.options.seconds + 60
+        deadline = time.monotonic() + self.options.seconds + 60
         pause = 0.2
         while True:
             try:
@@ -149,10 +128,10 @@ class SessionManager(Connection):
                 found = {"Status": "Pending"}
             if found["Status"] in _ENDED:
                 return found
-            if self._clock() > deadline:
+            if time.monotonic() > deadline:
                 late = f"the command is {found['Status']} after {self.options.seconds:.0f} s"
                 raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
-            self._sleep(pause)
+            time.sleep(pause)
             pause = min(pause * 1.5, 2.0)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -35,14 +37,23 @@ def client(url: str) -> Any:
     return boto3.client("ssm", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **keys)
 
 
-def connection(server: SsmServer, name: str = INSTANCE, **given: Any) -> SessionManager:
-    return SessionManager(
-        parse_target(f"ssm://{name}"), client=client(server.url), sleep=lambda _seconds: None, **given
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is 50 seconds later, and nothing waits."""
+    ticks = itertools.count(0, 50)
+    monkeypatch.setattr(
+        "amigen.connections.ssm.time", SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(ticks))
     )
 
 
-def backend(server: SsmServer, name: str = INSTANCE, **given: Any) -> ConnectionBackend:
-    return backend_over(connection(server, name, **given))
+def connection(server: SsmServer, name: str = INSTANCE, options: ConnectOptions | None = None) -> SessionManager:
+    made = SessionManager(parse_target(f"ssm://{name}"), options or ConnectOptions(seconds=3600))
+    made.client = client(server.url)
+    return made
+
+
+def backend(server: SsmServer, name: str = INSTANCE) -> ConnectionBackend:
+    return backend_over(connection(server, name))
 
 
 def test_a_command_with_code_stdout_and_stderr(server: SsmServer) -> None:
@@ -93,9 +104,8 @@ def test_a_command_that_did_not_run(server: SsmServer) -> None:
 
 def test_a_command_that_never_ends(server: SsmServer) -> None:
     server.override = {"Status": "InProgress"}
-    ticks = iter(range(0, 10_000, 50))
     with pytest.raises(UnreachableError, match="InProgress after 60 s"):
-        backend(server, options=ConnectOptions(seconds=60), clock=lambda: float(next(ticks))).run("true")
+        connection(server, options=ConnectOptions(seconds=60)).run("true")
 
 
 def test_an_answer_that_is_not_ours(server: SsmServer) -> None:
@@ -133,9 +143,10 @@ def test_requests_are_what_the_api_takes() -> None:
     from moto import mock_aws
 
     with mock_aws():
-        fake = boto3.client("ssm", region_name="eu-central-1")
+        manager = SessionManager(parse_target(f"ssm://{INSTANCE}"))
+        manager.client = boto3.client("ssm", region_name="eu-central-1")
         with pytest.raises(UnreachableError, match="something else than our command"):
-            SessionManager(parse_target(f"ssm://{INSTANCE}"), client=fake, sleep=lambda _seconds: None).run("true")
+            manager.run("true")
 
 
 def test_testinfra_knows_the_connection(tmp_path: Path) -> None:
