@@ -45,6 +45,7 @@ proofs: $(VENV)/.done system-roots system-slow
 # What takes too long for CI; docs/proof.md says when it last held.
 proofs-long: $(VENV)/.done system-roots system-slow real-tools
 	$(SLOW) -m long
+	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_configmap.py tests/kubeproxy/test_real_nftables.py
 
 # The everyday tests and one verification with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)/.done system-check

@@ -59,6 +59,7 @@ _LONG = (
     "build/test_arm64.py",
     "build/test_local_build.py::test_debian_13",
     "kubeproxy/test_real_node.py",
+    "kubeproxy/test_real_moves.py",
     "node/test_gate_cells_vm.py",
     "verify/test_breaks.py",
 )

@@ -6,6 +6,7 @@ left on the node, and with what became of connections that were held all the whi
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from typing import Any
@@ -132,8 +133,73 @@ def reach(proof: Proof) -> dict[str, str]:
     return dict(line.split("=", 1) for line in proof.shell(REACH).splitlines())
 
 
-def test_the_story(story: list[dict[str, Any]]) -> None:
-    assert len(story) == len(STEPS)
+def pairs(story: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Each move: the mode before it, and what was seen after it."""
+    return [(before["mode"], after) for before, after in itertools.pairwise(story)]
+
+
+def test_what_is_left_on_the_node(story: list[dict[str, Any]]) -> None:
+    """Nothing but what `migrate` says, after each move to nftables and from it; `status` proves all addresses."""
+    assert {step["exit"] for step in story if step["mode"] != "iptables"} == {0}, [step["status"] for step in story]
+    for before, after in pairs(story):
+        left, (status,) = after["left"], after["status"]
+        sets = left["sets"].split()
+        if after["mode"] == "nftables":
+            assert (left["device"], left["services"], left["foreign"], left["tables"]) == ("0", "0", "0", "2")
+            assert bool(sets) == ("ipvs" in [one["mode"] for one in story[: story.index(after)]])
+            assert [one for one in sets if not one.startswith("KUBE-6-")] == []
+            assert any("ipsets of ipvs mode are left over" in one for one in status["notes"]) == bool(sets)
+            facts = "\n".join(status["facts"])
+            for fact in ("are in the nftables table", "endpoints are reached", "nothing is stale"):
+                assert fact in facts
+        elif before == "nftables":
+            assert left["tables"] == "0"
+
+
+def test_what_becomes_of_connections(story: list[dict[str, Any]]) -> None:
+    """As the plan of each move says."""
+    for before, after in pairs(story):
+        alive = {name: one["alive"] for name, one in after["held"].items()}
+        said = "".join(after["disruption"])
+        if {before, after["mode"]} == {"iptables", "nftables"}:
+            assert "connections to Services go on" in said
+            assert alive == dict.fromkeys(CLIENTS, HELD)
+        elif {before, after["mode"]} == {"ipvs", "nftables"}:
+            assert "connections to Services end" in said
+            assert (alive["host"], alive["pod-node-port"]) == (0, 0)
+            assert alive["pod"] < HELD
+
+
+def test_pods_with_host_network(story: list[dict[str, Any]]) -> None:
+    """What they reach, and from which address they are seen, is the same in ipvs and nftables mode but for two things.
+
+    Both are what `migrate` names: node ports of other addresses, and the addresses of Services on the node itself.
+    """
+    ipvs, nftables = story[3], story[4]
+    assert (ipvs["mode"], nftables["mode"]) == ("ipvs", "nftables")
+    differ = {name: (ipvs["reach"][name], nftables["reach"][name]) for name in ipvs["reach"]}
+    differ = {name: pair for name, pair in differ.items() if pair[0] != pair[1]}
+
+    assert set(differ) == {"host binds", "host to node port of another address"}, differ
+    assert differ["host binds"][0] == "yes"
+    assert "Cannot assign requested address" in differ["host binds"][1]
+    assert any("a pod with hostNetwork" in one for one in nftables["warnings"])
+    assert any("nodePortAddresses=(unset)" in one for one in nftables["warnings"])
+
+
+def test_a_damaged_table_is_seen(proof: Proof, story: list[dict[str, Any]]) -> None:
+    """An address that is taken out of kube-proxy's table is one difference; kube-proxy puts it back at its start."""
+    assert story
+    assert proof.apply("--mode", "nftables").exit_code == 0
+    assert proof.status("--wait", "120", "--interval", "2").exit_code == 0
+    proof.shell("nft delete element ip kube-proxy service-ips '{ 10.96.0.50 . tcp . 80 }'\n")
+
+    broken = proof.status()
+
+    proof.shell(f"systemctl restart {node.UNIT}\n")
+    assert broken.exit_code == 6
+    assert "ClusterIP TCP 10.96.0.50:80 of default/web is not in the map of service addresses" in broken.stdout
+    assert proof.status("--wait", "120", "--interval", "2").exit_code == 0
 
 
 NOTICES = r"""
