@@ -11,13 +11,38 @@ from amigen.base.errors import BuildError, InputError
 from amigen.base.locks import exclusive_lock
 from amigen.build.hook import Event
 from amigen.build.record import ImageRecord
+from amigen.build.run import Built, Order, keep_record, run_build
 from amigen.build.session import Session
+from amigen.build.stop import Stop
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
 from amigen.vm.bases import Base, base_image
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
 from amigen.vm.qemu import MACHINES, boot_arguments, disk_drive, seed_drive
 from amigen.vm.seed import make_seed, meta_data
 from amigen.vm.ssh import SshTarget, new_key
+
+
+def build_here(order: Order, *, spec_folder: Path, packer_vars: dict[str, str], fresh_base: bool) -> Built:
+    """Build all images of an order on this machine, and keep the record of what stands now in `local.json`.
+
+    Args:
+        spec_folder: What paths in the spec are relative to.
+        packer_vars: Name -> value.
+        fresh_base: Ignore cached base images.
+    """
+    built = run_build(
+        order,
+        lambda session: build_local(
+            session,
+            spec_folder=spec_folder,
+            target=order.output / f"{session.plan.platform}-{session.architecture}",
+            packer_vars=packer_vars,
+            fresh_base=fresh_base,
+        ),
+        Stop(),
+    )
+    keep_record(built, order.output / "local.json")
+    return built
 
 
 def build_local(

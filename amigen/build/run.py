@@ -28,7 +28,7 @@ from amigen.build.session import Session
 from amigen.build.stop import Stop, signals_noted
 from amigen.build.verdict import Verifier
 from amigen.plan.model import ImagePlan
-from amigen.spec.values import Architecture
+from amigen.spec.values import Architecture, Platform
 from amigen.vm.scratch import scratch
 
 # A file system of which less is free counts as full: images are written in clusters and blocks, not to the last byte.
@@ -48,6 +48,18 @@ class Job:
     def name(self) -> str:
         """`debian-12-x86_64`, for files."""
         return f"{self.plan.platform}-{self.architecture}"
+
+
+def jobs_of(
+    plans: Sequence[ImagePlan], platforms: Sequence[Platform], architectures: Sequence[Architecture]
+) -> tuple[Job, ...]:
+    """One job for each image of the chosen platforms and architectures."""
+    return tuple(
+        Job(plan=plan, architecture=architecture)
+        for plan in plans
+        for architecture in plan.architectures
+        if plan.platform in platforms and architecture in architectures
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

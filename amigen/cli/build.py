@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+import msgspec
 
-from amigen.base.errors import AmigenError, BuildError, InputError, ToolError
+from amigen.base.errors import BuildError, InputError, ToolError
+from amigen.build.describe import Asked, conclusion
+from amigen.build.local import build_here
+from amigen.build.needs import lacking
+from amigen.build.packer_tool import Packer, find_packer
+from amigen.build.progress import make_progress
+from amigen.build.run import Built, Job, Order, jobs_of
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, selected, spec_argument
 from amigen.plan.make import plan_images
+from amigen.spec.model import NodeImage
+from amigen.vm.needs import require_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from amigen.build.describe import Asked
-    from amigen.build.packer_tool import Packer
-    from amigen.build.progress import Progress
-    from amigen.build.run import Built, Job, Order
     from amigen.images.base import Base
-    from amigen.spec.model import NodeImage
 
 _FOLDER = Path("amigen-build")
 
@@ -78,12 +81,6 @@ def build(
     output: str,
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
-    from amigen.build.describe import Asked
-    from amigen.build.needs import lacking
-    from amigen.build.packer_tool import find_packer
-    from amigen.build.progress import make_progress
-    from amigen.vm.needs import require_all
-
     if offline and not dry_run:
         raise click.UsageError("--offline belongs to --dry-run")
     _refuse_of_the_other_target(
@@ -95,7 +92,7 @@ def build(
         endpoint_url=endpoint_url is not None,
     )
     node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
-    jobs = _jobs(node_image, platforms, architectures)
+    jobs = jobs_of(plan_images(node_image), *selected(node_image, platforms, architectures))
     variables = _variables(packer_vars)
     place = folder / node_image.name
     spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
@@ -112,12 +109,27 @@ def build(
         )
         return
     require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
+    # It loads testinfra.
+    from amigen.build.proof import PlanVerifier
+
     with make_progress() as progress:
-        order = _order(jobs, target, place, packer, progress, parallel, keep)
+        order = Order(
+            jobs=jobs,
+            target=target,
+            output=place,
+            packer=packer,
+            verifier=PlanVerifier(keep=keep),
+            progress=progress,
+            parallel=parallel or (1 if target == "local" else len(jobs)),
+        )
         if target == "local":
-            built = _local(order, spec_folder, fresh_base, variables)
+            built = build_here(order, spec_folder=spec_folder, packer_vars=variables, fresh_base=fresh_base)
         else:
-            built = _aws(order, resume, variables, profile, endpoint_url)
+            from amigen.build.aws_run import build_on_aws
+
+            built = build_on_aws(
+                order, resume=resume, packer_vars=variables, profile=profile, endpoint_url=endpoint_url
+            )
     asked = Asked(
         spec=node_image,
         path=spec,
@@ -163,43 +175,17 @@ def _dry_run(
 
 
 def _look_on_aws(spec: NodeImage, profile: str | None, endpoint_url: str | None) -> Callable[[Job], Base]:
-    """What a build asks AWS first, for one image; credentials and subnet are looked at once."""
-    from functools import cache
-
     from amigen.aws.session import Aws, AwsOptions
     from amigen.build.account import find_account
-    from amigen.build.aws_look import find_usable_base, require_subnet
+    from amigen.build.aws_look import look_first
 
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
 
-    @cache
-    def once() -> AmigenError | None:
-        try:
-            account = find_account(aws, spec.aws.region, profile=profile, endpoint_url=endpoint_url)
-            click.echo(account.text, err=True)
-            require_subnet(aws, spec)
-        except AmigenError as error:
-            return error
-        return None
+    def account() -> None:
+        found = find_account(aws, spec.aws.region, profile=profile, endpoint_url=endpoint_url)
+        click.echo(found.text, err=True)
 
-    def look(job: Job) -> Base:
-        if error := once():
-            raise error
-        return find_usable_base(aws, job.plan, job.architecture)
-
-    return look
-
-
-def _jobs(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Job, ...]:
-    from amigen.build.run import Job
-
-    chosen, kept = selected(spec, platforms, architectures)
-    return tuple(
-        Job(plan=plan, architecture=architecture)
-        for plan in plan_images(spec)
-        for architecture in plan.architectures
-        if plan.platform in chosen and architecture in kept
-    )
+    return look_first(aws, spec, account)
 
 
 def _variables(given: tuple[str, ...]) -> dict[str, str]:
@@ -210,61 +196,8 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _order(
-    jobs: tuple[Job, ...],
-    target: Literal["local", "aws"],
-    place: Path,
-    packer: Packer,
-    progress: Progress,
-    parallel: int | None,
-    keep: bool,
-) -> Order:
-    from amigen.build.proof import PlanVerifier
-    from amigen.build.run import Order
-
-    return Order(
-        jobs=jobs,
-        target=target,
-        output=place,
-        packer=packer,
-        verifier=PlanVerifier(keep=keep),
-        progress=progress,
-        parallel=parallel or (1 if target == "local" else len(jobs)),
-    )
-
-
-def _local(order: Order, spec_folder: Path, fresh_base: bool, variables: dict[str, str]) -> Built:
-    from amigen.build.local import build_local
-    from amigen.build.run import keep_record, run_build
-    from amigen.build.stop import Stop
-
-    built = run_build(
-        order,
-        lambda session: build_local(
-            session,
-            spec_folder=spec_folder,
-            target=order.output / f"{session.plan.platform}-{session.architecture}",
-            packer_vars=variables,
-            fresh_base=fresh_base,
-        ),
-        Stop(),
-    )
-    keep_record(built, order.output / "local.json")
-    return built
-
-
-def _aws(order: Order, resume: bool, variables: dict[str, str], profile: str | None, endpoint_url: str | None) -> Built:
-    from amigen.build.aws_run import build_on_aws
-
-    return build_on_aws(order, resume=resume, packer_vars=variables, profile=profile, endpoint_url=endpoint_url)
-
-
 def _report(built: Built, asked: Asked, output: str) -> None:
-    from amigen.build.describe import conclusion
-
     if output == "json":
-        import msgspec
-
         echo_json(msgspec.to_builtins(built.record))
     else:
         click.echo(conclusion(built.record, built.path, asked))
