@@ -48,9 +48,14 @@ def judge_settings(found: NodeFacts, config: ProxyConfig) -> Iterator[Difference
                 )
 
 
-def orphans(found: NodeFacts, subject: str) -> Iterator[Difference]:
-    """What ipvs mode has left on a node that no longer uses it."""
-    clean = "left over from ipvs mode: `kube-proxy --cleanup`, {}, or replace the node"
+def orphans(found: NodeFacts, subject: str, mode: str) -> Iterator[Difference]:
+    """What ipvs mode has left on a node that uses another one now."""
+    if mode == "nftables":
+        clean = (
+            "left over from ipvs mode: restart kube-proxy there (it cleans up at each start), else {}, or replace it"
+        )
+    else:
+        clean = "left over from ipvs mode: {}, or replace the node; " + statement("kube-proxy-cleanup")
     if found.bound is not None:
         yield Difference(
             kind="stale-address",

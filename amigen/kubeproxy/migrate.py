@@ -125,15 +125,16 @@ def _cleanup(mode: str) -> tuple[str, ...]:
             "`ip link show kube-ipvs0` must find nothing; else `ip link del kube-ipvs0`",
             "`ipvsadm -L -n` must be empty; else `ipvsadm -C`",
             "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY, and"
-            " `ipset list -n` no KUBE- sets but those of IPv6 (KUBE-6-); else `kube-proxy --cleanup`",
+            " `ipset list -n` no KUBE- sets but those of IPv6 (KUBE-6-); else restart kube-proxy, which cleans up at"
+            " each start",
             f"{statement('ipvs-cleanup')}; `ipset destroy NAME` of each, or replace the node",
             "`/etc/modules-load.d/ipvs.conf` keeps loading ip_vs at boot until the nodes have the new image",
             check,
         )
     return (
         common,
-        "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY; else"
-        " `kube-proxy --cleanup`",
+        "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY; else restart"
+        " kube-proxy, which cleans up at each start",
         check,
     )
 

@@ -110,7 +110,7 @@ def judge(
             )
         )
     if config.mode != "ipvs":
-        differences.extend(kernel_state.orphans(found, subject))
+        differences.extend(kernel_state.orphans(found, subject, config.mode))
         facts += [] if len(differences) else ["nothing of ipvs is left over"]
         if config.mode == "nftables" and nft is not None:
             rules = judge_nft(found, *nft, subject)

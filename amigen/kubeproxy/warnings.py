@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amigen.knowledge import GATES, mode_fact
+from amigen.knowledge import GATES, mode_fact, statement
 from amigen.kubeproxy import versions
 from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.daemonset import ignored_flags
@@ -40,8 +40,8 @@ def warnings(
         )
     if {observed.config.mode, settings.mode} == {"ipvs", "iptables"}:
         found.append(
-            "kube-proxy does not clean up between ipvs and iptables: run `kube-proxy --cleanup` on each node or replace"
-            " it [https://github.com/kubernetes/kubernetes/issues/102314]"
+            "kube-proxy does not clean up between ipvs and iptables [https://github.com/kubernetes/kubernetes/issues/102314]:"
+            f" replace each node, or clean it: {statement('kube-proxy-cleanup')}"
         )
     found += WAYS[way].warnings(observed, request, drift)
     if request.by_pool:

@@ -105,6 +105,20 @@ def test_a_sick_node(said: dict[str, str], config: ProxyConfig, kind: str) -> No
     assert kind in {one.kind for one in found.differences}
 
 
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("iptables", "kube-proxy must be restarted right after it"), ("nftables", "restart kube-proxy there")],
+)
+def test_the_way_out_does_not_break_the_mode_in_use(mode: str, says: str) -> None:
+    """`kube-proxy --cleanup` removes the rules of every mode."""
+    config = read_config(samples.EKS_CONFIG.replace('"iptables"', f'"{mode}"'), "x")
+
+    found = judge(a_node(SAID | {"mode": mode}), config, wanted(), "node-a").differences
+
+    assert found
+    assert [one for one in found if says not in one.why] == []
+
+
 def test_sets_of_other_programs_are_not_kube_proxys() -> None:
     """kube-router names its own KUBE-SRC-..., and in ipvs mode they are in use."""
     other = read_config(samples.EKS_CONFIG, "x")
