@@ -202,6 +202,21 @@ def test_a_damaged_table_is_seen(proof: Proof, story: list[dict[str, Any]]) -> N
     assert proof.status("--wait", "120", "--interval", "2").exit_code == 0
 
 
+def test_cleanup_removes_the_rules_in_use(proof: Proof, story: list[dict[str, Any]]) -> None:
+    """As `status` says: `kube-proxy --cleanup` spares nothing but the IPv6 ipsets; a restart mends it."""
+    assert story
+    assert proof.apply("--mode", "nftables").exit_code == 0
+    before = left(proof)
+    proof.shell("/usr/local/bin/kube-proxy --cleanup 2>&1 || true\n")
+
+    after = left(proof)
+
+    proof.shell(f"systemctl restart {node.UNIT}\n")
+    assert (before["tables"], after["tables"]) == ("2", "0")
+    assert after["sets"] == before["sets"] != ""
+    assert proof.status("--wait", "120", "--interval", "2").exit_code == 0
+
+
 NOTICES = r"""
 systemctl stop {unit} 2>/dev/null || true
 cat >/tmp/notices.conf <<'END'
