@@ -33,7 +33,7 @@ def test_nftables_warns_of_what_changes() -> None:
     of_ipvs, of_iptables = warned(Settings(mode="nftables"), text=text), warned(Settings(mode="nftables"))
 
     for expected in ("nodePortAddresses=(unset)", "only its primary ones", "ipvs.scheduler=sh -> no counterpart",
-                     "ipvs.strictARP=true", "ipvs.tcpTimeout=15m", "where that is older than 1.0.1",
+                     "ipvs.strictARP=true", "ipvs.tcpTimeout=15m", "where that is older than 1.0.1, or missing",
                      "`amigen kube-proxy migrate`"):  # fmt: skip
         assert expected in of_ipvs
     assert "nftables mode serves no node ports on 127.0.0.1" in of_iptables
