@@ -336,6 +336,7 @@ def read_until(terminal: int, words: list[str]) -> str:
     return found.decode(errors="replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize(
     ("line", "expected"),

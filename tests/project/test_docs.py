@@ -120,6 +120,7 @@ def test_each_way_has_its_page() -> None:
         assert "## Messages" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", LAUNCH, ids=lambda page: page.stem)
 def test_what_a_page_exports_is_what_it_applies(page: Path, tmp_path: Path) -> None:
     """Its offline commands run as they stand, with what the page adds to the spec; kubectl is a stand-in that reads."""
