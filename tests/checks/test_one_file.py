@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command import run
 from tests.specs import ROOT
 
 TIMEZONE = '''
@@ -85,11 +84,7 @@ def test_one_module_is_a_check_everywhere(checkout: Path) -> None:
     """In the plan, the suite and its facts, the exported document, and, red, in a report with its cause."""
 
     def amigen(*arguments: str, code: int = 0) -> str:
-        command = [sys.executable, "-m", "amigen", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(checkout)}
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return run(*arguments, cwd=checkout, code=code, PYTHONPATH=str(checkout)).stdout.decode()
 
     plan = json.loads(amigen("plan", "spec.yaml", "--output", "json"))["plans"][0]
     assert "test_time_zone[UTC]" in next(step for step in plan["steps"] if step["kind"] == "release")["checks"]

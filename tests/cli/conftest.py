@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.specs import ROOT, mapping
+from tests.command import run
+from tests.specs import mapping
 
 Amigen = Callable[..., "subprocess.CompletedProcess[bytes]"]
-COMMAND = [sys.executable, "-m", "amigen"]
-ENVIRONMENT = {
-    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-    "PYTHONPATH": str(ROOT),
-    "LANG": "C.UTF-8",
-    "HOME": "/nonexistent",
-}
 
 
 @pytest.fixture
 def amigen(tmp_path: Path) -> Amigen:
     """Runs amigen in a folder of its own; whatever it is given, it may not end in a traceback."""
-
-    def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=stdin,
-            capture_output=True,
-            timeout=300,
-            check=False,
-            cwd=tmp_path,
-            env={**ENVIRONMENT, **environment},
-        )
-        assert b"Traceback" not in done.stderr + done.stdout, done.stderr.decode()
-        return done
-
-    return run
+    return partial(run, cwd=tmp_path)
 
 
 @pytest.fixture

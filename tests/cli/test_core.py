@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, ENVIRONMENT, Amigen
+from tests.cli.conftest import Amigen
+from tests.command import COMMAND, ENVIRONMENT
 from tests.specs import EXAMPLES, joins
 
 # A process each.

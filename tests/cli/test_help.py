@@ -26,7 +26,8 @@ from amigen.cli.doctor import findings
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
 from amigen.vm.acceleration import Acceleration
-from tests.cli.conftest import ENVIRONMENT, Amigen
+from tests.cli.conftest import Amigen
+from tests.command import ENVIRONMENT
 from tests.real.packer import packer_environment
 
 SpecFile = Callable[..., str]
@@ -112,7 +113,7 @@ def test_quiet_and_debug(amigen: Amigen, spec_file: SpecFile) -> None:
 
 def test_debug_shows_where_an_error_comes_from() -> None:
     """Before the message, which stays the last thing that is said."""
-    from tests.cli.conftest import COMMAND, ENVIRONMENT
+    from tests.command import COMMAND
 
     done = subprocess.run(
         [*COMMAND, "--debug", "plan", "/no/such"], capture_output=True, env=ENVIRONMENT, timeout=60, check=False

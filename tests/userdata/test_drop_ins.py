@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,8 @@ import yaml
 from amigen.userdata.drop_ins import DROP_INS, of_files
 from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
-from tests.specs import ROOT, joins, mapping
+from tests.command import run
+from tests.specs import joins, mapping
 from tests.specs import spec as make_spec
 from tests.userdata.judges import nodeadm
 from tests.userdata.test_documents import plan
@@ -75,23 +74,19 @@ def test_check_says_what_is_wrong(
     changes: tuple[dict[str, object], ...], code: int, words: str | None, tmp_path: Path
 ) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping(*changes)))
-    command = [sys.executable, "-m", "amigen", "check", str(tmp_path / "spec.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = run("check", "spec.yaml", cwd=tmp_path, code=code)
+    said = (done.stdout + done.stderr).decode()
 
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "nodeadm" in done.stdout + done.stderr if words else "nodeadm" not in done.stdout + done.stderr
-    assert (words or "") in done.stdout + done.stderr
+    assert ("nodeadm" in said) == bool(words)
+    assert (words or "") in said
 
 
 def test_explain_a_spec_with_drop_ins(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(
         yaml.safe_dump(mapping(joins(), files(a="  kubelet: {config: {maxPods: 7}}\n")))
     )
-    command = [sys.executable, "-m", "amigen", "user-data", "explain", str(tmp_path / "spec.yaml")]
-    done = subprocess.run(
-        [*command, "--for", "self-managed", "--output", "json"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-    )  # fmt: skip
+    words = ("user-data", "explain", "spec.yaml", "--for", "self-managed", "--output", "json")
+    done = run(*words, cwd=tmp_path, code=0)
     (field,) = [field for field in json.loads(done.stdout)["fields"] if field["path"] == "spec.kubelet.config.maxPods"]
 
-    assert (done.returncode, field["value"], field["winner"]) == (0, "7", f"{DROP_INS}/a.yaml")
+    assert (field["value"], field["winner"]) == ("7", f"{DROP_INS}/a.yaml")

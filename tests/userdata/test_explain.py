@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ from amigen.userdata.explain import explain
 from amigen.userdata.mime import Part
 from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import SYSTEMS, SystemName
-from tests.specs import GOLDEN, ROOT, joins, mapping
+from tests.command import run
+from tests.specs import GOLDEN, joins, mapping
 
 SCRIPT = b"#!/bin/sh\necho mine\n"
 OTHER = b"#!/bin/sh\necho other\n"
@@ -439,15 +439,7 @@ def test_a_hostile_node_config_is_data(config: bytes) -> None:
         assert len(json.dumps([field.value for field in explain(document, system).fields])) < 100_000
 
 
-def amigen(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "amigen", "user-data", *arguments],
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"},
-    )
+amigen = partial(run, "user-data")
 
 
 def spec_file(folder: Path, *changes: dict[str, object]) -> str:

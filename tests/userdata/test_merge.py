@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from amigen.userdata.explain import explain
 from amigen.userdata.make import SCRIPT_NAME, SCRIPT_PATH, make, user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.own import NODE_CONFIG_NAME
-from tests.specs import ROOT, joins, mapping
+from tests.command import run
+from tests.specs import joins, mapping
 from tests.userdata.conftest import Left
 from tests.userdata.test_documents import BULK, NODE, SHELL, plan, script
 
@@ -159,10 +159,7 @@ def test_notes_are_on_stderr(tmp_path: Path) -> None:
     """stdout holds the document alone."""
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping()))
     (tmp_path / "mine").write_bytes(named("00-aaa.sh"))
-    done = subprocess.run(
-        [sys.executable, "-m", "amigen", "user-data", str(tmp_path / "spec.yaml"), "--merge", str(tmp_path / "mine")],
-        capture_output=True, timeout=60, check=True, cwd=ROOT,
-    )  # fmt: skip
+    done = run("user-data", "spec.yaml", "--merge", "mine", cwd=tmp_path, code=0)
 
     assert done.stdout.startswith(b"MIME-Version: 1.0\n")
     assert done.stderr.startswith(b"note: 00-aaa.sh would run before")
@@ -172,26 +169,13 @@ def test_parts_for_terraform_are_those_of_the_document(tmp_path: Path) -> None:
     """terraform-aws-eks takes them as `cloudinit_pre_nodeadm`."""
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping(joins())))
     (tmp_path / "mine").write_bytes(named("99-last.sh"))
-    command = [
-        sys.executable,
-        "-m",
-        "amigen",
-        "user-data",
-        str(tmp_path / "spec.yaml"),
-        "--merge",
-        str(tmp_path / "mine"),
-    ]
-    mime_, parts = (
-        subprocess.run([*command, "--format", f], capture_output=True, timeout=60, check=True, cwd=ROOT).stdout
-        for f in ("mime", "parts")
-    )
+    command = partial(run, "user-data", "spec.yaml", "--merge", "mine", "--format", cwd=tmp_path)
+    mime_, parts = (command(form, code=0).stdout for form in ("mime", "parts"))
     listed = yaml.safe_load(parts)
 
     assert [(p["content_type"], p["filename"]) for p in listed] == [(p.type, p.filename) for p in parse(mime_).parts]
     assert all(p["content"].strip() for p in listed)
-    refused = subprocess.run([*command, "--format", "parts", "--gzip"], capture_output=True, timeout=60, cwd=ROOT)
-    assert refused.returncode == 14
-    assert b"leave out --gzip" in refused.stderr
+    assert b"leave out --gzip" in command("parts", "--gzip", code=14).stderr
 
 
 THEIRS = b"#cloud-config\npackages: [htop]\nruncmd: [[echo, theirs]]\nwrite_files: [{path: /etc/x, content: x}]\n"
@@ -236,9 +220,8 @@ def test_an_earlier_cloud_config_of_amigen_is_replaced(change: dict[str, object]
 def test_external_is_what_terraform_takes(change: dict[str, object], keys: int, tmp_path: Path) -> None:
     """A JSON object whose values are all text, for a program that gets a query on stdin."""
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping(change)))
-    command = [sys.executable, "-m", "amigen", "user-data", str(tmp_path / "spec.yaml")]
     said, document, parts = (
-        subprocess.run([*command, *more], input=b"{}", capture_output=True, timeout=60, check=True, cwd=ROOT).stdout
+        run("user-data", "spec.yaml", *more, cwd=tmp_path, stdin=b"{}", code=0).stdout
         for more in (("--format", "external"), (), ("--format", "parts"))
     )
     found = json.loads(said)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.specs import ROOT
+from tests.command import run
 
 SECRETS = ("hunter2-file", "hunter2-hook", "hunter2-proxy", "hunter2-mirror", "hunter2-there")
 SPEC = """\
@@ -58,13 +56,9 @@ def test_no_output_has_a_secret(tmp_path: Path) -> None:
             ("verify", "urls.yaml", "local", "--output", "json"),
             ("export", "ssm-document", "spec.yaml"),
         ):
-            command = [sys.executable, "-m", "amigen", *arguments]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == {"urls.yaml": 3}.get(arguments[1], 6 if arguments[0] == "verify" else 0), (
-                done.stderr
-            )
-            said += done.stdout + done.stderr
+            code = {"urls.yaml": 3}.get(arguments[1], 6 if arguments[0] == "verify" else 0)
+            done = run(*arguments, cwd=tmp_path, code=code)
+            said += (done.stdout + done.stderr).decode()
     finally:
         there.unlink()
     said += (tmp_path / "report.html").read_text() + (tmp_path / "report.xml").read_text()
