@@ -10,6 +10,7 @@ from typing import Any
 from amigen.base.errors import BuildError, InputError
 from amigen.base.locks import exclusive_lock
 from amigen.build.hook import Event
+from amigen.build.proof import check_image
 from amigen.build.record import ImageRecord
 from amigen.build.run import Built, Order, keep_record, run_build
 from amigen.build.session import Session
@@ -76,8 +77,8 @@ def build_local(
         session.say(f"to build from this version again, set local.bases: {{{pin}}}")
     image = _run_packer(session, base, acceleration, packer_vars)
     session.begin("boot the image")
-    found = session.verifier.image(plan, image, base.user, session.say)
-    session.judge(found, "image", "a node that booted from the image")
+    found = check_image(plan, image, base.user, keep=session.keep, log=session.say)
+    session.judge(found, "a node that booted from the image")
     session.begin("keep")
     disk = _keep(image, target)
     session.begin("")

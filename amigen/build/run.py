@@ -26,7 +26,6 @@ from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, recorded_spec, write_record
 from amigen.build.session import Session
 from amigen.build.stop import Stop, signals_noted
-from amigen.build.verdict import Verifier
 from amigen.plan.model import ImagePlan
 from amigen.spec.values import Architecture, Platform
 from amigen.vm.scratch import scratch
@@ -69,15 +68,16 @@ class Order:
     Attributes:
         output: Folder of the spec's results: `record.json` or `local.json`, `builds/ID/`, local images.
         parallel: How many images at once.
+        keep: Leave a machine on which a check failed running until the build is interrupted.
     """
 
     jobs: tuple[Job, ...]
     target: Literal["local", "aws"]
     output: Path
     packer: Packer
-    verifier: Verifier
     progress: Progress
     parallel: int
+    keep: bool = False
     build_id: str = field(default_factory=lambda: new_build_id(now_utc()))
 
 
@@ -169,11 +169,11 @@ def _build_one(
             plan=job.plan,
             architecture=job.architecture,
             packer=order.packer,
-            verifier=order.verifier,
             progress=order.progress,
             stop=stop,
             work=work,
             log=folder.absolute() / f"{job.name}.log",
+            keep=order.keep,
         )
         try:
             if stop.asked:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,9 +23,9 @@ from amigen.build.facts import MachineFacts, ask_machine, wait_until_booted
 from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
 from amigen.build.progress import Progress
-from amigen.build.record import CheckRecord, Kernel, When, package_diff
+from amigen.build.proof import check_builder, check_cleaned, require_passed
+from amigen.build.record import CheckRecord, Kernel, package_diff
 from amigen.build.stop import Stop
-from amigen.build.verdict import Result, Verifier, require_passed
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.packer import packer_files
@@ -45,16 +45,17 @@ class Session:
     Attributes:
         work: Private scratch folder; has the key `id_ed25519`.
         log: File that gets every word of Packer.
+        keep: Leave a machine on which a check failed running until the build is interrupted.
     """
 
     plan: ImagePlan
     architecture: Architecture
     packer: Packer
-    verifier: Verifier
     progress: Progress
     stop: Stop
     work: Path
     log: Path
+    keep: bool = False
     phases: dict[str, float] = field(default_factory=dict)
     checks: list[CheckRecord] = field(default_factory=list)
     before: MachineFacts | None = None
@@ -132,7 +133,7 @@ class Session:
             try:
                 self._look(event, target)
             except (ChecksFailedError, CouldNotCheckError) as error:
-                if self.verifier.keep:
+                if self.keep:
                     self.say(f"{error.message}\nthe builder runs until Ctrl-C; enter it with: {target.enter}")
                     wait_until(lambda: self.stop.asked, seconds=math.inf, every=0.5)
                 raise
@@ -167,24 +168,23 @@ class Session:
             self.begin("verify")
             wait_until_booted(target)
             self.after = ask_machine(target, family)
-            self.judge(self.verifier.builder(self.plan, target, self.say), "builder", "the builder")
+            self.judge(check_builder(self.plan, target), "the builder")
             self.begin("clean")
         elif event.name == "clean":
-            found = self.verifier.cleaned(self.plan, target, self.say)
-            self.judge(found, "cleaned", "the cleaned builder")
+            self.judge(check_cleaned(self.plan, target), "the cleaned builder")
             target.disconnect()
             self.begin("image")
 
-    def judge(self, results: tuple[Result, ...], when: When, where: str) -> None:
+    def judge(self, checks: tuple[CheckRecord, ...], where: str) -> None:
         """Write the results down, and go on only when nothing failed.
 
         Raises:
             ChecksFailedError: Names each failed check.
         """
-        self.checks += [CheckRecord(when=when, **asdict(result)) for result in results]
-        require_passed(results, f"{where} of {self.job}")
-        passed = sum(r.outcome == "passed" for r in results)
-        self.say(f"{passed} of {len(results)} checks passed on {where}")
+        self.checks += checks
+        require_passed(checks, f"{where} of {self.job}")
+        passed = sum(check.outcome == "passed" for check in checks)
+        self.say(f"{passed} of {len(checks)} checks passed on {where}")
 
     def findings(self) -> dict[str, Any]:
         """What was found out so far, as fields of an `ImageRecord`; also of a build that failed."""

@@ -109,16 +109,13 @@ def build(
         )
         return
     require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
-    # It loads testinfra.
-    from amigen.build.proof import PlanVerifier
-
     with make_progress() as progress:
         order = Order(
             jobs=jobs,
             target=target,
             output=place,
             packer=packer,
-            verifier=PlanVerifier(keep=keep),
+            keep=keep,
             progress=progress,
             parallel=parallel or (1 if target == "local" else len(jobs)),
         )

@@ -12,7 +12,6 @@ import pytest
 from amigen.base.errors import ChecksFailedError
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
-from amigen.build.proof import PlanVerifier
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.vm.ssh import new_key
@@ -40,7 +39,7 @@ def test_a_builder_with_a_failed_check(
         plan=plan_of(),
         architecture="x86_64",
         packer=Packer(path=str(stand_in_packer(folder, ASK)), version=(1, 6, 6)),
-        verifier=PlanVerifier(keep=keep),
+        keep=keep,
         progress=PlainProgress(),
         stop=stop,
         work=folder,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amigen.build.proof import PlanVerifier
+from amigen.build.proof import check_image
 from amigen.connections.model import Target
 from amigen.verify.run import make_report
 from amigen.verify.session import SessionInput, run_session
@@ -36,7 +36,7 @@ def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("amigen.build.proof.verify_image", verify)
     image = VmImage(disk=Path("disk.qcow2"), format="qcow2")
-    assert twice(lambda: PlanVerifier().image(plan_of(), image, "admin", print)) == [(), ()]
+    assert twice(lambda: check_image(plan_of(), image, "debian", keep=False, log=print)) == [(), ()]
 
 
 def test_pytest_runs_once_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

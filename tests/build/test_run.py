@@ -19,7 +19,6 @@ from amigen.base.errors import BuildError
 from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
-from amigen.build.proof import PlanVerifier
 from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Job, Order, keep_record, run_build
 from amigen.build.session import Session
@@ -38,7 +37,6 @@ def order(folder: Path, *platforms: str, program: str = "packer", version: Any =
         target="local",
         output=folder / "out",
         packer=Packer(path=program, version=version),
-        verifier=PlanVerifier(),
         progress=PlainProgress(),
         parallel=2,
     )

@@ -10,7 +10,6 @@ from amigen.aws.session import Aws
 from amigen.build.aws import AwsBuild, packer_variables
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
-from amigen.build.proof import PlanVerifier
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.publish.state import Image
@@ -26,7 +25,6 @@ def session(tmp_path: Path) -> Session:
         plan=plan_of(),
         architecture="x86_64",
         packer=Packer(path="packer", version=(1, 6, 6)),
-        verifier=PlanVerifier(),
         progress=PlainProgress(),
         stop=Stop(),
         work=tmp_path,

@@ -32,6 +32,7 @@ kind: NodeImage
 name: proof
 kubernetesVersion: "1.34"
 platforms: [debian-12]
+local: {bases: {debian-12: {mmdebstrap: true}}}
 kubeProxy: {mode: ipvs}
 # A scheduler that no other spec of this folder names.
 modules: {extra: [ip_vs_mh]}

@@ -5,15 +5,21 @@ from __future__ import annotations
 import pytest
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
-from amigen.build.verdict import Result, require_passed
+from amigen.build.proof import require_passed
+from amigen.build.record import CheckRecord, Outcome
 
-PASSED = Result(id="test_package[ipvsadm]", outcome="passed")
-FAILED = Result(id="test_module_loaded[ip_vs]", outcome="failed", message="expected: loaded\nfound: absent")
-BROKEN = Result(id="test_sysctl[a]", outcome="error", message="found: no answer")
-NO_KERNEL = Result(id="test_scheduler[rr]", outcome="not provable", message="found: a container borrows the kernel")
-NO_CLUSTER = Result(id="test_joined[kubelet]", outcome="not provable")
-LOGS = Result(id="test_hygiene[logs]", outcome="not provable")
-NO_USER_DATA = Result(id="test_cloud_init_once[user-data]", outcome="not provable")
+
+def check(name: str, outcome: Outcome, message: str = "") -> CheckRecord:
+    return CheckRecord(id=name, when="builder", outcome=outcome, message=message)
+
+
+PASSED = check("test_package[ipvsadm]", "passed")
+FAILED = check("test_module_loaded[ip_vs]", "failed", "expected: loaded\nfound: absent")
+BROKEN = check("test_sysctl[a]", "error", "found: no answer")
+NO_KERNEL = check("test_scheduler[rr]", "not provable", "found: a container borrows the kernel")
+NO_CLUSTER = check("test_joined[kubelet]", "not provable")
+LOGS = check("test_hygiene[logs]", "not provable")
+NO_USER_DATA = check("test_cloud_init_once[user-data]", "not provable")
 
 
 def test_what_is_known_to_be_not_provable_does_not_stop_a_build() -> None:
@@ -30,7 +36,7 @@ def test_what_is_known_to_be_not_provable_does_not_stop_a_build() -> None:
         ((PASSED, FAILED, BROKEN, NO_KERNEL), ChecksFailedError, "1 of 4 checks failed on the builder; no image"),
     ],
 )
-def test_all_else_does(results: tuple[Result, ...], kind: type[AmigenError], words: str) -> None:
+def test_all_else_does(results: tuple[CheckRecord, ...], kind: type[AmigenError], words: str) -> None:
     with pytest.raises(kind) as caught:
         require_passed(results, "the builder")
     assert words in caught.value.message
