@@ -89,8 +89,9 @@ class Executor:
 
     def _write(self, plan: ChangePlan, path: Path | None) -> None:
         """The configuration; where pods are replaced by amigen, the DaemonSet is held first."""
+        rollout = Rollout(tools=self.tools, daemon_set=plan.observed.daemon_set)
         if plan.on_delete:
-            self._rollout(plan).hold()
+            rollout.hold()
         if not plan.changes and not plan.follow:
             return
 
@@ -98,7 +99,7 @@ class Executor:
             if path is not None:
                 path.unlink()
             if plan.on_delete:
-                self._rollout(plan).release()
+                rollout.release()
 
         WAYS[plan.way].write(self.tools, plan, refused)
 
@@ -119,9 +120,6 @@ class Executor:
             aside=aside,
         )
 
-    def _rollout(self, plan: ChangePlan, stamp: str = "", digest: str = "") -> Rollout:
-        return Rollout(tools=self.tools, daemon_set=plan.observed.daemon_set, stamp=stamp, digest=digest)
-
     def _roll(self, plan: ChangePlan) -> tuple[NodeMode, ...]:
         daemon_set = self.tools.cluster.get(DAEMON_SETS, daemonset.NAME)
         config_map = self.tools.cluster.get(CONFIG_MAPS, plan.observed.source.name)
@@ -129,7 +127,8 @@ class Executor:
         stamp, begun_for = daemonset.restarted_for(daemon_set)
         # Resume a restart that an unfinished run began for this very configuration.
         resume = not plan.changes and bool(stamp) and begun_for == digest
-        rollout = self._rollout(plan, stamp if resume else self._new_stamp(stamp), digest)
+        stamp = stamp if resume else self._new_stamp(stamp)
+        rollout = Rollout(tools=self.tools, daemon_set=daemon_set, stamp=stamp, digest=digest)
         if not resume:
             rollout.restart()
             self.tools.say("restarted DaemonSet kube-proxy")

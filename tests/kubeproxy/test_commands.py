@@ -88,6 +88,20 @@ def test_pods_of_a_deleted_daemonset_are_not_counted(api: FakeApi) -> None:
     assert [one["node"] for one in found["modes"]] == [one["node"] for one in found["pods"]] == ["a", "b"]
 
 
+def test_a_daemonset_that_is_made_anew_while_it_is_changed(api: FakeApi) -> None:
+    """As an add-on may do in its update: its new pods are the ones that count."""
+
+    def recreate(method: str, kind: str) -> None:
+        if (method, kind) == ("PUT", "configmaps"):
+            api.daemon_set["metadata"]["uid"] = "another"
+
+    api.before = recreate
+
+    result = run("apply", "--mode", "ipvs", "--yes", "--timeout", "5")
+
+    assert result.exit_code == 0, result.stderr
+
+
 @pytest.mark.parametrize("command", [("apply", "--mode", "ipvs"), ("rollback",)])
 def test_json_asks_for_nothing(api: FakeApi, command: tuple[str, ...]) -> None:
     """The document is printed at the end, so a question before it would be about a plan that nobody has seen."""
