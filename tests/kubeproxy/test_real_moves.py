@@ -16,9 +16,9 @@ import pytest
 from amigen.knowledge import UNSET_MODE, mode_fact
 from amigen.kubeproxy.versions import unset_mode, worse
 from tests.kubeproxy.real_vm import NODE_PORT, Proof
-from tests.kubeproxy.test_real_versions import VERSIONS
 from tests.real import node
 from tests.real.build import program as built_program
+from tests.real.control_plane import PROXIES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -234,11 +234,11 @@ cat /tmp/notices.log
 """
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", PROXIES)
 def test_what_each_version_says_at_its_start(proof: Proof, version: str) -> None:
     """Its warnings of ipvs and of an unset mode, and the versions that they name, are those that amigen tells of."""
     program = f"/usr/local/bin/kube-proxy-{version}"
-    node.copy(proof.vm, built_program(VERSIONS[version], "kube-proxy"), program, "0755")
+    node.copy(proof.vm, built_program(PROXIES[version], "kube-proxy"), program, "0755")
 
     def said(mode: str) -> str:
         return proof.shell(NOTICES.format(unit=node.UNIT, mode=mode, program=program, node=node.NODE))
@@ -249,7 +249,7 @@ def test_what_each_version_says_at_its_start(proof: Proof, version: str) -> None
     assert "Using iptables Proxier" in unset
     assert ("deprecated" in ipvs) == (mode_fact("ipvs", version).state == "deprecated")
     assert ("No kube-proxy mode specified" in unset) == bool(unset_mode("", version))
-    if version == max(VERSIONS):
+    if version == max(PROXIES):
         coming = [".".join(map(str, fact.since)) for fact in worse("ipvs", version)]
         assert [one for one in coming if f"Kubernetes {one}" not in ipvs] == []
         assert f"in Kubernetes {'.'.join(map(str, UNSET_MODE['changes']))} the default mode will switch" in unset

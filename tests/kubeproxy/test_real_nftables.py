@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from amigen.kubeproxy.plan import disruption
-from tests.real.control_plane import programs
+from amigen.kubeproxy.versions import unset_mode
+from tests.real.control_plane import KUBERNETES, programs
 from tests.real.moves_cell import HELD
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -45,9 +46,13 @@ def test_status_of_a_node_in_nftables_mode(tmp_path: Path) -> None:
     assert sum(one["services"] for one in found) > 3 * WORLDS
 
 
-def test_connections_go_on_between_iptables_and_nftables(tmp_path: Path) -> None:
-    """As the plan of such a change says: those of pods, of the node, and to a node port."""
-    for move in cell("moves_cell", str(tmp_path)):
+def test_moves_between_iptables_and_nftables(tmp_path: Path) -> None:
+    """As a plan says: connections of pods, of the node, and to a node port go on; an unset mode is warned of."""
+    found = cell("moves_cell", str(tmp_path))
+
+    assert found["unset"] == {version: bool(unset_mode("", version)) for version in found["unset"]}
+    assert KUBERNETES in found["unset"]
+    for move in found["moves"]:
         then = move.pop("then")
         now = {"nftables": "iptables", "iptables": "nftables"}[then]
         assert "connections to Services go on" in "".join(disruption(now, then))

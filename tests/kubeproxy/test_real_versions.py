@@ -20,10 +20,10 @@ from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.settings import KEYWORDS, Settings
 from tests.kubeproxy.test_plan import observed
 from tests.real.build import program
+from tests.real.control_plane import PROXIES
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = {"1.35": "kube-proxy-1.35", "1.36": "kubernetes-1.36", "1.37": "kubernetes-1.37"}
 CHANGES: tuple[dict[str, Any], ...] = (
     {},
     *({f"featureGates.{gate.name}": value} for gate in GATES for value in (True, False)),
@@ -57,10 +57,10 @@ def refusal(version: str, mode: Any, fields: dict[str, Any]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", PROXIES)
 def test_plan_refuses_what_kube_proxy_refuses(version: str, tmp_path: Path) -> None:
     """Each mode with each feature gate and with each kind of node port addresses."""
-    proxy = program(VERSIONS[version], "kube-proxy")
+    proxy = program(PROXIES[version], "kube-proxy")
     wrong = []
     for mode, fields in itertools.product(PROXY_MODES, CHANGES):
         real, ours = exits(proxy, tmp_path, mode, fields), refusal(version, mode, fields)

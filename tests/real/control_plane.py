@@ -28,6 +28,8 @@ ADMIN = "admin-token"
 KUBERNETES = os.environ.get("AMIGEN_KUBERNETES") or "1.37"
 # Their version, as go.mod pins it: `v1.37.2`.
 PROXY = build.pinned(f"kubernetes-{KUBERNETES}", "k8s.io/kubernetes")
+# Where kube-proxy of each version is built.
+PROXIES = {"1.35": "kube-proxy-1.35", "1.36": "kubernetes-1.36", "1.37": "kubernetes-1.37"}
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy")
 
 

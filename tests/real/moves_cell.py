@@ -2,7 +2,8 @@
 
     unshare --net --uts --mount python -m tests.real.moves_cell FOLDER
 
-Prints JSON: for each move what became of the connections that were open before it (tests/real/traffic.py).
+Prints JSON: `moves`, what became of the connections that were open before each (tests/real/traffic.py), and `unset`,
+which versions of kube-proxy warn where no mode is set.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 
 from amigen.kubernetes.cluster import Cluster, connect
 from amigen.kubernetes.kinds import ENDPOINT_SLICES, NODES, SERVICES
-from tests.real import node
-from tests.real.control_plane import ControlPlane, running
+from tests.real import build, node
+from tests.real.control_plane import PROXIES, ControlPlane, running
 from tests.real.nftables_cell import CONFIG, NETWORK, NODE, send
 
 TRAFFIC = Path(__file__).with_name("traffic.py")
@@ -73,9 +74,23 @@ def mode() -> str:
         return ""
 
 
+def warns_of_unset_mode(program: Path, kubeconfig: Path, folder: Path) -> bool:
+    """Whether this kube-proxy says, where no mode is set, that the default will change."""
+    config, log = folder / "unset.conf", folder / "unset.log"
+    config.write_text(CONFIG.replace("KUBECONFIG", str(kubeconfig)).replace("mode: nftables", 'mode: ""'))
+    with log.open("wb") as out:
+        words = [str(program), f"--config={config}", f"--hostname-override={NODE}"]
+        process = subprocess.Popen(words, stderr=out, stdout=out)
+    try:
+        wait(lambda: "Using iptables Proxier" in log.read_text(), f"{program} does not start")
+    finally:
+        process.terminate()
+        process.wait(20)
+    return "No kube-proxy mode specified" in log.read_text()
+
+
 def moves(plane: ControlPlane, folder: Path) -> list[dict[str, Any]]:
     kubeconfig = plane.kubeconfig("admin")
-    populate(connect(str(kubeconfig)))
     log = (folder / "kube-proxy.log").open("wb")
 
     def proxy(wanted: str) -> subprocess.Popen[bytes]:
@@ -122,8 +137,14 @@ def main(folder: Path) -> None:
     script = f"set -e\n{private}{NETWORK}{node.NAMESPACES}sysctl -qw net.ipv4.ip_forward=1\n"
     subprocess.run(["bash"], input=script, text=True, check=True)
     servers = [f"ip netns exec web python3 {TRAFFIC} serve {port}" for port in (9090, 9091)]
+    proxies = {version: build.folder_of(tool) / "bin" / "kube-proxy" for version, tool in PROXIES.items()}
     with started(*servers), running(folder / "plane") as plane:
-        print(json.dumps(moves(plane, folder)))
+        kubeconfig = plane.kubeconfig("admin")
+        populate(connect(str(kubeconfig)))
+        unset = {
+            version: warns_of_unset_mode(path, kubeconfig, folder) for version, path in proxies.items() if path.exists()
+        }
+        print(json.dumps({"unset": unset, "moves": moves(plane, folder)}))
 
 
 if __name__ == "__main__":
