@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amigen.base.errors import AmigenError, ToolError
-from amigen.build.needs import find_local_base, lacking
+from amigen.build.base import base_in_words, look_at_base
+from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
 from amigen.images.base import Base
-from amigen.platforms import PLATFORMS
 from amigen.render.packer import source_parameter
 from amigen.vm.acceleration import probe
 from amigen.vm.needs import require_all
@@ -113,15 +113,12 @@ def make_intent(
 
 def _processor(job: Job, spec_folder: Path, fresh: bool) -> str:
     """How the builder would run, once there is a base to run."""
-    base = find_local_base(job, spec_folder, fresh=fresh)
+    base = look_at_base(job.plan, job.architecture, spec_folder, fresh=fresh)
     return probe(job.architecture, base.image.kernel if base.image else None).sentence
 
 
 def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageIntent:
-    fact, base = PLATFORMS[job.plan.platform], job.plan.spec.local.bases.get(job.plan.platform)
-    source = f"the newest cloud image of {fact.title}"
-    if base is not None:
-        source = base.path or base.url or f"a root of {fact.title} by mmdebstrap"
+    source = base_in_words(job.plan)
     return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
 
 

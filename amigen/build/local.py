@@ -9,6 +9,7 @@ from typing import Any
 
 from amigen.base.errors import BuildError, InputError
 from amigen.base.locks import exclusive_lock
+from amigen.build.base import make_base
 from amigen.build.hook import Event
 from amigen.build.proof import check_image
 from amigen.build.record import ImageRecord
@@ -16,7 +17,7 @@ from amigen.build.run import Built, Order, keep_record, run_build
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
-from amigen.vm.bases import Base, base_image
+from amigen.vm.bases import Base
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
 from amigen.vm.qemu import MACHINES, boot_arguments, disk_drive, seed_drive
 from amigen.vm.seed import make_seed, meta_data
@@ -56,16 +57,7 @@ def build_local(
     """
     plan = session.plan
     session.begin("base")
-    base = base_image(
-        plan.platform,
-        session.architecture,
-        named=plan.spec.local.bases.get(plan.platform),
-        mirror=plan.spec.package_sources.mirrors.get(plan.platform),
-        folder=spec_folder,
-        uefi=plan.spec.local.firmware == "uefi",
-        log=session.say,
-        fresh=fresh_base,
-    )
+    base = make_base(plan, session.architecture, spec_folder, log=session.say, fresh=fresh_base)
     acceleration = probe(session.architecture, base.image.kernel)
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)

@@ -12,7 +12,7 @@ Needs QEMU, genisoimage (or mkisofs, xorrisofs) and the OpenSSH client on this m
 """
 
 from amigen.vm.acceleration import Acceleration, probe
-from amigen.vm.bases import Base, base_image, built_in_base
+from amigen.vm.bases import Base, built_in_base
 from amigen.vm.image import VmImage
 from amigen.vm.machine import Machine
 from amigen.vm.scratch import scratch
@@ -25,7 +25,6 @@ __all__ = [
     "Machine",
     "SshTarget",
     "VmImage",
-    "base_image",
     "built_in_base",
     "probe",
     "scratch",

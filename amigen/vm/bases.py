@@ -1,4 +1,4 @@
-"""The image that a local build starts from: the official one, a file, a download, or a root made by mmdebstrap."""
+"""The base image of a local build, and the root that mmdebstrap makes for it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
 
-from amigen.base.errors import InputError, ToolError
+from amigen.base.errors import ToolError
 from amigen.base.paths import cache_home
 from amigen.base.processes import find_program, run_tool
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
-from amigen.platforms.model import Mirror, PlatformFact
+from amigen.platforms.model import Mirror
 from amigen.vm.acceleration import machine_architecture, runs_programs_of
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
-from amigen.vm.download import download
 from amigen.vm.image import KERNEL_SUFFIX, VmImage
-from amigen.vm.official import newest, official_image
 
 # Of the built-in disk; a build grows it to the spec's size, and cloud-init the file system.
 BUILT_IN_GIB = 2
@@ -39,88 +36,9 @@ class Base:
 
     image: VmImage
     user: str
-    kind: Literal["official", "file", "url", "built-in"]
     says: str
     digest: str = ""
     url: str = ""
-
-
-class NamedBase(Protocol):
-    """A base that a spec names, in one of three ways; `amigen.spec.model.LocalBase` is one."""
-
-    @property
-    def path(self) -> str | None:
-        """The file."""
-        ...
-
-    @property
-    def url(self) -> str | None:
-        """The download."""
-        ...
-
-    @property
-    def sha256(self) -> str | None:
-        """The checksum of the download, hexadecimal."""
-        ...
-
-    @property
-    def mmdebstrap(self) -> bool:
-        """Make it from package sources."""
-        ...
-
-    @property
-    def user(self) -> str | None:
-        """The user that cloud-init makes; None: the distribution's."""
-        ...
-
-
-def base_image(
-    platform: str,
-    architecture: Architecture,
-    *,
-    named: NamedBase | None,
-    mirror: Mirror | None,
-    folder: Path,
-    uefi: bool = False,
-    log: Callable[[str], None],
-    fresh: bool = False,
-) -> Base:
-    """The base that a spec names for this platform, or the official image.
-
-    Args:
-        platform: The name of the platform.
-        named: What the spec names; None: the newest official image.
-        mirror: The package source of a root made by mmdebstrap; None: this machine's own.
-        folder: The folder of the spec, to which its paths are relative.
-        uefi: On x86_64, start a boot loader by UEFI.
-        fresh: Do not use what is cached.
-
-    Raises:
-        InputError: The file is not there or is not an image; a download fails, or has another checksum or signature.
-        ToolError: The base cannot be made here.
-    """
-    fact = PLATFORMS[platform]
-    if named is None:
-        return _official_base(fact, architecture, uefi=uefi, log=log, fresh=fresh)
-    if named.mmdebstrap:
-        return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
-    user = named.user or fact.local_user
-    if named.path is not None:
-        path = folder / Path(named.path).expanduser()
-        return Base(image=VmImage.at(path, architecture, uefi=uefi), user=user, kind="file", says=str(path))
-    if named.url is None or named.sha256 is None:
-        raise InputError(f"local.bases.{platform} names neither a file nor a URL with its sha256")
-    image = VmImage.at(download(named.url, named.sha256, log=log, fresh=fresh), architecture, uefi=uefi)
-    return Base(image=image, user=user, kind="url", says=named.url, digest=f"sha256:{named.sha256}")
-
-
-def _official_base(
-    fact: PlatformFact, architecture: Architecture, *, uefi: bool, log: Callable[[str], None], fresh: bool
-) -> Base:
-    found = newest(official_image(fact, architecture))
-    says = f"{found.url}, {found.proof}"
-    image = VmImage.at(download(found.url, found.checksum, log=log, fresh=fresh), architecture, uefi=uefi)
-    return Base(image=image, user=fact.local_user, kind="official", says=says, url=found.url)
 
 
 def built_in_base(
@@ -144,7 +62,7 @@ def built_in_base(
     folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
     fact = PLATFORMS[platform]
     image = disk_with_kernel(folder, architecture)
-    return Base(image=image, user=fact.local_user, kind="built-in", says=f"built-in root of {fact.title}", digest=key)
+    return Base(image=image, user=fact.local_user, says=f"built-in root of {fact.title}", digest=key)
 
 
 def built_in_recipe(

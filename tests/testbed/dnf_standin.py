@@ -133,7 +133,6 @@ def dnf_standin_base(log: Callable[[str], None] = print) -> Base:
     return Base(
         image=disk_with_kernel(folder, "x86_64"),
         user=PLATFORMS["al2023"].local_user,
-        kind="file",
         says="dnf stand-in for Amazon Linux 2023 (Debian with dnf and rpm)",
         digest=folder.name,
     )

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import InputError, ToolError
+from amigen.build.base import make_base
 from amigen.platforms import PLATFORMS
-from amigen.spec.model import LocalBase, Mirror
+from amigen.spec.model import Local, LocalBase, Mirror
 from amigen.vm import acceleration, apt_sources, bases
 from amigen.vm.acceleration import Acceleration
 from amigen.vm.cache import cache_key, cached
@@ -28,6 +29,7 @@ from amigen.vm.download import download
 from amigen.vm.image import VmImage
 from amigen.vm.qemu import Hardware, qemu_command
 from amigen.vm.scratch import scratch, scratch_home, sweep
+from tests.build.test_packer_files import plan_of
 
 EMULATION = Acceleration(name="tcg", cpu="qemu64", accel="tcg,thread=multi", reason="a test")
 
@@ -202,8 +204,7 @@ def test_a_base_by_url(web: str, tmp_path: Path) -> None:
         base(f"{web}/none", right)
     for _ in range(2):
         found = base(f"{web}/disk.qcow2", right)
-        assert (found.kind, found.image.format, found.digest, found.user) == (
-            "url",
+        assert (found.image.format, found.digest, found.user) == (
             "qcow2",
             f"sha256:{right}",
             "ec2-user",
@@ -214,7 +215,7 @@ def test_a_base_by_url(web: str, tmp_path: Path) -> None:
 def test_a_base_that_is_a_file(tmp_path: Path, web: str) -> None:
     """Relative to the spec, with its login user."""
     found = base_of(LocalBase(path="web/disk.qcow2", user="me"), tmp_path)
-    assert (found.kind, found.user, found.image.disk) == ("file", "me", tmp_path / "web/disk.qcow2")
+    assert (found.user, found.image.disk) == ("me", tmp_path / "web/disk.qcow2")
 
 
 def test_a_base_that_is_no_image(tmp_path: Path) -> None:
@@ -225,7 +226,8 @@ def test_a_base_that_is_no_image(tmp_path: Path) -> None:
 
 
 def base_of(named: LocalBase, folder: Path, log: Callable[[str], None] = quiet) -> bases.Base:
-    return bases.base_image("al2023", "x86_64", named=named, mirror=None, folder=folder, log=log)
+    plan = plan_of(local=Local(bases={"al2023": named}))
+    return make_base(plan, "x86_64", folder, log=log, fresh=False)
 
 
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
