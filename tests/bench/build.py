@@ -31,6 +31,7 @@ kind: NodeImage
 name: bench
 kubernetesVersion: "1.34"
 platforms: [debian-12]
+local: {bases: {debian-12: {mmdebstrap: true}}}
 """
 HCL = """\
 source "qemu" "image" {

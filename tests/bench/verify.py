@@ -203,7 +203,7 @@ def _ansible(folder: Path, node: SshTarget, options: Sequence[str]) -> list[str]
 
 @contextmanager
 def _node(plan: ImagePlan, image: VmImage) -> Iterator[SshTarget]:
-    with scratch("bench") as work, Machine(image, work=work, user="admin", user_data=user_data(plan)) as machine:
+    with scratch("bench") as work, Machine(image, work=work, user="debian", user_data=user_data(plan)) as machine:
         machine.wait_for_ssh()
         machine.ssh.wait_until_booted()
         yield machine.ssh
@@ -213,7 +213,7 @@ def boots_by_hand(disk: Path) -> None:
     """What a verification waits for, and nothing else: a boot with user data, and a reboot."""
     with tempfile.TemporaryDirectory() as name, scratch("hand") as work:
         plan = proof_plan(Path(name), SPEC)
-        with Machine(VmImage.at(disk), work=work, user="admin", user_data=user_data(plan)) as machine:
+        with Machine(VmImage.at(disk), work=work, user="debian", user_data=user_data(plan)) as machine:
             machine.wait_for_ssh()
             machine.ssh.wait_until_booted()
             machine.reboot()

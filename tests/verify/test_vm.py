@@ -141,7 +141,7 @@ _HOLDS_A_MACHINE = """
 import sys, time
 from pathlib import Path
 from amigen.vm import Machine, VmImage, built_in_base, scratch
-with scratch("killed") as work, Machine(VmImage.at(Path(sys.argv[1])), work=work, user="admin") as machine:
+with scratch("killed") as work, Machine(VmImage.at(Path(sys.argv[1])), work=work, user="debian") as machine:
     print(machine._process.pid, flush=True)
     time.sleep(600)
 """
@@ -163,7 +163,7 @@ def test_a_machine_does_not_outlive_a_killed_owner(image: VmImage) -> None:
 @pytest.fixture(scope="module")
 def machine(plan: ImagePlan, image: VmImage) -> Iterator[Machine]:
     with scratch("verify-test") as work:
-        given = {"work": work, "user": "admin", "user_data": user_data(plan), "log": print}
+        given = {"work": work, "user": "debian", "user_data": user_data(plan), "log": print}
         with Machine(image, **given) as running:  # type: ignore[arg-type]
             running.wait_for_ssh()
             running.run("systemctl is-system-running --wait", timeout=900)
