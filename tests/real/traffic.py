@@ -43,6 +43,18 @@ def connect(host: str, port: int) -> tuple[socket.socket, str]:
         raise
 
 
+def patiently(host: str, port: int) -> socket.socket:
+    """A connection to what may still be starting."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return connect(host, port)[0]
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(ROUND)
+
+
 def fate(held: socket.socket) -> str:
     """Why a connection no longer works; empty: it does."""
     try:
@@ -53,7 +65,7 @@ def fate(held: socket.socket) -> str:
 
 
 def hold(file: str, host: str, port: int, number: int) -> None:
-    alive = [connect(host, port)[0] for _ in range(number)]
+    alive = [patiently(host, port) for _ in range(number)]
     broken: collections.Counter[str] = collections.Counter()
     rounds = refused = 0
     while True:
