@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +11,7 @@ import click
 import msgspec
 from msgspec import structs
 
-from amigen.base.errors import InputError, Problem, plain
+from amigen.base.errors import InputError, plain
 from amigen.base.files import read_file
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.options import Group, complete_platform, find_spec, load, one_plan, spec_argument
@@ -21,13 +20,12 @@ from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
 from amigen.userdata import make, mime
+from amigen.userdata.describe import explanation_lines, problem_line
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DropIn, of_files
-from amigen.userdata.explain import Explanation
 from amigen.userdata.explain import explain as explain_document
 from amigen.userdata.finding import by
 from amigen.userdata.make import Format
-from amigen.userdata.size import LIMIT, Size
 from amigen.userdata.systems import SYSTEMS, SystemName
 
 _MAX_BYTES = 1024 * 1024
@@ -102,7 +100,7 @@ def print_(
     made = make.make(plan, format_=cast("Format | None", asked), merge=existing, gzip_=gzip_)
     document = made.content
     for note in made.notes:
-        click.echo(plain(_problem(note)), err=True)
+        click.echo(plain(problem_line(note)), err=True)
     if as_json:
         multipart = parse(document).type == mime.MULTIPART
         echo_json(make.part_list(document) if format_ == "parts" else make.external(document, multipart=multipart))
@@ -156,52 +154,10 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
     if output == "json":
         echo_json(msgspec.to_builtins(found))
     else:
-        for line in _lines(found):
+        for line in explanation_lines(found):
             click.echo(plain(line))
     if any(problem.severity == "error" for problem in found.problems):
         sys.exit(InputError.exit_code)
-
-
-def _lines(found: Explanation) -> Iterator[str]:
-    about = found.about
-    yield f"For {about.title}: {about.merges}."
-    yield f"  source: {about.source}"
-    wrapped = f", packed as {' in '.join(reversed(found.wrapped))}" if found.wrapped else ""
-    yield f"Document: {found.bytes} bytes for EC2's limit of {LIMIT}{wrapped}; {_sizes(found.document)}"
-    if about.adds_most:
-        yield f"  and {about.adds_least} to {about.adds_most} bytes that {found.system} adds"
-    yield "Parts, in the order in which they run, with their place in the document:"
-    for part in found.parts:
-        size = (
-            f"raw {part.size.raw}, gzip {part.size.gzip}, base64 {part.size.base64}"
-            if part.size
-            else "size known only to it"
-        )
-        name = f" {part.filename}" if part.filename else ""
-        if part.named and part.named != part.filename:
-            name += f" (in the document: {part.named})"
-        packed = f", {' in '.join(reversed(part.wrapped))}" if part.wrapped else ""
-        yield f"  {part.number}. {part.type}{name} from {part.origin} ({size}{packed})"
-        yield f"       run {part.runs}"
-    if found.fields:
-        yield "NodeConfig, field by field:"
-        for field in found.fields:
-            also = f" (also set by {', '.join(field.set_by[:-1])})" if len(field.set_by) > 1 else ""
-            yield f"  {field.path} = {field.value}  from {field.winner}{also}"
-    if not found.problems:
-        yield "No problem found."
-    for problem in found.problems:
-        yield _problem(problem)
-
-
-def _sizes(size: Size) -> str:
-    return f"raw {size.raw}, gzip {size.gzip}, base64 {size.base64}"
-
-
-def _problem(problem: Problem) -> str:
-    hint = f"; {problem.hint}" if problem.hint else ""
-    source = f" [{problem.source}]" if problem.source else ""
-    return f"{problem.severity}: {problem.message}{hint}{source}"
 
 
 def _read(path: Path) -> bytes:
