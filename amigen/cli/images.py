@@ -27,7 +27,6 @@ from amigen.cli.failures import failures_of, raise_failures
 from amigen.cli.image_rows import finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
 from amigen.cli.outputs import BaseRow
-from amigen.cli.publish import make_request
 from amigen.images.base import compared_to, find_base
 from amigen.images.drift import find_drift
 from amigen.images.elsewhere import Shared
@@ -36,6 +35,7 @@ from amigen.images.prune import RegionPrune, Rules, apply_prune, list_images, pl
 from amigen.publish.ledger import shared_images
 from amigen.publish.names import Target
 from amigen.publish.record import default_path, last_kernels, last_sources
+from amigen.publish.request import make_request
 from amigen.publish.threads import attempt
 
 _ANY_REGION = click.option(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,13 @@ from amigen.publish import record as records
 from amigen.publish.apply import Applier
 from amigen.publish.ledger import open_ledger
 from amigen.publish.place_run import Canary
-from amigen.publish.plan import PublishRequest
+from amigen.publish.request import make_request
 from amigen.publish.run import PlaceStatus, look, places, require_digest
 from amigen.publish.wait import Waiter
 from amigen.rollout.group import Preferences, RolloutPreview
 from amigen.rollout.run import look_at, roll_out
-from amigen.spec.load import existing_user_data, spec_digest
+from amigen.spec.load import spec_digest
 from amigen.spec.model import NodeImage
-from amigen.userdata.make import user_data
 
 
 @click.command()
@@ -135,22 +133,6 @@ def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
     for option, given in others.items():
         if images_only and given:
             raise click.UsageError(f"--images-only does not change templates, but {option} is about them")
-
-
-def make_request(
-    spec: NodeImage, path: str, *, set_default: bool = False, canary: bool = False, templates: bool = True
-) -> PublishRequest:
-    """What the spec, a file at `path`, wants now, with its rendered user data."""
-    merge = existing_user_data(spec, path) if templates else None
-    return PublishRequest(
-        spec=spec,
-        digest=spec_digest(spec),
-        user_data={plan.platform: user_data(plan, merge=merge) for plan in plan_images(spec)} if templates else {},
-        now=datetime.now(UTC),
-        templates=templates,
-        set_default=set_default,
-        canary=canary,
-    )
 
 
 def _canary(aws: Aws, spec: NodeImage, ledger: Any, waiter: Waiter, subnets: dict[str, str]) -> Canary:
