@@ -16,6 +16,8 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 
+# There while a run of the bootstrap has changed something and has not ended well; the reason of a failure is in it.
+UNFINISHED_PATH = "/var/lib/amigen/unfinished"
 SCRIPT_PATH = "/usr/local/lib/amigen/ready"
 
 
@@ -27,9 +29,10 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
         "templates",
         "ready.sh.jinja",
         mode=mode,
-        modules=modules,
+        modules=tuple(module.replace("-", "_") for module in modules),
         scheduler=spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "",
         release_path=RELEASE_PATH,
+        unfinished=UNFINISHED_PATH,
         units=units,
     )
     unit = render("templates", "amigen-ready.service.jinja", mode=mode, units=units)

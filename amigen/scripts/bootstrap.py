@@ -52,7 +52,6 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     spec, fact = plan.spec, PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = plan.gate
-    calls = [call for step in steps for call in _calls(step, plan, plain=user_data)]
     script = render(
         "templates",
         "bootstrap.sh.jinja",
@@ -62,17 +61,15 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         library="\n".join(map(_library, _parts(plan, steps, user_data=user_data))),
         installs=any(isinstance(step, (InstallPackages, LoadModules)) for step in steps),
         units=gate.units if gate else (),
-        gate_calls=tuple(_put(file) for file in gate.files) if gate else (),
         drop_in=gate.drop_ins[0].content.decode() if gate else "",
         options=_options(plan),
         environment=_environment(plan),
     ) + render(
         "templates",
         "main.sh.jinja",
-        name=spec.name,
         sudo=not user_data,
         os=f"{fact.os_id} {fact.os_version}",
-        calls=calls,
+        calls=calls_of(steps, plan, plain=user_data),
         nothing_to_do=_nothing_to_do(plan),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
@@ -136,12 +133,18 @@ def _environment(plan: ImagePlan) -> tuple[tuple[str, str], ...]:
 
 def _nothing_to_do(plan: ImagePlan) -> str:
     things = ((plan.packages, "package"), (plan.files, "file"), (plan.modules, "module"))
-    counted = ", ".join(f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in things)
-    return f"nothing to do: {counted} are as they should be; no package manager was called"
+    return ", ".join(f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in things)
+
+
+def calls_of(steps: list[Step], plan: ImagePlan, *, plain: bool) -> list[Call]:
+    """The calls of the steps; a plan without a gate removes that of an image or of an earlier spec."""
+    first = [] if plan.gate else [Call(function="remove_gate")]
+    return first + [call for step in steps for call in _calls(step, plan, plain=plain)]
 
 
 def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
     if isinstance(step, InstallGate):
+        yield from map(_put, step.files)
         yield Call(function="install_gate")
     elif isinstance(step, RunHook):
         digest = hashlib.sha256(step.script.encode()).hexdigest()
@@ -156,7 +159,8 @@ def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
     elif isinstance(step, LoadModules):
         if step.conn_tab_bits is not None:
             yield Call(function="settle_option", arguments=("ip_vs", "conn_tab_bits", str(step.conn_tab_bits)))
-        yield Call(function="load_modules", arguments=step.modules)
+        files = tuple(file.path for file in plan.steps if isinstance(file, WriteFile) and file.modules)
+        yield Call(function="load_modules", arguments=files)
     elif isinstance(step, ApplySysctls):
         for key, value in step.values:
             yield Call(function="set_sysctl", arguments=(sysctl_path(key), value))
@@ -206,4 +210,4 @@ def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     readable = text.replace("\n", "").replace("\t", "").isprintable()
     if readable and (text.isascii() or not plain):
         return text, ()
-    return base64.b64encode(content).decode("ascii"), ("base64", "-d")
+    return base64.b64encode(content).decode("ascii"), ("base64 -d",)

@@ -1,19 +1,19 @@
-list_installed() {
+version_of() {
 	# shellcheck disable=SC2016 # dpkg-query's own fields
-	dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" | sed -n 's/^installed //p'
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
 }
 
 # Nobody answers what a package, or needrestart on Ubuntu, would ask.
 unattended() {
-	time_left
+	local left=$((end - $(uptime)))
 	((left > 0)) || return 124
 	bounded "$left" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a NEEDRESTART_SUSPEND=1 "$@"
 }
 
 apt_get() {
-	time_left
 	# It gives up, and names who holds the lock, before its time is over.
-	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 10 ? left - 10 : 0))" -o Acquire::Retries=2 \
+	local left=$((end - $(uptime) - 10))
+	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 0 ? left : 0))" -o Acquire::Retries=2 \
 		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
 		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
 }

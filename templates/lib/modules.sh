@@ -3,19 +3,19 @@ is_there() {
 	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
 }
 
-# check_kernels MODULE...: each kernel has them, with dependencies. A removed kernel has no modules.builtin.
+# check_kernels MODULE...: each installed kernel has them and what they need. A removed one has no modules.builtin.
 check_kernels() {
-	local dir module name file kernel
+	local dir module name files file kernel
 	for dir in /lib/modules/*; do
 		kernel=${dir##*/}
 		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
 		for module in "$@"; do
 			name="/${module//[-_]/[-_]}\.ko"
 			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
-			file=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") ||
-				fail "the kernel $kernel has no module $module: $(package_with_module "$module" "$kernel")"
-			for file in ${file/:/}; do
-				[[ -e $dir/$file || -e $file ]] || fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
+			files=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") || files=$module.ko
+			for file in ${files/:/}; do
+				[[ -e $dir/$file || -e $file ]] ||
+					fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
 			done
 		done
 	done
@@ -30,23 +30,25 @@ refuse() {
 	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
 }
 
+# load_modules FILE...: those that the files of modules-load.d name.
 load_modules() {
-	local module names said='' loaded=()
+	local module modules names said='' loaded=''
 	step='load modules'
-	check_kernels "$@"
+	mapfile -t modules < <(grep -hv '^#' "$@")
+	check_kernels "${modules[@]}"
 	# modprobe loads these, systemd-modules-load does not.
-	names=$(IFS='|' && echo "${*//[-_]/[-_]}")
+	names=$(IFS='|' && echo "${modules[*]//[-_]/[-_]}")
 	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
 	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
 		fail 'systemd-modules-load.service is masked: unmask it'
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	for module in "$@"; do
+	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
 		said=$(modprobe "$module" 2>&1) || true
 		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-		loaded+=("$module")
+		loaded+=" $module"
 	done
-	((${#loaded[@]})) || return 0
+	[[ -n $loaded ]] || return 0
 	changes=$((changes + 1))
-	log "loaded ${loaded[*]}"
+	log "loaded$loaded"
 }

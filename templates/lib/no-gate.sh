@@ -1,5 +1,5 @@
 # The spec says `gate: false`: the gate of an image or of an earlier spec is removed.
-hold_units() {
+remove_gate() {
 	local path found=''
 	for path in {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf; do
 		[[ -e $path ]] || continue
@@ -8,5 +8,4 @@ hold_units() {
 	done
 	if [[ -n $found && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 }
-stop_gate() { :; }
 close_gate() { :; }

@@ -8,6 +8,7 @@ One machine, eight boots, in the order of the tests.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -34,6 +35,8 @@ SPEC: dict[str, Any] = {
             "serviceCIDR": "10.100.0.0/16",
         }
     },
+    # So much that it is packed.
+    "files": [{"path": "/etc/app/bulk", "content": "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(64))}],
     # The same user data at each boot: it fails where a test says so.
     "hooks": {"before": [{"name": "maybe", "script": "test ! -e /broken", "run": "always"}]},
 }
@@ -141,7 +144,7 @@ def test_nor_does_it_on_a_stock_image(machine: Machine) -> None:
 def test_a_stock_image_on_which_no_gate_can_be_installed_does_not_join(machine: Machine) -> None:
     """The run fails before its first file: nodeadm-run is held all the same, and kubelet by hand, too."""
     booted(machine, with_=f"{NEW} && {STOCK} && touch /var/lib/amigen")
-    assert last_line(machine).startswith("amigen: FAILED: cannot make /run/amigen and /var/lib/amigen")
+    assert last_line(machine).startswith("amigen: FAILED: cannot make /var/lib/amigen")
     assert "status: error" in out(machine, "cloud-init status")
     assert states(machine) == CLOSED
     assert machine.run("sudo systemctl start kubelet").returncode != 0

@@ -83,7 +83,7 @@ cd /
 find etc usr var/lib/amigen root/order -xdev ! -type d -printf '%p %M %U:%G %l\n' | sort
 find etc usr var/lib/amigen root/order -xdev -type f ! -path etc/ld.so.cache ! -path etc/amigen/release.json \
   ! -path var/lib/amigen/written -exec sha256sum {} + | sort
-grep -v release.json var/lib/amigen/written | sort
+grep -v release.json var/lib/amigen/written | sort -u
 grep -v '"time"' etc/amigen/release.json
 dpkg-query -W 2>/dev/null; rpm -qa 2>/dev/null | sort
 systemctl list-unit-files --state=enabled --no-legend
@@ -166,14 +166,14 @@ def test_a_file_of_somebody_else_is_kept(node: Node) -> None:
     assert node.read("/var/lib/amigen/kept/etc/sysctl.d/90-amigen.conf") == b"kernel.panic=1\n"
 
 
-def test_an_edited_file_is_kept_and_our_own_older_one_is_not(node: Node) -> None:
-    """A changed spec replaces what amigen wrote without a copy; an edit by hand is kept."""
+def test_each_replaced_file_is_kept(node: Node) -> None:
+    """What amigen wrote for an earlier spec, and an edit by hand: numbered copies, the newest without a number."""
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "1\n"}])).returncode == 0
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "2\n"}])).returncode == 0
-    assert not (node.root / "var/lib/amigen/kept/etc/a.conf").exists()
     (node.root / "etc/a.conf").write_text("by hand\n")
     assert node.bootstrap(node.plan(files=[{"path": "/etc/a.conf", "content": "3\n"}])).returncode == 0
     assert node.read("/var/lib/amigen/kept/etc/a.conf") == b"by hand\n"
+    assert node.read("/var/lib/amigen/kept/etc/a.conf.~1~") == b"1\n"
     assert node.read("/etc/a.conf") == b"3\n"
 
 
@@ -361,8 +361,8 @@ def test_a_module_that_a_kernel_lacks_is_named(node: Node) -> None:
     install_kernel(node, without="ip_vs_sed")
     done = node.bootstrap(node.plan())
     assert done.returncode == 1
-    assert "the kernel 6.1.0-test has no module ip_vs_sed: " in last_line(done)
-    where = {"al2023": "no package of the repositories here has it for the kernel 6.1.0-test"}
+    assert "the kernel 6.1.0-test lacks ip_vs_sed.ko, which ip_vs_sed needs: " in last_line(done)
+    where = {"al2023": "no repository here has it for the kernel 6.1.0-test"}
     assert last_line(done).endswith(
         where.get(node.platform, "a kernel such as linux-generic, linux-aws or linux-image-amd64 has it")
     )
@@ -380,7 +380,9 @@ def test_the_package_that_has_a_module_is_named_by_dnf(tmp_path: Path) -> None:
         subprocess.run(["createrepo_c", "-q", str(repository)], check=True)
         done = node.bootstrap(node.plan())
     assert done.returncode == 1
-    says = "the kernel 6.1.0-test has no module ip_vs_sed: install kernel-modules-extra-6.1.0-1.amzn2023"
+    says = (
+        "the kernel 6.1.0-test lacks ip_vs_sed.ko, which ip_vs_sed needs: install kernel-modules-extra-6.1.0-1.amzn2023"
+    )
     assert last_line(done) == f"amigen: FAILED: {says}"
 
 

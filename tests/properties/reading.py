@@ -24,7 +24,7 @@ from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.packer import image_tags
-from amigen.scripts.bootstrap import _calls, bootstrap_script
+from amigen.scripts.bootstrap import bootstrap_script, calls_of
 from amigen.scripts.join import node_config
 from amigen.spec.load import load_spec
 from amigen.spec.model import NodeImage
@@ -65,7 +65,7 @@ def _read_script(plan: ImagePlan, script: str) -> None:
     _, _, main = script.rpartition("\nmain() {\n")
     fact = PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both"]
-    calls = (call for step in steps for call in _calls(step, plan, plain=False))
+    calls = calls_of(list(steps), plan, plain=False)
     wanted = ["become_root", "begin", "require_platform", f"{fact.os_id} {fact.os_version}"]
     wanted += [word for call in calls for word in (call.function, *call.arguments)]
     found = shlex.split(main, posix=True)

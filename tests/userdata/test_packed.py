@@ -231,7 +231,7 @@ def test_packed_cloud_config_is_valid_and_carries_the_script(
 def test_room_for_what_a_system_adds() -> None:
     """A spec that does not join by itself is warned where the NodeConfig of the system may not fit; others are not."""
     reserve = SYSTEMS["karpenter"].adds_most
-    alone, joined = make(plan(noise(1900))), make(plan(noise(2000), joins()))
+    alone, joined = make(plan(noise(2400))), make(plan(noise(2500), joins()))
 
     assert LIMIT - reserve < len(alone.content) <= LIMIT
     assert LIMIT - reserve < len(joined.content) <= LIMIT

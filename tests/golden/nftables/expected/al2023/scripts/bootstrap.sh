@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in nftables mode. The steps are in `main`, at the end.
-# Safe to run again: what is as it should be is left alone. The last line of the output says how it ended.
-# shellcheck disable=SC2016 # File contents are data: nothing in them is to be expanded.
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in nftables mode. Steps: `main`, at the end.
+# Safe to repeat. The last line of the output says how it ended.
+# shellcheck disable=SC1091,SC2016 # files are not expanded
 set -euo pipefail
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root
 umask 022
 package_options=()
 gated_units=(nodeadm-run.service kubelet.service)
-drop_in='# amigen: asserted at each start; stops nothing that runs. To start anyway, make the second path.
+drop_in='# By amigen; stops nothing that runs. To start anyway, make the second path.
 [Unit]
 Wants=amigen-ready.service
 After=amigen-ready.service
@@ -15,8 +15,8 @@ AssertPathExists=|/run/amigen-ready
 AssertPathExists=|/etc/amigen/ignore-gate
 '
 
-release=/etc/amigen/release.json run_dir=/run/amigen state_dir=/var/lib/amigen
-changes=0 begun='' step=start reason=''
+release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir/unfinished
+changes=0 reason=''
 
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || true
@@ -27,17 +27,22 @@ fail() {
 	exit 1
 }
 
-# bounded SECONDS COMMAND...: bash handles a signal while it waits; timeout(1) ends all of the command.
+# change WHAT: before each change. Without its release, a node is not ready, after a reboot too.
+change() {
+	step=$1
+	changes=$((changes + 1))
+	rm -f "$release"
+}
+
+# Seconds since boot: the clock may be set.
+uptime() {
+	cut -d. -f1 /proc/uptime
+}
+
+# bounded SECONDS COMMAND...: bash handles signals while it waits; timeout(1) ends all of the command.
 bounded() {
 	timeout -k 30 "$@" 8>&- &
 	wait "$!"
-}
-
-# Before each change: the gate stays closed at later boots until a run has written release.json.
-unfinished() {
-	begun=1
-	# A move works on a full disk, too.
-	[[ ! -e $release ]] || mv -fT "$release" "$release.unfinished" || rm -f "$release" || true
 }
 
 on_exit() {
@@ -48,16 +53,16 @@ on_exit() {
 	jobs -pr | xargs -r kill
 	wait
 	((code < 129)) || reason=${reason:-stopped by a signal}
-	reason=${reason:-"$step: a command ended with code $code"}
-	echo "$reason" 2>/dev/null >"$run_dir/failed"
-	[[ -z $begun ]] || unfinished
-	close_gate
+	reason=${reason:-"${step:-start}: a command ended with code $code"}
+	echo "$reason" 2>/dev/null >/run/amigen/failed
+	# A node that was ready stays so where nothing was changed.
+	[[ -e $release && ! -e $unfinished ]] || close_gate
 	log "FAILED: $reason"
 	exit "$code"
 }
 
 begin() {
-	[[ -c /dev/null ]] || { rm -f /dev/null && mknod -m 666 /dev/null c 1 3; } || true
+	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || true
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
@@ -65,62 +70,49 @@ begin() {
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	hold_units
-	mkdir -p "$run_dir" "$state_dir" || fail "cannot make $run_dir and $state_dir: not root, disk full or read-only?"
-	exec 8>"$run_dir/lock"
+	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: not root, disk full or read-only?"
+	exec 8>/run/amigen/lock
 	flock -w 900 8 &
-	wait "$!" || fail 'another run of amigen has held the lock for 900 s'
-	rm -f "$run_dir/failed"
+	wait "$!" || fail 'another run has held the lock for 900 s'
+	rm -f /run/amigen/failed
 	# What an image recorded must not open the gate of a new node.
-	if [[ -e $state_dir/baked ]]; then
-		unfinished
-		stop_gate
-	fi
+	if mv -f "$state_dir/baked" "$unfinished" 2>/dev/null; then close_gate; fi
 }
 
 require_platform() {
-	local ID='' VERSION_ID=''
-	# shellcheck source=/dev/null
-	[[ -r /etc/os-release ]] && . /etc/os-release
-	[[ "$ID $VERSION_ID" == "$1" ]] || fail "this script is for $1; this machine is ${ID:-unknown} $VERSION_ID"
+	local os
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || true
+	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
-# put_file PATH MODE OWNER:GROUP TEXT [DECODER...]: the whole file or nothing; backs up a file of others.
+# put_file PATH MODE OWNER:GROUP TEXT [DECODER]: the whole file or nothing; keeps a copy of what was there.
 put_file() {
-	local path=$1 quoted sum old='' kept=$state_dir/kept$1 list=$state_dir/written new=${1%/*}/.amigen.new decoder=("${@:5}")
-	((${#decoder[@]})) || decoder=(cat)
-	printf -v quoted %q "$path"
-	sum=$(printf %s "$4" | "${decoder[@]}" | sha256sum)
-	[[ ! -f $path ]] || old=$(sha256sum <"$path")
-	[[ $old != "$sum" || ! $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}" 2>/dev/null) ]] || return 0
-	step="write $path"
-	unfinished
-	[[ ! -d $path || -L $path ]] || fail "$path is a folder; remove it"
-	if [[ -e $path || -L $path ]] && ! grep -qsxF "${old% -}$quoted" "$list"; then
-		# It stays in effect there.
-		[[ $path != /etc/modules-load.d/*.conf ]] || kept=${path%.conf}.before-amigen.conf
+	local path=$1 sum kept=$state_dir/kept$1 new=${1%/*}/.amigen.new decoder=${5:-cat}
+	sum=$(printf %s "$4" | $decoder | sha256sum)
+	if [[ $sum == $(sha256sum 2>/dev/null <"$path") && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
+	change "write $path"
+	if [[ -f $path || -L $path ]]; then
+		# What others load at boot is still loaded.
+		[[ $path != /etc/modules-load.d/*.conf ]] || grep -qsxF "$path" "$state_dir/written" || kept=${path%.conf}.before-amigen.conf
 		if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
-			rm -f "$kept" || true
+			rm -f "$kept"
 			fail "cannot keep a copy of $path: is the disk full?"
 		fi
 		log "kept the existing $path as $kept"
 	fi
-	# A record that a full disk cut short ends before the next. Nobody but root can replace the file in the new folder.
-	rm -rf "$new"
-	if ! { grep -qsxF "${sum% -}$quoted" "$list" || printf '\n%s' "${sum% -}$quoted" >>"$list"; } || ! mkdir -p "${path%/*}/" || ! mkdir -m 700 "$new" ||
-		! (cd "$new" && [[ -O . ]] && printf %s "$4" | "${decoder[@]}" >file && chown "$3" file && chmod "$2" file && sync file) ||
+	# Nobody but root can replace the file in the new folder.
+	if ! printf '\n%s' "$path" >>"$state_dir/written" || ! mkdir -p "${path%/*}/" || ! rm -rf "$new" || ! mkdir -m 700 "$new" ||
+		! (cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file && chown "$3" file && chmod "$2" file && sync file) ||
 		! mv -fT "$new/file" "$path"; then
-		rm -rf "$new" || true
-		fail "cannot write $path: disk full, read-only, or no such user as $3?"
+		rm -rf "$new"
+		fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
 	fi
 	rmdir "$new"
-	changes=$((changes + 1))
 	log "wrote $path"
 }
 
 finish() {
-	rm -f "$state_dir/baked"
-	if ((changes)); then log "ready: $changes changes"; else log "$1"; fi
+	if ((changes)); then log "ready: $changes changes"; else log "nothing to do: $1 are as they should be; no package manager was called"; fi
 }
 
 become_root() {
@@ -140,79 +132,68 @@ declare -A installed=()
 # Sets `missing` to those of NAME[=VERSION]... that are not installed.
 find_missing() {
 	local name version
-	installed=() missing=()
-	while read -r name version; do installed[$name]=$version; done < <(list_installed "${@%%=*}" 2>/dev/null)
+	missing=()
 	for name in "$@"; do
-		version=${installed[${name%%=*}]:-}
+		version=$(version_of "${name%%=*}") || true
+		installed[${name%%=*}]=$version
 		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
 	done
 }
 
-# Sets `left` to the seconds until `deadline`; a first boot may set the clock.
-time_left() {
-	read -r left _ </proc/uptime
-	left=$((deadline - ${left%.*}))
-}
-
-# The first cause and the last error in the output.
+# The first cause and the last line of the output.
 why_in() {
-	local cause error
-	cause=$(grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1") || cause=''
-	error=$(grep -E '^(E:|[Ee]rror)' "$1" | tail -n 1) || error=$(tail -n 1 "$1")
-	printf '%.400s' "$cause${cause:+; }${error:-no message}"
+	{
+		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || true
+		tail -n 1 "$1" | grep '' || echo 'no message'
+	} | uniq | sed '$!N;s/\n/; /'
 }
 
 # ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
 ensure_packages() {
-	local deadline=0 left missing code delay=2 why='' out=$run_dir/packages.log limit=$1
+	local limit=$1 end code delay=2 why out=/run/amigen/packages.log
 	shift
 	find_missing "$@"
 	((${#missing[@]})) || return 0
-	step="install ${missing[*]}"
+	change "install ${missing[*]}"
 	log "installing ${missing[*]}"
-	unfinished
-	time_left
-	deadline=$((limit - left))
+	end=$(($(uptime) + limit))
 	while :; do
 		code=0
 		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
-		# It also fails for an unrelated source or package: what counts is what is installed.
+		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
-		((${#missing[@]})) || break
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' >&7 || true
-		((code)) || fail "installed, but the package database has no ${missing[*]}: is that the package's name?"
-		((code == 124 || code == 137)) || why=$(why_in "$out")
-		# Without a last word, the reason of the try before says more.
-		((code != 124 && code != 137)) || why="it was still at work when its time was over ($(tail -n 1 "$out" | grep '' || echo "${why:-it said nothing}"))"
-		time_left
-		((left > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
+		((${#missing[@]})) || return 0
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || true
+		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
+		why=$(why_in "$out")
+		((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
+		((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
 		log "that did not work ($why); again in $delay s"
 		bounded 0 sleep "$delay"
 		((delay > 20)) || delay=$((delay * 2))
 	done
-	changes=$((changes + 1))
 }
 
-list_installed() {
-	rpm -q --qf 'installed %{NAME} %{EVR}\n' "$@" | sed -n 's/^installed //p'
+version_of() {
+	rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null | grep -v ' '
 }
 
 install_packages() {
-	time_left
+	local left=$((end - $(uptime)))
 	((left > 0)) || return 124
 	# The package may come from a repository that works.
-	bounded "$left" dnf -y '--setopt=*.skip_if_unavailable=True' --setopt=install_weak_deps=False --setopt=retries=2 \
-		--setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
+	bounded "$left" dnf -y '--setopt=*.skip_if_unavailable=True' --setopt=install_weak_deps=False \
+		--setopt=retries=2 --setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
 }
 
 # package_with_module MODULE KERNEL: what to install, for exactly this kernel.
 package_with_module() {
 	local found
 	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || true
-	printf %s "${found:+install }${found:-no package of the repositories here has it for the kernel $2}"
+	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
 }
 
-# In AWS's order; amigen passes no --releasever.
+# In AWS's order.
 releasever() {
 	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || true
 }
@@ -222,19 +203,19 @@ is_there() {
 	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
 }
 
-# check_kernels MODULE...: each kernel has them, with dependencies. A removed kernel has no modules.builtin.
+# check_kernels MODULE...: each installed kernel has them and what they need. A removed one has no modules.builtin.
 check_kernels() {
-	local dir module name file kernel
+	local dir module name files file kernel
 	for dir in /lib/modules/*; do
 		kernel=${dir##*/}
 		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
 		for module in "$@"; do
 			name="/${module//[-_]/[-_]}\.ko"
 			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
-			file=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") ||
-				fail "the kernel $kernel has no module $module: $(package_with_module "$module" "$kernel")"
-			for file in ${file/:/}; do
-				[[ -e $dir/$file || -e $file ]] || fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
+			files=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") || files=$module.ko
+			for file in ${files/:/}; do
+				[[ -e $dir/$file || -e $file ]] ||
+					fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
 			done
 		done
 	done
@@ -249,167 +230,126 @@ refuse() {
 	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
 }
 
+# load_modules FILE...: those that the files of modules-load.d name.
 load_modules() {
-	local module names said='' loaded=()
+	local module modules names said='' loaded=''
 	step='load modules'
-	check_kernels "$@"
+	mapfile -t modules < <(grep -hv '^#' "$@")
+	check_kernels "${modules[@]}"
 	# modprobe loads these, systemd-modules-load does not.
-	names=$(IFS='|' && echo "${*//[-_]/[-_]}")
+	names=$(IFS='|' && echo "${modules[*]//[-_]/[-_]}")
 	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
 	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
 		fail 'systemd-modules-load.service is masked: unmask it'
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	for module in "$@"; do
+	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
 		said=$(modprobe "$module" 2>&1) || true
 		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-		loaded+=("$module")
+		loaded+=" $module"
 	done
-	((${#loaded[@]})) || return 0
+	[[ -n $loaded ]] || return 0
 	changes=$((changes + 1))
-	log "loaded ${loaded[*]}"
+	log "loaded$loaded"
 }
 
-# Until the next boot, no kubelet starts before there is a gate. What runs goes on.
-hold_units() {
-	local unit path
-	[[ -d /run/systemd/system ]] || return 0
-	for unit in "${gated_units[@]}"; do
-		path=systemd/system/$unit.d/10-amigen-ready.conf
-		[[ ! -e /etc/$path && ! -s /run/$path ]] || continue
-		if ! mkdir -p "/run/${path%/*}" || ! printf %s "$drop_in" >"/run/$path"; then fail "cannot write /run/$path: not root?"; fi
-	done
-	read_units
-}
-
-read_units() {
-	# A killed run may have written them.
-	[[ ! -d /run/systemd/system || $(systemctl show -p NeedDaemonReload amigen-ready "${gated_units[@]}") != *=yes* ]] || systemctl daemon-reload
-}
-
-# Jobs in the queue stay there.
-stop_gate() {
-	[[ -d /run/systemd/system ]] || return 0
-	systemctl stop --job-mode=ignore-requirements amigen-ready.service 2>/dev/null || true
-	rm -rf /run/amigen-ready
-}
-
-# After a failure: what runs goes on; what crash-loops does not run.
-close_gate() {
-	local unit before now
-	[[ -d /run/systemd/system ]] || return 0
-	for unit in "${gated_units[@]}"; do
-		[[ $(systemctl is-active "$unit") == activ* ]] || continue
-		before=$(systemctl show -p MainPID -p NRestarts "$unit")
-		sleep 3
-		now=$(systemctl show -p MainPID -p NRestarts "$unit")
-		if [[ "$now " == *NRestarts=[01][[:space:]]* || ($now == "$before" && "$now " != *MainPID=0[[:space:]]*) ]]; then
-			log "$unit runs and is left alone; after a reboot it waits for a run that ends well"
-			return
-		fi
-	done
-	stop_gate
-}
-
+# At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
 install_gate() {
 	local unit wants=/etc/systemd/system/multi-user.target.wants
-	step='install the gate'
-	# The gate of amigen 0.1 is open while its unit is active.
-	if [[ -d /run/systemd/system ]] && systemctl is-active -q amigen-ready; then mkdir -p /run/amigen-ready; fi
-	write_gate
+	# The gate of amigen 0.1 was open by its unit alone.
+	if systemctl is-active -q amigen-ready 2>/dev/null; then mkdir -p /run/amigen-ready; fi
 	for unit in "${gated_units[@]}"; do
 		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
 	done
-	if [[ ! -L $wants/amigen-ready.service ]]; then
-		unfinished
-		if ! mkdir -p "$wants" || ! ln -sft "$wants" ../amigen-ready.service; then fail 'cannot enable amigen-ready.service'; fi
-		changes=$((changes + 1))
-	fi
-	read_units
+	mkdir -p "$wants"
+	[[ -L $wants/amigen-ready.service ]] || ln -sft "$wants" ../amigen-ready.service
+	if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 }
 
 open_gate() {
-	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	step='open the gate'
-	if ((changes == 0)) && systemctl is-active -q amigen-ready; then return 0; fi
-	bash /usr/local/lib/amigen/ready || fail 'the node is not ready; the line above says why'
-	systemctl restart amigen-ready
+	if [[ ! -d /run/systemd/system || -n ${AMIGEN_NO_KERNEL:-} || ($changes == 0 && -d /run/amigen-ready) ]]; then return 0; fi
+	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
+}
+
+# A kubelet that runs goes on; one that was started again less than 30 s ago crash-loops.
+close_gate() {
+	local unit since dir
+	[[ -d /run/systemd/system ]] || return 0
+	for unit in "${gated_units[@]}"; do
+		since=$(systemctl show -P ActiveEnterTimestampMonotonic "$unit")
+		if systemctl is-active -q "$unit" && [[ $(systemctl show -P NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
+			log "$unit runs and is left alone; after a reboot it waits for a good run"
+			return
+		fi
+		# Where the gate could not be installed.
+		dir=/run/systemd/system/$unit.d
+		mkdir -p "$dir" && printf %s "$drop_in" >"$dir/10-amigen-ready.conf"
+	done
+	systemctl daemon-reload
+	# Jobs in the queue stay there.
+	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || true
+	rm -rf /run/amigen-ready
 }
 
 # write_release JSON PACKAGE...: JSON without its end.
 write_release() {
-	local head=$1 old=$release there='' name packages='' kernel=''
+	local text=$1 name packages='' kernel=''
 	shift
-	[[ -e $old ]] || old=$release.unfinished
-	if ((changes == 0)) && [[ -f $old && $(<"$old") == "$head,"* ]]; then
-		[[ $old == "$release" ]] || mv -fT "$old" "$release"
-		return 0
+	if [[ ! -e $release || $(<"$release") != "$text,"* ]]; then
+		if declare -F releasever >/dev/null; then text+=$',\n  "releasever": "'$(releasever)\"; fi
+		for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]}\""; done
+		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
+		TZ=UTC0 printf -v text '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$text" "$kernel" "$packages" -1
+		put_file "$release" 644 root:root "$text"
 	fi
-	if declare -F releasever >/dev/null; then head+=",
-	\"releasever\": \"$(releasever)\""; fi
-	for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]:-}\""; done
-	[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
-	TZ=UTC0 printf -v there '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$head" "$kernel" "$packages" -1
-	put_file "$release" 644 root:root "$there"
-	rm -f "$release.unfinished"
+	rm -f "$unfinished"
 }
 
-write_gate() {
+main() {
+	become_root
+	begin
+	require_platform 'amzn 2023'
 	put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
-# amigen: is this node ready for kube-proxy in nftables mode?
+# At each boot: may this node join?
 set -euo pipefail
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 not_ready() {
 	echo "amigen-ready: this node is NOT ready: $*" >&2
 	exit 1
 }
-if [[ ${1:-} == start-held ]]; then
-	# Start what was to start while the node was not ready: its assertion failed.
-	for unit in nodeadm-run.service kubelet.service; do
-		said=$(systemctl show "$unit" -p ActiveState -p AssertResult -p AssertTimestampMonotonic)
-		if [[ $said == *=inactive* && $said == *=no* && $said == *Monotonic=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
-	done
-	exit
+if [[ -e /var/lib/amigen/unfinished || ! -s /etc/amigen/release.json ]]; then
+	not_ready "the bootstrap has not run to its end: $(cat /run/amigen/failed || echo see /var/log/cloud-init-output.log)"
 fi
-if [[ -s /run/amigen/failed ]]; then not_ready "the bootstrap failed: $(</run/amigen/failed)"; fi
-[[ -s /etc/amigen/release.json ]] || not_ready '\''the bootstrap has not run to its end (see /var/log/cloud-init-output.log)'\''
 for module in nf_tables nf_conntrack; do
-	module=${module//-/_}
 	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
-		not_ready "the module $module is not loaded (systemctl status systemd-modules-load; modprobe $module)"
+		not_ready "the module $module is not loaded"
 done
-echo '\''amigen-ready: this node is ready for kube-proxy in nftables mode'\''
+# What the gate refused may start.
+for unit in nodeadm-run.service kubelet.service; do
+	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
+	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit"; fi
+done
+echo "amigen-ready: this node is ready for kube-proxy in nftables mode"
 '
 	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
-Description=Node is ready for kube-proxy in nftables mode (amigen)
+Description=amigen: ready for kube-proxy in nftables mode
 After=systemd-modules-load.service systemd-sysctl.service local-fs.target
-Before=nodeadm-run.service kubelet.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# The gate is open while it exists.
 RuntimeDirectory=amigen-ready
 ExecStart=/usr/bin/env bash /usr/local/lib/amigen/ready
-ExecStartPost=/usr/bin/env bash /usr/local/lib/amigen/ready start-held
 TimeoutStartSec=60
 StandardOutput=journal+console
 [Install]
 WantedBy=multi-user.target
 '
-}
-
-# For the image nftables-nodes.
-main() {
-	become_root
-	begin
-	require_platform 'amzn 2023'
 	install_gate
 	ensure_packages 600 nftables
 	put_file /etc/modules-load.d/amigen.conf 644 root:root '# Modules for kube-proxy in nftables mode; written by amigen, see /etc/amigen/release.json.
 nf_tables
 nf_conntrack
 '
-	load_modules nf_tables nf_conntrack
+	load_modules /etc/modules-load.d/amigen.conf
 	write_release '{
   "name": "nftables-nodes",
   "digest": "333ff26d97dff8616a5114c5e5ff4f52bb7bc1586ae68d48ec5c8418e9250167",
@@ -418,7 +358,7 @@ nf_conntrack
   "kubeProxyMode": "nftables",
   "amigen": "0.1.0"' nftables
 	open_gate
-	finish 'nothing to do: 1 package, 5 files, 2 modules are as they should be; no package manager was called'
+	finish '1 package, 5 files, 2 modules'
 }
 
 main
