@@ -1,4 +1,4 @@
-"""Verifying over ssh: against a bare connection, against plain testinfra calls, and of many hosts side by side.
+"""Verifying over ssh: against a bare connection, and of many hosts side by side.
 
 The hosts of `rows` are one unpacked root behind sshd on addresses of the loopback (tests.verify.ssh_hosts): stand-ins
 whose work is done by the very processors that measure, and without a kernel of their own. That of `vm_rows` is a real
@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from amigen.plan.model import ImagePlan
-from amigen.render.suite import suite_files
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.userdata.make import user_data
 from amigen.vm import Machine, VmImage, scratch
@@ -36,7 +35,7 @@ MANY = (1, 10, 50)
 
 
 def rows() -> Iterator[Row]:
-    """On the loopback: one host against a bare connection and against plain testinfra; 1, 10 and 50 hosts."""
+    """On the loopback: one host against a bare connection; 1, 10 and 50 hosts."""
     with good_root() as good, ssh_hosts(good.root, max(MANY)) as hosts, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "spec.yaml").write_text(SPEC.replace("debian-12", "ubuntu-24.04"))
@@ -45,9 +44,6 @@ def rows() -> Iterator[Row]:
         one = [*verify, hosts.targets[0]]
         values = in_turn(one, _bare(hosts), runs=9)
         yield Row(what="verify a loopback host, all of the process / bare ssh", values=values, aim=2)
-        plain = _pytest(good.plan, folder, hosts.targets[0], hosts.key, hosts.options)
-        values = in_turn(plain, one, runs=3, warm=False)
-        yield Row(what="plain testinfra over ssh / verify, a loopback host", values=values, at_least=5)
         yield from _many(verify, hosts, "")
         # Without the key exchange of OpenSSH 9.0 to 9.8, sntrup761, that takes most of a client's time.
         quick = "KexAlgorithms=^curve25519-sha256"
@@ -91,22 +87,8 @@ def _bare(hosts: SshHosts, target: str = "", *options: str) -> list[str]:
     return ["ssh", *options, *hosts.arguments, "-p", port, host, "true"]
 
 
-def _pytest(plan: ImagePlan, folder: Path, target: str, key: Path, options: Sequence[str], *more: str) -> list[str]:
-    """The rendered suite of the same plan, each assertion asking its host: what testinfra does by itself."""
-    for name, text in suite_files(plan).items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    config = folder / "ssh_config"
-    lines = [f"IdentityFile {key}", *(option.replace("=", " ") for option in options)]
-    config.write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
-    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider"]
-    command += ["-p", "amigen.testing.plugin", f"--hosts={target}", f"--ssh-config={config}", *more]
-    return [*command, str(folder / "tests/test_node.py")]
-
-
 def vm_rows() -> Iterator[Row]:
-    """In a VM: a whole verification against its boots by hand; the suite against a bare connection and plain calls."""
+    """In a VM: a whole verification against its boots by hand; the suite against a bare connection."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan = proof_plan(folder, SPEC)
@@ -135,9 +117,6 @@ def _node_rows(plan: ImagePlan, folder: Path, node: SshTarget, *, kvm: bool) -> 
     limit, aim = (2, None) if kvm else (None, 2)
     values = in_turn(verify, bare, runs=7)
     yield Row(what="verify a node in a VM / bare ssh, one command", values=values, at_most=limit, aim=aim)
-    plain = _pytest(plan, folder, target, node.key, known, "--sudo")
-    values = in_turn(plain, verify, runs=3, warm=False)
-    yield Row(what="plain testinfra over ssh / verify, a node in a VM", values=values, at_least=5)
     yield from _boot_cost(plan, node)
     if shutil.which("ansible-playbook"):
         values = in_turn(_ansible(folder, node, known), verify, runs=3, warm=False)
