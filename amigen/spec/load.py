@@ -162,5 +162,7 @@ def _placed(problem: Problem, places: dict[str, tuple[int, int]]) -> Problem:
     while path and path not in places:
         cut = max(path.rfind("."), path.rfind("["))
         path = path[:cut] if cut > 0 else ""
+    # A spec without `kubeProxy` has its default, about which the Kubernetes version has something to say.
+    path = "kubernetesVersion" if not path and problem.path.startswith("kubeProxy") else path
     line, column = places.get(path, (1, 1))
     return msgspec.structs.replace(problem, line=line, column=column)

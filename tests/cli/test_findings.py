@@ -158,3 +158,12 @@ def test_init_says_what_it_chose_and_writes_the_schema_for_editors(amigen: Amige
     assert yaml.safe_load(text)["architectures"] == ["arm64"]
     jsonschema.validate(yaml.safe_load(text), json.loads(schema.read_text()))
     assert amigen("plan").returncode == 0
+
+
+def test_a_default_is_shown_at_what_it_depends_on(amigen: Amigen, spec_file: SpecFile) -> None:
+    """Not at the first line of the file, which has nothing to do with it."""
+    said = amigen("check", spec_file({"kubernetesVersion": "1.36"})).stdout.decode()
+
+    assert "kubeProxy.mode: " in said
+    assert "| kubernetesVersion: '1.36'" in said
+    assert "| apiVersion" not in said
