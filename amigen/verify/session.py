@@ -205,7 +205,7 @@ def _broken_id(given: SessionInput, text: str) -> str:
 
 
 def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list[str]:
-    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib", "--capture=sys"]
+    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib"]
     # A file of the user's that cannot be read takes nothing of ours with it.
     arguments += ["--continue-on-collection-errors"]
     arguments += [word for name in _NOT_NEEDED for word in ("-p", f"no:{name}")]
@@ -214,9 +214,10 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
     arguments += [*(["--amigen-joined"] if given.joined else []), *(["--amigen-image"] if given.image else [])]
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
-        arguments += ["-o", f"pythonpath={given.own}"]
+        arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
     else:
-        arguments += ["--assert=plain", "-p", "testinfra.plugin"]
+        # Other threads of amigen say what they do meanwhile.
+        arguments += ["--assert=plain", "--capture=no", "-p", "testinfra.plugin"]
     return [*arguments, *map(str, given.files), *([str(given.own)] if given.own else [])]
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testinfra.backend.local import LocalBackend
 
 from amigen.build.proof import check_image
 from amigen.connections.model import Target
+from amigen.facts import Facts
 from amigen.verify.run import make_report
 from amigen.verify.session import SessionInput, run_session
 from amigen.vm.image import VmImage
@@ -54,3 +56,15 @@ def test_pytest_runs_once_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     given = SessionInput(folder=tmp_path, files=(), phase="node")
     twice(lambda: run_session(given, {}, dict))
     assert most == [1, 1]
+
+
+def test_what_other_threads_say_meanwhile_is_seen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A build tells how its VMs get on while a suite runs."""
+    file = tmp_path / "tests" / "test_it.py"
+    file.parent.mkdir()
+    # The test stands for another thread: both write to the stderr of this process.
+    file.write_text("import sys\n\ndef test_it(host):\n    print('the second node is up', file=sys.stderr)\n")
+    given = SessionInput(folder=tmp_path, files=(file,), phase="node")
+    found = run_session(given, {"one": LocalBackend()}, lambda: {"one": Facts()})
+    assert [result.outcome for result in found["one"]] == ["passed"]
+    assert capfd.readouterr() == ("", "the second node is up\n")
