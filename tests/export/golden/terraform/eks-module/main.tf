@@ -14,11 +14,19 @@ variable "subnet_ids" {
   type = list(string)
 }
 
+variable "public_access_cidrs" {
+  type        = list(string)
+  default     = []
+  description = "Address ranges outside of the VPC that reach the API server. Default: none."
+}
+
 variable "self_managed" {
   type        = bool
   default     = false
   description = "Make Auto Scaling groups in place of managed node groups."
 }
+
+data "aws_partition" "current" {}
 
 data "aws_ssm_parameter" "image_x86_64" {
   name = "/amigen/batch-nodes/al2023/x86_64"
@@ -35,6 +43,10 @@ locals {
     # The module puts its own NodeConfig, which has the cluster, behind these parts.
     cloudinit_pre_nodeadm = jsondecode(file("${path.module}/user-data.parts.json"))
 
+    # For `amigen verify SPEC ssm://INSTANCE`.
+    iam_role_additional_policies = {
+      ssm = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    }
     metadata_options = {
       http_endpoint               = "enabled"
       http_tokens                 = "required"
@@ -69,6 +81,11 @@ module "eks" {
   kubernetes_version = "1.34"
   vpc_id             = var.vpc_id
   subnet_ids         = var.subnet_ids
+
+  endpoint_public_access       = length(var.public_access_cidrs) > 0
+  endpoint_public_access_cidrs = length(var.public_access_cidrs) > 0 ? var.public_access_cidrs : null
+  # Else nobody may use the cluster: the module gives no right to the one who makes it.
+  enable_cluster_creator_admin_permissions = true
 
   addons = {
     coredns = {}
