@@ -44,7 +44,9 @@ def blocks(page: Path, language: str = "bash|console") -> list[str]:
 def lines(page: Path) -> Iterator[str]:
     """Each line of the page's blocks of commands, without its comment."""
     for block in blocks(page):
-        for line in block.replace("\\\n", " ").splitlines():
+        # A command goes on after a backslash, and in quotes.
+        whole = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace("\n", " "), block.replace("\\\n", " "))
+        for line in whole.splitlines():
             yield line.removeprefix("$ ").split(" #")[0].strip()
 
 
