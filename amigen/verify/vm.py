@@ -289,14 +289,13 @@ def judge_user_data(plan: ImagePlan, said: str) -> Result:
     hooks = {f"running the hook {step.name}" for step in plan.steps_of(RunHook) if not step.once}
     changes = [line for line in lines if line not in hooks and not line.startswith(("nothing to do", "ready: "))]
     id_, expected = "test_user_data[changes-nothing]", "the spec's user data finds nothing to do on a new node"
-    if not lines:
-        found, todo = "it said nothing: cloud-init did not run it", "see /var/log/cloud-init.log of the node"
-        return Result(id=id_, phase=SECOND_NODE, outcome="failed", expected=expected, found=found, todo=todo)
-    if not changes:
+    if lines and not changes:
         return Result(id=id_, phase=SECOND_NODE, outcome="passed")
-    more = f", and {len(changes) - 10} more" if len(changes) > 10 else ""
-    found = f"it had to change the node: {'; '.join(changes[:10])}{more}"
-    todo = "the image is not what the spec says: build it again with amigen build"
+    found, todo = "it said nothing: cloud-init did not run it", "see /var/log/cloud-init.log of the node"
+    if lines:
+        more = f", and {len(changes) - 10} more" if len(changes) > 10 else ""
+        found = f"it had to change the node: {'; '.join(changes[:10])}{more}"
+        todo = "the image is not what the spec says: build it again with amigen build"
     return Result(id=id_, phase=SECOND_NODE, outcome="failed", expected=expected, found=found, todo=todo)
 
 
@@ -350,15 +349,15 @@ def compare_twins(first: str, second: str) -> list[Result]:
 
 
 def _twin(what: str, shared: set[str], *, there: bool) -> Result:
+    result = Result(id=f"test_twins[{what}]", phase=SECOND_NODE, outcome="passed")
     if not there:
-        return Result(id=f"test_twins[{what}]", phase=SECOND_NODE, outcome="error", found=f"a node has no {what}")
-    return Result(
-        id=f"test_twins[{what}]",
-        phase=SECOND_NODE,
-        outcome="failed" if shared else "passed",
-        expected=f"two nodes of the image have each their own {what}" if shared else "",
-        found=f"both have {', '.join(sorted(shared))}" if shared else "",
-        todo="the image holds what each node must make itself: run scripts/hygiene.sh last in the build"
-        if shared
-        else "",
+        return structs.replace(result, outcome="error", found=f"a node has no {what}")
+    if not shared:
+        return result
+    return structs.replace(
+        result,
+        outcome="failed",
+        expected=f"two nodes of the image have each their own {what}",
+        found=f"both have {', '.join(sorted(shared))}",
+        todo="the image holds what each node must make itself: run scripts/hygiene.sh last in the build",
     )
