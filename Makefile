@@ -5,11 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-APT_CHECK := python3-venv shellcheck shfmt cloud-init
+APT_CHECK := gpgv python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_SLOW := zsh fish man-db qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
+# Builds of arm64 by emulation, which also need binfmt_misc mounted; boots by UEFI.
+APT_LONG := qemu-system-arm qemu-efi-aarch64 qemu-user-static ovmf
 
-.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs man pictures golden clean system-check system-roots system-slow real-tools
+.PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs man pictures golden clean system-check system-roots system-slow system-long real-tools
 
 demo: $(VENV)/.done system-roots
 	$(BIN)/python -m tests.testbed.demo
@@ -43,7 +45,7 @@ proofs: $(VENV)/.done system-roots system-slow
 	$(SLOW) -m "slow and not proof and not long"
 
 # What takes too long for CI; docs/proof.md says when it last held.
-proofs-long: $(VENV)/.done system-roots system-slow real-tools
+proofs-long: $(VENV)/.done system-roots system-slow system-long real-tools
 	$(SLOW) -m long
 	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_configmap.py tests/kubeproxy/test_real_nftables.py
 
@@ -88,6 +90,7 @@ $(VENV)/.done: pyproject.toml
 system-check: ; @tools/system-packages $(APT_CHECK)
 system-roots: ; @tools/system-packages $(APT_ROOTS)
 system-slow: ; @tools/system-packages $(APT_SLOW)
+system-long: ; @tools/system-packages $(APT_LONG)
 
 # A coverage-guided search in the parsers; FUZZ_SECONDS is for all of them together.
 FUZZ_SECONDS ?= 300

@@ -58,6 +58,7 @@ _PROOFS = (
 _LONG = (
     "build/test_arm64.py",
     "build/test_local_build.py::test_debian_13",
+    "build/test_official_base.py",
     "kubeproxy/test_real_node.py",
     "kubeproxy/test_real_moves.py",
     "node/test_gate_cells_vm.py",
