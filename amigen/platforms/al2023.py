@@ -14,7 +14,7 @@ def _cloud_image(arch: str, folder: str) -> CloudImage:
     return CloudImage(
         site="https://cdn.amazonlinux.com",
         newest=f"al2023/os-images/latest/{folder}/SHA256SUMS",
-        version=r"al2023-kvm-([0-9.]+)-kernel-",
+        version=r"al2023-kvm-([0-9]+(?:\.[0-9]+)+)-kernel-",
         folder=f"al2023/os-images/{{version}}/{folder}",
         file=rf"al2023-kvm-{{version}}-kernel-[0-9.]+-{arch}\.xfs\.gpt\.qcow2",
         checksums="SHA256SUMS",
