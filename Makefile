@@ -9,7 +9,7 @@ APT_CHECK := gpgv python3-venv shellcheck shfmt cloud-init
 APT_ROOTS := mmdebstrap rpm createrepo-c kmod procps
 APT_SLOW := zsh fish man-db qemu-system-x86 qemu-utils genisoimage openssh-client openssh-server e2fsprogs xfsprogs fdisk dosfstools mtools systemd-container podman runc packer ipvsadm
 # Builds of arm64 by emulation, which also need binfmt_misc mounted; boots by UEFI.
-APT_LONG := qemu-system-arm qemu-efi-aarch64 qemu-user-static ovmf
+APT_LONG := qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test ovmf
 
 .PHONY: demo site check test proof-tools proofs proofs-long lowest wheel bench fuzz docs man pictures golden clean system-check system-roots system-slow system-long real-tools
 

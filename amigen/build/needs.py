@@ -10,6 +10,7 @@ from typing import Literal
 from amigen.base.errors import InputError, ToolError
 from amigen.build.base import look_at_base
 from amigen.build.run import Job
+from amigen.vm.acceleration import machine_architecture
 from amigen.vm.needs import SSH, missing_firmware, missing_for_a_vm, missing_programs
 from amigen.vm.official import GPGV
 
@@ -48,6 +49,8 @@ def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh:
         return
     if base.to_make:
         yield from missing_programs(_BUILT_IN)
+        if job.architecture != machine_architecture():
+            yield from missing_programs(((("arch-test",), "arch-test", "make a root of another architecture"),))
         if os.getuid() != 0:
             yield ToolError("the built-in base can only be made by root", "use sudo, or name one under local.bases")
     if base.signed:

@@ -83,7 +83,7 @@ def built_in_recipe(
         raise ToolError(
             f"the built-in base is made for {machine_architecture()} here, not for {architecture}",
             f"remove mmdebstrap under local.bases.{platform} for the official image, or install qemu-user-static and"
-            " mount binfmt_misc, which let mmdebstrap run programs of another architecture",
+            " arch-test and mount binfmt_misc, with which mmdebstrap runs programs of another architecture",
         )
     arch = fact.arch_names[architecture]
     recipe = RootRecipe(

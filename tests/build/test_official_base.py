@@ -33,4 +33,4 @@ def test_the_newest_image_by_uefi(folder: Path, tmp_path: Path) -> None:
     sha256 = hashlib.sha256(disk).hexdigest()
     assert image["source"] == f"{url}, its checksum over http; the publisher does not sign"
     assert image["sourceImage"] == f"sha256:{sha256}"
-    assert f"set local.bases: {{debian-12: {{url: {url}, sha256: {sha256}}}}}" in done.stdout
+    assert f"set local.bases: {{debian-12: {{url: {url}, sha256: {sha256}}}}}" in done.stderr
