@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from amigen.facts.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL
+from amigen.facts.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL, names_pattern
 from amigen.facts.surroundings import LOOK_AROUND, RUNS_SYSTEMD
 from amigen.facts.wanted import Wanted
 
@@ -87,7 +87,7 @@ def _modules(wanted: Wanted) -> Iterator[str]:
     lines = "'^[[:space:]]*(blacklist|install)[[:space:]]'"
     yield f"section modprobe; grep -nHE {lines} -- {files} 2>/dev/null </dev/null; section code 0\n"
     yield _literal("enabled", -1, f"$offline systemctl is-enabled {LOADS_MODULES} 2>/dev/null")
-    look_up = LOOK_UP % ('"$kernel"', shlex.quote(wanted.module_names))
+    look_up = LOOK_UP % ('"$kernel"', shlex.quote(names_pattern(wanted.modules)))
     yield (
         "running=''; seen=' '\n"
         "{ read -r running </proc/sys/kernel/osrelease; } 2>/dev/null\n"

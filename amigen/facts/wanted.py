@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
-from amigen.facts.modules import names_pattern
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -52,8 +50,3 @@ class Wanted:
         """Both, each value once."""
         both = {f.name: tuple(dict.fromkeys((*getattr(self, f.name), *getattr(other, f.name)))) for f in fields(self)}
         return replace(self, **both)
-
-    @property
-    def module_names(self) -> str:
-        """The modules as a pattern for grep -E."""
-        return names_pattern(self.modules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NoReturn
 
 import pytest
@@ -10,15 +9,6 @@ import pytest
 NOT_PROVABLE = "not provable here: "
 _EXPECTED, _FOUND, _TODO = "expected: ", "found:    ", "to do:    "
 _INDENT = " " * len(_EXPECTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """The parts of a message; `expected` is empty where a message has another form, and `found` is then all of it."""
-
-    expected: str = ""
-    found: str = ""
-    todo: str = ""
 
 
 def explain(*, expected: object, found: object, todo: object = "") -> str:
@@ -37,8 +27,8 @@ def not_provable(reason: str) -> NoReturn:
     pytest.skip(NOT_PROVABLE + reason)
 
 
-def read_explanation(message: str) -> Explanation:
-    """The parts of a message that `explain` made; of any other text, all of it as what was found."""
+def read_explanation(message: str) -> tuple[str, str, str]:
+    """Expected, found and to do of a message that `explain` made; any other text is what was found."""
     parts: dict[str, list[str]] = {}
     current: list[str] | None = None
     for line in message.split("\n"):
@@ -51,9 +41,9 @@ def read_explanation(message: str) -> Explanation:
         else:
             current = None
     if _EXPECTED not in parts or _FOUND not in parts:
-        return Explanation(found=message)
+        return "", message, ""
     expected, found, todo = ("\n".join(parts.get(label, ())) for label in (_EXPECTED, _FOUND, _TODO))
-    return Explanation(expected=expected, found=found, todo=todo)
+    return expected, found, todo
 
 
 def _indented(text: object) -> str:

@@ -22,9 +22,7 @@ from amigen.userdata import mime
 from amigen.userdata.explain import explain
 from amigen.userdata.merge import merged
 from amigen.userdata.mime import Part
-from amigen.userdata.own import SCRIPT_NAME as SCRIPT_NAME
-from amigen.userdata.own import SCRIPT_PATH as SCRIPT_PATH
-from amigen.userdata.own import node_config_document as node_config_document
+from amigen.userdata.own import SCRIPT_NAME, SCRIPT_PATH
 from amigen.userdata.packed import pack
 from amigen.userdata.size import LIMIT, NODE_CONFIG_MOST, size_of
 

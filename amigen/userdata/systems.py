@@ -140,17 +140,16 @@ WITHOUT_NODEADM: dict[SystemName, System] = {
         # A string of a Kubernetes object holds no bytes; base64 of them is taken off on the node (DataSourceEc2.py).
         source="karpenter-provider-aws v1.14.1 pkg/providers/amifamily/bootstrap/custom.go",
     ),
-    "eksctl": System(
+    "eksctl": replace(
+        SYSTEMS["eksctl"],
         title="eksctl on Ubuntu",
+        node_config=None,
+        fields=(),
         prepends="/bin/bash -c ",
         merges="eksctl writes its own cloud-config: preBootstrapCommands, then its script, which joins the node; with "
         "a custom AMI it requires overrideBootstrapCommand in its place, which must call /etc/eks/bootstrap.sh",
         accepts=(mime.SHELL,),
         needs="takes commands (preBootstrapCommands)",
-        hint="give it the shell format in preBootstrapCommands, or use a launch template",
-        headers=("content-type",),
-        adds_least=NODE_CONFIG_LEAST,
-        adds_most=NODE_CONFIG_MOST,
         source="eksctl 0.215 pkg/nodebootstrap/ubuntu.go, userdata.go, pkg/apis/eksctl.io/v1alpha5/validation.go",
     ),
     "self-managed": SYSTEMS["self-managed"],

@@ -108,14 +108,14 @@ class _Collector:
 
     def _result(self, item: pytest.Item, outcome: Outcome, text: str) -> Result:
         own = self._is_own(item)
-        said = read_explanation(text)
+        expected, found, todo = read_explanation(text)
         return Result(
             id=_own_id(item, self.given) if own else check_id(item),
             phase=self.given.phase,
             outcome=outcome,
-            expected=said.expected,
-            found=said.found,
-            todo=said.todo,
+            expected=expected,
+            found=found,
+            todo=todo,
             required=_is_required(item, outcome, joined=self.given.joined),
             seconds=round(self.seconds, 6),
             own=own,

@@ -22,8 +22,9 @@ from amigen.scripts.bootstrap import bootstrap_script
 from amigen.userdata import mime
 from amigen.userdata import packed as packed_script
 from amigen.userdata.document import parse
-from amigen.userdata.make import SCRIPT_NAME, user_data
+from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
+from amigen.userdata.own import SCRIPT_NAME
 from amigen.userdata.size import LIMIT
 from tests.specs import joins, spec
 from tests.userdata.conftest import Left, Seen

@@ -12,7 +12,8 @@ from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.load import load_spec
 from amigen.userdata import mime, nodeconfig
-from amigen.userdata.make import SCRIPT_NAME, default_format, user_data
+from amigen.userdata.make import default_format, user_data
+from amigen.userdata.own import SCRIPT_NAME
 from amigen.userdata.size import LIMIT
 from tests.specs import GOLDEN
 from tests.userdata.conftest import Left, Seen

@@ -15,9 +15,9 @@ from amigen.userdata import mime, packed
 from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
-from amigen.userdata.make import SCRIPT_NAME, SCRIPT_PATH, make, user_data
+from amigen.userdata.make import make, user_data
 from amigen.userdata.mime import Part
-from amigen.userdata.own import NODE_CONFIG_NAME
+from amigen.userdata.own import NODE_CONFIG_NAME, SCRIPT_NAME, SCRIPT_PATH
 from tests.command import run
 from tests.specs import joins, mapping
 from tests.userdata.conftest import Left

@@ -19,8 +19,9 @@ from amigen.userdata import mime, packed
 from amigen.userdata.arrival import merged_by_karpenter
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
-from amigen.userdata.make import SCRIPT_NAME, make, user_data
+from amigen.userdata.make import make, user_data
 from amigen.userdata.mime import Part
+from amigen.userdata.own import SCRIPT_NAME
 from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import SYSTEMS
 from tests.specs import EXAMPLES, joins
