@@ -129,7 +129,8 @@ def test_hygiene_leaves_what_was_baked_and_removes_the_builder(node: Node) -> No
 LEFT = {
     "device-identity": """etc/iscsi/initiatorname.iscsi etc/nvme/hostnqn etc/nvme/hostid var/lib/amazon/ssm/registration
         var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault/Store/RegistrationKey
-        var/lib/snapd/device/private-keys-v1/key""",
+        var/lib/snapd/device/private-keys-v1/key etc/lvm/devices/system.devices var/lib/yum/uuid
+        etc/udev/rules.d/70-persistent-net.rules""",
     "kubelet-state": """var/lib/kubelet/pki/kubelet.key var/lib/kubelet/pods/1/etc-hosts var/lib/kubelet/kubeconfig
         var/lib/kubelet/cpu_manager_state var/lib/containerd/io.containerd.runtime.v2.task/k8s.io/1/config.json""",
     "leases": "var/lib/dhcp/dhclient.leases var/lib/dhclient/dhclient--eth0.lease var/lib/NetworkManager/a.lease",

@@ -53,7 +53,7 @@ LEFTOVERS = {
         "every node would begin with the builder's name",
     ),
     "device-identity": (
-        "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration var/lib/snapd/device ! -type d 2>/dev/null",
+        "grep -ls '^InitiatorName=' etc/iscsi/initiatorname.iscsi; find etc/nvme/hostnqn etc/nvme/hostid var/lib/NetworkManager/secret_key var/lib/amazon/ssm/Vault var/lib/amazon/ssm/registration var/lib/snapd/device etc/lvm/devices/system.devices etc/udev/rules.d/70-persistent-net.rules var/lib/yum/uuid ! -type d 2>/dev/null",
         "its nodes would be one machine to storage, Systems Manager, snapd and IPv6 neighbours",
     ),
     "kubelet-state": (

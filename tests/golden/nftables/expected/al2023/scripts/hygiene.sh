@@ -40,6 +40,8 @@ clean_identity() {
 	rm -f /etc/nvme/hostnqn /etc/nvme/hostid
 	# iscsi-init.service makes a new one where there is none.
 	rm -f /etc/iscsi/initiatorname.iscsi
+	# Disks and network cards of the builder, and its name to repositories.
+	rm -f /etc/lvm/devices/system.devices /etc/udev/rules.d/70-persistent-net.rules /var/lib/yum/uuid
 	# The registration of the SSM agent. It runs on: the build may come through it.
 	rm -rf /var/lib/amazon/ssm/Vault /var/lib/amazon/ssm/registration
 	# The serial and key of this snapd to the store.

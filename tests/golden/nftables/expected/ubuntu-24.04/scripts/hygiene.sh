@@ -40,6 +40,8 @@ clean_identity() {
 	rm -f /etc/nvme/hostnqn /etc/nvme/hostid
 	# open-iscsi's words for a name that is made at its next start.
 	if [[ -s /etc/iscsi/initiatorname.iscsi ]]; then echo GenerateName=yes >/etc/iscsi/initiatorname.iscsi; fi
+	# Disks and network cards of the builder, and its name to repositories.
+	rm -f /etc/lvm/devices/system.devices /etc/udev/rules.d/70-persistent-net.rules /var/lib/yum/uuid
 	# The registration of the SSM agent. It runs on: the build may come through it.
 	rm -rf /var/lib/amazon/ssm/Vault /var/lib/amazon/ssm/registration
 	# The serial and key of this snapd to the store.
