@@ -46,7 +46,7 @@ def distribution() -> tuple[str, str]:
 
 def apt_root(target: Path, log: Callable[[str], None] = print, packages: tuple[str, ...] = ()) -> Path:
     """A new apt root in `target`, with more packages."""
-    _unpack(_base("apt", (*_COMMON, *packages), log), target)
+    unpack(_base("apt", (*_COMMON, *packages), log), target)
     if distribution()[0] == "debian":
         _write(target / "etc/os-release", _UBUNTU_RELEASE)
     return target
@@ -55,7 +55,7 @@ def apt_root(target: Path, log: Callable[[str], None] = print, packages: tuple[s
 def dnf_root(target: Path, log: Callable[[str], None] = print) -> Path:
     """A new stand-in of AL2023 in `target`."""
     key = cache_key("dnf", [RECIPE, dnf_standin.RECIPE, distribution()])
-    _unpack(cached("roots", key, lambda folder: _make_dnf(folder, log), log=log) / "root.tar", target)
+    unpack(cached("roots", key, lambda folder: _make_dnf(folder, log), log=log) / "root.tar", target)
     return target
 
 
@@ -69,21 +69,28 @@ def _base(name: str, packages: tuple[str, ...], log: Callable[[str], None]) -> P
     sources = _sources()
     key = cache_key(name, [RECIPE, sources.lines, packages])
     return (
-        cached("roots", key, lambda folder: _mmdebstrap(folder / "root.tar", sources, packages, log), log=log)
+        cached("roots", key, lambda folder: mmdebstrap(folder / "root.tar", sources, packages, log), log=log)
         / "root.tar"
     )
 
 
-def _mmdebstrap(target: Path, sources: AptSources, packages: tuple[str, ...], log: Callable[[str], None]) -> None:
+def mmdebstrap(
+    target: Path,
+    sources: AptSources,
+    packages: tuple[str, ...],
+    log: Callable[[str], None],
+    codename: str | None = None,
+) -> None:
+    """A root of this machine's distribution, or of another release of it, as a tar archive."""
     log(f"making a root with mmdebstrap ({', '.join(packages)}); the next time it comes from the cache")
     options = [f"--aptopt={option}" for option in sources.options]
     command = ["mmdebstrap", "--mode=root", "--variant=apt", "--dpkgopt=path-exclude=/usr/share/doc/*", *options]
-    _run([*command, f"--include={','.join(packages)}", distribution()[1], str(target), *sources.lines])
+    _run([*command, f"--include={','.join(packages)}", codename or distribution()[1], str(target), *sources.lines])
 
 
 def _make_dnf(folder: Path, log: Callable[[str], None]) -> None:
     root, work = folder / "root", folder / "work"
-    _unpack(_base("dnf-base", (*_COMMON, *dnf_standin.PACKAGES), log), root)
+    unpack(_base("dnf-base", (*_COMMON, *dnf_standin.PACKAGES), log), root)
     work.mkdir()
     dnf_standin.turn_into_amazon_linux(root, work)
     _run(["tar", "-C", str(root), "--numeric-owner", "-cf", str(folder / "root.tar"), "."])
@@ -91,7 +98,7 @@ def _make_dnf(folder: Path, log: Callable[[str], None]) -> None:
     shutil.rmtree(work)
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def unpack(archive: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     _run(["tar", "-C", str(target), "--numeric-owner", "-xpf", str(archive)])
     # The machine's resolver, so that apt in there finds the mirror.
