@@ -51,9 +51,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "images": ("amigen.cli.images", "images", "Base images, own images, drift, pruning."),
     "fleet": ("amigen.cli.fleet", "fleet", "Verify running instances over Systems Manager."),
     "iam-policy": ("amigen.cli.policy", "iam_policy", "Print the IAM policy with exactly what the calls need."),
-}
-
-COMMANDS |= {
     "doctor": ("amigen.cli.doctor", "doctor", "Show what this machine can do, and what to install."),
     "docs": ("amigen.cli.docs", "docs", "Show a page of the documentation."),
     "completion": ("amigen.cli.completion", "completion", "Print the completion script of bash, zsh or fish."),
