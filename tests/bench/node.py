@@ -16,6 +16,7 @@ from pathlib import Path
 from amigen import parse_spec, plan_image
 from amigen.plan.model import ImagePlan
 from amigen.scripts.bootstrap import bootstrap_script
+from amigen.spec.values import Platform
 from tests.bench.row import Row, ratios
 from tests.testbed.roots import apt_root, chroot, mounted
 
@@ -51,18 +52,11 @@ def rows() -> Iterator[Row]:
     """Stock and prepared roots; nothing where this is not root, or Ansible is not there."""
     if os.geteuid() != 0:
         return
-    plan = plan_image(
-        parse_spec(
-            {
-                "apiVersion": "amigen/v1alpha1",
-                "kind": "NodeImage",
-                "name": "bench",
-                "kubernetesVersion": "1.34",
-                "platforms": ["ubuntu-24.04"],
-            }
-        ),
-        "ubuntu-24.04",
-    )
+    plan = _plan("ubuntu-24.04")
+    for gate, aim in ((False, 7 << 10), (True, 9 << 10)):
+        size = len(bootstrap_script(_plan("al2023", gate=gate), user_data=True))
+        what = f"script of the smallest spec {'with' if gate else 'without'} the gate, bytes"
+        yield Row(what=what, values=(size,), unit=" B", aim=aim)
     ours = _script(bootstrap_script(plan, user_data=True))
     yield Row(what="stock root: user data / the mission's bare commands", values=_pairs(ours, _script(BARE)), aim=1.2)
     if shutil.which("ansible-playbook"):
@@ -76,6 +70,11 @@ def rows() -> Iterator[Row]:
         aim=1.2,
     )
     yield Row(what="prepared root: user data, milliseconds", values=_prepared(plan), unit=" ms")
+
+
+def _plan(platform: Platform, **spec: object) -> ImagePlan:
+    base = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "bench", "kubernetesVersion": "1.34"}
+    return plan_image(parse_spec({**base, "platforms": [platform], **spec}), platform)
 
 
 Run = Callable[[Path], None]
