@@ -74,6 +74,20 @@ EXAMPLES = {
     "iam-policy": ("amigen iam-policy node-image.yaml --for build", "publish"),
     "doctor": ("amigen doctor --output json", "build"),
     "completion": ('eval "$(amigen completion bash)"', "verify"),
+    "user-data print": ("amigen user-data print node-image.yaml --base64", "user-data"),
+    "user-data explain": ("amigen user-data explain node-image.yaml --for karpenter", "user-data"),
+    "images base": ("amigen images base node-image.yaml --platform al2023", "publish"),
+    "images list": ("amigen images list node-image.yaml --region eu-central-1", "publish"),
+    "images prune": ("amigen images prune node-image.yaml --keep 3 --older-than 30d", "publish"),
+    "images drift": ("amigen images drift node-image.yaml --no-base", "publish"),
+    "images diff": ("amigen images diff ami-0123456789abcdef0 ami-0fedcba9876543210 --output markdown", "publish"),
+    "fleet verify": ("amigen fleet verify node-image.yaml --tag pool=web --html report.html", "publish"),
+    "fleet document": ("amigen fleet document node-image.yaml --joined > checks.json", "launch-ssm-document"),
+    "kube-proxy plan": ("amigen kube-proxy plan --mode ipvs --by-pool", "kube-proxy"),
+    "kube-proxy apply": ("amigen kube-proxy apply --mode ipvs --by-pool", "kube-proxy"),
+    "kube-proxy status": ("amigen kube-proxy status --node ssh://ec2-user@10.0.0.7 --wait 5m", "kube-proxy"),
+    "kube-proxy rollback": ("amigen kube-proxy rollback --dry-run", "kube-proxy"),
+    "kube-proxy migrate": ("amigen kube-proxy migrate --write-spec nftables.yaml", "kube-proxy"),
 }
 # How `amigen --help` lists them.
 _GROUPS = {
@@ -105,9 +119,11 @@ class LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(entry[0]), entry[1])
         assert isinstance(command, click.Command)
-        if cmd_name in EXAMPLES and not command.epilog:
-            example, page = EXAMPLES[cmd_name]
-            command.epilog = f"\b\nExample: {example}\nMore:    amigen docs {page}"
+        inner = command.commands if isinstance(command, click.Group) else {}
+        for name, each in {cmd_name: command, **{f"{cmd_name} {key}": value for key, value in inner.items()}}.items():
+            if name in EXAMPLES:
+                example, page = EXAMPLES[name]
+                each.epilog = f"\b\nExample: {example}\nMore:    amigen docs {page}"
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
