@@ -81,4 +81,4 @@ def test_the_first_block_ends_with_a_proven_image(checkout: Path, path: str, tmp
     assert following[0] == "amigen plan node-image.yaml"
     assert following[-1].startswith("amigen verify node-image.yaml ")
     for command in following[:1]:
-        run(command, checkout, timeout=60, PATH=path)
+        run(command, checkout, timeout=60, PATH=f"{checkout / '.venv/bin'}:{path}")
