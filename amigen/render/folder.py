@@ -171,7 +171,11 @@ def _carry_over(old: Path, new: Path, *, skip: set[str], folders: set[str]) -> N
             name for name, path in paths.items() if path in skip or (path in folders and not _is_folder(old / path))
         ]
 
-    shutil.copytree(old, new, symlinks=True, ignore=left_out, copy_function=_link, dirs_exist_ok=True)
+    try:
+        shutil.copytree(old, new, symlinks=True, ignore=left_out, copy_function=_link, dirs_exist_ok=True)
+    except shutil.Error as error:
+        source, _, why = error.args[0][0]
+        raise OSError(f"{source}: {why}") from None
     for path in sorted(new.rglob("*"), reverse=True):
         # It held nothing but what amigen wrote.
         if _is_folder(path) and not any(path.iterdir()) and any((old / path.relative_to(new)).iterdir()):

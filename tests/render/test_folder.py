@@ -108,6 +108,22 @@ def test_files_of_others_are_carried_over(out: Path) -> None:
     assert (out / "own").stat().st_mode & 0o777 == 0o750
 
 
+def test_a_file_of_others_that_cannot_be_carried_over(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, told with the file; everything stands as it was."""
+    (out / "mine").write_text("mine")
+    before = tree(out)
+
+    def full(*_given: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match=r"out/mine: \[Errno 28\] No space left on device$"):
+        write(out, NEW)
+    assert before == tree(out)
+    assert os.listdir(out.parent) == ["out"]
+
+
 @pytest.mark.parametrize(
     "what", ["file", "link", "dangling link", "folder", "pipe", "file for folder", "link for folder"]
 )
