@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amigen.aws.grants import BUILDER, IMAGE, INSTANCE, OURS, SNAPSHOT, Call, Condition, Grant, Need
-from amigen.aws.packer import REMOVE_GROUP, REMOVE_KEY_PAIR
+from amigen.aws.packer import REMOVE_GROUP, REMOVE_KEY_PAIR, REMOVE_TEMPLATE
 
 
 def _call(operation: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Call:
@@ -18,10 +18,13 @@ DESCRIBE_IMAGES = _call("DescribeImages")
 DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
 DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
 DESCRIBE_SUBNETS = _call("DescribeSubnets", when=("find-subnet",))
+GET_CONSOLE_OUTPUT = _call("GetConsoleOutput", INSTANCE, condition=BUILDER, when=("console",))
 # Only after a build that was killed and could not clean up by itself.
 TERMINATE = _call("TerminateInstances", INSTANCE, condition=BUILDER)
 DELETE_KEY_PAIR = Call(service="ec2", operation="DeleteKeyPair", purposes=("build",), grants=REMOVE_KEY_PAIR)
 DELETE_SECURITY_GROUP = Call(service="ec2", operation="DeleteSecurityGroup", purposes=("build",), grants=REMOVE_GROUP)
+DESCRIBE_TEMPLATES = _call("DescribeLaunchTemplates", when=("spot",))
+DELETE_TEMPLATE = Call(service="ec2", operation="DeleteLaunchTemplate", purposes=("build",), grants=REMOVE_TEMPLATE)
 DEREGISTER = _call("DeregisterImage", IMAGE, condition=OURS)
 DELETE_SNAPSHOT = _call("DeleteSnapshot", SNAPSHOT, condition=OURS)
 

@@ -21,6 +21,10 @@ Need = Literal[
     "instance-profile",  # of the nodes
     "builder-profile",
     "no-builder-profile",
+    "temporary-profile",  # Packer makes the builder's instance profile and its role
+    "spot",
+    "on-demand",
+    "console",  # the builder's ssh host key is compared with its console output
     "resolved-parameter",  # the template resolves our parameter
     "source-parameter",  # of the user's own, names a base image
     "named-parameter",  # of others, whose templates name their images by it
@@ -31,11 +35,12 @@ Need = Literal[
     "find-vpc",  # the VPC of the builder is looked up, ...
     "find-subnet",  # ... its subnet, ...
     "choose-subnet",  # ... and by the availability zones that have the instance type
-    "tags-while-made",  # everywhere but in China
+    "tags-while-made",  # temporary groups and key pairs: everywhere but in China
+    "launch-tags",  # the builder: likewise, and of a spot instance in China, too
     "tags-afterwards",
     "image-tags-while-made",  # everywhere but in China and GovCloud
     "image-tags-afterwards",  # there
-    "untagged-helpers",  # temporary groups and key pairs: in China
+    "untagged-helpers",
 ]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
@@ -51,6 +56,8 @@ INSTANCE = "arn:{p}:ec2:*:{a}:instance/*"
 VOLUME = "arn:{p}:ec2:*:{a}:volume/*"
 USAGE_REPORT = "arn:{p}:ec2:*:{a}:image-usage-report/*"
 INTERFACE = "arn:{p}:ec2:*:{a}:network-interface/*"
+FLEET = "arn:{p}:ec2:*:{a}:fleet/*"
+SPOT_REQUEST = "arn:{p}:ec2:*:{a}:spot-instances-request/*"
 PARAMETER = "arn:{p}:ssm:*:{a}:parameter/amigen/{name}/*"
 GROUP = "arn:{p}:autoscaling:*:{a}:autoScalingGroup:*:autoScalingGroupName/{group}"
 NODEGROUP = "arn:{p}:eks:*:{a}:nodegroup/{cluster}/{nodegroup}/*"
@@ -177,7 +184,7 @@ def builder_launch_grants() -> tuple[Grant, ...]:
     """RunInstances of the builder, with the instance profile of the spec and no other.
 
     Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (RunInstances:
-    ec2:InstanceProfile of the instance)
+    ec2:InstanceProfile and ec2:InstanceType of the instance)
     """
     profiles = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
     with_profile: Condition = {"ArnLike": {"ec2:InstanceProfile": profiles}}
@@ -187,15 +194,37 @@ def builder_launch_grants() -> tuple[Grant, ...]:
         return Grant(action="ec2:RunInstances", resources=resources, condition=condition, when=when)
 
     return (
-        launch(INSTANCE, condition={**MADE_OURS, **with_profile}, when=("builder-profile", "tags-while-made")),
-        launch(INSTANCE, condition={**MADE_OURS, **without}, when=("no-builder-profile", "tags-while-made")),
-        launch(VOLUME, condition=MADE_OURS, when=("tags-while-made",)),
+        launch(INSTANCE, condition={**MADE_OURS, **with_profile}, when=("builder-profile", "launch-tags")),
+        launch(INSTANCE, condition={**MADE_OURS, **without}, when=("no-builder-profile", "launch-tags")),
+        launch(VOLUME, condition=MADE_OURS, when=("launch-tags",)),
         launch(INSTANCE, condition=with_profile, when=("builder-profile", "tags-afterwards")),
         launch(INSTANCE, condition=without, when=("no-builder-profile", "tags-afterwards")),
         launch(VOLUME, condition={}, when=("tags-afterwards",)),
+        # A dry run without tags shows Packer whether EC2 knows the profile (common/step_iam_instance_profile.go).
+        launch(
+            INSTANCE,
+            condition={**with_profile, "StringEquals": {"ec2:InstanceType": "t3.nano"}},
+            when=("temporary-profile", "launch-tags"),
+        ),
+        launch(VOLUME, condition={}, when=("temporary-profile", "launch-tags")),
         launch(IMAGE, SNAPSHOT, INTERFACE, *_USED, condition={}, when=()),
-        dataclasses.replace(_MAKE_TAGGED, when=("tags-while-made",)),
+        launch(TEMPLATE, condition=OURS, when=("spot",)),
+        launch(SPOT_REQUEST, condition={}, when=("spot",)),
+        dataclasses.replace(_MAKE_TAGGED, when=("launch-tags",)),
         _pass_role("builder-profile"),
+    )
+
+
+def fleet_grants() -> tuple[Grant, ...]:
+    """CreateFleet: what it launches, of which template and with which tags, is judged as RunInstances.
+
+    Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (CreateFleet), and
+    the policy of Karpenter, which makes such fleets (https://github.com/aws/karpenter-provider-aws,
+    website/content/en/preview/upgrading/v1beta1-controller-policy.json).
+    """
+    return (
+        Grant(action="ec2:CreateFleet", when=("spot",)),
+        created_tags("CreateFleet", FLEET, INSTANCE, VOLUME, INTERFACE, when=("spot",)),
     )
 
 

@@ -5,7 +5,8 @@ amigen does not make them itself; they are here so that `amigen iam-policy --for
 Source: packer-plugin-amazon 1.8.2 (https://github.com/hashicorp/packer-plugin-amazon), `builder/ebs/builder.go` with
 its steps in `common/`, for the options that the rendered file sets. In China (`IsChinaCloud`) nothing is tagged while
 it is made; in China and in GovCloud images and snapshots are not (`IsRestricted`): they get their tags afterwards.
-What Packer 1.6 does besides was observed (tests/publish/test_build_policy.py).
+A spot instance gets its tags from a launch template, in every partition. tests/publish/test_packer_calls.py records
+the calls of the real plugin.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from amigen.aws.grants import (
     MADE_OURS,
     OURS,
     SNAPSHOT,
+    SPOT_REQUEST,
+    STAYS_OURS,
+    TEMPLATE,
     UNNAMED,
     VOLUME,
     Call,
@@ -27,6 +31,7 @@ from amigen.aws.grants import (
     Need,
     builder_launch_grants,
     created_tags,
+    fleet_grants,
 )
 
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
@@ -55,10 +60,20 @@ REMOVE_KEY_PAIR = (
     _grant("ec2:DeleteKeyPair", _KEY, condition=OURS, when=("tags-while-made",)),
     _grant("ec2:DeleteKeyPair", _KEY, condition=UNNAMED, when=("untagged-helpers",)),
 )
+# The temporary instance profile and its role have one name: packer-UUID.
+_TEMPORARY_PROFILE, _TEMPORARY_ROLE = "arn:{p}:iam::{a}:instance-profile/packer-*", "arn:{p}:iam::{a}:role/packer-*"
+REMOVE_TEMPLATE = (_grant("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OURS, when=("spot",)),)
 REMOVE_GROUP = (
     _grant("ec2:DeleteSecurityGroup", _GROUP, condition=OURS, when=_OWN),
     _grant("ec2:DeleteSecurityGroup", _GROUP, condition=UNNAMED, when=_BARE),
 )
+
+
+def _on_temporary(operation: str, resource: str, condition: Condition = OURS, *, tag: str = "") -> Call:
+    """A call on the temporary profile or its role; `tag`: the action that tags what the call makes."""
+    actions = (f"iam:{operation}", *([f"iam:{tag}"] if tag else []))
+    grants = (_grant(each, resource, condition=condition, when=("temporary-profile",)) for each in actions)
+    return _call(operation, *grants, service="iam")
 
 
 PACKER_CALLS: tuple[Call, ...] = (
@@ -93,8 +108,26 @@ PACKER_CALLS: tuple[Call, ...] = (
     ),
     _call("DeleteSecurityGroup", *REMOVE_GROUP),
     _call("GetInstanceProfile", _grant("iam:GetInstanceProfile", *_PROFILES, when=("builder-profile",)), service="iam"),
+    # common/step_iam_instance_profile.go
+    _on_temporary("CreateInstanceProfile", _TEMPORARY_PROFILE, MADE_OURS, tag="TagInstanceProfile"),
+    _on_temporary("CreateRole", _TEMPORARY_ROLE, MADE_OURS, tag="TagRole"),
+    _on_temporary("GetRole", _TEMPORARY_ROLE),
+    _on_temporary("PutRolePolicy", _TEMPORARY_ROLE),
+    _on_temporary("AddRoleToInstanceProfile", _TEMPORARY_PROFILE),
+    _on_temporary("RemoveRoleFromInstanceProfile", _TEMPORARY_PROFILE),
+    _on_temporary("DeleteRolePolicy", _TEMPORARY_ROLE),
+    _on_temporary("DeleteRole", _TEMPORARY_ROLE),
+    _on_temporary("DeleteInstanceProfile", _TEMPORARY_PROFILE),
     _call("RunInstances", *builder_launch_grants()),
-    _call("StopInstances", _grant("ec2:StopInstances", INSTANCE, condition=BUILDER)),
+    # common/step_run_spot_instance.go: a launch template of one build, and a fleet of one instance.
+    _call(
+        "CreateLaunchTemplate",
+        _grant("ec2:CreateLaunchTemplate", TEMPLATE, condition=MADE_OURS, when=("spot",)),
+        created_tags("CreateLaunchTemplate", TEMPLATE, when=("spot",)),
+    ),
+    _call("CreateFleet", *fleet_grants()),
+    _call("DeleteLaunchTemplate", *REMOVE_TEMPLATE),
+    _call("StopInstances", _grant("ec2:StopInstances", INSTANCE, condition=BUILDER, when=("on-demand",))),
     _call("TerminateInstances", _grant("ec2:TerminateInstances", INSTANCE, condition=BUILDER)),
     # Disks of the base image that the rendered file does not name and that outlive the instance
     # (common/step_cleanup_volumes.go).
@@ -111,6 +144,8 @@ PACKER_CALLS: tuple[Call, ...] = (
         "CreateTags",
         _grant("ec2:CreateTags", IMAGE, SNAPSHOT, condition=BECOMES_OURS, when=("image-tags-afterwards",)),
         _grant("ec2:CreateTags", INSTANCE, INTERFACE, VOLUME, condition=BECOMES_OURS, when=("tags-afterwards",)),
+        _grant("ec2:CreateTags", INSTANCE, VOLUME, condition=STAYS_OURS, when=("spot",)),
+        _grant("ec2:CreateTags", SPOT_REQUEST, condition=BECOMES_OURS, when=("spot",)),
     ),
     # Before the image is tagged.
     _call(

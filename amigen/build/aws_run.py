@@ -60,12 +60,14 @@ def build_on_aws(
     )
     stop = Stop()
     left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
+    spot = spec.aws.builder.spot is not None
     if left.jobs:
-        with noted(order.build_id, spec.aws.region, account):
+        with noted(order.build_id, spec.aws.region, account, spot=spot):
             built = run_build(left, lambda session: build_aws(session, build), stop)
-            if built.interrupted:
+            # Version 1.8.2 of Packer's plugin crashes where a fleet is refused, and removes nothing.
+            if built.interrupted or (spot and built.errors):
                 kept = frozenset(image.image_id for image in built.record.images if image.image_id)
-                clean_up_interrupted_build(aws, spec.aws.region, order.build_id, kept, say)
+                clean_up_interrupted_build(aws, spec.aws.region, order.build_id, kept, say, spot=spot)
     else:
         built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
     return _finish(aws, order, built, path, Waiter(say, every=poll_seconds))

@@ -28,13 +28,13 @@ _GONE_SECONDS = 600
 
 
 @contextlib.contextmanager
-def noted(build_id: str, region: str, account: Account) -> Iterator[None]:
+def noted(build_id: str, region: str, account: Account, *, spot: bool) -> Iterator[None]:
     """Keep a note of this build while it runs."""
     home = _home()
     home.mkdir(parents=True, exist_ok=True)
     path = home / f"{build_id}.json"
     with exclusive_lock(path):
-        path.write_text(json.dumps({"build": build_id, "region": region, "account": asdict(account)}))
+        path.write_text(json.dumps({"build": build_id, "region": region, "account": asdict(account), "spot": spot}))
         try:
             yield
         finally:
@@ -65,7 +65,7 @@ def _settle(aws: Aws, account: Account, text: str, path: Path, say: Callable[[st
         )
         return False
     try:
-        removed = remove_build(aws, region, build)
+        removed = remove_build(aws, region, build, spot=bool(note.get("spot")))
     except AmigenError as error:
         say(f"the killed build {build} may have left something in {region}: {error.message}")
         return False
@@ -74,11 +74,11 @@ def _settle(aws: Aws, account: Account, text: str, path: Path, say: Callable[[st
 
 
 def clean_up_interrupted_build(
-    aws: Aws, region: str, build_id: str, keep: frozenset[str], say: Callable[[str], None]
+    aws: Aws, region: str, build_id: str, keep: frozenset[str], say: Callable[[str], None], *, spot: bool
 ) -> None:
     """Remove what Packer did not: it forgets an instance whose launch was interrupted before EC2's answer came."""
     try:
-        removed = remove_build(aws, region, build_id, keep)
+        removed = remove_build(aws, region, build_id, keep, spot=spot)
     except AmigenError as error:
         say(f"this build may have left something in {region}, tagged {TAG_BUILD}={build_id}: {error.message}")
         return
@@ -90,7 +90,9 @@ def _home() -> Path:
     return cache_home() / "builds-on-aws"
 
 
-def remove_build(aws: Aws, region: str, build_id: str, keep: frozenset[str] = frozenset()) -> list[str]:
+def remove_build(
+    aws: Aws, region: str, build_id: str, keep: frozenset[str] = frozenset(), *, spot: bool = False
+) -> list[str]:
     """Remove instances, security groups, key pairs, and images without the tag of success, of one build.
 
     Args:
@@ -98,6 +100,7 @@ def remove_build(aws: Aws, region: str, build_id: str, keep: frozenset[str] = fr
         region: Region of the build.
         build_id: Its id, the value of the tag.
         keep: Ids of images to keep although they do not have that tag yet.
+        spot: Also look for the launch template of a spot instance.
 
     Returns:
         Ids of what was removed.
@@ -108,6 +111,10 @@ def remove_build(aws: Aws, region: str, build_id: str, keep: frozenset[str] = fr
     what = f"what the build {build_id} left"
     tagged = [{"Name": f"tag:{TAG_BUILD}", "Values": [build_id]}]
     removed = _terminate(aws, region, what, tagged)
+    templates = aws.call(calls.DESCRIBE_TEMPLATES, region, what, Filters=tagged)["LaunchTemplates"] if spot else ()
+    for template in (each["LaunchTemplateId"] for each in templates):
+        aws.call(calls.DELETE_TEMPLATE, region, template, LaunchTemplateId=template)
+        removed.append(template)
     groups = aws.call(calls.DESCRIBE_SECURITY_GROUPS, region, what, Filters=tagged)["SecurityGroups"]
     for group in groups:
         aws.call(calls.DELETE_SECURITY_GROUP, region, group["GroupId"], GroupId=group["GroupId"])

@@ -77,9 +77,16 @@ def iam_policy(
     if profiles and not roles:
         names = ", ".join(sorted(map(str, profiles)))
         echo_line(f"note: the role of the instance profile is assumed to have its name: {names} (--role)", err=True)
+    if any("iam:PutRolePolicy" in statement["Action"] for statement in document["Statement"]):
+        echo_line(
+            "note: for aws.builder.instanceProfilePolicy this allows to give any permission to roles named packer-*;"
+            " aws.iamInstanceProfile needs none of that",
+            err=True,
+        )
     if size(document) > LIMIT:
         click.echo(
-            f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for)",
+            f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for), or"
+            " divide the statements among several policies",
             err=True,
         )
 

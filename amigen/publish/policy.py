@@ -125,11 +125,16 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
     china, gov = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
     public = aws.associate_public_ip is not None
     subnet = bool(aws.subnet_id or aws.builder.subnet_filter)
+    spot = aws.builder.spot is not None
     holds: dict[Need, bool] = {
         "kms-key": bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids)),
         "instance-profile": bool(_node_profiles(spec)),
-        "builder-profile": bool(aws.iam_instance_profile),
-        "no-builder-profile": not aws.iam_instance_profile,
+        "builder-profile": bool(_builder_profile(spec)),
+        "no-builder-profile": not _builder_profile(spec),
+        "temporary-profile": bool(aws.builder.instance_profile_policy),
+        "spot": spot,
+        "on-demand": not spot,
+        "console": aws.communicator != "session-manager" and not aws.builder.accept_any_host_key,
         "resolved-parameter": aws.launch_template.resolve_ssm_parameter,
         "source-parameter": bool(_own_parameters(spec)),
         "named-parameter": bool(scope.parameters),
@@ -141,12 +146,18 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "find-subnet": subnet or public,
         "choose-subnet": not subnet and public,
         "tags-while-made": not china,
-        "tags-afterwards": china,
+        "launch-tags": spot or not china,
+        "tags-afterwards": china and not spot,
         "image-tags-while-made": not (china or gov),
         "image-tags-afterwards": china or gov,
         "untagged-helpers": china,
     }
     return {need for need, held in holds.items() if held}
+
+
+def _builder_profile(spec: NodeImage) -> str:
+    """The builder's instance profile, and its role: that of the spec, or the pattern of Packer's temporary one."""
+    return spec.aws.iam_instance_profile or ("packer-*" if spec.aws.builder.instance_profile_policy else "")
 
 
 def _node_profiles(spec: NodeImage) -> list[str]:
@@ -158,8 +169,10 @@ def _node_profiles(spec: NodeImage) -> list[str]:
 def _roles(grant: Grant, spec: NodeImage, scope: Scope) -> Sequence[str]:
     if grant.action != "iam:PassRole":
         return [""]
-    builder = [spec.aws.iam_instance_profile or ""]
-    return scope.roles or (builder if "builder-profile" in grant.when else _node_profiles(spec))
+    if "builder-profile" not in grant.when:
+        return scope.roles or _node_profiles(spec)
+    builder = [_builder_profile(spec)]
+    return builder if spec.aws.builder.instance_profile_policy else scope.roles or builder
 
 
 def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[str], dict[str, Any]]]:
@@ -178,7 +191,7 @@ def _filled(grant: Grant, spec: NodeImage, scope: Scope) -> Iterable[tuple[list[
             "tag": scope.tag[0] if scope.tag else names.TAG_NAME,
             "value": scope.tag[1] if scope.tag else spec.name,
             "source": source,
-            "builder": spec.aws.iam_instance_profile or "",
+            "builder": _builder_profile(spec),
             "role": role,
             "named": parameter,
         }

@@ -132,6 +132,7 @@ def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
         "name": f"{spec.name}-{plan.platform}-{architecture}",
         "ami_name": _ami_name(plan, architecture),
         "instance_type": spec.aws.instance_types.get(architecture, _INSTANCE_TYPES[architecture]),
+        "spot_types": spec.aws.builder.spot.instance_types.get(architecture) if spec.aws.builder.spot else None,
         "id": named.id,
         "parameter": filled,
         "filter": name_filter,
@@ -170,7 +171,7 @@ def _tidy(text: str) -> Iterator[str]:
         previous = line
 
 
-_ATTRIBUTE = re.compile(r'(?P<key>\s+(?:[a-z_][a-z0-9_]*|"[^"]*")) *= (?P<value>.*)')
+_ATTRIBUTE = re.compile(r'(?P<key>\s+(?:[A-Za-z_][A-Za-z0-9_]*|"[^"]*")) *= (?P<value>.*)')
 
 
 def _aligned(lines: Iterator[str]) -> Iterator[str]:

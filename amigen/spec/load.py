@@ -137,9 +137,9 @@ def spec_digest(spec: NodeImage) -> str:
     for path, keys in ADDED.items():
         parts: list[Any] = [said]
         for step in path.split(".") if path else ():
-            parts = [each for part in parts if part for each in (part.values() if step == "*" else (part[step],))]
+            parts = [each for part in parts if part for each in (part.values() if step == "*" else (part.get(step),))]
         for part, key in product(filter(None, parts), keys):
-            if part[key] in (None, False, {}) or part[key] == _UNSET.get(key):
+            if part[key] in (None, False, {}, []) or part[key] == _UNSET.get(key):
                 del part[key]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 

@@ -23,6 +23,7 @@ API_VERSION = "amigen/v1alpha1"
 ADDED: dict[str, tuple[str, ...]] = {
     "": ("userData",),
     "aws": ("amiName", "builder"),
+    "aws.builder": ("bastion", "acceptAnyHostKey", "spot", "instanceProfilePolicy"),
     "aws.share": ("public",),
     "join.eks": ("enableOutpost", "id", "containerd", "instance", "featureGates"),
     "join.eks.kubelet": ("maxPodsExpression", "config"),
@@ -346,6 +347,36 @@ class LaunchTemplate(_Model, frozen=True, kw_only=True):
     ] = False
 
 
+class Spot(_Model, frozen=True, kw_only=True):
+    """The builder as a spot instance."""
+
+    instance_types: Annotated[
+        dict[v.Architecture, tuple[v.InstanceType, ...]],
+        doc("Instance types per architecture, of which EC2 chooses; unset: that of `aws.instanceTypes`.", max_length=2),
+    ] = {}
+    max_price: Annotated[v.SpotPrice, doc("Highest price; `auto`: that of an on-demand instance.")] = "auto"
+    allocation_strategy: Annotated[
+        Literal["price-capacity-optimized", "capacity-optimized", "lowest-price"],
+        doc("How EC2 chooses among the instance types."),
+    ] = "price-capacity-optimized"
+
+
+class PolicyStatement(_Model, frozen=True, kw_only=True):
+    """A statement of an IAM policy, as far as Packer takes it: without conditions."""
+
+    effect: Annotated[Literal["Allow", "Deny"], doc("Allow or deny.")] = "Allow"
+    actions: Annotated[tuple[v.IamAction, ...], doc("Actions.", min_length=1, max_length=64)]
+    resources: Annotated[tuple[v.IamResource, ...], doc("Resources.", min_length=1, max_length=64)]
+
+
+class Bastion(_Model, frozen=True, kw_only=True):
+    """A host that ssh goes through to the builder."""
+
+    host: Annotated[v.HostName, doc("Its name or address. Its host key must be in your `known_hosts`.")]
+    port: Annotated[int, doc("Port of its ssh.", ge=1, le=65535)] = 22
+    user: Annotated[v.UserName, doc("User on it.")]
+
+
 class Builder(_Model, frozen=True, kw_only=True):
     """More about the instance on which Packer builds."""
 
@@ -362,9 +393,35 @@ class Builder(_Model, frozen=True, kw_only=True):
         doc("Find the security groups by filters in place of `securityGroupIds`.", max_length=16),
     ] = {}
     ssh_interface: Annotated[
-        Literal["public_ip", "private_ip", "public_dns", "private_dns"] | None,
-        doc("Address by which Packer and amigen reach the builder; unset: the public one, where it has one."),
+        Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6"] | None,
+        doc(
+            "Address by which Packer and amigen reach the builder; unset: the public one, where it has one. `ipv6`"
+            " needs a subnet that assigns IPv6 addresses."
+        ),
     ] = None
+    bastion: Annotated[
+        Bastion | None,
+        doc(
+            "Reach the builder through this host, with the keys of your ssh agent or of `--packer-var"
+            " bastion_private_key_file=FILE`."
+        ),
+    ] = None
+    accept_any_host_key: Annotated[
+        bool,
+        doc(
+            "Do not compare the builder's ssh host key with its EC2 console output: for an image that does not print"
+            " it, as cloud-init does by default."
+        ),
+    ] = False
+    spot: Annotated[Spot | None, doc("Build on a spot instance; `{}` with its defaults.")] = None
+    instance_profile_policy: Annotated[
+        tuple[PolicyStatement, ...],
+        doc(
+            "Let Packer make an instance profile with this policy for the time of the build, in place of"
+            " `iamInstanceProfile`. Whoever builds must then be allowed to make roles.",
+            max_length=16,
+        ),
+    ] = ()
     user_data: Annotated[
         Annotated[str, Meta(min_length=1, max_length=16384)] | None,
         doc("User data of the builder alone, such as a proxy for its agents; nodes do not get it."),
@@ -396,10 +453,10 @@ class Aws(_Model, frozen=True, kw_only=True):
     ] = None
     communicator: Annotated[
         Literal["ssh", "session-manager"],
-        doc("How Packer reaches the builder; `session-manager` needs `iamInstanceProfile` and opens no port."),
+        doc("How Packer reaches the builder; `session-manager` needs an instance profile and opens no port."),
     ] = "ssh"
     iam_instance_profile: Annotated[v.InstanceProfile | None, doc("Instance profile of the builder.")] = None
-    builder: Annotated[Builder, doc("Network by filters, address and user data of the builder.")] = Builder()
+    builder: Annotated[Builder, doc("Network, address, access, market and user data of the builder.")] = Builder()
     ami_name: Annotated[
         v.AmiName | None,
         doc("Name of the AMI; unset: `{name}-{platform}-{architecture}-{build}`. `{build}` is the id of the build."),

@@ -183,6 +183,27 @@ AmiName: TypeAlias = Annotated[
     ),
 ]
 InstanceProfile: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9+=,.@_-]{1,128}$", "the name of an instance profile")]
+# A price of 0 would mean "no spot instance" to Packer.
+SpotPrice: TypeAlias = Annotated[
+    str,
+    _text(
+        r"^(auto|0\.[0-9]{0,4}[1-9]|[1-9][0-9]{0,3}(\.[0-9]{1,5})?)$",
+        '`auto`, or US dollars an hour, in quotes: `"0.05"`',
+    ),
+]
+IamAction: TypeAlias = Annotated[
+    str, _text(r"^(\*|[a-z0-9-]{1,64}:[A-Za-z0-9*?]{1,128})$", "an action such as `ssm:UpdateInstanceInformation`")
+]
+IamResource: TypeAlias = Annotated[
+    str, _text(r"^(\*|arn:[!-~]{1,1500})$", "an ARN, with `*` and `?`, or `*` for all resources")
+]
+HostName: TypeAlias = Annotated[
+    str,
+    _text(
+        r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45})$",
+        "a host name, or an address without brackets",
+    ),
+]
 Suite: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$", "a suite such as `noble-updates`")]
 Component: TypeAlias = Annotated[str, _text(r"^[a-z][a-z0-9-]{0,31}$", "a component such as `universe`")]
 Sha256: TypeAlias = Annotated[str, _text(r"^[0-9a-f]{64}$", "64 hexadecimal digits")]

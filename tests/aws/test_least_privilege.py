@@ -13,7 +13,7 @@ from amigen.aws.grants import Purpose
 from amigen.aws.session import Aws, make_client
 from amigen.kubeproxy.addon import Addon
 from amigen.publish.policy import LIMIT, Scope, policy, size
-from tests.aws.test_packer_calls import Account, spec
+from tests.aws.test_builds_of_others import Account, spec
 from tests.publish.authority import ACCOUNT, Authority, needs
 from tests.publish.stand_in.wire import Request
 

@@ -54,7 +54,7 @@ def killed_build(account: Account) -> None:
     ec2().run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tags)
     child = os.fork()
     if child == 0:
-        with noted("b1", REGION, account):
+        with noted("b1", REGION, account, spot=False):
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 
@@ -120,7 +120,7 @@ def test_what_packer_forgets_of_an_interrupted_build_is_removed() -> None:
     ec2().create_tags(Resources=[proven, cut], Tags=tags)
     said: list[str] = []
 
-    clean_up_interrupted_build(Aws(), REGION, "b1", frozenset({proven}), said.append)
+    clean_up_interrupted_build(Aws(), REGION, "b1", frozenset({proven}), said.append, spot=False)
 
     (line,) = said
     assert line.startswith(f"removed what Packer left in {REGION}: {instance}, {cut}, snap-")

@@ -18,7 +18,20 @@ from amigen.render.artifacts import artifacts
 from amigen.render.folder import write
 from amigen.render.packer import AWS_IMAGE, packer_files, source_parameter
 from amigen.spec.load import load_spec
-from amigen.spec.model import AmiFilter, Aws, Builder, Encryption, Local, LocalBase, NodeImage, RootVolume, SourceAmi
+from amigen.spec.model import (
+    AmiFilter,
+    Aws,
+    Bastion,
+    Builder,
+    Encryption,
+    Local,
+    LocalBase,
+    NodeImage,
+    PolicyStatement,
+    RootVolume,
+    SourceAmi,
+    Spot,
+)
 from tests.real.packer import run_packer
 from tests.specs import GOLDEN
 
@@ -68,6 +81,18 @@ CASES: dict[str, Aws] = {
     "AMI name": Aws(ami_name="golden/{name} ({platform}-{architecture}) {build}'@"),
     "ssh sources": Aws(ssh_source_cidrs=("192.0.2.0/24", "2001:db8::/32")),
     "session manager": Aws(communicator="session-manager", iam_instance_profile="builder"),
+    "spot": Aws(builder=Builder(spot=Spot())),
+    "spot types and a temporary profile": Aws(
+        builder=Builder(
+            spot=Spot(instance_types={"x86_64": ("t3.medium", "m7i.large")}, max_price="0.05"),
+            instance_profile_policy=(
+                PolicyStatement(actions=("ssm:*", "s3:GetObject"), resources=("arn:aws:s3:::b/${aws:userid}/*",)),
+                PolicyStatement(effect="Deny", actions=("s3:Put*",), resources=("*",)),
+            ),
+        )
+    ),
+    "bastion": Aws(builder=Builder(bastion=Bastion(host="bastion.example.com", user="me", port=2222))),
+    "IPv6": Aws(builder=Builder(ssh_interface="ipv6")),
     "key": Aws(encryption=Encryption(kms_key_id="alias/images")),
     "no encryption": Aws(encryption=Encryption(enabled=False)),
     "io2": Aws(root_volume=RootVolume(type="io2", iops=4000, size_gib=100)),

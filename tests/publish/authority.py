@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,12 @@ _KINDS = {
     "vol": "volume",
     "sg": "security-group",
     "eni": "network-interface",
+    "sir": "spot-instances-request",
 }
+_LAUNCHED = (
+    *("instance", "volume", "network-interface", "spot-instances-request"),
+    *("image", "snapshot", "subnet", "security-group", "key-pair"),
+)
 _OWNERLESS = {"image", "snapshot"}
 Context = dict[str, str | list[str]]
 # What a caller needs of a customer's key where EC2 copies, or makes volumes, with it:
@@ -119,9 +124,14 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         yield from passes(data.get("IamInstanceProfile", {}))
 
     def passes(profile: dict[str, str]) -> Iterator[tuple[str, str, Context]]:
-        if profile:
+        # Packer writes an empty name where there is none.
+        if profile.get("Name"):
             role = f"{aws}:iam::{ACCOUNT}:role/{profile['Name']}"
             yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+
+    def uses(profile: dict[str, str]) -> Context:
+        named = profile.get("Name")
+        return {"ec2:InstanceProfile": f"{aws}:iam::{ACCOUNT}:instance-profile/{named}"} if named else {}
 
     def launches(template: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
         """A service launches for the caller, who must be able to; what is made has the tags that the template gives."""
@@ -135,6 +145,30 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
             yield "ec2:CreateTags", made(kind)[0], {**ours, "ec2:CreateAction": "RunInstances"}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
             yield "ec2:RunInstances", made(kind)[0], {}
+
+    def template(params: dict[str, Any]) -> tuple[str, Context]:
+        """A launch template by its id or name."""
+        named = params.get("LaunchTemplateId") or f"launch-template/{params['LaunchTemplateName']}"
+        return made("launch-template")[0], {f"aws:ResourceTag/{k}": v for k, v in tags(region, named).items()}
+
+    def fleet_launches(chosen: dict[str, Any]) -> Iterator[tuple[str, str, Context]]:
+        """What a fleet launches: by the reference under CreateFleet, and each instance as by RunInstances."""
+        arn, own = template(chosen)
+        data = account.template_data(region, chosen["LaunchTemplateName"], str(chosen["Version"]))
+        own_tags = {
+            each["ResourceType"]: {f"aws:RequestTag/{t['Key']}": t["Value"] for t in each["Tags"]}
+            for each in data.get("TagSpecifications", ())
+        }
+        profile = data.get("IamInstanceProfile", {})
+        used = uses(profile)
+        for by in ("ec2:CreateFleet", "ec2:RunInstances"):
+            yield by, arn, own
+            for kind in _LAUNCHED:
+                more = used if (kind, by) == ("instance", "ec2:RunInstances") else {}
+                yield by, made(kind)[0], {**own_tags.get(kind, {}), **more}
+            for kind, request_tags in own_tags.items():
+                yield "ec2:CreateTags", made(kind)[0], {**request_tags, "ec2:CreateAction": by.removeprefix("ec2:")}
+        yield from passes(profile)
 
     operation = request.operation
     if request.service == "ec2" and operation.startswith("Describe"):
@@ -153,6 +187,13 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
     elif operation == "CreateLaunchTemplateVersion":
         yield (name, *ec2(params["LaunchTemplateId"]))
         yield from resolves(params["LaunchTemplateData"].get("ImageId", ""))
+    elif operation == "DeleteLaunchTemplate":
+        yield (name, *template(params))
+    elif operation == "CreateFleet":
+        yield name, made("fleet")[0], {**given.get("fleet", {})}
+        yield from tagged()
+        for each in params["LaunchTemplateConfigs"]:
+            yield from fleet_launches(each["LaunchTemplateSpecification"])
     elif operation == "CreateTags":
         asked: dict[str, str | list[str]] = {f"aws:RequestTag/{t['Key']}": t["Value"] for t in params["Tags"]}
         asked["aws:TagKeys"] = [t["Key"] for t in params["Tags"]]
@@ -163,9 +204,9 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
         if "LaunchTemplate" in params:
             yield (name, *ec2(params["LaunchTemplate"]["LaunchTemplateId"]))
             yield from names(params["LaunchTemplate"])
-        profile = params.get("IamInstanceProfile", {}).get("Name", "")
-        used = {"ec2:InstanceProfile": f"{aws}:iam::{ACCOUNT}:instance-profile/{profile}"} if profile else {}
-        yield name, made("instance")[0], {**given.get("instance", {}), **used}
+        used = uses(params.get("IamInstanceProfile", {}))
+        of_type = {"ec2:InstanceType": params["InstanceType"]} if "InstanceType" in params else {}
+        yield name, made("instance")[0], {**given.get("instance", {}), **used, **of_type}
         yield name, made("volume")[0], {**given.get("volume", {})}
         for kind in ("image", "snapshot", "network-interface", "subnet", "security-group"):
             yield name, made(kind)[0], {}
@@ -193,8 +234,8 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
     elif operation == "CreateImageUsageReport":
         yield (name, *ec2(params["ImageId"]))
         yield name, made("image-usage-report")[0], {}
-    elif operation == "GetInstanceProfile":
-        yield name, f"{aws}:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}", {}
+    elif request.service == "iam":
+        yield from _iam(name, f"{aws}:iam::{ACCOUNT}", params, lambda resource: tags(region, resource))
     elif request.service == "ec2":
         keys = ("ImageId", "SnapshotId", "LaunchTemplateId", "GroupId", "InstanceId", "VolumeId")
         resources = params.get("InstanceIds") or [params[key] for key in keys if key in params]
@@ -241,6 +282,28 @@ def _raw(request: Request, account: Account) -> Iterator[tuple[str, str, Context
             yield name, f"{aws}:eks:{region}:{ACCOUNT}:cluster/{cluster}", {}
     else:
         yield name, "*", {}
+
+
+def _iam(
+    name: str, account: str, params: dict[str, Any], tags: Callable[[str], dict[str, str]]
+) -> Iterator[tuple[str, str, Context]]:
+    """On a profile or role by its name, with the tags that it has or is given.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+    """
+    operation = name.removeprefix("iam:")
+    of_profile = "InstanceProfile" in operation
+    kind, key = ("instance-profile", "InstanceProfileName") if of_profile else ("role", "RoleName")
+    resource = f"{kind}/{params[key]}"
+    arn = f"{account}:{resource}"
+    if operation.startswith("Create"):
+        request_tags: Context = {f"aws:RequestTag/{t['Key']}": t["Value"] for t in params.get("Tags", ())}
+        yield name, arn, request_tags
+        yield f"iam:{'TagInstanceProfile' if of_profile else 'TagRole'}", arn, request_tags
+        return
+    yield name, arn, {f"aws:ResourceTag/{k}": v for k, v in tags(resource).items()}
+    if operation == "AddRoleToInstanceProfile":
+        yield "iam:PassRole", f"{account}:role/{params['RoleName']}", {"iam:PassedToService": "ec2.amazonaws.com"}
 
 
 def _partition(region: str) -> str:

@@ -7,22 +7,21 @@ The builder is told not to connect (`communicator = "none"`), so that moto's ins
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from typing import Any
 
 import pytest
 
+from amigen.aws.build_calls import GET_CONSOLE_OUTPUT
 from amigen.aws.session import Aws, AwsOptions
 from amigen.build.leftovers import remove_build
-from amigen.render.artifacts import artifacts
-from amigen.spec.load import load_spec
 from tests.publish.authority import Authority
+from tests.publish.packer_build import packer_build
 from tests.publish.world import BUILD_REGION, World
-from tests.real.packer import run_packer
 
 SPEC = """\
 iamInstanceProfile: node
+builder: {spot: {}}
 encryption: {enabled: false}
 share:
   accounts: ["111122223333"]
@@ -38,31 +37,9 @@ def policy(world: World, *more: str) -> dict[str, Any]:
     return document
 
 
-def packer_build(world: World, source: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run Packer on the rendered files without connecting to the builder, and so without provisioners."""
-    folder = world.folder / "rendered"
-    for artifact in artifacts(load_spec(world.spec_path)):
-        path = folder / artifact.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(artifact.content)
-    file = next(folder.rglob("aws/image.pkr.hcl"))
-    text = file.read_text()
-    for pattern, new in (
-        (r'communicator\s*= "ssh"', 'communicator = "none"'),
-        (r"(?ms)^  provisioner .*?^  }\n", ""),
-        (r"(?m)^  ssh_(?!username).*\n", ""),
-        (r"delay_seconds\s*= .*", "delay_seconds = 1"),
-    ):
-        text, count = re.subn(pattern, new, text)
-        assert count, pattern
-    file.write_text(text)
-    variables = {
-        "source_ami_x86_64": source,
-        "endpoint_url": world.gateway.url,
-        **settings,
-    }
-    words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
-    return run_packer("build", "-color=false", *words, ".", cwd=file.parent)
+def build(world: World, source: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    given = {"source_ami_x86_64": source, "endpoint_url": world.gateway.url, **variables}
+    return packer_build(world.spec_path, world.folder / "rendered", **given)
 
 
 def public_base(world: World) -> str:
@@ -84,10 +61,20 @@ def leave_something(world: World) -> None:
 
     ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, TagSpecifications=tagged("instance"))
     ec2.create_security_group(GroupName="packer_b1", Description="x", TagSpecifications=tagged("security-group"))
+    data = {"ImageId": "ami-12345678"}
+    kind = tagged("launch-template")
+    ec2.create_launch_template(LaunchTemplateName="packer-fleet-1", LaunchTemplateData=data, TagSpecifications=kind)
     ec2.create_key_pair(KeyName="amigen-b1-ipvs-nodes-al2023-x86_64", TagSpecifications=tagged("key-pair"))
     image = world.make_image("half-done", {tag["Key"]: tag["Value"] for tag in tags})
     found = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.create_tags(Resources=[found], Tags=tags)
+
+
+def leftover(world: World) -> list[str]:
+    """Instances that are ours and alive."""
+    alive = [{"Name": "tag:amigen/build", "Values": ["b1"]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    found = world.client("ec2").describe_instances(Filters=alive)["Reservations"]
+    return [instance["InstanceId"] for reservation in found for instance in reservation["Instances"]]
 
 
 def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +89,12 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
     aws = Aws(AwsOptions(endpoint_url=world.gateway.url))
 
     assert world.amigen("images", "base").code == 0
-    done = packer_build(world, base)
+    done = build(world, base)
     assert done.returncode == 0, done.stdout + done.stderr
-    removed = remove_build(aws, BUILD_REGION, "b1")
-    assert {each.split("-")[0] for each in removed} == {"i", "sg", "amigen", "ami", "snap"}
+    [builder] = leftover(world)
+    aws.call(GET_CONSOLE_OUTPUT, BUILD_REGION, "the builder", InstanceId=builder, Latest=True)
+    removed = remove_build(aws, BUILD_REGION, "b1", spot=True)
+    assert {each.split("-")[0] for each in removed} == {"i", "sg", "amigen", "ami", "snap", "lt"}
     _publish_images(world)
 
     unused = {action for _, action in authority.unused}
@@ -151,14 +140,14 @@ def test_the_policy_of_a_build_asks_only_for_what_the_spec_uses(world: World) ->
 def test_a_build_that_may_not_launch_is_told_by_packer(world: World) -> None:
     """The policy is in force: without one of its actions the builder is refused."""
     world.client("iam").create_instance_profile(InstanceProfileName="node")
-    world.write_spec(SPEC)
+    world.write_spec(SPEC.replace("builder: {spot: {}}\n", ""))
     base = public_base(world)
     document = policy(world)
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != "ec2:RunInstances"]
     world.gateway.authority = Authority(document, world.gateway)
 
-    done = packer_build(world, base, offline="true")
+    done = build(world, base, offline="true")
 
     assert done.returncode != 0
     assert "Error launching source instance" in done.stdout

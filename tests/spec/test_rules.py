@@ -49,6 +49,8 @@ def encryption(**fields: Any) -> dict[str, Any]:
 
 
 SHARE = aws(share={"accounts": ["123456789012"]})
+BASTION = {"host": "192.0.2.1", "user": "me"}
+POLICY = [{"actions": ["ssm:UpdateInstanceInformation"], "resources": ["*"]}]
 KEY = "12345678-1234-1234-1234-123456789012"
 
 # severity, key path, words of the message, what the rule stops, and what it lets pass.
@@ -183,6 +185,13 @@ CASES: list[tuple[str, str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
     ("error", "aws.builder.subnetFilter", "aws.subnetId is set, too", [aws(builder={"subnetFilter": {"tag:a": "b"}}, subnetId="subnet-0123456789abcdef0")], [aws(builder={"subnetFilter": {"tag:a": "b"}}, vpcId="vpc-0123456789abcdef0")]),
     ("error", "aws.builder.securityGroupFilter", "aws.securityGroupIds is set, too", [aws(builder={"securityGroupFilter": {"group-name": "b*"}}, securityGroupIds=["sg-01234567"])], [aws(builder={"securityGroupFilter": {"group-name": "b*"}})]),
     ("error", "aws.builder.sshInterface", "session-manager is set, too", [aws(builder={"sshInterface": "private_ip"}, communicator="session-manager", iamInstanceProfile="p")], [aws(builder={"sshInterface": "private_ip"})]),
+    ("error", "aws.builder.bastion", "session-manager is set, too", [aws(builder={"bastion": BASTION}, communicator="session-manager", iamInstanceProfile="p")], [aws(builder={"bastion": BASTION})]),
+    ("error", "aws.builder.acceptAnyHostKey", "session-manager is set, too", [aws(builder={"acceptAnyHostKey": True}, communicator="session-manager", iamInstanceProfile="p")], [aws(builder={"acceptAnyHostKey": True})]),
+    ("error", "aws.builder.instanceProfilePolicy", "aws.iamInstanceProfile is set, too", [aws(builder={"instanceProfilePolicy": POLICY}, iamInstanceProfile="p")], [aws(builder={"instanceProfilePolicy": POLICY}, communicator="session-manager")]),
+    ("warning", "aws.builder.instanceProfilePolicy", "fails with a temporary profile on arm64", [aws(builder={"instanceProfilePolicy": POLICY}), {"architectures": ["arm64"]}], [aws(builder={"instanceProfilePolicy": POLICY})]),
+    ("error", "aws.builder.spot.instanceTypes.x86_64", "aws.instanceTypes.x86_64 is set, too", [aws(builder={"spot": {"instanceTypes": {"x86_64": ["t3.small"]}}}, instanceTypes={"x86_64": "t3.small"})], [aws(builder={"spot": {}}, instanceTypes={"x86_64": "t3.small"})]),
+    ("error", "aws.builder.spot.instanceTypes.x86_64", "t4g.small is arm64", [aws(builder={"spot": {"instanceTypes": {"x86_64": ["t3.small", "t4g.small"]}}})], [aws(builder={"spot": {"instanceTypes": {"x86_64": ["t3.small", "m5.large"]}}})]),
+    ("error", "aws.builder.spot.instanceTypes.arm64", "not an architecture of this spec", [aws(builder={"spot": {"instanceTypes": {"arm64": ["t4g.small"]}}})], [aws(builder={"spot": {"maxPrice": "0.05"}})]),
     ("warning", "aws.builder.vpcFilter", "only the default VPC works", [aws(builder={"vpcFilter": {"tag:a": "b"}})], [aws(builder={"vpcFilter": {"tag:a": "b"}, "subnetFilter": {"tag:a": "b"}})]),
     ("error", "aws.sshSourceCidrs", "has no effect with aws.builder.securityGroupFilter", [aws(sshSourceCidrs=["10.0.0.0/8"], builder={"securityGroupFilter": {"group-name": "b"}})], [aws(sshSourceCidrs=["10.0.0.0/8"])]),
     ("error", "aws.amiName", "without {build} two images", [aws(amiName="{name} of {platform}")], [aws(amiName="{name}/{build}")]),

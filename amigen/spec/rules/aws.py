@@ -44,14 +44,17 @@ def instance_types(spec: NodeImage) -> Iterator[Problem]:
     for path, types in (
         ("aws.instanceTypes", spec.aws.instance_types),
         ("aws.launchTemplate.instanceTypes", spec.aws.launch_template.instance_types),
+        ("aws.builder.spot.instanceTypes", spec.aws.builder.spot.instance_types if spec.aws.builder.spot else {}),
     ):
-        for architecture, instance_type in types.items():
+        for architecture, named in types.items():
             where = key_path(path, architecture)
             if architecture not in spec.architectures:
                 hint = f"architectures of this spec: {', '.join(spec.architectures)}"
                 yield Problem(path=where, message=f"{architecture} is not an architecture of this spec", hint=hint)
-            elif architecture != _architecture(instance_type):
-                yield Problem(path=where, message=f"{instance_type} is {_architecture(instance_type)}")
+                continue
+            for instance_type in (named,) if isinstance(named, str) else named:
+                if architecture != _architecture(instance_type):
+                    yield Problem(path=where, message=f"{instance_type} is {_architecture(instance_type)}")
 
 
 def _architecture(instance_type: str) -> str:
@@ -223,10 +226,11 @@ def tags(spec: NodeImage) -> Iterator[Problem]:
 
 def communicator(spec: NodeImage) -> Iterator[Problem]:
     """Session Manager works through the instance's role."""
-    if spec.aws.communicator == "session-manager" and spec.aws.iam_instance_profile is None:
+    aws = spec.aws
+    if aws.communicator == "session-manager" and not (aws.iam_instance_profile or aws.builder.instance_profile_policy):
         yield Problem(
             path="aws.communicator",
-            message="session-manager needs aws.iamInstanceProfile",
+            message="session-manager needs aws.iamInstanceProfile or aws.builder.instanceProfilePolicy",
             hint="a profile with the policy AmazonSSMManagedInstanceCore",
             source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon",
         )
@@ -254,19 +258,35 @@ def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
 
 def builder(spec: NodeImage) -> Iterator[Problem]:
     """What is found by filters is not also named; Session Manager has an address of its own."""
-    aws = spec.aws
-    for key, other, named in (
-        ("vpcFilter", "aws.vpcId", aws.builder.vpc_filter and aws.vpc_id),
-        ("subnetFilter", "aws.subnetId", aws.builder.subnet_filter and aws.subnet_id),
-        ("securityGroupFilter", "aws.securityGroupIds", aws.builder.security_group_filter and aws.security_group_ids),
-        (
-            "sshInterface",
-            "aws.communicator: session-manager",
-            aws.builder.ssh_interface and aws.communicator == "session-manager",
-        ),
+    aws, own = spec.aws, spec.aws.builder
+    tunnel = "aws.communicator: session-manager"
+    session_manager = aws.communicator == "session-manager"
+    for key, other, both in (
+        ("vpcFilter", "aws.vpcId", own.vpc_filter and aws.vpc_id),
+        ("subnetFilter", "aws.subnetId", own.subnet_filter and aws.subnet_id),
+        ("securityGroupFilter", "aws.securityGroupIds", own.security_group_filter and aws.security_group_ids),
+        ("instanceProfilePolicy", "aws.iamInstanceProfile", own.instance_profile_policy and aws.iam_instance_profile),
+        ("sshInterface", tunnel, own.ssh_interface and session_manager),
+        ("bastion", tunnel, own.bastion and session_manager),
+        ("acceptAnyHostKey", tunnel, own.accept_any_host_key and session_manager),
     ):
-        if named:
+        if both:
             yield Problem(path=f"aws.builder.{key}", message=f"{other} is set, too", hint="remove one of the two")
+    for architecture in own.spot.instance_types if own.spot else ():
+        if architecture in aws.instance_types:
+            yield Problem(
+                path=key_path("aws.builder.spot.instanceTypes", architecture),
+                message=f"{key_path('aws.instanceTypes', architecture)} is set, too",
+                hint="remove one of the two: Packer takes one instance type, or several for spot",
+            )
+    if own.instance_profile_policy and "arm64" in spec.architectures:
+        yield Problem(
+            severity="warning",
+            path="aws.builder.instanceProfilePolicy",
+            message="version 1.8.2 of Packer's amazon plugin fails with a temporary profile on arm64",
+            hint="use aws.iamInstanceProfile, or a later version of the plugin",
+            source="https://github.com/hashicorp/packer-plugin-amazon/issues/675",
+        )
     if aws.builder.vpc_filter and not (aws.builder.subnet_filter or aws.subnet_id):
         yield Problem(
             severity="warning",

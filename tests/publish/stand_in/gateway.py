@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -21,7 +22,15 @@ from werkzeug.datastructures import Headers
 
 from tests.publish.stand_in.model_server import ModelServer, client_at
 from tests.publish.stand_in.moto_gaps import Gaps, without_snapshot_tags
-from tests.publish.stand_in.wire import Refusal, Request, Response, read_request, service_model, write_response
+from tests.publish.stand_in.wire import (
+    Refusal,
+    Request,
+    Response,
+    read_request,
+    read_response,
+    service_model,
+    write_response,
+)
 
 FaultKind = Literal["throttled", "internal", "timeout", "denied", "expired", "cut-after", "kill-before", "kill-after"]
 # The last is processed; all others are refused before.
@@ -171,7 +180,8 @@ class Gateway:
     def template_data(self, region: str, template: str, version: str) -> dict[str, Any]:
         """The data of a template version as it is now."""
         client = client_at("ec2", region, self.moto)
-        found = client.describe_launch_template_versions(LaunchTemplateId=template, Versions=[version])
+        key = "LaunchTemplateId" if template.startswith("lt-") else "LaunchTemplateName"
+        found = client.describe_launch_template_versions(**{key: template}, Versions=[version])
         data: dict[str, Any] = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
         return data
 
@@ -251,8 +261,24 @@ class Gateway:
             return write_response(request, own(request))
         if request.operation == "CreateImage":
             body = without_snapshot_tags(body)
+        if request.operation == "RunInstances" and request.region.startswith(("cn-", "us-gov-")):
+            # moto has no instance types of these partitions, and looks for them where a zone is named.
+            body = re.sub(rb"&Placement\.AvailabilityZone=[a-z0-9-]+", b"", body)
         response = self._forward(method, path, headers, body)
+        if request.operation == "DescribeInstances" and response.status == 200:
+            response = self._with_spot_requests(request, response)
         return self.gaps.completed(request, response, self._tag, self.tags_of)
+
+    def _with_spot_requests(self, request: Request, response: Response) -> Response:
+        """The spot request of each spot instance, which moto keeps and does not show here."""
+        if b"<instanceLifecycle>spot" not in response.body:
+            return response
+        found = read_response(request, response)
+        requests = client_at("ec2", request.region, self.moto).describe_spot_instance_requests()
+        of = {each["InstanceId"]: each["SpotInstanceRequestId"] for each in requests["SpotInstanceRequests"]}
+        for instance in (i for reservation in found["Reservations"] for i in reservation["Instances"]):
+            instance["SpotInstanceRequestId"] = of.get(instance["InstanceId"], "sir-0")
+        return write_response(request, found)
 
     def _refuse_subnet(self, request: Request) -> None:
         """EC2 takes a subnet beside network interfaces no better where a template brings them; moto looks only here.
@@ -283,8 +309,14 @@ class Gateway:
     def tags_of(self, region: str, resource: str) -> list[dict[str, str]]:
         """The tags of an EC2 resource as they are now."""
         client = client_at("ec2", region, self.moto)
-        if resource.startswith("key-pair/"):
-            pairs = client.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [resource.partition("/")[2]]}])
+        kind, _, name = resource.partition("/")
+        if kind == "launch-template":
+            named = client.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [name]}])
+            return [tag for template in named["LaunchTemplates"] for tag in template.get("Tags", [])]
+        if kind in ("role", "instance-profile"):
+            return _iam_tags(client_at("iam", region, self.moto), kind, name)
+        if kind == "key-pair":
+            pairs = client.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])
             return [tag for pair in pairs["KeyPairs"] for tag in pair.get("Tags", [])]
         found = client.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])["Tags"]
         return [{"Key": tag["Key"], "Value": tag["Value"]} for tag in found]
@@ -319,6 +351,17 @@ class Gateway:
         """The recorded calls of an operation."""
         with self._lock:
             return [call for call in self.calls if call.operation == operation]
+
+
+def _iam_tags(iam: Any, kind: str, name: str) -> list[dict[str, str]]:
+    with contextlib.suppress(iam.exceptions.NoSuchEntityException):
+        found = (
+            iam.get_role(RoleName=name)["Role"]
+            if kind == "role"
+            else iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+        )
+        return list(found.get("Tags", []))
+    return []
 
 
 def _key(request: Request) -> tuple[str, str, str, str]:

@@ -3,8 +3,10 @@ and as small as the tests need."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -39,6 +41,7 @@ class ModelServer(InstanceRefreshes):
         offline: Instances whose SSM agent does not answer.
         lists_unsent: Invocations that were not sent, as there were too many errors, are listed as `Terminated`.
         late_parameters: Looks at a parameter of an image's id that still see what was there before it was written.
+        consoles: Instance id -> file with its serial console, as a VM behind the instance writes it.
         refuse_parameters: Such a value is taken with status 200, and dropped when it is checked.
     """
 
@@ -52,6 +55,7 @@ class ModelServer(InstanceRefreshes):
         self.everywhere = "healthy"
         self.run: Callable[[str, list[str]], tuple[int, str, str]] = self._run
         self.offline: set[str] = set()
+        self.consoles: dict[str, Path] = {}
         self.late_parameters = 0
         self.refuse_parameters = False
         self._unchecked: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
@@ -64,6 +68,7 @@ class ModelServer(InstanceRefreshes):
         self._commands: dict[str, dict[str, Any]] = {}
         self._answers: dict[tuple[str, str], Answer] = {
             ("ec2", "EnableImageDeprecation"): self._deprecate,
+            ("ec2", "GetConsoleOutput"): self._console,
             ("ec2", "DescribeLaunchTemplateVersions"): self._template_versions,
             ("ec2", "CreateImageUsageReport"): self.usage.create,
             ("ec2", "DescribeImageUsageReports"): self.usage.describe,
@@ -71,6 +76,8 @@ class ModelServer(InstanceRefreshes):
             ("ec2", "DescribeImageReferences"): self.usage.refer,
             ("ssm", "GetParameter"): self._public_parameter,
             ("ssm", "DescribeInstanceInformation"): self._managed,
+            ("ssm", "StartSession"): self._start_session,
+            ("ssm", "TerminateSession"): lambda request: {"SessionId": request.params["SessionId"]},
             ("ssm", "SendCommand"): self._send,
             ("ssm", "ListCommands"): self._commands_of,
             ("ssm", "ListCommandInvocations"): self._invocations_of,
@@ -109,6 +116,17 @@ class ModelServer(InstanceRefreshes):
         text = at if isinstance(at, str) else at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self._gaps.deprecated[request.params["ImageId"]] = text
         return {"Return": True}
+
+    def _console(self, request: Request) -> dict[str, Any]:
+        """The last 64 KB (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html)."""
+        instance = request.params["InstanceId"]
+        file = self.consoles.get(instance)
+        said = file.read_bytes()[-65536:] if file and file.exists() else b""
+        return {"InstanceId": instance, "Output": base64.b64encode(said).decode()}
+
+    def _start_session(self, request: Request) -> dict[str, Any]:
+        """The id begins with the caller's `aws:userid`, which `tests.publish.authority` does not fill in."""
+        return {"SessionId": "${aws:userid}-0", "StreamUrl": "wss://127.0.0.1/", "TokenValue": "token"}
 
     def _public_parameter(self, request: Request) -> dict[str, Any]:
         name = request.params["Name"]
