@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from amigen.aws import build_calls as calls
@@ -10,11 +11,14 @@ from amigen.aws.session import Aws
 from amigen.base.errors import BuildError
 from amigen.build.aws_look import find_usable_base
 from amigen.build.hook import Event
+from amigen.build.host_key import bastion_command, require_builder, write_known_hosts
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session, manifest_artifact
 from amigen.publish.state import Image
 from amigen.render.packer import source_parameter
-from amigen.vm.ssh import SshTarget, new_key
+from amigen.vm.ssh import new_key
+
+BASTION_KEY = "bastion_private_key_file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +51,15 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     folder = session.write_files()
     new_key(session.work)
     source = _Source(found=base.image.id)
+    if bastion := session.plan.spec.aws.builder.bastion:
+        session.proxy = bastion_command(bastion, build.packer_vars.get(BASTION_KEY))
     session.begin("start the builder")
     session.run_packer(
         folder / "packer/aws",
         single="image.pkr.hcl",
         only=f"amazon-ebs.{session.architecture}",
         variables=packer_variables(session, build, base.image),
-        on_event=lambda event, _target: source.look(session, build, event, _target),
+        on_event=lambda event: source.look(session, build, event),
         environment=build.environment,
     )
     image_id = manifest_artifact(session.work).rpartition(":")[2]
@@ -74,12 +80,14 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
 
 @dataclass(kw_only=True)
 class _Source:
-    """The AMI that the builder really runs."""
+    """The builder as AWS describes it: the AMI that it really runs, and its host keys."""
 
     found: str
 
-    def look(self, session: Session, build: AwsBuild, event: Event, _target: SshTarget) -> None:
-        """At the builder's start: what it runs, and that it answers by IMDSv2 only."""
+    def look(self, session: Session, build: AwsBuild, event: Event) -> None:
+        """At the builder's start, before anything connects to it: what it runs, that it answers by IMDSv2 only, and
+        the host keys by which ssh knows it. The tunnel of Session Manager leads to this instance and no other.
+        """
         if event.name != "started":
             return
         region, what = session.plan.spec.aws.region, f"builder {event.instance}"
@@ -88,6 +96,11 @@ class _Source:
         if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
             raise BuildError(f"the {what} also answers IMDSv1", "look for a policy of the account that sets it back")
         self.found = instance["ImageId"]
+        aws = session.plan.spec.aws
+        if aws.communicator != "session-manager" and not aws.builder.accept_any_host_key:
+            write_known_hosts(build.aws, region, event.instance, session.known_hosts)
+            require_builder(session.target(event), event.instance)
+            session.say(f"the builder has the ssh host key that the console output of {event.instance} shows")
 
 
 def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[str, Any]:
@@ -97,6 +110,9 @@ def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[s
     if source.root_device:
         found["root_device"] = source.root_device
     found |= build.packer_vars
+    if key := build.packer_vars.get(BASTION_KEY):
+        # Packer runs in another folder.
+        found[BASTION_KEY] = str(Path(key).expanduser().absolute())
     found["verify_public_key"] = public
     if source_parameter(session.plan, session.architecture):
         found[f"source_ami_{session.architecture}"] = source.id

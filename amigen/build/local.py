@@ -94,10 +94,10 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
     output = session.work / "image"
     kernel_files: list[Path] = []
 
-    def on_event(event: Event, target: SshTarget) -> None:
+    def on_event(event: Event) -> None:
         if event.name == "proven" and base.image.kernel is not None:
             # The build may have installed another kernel; what boots the image must be what is in it.
-            kernel_files.extend(_fetch_kernel(target, session.work))
+            kernel_files.extend(_fetch_kernel(session.target(event), session.work))
 
     session.begin("boot the builder")
     session.run_packer(

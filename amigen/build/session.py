@@ -46,6 +46,7 @@ class Session:
         work: Private scratch folder; has the key `id_ed25519`.
         log: File that gets every word of Packer.
         keep: Leave a machine on which a check failed running until the build is interrupted.
+        proxy: Command that ssh reaches the builder through.
     """
 
     plan: ImagePlan
@@ -60,6 +61,7 @@ class Session:
     checks: list[CheckRecord] = field(default_factory=list)
     before: MachineFacts | None = None
     after: MachineFacts | None = None
+    proxy: str = ""
     _phase: tuple[str, float] = ("", 0.0)
     _errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
 
@@ -72,6 +74,11 @@ class Session:
     def key(self) -> Path:
         """The private key that the builder lets in."""
         return self.work / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The only host keys that the builder may have, where they are known."""
+        return self.work / "known_hosts"
 
     @property
     def console(self) -> Path:
@@ -105,7 +112,15 @@ class Session:
 
     def target(self, event: Event) -> SshTarget:
         """The builder."""
-        return SshTarget(host=event.host, port=event.port, user=event.user, key=self.key, control=self.work)
+        return SshTarget(
+            host=event.host,
+            port=event.port,
+            user=event.user,
+            key=self.key,
+            control=self.work,
+            known_hosts=self.known_hosts if self.known_hosts.exists() else None,
+            proxy=self.proxy,
+        )
 
     def run_packer(
         self,
@@ -114,7 +129,7 @@ class Session:
         single: str,
         only: str,
         variables: dict[str, Any],
-        on_event: Callable[[Event, SshTarget], None],
+        on_event: Callable[[Event], None],
         environment: dict[str, str] | None = None,
     ) -> None:
         """Run Packer to its end; `on_event` is called at each event, before the checks of that event.
@@ -128,8 +143,8 @@ class Session:
 
         def answer(event: Event) -> None:
             heard.add(event.name)
+            on_event(event)
             target = self.target(event)
-            on_event(event, target)
             try:
                 self._look(event, target)
             except (ChecksFailedError, CouldNotCheckError) as error:

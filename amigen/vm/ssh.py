@@ -11,6 +11,8 @@ from pathlib import Path
 from amigen.base.errors import ToolError
 from amigen.base.processes import EndlessOutputError, find_program, run_capped, run_tool
 
+# How a known host key is named, whatever the address that leads to its host.
+HOST_KEY_NAME = "builder"
 # Emulated machines on a busy host take minutes.
 BOOT_SECONDS = 900.0
 
@@ -43,6 +45,8 @@ class SshTarget:
 
     Attributes:
         control: Folder for the socket of the shared connection; a short path, sockets have at most 108 bytes.
+        known_hosts: File with the only host keys to accept, under the name `HOST_KEY_NAME`; None: any host key.
+        proxy: Command that ssh reaches the host through (`ProxyCommand`).
     """
 
     host: str
@@ -51,15 +55,16 @@ class SshTarget:
     key: Path
     control: Path
     options: tuple[str, ...] = field(default=())
+    known_hosts: Path | None = None
+    proxy: str = ""
 
     @property
     def arguments(self) -> list[str]:
-        """Options of ssh and scp. The host key is unknown, but a forwarded local port cannot be another host."""
+        """Options of ssh and scp."""
         pairs = {
+            **self._way,
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",
-            "StrictHostKeyChecking": "no",
-            "UserKnownHostsFile": "/dev/null",
             "GlobalKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
             "ConnectTimeout": "10",
@@ -75,8 +80,18 @@ class SshTarget:
     @property
     def enter(self) -> str:
         """The command with which a person enters the machine."""
-        options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        options = shlex.join(word for name, value in self._way.items() for word in ("-o", f"{name}={value}"))
         return f"ssh -i {self.key} -p {self.port} {options} {self.user}@{self.host}"
+
+    @property
+    def _way(self) -> dict[str, str]:
+        """Which host keys are accepted, and what ssh goes through."""
+        found = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
+        # Without known host keys: a forwarded local port cannot be another host.
+        if self.known_hosts:
+            found = {"StrictHostKeyChecking": "yes", "UserKnownHostsFile": str(self.known_hosts)}
+            found["HostKeyAlias"] = HOST_KEY_NAME
+        return {**found, **({"ProxyCommand": self.proxy} if self.proxy else {})}
 
     def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
         """Run a command (a string for the remote shell, or words) and return what it did, whatever its exit code.

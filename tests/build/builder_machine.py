@@ -21,11 +21,16 @@ _ALIVE = ("pending", "running")
 
 
 class BuilderMachine:
-    """Use it as a context manager around a build; `port` is where the builder's ssh will be."""
+    """Use it as a context manager around a build.
 
-    def __init__(self, ec2: Any, base: Base, work: Path, port: int) -> None:
+    Args:
+        port: Where the builder's ssh will be.
+        consoles: Gets the file with the serial console of each builder, by its instance id.
+    """
+
+    def __init__(self, ec2: Any, base: Base, work: Path, port: int, consoles: dict[str, Path]) -> None:
         self.ec2, self.base, self.work = ec2, base, work
-        self.port = port
+        self.port, self.consoles = port, consoles
         self.instance = ""
         self.user_data = b""
         self.boots = 0
@@ -78,6 +83,7 @@ class BuilderMachine:
             ssh_port=self.port,
             key=work / "pair",
         )
+        self.consoles[self.instance] = machine.console
         with machine:
             self.boots = 1
             while self._alive() and not self._end.wait(1):

@@ -60,6 +60,15 @@ aws:
   tags: {Team: net}
   sourceAmis: {debian-12: {id: %s}}
 """
+# As on hardened images: the builder's own user data mounts it at each boot, and the bootstrap sees it.
+NOEXEC_TMP = """\
+  builder:
+    userData: |
+      #cloud-config
+      bootcmd: [[mount, -t, tmpfs, -o, "noexec,nosuid,nodev", tmpfs, /tmp]]
+hooks:
+  before: [{name: tmp-is-noexec, run: always, script: "findmnt -no OPTIONS /tmp | grep -qw noexec"}]
+"""
 RUNNING = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
 
@@ -128,7 +137,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 def machine(account: Account) -> Iterator[BuilderMachine]:
     # With ipvsadm there already, as EKS's own images have it: no package mirror is needed.
     base = built_in_base("debian-12", "x86_64", log=print, packages=("ipvsadm",))
-    with BuilderMachine(account.ec2(), base, account.folder, account.port) as found:
+    with BuilderMachine(account.ec2(), base, account.folder, account.port, account.gateway.model.consoles) as found:
         yield found
 
 
@@ -140,12 +149,16 @@ def refuse_copies(request: Request) -> None:
 
 def test_an_ami_is_built_proven_copied_and_shared(account: Account, machine: BuilderMachine) -> None:
     """One region refuses its copy at first: the image and the other region stay, and only what failed is done again."""
+    with (account.folder / "spec.yaml").open("a") as spec:
+        spec.write(NOEXEC_TMP)
     account.gateway.authority = refuse_copies
     first = account.build()
     assert first.returncode == 10, first.stdout + first.stderr
     assert "eu-west-1: not yet: " in first.stdout
     assert "--resume" in first.stdout
     assert machine.boots == 2, "it rebooted before it was checked"
+    assert b"noexec" in machine.user_data
+    assert "the builder has the ssh host key that the console output of i-" in first.stderr
     [image] = account.images("us-east-1")
     [copy] = account.images("eu-west-2")
     [built] = account.record()["images"]

@@ -140,7 +140,7 @@ def run_packer(session: Session, *, only: str = "qemu.image") -> None:
         single="image.pkr.hcl",
         only=only,
         variables={},
-        on_event=lambda _event, _target: None,
+        on_event=lambda _event: None,
     )
 
 
