@@ -41,11 +41,11 @@ TABLE_SIZES = {table}
 @pytest.mark.needs_kernel
 @pytest.mark.parametrize("buckets", TABLE_SIZES, ids=str)
 def test_connection_table(node, buckets):
-    # The first line of /proc/net/ip_vs: IP Virtual Server version 1.2.1 (size=4096).
-    said = node.connection_table
-    assert f"(size={buckets})" in said, explain(
+    # By the module's parameter: from Linux 7.1 on, /proc/net/ip_vs shows the size that the table has at the moment.
+    bits = node.connection_table_bits
+    assert bits is not None and 1 << bits == buckets, explain(
         expected=f"ipvs has a connection table of {buckets} buckets",
-        found=said or "ipvs is not there",
+        found="ip_vs is not loaded" if bits is None else f"{1 << bits} buckets (conn_tab_bits={bits})",
         todo="conn_tab_bits holds from the moment ip_vs is loaded: reboot, and look for other files in modprobe.d",
     )
 """
@@ -56,11 +56,12 @@ def test_connection_table(node, buckets):
     shell = (
         r"""
 connection_table() {
-	said=$(head -n 1 /proc/net/ip_vs 2>/dev/null) || said=''
-	case $said in
-		*"(size=$1)"*) ;;
-		*) echo "ipvs should have a connection table of $1 buckets; it says: ${said:-nothing, it is not there}" ;;
-	esac
+	bits=$(cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null) || bits=''
+	if [ -z "$bits" ]; then
+		echo "ipvs should have a connection table of $1 buckets; ip_vs is not loaded"
+	elif [ "$((1 << bits))" -ne "$1" ]; then
+		echo "ipvs should have a connection table of $1 buckets; it has $((1 << bits)) (conn_tab_bits=$bits)"
+	fi
 }
 """,
     )

@@ -62,6 +62,7 @@ def gather_script(wanted: Wanted, token: str) -> str:
     parts += [_literal("kernel", 0, RUNNING_KERNEL), _literal("surroundings", 0, LOOK_AROUND)]
     parts.append(
         "section table; { read -r table && printf '%s\\n' \"$table\"; } 2>/dev/null </proc/net/ip_vs; section code 0\n"
+        "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
         if wanted.modules
         else ""
     )
