@@ -61,7 +61,10 @@ def look_first(aws: Aws, spec: NodeImage, account: Callable[[], object]) -> Call
 
 
 def require_subnet(aws: Aws, spec: NodeImage) -> None:
-    """The subnet of the spec is there, in the VPC of the spec, and has an address left.
+    """The subnet of the spec is there, in the VPC of the spec, and has an address for the builder.
+
+    A subnet of IPv6 alone has no IPv4 addresses to count
+    (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Subnet.html).
 
     Raises:
         InputError: It is not so.
@@ -79,5 +82,10 @@ def require_subnet(aws: Aws, spec: NodeImage) -> None:
     vpc = found.get("VpcId")
     if spec.aws.vpc_id and vpc != spec.aws.vpc_id:
         raise InputError(f"subnet {subnet} is in {vpc}, and aws.vpcId is {spec.aws.vpc_id}", "leave out aws.vpcId")
-    if found.get("AvailableIpAddressCount") == 0:
+    if spec.aws.builder.ssh_interface == "ipv6" and not found.get("AssignIpv6AddressOnCreation"):
+        raise InputError(
+            f"subnet {subnet} does not assign IPv6 addresses, and aws.builder.sshInterface is ipv6",
+            "name another one (aws.subnetId), or `aws ec2 modify-subnet-attribute --assign-ipv6-address-on-creation`",
+        )
+    if found.get("AvailableIpAddressCount") == 0 and not found.get("Ipv6Native"):
         raise InputError(f"subnet {subnet} has no free address", "name another one: aws.subnetId")

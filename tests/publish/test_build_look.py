@@ -92,6 +92,7 @@ def test_a_base_whose_root_volume_is_larger(world: World, base: str) -> None:
     ("aws", "said"),
     [("subnetId: subnet-0123456789abcdef0", "there is no subnet subnet-0123456789abcdef0 in eu-central-1"),
      ("subnetId: {subnet}\nvpcId: vpc-0123456789abcdef0", "is in vpc-"),
+     ("subnetId: {subnet}\nbuilder: {sshInterface: ipv6}", "does not assign IPv6 addresses"),
      ("subnetId: {subnet}", "")],
 )  # fmt: skip
 def test_the_subnet(world: World, base: str, aws: str, said: str) -> None:
@@ -102,3 +103,24 @@ def test_the_subnet(world: World, base: str, aws: str, said: str) -> None:
 
     assert result.code == (14 if said else 0), result.err
     assert said in result.err
+
+
+@pytest.mark.parametrize(("native", "code"), [(True, 0), (False, 14)])
+def test_a_subnet_of_ipv6_alone_has_no_ipv4_address(world: World, base: str, native: bool, code: int) -> None:
+    subnet = world.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    world.write_spec(f"subnetId: {subnet}\nbuilder: {{sshInterface: ipv6}}")
+
+    def without(request: Request, response: Response) -> Response:
+        if request.operation != "DescribeSubnets":
+            return response
+        found = read_response(request, response)
+        more = {"AvailableIpAddressCount": 0, "AssignIpv6AddressOnCreation": True, "Ipv6Native": native}
+        found["Subnets"] = [{**each, **more} for each in found["Subnets"]]
+        return write_response(request, found)
+
+    world.gateway.spoil = without
+
+    result = dry_run(world)
+
+    assert result.code == code, result.err
+    assert ("has no free address" in result.err) != native
