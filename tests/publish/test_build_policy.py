@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from amigen.aws.build_calls import GET_CONSOLE_OUTPUT
 from amigen.aws.session import Aws, AwsOptions
+from amigen.build.host_key import write_known_hosts
 from amigen.build.leftovers import remove_build
 from tests.publish.authority import Authority
 from tests.publish.packer_build import packer_build
@@ -26,6 +26,7 @@ encryption: {enabled: false}
 share:
   accounts: ["111122223333"]
 deprecateAfterDays: 365"""
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICljv3VQKmBTmjtTB4KBLJwUN92lvyqUuOsJqO1lnnF2"
 # Packer deletes a volume only where the instance that it belongs to could not be terminated with it.
 NOT_SEEN = {"ec2:DeleteVolume"}
 
@@ -92,7 +93,12 @@ def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.Mo
     done = build(world, base)
     assert done.returncode == 0, done.stdout + done.stderr
     [builder] = leftover(world)
-    aws.call(GET_CONSOLE_OUTPUT, BUILD_REGION, "the builder", InstanceId=builder, Latest=True)
+    (world.folder / "console").write_text(
+        f"-----BEGIN SSH HOST KEY KEYS-----\r\n{KEY} x\r\n-----END SSH HOST KEY KEYS-----"
+    )
+    world.gateway.model.consoles[builder] = world.folder / "console"
+    write_known_hosts(aws, BUILD_REGION, builder, world.folder / "known_hosts")
+    assert (world.folder / "known_hosts").read_text() == f"builder {KEY}\n"
     removed = remove_build(aws, BUILD_REGION, "b1", spot=True)
     assert {each.split("-")[0] for each in removed} == {"i", "sg", "amigen", "ami", "snap", "lt"}
     _publish_images(world)
