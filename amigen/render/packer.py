@@ -57,23 +57,13 @@ def _aws(plan: ImagePlan) -> str:
     return _text(
         "aws/image.pkr.hcl.jinja",
         **_common(plan),
+        aws=aws,
         images=[_source(plan, architecture) for architecture in plan.architectures],
-        region=aws.region,
         deprecate_hours=aws.deprecate_after_days * 24 if aws.deprecate_after_days else None,
         description=f"{fact.title} for kube-proxy in {spec.kube_proxy.mode} mode, Kubernetes {spec.kubernetes_version}",
         tags=sorted(image_tags(plan).items()),
-        builder=aws.builder,
-        vpc_id=aws.vpc_id,
-        subnet_id=aws.subnet_id,
-        security_group_ids=aws.security_group_ids,
-        ssh_source_cidrs=aws.ssh_source_cidrs,
-        associate_public_ip=aws.associate_public_ip,
-        iam_instance_profile=aws.iam_instance_profile,
-        session_manager=aws.communicator == "session-manager",
         root_device=fact.root_device,
         volume=_volume(plan),
-        encrypted=aws.encryption.enabled,
-        kms_key_id=aws.encryption.kms_key_id,
     )
 
 
