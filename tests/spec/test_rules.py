@@ -475,3 +475,10 @@ def test_the_regions_are_those_of_botocore() -> None:
     partitions = Loader().load_data("endpoints")["partitions"]
 
     assert set(AWS_REGIONS) <= {region for partition in partitions for region in partition["regions"]}
+
+
+def test_a_region_that_cannot_be_read_is_in_no_partition() -> None:
+    """Its default is not what the file says: the copies are judged by nothing else."""
+    found = problems({"aws": {"region": 5, "copyRegions": ["cn-north-1"]}})
+
+    assert [problem.path for problem in found] == ["aws.region"]

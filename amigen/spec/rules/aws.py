@@ -145,15 +145,6 @@ def encryption(spec: NodeImage) -> Iterator[Problem]:
                 yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint=hint)
 
 
-def regions(spec: NodeImage) -> Iterator[Problem]:
-    """The region of the build gets no copy of its own image."""
-    for index, region in enumerate(spec.aws.copy_regions):
-        if region == spec.aws.region:
-            yield Problem(
-                path=f"aws.copyRegions[{index}]", message=f"{region} is the region of the build", hint="remove it"
-            )
-
-
 def known_regions(spec: NodeImage) -> Iterator[Problem]:
     """A region that AWS did not have is a slip, or newer than this list."""
     named = [("aws.region", spec.aws.region)]
@@ -171,15 +162,16 @@ def known_regions(spec: NodeImage) -> Iterator[Problem]:
 _PARTITIONS = ("cn-", "us-gov-", "us-iso-", "us-isob-", "us-isof-", "eu-isoe-", "eusc-")
 
 
-def partitions(spec: NodeImage) -> Iterator[Problem]:
-    """Accounts and images belong to one partition: nothing is copied from one into another."""
+def regions(spec: NodeImage) -> Iterator[Problem]:
+    """Copies are for other regions, of the same partition: nothing is copied from one into another."""
     of_build = _partition(spec.aws.region)
     for index, region in enumerate(spec.aws.copy_regions):
-        if _partition(region) != of_build:
+        where = f"aws.copyRegions[{index}]"
+        if region == spec.aws.region:
+            yield Problem(path=where, message=f"{region} is the region of the build", hint="remove it")
+        elif _partition(region) != of_build:
             message = f"{region} is in another partition than {spec.aws.region}: images cannot be copied there"
-            yield Problem(
-                path=f"aws.copyRegions[{index}]", message=message, hint="use a separate spec for that partition"
-            )
+            yield Problem(path=where, message=message, hint="use a separate spec for that partition")
 
 
 def image_owners(spec: NodeImage) -> Iterator[Problem]:
@@ -363,7 +355,6 @@ RULES = (
     Rule(encryption, "aws.encryption", "aws.copyRegions"),
     Rule(regions, "aws.region"),
     Rule(known_regions),
-    Rule(partitions),
     Rule(image_owners, "platforms", "aws.baseImage", "aws.sourceAmis"),
     Rule(vpc),
     Rule(tags),
