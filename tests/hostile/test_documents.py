@@ -237,6 +237,7 @@ def test_every_option_that_reads_a_file_is_among_them() -> None:
 # They are written, are folders, or are read by another program (ssh, Packer, the Kubernetes client).
 _NO_INPUT = (
     "junit",
+    "man_folder",
     "html",
     "logs",
     "write_spec",
