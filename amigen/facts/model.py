@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from amigen.facts.modules import Availability, normal
 from amigen.facts.surroundings import Surroundings
+from amigen.facts.sysctls import CAT_SYSCTLS, set_at_boot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,15 @@ class Facts:
     connection_table_bits: int | None = None
     schedulers: Mapping[str, Answer] = field(default_factory=dict)
     builtin_without_files: frozenset[str] = frozenset()
+
+    @property
+    def knows_sysctls_at_boot(self) -> bool:
+        """systemd-sysctl said what it reads."""
+        return self.commands.get(CAT_SYSCTLS, Answer(code=127)).code == 0
+
+    def sysctl_at_boot(self, path: str) -> tuple[str, str] | None:
+        """The value of a path below /proc/sys that is set last at boot, and its file; None: no file sets it."""
+        return set_at_boot(self.commands[CAT_SYSCTLS].stdout, path)
 
     def is_loaded(self, module: str) -> bool:
         """The module is loaded, or part of the running kernel."""

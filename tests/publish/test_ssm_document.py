@@ -20,6 +20,7 @@ from msgspec import structs
 
 from amigen.base.errors import SizeError
 from amigen.checks import KINDS
+from amigen.checks.at_boot import ModuleOptionCheck, SysctlAtBootCheck
 from amigen.checks.cloud_init import CloudInitCheck, CloudInitOnceCheck
 from amigen.checks.command import CommandCheck
 from amigen.checks.file import FileCheck
@@ -57,6 +58,9 @@ STAND_INS = {
     "rpm": 'cat "/said/rpm $5"',
     "dpkg-query": 'cat "/said/deb $5"',
     "unshare": 'shift; "$@"',
+    "modprobe": "cat /said/modprobe",
+    # Debian's alternatives are in /etc.
+    "awk": 'exec mawk "$@"',
     "ipvsadm": 'if [ "$1" = --version ]; then cat /said/ipvsadm; else grep -x "$5" /said/schedulers; fi',
 }
 CHECKS: tuple[Check, ...] = (
@@ -72,6 +76,8 @@ CHECKS: tuple[Check, ...] = (
     HookCheck(name="mine", sha256=DIGEST),
     ReleaseCheck(name="ipvs-nodes", digest=DIGEST),
     SysctlCheck(key="net.ipv4.tcp_rmem", value="4096 131072  6291456"),
+    ModuleOptionCheck(option="conn_tab_bits", value="16"),
+    SysctlAtBootCheck(key="net.ipv4.tcp_rmem", value="4096 131072  6291456"),
     KernelVersionCheck(minimum=(5, 13)),
     UnitEnabledCheck(unit="amigen-ready.service"),
     UnitActiveCheck(unit="amigen-ready.service"),
@@ -121,6 +127,8 @@ class Node:
         self.put("run/cloud-init/result.json", '{\n "v1": {\n  "errors": []\n }\n}\n')
         self.put("var/lib/cloud/instance/sem/config_scripts_user", "")
         self.put("said/failed", "")
+        self.put("said/modprobe", "options other conn_tab_bits=1\noptions ip_vs debug=1 conn-tab-bits=16\n")
+        self.put("etc/sysctl.d/90-amigen.conf", "net/ipv4/tcp_rmem = 4096 131072\t6291456\n")
         self.put("said/is-enabled amigen-ready.service", "enabled\n")
         self.put("said/is-active amigen-ready.service", "active\n")
         self.put("said/is-active kubelet.service", "active\n")
@@ -200,6 +208,16 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ("test_hook[mine]", "has not run", lambda n: n.remove("var/lib/amigen/hooks/mine.sha256")),
     ("test_hook[mine]", "another script", lambda n: n.put("var/lib/amigen/hooks/mine.sha256", "b" * 64)),
     ("test_release[ipvs-nodes]", "another state", lambda n: n.put("etc/amigen/release.json", '{"name":"ipvs-nodes"}')),
+    (
+        "test_module_option[conn_tab_bits]",
+        "conn_tab_bits=14 16",
+        lambda n: n.put("said/modprobe", "options ip_vs conn_tab_bits=14 conn_tab_bits=16\n"),
+    ),
+    (
+        "test_sysctl_at_boot[net.ipv4.tcp_rmem]",
+        "set to 1 2 3 by /etc/sysctl.d/99-x.conf",
+        lambda n: n.put("etc/sysctl.d/99-x.conf", "-net.ipv4.*_rmem = 1 2\t3\n"),
+    ),
     ("test_sysctl[net.ipv4.tcp_rmem]", "it is 1 2 3", lambda n: n.put("proc/sys/net/ipv4/tcp_rmem", "1 2 3")),
     ("test_sysctl[net.ipv4.tcp_rmem]", "No such file", lambda n: n.remove("proc/sys/net/ipv4/tcp_rmem")),
     (

@@ -12,6 +12,8 @@ from amigen.knowledge import IPVS_MODULES
 LOAD = "/etc/modules-load.d/ipvs.conf"
 OPTIONS = "/etc/modprobe.d/amigen-ipvs.conf"
 SYSCTL = "/etc/sysctl.d/90-amigen.conf"
+OPTION = "test_module_option[conn_tab_bits]"
+AT_BOOT = "test_sysctl_at_boot[net.core.somaxconn]"
 ENABLED = "test_unit_enabled[amigen-ready.service]"
 FOREIGN = "not built by amigen from this spec"
 UNIT = "/etc/systemd/system/amigen-ready.service"
@@ -64,10 +66,16 @@ BREAKS: dict[str, Break] = {
     "mode": _break("chmod 666 /etc/motd", _file("/etc/motd"), cause="mode 0666"),
     "owner": _break("chown daemon /etc/motd", _file("/etc/motd"), cause="user daemon"),
     "group": _break("chgrp daemon /etc/motd", _file("/etc/motd"), cause="group daemon"),
-    "module option removed": _break(f"rm {OPTIONS}", _file(OPTIONS), cause=OPTIONS),
-    "module option changed": _break(f"sed -i s/16/12/ {OPTIONS}", _file(OPTIONS), cause=OPTIONS),
-    "sysctl file removed": _break(f"rm {SYSCTL}", _file(SYSCTL), cause=SYSCTL),
-    "sysctl changed": _break(f"sed -i s/4096/1024/ {SYSCTL}", _file(SYSCTL), cause=SYSCTL),
+    "module option removed": _break(f"rm {OPTIONS}", _file(OPTIONS), OPTION, cause=OPTIONS),
+    "module option changed": _break(f"sed -i s/16/12/ {OPTIONS}", _file(OPTIONS), OPTION, cause=OPTIONS),
+    "another file sets the module option": _break(
+        "echo options ip-vs conn_tab_bits=12 >/etc/modprobe.d/zz.conf", OPTION, cause="conn_tab_bits=16"
+    ),
+    "sysctl file removed": _break(f"rm {SYSCTL}", _file(SYSCTL), AT_BOOT, cause=SYSCTL),
+    "sysctl changed": _break(f"sed -i s/4096/1024/ {SYSCTL}", _file(SYSCTL), AT_BOOT, cause=SYSCTL),
+    "a later file sets the sysctl": _break(
+        "echo net.core.somaxconn=128 >/etc/sysctl.d/99-x.conf", AT_BOOT, cause="net.core.somaxconn"
+    ),
     # Units.
     "unit is garbage": _break(f"echo garbage >{UNIT}", _file(UNIT), cause=UNIT),
     "unit removed": _break(f"rm {UNIT}", _file(UNIT), ENABLED, cause=UNIT),

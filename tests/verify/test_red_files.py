@@ -129,6 +129,16 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
         empty_kernel,
         {f"test_module_in_every_kernel[{m}]" for m in IPVS_MODULES},
     ),
+    "another file sets the module option": (
+        "etc/modprobe.d/zz.conf",
+        lambda p: put(p, "options ip-vs conn_tab_bits=12\n"),
+        {"test_module_option[conn_tab_bits]"},
+    ),
+    "a later file sets the sysctl": (
+        "etc/sysctl.d/99-x.conf",
+        lambda p: put(p, "net.core.somaxconn=128\n"),
+        {"test_sysctl_at_boot[net.core.somaxconn]"},
+    ),
     "hook has not run": ("var/lib/amigen/hooks/greet.sha256", lambda p: p.unlink(), {"test_hook[greet]"}),
     "another hook has run": (
         "var/lib/amigen/hooks/greet.sha256",

@@ -77,6 +77,48 @@ def test_module_persisted(node, module):
     )
 
 
+# Option of ip_vs -> its value.
+MODULE_OPTIONS = {
+    "conn_tab_bits": "18",
+}
+IPVS_OPTIONS = "command -v modprobe >/dev/null || exit 127; modprobe -c 2>/dev/null | grep '^options ip_vs '; true"
+
+
+@pytest.mark.parametrize("option", MODULE_OPTIONS)
+def test_module_option(node, option):
+    done = node.commands[IPVS_OPTIONS]
+    if done.code == 127:
+        not_provable("there is no modprobe that would read modprobe.d")
+    words = [word.partition("=") for word in done.stdout.replace("-", "_").split()]
+    values = {value for name, _, value in words if name == option}
+    assert values == {MODULE_OPTIONS[option]}, explain(
+        expected=f"modprobe loads ip_vs with {option}={MODULE_OPTIONS[option]}",
+        found=done.stdout.strip() or "no file of modprobe.d sets it",
+        todo=f"grep -r {option} /etc/modprobe.d /usr/lib/modprobe.d; remove the other line",
+    )
+
+
+# Kernel parameter -> its path, and the value that is set at boot.
+SYSCTLS_AT_BOOT = {
+    "net.core.somaxconn": ("/proc/sys/net/core/somaxconn", "32768"),
+    "net.bridge.bridge-nf-call-iptables": ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1"),
+    "net.ipv4.ip_local_port_range": ("/proc/sys/net/ipv4/ip_local_port_range", "10240 65000"),
+    "net.ipv4.conf.eth0/1.rp_filter": ("/proc/sys/net/ipv4/conf/eth0.1/rp_filter", "2"),
+    "kernel.core_pattern": ("/proc/sys/kernel/core_pattern", '|/bin/false $(id) `id` \'"'),
+}
+
+
+@pytest.mark.parametrize("key", SYSCTLS_AT_BOOT)
+def test_sysctl_at_boot(node, key):
+    path, value = SYSCTLS_AT_BOOT[key]
+    if not node.knows_sysctls_at_boot:
+        not_provable("there is no systemd-sysctl that would read sysctl.d")
+    said, file = node.sysctl_at_boot(path) or ("not set", "no file of sysctl.d")
+    assert said == value, explain(
+        expected=f"{key} is set to {value} at boot", found=f"{file}: {said}", todo=f"remove the line of {file}"
+    )
+
+
 IN_EVERY_KERNEL = (
     "ip_vs",
     "ip_vs_lblcr",
@@ -434,6 +476,8 @@ FACTS = {
         "/proc/sys/kernel/core_pattern",
     ),
     "commands": (
+        "command -v modprobe >/dev/null || exit 127; modprobe -c 2>/dev/null | grep '^options ip_vs '; true",
+        'for program in /usr/lib/systemd/systemd-sysctl /lib/systemd/systemd-sysctl; do if [ -x "$program" ]; then exec "$program" --cat-config; fi; done; exit 127',
         'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF 23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218 && whose=ours; echo "$whose $file"; done; true',
     ),
     "units": ("amigen-ready.service", "snap.kubelet-eks.daemon.service", "kubelet.service"),
