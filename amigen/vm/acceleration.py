@@ -21,8 +21,8 @@ from amigen.vm.scratch import scratch
 
 _PROBE_SECONDS = 20
 _HANGS = f"/dev/kvm is there, and a guest hangs with it (tried for {_PROBE_SECONDS} s)"
-# Measured with Debian 12 of arm64 on two processors of x86_64.
-_FOREIGN_COST = "a boot takes minutes, and a build with its proof about an hour"
+# An estimate: emulating x86_64 on itself, a build of Debian 12 with its proof took 5 to 8 minutes on two processors.
+_FOREIGN_COST = "a boot takes minutes, and a build with its proof 10 minutes to an hour"
 _REMEMBERED_SECONDS = 24 * 3600
 # What the probe's firmware says on its exit port; QEMU ends with (value << 1) | 1 (hw/misc/debugexit.c).
 _ANSWER = 0x2A

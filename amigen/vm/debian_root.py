@@ -12,6 +12,7 @@ from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import find_program, run_tool
+from amigen.vm.acceleration import machine_architecture
 from amigen.vm.apt_sources import AptSources
 
 # Raised when this module makes something else out of the same inputs.
@@ -100,7 +101,9 @@ def make_root(recipe: RootRecipe, root: Path, *, log: Callable[[str], None]) -> 
         raise ToolError(
             "the built-in base can only be made by root", "run it with sudo, or name a base image under local.bases"
         )
-    log(f"make a root of {recipe.title} ({recipe.arch}) with mmdebstrap (about a minute)")
+    own = recipe.arch == {"x86_64": "amd64", "arm64": "arm64"}[machine_architecture()]
+    minutes = "about a minute" if own else "its programs are emulated: about ten minutes"
+    log(f"make a root of {recipe.title} ({recipe.arch}) with mmdebstrap ({minutes})")
     before, sources = root.parent / "before", root.parent / "sources.list"
     _write_files(before, _FILES)
     sources.write_text("".join(f"{line}\n" for line in recipe.sources.lines))
