@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from amigen.platforms import PLATFORMS
 from amigen.vm import Base, Machine
 
 _ALIVE = ("pending", "running")
@@ -30,6 +31,7 @@ class BuilderMachine:
 
     def __init__(self, ec2: Any, base: Base, work: Path, port: int, consoles: dict[str, Path]) -> None:
         self.ec2, self.base, self.work = ec2, base, work
+        self.user = PLATFORMS["debian-12"].login_user
         self.port, self.consoles = port, consoles
         self.instance = ""
         self.user_data = b""
@@ -77,8 +79,9 @@ class BuilderMachine:
         machine = Machine(
             self.base.image,
             work=work,
-            user=self.base.user,
-            user_data=self.user_data,
+            user=self.user,
+            # Debian's AMIs have another user than its images for other places.
+            user_data=(self.user_data or b"#cloud-config\n") + f"user: {self.user}\n".encode(),
             instance_id=self.instance,
             ssh_port=self.port,
             key=work / "pair",
