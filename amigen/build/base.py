@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from amigen.base.errors import ToolError
 from amigen.knowledge import Architecture
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
+from amigen.platforms.model import Mirror
+from amigen.spec.values import Platform
 from amigen.vm.bases import Base, built_in_base, built_in_recipe, cached_built_in
-from amigen.vm.download import download
+from amigen.vm.download import UnreachableError, download
 from amigen.vm.image import VmImage
-from amigen.vm.official import newest, official_image
+from amigen.vm.official import MIRROR, newest, official_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +79,17 @@ def make_base(
     """
     fact, local = PLATFORMS[plan.platform], plan.spec.local
     named, uefi = local.bases.get(plan.platform), local.firmware == "uefi"
+    mirror = plan.spec.package_sources.mirrors.get(plan.platform)
     if named is None:
-        found = newest(official_image(fact, architecture))
+        try:
+            found = newest(official_image(fact, architecture))
+        except UnreachableError as error:
+            if uefi or os.environ.get(MIRROR):
+                raise
+            return _of_packages(plan.platform, architecture, error, log=log, mirror=mirror, fresh=fresh)
         image = VmImage.at(download(found.url, found.checksum, log=log, fresh=fresh), architecture, uefi=uefi)
         return Base(image=image, user=fact.local_user, says=f"{found.url}, {found.proof}", url=found.url)
     if named.mmdebstrap:
-        mirror = plan.spec.package_sources.mirrors.get(plan.platform)
         return built_in_base(plan.platform, architecture, log=log, mirror=mirror, fresh=fresh)
     user = named.user or fact.local_user
     if named.path is not None:
@@ -91,3 +100,25 @@ def make_base(
     assert named.sha256 is not None
     image = VmImage.at(download(named.url, named.sha256, log=log, fresh=fresh), architecture, uefi=uefi)
     return Base(image=image, user=user, says=named.url, digest=f"sha256:{named.sha256}")
+
+
+def _of_packages(
+    platform: Platform,
+    architecture: Architecture,
+    error: UnreachableError,
+    *,
+    log: Callable[[str], None],
+    mirror: Mirror | None,
+    fresh: bool,
+) -> Base:
+    """In a network that is closed but for package sources: a root by mmdebstrap, in place of the official image.
+
+    Raises:
+        UnreachableError: The error, where this machine cannot make one.
+    """
+    log(f"{error.message}; making a root by mmdebstrap in its place, as local.bases.{platform}.mmdebstrap does")
+    try:
+        return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
+    except ToolError as reason:
+        log(f"it cannot be made here: {reason.message}")
+        raise error from None

@@ -27,6 +27,10 @@ _SAY_EVERY = 15.0
 _FAILURES = (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError)
 
 
+class UnreachableError(InputError):
+    """Nothing answers where a file is to be downloaded from."""
+
+
 def download(url: str, checksum: str, *, log: Callable[[str], None], fresh: bool = False) -> Path:
     """The file at the URL, which has this checksum.
 
@@ -122,7 +126,9 @@ def _open(url: str, start: int) -> Any:
 
 
 def _failed(url: str, error: Exception) -> InputError:
-    return InputError(f"cannot download {url}: {getattr(error, 'reason', None) or error}")
+    # An HTTPError is an answer.
+    kind = InputError if isinstance(error, urllib.error.HTTPError) else UnreachableError
+    return kind(f"cannot download {url}: {getattr(error, 'reason', None) or error}")
 
 
 def _size(path: Path) -> int:

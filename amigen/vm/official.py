@@ -91,7 +91,7 @@ def _text(url: str) -> tuple[str, str]:
     try:
         return download.read_text(url)
     except InputError as error:
-        raise InputError(error.message, _OTHER_WAYS) from None
+        raise type(error)(error.message, _OTHER_WAYS) from None
 
 
 def _entry(checksums: str, pattern: str, folder: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.vm import download as downloads
 from amigen.vm import official
-from amigen.vm.download import download
+from amigen.vm.download import UnreachableError, download
 from tests.vm import image_site
 from tests.vm.image_site import Site, site
 
@@ -119,7 +119,7 @@ def test_an_answer_that_says_nothing(path: str, content: str, message: str, web:
 
 def test_without_a_network_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(official.MIRROR, "http://127.0.0.1:1")
-    with pytest.raises(InputError, match="Connection refused") as caught:
+    with pytest.raises(UnreachableError, match="Connection refused") as caught:
         official.newest(UBUNTU)
     assert all(word in caught.value.hint for word in ("https_proxy", "AMIGEN_IMAGE_MIRROR", "mmdebstrap: true"))
 

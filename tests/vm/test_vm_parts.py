@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,8 +26,9 @@ from amigen.spec.model import Local, LocalBase, Mirror
 from amigen.vm import acceleration, apt_sources, bases
 from amigen.vm.acceleration import Acceleration
 from amigen.vm.cache import cache_key, cached
-from amigen.vm.download import download
+from amigen.vm.download import UnreachableError, download
 from amigen.vm.image import VmImage
+from amigen.vm.official import MIRROR
 from amigen.vm.qemu import Hardware, qemu_command
 from amigen.vm.scratch import scratch, scratch_home, sweep
 from tests.build.test_packer_files import plan_of
@@ -225,9 +227,49 @@ def test_a_base_that_is_no_image(tmp_path: Path) -> None:
         base_of(LocalBase(path="folder"), tmp_path)
 
 
-def base_of(named: LocalBase, folder: Path, log: Callable[[str], None] = quiet) -> bases.Base:
-    plan = plan_of(local=Local(bases={"al2023": named}))
+def base_of(named: LocalBase | None, folder: Path, log: Callable[[str], None] = quiet) -> bases.Base:
+    plan = plan_of(local=Local(bases={"al2023": named} if named else {}))
     return make_base(plan, "x86_64", folder, log=log, fresh=False)
+
+
+def unreachable(_image: object) -> NoReturn:
+    raise UnreachableError("cannot download https://images.invalid/list: no such name", "set a proxy")
+
+
+def test_a_closed_network_has_a_base_of_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing answers, mmdebstrap makes the base, which is said; with a mirror of one's own it is an error."""
+    made = bases.Base(
+        image=VmImage(disk=tmp_path / "disk", format="qcow2", architecture="x86_64"), user="me", says="a root"
+    )
+    monkeypatch.setattr("amigen.build.base.newest", unreachable)
+    monkeypatch.setattr("amigen.build.base.built_in_base", lambda *_args, **_more: made)
+    monkeypatch.delenv(MIRROR, raising=False)
+    said: list[str] = []
+
+    assert base_of(None, tmp_path, said.append) is made
+    assert said == [
+        "cannot download https://images.invalid/list: no such name; making a root by mmdebstrap in its place, as"
+        " local.bases.al2023.mmdebstrap does"
+    ]
+    monkeypatch.setenv(MIRROR, "https://mirror.invalid")
+    with pytest.raises(UnreachableError):
+        base_of(None, tmp_path, said.append)
+
+
+def test_without_mmdebstrap_the_first_error_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And why there is no other base is said."""
+
+    def fails(*_args: object, **_more: object) -> NoReturn:
+        raise ToolError("mmdebstrap needs root")
+
+    monkeypatch.setattr("amigen.build.base.newest", unreachable)
+    monkeypatch.setattr("amigen.build.base.built_in_base", fails)
+    monkeypatch.delenv(MIRROR, raising=False)
+    said: list[str] = []
+
+    with pytest.raises(UnreachableError, match=r"images\.invalid"):
+        base_of(None, tmp_path, said.append)
+    assert said[-1] == "it cannot be made here: mmdebstrap needs root"
 
 
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
