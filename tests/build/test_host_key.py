@@ -132,6 +132,8 @@ def target(folder: Path) -> SshTarget:
 
 
 @needs_sshd
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_the_builder_is_known(address: str, target: SshTarget, folder: Path) -> None:
     with server(folder / "s", target.key.with_suffix(".pub"), address) as (port, key):
@@ -142,6 +144,8 @@ def test_the_builder_is_known(address: str, target: SshTarget, folder: Path) -> 
 
 
 @needs_sshd
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("why", ["another machine answers", "Packer's key is on another machine"])
 def test_another_machine_is_refused(why: str, target: SshTarget, folder: Path) -> None:
     """Whoever answers has not the builder's key, or the builder has not ours: Packer was answered by another one."""
@@ -160,6 +164,8 @@ def test_another_machine_is_refused(why: str, target: SshTarget, folder: Path) -
 
 
 @needs_sshd
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("known_bastion", [True, False])
 def test_through_a_bastion(known_bastion: bool, target: SshTarget, folder: Path) -> None:
     """Its host key is one that the user knows; the builder is known by its own."""

@@ -166,6 +166,8 @@ def node(tmp_path: Path) -> Node:
 
 
 @in_a_root
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize("platform", ["al2023", "ubuntu-24.04"])
 def test_a_node_as_it_should_be_passes(node: Node, platform: str, shell: str) -> None:
@@ -244,6 +246,8 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
 
 
 @in_a_root
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(("id_", "said", "spoil"), BREAKS, ids=[f"{n}-{b[0]}" for n, b in enumerate(BREAKS)])
 def test_what_is_wrong_is_one_line(node: Node, id_: str, said: str, spoil: Callable[[Node], object]) -> None:
     """Exactly the check of the thing that was spoiled fails; the exit code is 1."""
@@ -259,6 +263,8 @@ def test_what_is_wrong_is_one_line(node: Node, id_: str, said: str, spoil: Calla
 
 
 @in_a_root
+@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(("minimum", "code"), [((6, 12), 0), ((6, 13), 1), ((7, 0), 1), ((5, 99), 0)])
 def test_the_kernel_is_compared_by_number(node: Node, minimum: tuple[int, int], code: int) -> None:
     assert node.run(plan_of(KernelVersionCheck(minimum=minimum))).returncode == code

@@ -280,8 +280,8 @@ close_gate() {
 	local unit since dir
 	[[ -d /run/systemd/system ]] || return 0
 	for unit in "${gated_units[@]}"; do
-		since=$(systemctl show -P ActiveEnterTimestampMonotonic "$unit")
-		if systemctl is-active -q "$unit" && [[ $(systemctl show -P NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
+		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
+		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
 			log "$unit runs and is left alone; after a reboot it waits for a good run"
 			return
 		fi
