@@ -42,7 +42,7 @@ def test_services_appear_with_the_scheduler(healthy: Proof) -> None:
     assert result.exit_code == 0
     for fact in ("/proxyMode says ipvs", "the API service and its endpoints are there", "the DNS service and its",
                  "each with the scheduler sed", "nothing is stale", "connection table of 4096",
-                 "kube-ipvs0 has all 7 addresses and no other"):  # fmt: skip
+                 "kube-ipvs0 has all 9 addresses and no other"):  # fmt: skip
         assert fact in result.stdout, result.stdout
 
 
