@@ -143,11 +143,11 @@ find_missing() {
 	done
 }
 
-# The first cause and the last line of the output.
+# The first cause and the last line, else the reason before.
 why_in() {
 	{
 		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || true
-		tail -n 1 "$1" | grep '' || echo 'no message'
+		tail -n 1 "$1" | grep '' || echo "${why:-no message}"
 	} | uniq | sed '$!N;s/\n/; /'
 }
 
