@@ -1,4 +1,4 @@
-# run_hook NAME once|always SHA256 SCRIPT [DECODER...]
+# run_hook NAME once|always SHA256 SCRIPT [DECODER]
 run_hook() {
 	local name=$1 first='' stamp=$state_dir/hooks/$1.sha256 file=/usr/local/lib/amigen/hooks/$1 runner=()
 	if [[ $2 == once && -f $stamp && $(<"$stamp") == "$3" ]]; then return 0; fi

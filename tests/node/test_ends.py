@@ -6,6 +6,7 @@ keeps its calls: what systemd makes of them is shown in `test_gate_vm.py` and `t
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -292,3 +293,16 @@ def test_the_join_of_ubuntu_is_made_once() -> None:
         other = plan("ubuntu-24.04", join={"eks": {**EKS, "kubelet": {"maxPods": 42}}})
         assert run(root, other).startswith("amigen: ready: ")
         assert len(calls.read_text().splitlines()) == 3
+
+
+def test_a_unit_that_was_held_and_then_masked_does_not_close_the_gate(root: BareRoot) -> None:
+    """It cannot be started any more: that is an administrator's decision, and the node is ready all the same."""
+    run(root, plan())
+    stand_in = root.folder / "usr-local/bin/systemctl"
+    refused = "*AssertResult*) echo AssertResult=no; echo AssertTimestampMonotonic=42 ;;\n  start*) exit 1 ;;\n"
+    stand_in.write_text(SYSTEMCTL.replace("case $* in\n", f"case $* in\n  {refused}", 1))
+    # The modules of this machine's own kernel are not in question.
+    script = root.run(f"cat {SCRIPT_PATH}").stdout
+    done = root.run("PATH=/usr/local/bin:$PATH\n" + re.sub(r"(?ms)^for module in .*?^done$", "", script))
+    assert (done.returncode, done.stdout.splitlines()[-1][:34]) == (0, "amigen-ready: this node is ready f")
+    assert "start --no-block kubelet.service" in asked(root)

@@ -329,7 +329,7 @@ done
 # What the gate refused may start.
 for unit in snap.kubelet-eks.daemon.service kubelet.service; do
 	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
-	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit"; fi
+	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
 done
 echo "amigen-ready: this node is ready for kube-proxy in nftables mode"
 '

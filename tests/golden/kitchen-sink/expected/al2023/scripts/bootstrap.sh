@@ -324,7 +324,7 @@ set_sysctl() {
 	log "set $1 to $2"
 }
 
-# run_hook NAME once|always SHA256 SCRIPT [DECODER...]
+# run_hook NAME once|always SHA256 SCRIPT [DECODER]
 run_hook() {
 	local name=$1 first='' stamp=$state_dir/hooks/$1.sha256 file=/usr/local/lib/amigen/hooks/$1 runner=()
 	if [[ $2 == once && -f $stamp && $(<"$stamp") == "$3" ]]; then return 0; fi
@@ -414,7 +414,7 @@ unshare -n ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready "ipvs does not take 
 # What the gate refused may start.
 for unit in nodeadm-run.service kubelet.service; do
 	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
-	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit"; fi
+	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
 done
 echo "amigen-ready: this node is ready for kube-proxy in ipvs mode"
 '

@@ -165,7 +165,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d89adbb5341167329f82dda1b62bda828d0b2d64521771dabb002313929f4810",
+        "13d113519433ce57fd7f0b5a3d16fb5b68510fbc2366f96162c1912ef2ba75a2",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -165,7 +165,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "f34583c805a27e0ddec62a4f2b2a4226f596d84cd7e66a0dcbbda5f586cf7cfe",
+        "f347c8b863b09b8b895581f4e46a63d3d9d98e0a0ca37b237f4a4eec3ad6f48b",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "55704238d3be2e276bd74eade085042550e054a8d187001bbd80e9a2782ee2ae",
+        "d12024a480b38e65c4479c62dcd724b9d90cc3631afd53cde7d4cf0705647914",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

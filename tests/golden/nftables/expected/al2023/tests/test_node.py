@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "4a48265a60e14c228ef70b2f8089b97ef7b68443641003e6914094071184b55b",
+        "e21dd2079e3042d067e72378558cae8670400c377613d38190e31ecf138fa581",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

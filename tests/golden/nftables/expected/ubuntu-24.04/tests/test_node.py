@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "0c96eb049cc0d462947f3e7db096268755f6d8c85a5f426df131a10ab6f05a5b",
+        "c387600121e8459d0b7f9b190a7cb89049814e6437f0251138ef806795f79287",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
