@@ -15,13 +15,15 @@ import pytest
 from amigen.knowledge import UNSET_MODE, mode_fact
 from amigen.kubeproxy.versions import unset_mode, worse
 from tests.kubeproxy.real_vm import NODE_PORT, Proof
-from tests.real import node
+from tests.kubeproxy.worlds import a_world
+from tests.real import nftables_cell, node
 from tests.real.build import program as built_program
 from tests.real.control_plane import PROXIES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 HELD = 8
+WORLDS = 8
 # From a pod and from the host, to a ClusterIP and to a node port.
 CLIENTS = {
     "pod": "ip netns exec client {} 10.96.0.61 80",
@@ -171,6 +173,27 @@ def test_pods_with_host_network(story: list[dict[str, Any]]) -> None:
     assert any("nodePortAddresses=(unset)" in one for one in nftables["warnings"])
 
 
+@pytest.mark.parametrize("mode", ["nftables", "ipvs"])
+def test_random_clusters(proof: Proof, story: list[dict[str, Any]], mode: str) -> None:
+    """What kube-proxy programs in the node's kernel is what `status` expects, with every kind of address among it."""
+    assert story
+    assert proof.apply("--mode", mode).exit_code == 0
+    found = []
+    for seed in range(WORLDS):
+        # Of the other nodes, endpoints alone are needed.
+        world = json.loads(json.dumps(a_world(seed)).replace('"node-a"', f'"{node.NODE}"'))
+        number = nftables_cell.populate(proof.cluster, world)
+        done = proof.status("--wait", "90", "--interval", "2", "--output", "json")
+        nftables_cell.depopulate(proof.cluster, world)
+        (status,) = json.loads(done.stdout)
+        found.append({"seed": seed, "services": number, "differences": status["differences"], "facts": status["facts"]})
+    print(json.dumps(found, indent=1), flush=True)
+
+    assert [one for one in found if one["differences"]] == []
+    assert sum(one["services"] for one in found) > 3 * WORLDS
+    assert proof.status("--wait", "90", "--interval", "2").exit_code == 0, "something is left of the random clusters"
+
+
 def test_a_damaged_table_is_seen(proof: Proof, story: list[dict[str, Any]]) -> None:
     """An address that is taken out of kube-proxy's table is one difference; kube-proxy puts it back at its start."""
     assert story
@@ -228,6 +251,9 @@ def test_what_each_version_says_at_its_start(proof: Proof, version: str) -> None
         return proof.shell(NOTICES.format(unit=node.UNIT, mode=mode, program=program, node=node.NODE))
 
     ipvs, unset = said("ipvs"), said("")
+    for line in (ipvs + unset).splitlines():
+        if line.startswith(("W", "E")):
+            print(version, line, flush=True)
 
     assert "Using ipvs Proxier" in ipvs
     assert "Using iptables Proxier" in unset

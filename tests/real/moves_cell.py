@@ -134,7 +134,7 @@ def moves(plane: ControlPlane, folder: Path) -> list[dict[str, Any]]:
 def main(folder: Path) -> None:
     # Names of network namespaces are files; here of this mount namespace alone.
     private = "mkdir -p /run/netns\nmount -t tmpfs none /run/netns\n"
-    script = f"set -e\n{private}{NETWORK}{node.NAMESPACES}sysctl -qw net.ipv4.ip_forward=1\n"
+    script = f"set -e\n{private}{NETWORK}{node.NAMESPACES}"
     subprocess.run(["bash"], input=script, text=True, check=True)
     servers = [f"ip netns exec web python3 {TRAFFIC} serve {port}" for port in (9090, 9091)]
     proxies = {version: build.folder_of(tool) / "bin" / "kube-proxy" for version, tool in PROXIES.items()}

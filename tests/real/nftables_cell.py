@@ -90,11 +90,10 @@ def populate(cluster: Cluster, world: dict[str, Any]) -> int:
     return len(made)
 
 
-def depopulate(cluster: Cluster) -> None:
-    for kind in (SERVICES, ENDPOINT_SLICES):
-        for item in list(cluster.list(kind, "default")):
-            if item["metadata"]["name"] != "kubernetes":
-                cluster._send("DELETE", kind.path(item["metadata"]["name"], "default"))
+def depopulate(cluster: Cluster, world: dict[str, Any]) -> None:
+    for kind, items in ((SERVICES, world["services"]), (ENDPOINT_SLICES, world["slices"])):
+        for item in items:
+            cluster._send("DELETE", kind.path(item["metadata"]["name"], "default"))
 
 
 def cell(plane: ControlPlane, folder: Path, worlds: int) -> list[dict[str, Any]]:
@@ -125,10 +124,11 @@ def cell(plane: ControlPlane, folder: Path, worlds: int) -> list[dict[str, Any]]
 
 
 def look(cluster: Cluster, kubeconfig: Path, seed: int) -> dict[str, Any]:
-    number = populate(cluster, a_world(seed))
+    world = a_world(seed)
+    number = populate(cluster, world)
     arguments = ["kube-proxy", "status", "--kubeconfig", str(kubeconfig), "--node", "local", "--output", "json"]
     done = CliRunner().invoke(amigen, [*arguments, "--wait", "40", "--interval", "1"])
-    depopulate(cluster)
+    depopulate(cluster, world)
     try:
         (state,) = json.loads(done.stdout)
     except ValueError:

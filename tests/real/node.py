@@ -68,7 +68,7 @@ class VmKubelet(PretendKubelet):
 
 def add_node(kubelet: VmKubelet) -> None:
     """The Node object, with the machine's own address."""
-    kubelet.add_node(NODE, labels={"karpenter.sh/nodepool": "vm"})
+    kubelet.add_node(NODE, labels={"karpenter.sh/nodepool": "vm", "topology.kubernetes.io/zone": "zone-a"})
     addresses = [{"type": "InternalIP", "address": "10.0.2.15"}, {"type": "Hostname", "address": NODE}]
     body = {"status": {"addresses": [{"$patch": "replace"}, *addresses]}}
     answer = kubelet.cluster._send(
@@ -101,8 +101,10 @@ def endpoints(name: str, addresses: list[str], *ports: tuple[str, str, int]) -> 
     }
 
 
-# Two network namespaces, as pods have them: a server of 10.244.1.2 and a client of 10.244.2.2.
+# Two network namespaces, as pods have them: a server of 10.244.1.2 and a client of 10.244.2.2. The node forwards, as a
+# network plugin makes it; kube-proxy does so itself in ipvs mode only.
 NAMESPACES = """
+sysctl -qw net.ipv4.ip_forward=1
 add() {
   ip netns add "$1"
   ip link add "veth-$1" type veth peer name eth0 netns "$1"
