@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from amigen.ipvs.expected import Expected, ExpectedService
 from amigen.ipvs.match import Finder, Places
-from amigen.ipvs.model import Address, Key, Place, RealServer, Table, VirtualService
+from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
 from amigen.services.difference import Difference, Kind
-from amigen.services.model import Network, Target
+from amigen.services.model import Network, in_order, place_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +133,12 @@ def _service(found: _Found, expectation: ExpectedService, service: VirtualServic
     _affinity(found, expectation, service, subject)
     required, allowed = expectation.choice.required, expectation.choice.allowed
     shown = Places(server.place for server in service.servers)
-    for target in sorted(required - shown.exact, key=_order):
+    for target in sorted(required - shown.exact, key=in_order):
         if not shown.may_show(target):
             found.add(
                 "missing-server",
-                f"{subject} -> {_text(target)}",
-                f"{service} lacks the endpoint {_text(target)}",
+                f"{subject} -> {place_text(*target)}",
+                f"{service} lacks the endpoint {place_text(*target)}",
                 "connections do not reach this endpoint; kube-proxy lags behind, or something deleted it",
             )
     may = Places(required | allowed)
@@ -293,13 +293,5 @@ def _by_value(address: Address) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _order(target: Target) -> tuple[int, int, int]:
-    return *_by_value(target[0]), target[1]
-
-
 def _key(key: Key) -> str:
-    return f"{key[0]} {Place(address=key[1], port=key[2])}"
-
-
-def _text(target: Target) -> str:
-    return str(Place(address=target[0], port=target[1]))
+    return f"{key[0]} {place_text(key[1], key[2])}"

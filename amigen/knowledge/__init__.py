@@ -134,7 +134,6 @@ NFT_MINIMUM: tuple[int, ...] = _value("nft-minimum", tuple[int, ...])
 _BITS = _value("conn-tab-bits", dict[str, Any])
 # Up to `OLD_MAX` before this kernel.
 CONN_TAB_BITS_KERNEL: Version = tuple(_BITS["kernel"])
-CONN_TAB_BITS_DEFAULT: int = _BITS["default"]
 CONN_TAB_BITS_OLD_MAX: int = _BITS["oldMax"]
 KUBE_PROXY_SYSCTLS: dict[str, str] = _value("kube-proxy-sysctls", dict[str, str])
 KUBE_PROXY_CONNTRACK_SYSCTLS: dict[str, str] = _value("kube-proxy-conntrack-sysctls", dict[str, str])

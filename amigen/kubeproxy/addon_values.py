@@ -19,6 +19,7 @@ from referencing.exceptions import Unresolvable
 
 from amigen.base import goyaml
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
+from amigen.kubeproxy.config import with_changes
 from amigen.kubeproxy.settings import Settings
 
 ADDON = "kube-proxy"
@@ -66,16 +67,7 @@ def merged(current: str, settings: Settings) -> str:
     Raises:
         InputError: The current values cannot be read.
     """
-    values = read_values(current)
-    for path, value in settings.changes.items():
-        *above, last = path.split(".")
-        place = values
-        for key in above:
-            inner = place.get(key)
-            place[key] = inner = dict(inner) if isinstance(inner, dict) else {}
-            place = inner
-        place[last] = value
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(with_changes(read_values(current), settings.changes), sort_keys=True)
 
 
 def read_values(text: str) -> dict[str, Any]:

@@ -46,10 +46,7 @@ class ProxyConfig:
 
     def get(self, path: str) -> Any:
         """The value at a dotted path; None where it is unset."""
-        value: Any = self.values
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        return value_at(self.values, path)
 
     @property
     def mode(self) -> str:
@@ -77,19 +74,9 @@ class ProxyConfig:
         except UnreadableError:
             # The text itself could be read, so it is the edit that cannot.
             raise _cannot_edit(self.where) from None
-        _prove(self.values, after.values, changes, self.where)
+        if after.values != with_changes(self.values, changes):
+            raise _cannot_edit(self.where)
         return after
-
-    def diff(self, after: ProxyConfig) -> str:
-        """A unified diff; empty where nothing changes."""
-        return "".join(
-            difflib.unified_diff(
-                self.text.splitlines(keepends=True),
-                after.text.splitlines(keepends=True),
-                f"{self.where} (now)",
-                f"{self.where} (then)",
-            )
-        )
 
 
 def read_config(text: str, where: str) -> ProxyConfig:
@@ -251,18 +238,30 @@ def _end_of_line(text: str, pair: tuple[yaml.Node, yaml.Node]) -> int:
     return len(text) if newline < 0 else newline + 1
 
 
-def _prove(before: Mapping[str, Any], after: Mapping[str, Any], changes: Mapping[str, Value], where: str) -> None:
-    """The result differs from the original in the wanted paths and nowhere else."""
-    wanted = copy.deepcopy(dict(before))
+def with_changes(values: Mapping[str, Any], changes: Mapping[str, Value]) -> dict[str, Any]:
+    """A copy in which each dotted path has its value."""
+    changed = copy.deepcopy(dict(values))
     for path, value in changes.items():
         *above, last = path.split(".")
-        place = wanted
+        place = changed
         for key in above:
-            place[key] = place.get(key) or {}
+            place[key] = place[key] if isinstance(place.get(key), dict) else {}
             place = place[key]
         place[last] = value
-    if dict(after) != wanted:
-        raise _cannot_edit(where)
+    return changed
+
+
+def value_at(values: Any, path: str) -> Any:
+    """The value at a dotted path; None where it is unset."""
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def text_diff(before: str, after: str, label: str, then: str = "then") -> str:
+    """A unified diff; empty where nothing changes."""
+    now, later = (text.splitlines(keepends=True) for text in (before, after))
+    return "".join(difflib.unified_diff(now, later, f"{label} (now)", f"{label} ({then})"))
 
 
 def _cannot_edit(where: str) -> InputError:

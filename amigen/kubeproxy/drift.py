@@ -7,7 +7,7 @@ from typing import Any
 
 from amigen.base.errors import InputError
 from amigen.kubeproxy.addon_values import read_values
-from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.config import ProxyConfig, value_at
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.settings import FIELDS, duration_seconds
 
@@ -34,14 +34,8 @@ def addon_drift(observed: Observed) -> tuple[str, ...]:
         values = read_values(state.values)
     except InputError:
         return ()  # a change will say it
-    found: dict[str, Any] = {}
-    for path in ("mode", *FIELDS):
-        place: Any = values
-        for key in path.split("."):
-            place = place.get(key) if isinstance(place, Mapping) else None
-        if place is not None:
-            found[path] = place
-    return contradictions(observed.config, found)
+    found = {path: value_at(values, path) for path in ("mode", *FIELDS)}
+    return contradictions(observed.config, {path: value for path, value in found.items() if value is not None})
 
 
 def _same(path: str, one: Any, other: Any) -> bool:

@@ -7,17 +7,16 @@ they would load.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.base.processes import last_line
 from amigen.connections import connect, parse_target
 from amigen.connections.model import Connection, ConnectOptions, UnreachableError
-from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
+from amigen.facts import Facts, GatherError, Wanted
+from amigen.facts import gather as gather_facts
 from amigen.ipvs.connections import Connections, parse_connections
 from amigen.ipvs.model import Address, Table
 from amigen.ipvs.parse import parse
@@ -153,17 +152,14 @@ def gather(node: Connection, metrics: str = DEFAULT_METRICS) -> NodeFacts:
         CouldNotCheckError: The node cannot be reached, or the script cannot run there.
         InputError: The node's IPVS table, or its addresses, cannot be read.
     """
-    token = secrets.token_hex(16)
-    asked = wanted(metrics)
     name = node.target.text
     try:
-        done = node.run(gather_script(asked, token))
-        found = read_facts(asked, done.stdout, token)
+        found = gather_facts(node, wanted(metrics))
     except UnreachableError as error:
         raise CouldNotCheckError(f"{name}: {error.message}", error.hint) from None
     except GatherError as error:
         raise CouldNotCheckError(
-            f"{name}: cannot inspect it (exit {done.returncode}): {last_line(done.stderr) or error}",
+            f"{name}: cannot inspect it: {error}",
             "amigen needs root there: log in as root, or as a user who may `sudo -n sh`",
         ) from None
     return read_node(found, metrics)

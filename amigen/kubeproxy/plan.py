@@ -141,7 +141,11 @@ def _pools(observed: Observed, request: ChangeRequest, way: WayName) -> tuple[Po
     nodes = [node for node in observed.nodes if node.name in running]
     if not request.by_pool:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
-    WAYS[way].check_pools()
+    if not WAYS[way].by_pool:
+        raise InputError(
+            "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
+            "leave --by-pool out; or build a new node pool beside the old one and move the workload",
+        )
     names = sorted({node.pool for node in nodes})
     if unknown := sorted(set(request.pools) - set(names)):
         raise InputError(f"no node pool {', '.join(unknown)}", f"there are: {', '.join(names)} (see --pool-label)")

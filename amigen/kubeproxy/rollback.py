@@ -7,12 +7,12 @@ from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+from amigen.kubeproxy.config import text_diff
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import arrange
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.ways import WAYS, Texts
-from amigen.kubeproxy.ways.way import text_diff
 
 
 def plan_rollback(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,8 +12,6 @@ from amigen.kubeproxy.status import NodeStatus
 from amigen.kubernetes.transport import UnreachableError
 from amigen.services.difference import Difference
 
-# Node and difference -> seconds that it has been there.
-Lasted: TypeAlias = Mapping[tuple[str, Difference], float]
 # Node, kind and subject: the same difference on two nodes is two.
 _Key: TypeAlias = tuple[str, str, str]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from amigen.nftables.table import Key, NftTable
 from amigen.services.addresses import Address
-from amigen.services.difference import Difference, Kind
-from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target
+from amigen.services.difference import Difference
+from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
 
 
@@ -119,13 +119,13 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
     wanted = expected(ports, where, families)
     for odd in ports.odd:
         found.append(
-            _difference("unreadable", odd.owner, f"{odd.owner} cannot be judged: {odd.why}", "check it in the API")
+            Difference("unreadable", odd.owner, f"{odd.owner} cannot be judged: {odd.why}", "check it in the API")
         )
     for key, one in wanted.items():
         found += _service(table, key, one, known=where.node is not None)
     for key in (table.services.keys() | table.refused.keys()) - wanted.keys():
         found.append(
-            _difference(
+            Difference(
                 "stale-service",
                 _name(key),
                 f"{_name(key)} is in the table and belongs to no Service of the cluster",
@@ -144,10 +144,6 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
     )
 
 
-def _difference(kind: Kind, subject: str, says: str, why: str) -> Difference:
-    return Difference(kind=kind, subject=subject, says=says, why=why)
-
-
 _LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
 
 
@@ -157,20 +153,20 @@ def _service(table: NftTable, key: Key, one: Wanted, *, known: bool) -> Iterator
     has_chain = key in table.services
     if not known:
         if not has_chain and key not in table.refused:
-            yield _difference("missing-service", subject, f"{name} is not in the table", _LAGS)
+            yield Difference("missing-service", subject, f"{name} is not in the table", _LAGS)
     elif one.targets is None and has_chain:
-        yield _difference("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
+        yield Difference("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
     elif one.targets is not None and not has_chain:
-        yield _difference("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
+        yield Difference("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
     if known and table.refused.get(key, "") != one.refused:
-        yield _difference(
+        yield Difference(
             "refused",
             subject,
             f"{name} {_refusal(table.refused.get(key, ''))}; by its endpoints kube-proxy {_refusal(one.refused)}",
             _LAGS,
         )
     if one.guarded != (key in table.guarded):
-        yield _difference(
+        yield Difference(
             "refused",
             subject,
             f"{name}: loadBalancerSourceRanges are "
@@ -194,24 +190,24 @@ def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *,
     if reached.inside is not None or one.inside is not None:
         pairs.append((" for connections from the node", reached.inside or frozenset(), one.inside or frozenset()))
     for suffix, has, wanted in pairs:
-        for target in sorted(wanted - has, key=_order) if known else ():
-            yield _difference(
+        for target in sorted(wanted - has, key=in_order) if known else ():
+            yield Difference(
                 "missing-server",
-                f"{subject} -> {_text(target)}{suffix}",
-                f"{name} lacks the endpoint {_text(target)}{suffix}",
+                f"{subject} -> {place_text(*target)}{suffix}",
+                f"{name} lacks the endpoint {place_text(*target)}{suffix}",
                 "connections do not reach this endpoint; " + _LAGS,
             )
-        for target in sorted(has - (wanted if known else everything), key=_order):
-            yield _difference(
+        for target in sorted(has - (wanted if known else everything), key=in_order):
+            yield Difference(
                 "stale-server",
-                f"{subject} -> {_text(target)}{suffix}",
-                f"{name} still sends to {_text(target)}{suffix}, which "
+                f"{subject} -> {place_text(*target)}{suffix}",
+                f"{name} still sends to {place_text(*target)}{suffix}, which "
                 + ("this node must not use" if target in everything else "is no endpoint of the Service"),
                 "connections go to an endpoint that cannot or must not take them",
             )
     affinity = frozenset() if one.port.affinity is None else frozenset((one.port.affinity,))
     if (reached.targets or reached.inside) and reached.affinity != affinity:
-        yield _difference(
+        yield Difference(
             "affinity",
             subject,
             f"{name} keeps clients for {_seconds(reached.affinity)}; the Service says {_seconds(affinity)}",
@@ -223,9 +219,9 @@ def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int])
     """Other ports of a ClusterIP are rejected, where its address is in this set."""
     wanted = {one.cluster_ip for one in ports.ports if one.cluster_ip.version in families}
     for address in wanted - table.cluster_ips:
-        yield _difference("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
+        yield Difference("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
     for address in table.cluster_ips - wanted:
-        yield _difference("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
+        yield Difference("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
 
 
 def _seconds(found: frozenset[int]) -> str:
@@ -236,12 +232,4 @@ def _name(key: Key) -> str:
     address, protocol, port, family = key
     if address is None:
         return f"{protocol} {port} (IPv{family})"
-    return f"{protocol} [{address}]:{port}" if address.version == 6 else f"{protocol} {address}:{port}"
-
-
-def _text(target: Target) -> str:
-    return f"[{target[0]}]:{target[1]}" if target[0].version == 6 else f"{target[0]}:{target[1]}"
-
-
-def _order(target: Target) -> tuple[int, int, int]:
-    return target[0].version, int(target[0]), target[1]
+    return f"{protocol} {place_text(address, port)}"

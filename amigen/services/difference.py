@@ -28,7 +28,7 @@ Kind: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Difference:
     """One thing that is not as it should be.
 

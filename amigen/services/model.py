@@ -16,6 +16,16 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Target: TypeAlias = tuple[Address, int]
 
 
+def place_text(address: Address, port: int) -> str:
+    """`10.0.0.1:80`, `[fd00::1]:80`."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def in_order(target: Target) -> tuple[int, int, int]:
+    """What sorts endpoints: family, address, port."""
+    return target[0].version, int(target[0]), target[1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProxyFeatures:
     """What differs between versions and feature gates of kube-proxy.

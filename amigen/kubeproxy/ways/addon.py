@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from amigen.base.errors import ConflictError, InputError, KubernetesError
+from amigen.base.errors import ConflictError, KubernetesError
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+from amigen.kubeproxy.config import text_diff
 from amigen.kubeproxy.drift import contradictions
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings, Value
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts, text_diff
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
 # How long the ConfigMap may take to follow an update that EKS calls successful.
@@ -26,6 +27,7 @@ class AddonWay:
     """See `Way`."""
 
     label = "EKS add-on"
+    by_pool = False
 
     def texts(
         self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
@@ -55,12 +57,6 @@ class AddonWay:
             return Progress(follow=follow)
         drift = contradictions(observed.config, settings.changes) if texts.before == texts.after else ()
         return Progress(drift=drift, repeat=state.status == "UPDATE_FAILED" or bool(drift))
-
-    def check_pools(self) -> None:
-        raise InputError(
-            "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
-            "leave --by-pool out; or build a new node pool beside the old one and move the workload",
-        )
 
     def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
         del observed

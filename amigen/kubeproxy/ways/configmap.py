@@ -8,7 +8,7 @@ from typing import Any
 from amigen.base.errors import AmigenError, ConflictError, InputError
 from amigen.kubeproxy.addon_values import Update
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
-from amigen.kubeproxy.config import read_config
+from amigen.kubeproxy.config import read_config, text_diff
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
@@ -22,20 +22,19 @@ class ConfigMapWay:
     """See `Way`."""
 
     label = "ConfigMap"
+    by_pool = True
 
     def texts(
         self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
     ) -> Texts:
         del request, schema
-        after = observed.config.edited(settings.changes)
-        return Texts(before=observed.config.text, after=after.text, diff=observed.config.diff(after))
+        before = observed.config
+        after = before.edited(settings.changes)
+        return Texts(before=before.text, after=after.text, diff=text_diff(before.text, after.text, before.where))
 
     def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
         del observed, settings, texts, running
         return Progress()
-
-    def check_pools(self) -> None:
-        return
 
     def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
         del request, after

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,9 +52,10 @@ class Restored:
 
 
 class Way(Protocol):
-    """One way."""
+    """One way: what messages call it, and whether amigen may restart node pools one by one."""
 
     label: str
+    by_pool: bool
 
     def texts(
         self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
@@ -69,10 +69,6 @@ class Way(Protocol):
 
     def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
         """What an earlier change has left open. Raises ConflictError where another one is under way."""
-        ...
-
-    def check_pools(self) -> None:
-        """Raises InputError where node pools cannot be restarted one by one."""
         ...
 
     def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
@@ -104,9 +100,3 @@ class Way(Protocol):
     def restored(self, observed: Observed, saved: Saved, running: Update | None) -> Restored:
         """What a rollback finds. Raises InputError where the saved configuration belongs elsewhere."""
         ...
-
-
-def text_diff(before: str, after: str, label: str, then: str = "then") -> str:
-    """A unified diff."""
-    now, later = (text.splitlines(keepends=True) for text in (before, after))
-    return "".join(difflib.unified_diff(now, later, f"{label} (now)", f"{label} ({then})"))
