@@ -84,7 +84,6 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
 
     Args:
         path: The file; its folder is made if it does not exist.
-        content: All of it.
         mode: Permission bits of the new file, before the umask.
 
     Raises:

@@ -18,8 +18,6 @@ def exclusive_lock(
 
     Args:
         path: A folder, or a file that exists for the lock.
-        wait: Wait for another holder.
-        create: Create the file if it does not exist.
         on_wait: Called once before waiting.
 
     Raises:

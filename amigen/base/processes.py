@@ -68,7 +68,6 @@ def run_capped(
     """As `subprocess.run` with its output kept: with an end, and with a bound on what is kept.
 
     Args:
-        command: The program and its arguments.
         timeout: Seconds after which it is killed.
         stdin: What it reads; None: nothing.
         limit: Bytes of stdout, and of stderr, that it may print.

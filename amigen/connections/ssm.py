@@ -3,6 +3,9 @@
 Commands run as root through the document AWS-RunShellScript; no port has to be open. Needs the permissions
 ssm:SendCommand and ssm:GetCommandInvocation. An answer has at most 24,000 characters of stdout and 8,000 of stderr (API
 reference of GetCommandInvocation), so that output travels packed, and in parts where it does not fit.
+
+`amigen.publish.run_command` sends one script to all instances of a tag at once, at a rate that stops when instances
+fail: it has no conversation with each, so it takes one answer of at most 24,000 characters. This one has any length.
 """
 
 from __future__ import annotations

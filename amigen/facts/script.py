@@ -51,7 +51,6 @@ def gather_script(wanted: Wanted, token: str) -> str:
     """The script that prints what is wanted.
 
     Args:
-        wanted: What to gather.
         token: Letters and digits that nothing on the target can guess.
     """
     parts = [

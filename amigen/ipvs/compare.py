@@ -46,9 +46,6 @@ def compare(
     """All differences, in the order: API and DNS, services, stale ones, addresses; and what could not be judged.
 
     Args:
-        table: What the node has.
-        wanted: What it should have.
-        scheduler: What kube-proxy is configured to use, such as `rr`.
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
         excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """

@@ -56,7 +56,6 @@ def parse_connections(text: str, bits: str) -> Connections:
     """Read the node's summary.
 
     Args:
-        text: Its lines.
         bits: `/sys/module/ip_vs/parameters/conn_tab_bits`: since Linux 7.1 /proc/net/ip_vs prints the present size.
 
     Raises:
@@ -86,8 +85,6 @@ def judge_connections(found: Connections, table: Table, *, expires: bool) -> Ite
     """Connections that stay with a server that is gone, and a table that is too full.
 
     Args:
-        found: The connections.
-        table: The IPVS table.
         expires: The kernel ends a connection to a removed server at its next packet
             (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and no difference.
     """

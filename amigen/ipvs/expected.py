@@ -112,13 +112,7 @@ class Expected:
 
 
 def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Expected:
-    """What should be on a node.
-
-    Args:
-        ports: All Service ports of the cluster.
-        where: The node.
-        addresses: Its own addresses.
-    """
+    """What should be on a node."""
     found: dict[Key, ExpectedService] = {}
     claims: dict[Key, list[str]] = {}
     node_ports: list[ExpectedService] = []

@@ -15,11 +15,7 @@ from amigen.services.model import Target
 
 
 class Finder:
-    """The services of one table.
-
-    Args:
-        table: The table.
-    """
+    """The services of one table."""
 
     def __init__(self, table: Table) -> None:
         self._by_key: dict[Key, VirtualService] = {}

@@ -53,14 +53,7 @@ class AddonState:
 
 
 class Addon:
-    """The add-on of one cluster. Where a call fails, it raises AwsError.
-
-    Args:
-        aws: AWS.
-        cluster: Name of the cluster; `region` where it is.
-        sleep: Waits so many seconds.
-        monotonic: A clock for deadlines.
-    """
+    """The add-on of one cluster. Where a call fails, it raises AwsError."""
 
     def __init__(
         self,

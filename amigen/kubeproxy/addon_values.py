@@ -43,11 +43,6 @@ class Update:
 def followed(running: Update | None, current: str, wanted: str) -> str:
     """The id of the update that is under way, where it is the wanted one; empty without one.
 
-    Args:
-        running: What EKS says.
-        current: The add-on's values now.
-        wanted: Those that are to be.
-
     Raises:
         ConflictError: It is another one: its values would be lost, or these refused.
     """
@@ -89,9 +84,6 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
     """Refuse what the add-on's schema cannot express, before anything is changed.
 
     Args:
-        values: The merged configurationValues.
-        schema: As published.
-        version: Of the add-on, for the message.
         other_way: How to apply it without the add-on.
 
     Raises:

@@ -43,7 +43,6 @@ class Executor:
         """Do it; the mode of each node afterwards.
 
         Args:
-            plan: What to do.
             back: True for a rollback, which does not become the next rollback's target.
 
         Raises:

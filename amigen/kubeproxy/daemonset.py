@@ -12,6 +12,7 @@ from posixpath import join, normpath, relpath
 from typing import Any, TypeAlias
 
 from amigen.base.errors import KubernetesError
+from amigen.kubernetes.kinds import moment_of
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -170,7 +171,6 @@ def pods(items: Iterable[Json], daemon_set: Json | None = None) -> tuple[Pod, ..
     """Pods that are on a node and not at their end, by node.
 
     Args:
-        items: Pod objects.
         daemon_set: Only the pods that it owns: those of a deleted one live on for a while. None: all.
     """
     owner = ((daemon_set or {}).get("metadata") or {}).get("uid")
@@ -232,7 +232,6 @@ def nodes(items: Iterable[Json], pool_label: str = "") -> tuple[Node, ...]:
     """The nodes with their pools.
 
     Args:
-        items: Node objects.
         pool_label: The label that names the pool; empty: the first of POOL_LABELS that a node has.
     """
     found = []
@@ -265,15 +264,6 @@ def changed_at(config_map: Json) -> datetime | None:
     times = [one.get("time") for one in (config_map.get("metadata") or {}).get("managedFields") or []]
     read = [moment for moment in map(moment_of, times) if moment]
     return max(read) if read else None
-
-
-def moment_of(text: Any) -> datetime | None:
-    """An RFC 3339 time with its zone; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
 
 
 def is_stale(pod: Pod, text: str, moment: datetime | None) -> bool:

@@ -61,7 +61,6 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
     Args:
         addon: The add-on's calls; None where no EKS cluster is known.
         config_map: kube-proxy's, with its managed fields.
-        server: URL of the API server.
         strict: True where the user named the EKS cluster: then EKS must answer.
 
     Raises:

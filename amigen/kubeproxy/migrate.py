@@ -68,13 +68,9 @@ def plan_migration(
     """Plan it.
 
     Args:
-        config: The configuration in force.
         version: kube-proxy's, `MAJOR.MINOR`.
-        nodes: Those of the cluster, for their kernels.
         patch: kube-proxy's patch version; None: not known.
-        gathered: Facts by node.
         server_version: The cluster's, for the image spec; empty: as kube-proxy.
-        name: Of the image spec.
 
     Raises:
         InputError: Not a mode of Linux, or not a name of a spec.

@@ -101,11 +101,9 @@ def differences(
     """What works otherwise in nftables mode and is no setting, each with its remedy and source.
 
     Args:
-        config: The configuration in force.
         version: kube-proxy's, `MAJOR.MINOR`.
         patch: Its patch version; None: not known.
         nodes: Those of the cluster; empty: not known.
-        gathered: Facts by node.
         fields: What the change sets: that is no difference.
     """
     for name, fact in NFTABLES_DIFFERENCES.items():

@@ -18,9 +18,7 @@ def matching_node(facts: NodeFacts, host: str, nodes: tuple[Node, ...]) -> Node 
     """The Node object of a machine: by its host name, else by the address that it was reached by.
 
     Args:
-        facts: What the machine says of itself.
         host: Where it was looked at; empty: on this machine.
-        nodes: Those of the cluster.
     """
     for same in (_called, _called_shortly):
         found = [node for node in nodes if same(node, facts.host)]
@@ -53,10 +51,6 @@ def wanted_on(
     """What should be on this node.
 
     Args:
-        node: The node; None: not known.
-        ports: The cluster's.
-        config: kube-proxy's configuration.
-        features: Of this kube-proxy.
         own: Addresses of the node without those of kube-ipvs0; None: not known.
     """
     return expected(ports, where(node, features), NodeAddresses(own=own, node_ports=_node_port_networks(config, node)))

@@ -81,10 +81,8 @@ def observe(
     """Read everything.
 
     Args:
-        cluster: The cluster.
         addon: The add-on's calls; None where no EKS cluster is known.
         strict: True where the user named the EKS cluster: then EKS must answer.
-        pool_label: The label that names a node's pool.
         reach: The way to a node; None: nodes are not asked.
 
     Raises:

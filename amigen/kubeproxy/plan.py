@@ -54,9 +54,6 @@ def make_plan(
     """Decide everything.
 
     Args:
-        observed: What is.
-        settings: What is wanted.
-        request: How.
         schema: What the add-on publishes, where it goes through the add-on.
         running: The update of the add-on that is under way.
 

@@ -46,9 +46,6 @@ def readiness(
     """Judge one node; what was seen on it outweighs what is said of it.
 
     Args:
-        node: The node.
-        mode: The mode in question.
-        scheduler: For ipvs.
         gathered: Facts of the node, or why there are none; None: it was not asked.
         verified: Outcome by check id out of a report of `amigen verify`; None without one.
     """

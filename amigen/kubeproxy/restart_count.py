@@ -16,11 +16,6 @@ _REQUESTS = 3
 def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str], clock: Clock) -> dict[str, str]:
     """The nodes on which kube-proxy restarts, or is not ready, at each of several requests; with why.
 
-    Args:
-        pods: Lists kube-proxy's pods.
-        nodes: The nodes in question.
-        clock: Time.
-
     Raises:
         UnreachableError: The API server did not answer the last request.
     """

@@ -25,13 +25,6 @@ def plan_rollback(
 ) -> ChangePlan:
     """Plan it, without asking whether the old mode still works: it ran before.
 
-    Args:
-        observed: What is.
-        saved: Where to go.
-        request: How.
-        discard: Discard changes that were made to the configuration since.
-        running: The update of the add-on that is under way.
-
     Raises:
         ConflictError: It was changed since, or another update of the add-on is under way.
         RefusedError: The other of the two manages kube-proxy now.

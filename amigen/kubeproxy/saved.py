@@ -48,7 +48,6 @@ def save(saved: Saved, *, aside: bool = False) -> Path:
     """Write it, readable by its owner only; the path.
 
     Args:
-        saved: What to keep.
         aside: Keep it out of the row that `rollback` goes by: a rollback replaces something too, and must not become
             the next rollback's target.
     """

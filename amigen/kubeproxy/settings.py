@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 from amigen.base.errors import InputError
+from amigen.base.nearest import nearest
 from amigen.knowledge import SCHEDULERS
 from amigen.spec.values import ProxyMode
 
@@ -85,10 +85,10 @@ def read_field(assignment: str) -> tuple[str, Value]:
         raise InputError(f"--set {assignment!r} is not PATH=VALUE", "such as --set ipvs.strictARP=true")
     kind: Kind | None = "gate" if _GATE.fullmatch(path) else FIELDS.get(path)
     if kind is None:
-        near = get_close_matches(path, FIELDS, n=1)
+        near = nearest(path, FIELDS)
         raise InputError(
             f"--set {path}: amigen does not know this field of KubeProxyConfiguration",
-            f"did you mean {near[0]}?" if near else "known are " + ", ".join(FIELDS) + " and featureGates.NAME",
+            f"did you mean {near}?" if near else "known are " + ", ".join(FIELDS) + " and featureGates.NAME",
         )
     return path, _value(path, kind, text)
 
@@ -133,10 +133,10 @@ def scheduler(text: str) -> str:
     """
     if text in SCHEDULERS:
         return text
-    near = get_close_matches(text, SCHEDULERS, n=1)
+    near = nearest(text, SCHEDULERS)
     raise InputError(
         f"{text!r} is not a scheduler that kube-proxy accepts",
-        (f"did you mean {near[0]}? " if near else "") + f"they are {', '.join(SCHEDULERS)}",
+        (f"did you mean {near}? " if near else "") + f"they are {', '.join(SCHEDULERS)}",
     )
 
 
@@ -162,7 +162,6 @@ def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
     """What depends on more than one field, with the values that will be there after the change.
 
     Args:
-        settings: What is wanted.
         effective: All values after the change by path, those of the current configuration among them.
 
     Raises:

@@ -88,10 +88,7 @@ def judge(
     """Compare a node with the cluster.
 
     Args:
-        found: What was gathered from the node.
-        config: kube-proxy's configuration.
         wanted: What ipvs mode needs.
-        subject: What messages call the node.
         nft: What nftables mode needs: the Service ports, and the node.
     """
     differences: list[Difference] = []

@@ -68,7 +68,6 @@ def why_not(mode: ProxyMode, version: str, gates: Mapping[str, object]) -> Refus
     """Why kube-proxy of this version would exit in this mode; None where it works.
 
     Args:
-        mode: The mode in question.
         version: Of kube-proxy, `MAJOR.MINOR`.
         gates: `featureGates` as they will be.
     """

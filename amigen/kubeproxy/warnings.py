@@ -21,15 +21,7 @@ _AHEAD = 2
 def warnings(
     observed: Observed, settings: Settings, request: ChangeRequest, way: WayName, drift: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """All of them, in the order in which they matter.
-
-    Args:
-        observed: What is.
-        settings: What is wanted.
-        request: How.
-        way: By the add-on or the ConfigMap.
-        drift: In which way the ConfigMap contradicts what the add-on is set to already.
-    """
+    """All of them, in the order in which they matter."""
     found = [*_of_version(settings.mode, observed.proxy_version), *_of_gates(settings), *_of_flags(observed)]
     if settings.mode == "nftables" != observed.config.mode:
         found.extend(_of_nftables(observed, settings))

@@ -45,10 +45,7 @@ def watch(
     Whoever does not answer meanwhile, a node or the API server, was not seen: that is said, and the watch goes on.
 
     Args:
-        compare_once: Compares all nodes once.
-        clock: Time.
         seconds: How long to watch; 0: compare once.
-        interval: Seconds between two comparisons.
         say: Takes a line whenever a difference comes or goes.
 
     Raises:

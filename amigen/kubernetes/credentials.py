@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from amigen.base.errors import InputError, plain
 from amigen.base.processes import EndlessOutputError, last_line, run_capped
+from amigen.kubernetes.kinds import moment_of
 from amigen.kubernetes.kubeconfig import Access
 
 _LONGEST = 500  # of what a plugin says, in a message
@@ -81,20 +82,12 @@ def credentials(access: Access) -> Credentials:
         if status.get("clientCertificateData"):
             certificate = str(status["clientCertificateData"]).encode()
             key = str(status.get("clientKeyData") or "").encode()
-        until = _moment(status.get("expirationTimestamp"))
+        until = moment_of(status.get("expirationTimestamp"))
     return Credentials(headers=headers, certificate=certificate, key=key, until=until, renewable=renewable)
 
 
 def _bearer(token: str) -> tuple[str, str]:
     return ("Authorization", f"Bearer {token}")
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
 
 
 def _run(access: Access, plugin: Any) -> Mapping[str, Any]:

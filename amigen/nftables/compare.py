@@ -110,8 +110,6 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
     """All differences.
 
     Args:
-        table: What the node has.
-        ports: All Service ports of the cluster.
         where: The node; where it is not known, endpoints are judged only by whether they are some of the Service.
     """
     found: list[Difference] = []

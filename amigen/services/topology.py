@@ -88,8 +88,6 @@ def choose(port: ServicePort, where: Where, *, local: bool) -> Choice:
     """What ipvs mode sends to under a traffic policy (`syncEndpoint` in pkg/proxy/ipvs/proxier.go).
 
     Args:
-        port: The Service port.
-        where: The node.
         local: The traffic policy is Local: without a local endpoint ipvs mode falls back to those of the cluster.
     """
     if where.node is None:
