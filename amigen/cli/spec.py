@@ -88,6 +88,9 @@ def init(
 
     An existing spec is never overwritten.
     """
+    if file.suffix not in (".yaml", ".yml"):
+        # Other commands would not find it.
+        raise InputError(f"{file} is not named as a spec", f"amigen init {file}.yaml, or --name for the image's name")
     text = _FIRST.format(
         schema=_SCHEMA,
         name=name,

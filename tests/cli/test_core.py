@@ -157,6 +157,7 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["plan", "spec.yaml", "more"], 2, b"unexpected extra argument"),
         (["plann"], 2, b"Did you mean 'plan'?"),
         (["init", "spec.yaml"], 5, b"exists already"),
+        (["init", "my-nodes"], 14, b"my-nodes is not named as a spec"),
         (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
         (["init", "x.yaml", "--platform", "windows"], 3, b"error: --platform: unknown value 'windows'"),
         (["init", "x.yaml", "--architecture", "amd64"], 3, b"error: --architecture: unknown value 'amd64'"),
