@@ -113,7 +113,10 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
     """
     started = now_utc()
     folder = order.output / "builds" / order.build_id
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder}: {error.strerror}", "name another folder by --output-folder") from None
     errors: dict[str, AmigenError] = {}
     images: dict[str, ImageRecord] = {}
     lock = threading.Lock()

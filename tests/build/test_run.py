@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from amigen.base.errors import BuildError
+from amigen.base.errors import BuildError, InputError
 from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import PlainProgress
@@ -98,6 +99,12 @@ def test_one_after_the_other_is_not_side_by_side(tmp_path: Path) -> None:
 
     done = run_build(order(tmp_path, "al2023", "debian-12"), builder, Stop())
     assert done.errors == {}
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / "out"))):
+        run_build(order(tmp_path), built, Stop())
 
 
 def test_the_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
