@@ -53,6 +53,12 @@ _PROOFS = (
     "build/test_packer_files.py",
     "publish/test_publish.py",
     "cli/test_core.py",
+    "userdata/test_cloud_init_judges.py",
+    "userdata/test_karpenter_judges.py",
+    "userdata/test_nodeadm_judges.py",
+    "spec/test_nodeadm_reads.py",
+    "export/test_export.py",
+    "vm/test_vm_parts.py",
 )
 # The longest, whose kind another test in `make proofs` proves; docs/proof.md says when each was last seen.
 _LONG = (

@@ -84,7 +84,7 @@ def test_one_module_is_a_check_everywhere(checkout: Path) -> None:
     """In the plan, the suite and its facts, the exported document, and, red, in a report with its cause."""
 
     def amigen(*arguments: str, code: int = 0) -> str:
-        return run(*arguments, cwd=checkout, code=code, PYTHONPATH=str(checkout)).stdout.decode()
+        return run(*arguments, cwd=checkout, code=code, fresh=True, PYTHONPATH=str(checkout)).stdout.decode()
 
     plan = json.loads(amigen("plan", "spec.yaml", "--output", "json"))["plans"][0]
     assert "test_time_zone[UTC]" in next(step for step in plan["steps"] if step["kind"] == "release")["checks"]

@@ -1,4 +1,4 @@
-"""The command line as a user has it: a process of its own."""
+"""The command line in a folder of its own, and specs to give it."""
 
 from __future__ import annotations
 

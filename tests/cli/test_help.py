@@ -263,7 +263,7 @@ def test_docs_lists_pages_and_shows_one(amigen: Amigen) -> None:
 
 def test_verbose_shows_the_programs_that_are_started(amigen: Amigen) -> None:
     """On stderr, so that stdout stays the result."""
-    done = amigen("-v", "doctor", "--output", "json")
+    done = amigen("-v", "doctor", "--output", "json", fresh=True)
 
     assert b"amigen: starts " in done.stderr
     json.loads(done.stdout)

@@ -249,6 +249,7 @@ def test_eksctl_by_its_own_schema(folder: Path) -> None:
         jsonschema.validate({**found[0], "unknown": 1}, schema)
 
 
+@pytest.mark.slow
 def test_cloudformation_by_cfn_lint(folder: Path) -> None:
     """Launch templates and Image Builder's resources, in all regions that cfn-lint knows by default."""
     cfn_lint = shutil.which("cfn-lint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")

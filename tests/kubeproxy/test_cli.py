@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +10,14 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import InputError
+from tests.command import forked
 from tests.kubeproxy import samples
 
 
 def amigen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     env = {key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "AWS"))} | environment
-    return subprocess.run(
-        [sys.executable, "-m", "amigen", "kube-proxy", *arguments], capture_output=True, text=True, env=env, timeout=60
-    )
+    done = forked(("kube-proxy", *arguments), env, Path.cwd())
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_no_kubeconfig(tmp_path: Path) -> None:

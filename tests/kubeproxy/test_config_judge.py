@@ -86,6 +86,7 @@ def test_a_field_case(case: str) -> None:
     assert read_config(before, "x").edited(CHANGES).text == expected
 
 
+@pytest.mark.slow
 def test_the_judge_reads_every_field_case() -> None:
     """Before the edit, and with the wanted values after it."""
     befores = ask("config", [before for before, _ in CASES.values()])
@@ -128,6 +129,7 @@ def _wanted(values: dict[str, object]) -> str:
     return json.dumps(out)
 
 
+@pytest.mark.slow
 def test_random_texts() -> None:
     """Read whenever kube-proxy reads them, and with the same values; edited exactly, or refused for a stated reason."""
     dice = random.Random(18)

@@ -24,6 +24,8 @@ from amigen.nftables.table import parse as parse_nft
 from tests.kubeproxy.worlds import a_world, read
 from tests.real.build import program
 
+pytestmark = pytest.mark.slow  # kube-proxy's code is built by `make proofs`
+
 TOOL = "kube-proxy-rules"
 # More of them: AMIGEN_WORLDS=20000 pytest tests/kubeproxy/test_rules.py
 WORLDS = int(os.environ.get("AMIGEN_WORLDS") or 500)

@@ -26,6 +26,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="not proven here: no Go toolchain")
 
 
+@pytest.mark.slow
 @needs_go
 def test_a_tool_is_built_once(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second build starts no program, and another source is another key."""
@@ -39,6 +40,7 @@ def test_a_tool_is_built_once(tool: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert build.folder_of("hello") != folder
 
 
+@pytest.mark.slow
 @needs_go
 def test_what_does_not_compile_leaves_nothing(tool: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The command says so with Go's own error, and no folder is left."""

@@ -5,17 +5,23 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import itertools
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amigen.base.errors import ConflictError, RefusedError
+from amigen.render import folder
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import MANIFEST, compare, write
 from tests import specs as made
@@ -225,8 +231,6 @@ def test_a_cut_between_two_renames_is_undone(out: Path) -> None:
 
 def test_without_exchange_the_result_is_the_same(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A C library without renameat2."""
-    import ctypes
-
     monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_kw: object())
     write(out, NEW)
 
@@ -245,26 +249,39 @@ def test_compare_writes_nothing(out: Path) -> None:
     assert before == {file: file.stat().st_mtime_ns for file in out.parent.rglob("*")}
 
 
-# Kills itself before the N-th call of those that change the disk.
-_KILLED_AT = """
-import os, signal, shutil, sys, ctypes
-from pathlib import Path
-from tests.render.test_folder import NEW
-from amigen.render import folder
-left = int(sys.argv[2])
-def count(function):
-    def counted(*args, **kwargs):
-        global left
-        left -= 1
-        if left < 0: os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return counted
-for owner, names in ((os, "open mkdir link fsync fchmod rename unlink rmdir"), (shutil, "copystat rmtree"), (folder, "_exchange _put")):
-    for name in names.split():
-        setattr(owner, name, count(getattr(owner, name)))
-if sys.argv[3] == "plain": ctypes.CDLL = lambda *a, **k: object()
-folder.write(Path(sys.argv[1]), NEW)
-"""
+_CHANGE_THE_DISK: tuple[tuple[Any, str], ...] = (
+    (os, "open mkdir link fsync fchmod rename unlink rmdir"),
+    (shutil, "copystat rmtree"),
+    (folder, "_exchange _put"),
+)
+
+
+def killed_at(point: int, out: Path, exchange: str) -> int:
+    """Write `NEW` in a fork that kills itself before the N-th call of those that change the disk; what it ended with."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    calls = itertools.count()
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(calls) == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return call
+
+    try:
+        for owner, names in _CHANGE_THE_DISK:
+            for name in names.split():
+                setattr(owner, name, counted(getattr(owner, name)))
+        if exchange == "plain":
+            ctypes.CDLL = lambda *_args, **_kw: object()  # type: ignore[assignment,misc]
+        write(out, NEW)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 @pytest.mark.parametrize("exchange", ["exchange", "plain"])
@@ -275,17 +292,10 @@ def test_a_kill_leaves_the_old_or_the_new(out: Path, point: int, exchange: str) 
     Where two renames stand for the exchange, there is one moment without a folder; the next run puts it back.
     """
     (out / "own").write_text("mine")
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED_AT, str(out), str(point), exchange],
-        env=env,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    ended = killed_at(point, out, exchange)
     found = tree(out)
 
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    assert ended in (0, -signal.SIGKILL)
     assert found in (content(OLD) | {"own": b"mine"}, content(NEW) | {"own": b"mine"}) or (
         exchange == "plain" and not found
     )

@@ -22,6 +22,8 @@ from tests.real.build import program
 from tests.spec.test_rules import CASES, eks
 from tests.specs import EXAMPLES, GOLDEN, joins, mapping
 
+pytestmark = pytest.mark.slow  # nodeadm is built by `make test`
+
 SPECS = [*EXAMPLES, GOLDEN / "kitchen-sink" / "spec.yaml"]
 # What the rules let pass, for the platform that nodeadm joins.
 PASSES = [

@@ -19,6 +19,8 @@ from tests.userdata.test_documents import plan
 from tests.userdata.test_karpenter_judges import documents
 from tests.userdata.test_nodeadm_judges import mutated
 
+pytestmark = pytest.mark.slow  # hundreds of documents through the real cloud-init
+
 Script = tuple[str, bytes]
 
 

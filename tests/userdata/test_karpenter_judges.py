@@ -29,6 +29,8 @@ from tests.userdata.test_explain import CASES
 from tests.userdata.test_field_cases import FOLDER
 from tests.userdata.test_nodeadm_judges import mutated
 
+pytestmark = pytest.mark.slow  # built by `make test`
+
 SPECS = [*EXAMPLES, *sorted(GOLDEN.glob("*/spec.yaml"))]
 # More settings of a NodeClass, each of which Karpenter writes into its NodeConfig.
 SETTINGS: dict[str, Any] = {

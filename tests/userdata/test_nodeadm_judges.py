@@ -21,6 +21,8 @@ from tests.real.build import program
 from tests.specs import EXAMPLES, GOLDEN
 from tests.userdata.judges import nodeadm
 
+pytestmark = pytest.mark.slow  # built by `make test`
+
 NODE = b"""---
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig

@@ -137,6 +137,7 @@ def test_a_scratch_folder_ends_with_a_failure() -> None:
     assert not seen[0].exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_swept_and_nothing_else() -> None:
     code = (
         "import sys, time\nfrom amigen.vm.scratch import scratch\n"
@@ -421,6 +422,7 @@ def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
     assert all(drive.startswith("file=/a,,snapshot=on/") for drive in drives)
 
 
+@pytest.mark.slow
 def test_the_probe_leaves_nothing_even_when_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its files lie where the next call of any process sweeps."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
