@@ -41,7 +41,7 @@ test: system-check system-roots system-slow proof-tools check wheel
 proof-tools: $(VENV)/.done
 	$(BIN)/python -m tests.real.build nodeadm karpenter packer packer-plugin-amazon packer-plugin-qemu
 
-# All other slow tests: with `make test` before it, what .ci/run runs.
+# All other slow tests; .ci/run runs `make test` before it.
 proofs: $(VENV)/.done system-roots system-slow
 	$(BIN)/python -m tests.real.build $(filter-out kubernetes-1.36 kube-proxy-1.35,$(notdir $(wildcard tests/real/tools/*)))
 	$(SLOW) -m "slow and not proof and not long"
@@ -51,11 +51,11 @@ proofs-long: $(VENV)/.done system-roots system-slow system-long real-tools
 	$(SLOW) -m long
 	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_configmap.py tests/kubeproxy/test_real_nftables.py
 
-# The everyday tests and one verification with the lowest versions that pyproject.toml allows.
+# The everyday tests and one verification with the lowest versions that pyproject.toml allows; .ci/run runs it too.
 lowest: $(VENV)/.done system-check
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install -q --disable-pip-version-check -r <($(BIN)/python tools/lowest-versions) -e '.[test]'
-	$(VENV)-lowest/bin/pytest -q -n 4 -m "not slow"
+	$(VENV)-lowest/bin/pytest -q -n 3 -m "not slow"
 	$(VENV)-lowest/bin/pytest -q tests/verify/test_targets.py -k "test_folders or test_ssh"
 
 # The installed wheel, and not only the checkout.
