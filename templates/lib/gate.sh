@@ -12,7 +12,7 @@ install_gate() {
 }
 
 open_gate() {
-	if [[ ! -d /run/systemd/system || -n ${AMIGEN_NO_KERNEL:-} || ($changes == 0 && -d /run/amigen-ready) ]]; then return 0; fi
+	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} && ($changes != 0 || ! -d /run/amigen-ready) ]] || return 0
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 

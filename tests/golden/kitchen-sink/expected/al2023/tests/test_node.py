@@ -165,7 +165,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "13d113519433ce57fd7f0b5a3d16fb5b68510fbc2366f96162c1912ef2ba75a2",
+        "81cfd96a17abb0b801860ea497576eead3b622a21e6811aba3c347f9f5f30599",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -165,7 +165,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "f347c8b863b09b8b895581f4e46a63d3d9d98e0a0ca37b237f4a4eec3ad6f48b",
+        "d7dce8c265ba9dff1d053698f10ac89895203e4c115b74c118443b78cbedc5ea",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

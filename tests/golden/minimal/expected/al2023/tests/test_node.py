@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d12024a480b38e65c4479c62dcd724b9d90cc3631afd53cde7d4cf0705647914",
+        "01d85f567499413cc7e928d865ec8188047391fbc92d706f8bf49505acf37b4f",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -267,7 +267,7 @@ install_gate() {
 }
 
 open_gate() {
-	if [[ ! -d /run/systemd/system || -n ${AMIGEN_NO_KERNEL:-} || ($changes == 0 && -d /run/amigen-ready) ]]; then return 0; fi
+	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} && ($changes != 0 || ! -d /run/amigen-ready) ]] || return 0
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 
@@ -317,7 +317,7 @@ not_ready() {
 	exit 1
 }
 if [[ -e /var/lib/amigen/unfinished || ! -s /etc/amigen/release.json ]]; then
-	not_ready "the bootstrap has not run to its end: $(cat /run/amigen/failed || echo see /var/log/cloud-init-output.log)"
+	not_ready "the bootstrap has not run to its end: $(cat /run/amigen/failed 2>/dev/null || echo see /var/log/cloud-init-output.log)"
 fi
 for module in nf_tables nf_conntrack; do
 	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||

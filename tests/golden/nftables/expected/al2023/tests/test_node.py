@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "e21dd2079e3042d067e72378558cae8670400c377613d38190e31ecf138fa581",
+        "f670b15b0b29a1f223005f9717e8e0ea56f4c400d37b516ebde590c6afd8dc7d",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "c387600121e8459d0b7f9b190a7cb89049814e6437f0251138ef806795f79287",
+        "247798c9e8112da10c8b55053d4eab2b69df8b706f5e37d022326b7a7c11c785",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
