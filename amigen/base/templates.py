@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from amigen.base import quoting
-
-Folder = Literal["templates", "packer"]
-
-
-@cache
-def folder(name: Folder) -> Path:
-    """Where the templates are: in the wheel beside this package, in a checkout at its top."""
-    package = Path(__file__).parent.parent
-    shipped = package / f"_{name}"
-    return shipped if shipped.is_dir() else package.parent / name
+from amigen.base.shipped import Folder, folder
 
 
 @cache

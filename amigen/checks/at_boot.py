@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
+from amigen.base.shipped import shell_library
 from amigen.checks.model import ApplySysctls, Check, Level, LoadModules, Step
 from amigen.checks.sysctl import sysctl_path
 from amigen.facts.sysctls import CAT_SYSCTLS
 from amigen.facts.wanted import Wanted
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
-
-# modprobe's own reader of modprobe.d and of the kernel command line; 127 where it is not there.
-IPVS_OPTIONS = "command -v modprobe >/dev/null || exit 127; modprobe -c 2>/dev/null | grep '^options ip_vs '; true"
 
 
 class ModuleOptionCheck(Check, frozen=True, kw_only=True):
@@ -36,25 +34,20 @@ class ModuleOptionCheck(Check, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(commands=(IPVS_OPTIONS,))
+        return Wanted(modules=("ip_vs",))
 
-    suite = f"""
+    suite = """
 # Option of ip_vs -> its value.
-MODULE_OPTIONS = {{table}}
-IPVS_OPTIONS = {IPVS_OPTIONS!r}
+MODULE_OPTIONS = {table}
 
 
 @pytest.mark.parametrize("option", MODULE_OPTIONS)
 def test_module_option(node, option):
-    done = node.commands[IPVS_OPTIONS]
-    if done.code == 127:
-        not_provable("there is no modprobe that would read modprobe.d")
-    words = [word.partition("=") for word in done.stdout.replace("-", "_").split()]
-    values = {{value for name, _, value in words if name == option}}
-    assert values == {{MODULE_OPTIONS[option]}}, explain(
-        expected=f"modprobe loads ip_vs with {{option}}={{MODULE_OPTIONS[option]}}",
-        found=done.stdout.strip() or "no file of modprobe.d sets it",
-        todo=f"grep -r {{option}} /etc/modprobe.d /usr/lib/modprobe.d; remove the other line",
+    settings = [line for line in node.option_settings if f" sets {option}=" in line]
+    assert {line.rpartition("=")[2] for line in settings} == {MODULE_OPTIONS[option]}, explain(
+        expected=f"modprobe loads ip_vs with {option}={MODULE_OPTIONS[option]}",
+        found="; ".join(settings) or "no file of modprobe.d sets it",
+        todo=f"grep -r {option} /etc/modprobe.d /usr/lib/modprobe.d; remove the other line",
     )
 """
 
@@ -62,13 +55,14 @@ def test_module_option(node, option):
         return "module_option", "ip_vs", self.option, self.value
 
     shell = (
+        shell_library("option-at-boot.sh"),
         r"""
 module_option() {
-	command -v modprobe >/dev/null || return 0
-	found=$(modprobe -c 2>/dev/null | grep "^options $1 " | tr ' -' '\n_' | sed -n "s/^$2=//p" | sort -u)
-	[ "$found" = "$3" ] || echo "modprobe loads $1 with $2=$(echo "${found:-nothing}" | tr '\n' ' '), and not with $3"
+	settings=$(option_settings "$1" "$2")
+	[ -n "$settings" ] || echo "no file of modprobe.d sets $2"
+	printf '%s\n' "$settings" | grep -v "=$3\$" || :
 }
-""".replace("\\n", "\n"),
+""",
     )
 
 
@@ -110,37 +104,6 @@ def test_sysctl_at_boot(node, key):
 """
 
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
-        return "sysctl_at_boot", self.key, *self.row
+        return "sysctl_at_boot", *self.row
 
-    shell = (
-        r"""
-# sysctl_at_boot KEY PATH VALUE: by the last file that sets it. a.b/c is a/b.c; a key may be a pattern.
-sysctl_at_boot() {
-	for program in /usr/lib/systemd/systemd-sysctl /lib/systemd/systemd-sysctl; do
-		if [ -x "$program" ]; then break; fi
-	done
-	[ -x "$program" ] || return 0
-	found=$("$program" --cat-config | awk -v path="$2" '
-		/^# [^ ]*sysctl[^ ]*[.]conf$/ { file = $2 }
-		/^[ 	]*[#;]/ || !/=/ { next }
-		{
-			key = value = $0
-			sub(/[ 	]*=.*/, "", key)
-			sub(/^[ 	]*-?/, "", key)
-			sub(/^[^=]*=[ 	]*/, "", value)
-			gsub(/[ 	]+/, " ", value)
-			sub(/ $/, "", value)
-			if (key ~ /^[^.\/]*[.]/) {
-				gsub("/", ":", key)
-				gsub("[.]", "/", key)
-				gsub(":", ".", key)
-			}
-			gsub("[.]", "[.]", key)
-			gsub("[*]", "[^/]*", key)
-			if (path ~ "^/proc/sys/" key "$") last = value " by " file
-		}
-		END { print last }')
-	[ "${found% by *}" = "$3" ] || echo "$1 should be set to $3 at boot; it is set to ${found:-nothing}"
-}
-""",
-    )
+    shell = (shell_library("sysctl-at-boot.sh"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from amigen.base.shipped import shell_library
 from amigen.checks.model import Check, Level, LoadModules, Step, WriteFile
 from amigen.facts.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 from amigen.platforms.model import PlatformFact
@@ -99,9 +100,10 @@ def test_module_persisted(node, module):
 """
 
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
-        return "module_persisted", normal(self.module)
+        return "module_persisted", normal(self.module), names_pattern([self.module])
 
     shell = (
+        shell_library("at-boot.sh"),
         r"""
 # Of files with one name only the first folder's counts, also where it is masked: modules-load.d(5).
 persisted() {
@@ -121,8 +123,8 @@ persisted() {
 """.replace("FOLDERS", " ".join(MODULES_LOAD_FOLDERS)),
         r"""
 module_persisted() {
-	if persisted | grep -qxF "$1"; then return; fi
-	echo "no file of modules-load.d names $1: it will not be loaded at the next boot"
+	persisted | grep -qxF "$1" || echo "no file of modules-load.d names $1: it will not be loaded at the next boot"
+	skipped "$2"
 }
 """,
     )
@@ -159,21 +161,6 @@ def test_module_in_every_kernel(node, module):
 """
 
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
-        return "module_in_every_kernel", self.module, names_pattern([self.module])
+        return "lacking", self.module, names_pattern([self.module])
 
-    shell = (
-        _MODULE_LINE,
-        r"""
-module_in_every_kernel() {
-	for dir in /lib/modules/*/; do
-		if [ ! -f "${dir}modules.dep" ] || [ ! -d "${dir}kernel" ]; then continue; fi
-		if [ -n "$(module_line "$2" "${dir}modules.builtin")" ]; then continue; fi
-		line=$(module_line "$2" "${dir}modules.dep")
-		[ -n "$line" ] || echo "the kernel $(basename "$dir") has no module $1"
-		for file in ${line%%:*} ${line#*:}; do
-			(cd "$dir" && [ -e "$file" ]) || echo "the kernel $(basename "$dir") lacks $file, which $1 needs"
-		done
-	done
-}
-""",
-    )
+    shell = (shell_library("at-boot.sh"),)

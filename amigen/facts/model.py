@@ -57,6 +57,7 @@ class Facts:
         modules: Kernel -> module -> what the kernel has of it.
         persisted: Module -> the file of modules-load.d(5) that names it.
         obstacles: Module -> why systemd-modules-load does not load it, with file and line.
+        option_settings: Where modprobe's configuration sets `conn_tab_bits` of ip_vs: lines that end with `=VALUE`.
         packages: Name -> versions: epoch, version and release of an RPM, the version of a deb; none of what is not
             installed. A package of which the package manager did not tell is not in it.
         files: Path -> attributes, of what exists.
@@ -79,6 +80,7 @@ class Facts:
     modules: Mapping[str, Mapping[str, Availability]] = field(default_factory=dict)
     persisted: Mapping[str, str] = field(default_factory=dict)
     obstacles: Mapping[str, str] = field(default_factory=dict)
+    option_settings: tuple[str, ...] = ()
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)

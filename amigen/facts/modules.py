@@ -11,11 +11,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Kernels are what has a dependency list and a folder of modules: bare folders of removed kernels are not.
-LIST_KERNELS = (
-    'for dir in /lib/modules/*/; do if [ -f "${dir}modules.dep" ] && [ -d "${dir}kernel" ]; then'
-    ' dir=${dir%/}; printf "%s\\n" "${dir##*/}"; fi; done'
-)
+from amigen.base.shipped import shell_library
+
+LIST_KERNELS = f"{shell_library('at-boot.sh')}kernels"
 RUNNING_KERNEL = "cat /proc/sys/kernel/osrelease"
 LOADED = "cat /proc/modules"
 

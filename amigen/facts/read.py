@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +10,7 @@ from typing import TypeVar
 
 from amigen.facts.model import Answer, Facts, File
 from amigen.facts.modules import normal, parse_loaded, parse_look_up, parse_persisted
-from amigen.facts.script import LOADS_MODULES
-from amigen.facts.surroundings import parse_surroundings
+from amigen.facts.surroundings import Surroundings, parse_surroundings
 from amigen.facts.wanted import Wanted
 
 T = TypeVar("T")
@@ -38,8 +36,7 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
     failed_said = said["failed"][0][1] if said["failed"] else Answer(code=1)
     states = {row[0]: row[2] for row in map(str.split, _lines(active_said.stdout)) if len(row) > 2}
     surroundings = parse_surroundings(one("surroundings"))
-    # Elsewhere it is the command line of a host.
-    command_line = "" if surroundings.lacks("kernel") else one("command-line")
+    boot = {name: _of_this_machine(_lines(one(name)), surroundings) for name in ("obstacles", "options")}
     return Facts(
         surroundings=surroundings,
         kernel=one("kernel").strip(),
@@ -51,7 +48,8 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
             if answer.code == 0
         },
         persisted=parse_persisted(one("persisted")),
-        obstacles=_obstacles(wanted, one("modprobe"), command_line, enabled.get("-1", "")),
+        obstacles=_obstacles(wanted, boot["obstacles"]),
+        option_settings=tuple(filter(None, boot["options"])),
         packages=_packages(wanted, said),
         files=_files(one("stat"), one("sha256sum")),
         texts=dict(_numbered(wanted.texts, said["text"], lambda answer: answer.stdout)),
@@ -113,23 +111,21 @@ def _numbered(
         yield asked[int(number)], value(answer)
 
 
-def _obstacles(wanted: Wanted, modprobe: str, command_line: str, unit: str) -> dict[str, str]:
-    """Why systemd-modules-load skips a module; see modprobe.d(5), modules-load.d(5) and kmod's modprobe.blacklist."""
+def _of_this_machine(lines: list[str], surroundings: Surroundings) -> list[str]:
+    """Without what a container or chroot sees of the command line of its host."""
+    own = not surroundings.lacks("kernel")
+    return [line for line in lines if own or not line.startswith("/proc/cmdline")]
+
+
+def _obstacles(wanted: Wanted, lines: list[str]) -> dict[str, str]:
+    """Module -> the line of `skipped` (templates/lib/at-boot.sh) that names it, or that is about all."""
     found: dict[str, str] = {}
-    if unit.startswith("masked"):
-        found = dict.fromkeys(map(normal, wanted.modules), f"{LOADS_MODULES} is masked: no module is loaded at boot")
-    seen: dict[str, str] = {}
-    for line in _lines(modprobe):
-        match = re.fullmatch(r"(/[^:]+):([0-9]+):\s*(blacklist|install)\s+(\S+).*", line)
-        # Of files with one name the first folder's counts.
-        if match and seen.setdefault(posixpath.basename(match[1]), match[1]) == match[1]:
-            found.setdefault(normal(match[4]), f"{match[1]}:{match[2]}: {line.split(':', 2)[2].strip()}")
-    for word in command_line.split():
-        key, _, names = word.partition("=")
-        if key in ("modprobe.blacklist", "module_blacklist"):
-            for name in names.split(","):
-                found.setdefault(normal(name), f"the kernel command line has {word}")
-    return {name: why for name, why in found.items() if name in set(map(normal, wanted.modules))}
+    for line in lines:
+        named = re.search(r"(?:(?:blacklist|install)\s+|blacklist=)(\S+)", line)
+        skipped = named[1].split(",") if named else wanted.modules if "masked" in line else ()
+        for name in {*map(normal, skipped)} & {*map(normal, wanted.modules)}:
+            found.setdefault(name, line)
+    return found
 
 
 def _packages(wanted: Wanted, said: dict[str, list[tuple[str, Answer]]]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from amigen.facts.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL, names_pattern
+from amigen.base.shipped import shell_library
+from amigen.facts.modules import LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL, names_pattern
 from amigen.facts.surroundings import LOOK_AROUND, RUNS_SYSTEMD
 from amigen.facts.wanted import Wanted
 
@@ -19,16 +20,6 @@ _OWN_KERNEL = '{ read -r second </proc/2/comm; } 2>/dev/null && [ "$second" = kt
 DPKG_FORMAT = "${Package}\\t${Status}\\t${Version}\\n"
 RPM_FORMAT = "row\\t%{NAME}\\t%{EVR}\\n"
 STAT_FORMAT = "%a %u %U %g %G %s %F|%n"
-# Of files with one name, modprobe takes that of the first folder (modprobe.d(5)).
-MODPROBE_FOLDERS = (
-    "/etc/modprobe.d",
-    "/run/modprobe.d",
-    "/usr/local/lib/modprobe.d",
-    "/usr/lib/modprobe.d",
-    "/lib/modprobe.d",
-)
-LOADS_MODULES = "systemd-modules-load.service"
-
 # section NAME: begins one. literal NAME N COMMAND: runs a command; its stdout, then its stderr, then its code.
 # SYSTEMD_OFFLINE (systemd, docs/ENVIRONMENT.md) makes systemctl answer from files. In a chroot it does so by itself
 # only where /proc is mounted and /run/systemd/system is missing.
@@ -80,18 +71,17 @@ def _literal(section: str, number: int, command: str) -> str:
 
 def _modules(wanted: Wanted) -> Iterator[str]:
     """All modules at once in each installed kernel and in the running one, and what modprobe.d says of them."""
-    yield _literal("kernels", 0, LIST_KERNELS)
+    names = names_pattern(wanted.modules)
+    yield shell_library("at-boot.sh") + shell_library("option-at-boot.sh")
+    yield _literal("kernels", 0, "kernels")
     yield _literal("persisted", 0, LIST_PERSISTED)
-    yield _literal("command-line", 0, "cat /proc/cmdline 2>/dev/null; true")
-    files = " ".join(f"{folder}/*.conf" for folder in MODPROBE_FOLDERS)
-    lines = "'^[[:space:]]*(blacklist|install)[[:space:]]'"
-    yield f"section modprobe; grep -nHE {lines} -- {files} 2>/dev/null </dev/null; section code 0\n"
-    yield _literal("enabled", -1, f"$offline systemctl is-enabled {LOADS_MODULES} 2>/dev/null")
-    look_up = LOOK_UP % ('"$kernel"', shlex.quote(names_pattern(wanted.modules)))
+    yield f"section obstacles; skipped {shlex.quote(names)} 2>/dev/null </dev/null; section code 0\n"
+    yield "section options; option_settings ip_vs conn_tab_bits 2>/dev/null </dev/null; section code 0\n"
+    look_up = LOOK_UP % ('"$kernel"', shlex.quote(names))
     yield (
         "running=''; seen=' '\n"
         "{ read -r running </proc/sys/kernel/osrelease; } 2>/dev/null\n"
-        f'for kernel in $({LIST_KERNELS}; echo "$running"); do\n'
+        'for kernel in $(kernels; echo "$running"); do\n'
         '  case $seen in *" $kernel "*) continue ;; esac\n'
         '  seen="$seen$kernel "\n'
         '  section modules "$kernel"\n'
@@ -99,9 +89,9 @@ def _modules(wanted: Wanted) -> Iterator[str]:
         '  section code "$?"\n'
         "done\n"
     )
-    names = " ".join(shlex.quote(name.replace("-", "_")) for name in wanted.modules)
     yield (
-        f'section sysfs; for module in {names}; do [ ! -d "/sys/module/$module" ] || printf \'%s\\n\' "$module"; done;'
+        f"section sysfs; for module in {_words(name.replace('-', '_') for name in wanted.modules)}; do"
+        ' [ ! -d "/sys/module/$module" ] || printf "%s\\n" "$module"; done;'
         " section code 0\n"
     )
 

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from amigen.base.quoting import ascii_only
-from amigen.base.templates import folder, render
+from amigen.base.quoting import ascii_only, words
+from amigen.base.shipped import shell_library
+from amigen.base.templates import render
 from amigen.base.version import __version__
 from amigen.checks.model import (
     ApplySysctls,
@@ -52,17 +53,18 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     spec, fact = plan.spec, PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both" or (user_data and _joins_by_script(step))]
     gate = plan.gate
+    library = "\n".join(map(shell_library, _parts(plan, steps, user_data=user_data)))
+    # What this plan does not need is not in it.
+    library = library.replace(' "${package_options[@]}"', words(_options(plan)))
     script = render(
         "templates",
         "bootstrap.sh.jinja",
         version=__version__,
         title=fact.title,
         mode=spec.kube_proxy.mode,
-        library="\n".join(map(_library, _parts(plan, steps, user_data=user_data))),
-        installs=any(isinstance(step, (InstallPackages, LoadModules)) for step in steps),
+        library=library,
         units=gate.units if gate else (),
         drop_in=gate.drop_ins[0].content.decode() if gate else "",
-        options=_options(plan),
         environment=_environment(plan),
     ) + render(
         "templates",
@@ -94,10 +96,13 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
     if InstallPackages in kinds or LoadModules in kinds:
         yield f"{PLATFORMS[plan.platform].family}.sh"
     if LoadModules in kinds:
+        yield "at-boot.sh"
         yield "modules.sh"
     if any(step.conn_tab_bits is not None for step in plan.steps_of(LoadModules)):
+        yield "option-at-boot.sh"
         yield "module-options.sh"
     if ApplySysctls in kinds:
+        yield "sysctl-at-boot.sh"
         yield "sysctls.sh"
     if RunHook in kinds:
         yield "hooks.sh"
@@ -109,10 +114,6 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
 
 def _joins_by_script(step: Step) -> bool:
     return isinstance(step, JoinCluster) and step.by == "bootstrap.sh"
-
-
-def _library(name: str) -> str:
-    return (folder("templates") / "lib" / name).read_text(encoding="utf-8")
 
 
 def _options(plan: ImagePlan) -> tuple[str, ...]:

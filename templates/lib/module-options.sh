@@ -1,14 +1,11 @@
-# settle_option MODULE OPTION VALUE OWN-FILE: no other file sets another value; a module that is loaded with one is loaded
-# anew where nothing uses it.
+# settle_option MODULE OPTION VALUE: nothing sets another value; a module that is loaded with one is loaded anew where
+# nothing uses it.
 settle_option() {
-	local now line users=() other="$2=([^ ]*)" value=''
+	local now line users=()
 	step="set $2"
 	while read -r line; do
-		while [[ ${line//-/_} =~ $other(.*) ]]; do
-			value=${BASH_REMATCH[1]} line=${BASH_REMATCH[2]}
-			if [[ $value != "$3" ]]; then refuse "^options $1 (.* )?${2//_/[-_]}=$value( |$)" "^[^#]*${2//_/[-_]}=$value(\s|$)" "the spec wants $2=$3; remove one of them"; fi
-		done
-	done < <(modprobe -c 2>/dev/null | grep "^options $1 ")
+		[[ $line == *"=$3" ]] || fail "$line, and the spec wants $2=$3: remove one of them"
+	done < <(option_settings "$1" "$2")
 	[[ -z ${AMIGEN_NO_KERNEL:-} && -r /sys/module/$1/parameters/$2 ]] || return 0
 	# The parameter, and not /proc/net/ip_vs, which from Linux 7.1 on shows the table's present size.
 	read -r now <"/sys/module/$1/parameters/$2"

@@ -2,7 +2,7 @@
 write_release() {
 	local text=$1 name packages='' kernel=''
 	shift
-	if [[ ! -e $release || $(<"$release") != "$text,"* ]]; then
+	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
 		if declare -F releasever >/dev/null; then text+=$',\n  "releasever": "'$(releasever)\"; fi
 		for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]}\""; done
 		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)

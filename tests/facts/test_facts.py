@@ -115,7 +115,6 @@ def test_units(tmp_path: Path) -> None:
         "#!/bin/sh\ncase $* in\n"
         "*--failed*) echo 'c.service loaded failed failed C is down' ;;\n"
         "list-units*) printf '%s\\n' 'a.service loaded active running A' 'c.service loaded failed failed C' ;;\n"
-        "is-enabled*systemd-modules-load*) echo masked; exit 1 ;;\n"
         "is-enabled*a.service) echo enabled ;;\n"
         "*) echo 'No such file' >&2; exit 1 ;;\nesac\n"
     )
@@ -125,7 +124,6 @@ def test_units(tmp_path: Path) -> None:
     assert found.active == {"a.service": "active", "b.service": "inactive", "c.service": "failed"}
     assert found.enabled == {"a.service": "enabled", "b.service": "No such file", "c.service": "No such file"}
     assert found.failed == ("c.service loaded failed failed C is down",)
-    assert found.obstacles == {"ip_vs": "systemd-modules-load.service is masked: no module is loaded at boot"}
 
 
 def test_no_systemctl_is_no_answer(tmp_path: Path) -> None:
@@ -139,22 +137,27 @@ MACHINE = section("surroundings 0", "proc yes\ninit-root same\nsecond kthreadd\n
 def test_what_keeps_a_module_from_being_loaded_is_named_with_file_and_line() -> None:
     wanted = Wanted(modules=("ip_vs", "ip_vs_rr", "ip_vs_sh", "ip_vs_lc", "nf_conntrack"))
     lines = (
-        "/etc/modprobe.d/a.conf:3:blacklist ip-vs-rr\n"
-        "/etc/modprobe.d/a.conf:4:  install ip_vs /bin/false\n"
-        "/usr/lib/modprobe.d/a.conf:1:blacklist ip_vs_sh\n"
+        "/etc/modprobe.d/a.conf:3:blacklist ip-vs-rr",
+        "/etc/modprobe.d/a.conf:4:  install ip_vs /bin/false",
+        "/proc/cmdline:1:root=/dev/vda modprobe.blacklist=xfs,ip_vs_lc,",
     )
-    command_line = section("command-line 0", "root=/dev/vda modprobe.blacklist=ip_vs_lc,xfs quiet")
-    found = read(wanted, MACHINE, section("modprobe", lines), command_line).obstacles
-    assert found["ip_vs_rr"] == "/etc/modprobe.d/a.conf:3: blacklist ip-vs-rr"
-    assert found["ip_vs"] == "/etc/modprobe.d/a.conf:4: install ip_vs /bin/false"
-    assert "ip_vs_sh" not in found, "a file of the same name in /etc hides it"
-    assert found["ip_vs_lc"] == "the kernel command line has modprobe.blacklist=ip_vs_lc,xfs"
-    assert "nf_conntrack" not in found
+    found = read(wanted, MACHINE, section("obstacles", "\n".join(lines))).obstacles
+    assert found == {"ip_vs_rr": lines[0], "ip_vs": lines[1], "ip_vs_lc": lines[2]}
+
+
+def test_a_masked_unit_keeps_every_module_from_being_loaded() -> None:
+    said = "/etc/systemd/system/systemd-modules-load.service is masked"
+    found = read(Wanted(modules=("ip-vs", "nf_conntrack")), section("obstacles", said)).obstacles
+    assert found == {"ip_vs": said, "nf_conntrack": said}
 
 
 def test_the_command_line_of_a_containers_host_is_not_the_containers() -> None:
-    command_line = section("command-line 0", "modprobe.blacklist=ip_vs")
-    assert read(Wanted(modules=("ip_vs",)), command_line).obstacles == {}
+    said = (
+        section("obstacles", "/proc/cmdline:1:modprobe.blacklist=ip_vs"),
+        section("options", "/proc/cmdline sets x=1"),
+    )
+    found = read(Wanted(modules=("ip_vs",)), *said)
+    assert (found.obstacles, found.option_settings) == ({}, ())
 
 
 def test_loaded_or_built_in() -> None:

@@ -107,7 +107,7 @@ TCP  [fd00:0000:0000:0000:0000:0000:0000:0001]:0035 rr persistent 1000 FFFFFFFF
 _GATHERED = (
     b"\nT0KEN loaded 0\nip_vs 1 0 - Live 0x0\n\nT0KEN stderr\n\nT0KEN code 0\n"
     b"\nT0KEN persisted 0\nfile /etc/modules-load.d/ipvs.conf\nline ip_vs\n\nT0KEN stderr\n\nT0KEN code 0\n"
-    b"\nT0KEN modprobe\n/etc/modprobe.d/a.conf:3:blacklist ip_vs\n\nT0KEN code 0\n"
+    b"\nT0KEN obstacles\n/etc/modprobe.d/a.conf:3:blacklist ip_vs\n\nT0KEN code 0\n"
     b"\nT0KEN modules 6.1.0\ndep kernel/ip_vs.ko: kernel/nf_conntrack.ko\nmissing x.ko\n\nT0KEN code 0\n"
     b"\nT0KEN dpkg-query\nipvsadm\tinstall ok installed\t1:1.31-1+b1\n\nT0KEN code 1\n"
     b"\nT0KEN rpm\nrow\tipvsadm\t1.31-1\npackage a is not installed\n\nT0KEN code 1\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from amigen.base.templates import folder
+from amigen.base.shipped import folder
 from amigen.platforms import PLATFORMS
 from amigen.vm.apt_sources import sources_of_machine
 from amigen.vm.cache import cache_key, cached

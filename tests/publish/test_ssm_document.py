@@ -179,6 +179,7 @@ def test_a_node_as_it_should_be_passes(node: Node, platform: str, shell: str) ->
 
 def _newer_kernel_lacks_it(node: Node) -> None:
     node.put("lib/modules/6.18.0-1/modules.dep", "kernel/other.ko:\n")
+    node.put("lib/modules/6.18.0-1/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
     node.put("lib/modules/6.18.0-1/kernel/other.ko", "")
 
 
@@ -195,7 +196,17 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ("test_connection_table[65536]", "has 4096", lambda n: n.put(TABLE_BITS, "12\n")),
     ("test_module_persisted[ip_vs]", "next boot", lambda n: n.put("etc/modules-load.d/amigen.conf", "# ip_vs\n")),
     ("test_module_persisted[ip_vs]", "next boot", _masked),
-    ("test_module_in_every_kernel[ip_vs]", "6.18.0-1 has no module", _newer_kernel_lacks_it),
+    (
+        "test_module_persisted[ip_vs]",
+        "/etc/modprobe.d/x.conf:1:blacklist ip-vs",
+        lambda n: n.put("etc/modprobe.d/x.conf", "blacklist ip-vs\n"),
+    ),
+    (
+        "test_module_persisted[ip_vs]",
+        "/proc/cmdline:1:ro modprobe.blacklist=ip_vs",
+        lambda n: n.put("proc/cmdline", "ro modprobe.blacklist=ip_vs quiet\n"),
+    ),
+    ("test_module_in_every_kernel[ip_vs]", "6.18.0-1 lacks ip_vs.ko", _newer_kernel_lacks_it),
     (
         "test_module_in_every_kernel[ip_vs]",
         "lacks kernel/lib/libcrc32c.ko.xz",
@@ -212,7 +223,7 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ("test_release[ipvs-nodes]", "another state", lambda n: n.put("etc/amigen/release.json", '{"name":"ipvs-nodes"}')),
     (
         "test_module_option[conn_tab_bits]",
-        "conn_tab_bits=14 16",
+        "sets conn_tab_bits=14",
         lambda n: n.put("said/modprobe", "options ip_vs conn_tab_bits=14 conn_tab_bits=16\n"),
     ),
     (

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # amigen 0.1.0: makes Ubuntu 26.04 ready for kube-proxy in ipvs mode. Steps: `main`, at the end.
 # Safe to repeat. The last line of the output says how it ended.
-# shellcheck disable=SC1091,SC2016 # files are not expanded
+# shellcheck disable=SC1091,SC2016
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root
 umask 022
 export http_proxy=http://proxy.example.internal:3128/
 export https_proxy=http://proxy.example.internal:3128/
 export no_proxy='localhost,127.0.0.1,169.254.169.254,fd00:ec2::254,mirror.example.internal,.svc,10.0.0.0/8,*.example.com'
-package_options=(-o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=-)
 gated_units=(snap.kubelet-eks.daemon.service kubelet.service)
 drop_in='# By amigen; stops nothing that runs. To start anyway, make the second path.
 [Unit]
@@ -194,7 +193,7 @@ apt_get() {
 	local left=$((end - $(uptime) - 10))
 	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 0 ? left : 0))" -o Acquire::Retries=2 \
 		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${package_options[@]}" "$@"
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dir::Etc::SourceList=/etc/apt/sources.list.d/amigen.sources -o Dir::Etc::SourceParts=- "$@"
 }
 
 install_packages() {
@@ -217,49 +216,54 @@ package_with_module() {
 	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
 }
 
+# The installed kernels; of a removed one no modules.builtin is left.
+kernels() (
+	cd /lib/modules && grep -l / -- */modules.builtin | cut -d/ -f1
+) 2>/dev/null
+
+# lacking MODULE PATTERN: what kernels lack of it and of what it needs.
+lacking() (
+	for kernel in $(kernels); do
+		cd "/lib/modules/$kernel" || continue
+		if grep -q "/$2\.ko" modules.builtin; then continue; fi
+		line=$(grep -s "^[^:]*/$2\.ko[^:]*:" modules.dep) || line=$1.ko:
+		for file in ${line%%:*} ${line#*:}; do
+			[ -e "$file" ] || echo "the kernel $kernel lacks $file, which $1 needs"
+		done
+	done
+)
+
+# skipped PATTERN: why systemd-modules-load skips a module; modprobe does not.
+skipped() (
+	names=$1 seen=/
+	shift
+	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n' || :
+	for file in /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /usr/local/lib/modprobe.d/*.conf /lib/modprobe.d/*.conf; do
+		# The first file of a name hides the others.
+		case $seen in *"/${file##*/}/"*) continue ;; esac
+		seen=$seen${file##*/}/
+		set -- "$@" "$file"
+	done
+	# A container sees its host's command line.
+	[ "${AMIGEN_NO_KERNEL:-}" ] || set -- "$@" /proc/cmdline
+	grep -nHoE "^\s*(blacklist|install)\s+($names)(\s.*|$)|^[^#]*blacklist=(\S*,)?($names)([, ]|$)" "$@" || :
+) 2>/dev/null
+
 # is_there MODULE: loaded, or part of the running kernel.
 is_there() {
 	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
 }
 
-# check_kernels MODULE...: each installed kernel has them and what they need. A removed one has no modules.builtin.
-check_kernels() {
-	local dir module name files file kernel
-	for dir in /lib/modules/*; do
-		kernel=${dir##*/}
-		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
-		for module in "$@"; do
-			name="/${module//[-_]/[-_]}\.ko"
-			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
-			files=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") || files=$module.ko
-			for file in ${files/:/}; do
-				[[ -e $dir/$file || -e $file ]] ||
-					fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
-			done
-		done
-	done
-}
-
-# refuse LINE PLACE WHY: fails if modprobe's configuration has LINE. A container sees its host's command line.
-refuse() {
-	local line place
-	line=$(modprobe -c 2>/dev/null | grep -E "$1") || return 0
-	place=$(grep -rnE "$2" /{etc,run,usr/local/lib,lib}/modprobe.d 2>/dev/null | head -n 1 | cut -d: -f1,2) || true
-	[[ -n $place || -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
-}
-
 # load_modules FILE...: those that the files of modules-load.d name.
 load_modules() {
-	local module modules names said='' loaded=''
+	local module modules lack said loaded=''
 	step='load modules'
 	mapfile -t modules < <(grep -hv '^#' "$@")
-	check_kernels "${modules[@]}"
-	# modprobe loads these, systemd-modules-load does not.
-	names=$(IFS='|' && echo "${modules[*]//[-_]/[-_]}")
-	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
-	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
-		fail 'systemd-modules-load.service is masked: unmask it'
+	for module in "${modules[@]}"; do
+		read -ra lack < <(lacking "$module" "${module//[-_]/[-_]}") || continue
+		fail "${lack[*]}: $(package_with_module "$module" "${lack[2]}")"
+	done
+	if read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}"); then fail "a module would not be loaded at boot: $said"; fi
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
@@ -272,17 +276,25 @@ load_modules() {
 	log "loaded$loaded"
 }
 
-# settle_option MODULE OPTION VALUE OWN-FILE: no other file sets another value; a module that is loaded with one is loaded
-# anew where nothing uses it.
+# option_settings MODULE OPTION: a line for each value that modprobe's configuration gives the option, with the place.
+option_settings() (
+	{ modprobe -c || cat /etc/modprobe.d/*.conf; } 2>/dev/null | grep "^options $1 " | tr ' -' '\n_' | sed -n "s/^$2=//p" | sort -u |
+		while read -r value; do
+			place=$(grep -rnE "^[^#]*$(echo "$2" | tr _ .)=$value(\s|$)" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d 2>/dev/null |
+				head -n 1 | cut -d: -f1,2) || :
+			# A container sees its host's command line.
+			[ -z "$place" ] && [ "${AMIGEN_NO_KERNEL:-}" ] || echo "${place:-/proc/cmdline} sets $2=$value"
+		done
+)
+
+# settle_option MODULE OPTION VALUE: nothing sets another value; a module that is loaded with one is loaded anew where
+# nothing uses it.
 settle_option() {
-	local now line users=() other="$2=([^ ]*)" value=''
+	local now line users=()
 	step="set $2"
 	while read -r line; do
-		while [[ ${line//-/_} =~ $other(.*) ]]; do
-			value=${BASH_REMATCH[1]} line=${BASH_REMATCH[2]}
-			if [[ $value != "$3" ]]; then refuse "^options $1 (.* )?${2//_/[-_]}=$value( |$)" "^[^#]*${2//_/[-_]}=$value(\s|$)" "the spec wants $2=$3; remove one of them"; fi
-		done
-	done < <(modprobe -c 2>/dev/null | grep "^options $1 ")
+		[[ $line == *"=$3" ]] || fail "$line, and the spec wants $2=$3: remove one of them"
+	done < <(option_settings "$1" "$2")
 	[[ -z ${AMIGEN_NO_KERNEL:-} && -r /sys/module/$1/parameters/$2 ]] || return 0
 	# The parameter, and not /proc/net/ip_vs, which from Linux 7.1 on shows the table's present size.
 	read -r now <"/sys/module/$1/parameters/$2"
@@ -295,42 +307,39 @@ settle_option() {
 	fi
 }
 
-# require_last PATH VALUE: of the files that are read after ours at boot, the last that sets it has the say (sysctl.d(5)).
-require_last() {
-	local file name key value rest seen=/ last='' found='' where=''
-	for file in {/etc,/run,/usr/local/lib,/usr/lib}/sysctl.d/*.conf; do
-		name=${file##*/}
-		# Of files with one name only the first folder's counts, also where it is masked.
-		[[ $name > 90-amigen.conf && $seen != */"$name"/* ]] || continue
-		seen+=$name/
-		[[ -f $file ]] || continue
-		while IFS='=' read -r key value || [[ -n $key ]]; do
-			key=${key//[[:space:]]/}
-			key=${key#-}
-			rest=${key#*[./]}
-			# a.b/c is a/b.c; where the first of both is a slash, slashes separate.
-			if [[ $key == *."$rest" ]]; then
-				key=${key//\//:}
-				key=${key//./\/}
-				key=${key//:/.}
-			fi
-			# A key may be a pattern.
-			# shellcheck disable=SC2053
-			if [[ $1 == /proc/sys/$key && ! $name < $last ]]; then
-				last=$name where=$file
-				read -r found <<<"${value//$'\t'/ }"
-			fi
-		done <"$file"
-	done
-	if [[ -n $where && $found != "$2" ]]; then
-		fail "at boot, $where sets $1 to \"$found\", after /etc/sysctl.d/90-amigen.conf, and the spec wants \"$2\": remove one of them"
-	fi
-}
+# sysctl_at_boot PATH VALUE: says what else the last file that sets it at boot sets. a.b/c is a/b.c; a key may be a pattern.
+sysctl_at_boot() (
+	program=/usr/lib/systemd/systemd-sysctl
+	[ -x "$program" ] || program=/lib/systemd/systemd-sysctl
+	if [ ! -x "$program" ] || ! command -v awk >/dev/null; then exit 0; fi
+	found=$("$program" --cat-config | awk -v path="$1" '
+		/^# [^ ]*sysctl[^ ]*[.]conf$/ { file = $2 }
+		/^[ 	]*[#;]/ || !/=/ { next }
+		{
+			key = value = $0
+			sub(/[ 	]*=.*/, "", key)
+			sub(/^[ 	]*-?/, "", key)
+			sub(/^[^=]*=[ 	]*/, "", value)
+			gsub(/[ 	]+/, " ", value)
+			sub(/ $/, "", value)
+			if (key ~ /^[^.\/]*[.]/) {
+				gsub("/", ":", key)
+				gsub("[.]", "/", key)
+				gsub(":", ".", key)
+			}
+			gsub("[.]", "[.]", key)
+			gsub("[*]", "[^/]*", key)
+			if (path ~ "^/proc/sys/" key "$") last = value " by " file
+		}
+		END { print last }')
+	[ "${found% by *}" = "$2" ] || echo "$1 should be set to $2 at boot; it is set to ${found:-nothing}"
+)
 
 # set_sysctl /proc/sys/PATH VALUE
 set_sysctl() {
-	local now=''
-	require_last "$@"
+	local now said
+	said=$(sysctl_at_boot "$@")
+	[[ -z $said ]] || fail "$said: remove one of them"
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	[[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
 	read -r now <"$1" || true
@@ -397,7 +406,7 @@ close_gate() {
 write_release() {
 	local text=$1 name packages='' kernel=''
 	shift
-	if [[ ! -e $release || $(<"$release") != "$text,"* ]]; then
+	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
 		if declare -F releasever >/dev/null; then text+=$',\n  "releasever": "'$(releasever)\"; fi
 		for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]}\""; done
 		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in nftables mode. Steps: `main`, at the end.
 # Safe to repeat. The last line of the output says how it ended.
-# shellcheck disable=SC1091,SC2016 # files are not expanded
+# shellcheck disable=SC1091,SC2016
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root
 umask 022
-package_options=()
 gated_units=(nodeadm-run.service kubelet.service)
 drop_in='# By amigen; stops nothing that runs. To start anyway, make the second path.
 [Unit]
@@ -183,13 +182,13 @@ install_packages() {
 	((left > 0)) || return 124
 	# The package may come from a repository that works.
 	bounded "$left" dnf -y '--setopt=*.skip_if_unavailable=True' --setopt=install_weak_deps=False \
-		--setopt=retries=2 --setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
+		--setopt=retries=2 --setopt=timeout=20 install "${@/=/-}"
 }
 
 # package_with_module MODULE KERNEL: what to install, for exactly this kernel.
 package_with_module() {
 	local found
-	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || true
+	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || true
 	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
 }
 
@@ -198,49 +197,54 @@ releasever() {
 	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || true
 }
 
+# The installed kernels; of a removed one no modules.builtin is left.
+kernels() (
+	cd /lib/modules && grep -l / -- */modules.builtin | cut -d/ -f1
+) 2>/dev/null
+
+# lacking MODULE PATTERN: what kernels lack of it and of what it needs.
+lacking() (
+	for kernel in $(kernels); do
+		cd "/lib/modules/$kernel" || continue
+		if grep -q "/$2\.ko" modules.builtin; then continue; fi
+		line=$(grep -s "^[^:]*/$2\.ko[^:]*:" modules.dep) || line=$1.ko:
+		for file in ${line%%:*} ${line#*:}; do
+			[ -e "$file" ] || echo "the kernel $kernel lacks $file, which $1 needs"
+		done
+	done
+)
+
+# skipped PATTERN: why systemd-modules-load skips a module; modprobe does not.
+skipped() (
+	names=$1 seen=/
+	shift
+	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n' || :
+	for file in /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /usr/local/lib/modprobe.d/*.conf /lib/modprobe.d/*.conf; do
+		# The first file of a name hides the others.
+		case $seen in *"/${file##*/}/"*) continue ;; esac
+		seen=$seen${file##*/}/
+		set -- "$@" "$file"
+	done
+	# A container sees its host's command line.
+	[ "${AMIGEN_NO_KERNEL:-}" ] || set -- "$@" /proc/cmdline
+	grep -nHoE "^\s*(blacklist|install)\s+($names)(\s.*|$)|^[^#]*blacklist=(\S*,)?($names)([, ]|$)" "$@" || :
+) 2>/dev/null
+
 # is_there MODULE: loaded, or part of the running kernel.
 is_there() {
 	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
 }
 
-# check_kernels MODULE...: each installed kernel has them and what they need. A removed one has no modules.builtin.
-check_kernels() {
-	local dir module name files file kernel
-	for dir in /lib/modules/*; do
-		kernel=${dir##*/}
-		[[ -f $dir/modules.builtin && -f $dir/modules.dep ]] || continue
-		for module in "$@"; do
-			name="/${module//[-_]/[-_]}\.ko"
-			if grep -q "$name" "$dir/modules.builtin"; then continue; fi
-			files=$(grep "^[^:]*${name}[^:]*:" "$dir/modules.dep") || files=$module.ko
-			for file in ${files/:/}; do
-				[[ -e $dir/$file || -e $file ]] ||
-					fail "the kernel $kernel lacks $file, which $module needs: $(package_with_module "$module" "$kernel")"
-			done
-		done
-	done
-}
-
-# refuse LINE PLACE WHY: fails if modprobe's configuration has LINE. A container sees its host's command line.
-refuse() {
-	local line place
-	line=$(modprobe -c 2>/dev/null | grep -E "$1") || return 0
-	place=$(grep -rnE "$2" /{etc,run,usr/local/lib,lib}/modprobe.d 2>/dev/null | head -n 1 | cut -d: -f1,2) || true
-	[[ -n $place || -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	fail "${place:-the kernel command line} says \"${line%%$'\n'*}\": $3"
-}
-
 # load_modules FILE...: those that the files of modules-load.d name.
 load_modules() {
-	local module modules names said='' loaded=''
+	local module modules lack said loaded=''
 	step='load modules'
 	mapfile -t modules < <(grep -hv '^#' "$@")
-	check_kernels "${modules[@]}"
-	# modprobe loads these, systemd-modules-load does not.
-	names=$(IFS='|' && echo "${modules[*]//[-_]/[-_]}")
-	refuse "^(blacklist|install) ($names)( |$)" "^\s*(blacklist|install)\s+($names)(\s|$)" 'the module would not be loaded at boot'
-	[[ $(readlink -f {/etc,/run}/systemd/system/systemd-modules-load.service) != */dev/null* ]] ||
-		fail 'systemd-modules-load.service is masked: unmask it'
+	for module in "${modules[@]}"; do
+		read -ra lack < <(lacking "$module" "${module//[-_]/[-_]}") || continue
+		fail "${lack[*]}: $(package_with_module "$module" "${lack[2]}")"
+	done
+	if read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}"); then fail "a module would not be loaded at boot: $said"; fi
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
@@ -295,7 +299,7 @@ close_gate() {
 write_release() {
 	local text=$1 name packages='' kernel=''
 	shift
-	if [[ ! -e $release || $(<"$release") != "$text,"* ]]; then
+	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
 		if declare -F releasever >/dev/null; then text+=$',\n  "releasever": "'$(releasever)\"; fi
 		for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]}\""; done
 		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
