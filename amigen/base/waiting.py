@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def wait_for(
+    look: Callable[[], _T | None], *, seconds: float, every: float, sleep: Callable[[float], object] | None = None
+) -> _T | None:
+    """Call `look` until it has a result.
+
+    Args:
+        look: Asked at least once; its exceptions end the wait.
+        seconds: Longest time to wait.
+        every: Seconds between two calls.
+        sleep: How to pause; an exception of it ends the wait.
+
+    Returns:
+        The result; None where there was none in time.
+    """
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        if time.monotonic() > deadline:
+            return None
+        (sleep or time.sleep)(every)
+    return found
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, every: float) -> bool:
-    """Call `condition` until it is true.
-
-    Args:
-        condition: Asked at least once; its exceptions end the wait.
-        seconds: Longest time to wait.
-        every: Seconds between two calls.
-
-    Returns:
-        Whether it became true in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(every)
-    return True
+    """Call `condition` until it is true; whether it became true in time. Arguments as for `wait_for`."""
+    return wait_for(lambda: condition() or None, seconds=seconds, every=every) is not None

@@ -64,7 +64,7 @@ def verify(
     from amigen.publish.names import TAG_NAME
     from amigen.publish.proof import SuiteProof
     from amigen.publish.run_command import Rate
-    from amigen.publish.threads import attempt
+    from amigen.publish.wait import attempt
 
     image = load_on_aws(spec, aws.profile)
     key, value = parse_tag(tag) if tag else (TAG_NAME, image.name)
@@ -94,7 +94,7 @@ def verify(
 def _who(aws: Aws, regions: tuple[str, ...], key: str, value: str, output: str) -> None:
     """The instances that would be asked; a region that cannot be looked at does not hide the others."""
     from amigen.publish.observe import running_instances
-    from amigen.publish.threads import attempt
+    from amigen.publish.wait import attempt
 
     results = attempt(
         lambda region: running_instances(aws, region, f"instances with {key}={value}", **{key: value}), regions

@@ -36,7 +36,7 @@ from amigen.publish.ledger import shared_images
 from amigen.publish.names import Target
 from amigen.publish.record import default_path, last_kernels, last_sources
 from amigen.publish.request import make_request
-from amigen.publish.threads import attempt
+from amigen.publish.wait import attempt
 
 _ANY_REGION = click.option(
     "--region", "regions", multiple=True, help="Only this region, even if it is no longer in the spec. May be repeated."

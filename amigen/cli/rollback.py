@@ -20,8 +20,7 @@ from amigen.publish.names import Place
 from amigen.publish.place_run import NullLedger
 from amigen.publish.record import default_path
 from amigen.publish.run import places, planned
-from amigen.publish.threads import attempt
-from amigen.publish.wait import Waiter
+from amigen.publish.wait import Waiter, attempt
 from amigen.rollout.rollback import plan_rollback
 
 

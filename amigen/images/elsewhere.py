@@ -23,7 +23,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
 from amigen.publish import names, observe
 from amigen.publish.state import Image
-from amigen.publish.threads import all_at_once
+from amigen.publish.wait import all_at_once
 
 # EC2 keeps reports for 30 days; an older one than this says too little of today.
 _REPORT_AGE = timedelta(days=3)

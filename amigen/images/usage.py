@@ -14,7 +14,7 @@ from amigen.base.errors import CouldNotCheckError
 from amigen.images.launchers import Launcher, find_launchers
 from amigen.publish import observe
 from amigen.publish.state import Instance
-from amigen.publish.threads import all_at_once
+from amigen.publish.wait import all_at_once
 
 _BATCH = 10  # of GetParameters
 _PAGE = 200  # of DescribeLaunchTemplateVersions

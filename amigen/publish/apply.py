@@ -23,7 +23,7 @@ from amigen.publish.actions import (
     TagImage,
 )
 from amigen.publish.place_run import Means, PlaceRun
-from amigen.publish.threads import side_by_side
+from amigen.publish.wait import attempt
 
 _DO: dict[type[Action], Callable[..., None]] = {
     TagImage: image_steps.tag,
@@ -51,7 +51,7 @@ class Applier(Means):
             KeyboardInterrupt: After the threads have ended; what is begun goes on in AWS.
         """
         runs = [PlaceRun(plan=p, image=p.image, template=p.template, version=p.version) for p in plans]
-        side_by_side(self._one, runs, self.waiter)
+        attempt(self._one, runs, self.waiter)
         return runs
 
     def _one(self, run: PlaceRun) -> None:

@@ -14,8 +14,7 @@ from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
-from amigen.publish.threads import attempt
-from amigen.publish.wait import Waiter
+from amigen.publish.wait import Waiter, attempt
 
 
 @dataclass(kw_only=True)

@@ -1,15 +1,21 @@
-"""Long waits: look again and again, say what is seen, stop when asked to."""
+"""Long waits for AWS, and work on several places at once: progress in words, and an end when Ctrl-C asks for it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from amigen.base.errors import AwsError
+from amigen.base.errors import AmigenError, AwsError
+from amigen.base.waiting import wait_for
 
 _T = TypeVar("_T")
+_R = TypeVar("_R")
+_MAX_THREADS = 16
+# Within one region, of which several are looked at: AWS limits the rate of an account by region.
+_LOOKS = 4
 
 
 class StoppedError(AwsError):
@@ -30,7 +36,7 @@ class Waiter:
     """
 
     def __init__(self, say: Callable[[str], None], *, every: float = 15, at_most: float = 7200) -> None:
-        self._say = say
+        self.say = say
         self._every = every
         self._at_most = at_most
         self._stop = threading.Event()
@@ -38,10 +44,6 @@ class Waiter:
     def stop(self) -> None:
         """Make all waits end now."""
         self._stop.set()
-
-    def say(self, line: str) -> None:
-        """One line of progress."""
-        self._say(line)
 
     def until(
         self,
@@ -64,22 +66,66 @@ class Waiter:
         """
         began = said = time.monotonic()
         last = ""
-        pause = self._every if every is None else min(every, self._every)
-        bound = self._at_most if at_most is None else at_most
-        while True:
+
+        def once() -> _T | None:
+            nonlocal said, last
             result, seen = look()
             now = time.monotonic()
             if seen and (seen != last or now - said > 60):
-                self._say(f"{what}: {seen} ({_clock(now - began)})")
+                self.say(f"{what}: {seen} ({_clock(now - began)})")
                 last, said = seen, now
-            if result is not None:
-                return result
-            if now - began > bound:
-                hint = "it continues in AWS; run the same command again to wait on, or give more time with --timeout"
-                raise TooLongError(f"{what}: no end after {_clock(now - began)}; last seen: {seen}", hint)
-            if self._stop.wait(pause):
+            return result
+
+        def pause(seconds: float) -> None:
+            if self._stop.wait(seconds):
                 raise StoppedError(f"{what}: not waited for", "it continues in AWS; run the same command again")
+
+        found = wait_for(
+            once,
+            seconds=self._at_most if at_most is None else at_most,
+            every=self._every if every is None else min(every, self._every),
+            sleep=pause,
+        )
+        if found is None:
+            hint = "it continues in AWS; run the same command again to wait on, or give more time with --timeout"
+            raise TooLongError(f"{what}: no end after {_clock(time.monotonic() - began)}; last seen: {last}", hint)
+        return found
 
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def attempt(work: Callable[[_T], _R], items: Sequence[_T], waiter: Waiter | None = None) -> list[_R | AmigenError]:
+    """The result of the work for each item, in threads; one that fails has its error there and does not hide others.
+
+    Args:
+        work: What to do.
+        items: Each is worked on once.
+        waiter: Stopped by Ctrl-C, where the work waits.
+
+    Raises:
+        KeyboardInterrupt: After the threads have ended, each at its next look.
+    """
+
+    def one(item: _T) -> _R | AmigenError:
+        try:
+            return work(item)
+        except AmigenError as error:
+            return error
+
+    with ThreadPoolExecutor(min(_MAX_THREADS, len(items)) or 1) as pool:
+        futures = [pool.submit(one, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            if waiter:
+                waiter.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def all_at_once(*looks: Callable[[], Any]) -> list[Any]:
+    """The results of several looks, in their order, of which a few run at once; the first error ends it."""
+    with ThreadPoolExecutor(_LOOKS) as pool:
+        return list(pool.map(lambda look: look(), looks))
