@@ -18,7 +18,7 @@ from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
 from amigen.aws.grants import Call
 from amigen.aws.model import loader
-from amigen.base.errors import AwsError, InputError
+from amigen.base.errors import AwsError, InputError, RefusedError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
 _ATTEMPTS = 6
@@ -196,6 +196,28 @@ def configured_region(profile: str | None) -> str | None:
     except BotoCoreError:
         found = None  # a profile that is not there is told by the first call
     return os.environ.get("AWS_REGION") or found
+
+
+def require_region(region: str, profile: str | None, file: str) -> str:
+    """Whether the region of a spec that names none is the one that people expect.
+
+    Such a spec has the same default on every machine, as its digest and all that is rendered have to be the same there.
+    AWS's own tools would go to the region of the environment; where the two differ, nobody may guess.
+
+    Returns:
+        What to tell; empty where the environment says the same region.
+
+    Raises:
+        RefusedError: The environment or the profile says another.
+    """
+    configured = configured_region(profile)
+    if configured and configured != region:
+        raise RefusedError(
+            f"{file} names no aws.region, so it is {region}; the environment or profile says {configured}",
+            f"write the one that is meant into the spec: `aws: {{region: {configured}}}`",
+        )
+    missing = f"{file}: note: aws.region is not in the spec, nor a region in the environment: {region}"
+    return "" if configured else missing
 
 
 def _attempts(session: Any) -> int:

@@ -6,7 +6,7 @@ As text, as Markdown for release notes, and as a document.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,11 +119,14 @@ def compare_records(
     names: tuple[str, str],
     before: tuple[BuildRecord, tuple[ImageRecord, ...]],
     after: tuple[BuildRecord, tuple[ImageRecord, ...]],
+    *,
+    platforms: Sequence[str] = (),
+    architectures: Sequence[str] = (),
 ) -> tuple[ImageDiff, ...]:
-    """The differences of the images that both have.
+    """The differences of the images that both have; all platforms and architectures where none is chosen.
 
     Raises:
-        InputError: They have no platform and architecture in common.
+        InputError: They have no such platform and architecture in common.
     """
     old = {(each.platform, each.architecture): each for each in before[1]}
     new = {(each.platform, each.architecture): each for each in after[1]}
@@ -133,7 +136,13 @@ def compare_records(
         raise InputError(
             f"{names[0]} has images of {has[0]}, and {names[1]} of {has[1]}", "compare images of one platform"
         )
-    return tuple(_compare(names, (before[0], old[key]), (after[0], new[key])) for key in both)
+    chosen = [
+        key for key in both if (not platforms or key[0] in platforms) and (not architectures or key[1] in architectures)
+    ]
+    if not chosen:
+        known = ", ".join("/".join(key) for key in both)
+        raise InputError("the records have no such image in common", f"they have: {known}")
+    return tuple(_compare(names, (before[0], old[key]), (after[0], new[key])) for key in chosen)
 
 
 def _compare(

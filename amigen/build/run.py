@@ -26,8 +26,10 @@ from amigen.build.progress import Progress
 from amigen.build.record import BuildRecord, ImageRecord, read_record, recorded_spec, write_record
 from amigen.build.session import Session
 from amigen.build.stop import Stop, signals_noted
+from amigen.plan.choose import chosen_plans, selected
 from amigen.plan.model import ImagePlan
-from amigen.spec.values import Architecture, Platform
+from amigen.spec.model import NodeImage
+from amigen.spec.values import Architecture
 from amigen.vm.scratch import scratch
 
 # A file system of which less is free counts as full: images are written in clusters and blocks, not to the last byte.
@@ -49,16 +51,10 @@ class Job:
         return f"{self.plan.platform}-{self.architecture}"
 
 
-def jobs_of(
-    plans: Sequence[ImagePlan], platforms: Sequence[Platform], architectures: Sequence[Architecture]
-) -> tuple[Job, ...]:
-    """One job for each image of the chosen platforms and architectures."""
-    return tuple(
-        Job(plan=plan, architecture=architecture)
-        for plan in plans
-        for architecture in plan.architectures
-        if plan.platform in platforms and architecture in architectures
-    )
+def jobs_of(spec: NodeImage, platforms: Sequence[str], architectures: Sequence[str]) -> tuple[Job, ...]:
+    """One job for each image of the chosen platforms and architectures; all of a kind where none is chosen."""
+    _, kept = selected(spec, platforms, architectures)
+    return tuple(Job(plan=plan, architecture=each) for plan in chosen_plans(spec, platforms) for each in kept)
 
 
 @dataclass(frozen=True, kw_only=True)

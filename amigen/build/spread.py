@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.build.record import BuildRecord, ImageRecord
-from amigen.publish.apply import Applier
+from amigen.publish.apply import apply
 from amigen.publish.ledger import open_ledger
 from amigen.publish.names import regions
+from amigen.publish.place_run import Means
 from amigen.publish.plan import PublishRequest
 from amigen.publish.record import read_images
-from amigen.publish.run import PlaceStatus, look, places
+from amigen.publish.run import look
 from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
@@ -39,27 +39,18 @@ def spread(
     with open_ledger(path.with_name("publish-ledger.json"), spec.name) as ledger:
         left: list[str] | None = None
         for _ in range(_TRIES):
-            statuses = look(aws, request, read_images(path, spec), regions(spec), waiter)
-            chosen = [item for item in statuses if left is None or item.place.key in left]
-            failures = _apply(aws, ledger, chosen, waiter, amis)
+            runs = look(aws, request, read_images(path, spec), regions(spec), waiter)
+            chosen = [run for run in runs if left is None or run.place.key in left]
+            apply(Means(aws=aws, ledger=ledger, waiter=waiter), chosen)
+            for run in chosen:
+                if run.image:
+                    amis.setdefault(run.place.target.key, {})[run.place.region] = run.image
+            failures = {run.place.key: run.error for run in chosen if run.error}
             left = list(failures)
             if not left:
                 break
             waiter.say(f"retrying: {', '.join(left)}")
     return _with_amis(record, amis, failures), list(failures.items())
-
-
-def _apply(
-    aws: Aws, ledger: Any, statuses: list[PlaceStatus], waiter: Waiter, amis: dict[str, dict[str, str]]
-) -> dict[str, AmigenError]:
-    failures = {item.place.key: item.error for item in statuses if item.error}
-    for run in Applier(aws=aws, ledger=ledger, waiter=waiter).apply(places(statuses)):
-        place = run.plan.place
-        if run.image:
-            amis.setdefault(place.target.key, {})[place.region] = run.image
-        if run.error:
-            failures[place.key] = run.error
-    return failures
 
 
 def _with_amis(record: BuildRecord, amis: dict[str, dict[str, str]], failures: dict[str, AmigenError]) -> BuildRecord:

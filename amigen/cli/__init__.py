@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
     "verify": ("amigen.cli.verify", "verify", "Prove that an image, node, container or folder is what the spec says."),
     "publish": ("amigen.cli.publish", "publish", "Bring proven images to launch templates."),
-    "rollback": ("amigen.cli.rollback", "rollback", "Move a launch template back to an older version."),
+    "rollback": ("amigen.cli.publish", "rollback", "Move a launch template back to an older version."),
     "images": ("amigen.cli.images", "images", "Base images, own images, drift, pruning."),
     "fleet": ("amigen.cli.fleet", "fleet", "Verify running instances over Systems Manager."),
     "iam-policy": ("amigen.cli.policy", "iam_policy", "Print the IAM policy with exactly what the calls need."),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,14 +14,10 @@ from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import InputError, RefusedError
 from amigen.cli.document import echo_line
 from amigen.cli.durations import Duration
-from amigen.cli.options import architecture_option, platform_option, selected, with_options
-from amigen.publish import names
-from amigen.publish.names import Place, Target
+from amigen.cli.options import architecture_option, platform_option, with_options
 from amigen.publish.wait import Waiter
-from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]+")
 
 _OPTIONS = (
     click.option("--profile", help="AWS profile. Default: AWS_PROFILE."),
@@ -98,46 +93,9 @@ def progress(line: str) -> None:
     echo_line(f"  {line}", err=True)
 
 
-def chosen_targets(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[Target, ...]:
-    """The targets that were asked for.
-
-    Raises:
-        InputError: There is no such one in the spec.
-    """
-    chosen, kept = selected(spec, platforms, architectures)
-    return tuple(each for each in names.targets(spec) if each.platform in chosen and each.architecture in kept)
-
-
-def chosen_regions(spec: NodeImage, regions: Sequence[str], *, anywhere: bool = False) -> tuple[str, ...]:
-    """The regions that were asked for, or all of the spec.
-
-    Args:
-        spec: The spec.
-        regions: As given.
-        anywhere: Also regions that are not in the spec (any more): images may have been left there.
-
-    Raises:
-        InputError: A region is not in the spec, or not the name of one.
-    """
-    known = names.regions(spec)
-    for region in regions:
-        if region not in known and not (anywhere and _REGION.fullmatch(region)):
-            raise InputError(f"{region} is not a region of this spec", f"it has: {', '.join(known)}")
-    if anywhere and regions:
-        return tuple(dict.fromkeys(regions))
-    return tuple(region for region in known if not regions or region in regions)
-
-
-def chosen_places(
-    spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...], regions: Sequence[str]
-) -> list[Place]:
-    """The targets that were asked for, each in the regions that were asked for.
-
-    Raises:
-        InputError: The spec does not have one.
-    """
-    targets, where = chosen_targets(spec, platforms, architectures), chosen_regions(spec, regions)
-    return [Place(region=region, target=target) for target in targets for region in where]
+def asking(yes: bool) -> Callable[[str], None]:
+    """How to ask before the world is changed; see `confirm`."""
+    return functools.partial(confirm, yes)
 
 
 def confirm(yes: bool, question: str) -> None:
@@ -152,3 +110,15 @@ def confirm(yes: bool, question: str) -> None:
         raise RefusedError("cannot ask for confirmation: there is no terminal", "use --yes, or --dry-run")
     if not click.confirm(question, default=False, err=True):
         raise RefusedError("nothing was changed", "not confirmed")
+
+
+def parse_tag(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`.
+
+    Raises:
+        InputError: It is not.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InputError(f"{text!r} is not a tag", "write it as KEY=VALUE")
+    return key, value

@@ -18,8 +18,7 @@ from amigen.build.progress import make_progress
 from amigen.build.run import Built, Job, Order, jobs_of
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, selected, spec_argument
-from amigen.plan.make import plan_images
+from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, spec_argument
 from amigen.spec.model import NodeImage
 from amigen.vm.needs import require_all
 
@@ -92,7 +91,7 @@ def build(
         endpoint_url=endpoint_url is not None,
     )
     node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
-    jobs = jobs_of(plan_images(node_image), *selected(node_image, platforms, architectures))
+    jobs = jobs_of(node_image, platforms, architectures)
     variables = _variables(packer_vars)
     place = folder / node_image.name
     spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from msgspec.structs import replace
 
-from amigen.base.errors import ConflictError, InputError
-from amigen.cli.options import architecture_option, load, platform_option, selected, spec_argument
+from amigen.base.errors import InputError
+from amigen.cli.options import architecture_option, load, platform_option, spec_argument
 from amigen.cli.render import check_option, diff_option, force_option, write_or_compare
 from amigen.export.formats import FORMATS, FormatName, export
 from amigen.export.model import ImageSource
-from amigen.plan.make import plan_images
-from amigen.plan.model import ImagePlan
+from amigen.plan.choose import chosen_plans
+from amigen.publish.record import recorded_amis
 from amigen.spec.load import existing_user_data
-from amigen.spec.model import NodeImage
 
 
 @click.command("export")
@@ -69,7 +67,7 @@ def export_command(
         raise InputError("--image and --record both say where the AMI comes from", "leave one out")
     node_image = load(spec)
     merge = existing_user_data(node_image, spec)
-    amis = _amis(node_image, record) if record else {}
+    amis = recorded_amis(record, node_image) if record else {}
     found = {
         plan.platform: export(
             plan,
@@ -79,7 +77,7 @@ def export_command(
             cluster=cluster,
             merge=merge,
         )
-        for plan in _plans(node_image, platforms, architectures)
+        for plan in chosen_plans(node_image, platforms, architectures)
     }
     wanted = [replace(each, path=f"{name}/{each.path}") for name, files in found.items() for each in files]
     if folder is not None:
@@ -92,30 +90,3 @@ def export_command(
         hint = "write them to a folder: -o FOLDER" + (", or choose one with --platform" if len(found) > 1 else "")
         raise InputError(f"{format_} has {len(wanted)} files for this spec", hint)
     sys.stdout.buffer.write(wanted[0].content)
-
-
-def _plans(spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...]) -> tuple[ImagePlan, ...]:
-    """The plans of the chosen platforms, for the chosen architectures alone."""
-    chosen, kept = selected(spec, platforms, architectures)
-    return tuple(replace(plan, architectures=kept) for plan in plan_images(spec) if plan.platform in chosen)
-
-
-def _amis(spec: NodeImage, record: Path) -> Mapping[str, dict[str, str]]:
-    """Platform -> architecture -> AMI id in the region of the spec, of images whose checks have passed.
-
-    Raises:
-        ConflictError: They were built of another spec.
-        InputError: There is no record, or it cannot be read.
-    """
-    from amigen.publish.record import read_images
-    from amigen.spec.load import spec_digest
-
-    found: dict[str, dict[str, str]] = {}
-    for each in read_images(record, spec):
-        if each.digest != spec_digest(spec):
-            raise ConflictError(
-                f"{record}: {each.image} was built of another state of the spec", "build again, or restore the spec"
-            )
-        if each.region == spec.aws.region:
-            found.setdefault(each.target.platform, {})[each.target.architecture] = each.image
-    return found

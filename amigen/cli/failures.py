@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from amigen.base.errors import AmigenError, AwsError
 
 
-def failures_of(keys: Iterable[str], results: Iterable[object]) -> list[tuple[str, AmigenError]]:
-    """What `attempt` could not do, with the key of each."""
-    return [(key, each) for key, each in zip(keys, results, strict=True) if isinstance(each, AmigenError)]
-
-
-def raise_failures(failures: Sequence[tuple[str, AmigenError]], mixed: type[AmigenError] = AwsError) -> None:
+def raise_failures(results: Iterable[tuple[str, object]], mixed: type[AmigenError] = AwsError) -> None:
     """Every failure with its place, as one error of their kind.
 
     Args:
-        failures: The place and the error of each.
+        results: The place of each, with its error where it failed.
         mixed: What is raised where they have different exit codes.
 
     Raises:
         AmigenError: There are failures.
     """
+    failures = [(where, each) for where, each in results if isinstance(each, AmigenError)]
     if not failures:
         return
     kinds = [_kind(error) for _, error in failures]

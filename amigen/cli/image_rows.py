@@ -4,29 +4,53 @@ from __future__ import annotations
 
 from amigen.cli.document import echo_line
 from amigen.cli.outputs import BaseRow, Difference, ListedImage, RegionResult
+from amigen.images.base import BaseStatus
 from amigen.images.drift import Finding
 from amigen.images.prune import Listed, RegionPrune
 
 
-def show_base(row: BaseRow) -> None:
+def show_base(each: BaseStatus) -> None:
     """A base image, its age, and whether the last build used it."""
-    age = "age unknown" if row["ageDays"] is None else f"{row['ageDays']} days old"
-    echo_line(f"{row['platform']}/{row['architecture']} in {row['region']}: {row['image']} {row['name']} ({age})")
-    echo_line(f"  from {row['from']}")
-    if row["deprecated"]:
-        echo_line(f"  deprecated since {row['deprecated']}")
-    if row["lastBuild"] is None:
+    base = each.base
+    age = "age unknown" if each.age_days is None else f"{each.age_days} days old"
+    echo_line(f"{base.target.key} in {base.region}: {base.image.id} {base.image.name} ({age})")
+    echo_line(f"  from {base.source.text}")
+    if base.image.deprecated:
+        echo_line(f"  deprecated since {base.image.deprecated}")
+    if not each.last:
         echo_line("  no build yet")
-    elif row["newer"]:
-        echo_line(f"  NEWER than that of the last build, {row['lastBuild']}: build again to take it")
-    elif row["another"]:
-        echo_line(f"  another than that of the last build, {row['lastBuild']}, and not known to be newer")
+    elif each.comparison == "newer":
+        echo_line(f"  NEWER than that of the last build, {each.last}: build again to take it")
+    elif each.comparison != "same":
+        echo_line(f"  another than that of the last build, {each.last}, and not known to be newer")
     else:
         echo_line("  the last build used it")
-    for line in row["kernelChanges"]:
+    for line in each.kernel_changes:
         echo_line(f"  {line}")
-    if row["another"] and row["lastKernel"] and not row["kernel"]:
-        echo_line(f"  the last build ran kernel {row['lastKernel']}; the name of this image does not say its kernel")
+    if each.comparison != "same" and each.last_kernel and not each.kernel:
+        echo_line(f"  the last build ran kernel {each.last_kernel}; the name of this image does not say its kernel")
+
+
+def base_json(each: BaseStatus) -> BaseRow:
+    """A base image, for a program."""
+    base = each.base
+    return {
+        "platform": base.target.platform,
+        "architecture": base.target.architecture,
+        "region": base.region,
+        "from": base.source.text,
+        "image": base.image.id,
+        "name": base.image.name,
+        "created": base.image.created,
+        "ageDays": each.age_days,
+        "deprecated": base.image.deprecated or None,
+        "lastBuild": each.last or None,
+        "newer": each.comparison == "newer",
+        "another": each.comparison != "same",
+        "kernel": each.kernel,
+        "lastKernel": each.last_kernel,
+        "kernelChanges": list(each.kernel_changes),
+    }
 
 
 def finding_json(each: Finding) -> Difference:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from amigen.base.errors import InputError, RefusedError
+from amigen.base.errors import InputError
 from amigen.cli.document import echo_line
 
 if TYPE_CHECKING:
-    from amigen.plan.model import ImagePlan
     from amigen.spec.load import Checked
     from amigen.spec.model import NodeImage
-    from amigen.spec.values import Architecture, Platform
 
 REGION = "aws.region"
 SPEC_VARIABLE = "AMIGEN_SPEC"
@@ -139,33 +137,6 @@ ssh_options = (
 )
 
 
-def selected(
-    spec: NodeImage, platforms: tuple[str, ...], architectures: tuple[str, ...] = ()
-) -> tuple[tuple[Platform, ...], tuple[Architecture, ...]]:
-    """The chosen platforms and architectures in the order of the spec; all of a kind where none is chosen.
-
-    Raises:
-        InputError: The spec does not have one.
-    """
-    for given, known, article, word in (
-        (platforms, spec.platforms, "a", "platform"),
-        (architectures, spec.architectures, "an", "architecture"),
-    ):
-        for each in given:
-            if each not in known:
-                from amigen.spec.reader import meant
-
-                near = meant(each, known)
-                raise InputError(
-                    f"{each} is not {article} {word} of this spec",
-                    f"did you mean {near}?" if near else f"it has: {', '.join(known)}",
-                )
-    return (
-        tuple(each for each in spec.platforms if not platforms or each in platforms),
-        tuple(each for each in spec.architectures if not architectures or each in architectures),
-    )
-
-
 def load(path: str | Path) -> NodeImage:
     """The spec of a command; warnings and notes go to stderr.
 
@@ -184,9 +155,6 @@ def load(path: str | Path) -> NodeImage:
 def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
     """The spec of a command that calls AWS: in regions that people expect.
 
-    A spec without a region has the same default on every machine, as its digest and all that is rendered have to be
-    the same there. AWS's own tools would go to the region of the environment; where the two differ, nobody may guess.
-
     Args:
         path: Of the spec.
         profile: Of the shared configuration; None for that of the environment.
@@ -195,23 +163,14 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
         SpecError: It has errors.
         RefusedError: It names no region, and the environment or the profile says another than its default.
     """
-    from amigen.aws.session import configured_region
+    from amigen.aws.session import require_region
     from amigen.spec.load import check_file
 
     checked = check_file(path)
     spec = checked.require()
     show_warnings(checked)
-    if REGION not in checked.written:
-        region = configured_region(profile)
-        if region and region != spec.aws.region:
-            raise RefusedError(
-                f"{checked.file} names no {REGION}, so it is {spec.aws.region};"
-                f" the environment or profile says {region}",
-                f"write the one that is meant into the spec: `aws: {{region: {region}}}`",
-            )
-        if not region:
-            where = f"{REGION} is not in the spec, nor a region in the environment"
-            echo_line(f"{checked.file}: note: {where}: {spec.aws.region}", err=True)
+    if REGION not in checked.written and (note := require_region(spec.aws.region, profile, checked.file)):
+        echo_line(note, err=True)
     return spec
 
 
@@ -226,17 +185,3 @@ def show_warnings(checked: Checked) -> None:
     for problem in () if is_quiet() else checked.problems:
         if problem.severity != "error":
             click.echo(problem.text(checked.file), err=True)
-
-
-def one_plan(spec: NodeImage, platform: str | None, architecture: str | None = None) -> ImagePlan:
-    """The plan of the platform that was asked for, or of the only one.
-
-    Raises:
-        InputError: The platform or architecture is not in the spec, or has to be chosen.
-    """
-    chosen, *others = selected(spec, (platform,) if platform else (), (architecture,) if architecture else ())[0]
-    if others:
-        raise InputError(f"the spec has several platforms: {', '.join(spec.platforms)}", "choose one with --platform")
-    from amigen.plan.make import plan_image
-
-    return plan_image(spec, chosen)

@@ -1,81 +1,98 @@
-"""Plans and results by place, for a person and for a program."""
+"""Plans, rollouts and their results, for a person and for a program."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from amigen.cli.document import echo_line
-from amigen.cli.outputs import PlaceResult
+from amigen.cli.outputs import PlaceResult, Rollout
 from amigen.publish.place_run import PlaceRun
-from amigen.publish.run import PlaceStatus
+from amigen.rollout.release import Released
 
 
-def show(statuses: Sequence[PlaceStatus]) -> None:
-    """The plans, with the differences."""
-    for item in statuses:
-        echo_line(f"{item.place.key}")
-        if item.error:
-            echo_line(f"  cannot be planned: {item.error.message}")
-            continue
-        assert item.plan is not None, "a place has a plan or an error"
-        if not item.plan.actions:
+def show(found: Released) -> None:
+    """The plans, with the differences, and the rollouts after them."""
+    for run in found.runs:
+        echo_line(run.place.key)
+        if run.error:
+            echo_line(f"  cannot be planned: {run.error.message}")
+        elif not run.plan.actions:
             echo_line("  nothing to do")
-        for number, action in enumerate(item.plan.actions, 1):
+        for number, action in enumerate(run.plan.actions, 1):
             echo_line(f"  {number}. {action.title}")
-            for line in getattr(action, "lines", ()):
+            for line in action.lines:
                 echo_line(f"       {line}")
-        for note in item.plan.notes:
+        for note in run.plan.notes:
             echo_line(f"  note: {note}")
+    for each in found.previews:
+        if each.error:
+            echo_line(f"then: {each.group.text} cannot be rolled out: {each.error.message}")
+        elif each.old:
+            new = "(the new one)" if each.new is None else str(each.new)
+            echo_line(f"then: roll the default version out to {each.group.text}: version {each.old} -> {new}")
+        else:
+            echo_line(f"then: {each.group.text}, which is not looked at: the region cannot be planned")
 
 
-def conclude(runs: Sequence[PlaceRun]) -> None:
+def conclude(found: Released) -> None:
     """Where things stand after applying."""
     echo_line("")
-    for run in runs:
+    for run in found.runs:
+        if not run.applied:
+            continue
         if run.error:
-            echo_line(f"{run.plan.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
+            echo_line(f"{run.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
             continue
         parts = [f"image {run.image}"]
         if run.template:
             default = ", the default" if run.default == run.version else ""
-            parts.append(f"{run.plan.place.target.template} ({run.template}) version {run.version}{default}")
-        echo_line(f"{run.plan.place.key}: " + ", ".join(parts))
+            parts.append(f"{run.place.target.template} ({run.template}) version {run.version}{default}")
+        echo_line(f"{run.place.key}: " + ", ".join(parts))
         if run.warning:
             echo_line(f"  warning: {run.warning}")
+    for each in found.rolled:
+        for line in filter(None, (each.done, each.returned)):
+            echo_line(line)
+        if not each.done and not each.error:
+            echo_line(f"{each.group.text}: left, as one before it failed")
+    if found.previews and not found.rolled:
+        echo_line("no rollout: not everything before it was done")
 
 
-def as_json(statuses: Sequence[PlaceStatus], runs: Sequence[PlaceRun] = ()) -> list[PlaceResult]:
-    """Plans, and what came of those that were applied."""
-    documents = {item.place.key: _plan(item) for item in statuses}
-    for run in runs:
-        documents[run.plan.place.key] |= {
+def place_json(run: PlaceRun) -> PlaceResult:
+    """The plan of a place, and what came of it."""
+    document: PlaceResult = {
+        "region": run.place.region,
+        "platform": run.place.target.platform,
+        "architecture": run.place.target.architecture,
+        "error": run.error.message if run.error else None,
+    }
+    if run.applied or not run.error:
+        document |= {
             "image": run.image,
             "template": run.template,
             "version": run.version,
-            "default": run.default,
-            "done": run.done,
-            "warning": run.warning or None,
-            "error": run.error.message if run.error else None,
+            "actions": [{"step": a.step, "title": a.title, "diff": list(a.lines)} for a in run.plan.actions],
+            "notes": list(run.plan.notes),
         }
-    return list(documents.values())
-
-
-def _plan(item: PlaceStatus) -> PlaceResult:
-    place, plan = item.place, item.plan
-    document: PlaceResult = {
-        "region": place.region,
-        "platform": place.target.platform,
-        "architecture": place.target.architecture,
-        "error": item.error.message if item.error else None,
-    }
-    if plan:
-        document |= {
-            "image": plan.image,
-            "template": plan.template,
-            "version": plan.version,
-            "actions": [
-                {"step": a.step, "title": a.title, "diff": list(getattr(a, "lines", ()))} for a in plan.actions
-            ],
-            "notes": list(plan.notes),
-        }
+    if run.applied:
+        document |= {"default": run.default, "done": run.done, "warning": run.warning or None}
     return document
+
+
+def rollouts_json(found: Released) -> list[Rollout]:
+    """One object per group: what would be done, and what came of it."""
+    came = {each.group: each for each in found.rolled}
+    out: list[Rollout] = []
+    for each in found.previews:
+        rolled = came.get(each.group)
+        error = (rolled.error if rolled else None) or each.error
+        out.append(
+            {
+                "group": each.group.text,
+                "from": each.old or None,
+                "to": each.new,
+                "done": (rolled.done if rolled else "") or None,
+                "takenBack": (rolled.returned if rolled else "") or None,
+                "error": error.message if error else None,
+            }
+        )
+    return out

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from amigen.cli.document import echo_json, output_option
-from amigen.cli.options import load, platform_option, selected, spec_argument
+from amigen.cli.options import load, platform_option, spec_argument
+from amigen.plan.choose import chosen_plans
 from amigen.plan.describe import plan_document, plan_lines
-from amigen.plan.make import plan_images
 
 
 @click.command()
@@ -16,9 +16,7 @@ from amigen.plan.make import plan_images
 @output_option
 def plan(spec: str, platforms: tuple[str, ...], output: str) -> None:
     """Show what will be on the node, step by step, and which check proves each step."""
-    image = load(spec)
-    chosen, _ = selected(image, platforms)
-    plans = [each for each in plan_images(image) if each.platform in chosen]
+    plans = chosen_plans(load(spec), platforms)
     if output == "json":
         echo_json({"plans": [plan_document(p) for p in plans]})
         return

@@ -8,6 +8,7 @@ import click
 
 from amigen.aws.grants import PURPOSES, Purpose
 from amigen.base.errors import InputError
+from amigen.cli.aws import parse_tag
 from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, show_warnings, spec_argument
 from amigen.publish.policy import LIMIT, Scope, policy, size
@@ -89,15 +90,3 @@ def iam_policy(
             " divide the statements among several policies",
             err=True,
         )
-
-
-def parse_tag(text: str) -> tuple[str, str]:
-    """`KEY=VALUE`.
-
-    Raises:
-        InputError: It is not.
-    """
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise InputError(f"{text!r} is not a tag", "write it as KEY=VALUE")
-    return key, value

@@ -1,42 +1,45 @@
-"""`amigen publish`."""
+"""`amigen publish` and `amigen rollback`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
 from amigen.aws.session import Aws
-from amigen.base.errors import InputError
-from amigen.cli.aws import (
-    aws_options,
-    chosen_regions,
-    chosen_targets,
-    confirm,
-    record_option,
-    target_options,
-    wait_options,
-)
+from amigen.cli.aws import asking, aws_options, progress, record_option, target_options, wait_options
 from amigen.cli.document import echo_json, echo_line, output_option
+from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import load_on_aws, spec_argument
-from amigen.cli.places import as_json, conclude, show
-from amigen.cli.rollouts import conclude_rollouts, parse_groups, preference_options, rollouts_json, show_previews
-from amigen.plan.make import plan_images
-from amigen.publish import record as records
-from amigen.publish.apply import Applier
-from amigen.publish.ledger import open_ledger
-from amigen.publish.place_run import Canary
-from amigen.publish.request import make_request
-from amigen.publish.run import PlaceStatus, look, places, require_digest
+from amigen.cli.options import load_on_aws, spec_argument, with_options
+from amigen.cli.places import conclude, place_json, rollouts_json, show
+from amigen.publish import names
 from amigen.publish.wait import Waiter
-from amigen.rollout.group import Preferences, RolloutPreview
-from amigen.rollout.run import look_at, roll_out
-from amigen.spec.load import spec_digest
-from amigen.spec.model import NodeImage
+from amigen.rollout import release
+from amigen.rollout.group import Preferences
+from amigen.rollout.release import PublishOrder
+
+_PERCENT = click.IntRange(min=0, max=100)
+_SECONDS = Duration("s", whole=True)
+_preference_options = with_options(
+    click.option("--min-healthy", type=_PERCENT, help="Refresh: percentage of a group that stays in service."),
+    click.option("--warm-up", type=_SECONDS, help="Refresh: time until a new instance counts as in service."),
+    click.option(
+        "--checkpoint", "checkpoints", type=_PERCENT, multiple=True, help="Refresh: pause at this percentage."
+    ),
+    click.option("--checkpoint-delay", type=_SECONDS, help="Refresh: length of each pause."),
+    click.option(
+        "--standby", type=click.Choice(["Terminate", "Ignore", "Wait"]), help="Refresh: instances in standby."
+    ),
+    click.option(
+        "--protected",
+        type=click.Choice(["Refresh", "Ignore", "Wait"]),
+        help="Refresh: instances protected from scale in.",
+    ),
+    click.option("--force", is_flag=True, help="Node group: replace nodes whose pods cannot be evicted."),
+)
 
 
 @click.command()
@@ -62,7 +65,7 @@ from amigen.spec.model import NodeImage
     metavar="GROUP",
     help="Then roll out the default version to asg:NAME or nodegroup:CLUSTER/NAME, with @REGION if there are several.",
 )
-@preference_options
+@_preference_options
 @click.option(
     "--canary-subnet",
     "subnets",
@@ -77,114 +80,90 @@ from amigen.spec.model import NodeImage
 @aws_options
 def publish(
     spec: str,
-    record: Path | None,
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
     regions: tuple[str, ...],
-    set_default: bool,
-    canary: bool,
-    keep_image: bool,
-    images_only: bool,
-    rollouts: tuple[str, ...],
-    preferences: Preferences,
-    subnets: tuple[str, ...],
-    dry_run: bool,
     yes: bool,
     output: str,
     aws: Aws,
     waiter: Waiter,
+    **given: Any,
 ) -> None:
     """Publish the proven images of SPEC to launch templates. Safe to repeat."""
-    _refuse_combinations(images_only, {"--set-default": set_default, "--canary": canary, "--rollout": bool(rollouts)})
-    if subnets and not canary:
-        raise click.UsageError("--canary-subnet belongs to --canary")
-    image = load_on_aws(spec, aws.profile)
-    where = chosen_regions(image, regions)
-    groups = parse_groups(rollouts, where, preferences)
-    if groups and not (set_default or canary):
-        raise InputError("--rollout rolls out the default version", "add --set-default or --canary")
-    path = record or records.default_path(image)
-    wanted = chosen_targets(image, platforms, architectures)
-    proven = [each for each in records.read_images(path, image) if each.target in wanted]
-    records.require_all(proven, wanted, path)
-    require_digest(proven, spec_digest(image), keep_image=keep_image)
-    request = make_request(image, spec, set_default=set_default, canary=canary, templates=not images_only)
-    ledger_path = path.with_name("publish-ledger.json")
-    with nullcontext() if dry_run else open_ledger(ledger_path, image.name) as ledger:
-        statuses = look(aws, request, proven, where, waiter)
-        previews = look_at(aws, groups, statuses, waiter)
-        refused = [(each.group.text, each.error) for each in previews if each.error]
-        if output == "text":
-            show(statuses)
-            show_previews(previews)
-        if dry_run or ledger is None or refused:
-            if output == "json":
-                echo_json({"dryRun": dry_run, "places": as_json(statuses), "rollouts": rollouts_json(previews)})
-            # Nothing is done where a group could not follow: the default would have moved for nobody.
-            raise_failures([*((item.place.key, item.error) for item in statuses if item.error), *refused])
-            return
-        if groups or any(item.plan and item.plan.actions for item in statuses):
-            confirm(yes, "Apply this plan?")
-        prover = _canary(aws, image, ledger, waiter, parse_subnets(subnets, where)) if canary else None
-        _apply(aws, statuses, previews, ledger, waiter, output, prover)
-
-
-def _refuse_combinations(images_only: bool, others: dict[str, bool]) -> None:
-    for option, given in others.items():
-        if images_only and given:
+    moves = {"--set-default": given["set_default"], "--canary": given["canary"], "--rollout": given["rollouts"]}
+    for option, there in moves.items():
+        if given["images_only"] and there:
             raise click.UsageError(f"--images-only does not change templates, but {option} is about them")
-
-
-def _canary(aws: Aws, spec: NodeImage, ledger: Any, waiter: Waiter, subnets: dict[str, str]) -> Canary:
-    from amigen.publish.canary import CanaryRunner
-    from amigen.publish.proof import SuiteProof
-
-    return CanaryRunner(
-        aws=aws,
-        plans={plan.platform: plan for plan in plan_images(spec)},
-        proof=SuiteProof(),
-        ledger=ledger,
-        waiter=waiter,
-        subnets=subnets,
+    if given["subnets"] and not given["canary"]:
+        raise click.UsageError("--canary-subnet belongs to --canary")
+    preferences = Preferences(**{field.name: given.pop(field.name) for field in dataclasses.fields(Preferences)})
+    image = load_on_aws(spec, aws.profile)
+    order = PublishOrder(
+        spec=image,
+        path=spec,
+        targets=names.targets(image, platforms, architectures),
+        regions=names.chosen_regions(image, regions),
+        preferences=preferences,
+        **given,
     )
-
-
-def parse_subnets(given: Sequence[str], regions: Sequence[str]) -> dict[str, str]:
-    """`REGION=SUBNET` of `--canary-subnet`.
-
-    Raises:
-        InputError: It is not that, or the region is not of this publish.
-    """
-    out = {}
-    for text in given:
-        region, equals, subnet = text.partition("=")
-        if not equals or region not in regions or not subnet.startswith("subnet-"):
-            known = ", ".join(regions)
-            raise InputError(f"--canary-subnet {text!r} is not REGION=SUBNET", f"regions of this publish: {known}")
-        out[region] = subnet
-    return out
-
-
-def _apply(
-    aws: Aws,
-    statuses: list[PlaceStatus],
-    previews: list[RolloutPreview],
-    ledger: Any,
-    waiter: Waiter,
-    output: str,
-    canary: Canary | None,
-) -> None:
-
-    runs = Applier(aws=aws, ledger=ledger, waiter=waiter, canary=canary).apply(places(statuses))
-    failures = [(item.place.key, item.error) for item in statuses if item.error]
-    failures += [(run.plan.place.key, run.error) for run in runs if run.error]
-    rolled = [] if failures else roll_out(aws, [each.group for each in previews], runs, waiter, ledger)
-    failures += [(each.group.text, each.error) for each in rolled if each.error]
+    found = release.publish(aws, order, waiter, show=show if output == "text" else _hidden, ask=asking(yes))
     if output == "json":
-        document = {"dryRun": False, "ledger": str(ledger.path), "places": as_json(statuses, runs)}
-        echo_json({**document, "rollouts": rollouts_json(previews, rolled)})
-    else:
-        conclude(runs)
-        conclude_rollouts(previews, rolled)
-        echo_line(f"ledger: {ledger.path}")
-    raise_failures(failures)
+        ledger = {"ledger": str(found.ledger)} if found.ledger else {}
+        echo_json(
+            {
+                "dryRun": order.dry_run,
+                **ledger,
+                "places": [place_json(run) for run in found.runs],
+                "rollouts": rollouts_json(found),
+            }
+        )
+    elif found.ledger:
+        conclude(found)
+        echo_line(f"ledger: {found.ledger}")
+    raise_failures(found.failures)
+
+
+@click.command()
+@spec_argument
+@click.option("--to", type=click.IntRange(min=1), help="Version to go back to. Default: the previous default.")
+@record_option
+@target_options
+@click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@output_option
+@aws_options
+def rollback(
+    spec: str,
+    to: int | None,
+    record: Path | None,
+    platforms: tuple[str, ...],
+    architectures: tuple[str, ...],
+    regions: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    aws: Aws,
+) -> None:
+    """Move the default version of SPEC's launch templates back, and the parameters with it."""
+    image = load_on_aws(spec, aws.profile)
+    places = names.places(image, platforms, architectures, regions)
+    found = release.roll_back(
+        aws,
+        image,
+        places,
+        to,
+        Waiter(progress, every=1),
+        path=record,
+        dry_run=dry_run,
+        show=show if output == "text" else _hidden,
+        ask=asking(yes),
+    )
+    if output == "json":
+        echo_json({"dryRun": dry_run, "places": [place_json(run) for run in found.runs]})
+    elif any(run.applied for run in found.runs):
+        conclude(found)
+    raise_failures(found.failures)
+
+
+def _hidden(_: release.Released) -> None:
+    """The JSON document at the end has the plan, too."""

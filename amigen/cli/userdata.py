@@ -14,7 +14,8 @@ from msgspec import structs
 from amigen.base.errors import InputError, plain
 from amigen.base.files import read_file
 from amigen.cli.document import echo_json, output_option
-from amigen.cli.options import Group, complete_platform, find_spec, load, one_plan, spec_argument
+from amigen.cli.options import Group, complete_platform, find_spec, load, spec_argument
+from amigen.plan.choose import one_plan
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data

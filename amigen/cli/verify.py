@@ -18,7 +18,6 @@ from amigen.cli.options import (
     find_spec,
     is_spec,
     load,
-    one_plan,
     ssh_options,
 )
 from amigen.cli.reports import report_options, show_reports, write_reports
@@ -101,6 +100,7 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> No
     from amigen.connections import parse_target
     from amigen.connections.model import ConnectOptions
     from amigen.connections.ssh import ssh_words
+    from amigen.plan.choose import one_plan
 
     parsed = [parse_target(target) for target in targets]
     connect = ConnectOptions(ssh=ssh_words(given["ssh_options"], given["identity"]))

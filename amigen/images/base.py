@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.base.errors import InputError
+from amigen.base.errors import AmigenError, InputError
+from amigen.images import kernel
 from amigen.platforms import PLATFORMS
 from amigen.publish import observe
 from amigen.publish.names import Target
+from amigen.publish.record import default_path, last_kernels, last_sources
 from amigen.publish.state import Image
+from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
 Comparison = Literal["same", "newer", "older", "another"]
@@ -45,10 +50,58 @@ class Base:
     source: Source
     image: Image
 
-    def age_days(self, now: datetime) -> int | None:
-        """Days since it was made; None where EC2 does not say."""
-        made = self.image.created_at
-        return (now - made).days if made else None
+
+@dataclass(frozen=True, kw_only=True)
+class BaseStatus:
+    """The base that a build would start from now, beside that of the last build.
+
+    Attributes:
+        last: The AMI of the last build; empty where there was none.
+        comparison: What the base of now is to that.
+        kernel, last_kernel: Their kernel series, such as `6.12`; None where it is not known.
+        kernel_changes: What another kernel series means for the spec.
+    """
+
+    base: Base
+    age_days: int | None
+    last: str
+    comparison: Comparison
+    kernel: str | None
+    last_kernel: str | None
+    kernel_changes: tuple[str, ...]
+
+
+def look_at_bases(
+    aws: Aws, spec: NodeImage, targets: Sequence[Target], path: Path | None
+) -> list[BaseStatus | AmigenError]:
+    """The base of each target.
+
+    Args:
+        aws: Where to call.
+        spec: The spec.
+        targets: Of the spec.
+        path: Build record; None for the one that `amigen build` writes, if it is there.
+    """
+    record = path or default_path(spec)
+    used = last_sources(record, spec, required=path is not None)
+    kernels = last_kernels(record, spec)
+    now = datetime.now(UTC)
+
+    def status(target: Target) -> BaseStatus:
+        base, last = find_base(aws, spec, target, spec.aws.region), used.get(target, "")
+        old = kernel.series_of_release(kernels.get(target, "")) if last else None
+        new = kernel.series_of_image(target.platform, base.image.name)
+        return BaseStatus(
+            base=base,
+            age_days=(now - made).days if (made := base.image.created_at) else None,
+            last=last,
+            comparison=compared_to(aws, base, last) if last else "same",
+            kernel=kernel.text(new) if new else None,
+            last_kernel=kernel.text(old) if old else None,
+            kernel_changes=tuple(kernel.what_changes(spec, old, new)) if old and new and old != new else (),
+        )
+
+    return attempt(status, targets)
 
 
 def source_of(spec: NodeImage, target: Target) -> Source:

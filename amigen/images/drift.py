@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amigen.aws.session import Aws
+from amigen.base.errors import AmigenError
 from amigen.images.base import Base, Comparison, compared_to, find_base
 from amigen.publish import names, observe
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest
+from amigen.publish.request import make_request
 from amigen.publish.same import is_default_same
 from amigen.publish.state import Image, Instance, Parameter, Template
 from amigen.publish.template import desired
+from amigen.publish.wait import attempt
+from amigen.spec.model import NodeImage
 
 Subject = Literal["template", "image", "parameter", "instance", "base", "canary"]
 
@@ -37,6 +41,22 @@ class Finding:
     hint: str
     lines: tuple[str, ...] = ()
     note: bool = False
+
+
+def look_at_drift(
+    aws: Aws, spec: NodeImage, path: str, places: Sequence[Place], *, base: bool
+) -> list[tuple[Finding, ...] | AmigenError]:
+    """The differences of each place, to the spec of a file.
+
+    Args:
+        aws: Where to call.
+        spec: The spec.
+        path: Its file.
+        places: Where to look.
+        base: Whether to look for a newer base image, too.
+    """
+    request = make_request(spec, path)
+    return attempt(lambda place: find_drift(aws, request, place, build_region=spec.aws.region, base=base), places)
 
 
 def find_drift(

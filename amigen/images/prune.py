@@ -1,4 +1,4 @@
-"""Remove old images, and never one that somebody relies on."""
+"""One idea: remove old images, and never one that somebody relies on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -15,7 +16,11 @@ from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.images.elsewhere import Elsewhere, Shared, look_elsewhere, request_report
 from amigen.images.usage import Usage, find_usage
 from amigen.publish import names, observe
+from amigen.publish.ledger import ledger_beside, shared_images
+from amigen.publish.record import default_path
 from amigen.publish.state import Image, moment
+from amigen.publish.wait import attempt
+from amigen.spec.model import NodeImage
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 
@@ -70,9 +75,57 @@ class RegionPrune:
     error: AmigenError | None = None
 
     @property
+    def failures(self) -> list[tuple[str, AmigenError]]:
+        """What could not be removed, and why the region was left."""
+        failed = [(f"{self.region}: {what}", error) for what, error in self.failed]
+        return [*failed, *([(self.region, self.error)] if self.error else [])]
+
+    @property
     def doomed(self) -> tuple[Listed, ...]:
         """What is to be removed."""
         return tuple(each for each in self.images if not each.keep)
+
+
+def list_regions(aws: Aws, regions: Sequence[str], name: str) -> list[RegionPrune]:
+    """Look at the images of a spec in regions; each keeps its own error."""
+    return _by_region([RegionPrune(region=region) for region in regions], lambda plan: list_images(aws, plan, name))
+
+
+def plan_regions(
+    aws: Aws, regions: Sequence[str], spec: NodeImage, record: Path | None, rules: Rules
+) -> tuple[list[RegionPrune], Callable[[Callable[[str], None]], None]]:
+    """Look at the regions, and decide; each keeps its own error.
+
+    Args:
+        aws: Where to call.
+        regions: Which.
+        spec: Whose images.
+        record: Build record, whose ledger knows which images were shared; None for that of `amigen build`.
+        rules: What is removed.
+
+    Returns:
+        The plans, and what applies them; it takes a function that is told of each step.
+    """
+    share = spec.aws.share
+    shared = Shared(
+        images=shared_images(ledger_beside(record or default_path(spec))),
+        by_spec=bool(share.accounts or share.organizations or share.organizational_units or share.public),
+    )
+    plans = [RegionPrune(region=region) for region in regions]
+    _by_region(plans, lambda plan: plan_prune(aws, plan, spec.name, rules, shared))
+
+    def apply(say: Callable[[str], None]) -> None:
+        seen = [plan for plan in plans if not plan.error]
+        _by_region(seen, lambda plan: apply_prune(aws, plan, shared, rules.now, say))
+
+    return plans, apply
+
+
+def _by_region(plans: list[RegionPrune], work: Callable[[RegionPrune], None]) -> list[RegionPrune]:
+    """Side by side; a region that fails keeps its error and does not hide the others."""
+    for plan, error in zip(plans, attempt(work, plans), strict=True):
+        plan.error = error or plan.error
+    return plans
 
 
 def list_images(aws: Aws, plan: RegionPrune, name: str) -> None:

@@ -10,9 +10,15 @@ from amigen.publish.names import Place
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """Base. `step` is its name in the ledger and in JSON; `title` says in words what it does."""
+    """Base.
+
+    Attributes:
+        step: Its name in the ledger and in JSON.
+        lines: What changes in a launch template.
+    """
 
     step: ClassVar[str]
+    lines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -139,7 +145,6 @@ class CreateTemplate(Action):
     image: str | None
     digest: str
     tags: dict[str, str]
-    lines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -164,7 +169,6 @@ class CreateVersion(Action):
     data: dict[str, Any] = field(repr=False)
     image: str | None
     digest: str
-    lines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -203,7 +207,6 @@ class SetDefault(Action):
     version: int | None
     old: int
     back: bool = False
-    lines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

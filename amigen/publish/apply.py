@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from amigen.base.errors import AmigenError
 from amigen.publish import image_steps, template_steps
@@ -14,7 +13,6 @@ from amigen.publish.actions import (
     CreateTemplate,
     CreateVersion,
     DeprecateImage,
-    PlacePlan,
     PutParameter,
     RemoveFailedCopy,
     RunCanary,
@@ -40,35 +38,30 @@ _DO: dict[type[Action], Callable[..., None]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Applier(Means):
-    """Applies plans."""
+def apply(means: Means, runs: Sequence[PlaceRun]) -> None:
+    """Apply the plans of all places that have one; each gets to its own end or error.
 
-    def apply(self, plans: Sequence[PlacePlan]) -> list[PlaceRun]:
-        """Apply all plans; every place gets to its own end or error.
+    Raises:
+        KeyboardInterrupt: After the threads have ended; what is begun goes on in AWS.
+    """
+    attempt(lambda run: _one(means, run), [run for run in runs if not run.error], means.waiter)
 
-        Raises:
-            KeyboardInterrupt: After the threads have ended; what is begun goes on in AWS.
-        """
-        runs = [PlaceRun(plan=p, image=p.image, template=p.template, version=p.version) for p in plans]
-        attempt(self._one, runs, self.waiter)
-        return runs
 
-    def _one(self, run: PlaceRun) -> None:
-        plan = run.plan
-        key = plan.place.key
-        self.ledger.restart(key, digest=plan.digest, built=plan.built)
-        found = [step for step, there in (("built", True), ("copied", plan.image), ("template", plan.version)) if there]
-        self.ledger.note(key, *found, **_known(run))
-        try:
-            for action in plan.actions:
-                self.waiter.say(f"{key}: {action.title}")
-                _DO[type(action)](self, run, action)
-                run.done.append(action.title)
-                self.ledger.note(key, action.step, **_known(run))
-        except AmigenError as error:
-            run.error = error
-            self.waiter.say(f"{key}: failed: {error.message}")
+def _one(means: Means, run: PlaceRun) -> None:
+    plan, key = run.plan, run.place.key
+    run.applied = True
+    means.ledger.restart(key, digest=plan.digest, built=plan.built)
+    found = [step for step, there in (("built", True), ("copied", plan.image), ("template", plan.version)) if there]
+    means.ledger.note(key, *found, **_known(run))
+    try:
+        for action in plan.actions:
+            means.waiter.say(f"{key}: {action.title}")
+            _DO[type(action)](means, run, action)
+            run.done.append(action.title)
+            means.ledger.note(key, action.step, **_known(run))
+    except AmigenError as error:
+        run.error = error
+        means.waiter.say(f"{key}: failed: {error.message}")
 
 
 def _known(run: PlaceRun) -> dict[str, object]:

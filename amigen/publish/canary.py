@@ -6,7 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -15,7 +15,7 @@ from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
 from amigen.publish.canary_launch import Launch, launch_params
-from amigen.publish.ledger import Entry
+from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
 from amigen.publish.proof import Gathered, Proof
 from amigen.publish.run_command import Rate, only_answer, run_script
@@ -26,16 +26,6 @@ from amigen.publish.wait import TooLongError, Waiter
 _VISIBLE_SECONDS = 60.0
 # User data must have ended before anything is judged; its own failure is one of the checks.
 _WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1 || true; fi\n"
-
-
-class Tokens(Protocol):
-    """Where the token of a launch is written down before the launch; the ledger."""
-
-    def entry(self, key: str) -> Entry:
-        """What is known of a place."""
-
-    def note(self, key: str, *steps: str, **fields: Any) -> None:
-        """Write down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +40,7 @@ class CanaryRunner:
     aws: Aws
     plans: Mapping[str, ImagePlan]
     proof: Proof
-    ledger: Tokens
+    ledger: Ledger
     waiter: Waiter
     subnets: Mapping[str, str]
 

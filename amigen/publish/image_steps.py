@@ -17,7 +17,7 @@ VISIBLE_SECONDS = 300.0
 
 def tag(means: Means, run: PlaceRun, action: TagImage) -> None:
     """The tags of success; an image that was pending has got its snapshots since it was looked at."""
-    region = run.plan.place.region
+    region = run.place.region
     snapshots = action.snapshots or [each.id for each in _visible(means, run, action.image).snapshots]
     means.aws.call(
         calls.TAG_IMAGE,
@@ -31,14 +31,14 @@ def tag(means: Means, run: PlaceRun, action: TagImage) -> None:
 
 def remove_failed(means: Means, run: PlaceRun, action: RemoveFailedCopy) -> None:
     """Deregister, after a last look: only what EC2 itself calls failed."""
-    region = run.plan.place.region
+    region = run.place.region
     image = observe.find_image(means.aws, region, action.image)
     if image is None:
         return
     if image.state not in names.BROKEN_IMAGE:
         raise ConflictError(f"{action.image} in {region} is {image.state} by now, not failed", "run again")
     # Noted first: what is noted and not there has used up its token, see `copy`.
-    means.ledger.note(run.plan.place.key, image=action.image)
+    means.ledger.note(run.place.key, image=action.image)
     means.aws.call(calls.REMOVE_FAILED_COPY, region, f"image {action.image}", ImageId=action.image)
 
 
@@ -48,7 +48,7 @@ def copy(means: Means, run: PlaceRun, action: CopyImage) -> None:
     The token names the copy that was made here last, which is no more: with the token of that one, EC2 would answer
     with its id for ever.
     """
-    region, key = run.plan.place.region, run.plan.place.key
+    region, key = run.place.region, run.place.key
     tags = as_tags(action.tags)
     token = names.token("copy", action.source, region, means.ledger.image(key))
     answer = means.aws.call(
@@ -75,7 +75,7 @@ def await_image(means: Means, run: PlaceRun, action: AwaitImage) -> None:
 
 
 def _await_image(means: Means, run: PlaceRun, image: str) -> None:
-    region = run.plan.place.region
+    region = run.place.region
     began = time.monotonic()
 
     def look() -> tuple[bool | None, str]:
@@ -90,12 +90,12 @@ def _await_image(means: Means, run: PlaceRun, image: str) -> None:
             raise AwsError(f"{image} in {region} is {state}{reason}", hint)
         return (True if state == "available" else None), state
 
-    means.waiter.until(f"{run.plan.place.key}: {image}", look)
+    means.waiter.until(f"{run.place.key}: {image}", look)
 
 
 def _visible(means: Means, run: PlaceRun, image: str) -> Image:
     """An image that is there: a look that does not see it yet is not one that finds nothing to do."""
-    place = run.plan.place
+    place = run.place
 
     def look() -> tuple[Image | None, str]:
         found = observe.find_image(means.aws, place.region, image)
@@ -106,7 +106,7 @@ def _visible(means: Means, run: PlaceRun, image: str) -> Image:
 
 def share(means: Means, run: PlaceRun, action: ShareImage) -> None:
     """Add what is missing. A copy may be encrypted by the account's default, whatever the spec says."""
-    region, image = run.plan.place.region, image_of(run)
+    region, image = run.place.region, image_of(run)
     add = [
         *({"UserId": each} for each in action.accounts),
         *({"OrganizationArn": each} for each in action.organizations),
@@ -134,7 +134,7 @@ def share(means: Means, run: PlaceRun, action: ShareImage) -> None:
 def deprecate(means: Means, run: PlaceRun, action: DeprecateImage) -> None:
     """Set the time."""
     image = image_of(run)
-    means.aws.call(calls.DEPRECATE_IMAGE, run.plan.place.region, f"image {image}", ImageId=image, DeprecateAt=action.at)
+    means.aws.call(calls.DEPRECATE_IMAGE, run.place.region, f"image {image}", ImageId=image, DeprecateAt=action.at)
 
 
 def image_of(run: PlaceRun) -> str:

@@ -18,7 +18,6 @@ import msgspec
 from amigen.base.errors import ConflictError, InputError
 from amigen.base.files import MissingFileError, read_file, write_atomically
 from amigen.base.locks import exclusive_lock
-from amigen.publish.place_run import Ledger, NullLedger
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -54,19 +53,18 @@ class _Document(msgspec.Struct, kw_only=True, rename="camel"):
     entries: dict[str, Entry] = {}
 
 
-class LedgerFile:
-    """A ledger that is open for one publisher. Safe to share between threads."""
+class Ledger:
+    """A ledger that is open for one publisher. Safe to share between threads.
 
-    def __init__(self, path: Path, document: _Document, now: Callable[[], datetime]) -> None:
-        self._path = path
-        self._document = document
-        self._now = now
+    Args:
+        path: Its file; None keeps it in memory alone.
+        document: What the file holds.
+    """
+
+    def __init__(self, path: Path | None = None, document: _Document | None = None) -> None:
+        self.path = path
+        self._document = document or _Document(name="")
         self._lock = threading.Lock()
-
-    @property
-    def path(self) -> Path:
-        """Where it stands."""
-        return self._path
 
     def entry(self, key: str) -> Entry:
         """The entry of `Place.key`; an empty one where there is none."""
@@ -86,7 +84,7 @@ class LedgerFile:
         """Write down what is done, at once and durably."""
         with self._lock:
             old = self._document.entries.get(key, Entry())
-            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = _now()
             done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
             if "default" in steps:
                 done.pop("rolled-back", None)
@@ -96,7 +94,8 @@ class LedgerFile:
                 self._write()
 
     def _write(self) -> None:
-        write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
+        if self.path:
+            write_atomically(self.path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
 
     def went_back(self, key: str, *, default: int) -> None:
         """`$Default` went back to an older version, and the parameter with it: image and version are those of the
@@ -106,7 +105,7 @@ class LedgerFile:
             old = self._document.entries.get(key)
             if old is None or old.default in (0, default):
                 return
-            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = _now()
             steps = {step: at for step, at in old.steps.items() if step not in ("default", "parameter")}
             new = msgspec.structs.replace(old, default=default, steps={**steps, "rolled-back": now})
             self._document.entries[key] = new
@@ -120,14 +119,18 @@ class LedgerFile:
                 return
             self._document.entries[key] = Entry(digest=digest, built=built)
 
-    def document(self) -> dict[str, Any]:
-        """All of it, as plain values."""
-        with self._lock:
-            return msgspec.to_builtins(self._document)  # type: ignore[no-any-return]
+
+def ledger_beside(record: Path) -> Path:
+    """Where the ledger of a build record is."""
+    return record.with_name("publish-ledger.json")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextlib.contextmanager
-def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[LedgerFile]:
+def open_ledger(path: Path, name: str) -> Iterator[Ledger]:
     """The ledger of a spec, locked against a second publisher on this machine.
 
     Raises:
@@ -146,14 +149,14 @@ def open_ledger(path: Path, name: str, now: Callable[[], datetime] = lambda: dat
         document = read_ledger(path) or _Document(name=name)
         if document.name != name:
             raise ConflictError(f"{path} is the ledger of {document.name}, not of {name}", "use another folder")
-        yield LedgerFile(path, document, now)
+        yield Ledger(path, document)
 
 
 @contextlib.contextmanager
 def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterator[Ledger]:
     """The ledger of a spec, or one that keeps nothing if it cannot be read: rollback must not fail on bookkeeping."""
     with contextlib.ExitStack() as stack:
-        notes: Ledger = NullLedger()
+        notes = Ledger()
         if path.exists():
             try:
                 notes = stack.enter_context(open_ledger(path, name))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amigen.base.errors import InputError
+from amigen.plan.choose import selected
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Architecture, Platform
@@ -28,6 +31,7 @@ _HISTORY_LENGTH = 32
 # States of an image that will never be one (EC2's ImageState).
 BROKEN_IMAGE = ("failed", "error", "invalid")
 
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]+")
 _DESCRIPTION = re.compile(
     r"amigen spec=(?P<spec>[0-9a-f]{64}) content=(?P<content>[0-9a-f]{32}) image=(?P<image>ami-[0-9a-f]+)"
 )
@@ -80,18 +84,55 @@ class Place:
         return f"{self.target.key}/{self.region}"
 
 
-def targets(spec: NodeImage) -> tuple[Target, ...]:
-    """All images of a spec, in its order."""
+def targets(spec: NodeImage, platforms: Sequence[str] = (), architectures: Sequence[str] = ()) -> tuple[Target, ...]:
+    """The images of a spec, in its order; all of a kind where none is chosen.
+
+    Raises:
+        InputError: The spec does not have one.
+    """
+    chosen, kept = selected(spec, platforms, architectures)
     return tuple(
         Target(name=spec.name, platform=platform, architecture=architecture)
-        for platform in spec.platforms
-        for architecture in spec.architectures
+        for platform in chosen
+        for architecture in kept
     )
 
 
 def regions(spec: NodeImage) -> tuple[str, ...]:
     """The region of the build, then those of the copies."""
-    return (spec.aws.region, *(r for r in dict.fromkeys(spec.aws.copy_regions) if r != spec.aws.region))
+    return tuple(dict.fromkeys((spec.aws.region, *spec.aws.copy_regions)))
+
+
+def chosen_regions(spec: NodeImage, given: Sequence[str], *, anywhere: bool = False) -> tuple[str, ...]:
+    """The regions that were asked for, or all of the spec.
+
+    Args:
+        spec: The spec.
+        given: As asked for.
+        anywhere: Also regions that are not in the spec (any more): images may have been left there.
+
+    Raises:
+        InputError: A region is not in the spec, or not the name of one.
+    """
+    known = regions(spec)
+    for region in given:
+        if region not in known and not (anywhere and _REGION.fullmatch(region)):
+            raise InputError(f"{region} is not a region of this spec", f"it has: {', '.join(known)}")
+    if anywhere and given:
+        return tuple(dict.fromkeys(given))
+    return tuple(region for region in known if not given or region in given)
+
+
+def places(
+    spec: NodeImage, platforms: Sequence[str], architectures: Sequence[str], given: Sequence[str]
+) -> list[Place]:
+    """The targets that were asked for, each in the regions that were asked for.
+
+    Raises:
+        InputError: The spec does not have one.
+    """
+    where = chosen_regions(spec, given)
+    return [Place(region=region, target=each) for each in targets(spec, platforms, architectures) for region in where]
 
 
 def token(*parts: object) -> str:

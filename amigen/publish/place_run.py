@@ -1,74 +1,28 @@
-"""One place while its plan is applied: how far it has come, where that is written down, and who proves a canary."""
+"""One place, from the look at it to the end of its plan: what is known by now, and what came of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish.actions import PlacePlan
+from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
 from amigen.publish.wait import Waiter
 
 
-class Canary(Protocol):
-    """Proves one version of a template on one instance; see `amigen.publish.canary`."""
-
-    def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
-        """Raise ChecksFailedError or CouldNotCheckError where it is not proven."""
-
-
-class Ledger(Protocol):
-    """Where progress is written down: the ledger, or nowhere."""
-
-    def restart(self, key: str, *, digest: str, built: str) -> None:
-        """Begin an entry anew when it speaks of another image."""
-
-    def image(self, key: str) -> str:
-        """The image that was noted last; empty where there is none."""
-        ...
-
-    def warning(self, key: str, version: int) -> str:
-        """What EC2 could not validate of a version; empty: nothing is known."""
-        ...
-
-    def note(self, key: str, *steps: str, **fields: object) -> None:
-        """Write down what is done."""
-
-    def went_back(self, key: str, *, default: int) -> None:
-        """Write down that `$Default` went back, and the parameter with it."""
-
-
-class NullLedger:
-    """Writes nothing down."""
-
-    def restart(self, key: str, *, digest: str, built: str) -> None:
-        """Nothing."""
-
-    def image(self, key: str) -> str:
-        """Nothing."""
-        return ""
-
-    def warning(self, key: str, version: int) -> str:
-        """Nothing."""
-        return ""
-
-    def note(self, key: str, *steps: str, **fields: object) -> None:
-        """Nothing."""
-
-    def went_back(self, key: str, *, default: int) -> None:
-        """Nothing."""
-
-
 @dataclass(kw_only=True)
 class PlaceRun:
-    """One place on its way: what is known by now, and what came of it.
+    """One place on its way.
 
     Attributes:
+        plan: What is to be done; without actions where the place could not be looked at.
+        applied: Whether its plan was begun.
         done: Titles of the actions that were done.
         warning: What EC2 could not validate of the version that was made.
-        error: Why it stopped; None where it got to its end.
+        error: Why it could not be planned, or why it stopped; None where it got to its end.
     """
 
     plan: PlacePlan
@@ -76,16 +30,33 @@ class PlaceRun:
     template: str | None
     version: int | None
     default: int | None = None
+    applied: bool = False
     done: list[str] = field(default_factory=list)
     warning: str = ""
     error: AmigenError | None = None
 
+    @property
+    def place(self) -> Place:
+        """Where."""
+        return self.plan.place
+
+    @classmethod
+    def of(cls, place: Place, found: PlacePlan | AmigenError) -> PlaceRun:
+        """The beginning: a plan, or why there is none."""
+        error = found if isinstance(found, AmigenError) else None
+        plan = PlacePlan(place=place, actions=()) if isinstance(found, AmigenError) else found
+        return cls(plan=plan, image=plan.image, template=plan.template, version=plan.version, error=error)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What the steps of a plan need of the world."""
+    """What the steps of a plan need of the world.
+
+    Attributes:
+        canary: Proves one version of a template, as `amigen.publish.canary.CanaryRunner`.
+    """
 
     aws: Aws
     ledger: Ledger
     waiter: Waiter
-    canary: Canary | None = None
+    canary: Callable[..., None] | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amigen.base.errors import InputError, RefusedError
+from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.base.files import MissingFileError, read_file
 from amigen.publish.names import Target
+from amigen.spec.load import spec_digest
 from amigen.spec.model import NodeImage
 
 _T = TypeVar("_T")
@@ -43,6 +44,24 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
         RefusedError: It holds an image whose checks have not passed.
     """
     return _each(path, lambda document, each: _image(document, each, spec, path))
+
+
+def recorded_amis(path: Path, spec: NodeImage) -> Mapping[str, dict[str, str]]:
+    """Platform -> architecture -> AMI id in the region of the spec, of images whose checks have passed.
+
+    Raises:
+        ConflictError: They were built of another spec.
+        InputError, RefusedError: As `read_images`.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for each in read_images(path, spec):
+        if each.digest != spec_digest(spec):
+            raise ConflictError(
+                f"{path}: {each.image} was built of another state of the spec", "build again, or restore the spec"
+            )
+        if each.region == spec.aws.region:
+            found.setdefault(each.target.platform, {})[each.target.architecture] = each.image
+    return found
 
 
 def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> tuple[_T, ...]:

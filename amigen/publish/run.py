@@ -1,46 +1,29 @@
-"""A publish from its beginning to its end: look, plan, (the caller shows), apply."""
+"""Look at every place of a publish, and plan it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError, RefusedError
+from amigen.base.errors import RefusedError
 from amigen.publish import names, observe
 from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
+from amigen.publish.place_run import PlaceRun
 from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
 from amigen.publish.wait import Waiter, attempt
 
 
-@dataclass(kw_only=True)
-class PlaceStatus:
-    """One place, looked at: its plan, or why there is none."""
-
-    place: Place
-    plan: PlacePlan | None = None
-    error: AmigenError | None = None
-
-
-def planned(places: Sequence[Place], plans: Sequence[PlacePlan | AmigenError]) -> list[PlaceStatus]:
-    """Each place with its plan, or with the error that `attempt` has in its place."""
-    return [
-        PlaceStatus(place=place, error=plan) if isinstance(plan, AmigenError) else PlaceStatus(place=place, plan=plan)
-        for place, plan in zip(places, plans, strict=True)
-    ]
-
-
 def look(
     aws: Aws, request: PublishRequest, proven: Sequence[ProvenImage], regions: Sequence[str], waiter: Waiter
-) -> list[PlaceStatus]:
+) -> list[PlaceRun]:
     """Look at every place, side by side, and plan it. A region that cannot be asked does not hide the others."""
     pairs = [(each, Place(region=region, target=each.target)) for each in proven for region in regions]
     found = attempt(lambda pair: _plan(aws, request, *pair), pairs, waiter)
-    return planned([place for _, place in pairs], found)
+    return [PlaceRun.of(place, each) for (_, place), each in zip(pairs, found, strict=True)]
 
 
 def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bool) -> None:
@@ -93,8 +76,3 @@ def _with_permissions(aws: Aws, request: PublishRequest, region: str, image: Ima
     return dataclasses.replace(
         image, shared=shared, snapshots_shared=frozenset.intersection(*each) if each else frozenset()
     )
-
-
-def places(statuses: Sequence[PlaceStatus]) -> tuple[PlacePlan, ...]:
-    """The plans of those that could be looked at."""
-    return tuple(item.plan for item in statuses if item.plan)

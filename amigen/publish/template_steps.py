@@ -26,9 +26,9 @@ def parameter(means: Means, run: PlaceRun, action: PutParameter) -> None:
     """Write it if it is still what the plan saw."""
     _refuse_warned(means, run)
     image = image_of(run)
-    region = run.plan.place.region
+    region = run.place.region
     put_parameter(means.aws, region, action.name, old=action.old, new=image, waiter=means.waiter)
-    means.ledger.note(run.plan.place.key, parameter=action.name)
+    means.ledger.note(run.place.key, parameter=action.name)
 
 
 def create_template(means: Means, run: PlaceRun, action: CreateTemplate) -> None:
@@ -40,7 +40,7 @@ def create_template(means: Means, run: PlaceRun, action: CreateTemplate) -> None
     def create(token: str) -> tuple[str, int, Any]:
         answer = means.aws.call(
             calls.CREATE_TEMPLATE,
-            run.plan.place.region,
+            run.place.region,
             f"launch template {action.name}",
             LaunchTemplateName=action.name,
             VersionDescription=label.text(),
@@ -63,7 +63,7 @@ def create_version(means: Means, run: PlaceRun, action: CreateVersion) -> None:
     def create(token: str) -> tuple[str, int, Any]:
         answer = means.aws.call(
             calls.CREATE_TEMPLATE_VERSION,
-            run.plan.place.region,
+            run.place.region,
             f"launch template {action.name}",
             LaunchTemplateId=action.template,
             VersionDescription=label.text(),
@@ -98,7 +98,7 @@ def _create(
         after: The newest version that the plan saw; 0 where there was no template.
         create: Calls with a token; gives the template's id, the version and EC2's warning.
     """
-    place = run.plan.place
+    place = run.place
     for generation in range(_TOKENS):
         token = names.token(*intent, *((generation,) if generation else ()))
         try:
@@ -122,7 +122,7 @@ def _create(
 
 def _seen(means: Means, run: PlaceRun, name: str, wanted: Callable[[int], bool]) -> bool:
     """Whether such a version is there; it may take a moment until it is seen."""
-    place = run.plan.place
+    place = run.place
 
     def look() -> tuple[bool | None, str]:
         found = observe.find_template(means.aws, place.region, name)
@@ -145,10 +145,10 @@ def _refuse_warned(means: Means, run: PlaceRun) -> None:
     moves = any(isinstance(each, SetDefault) and not each.back for each in actions)
     if not moves or run.version is None or any(isinstance(each, RunCanary) for each in actions):
         return
-    warning = run.warning or means.ledger.warning(run.plan.place.key, run.version)
+    warning = run.warning or means.ledger.warning(run.place.key, run.version)
     if warning:
         raise RefusedError(
-            f"EC2 warns of version {run.version} of {run.plan.place.target.template} in {run.plan.place.region}:"
+            f"EC2 warns of version {run.version} of {run.place.target.template} in {run.place.region}:"
             f" {warning}; the default is unchanged",
             "correct what it names, or prove the version on an instance: --canary",
         )
@@ -159,7 +159,7 @@ def run_canary(means: Means, run: PlaceRun, action: RunCanary) -> None:
     assert means.canary is not None, "a plan with a canary was made without one"
     assert run.template is not None, "a canary comes after its template"
     assert run.version is not None, "a canary comes after its version"
-    means.canary(run.plan.place, name=action.name, template=run.template, version=run.version, image=image_of(run))
+    means.canary(run.place, name=action.name, template=run.template, version=run.version, image=image_of(run))
 
 
 def set_default(means: Means, run: PlaceRun, action: SetDefault) -> None:
@@ -169,7 +169,7 @@ def set_default(means: Means, run: PlaceRun, action: SetDefault) -> None:
     _refuse_warned(means, run)
     move_default(
         means.aws,
-        run.plan.place.region,
+        run.place.region,
         action.name,
         action.template,
         old=action.old,

@@ -13,7 +13,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import names
-from amigen.publish.place_run import Ledger
+from amigen.publish.ledger import Ledger
 from amigen.publish.wait import Waiter
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.way_back import default_back, go_back

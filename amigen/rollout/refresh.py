@@ -14,7 +14,7 @@ from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
-from amigen.publish.place_run import Ledger
+from amigen.publish.ledger import Ledger
 from amigen.publish.wait import TooLongError, Waiter
 from amigen.rollout import templates
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template

@@ -10,8 +10,8 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.actions import CreateVersion, SetDefault
-from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
-from amigen.publish.run import PlaceStatus
+from amigen.publish.ledger import Ledger
+from amigen.publish.place_run import PlaceRun
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import (
     Group,
@@ -48,33 +48,32 @@ def roller(aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> Roller:
     return kind(aws, group, waiter, ledger)
 
 
-def look_at(aws: Aws, groups: Sequence[Group], statuses: Sequence[PlaceStatus], waiter: Waiter) -> list[RolloutPreview]:
+def look_at(aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter) -> list[RolloutPreview]:
     """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
     out = []
     targets: dict[str, tuple[TargetVersion, ...]] = {}
     for group in groups:
         preview = RolloutPreview(group=group)
         out.append(preview)
-        if any(item.error for item in statuses if item.place.region == group.region):
+        if any(run.error for run in runs if run.place.region == group.region):
             continue  # it is said already, and nothing is rolled out
         try:
             if group.region not in targets:
-                targets[group.region] = _targets(aws, group.region, statuses)
-            preview.old, preview.new = roller(aws, group, waiter, NullLedger()).look(targets[group.region])
+                targets[group.region] = _targets(aws, group.region, runs)
+            preview.old, preview.new = roller(aws, group, waiter, Ledger()).look(targets[group.region])
         except AmigenError as error:
             preview.error = error
     return out
 
 
-def _targets(aws: Aws, region: str, statuses: Sequence[PlaceStatus]) -> tuple[TargetVersion, ...]:
+def _targets(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[TargetVersion, ...]:
     """The defaults of a region as its plans leave them; a template that a plan makes has no groups yet."""
     out = []
-    for item in statuses:
-        plan = item.plan
-        if item.place.region != region or plan is None or plan.template is None:
+    for plan in (run.plan for run in runs):
+        if plan.place.region != region or plan.template is None:
             continue
         made = next((action for action in plan.actions if isinstance(action, CreateVersion)), None)
-        template = None if made else observe.find_template(aws, region, item.place.target.template)
+        template = None if made else observe.find_template(aws, region, plan.place.target.template)
         version = template.version(plan.version) if template and plan.version else None
         data = made.data if made else version.data if version else {}
         move = next((action for action in plan.actions if isinstance(action, SetDefault)), None)
@@ -120,7 +119,7 @@ def _ended(
     kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
     moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.plan.actions) and run.default]
     if not (isinstance(error, (TakenBackError, TooLongError, StoppedError)) or mine.begun or _passing(error)):
-        here = [run for run in moved if run.plan.place.region == group.region]
+        here = [run for run in moved if run.place.region == group.region]
         try:
             releases = releases_of(aws, group.region, here, waiter) if here else ()
             error = go_back(
@@ -137,9 +136,9 @@ def _ended(
         returned = {(each.place.region, each.template) for each in error.releases}
         error = _with_the_others(error, before, waiter)
     stays = [
-        f"the default of {run.plan.place.target.template} in {run.plan.place.region} stays version {run.default}"
+        f"the default of {run.place.target.template} in {run.place.region} stays version {run.default}"
         for run in moved
-        if (run.plan.place.region, run.template) not in returned
+        if (run.place.region, run.template) not in returned
     ]
     return kind("; ".join((error.message, *stays)), error.hint) if stays or kind is not RolloutError else error
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
-from amigen.publish.apply import Applier
+from amigen.publish.apply import apply
+from amigen.publish.ledger import Ledger
 from amigen.publish.names import read_history, read_rollback
-from amigen.publish.place_run import Ledger, NullLedger, PlaceRun
+from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.promote import agreed
 from amigen.publish.state import Template
 from amigen.publish.wait import Waiter
@@ -25,7 +26,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter)
     """
     out = []
     for run in runs:
-        if run.plan.place.region != region:
+        if run.place.region != region:
             continue
         template = _as_left(aws, run, waiter)
         if template is None:
@@ -37,7 +38,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter)
             history = (*history, begun[1])
         out.append(
             Release(
-                place=run.plan.place,
+                place=run.place,
                 template=template.id,
                 version=template.default,
                 old=history[-1] if history else None,
@@ -51,7 +52,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter)
 
 def _as_left(aws: Aws, run: PlaceRun, waiter: Waiter) -> Template | None:
     """The template of a run; a look that is behind, and sees the default before the run, would roll out that one."""
-    place = run.plan.place
+    place = run.place
 
     def look() -> tuple[int, Template | None]:
         found = observe.find_template(aws, place.region, place.target.template)
@@ -72,8 +73,9 @@ def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> 
     if release.old is None:
         raise RolloutError("the previous default is unknown; leaving it unchanged", "name it: --to of rollback")
     try:
-        plan = plan_rollback(aws, release.place, release.old)
-        error = Applier(aws=aws, ledger=NullLedger(), waiter=waiter).apply([plan])[0].error
+        run = PlaceRun.of(release.place, plan_rollback(aws, release.place, release.old))
+        apply(Means(aws=aws, ledger=Ledger(), waiter=waiter), [run])
+        error = run.error
     except AmigenError as found:
         error = found
     if error:

@@ -1,0 +1,199 @@
+"""A publish with its rollouts, and a rollback: look, plan, show, ask, apply."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amigen.aws.session import Aws
+from amigen.base.errors import AmigenError, InputError, RefusedError
+from amigen.plan.make import plan_images
+from amigen.publish import proof, record
+from amigen.publish.apply import apply
+from amigen.publish.canary import CanaryRunner
+from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
+from amigen.publish.names import Place, Target
+from amigen.publish.place_run import Means, PlaceRun
+from amigen.publish.request import make_request
+from amigen.publish.run import look, require_digest
+from amigen.publish.wait import Waiter, attempt
+from amigen.rollout.group import Group, Preferences, RolloutPreview, parse_group
+from amigen.rollout.rollback import plan_rollback
+from amigen.rollout.run import Rolled, look_at, roll_out
+from amigen.spec.load import spec_digest
+from amigen.spec.model import NodeImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOrder:
+    """What to publish, and how far.
+
+    Attributes:
+        path: File of the spec.
+        record: Build record; None for the one that `amigen build` writes.
+        rollouts: `asg:NAME` or `nodegroup:CLUSTER/NAME`, with `@REGION`.
+        subnets: `REGION=SUBNET` of canaries.
+        dry_run: Stop when the plan is shown.
+    """
+
+    spec: NodeImage
+    path: str
+    record: Path | None
+    targets: tuple[Target, ...]
+    regions: tuple[str, ...]
+    set_default: bool
+    canary: bool
+    keep_image: bool
+    images_only: bool
+    rollouts: tuple[str, ...]
+    preferences: Preferences
+    subnets: tuple[str, ...]
+    dry_run: bool
+
+
+@dataclass(kw_only=True)
+class Released:
+    """What a publish or a rollback would do, and did.
+
+    Attributes:
+        ledger: Its file, where a publish was applied.
+    """
+
+    runs: list[PlaceRun]
+    previews: list[RolloutPreview] = field(default_factory=list)
+    rolled: list[Rolled] = field(default_factory=list)
+    ledger: Path | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.previews or any(run.plan.actions for run in self.runs))
+
+    @property
+    def failures(self) -> list[tuple[str, AmigenError]]:
+        """What could not be looked at or done, by place and group."""
+        return [
+            *((run.place.key, run.error) for run in self.runs if run.error),
+            *((each.group.text, each.error) for each in self.previews if each.error),
+            *((each.group.text, each.error) for each in self.rolled if each.error),
+        ]
+
+
+def publish(
+    aws: Aws, order: PublishOrder, waiter: Waiter, *, show: Callable[[Released], None], ask: Callable[[str], None]
+) -> Released:
+    """Publish proven images, and roll their default versions out.
+
+    Args:
+        aws: Where to call.
+        order: What to publish.
+        waiter: How to wait.
+        show: Shows the plan.
+        ask: Asks a question before anything is changed; raises where the answer is no.
+
+    Raises:
+        InputError, RefusedError: The order cannot be carried out; nothing was done.
+    """
+    spec = order.spec
+    groups = _groups(order)
+    subnets = _subnets(order)
+    path = order.record or record.default_path(spec)
+    proven = [each for each in record.read_images(path, spec) if each.target in order.targets]
+    record.require_all(proven, order.targets, path)
+    require_digest(proven, spec_digest(spec), keep_image=order.keep_image)
+    request = make_request(
+        spec, order.path, set_default=order.set_default, canary=order.canary, templates=not order.images_only
+    )
+    with nullcontext() if order.dry_run else open_ledger(ledger_beside(path), spec.name) as ledger:
+        runs = look(aws, request, proven, order.regions, waiter)
+        found = Released(runs=runs, previews=look_at(aws, groups, runs, waiter))
+        show(found)
+        # Nothing is done where a group could not follow: the default would have moved for nobody.
+        if ledger is None or any(each.error for each in found.previews):
+            return found
+        if found.changes:
+            ask("Apply this plan?")
+        plans = {plan.platform: plan for plan in plan_images(spec)}
+        canary = CanaryRunner(
+            aws=aws, plans=plans, proof=proof.SuiteProof(), ledger=ledger, waiter=waiter, subnets=subnets
+        )
+        found.ledger = ledger.path
+        apply(Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None), runs)
+        if not found.failures:
+            found.rolled = roll_out(aws, groups, runs, waiter, ledger)
+    return found
+
+
+def roll_back(
+    aws: Aws,
+    spec: NodeImage,
+    places: Sequence[Place],
+    to: int | None,
+    waiter: Waiter,
+    *,
+    path: Path | None,
+    dry_run: bool,
+    show: Callable[[Released], None],
+    ask: Callable[[str], None],
+) -> Released:
+    """Move the default versions of places back, and the parameters with them.
+
+    Args:
+        aws: Where to call.
+        spec: The spec.
+        places: Of which templates.
+        to: Version to go back to; None for what each default was before.
+        waiter: How to wait.
+        path: Build record, beside which the ledger is; None for the one that `amigen build` writes.
+        dry_run: Stop when the plan is shown.
+        show, ask: As for `publish`.
+
+    Raises:
+        RefusedError: `to`, and several places: each template counts its own versions, and the same number elsewhere may
+            be quite another image.
+    """
+    if to is not None and len(places) > 1:
+        raise RefusedError(
+            f"--to is a version of one launch template, and this is about {len(places)}: "
+            + ", ".join(place.key for place in places),
+            "add --region, --platform, --architecture; without --to each goes back to what its own default was before",
+        )
+    plans = attempt(lambda place: plan_rollback(aws, place, to), places, waiter)
+    found = Released(runs=[PlaceRun.of(place, plan) for place, plan in zip(places, plans, strict=True)])
+    show(found)
+    if dry_run:
+        return found
+    if found.changes:
+        ask("Roll back?")
+    ledger_path = ledger_beside(path or record.default_path(spec))
+    with ledger_if_there(ledger_path, spec.name, waiter.say) as ledger:
+        # What is noted of a publish stays, but for the default.
+        apply(Means(aws=aws, ledger=Ledger(), waiter=waiter), found.runs)
+        for run in found.runs:
+            default = run.plan.version if run.error is None else run.default
+            if run.applied and default is not None:
+                ledger.went_back(run.place.key, default=default)
+    return found
+
+
+def _groups(order: PublishOrder) -> tuple[Group, ...]:
+    """The groups of the rollouts, each once."""
+    if not order.rollouts and order.preferences != Preferences():
+        raise InputError("options of a rollout are given without --rollout", "add --rollout GROUP")
+    groups = dict.fromkeys(parse_group(text, order.regions) for text in order.rollouts)
+    if groups and not (order.set_default or order.canary):
+        raise InputError("--rollout rolls out the default version", "add --set-default or --canary")
+    return tuple(dataclasses.replace(group, preferences=order.preferences) for group in groups)
+
+
+def _subnets(order: PublishOrder) -> dict[str, str]:
+    """Region -> subnet of its canary."""
+    pairs = {text: text.partition("=") for text in order.subnets}
+    for text, (region, _, subnet) in pairs.items():
+        if region not in order.regions or not subnet.startswith("subnet-"):
+            known = ", ".join(order.regions)
+            raise InputError(f"--canary-subnet {text!r} is not REGION=SUBNET", f"regions of this publish: {known}")
+    return {region: subnet for region, _, subnet in pairs.values()}
