@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amigen.base.errors import InputError, RefusedError
-from amigen.base.files import read_text
-from amigen.cli.document import echo_json, echo_text, output_option
-from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options
+from amigen.cli.document import echo_json, echo_line, echo_text, output_option
+from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options, session_of
 from amigen.cli.kubeproxy_status import status
 from amigen.cli.options import Group
-from amigen.knowledge import PROXY_MODES
 
 if TYPE_CHECKING:
-    from amigen.cli.kubeproxy_session import Session
-    from amigen.kubeproxy.change import ChangePlan
-    from amigen.kubeproxy.settings import Settings
+    from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+    from amigen.kubeproxy.session import Session
 
 
 @click.group(cls=Group)
@@ -33,8 +30,7 @@ def kube_proxy() -> None:
 @output_option
 def plan(output: str, **options: Any) -> None:
     """Show what a change would do, and change nothing."""
-    session = _session(options)
-    found = session.plan(_settings(options))
+    found, _ = _plan(session_of(options), options)
     _print_plan(found, output)
 
 
@@ -46,16 +42,14 @@ def plan(output: str, **options: Any) -> None:
 @output_option
 def apply(output: str, **options: Any) -> None:
     """Change the mode: show the plan, ask, save the old configuration, write, restart and verify."""
-    session = _session(options)
-    found = session.plan(_settings(options))
+    from amigen.kubeproxy.change import refuse_not_ready
+
+    session = session_of(options)
+    found, request = _plan(session, options)
     _print_plan(found, output)
-    not_ready = [one.node for one in found.readiness if one.verdict == "not ready"]
-    if not_ready and not found.nothing_to_do and not options["dry_run"]:
-        raise RefusedError(
-            f"{len(not_ready)} nodes are not ready for {found.settings.mode}: {', '.join(not_ready[:10])}",
-            "kube-proxy would exit there; make them ready, or go by --pool with those that are",
-        )
-    session.execute(found, output)
+    if not options["dry_run"]:
+        refuse_not_ready(found)
+    _execute(session, found, request, output, options, back=False)
 
 
 @kube_proxy.command()
@@ -68,21 +62,17 @@ def apply(output: str, **options: Any) -> None:
 @click.option("--discard-later-changes", is_flag=True, help="Roll back even if the configuration was changed since.")
 def rollback(output: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
     """Restore the configuration that `apply` saved."""
-    from amigen.kubeproxy.rollback import plan_rollback
-    from amigen.kubeproxy.saved import listed, load, newest
+    from amigen.kubeproxy.saved import listed
 
-    session = _session(options)
+    session = session_of(options)
     if list_:
         for path in listed(session.cluster.name):
             click.echo(path)
         return
-    path = Path(saved) if saved else newest(session.cluster.name, session.cluster.server)
-    record = load(path, session.cluster.server)
-    found = plan_rollback(
-        session.observed, record, session.request, discard=discard_later_changes, running=session.running
-    )
+    request = _request(options)
+    found = session.plan_back(request, saved=Path(saved) if saved else None, discard=discard_later_changes)
     _print_plan(found, output)
-    session.execute(found, output, back=True)
+    _execute(session, found, request, output, options, back=True)
 
 
 kube_proxy.add_command(status)
@@ -105,49 +95,44 @@ def migrate(
 ) -> None:
     """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
     from amigen.kubeproxy import show
-    from amigen.kubeproxy.config import read_config
-    from amigen.kubeproxy.migrate import plan_migration
-    from amigen.kubeproxy.versions import minor_version, patch_version
+    from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
 
+    if config_file and not kubernetes_version:
+        raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
     if config_file:
-        if not kubernetes_version:
-            raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
-        version = minor_version(kubernetes_version, "--kubernetes-version")
-        patch = patch_version(kubernetes_version)
-        found = plan_migration(read_config(read_text(config_file), config_file), version, patch=patch, name=name)
+        found = migration_of_file(config_file, str(kubernetes_version), name)
     else:
-        seen = _session(options).observed
-        found = plan_migration(
-            seen.config,
-            seen.proxy_version,
-            seen.nodes,
-            patch=seen.proxy_patch,
-            gathered=seen.gathered,
-            server_version=seen.version,
-            name=name,
-        )
+        found = migration_of_cluster(session_of(options).observed, name)
     if write_spec:
-        from amigen.spec.load import parse_spec
-
-        parse_spec(found.spec, write_spec)  # what is written must be one
-        try:
-            with Path(write_spec).open("x", encoding="utf-8") as file:
-                file.write(found.spec)
-        except FileExistsError:
-            raise InputError(f"{write_spec} is there already", "name another file") from None
-        except OSError as error:
-            raise InputError(f"{write_spec}: {error.strerror}") from None
+        write_image_spec(found, write_spec)
     if output == "json":
         echo_json(show.migration_json(found))
     else:
         echo_text(show.migration_text(found))
 
 
-def _session(options: dict[str, Any]) -> Session:
-    """Imported here: boto3 and urllib3 load only when a command runs."""
-    from amigen.cli.kubeproxy_session import Session
+def _request(options: dict[str, Any]) -> ChangeRequest:
+    from amigen.kubeproxy.change import ChangeRequest
+    from amigen.kubeproxy.readiness import read_verified
 
-    return Session(options)
+    return ChangeRequest(
+        by=options.get("by", "auto"),
+        despite_addon=options["despite_addon"],
+        resolve=options["resolve"],
+        by_pool=options["by_pool"] or bool(options["pools"]),
+        pools=options["pools"],
+        verified=read_verified(options.get("verified", ())),
+    )
+
+
+def _plan(session: Session, options: dict[str, Any]) -> tuple[ChangePlan, ChangeRequest]:
+    from amigen.kubeproxy.settings import settings_of
+    from amigen.spec.load import load_spec
+
+    request = _request(options)
+    spec = load_spec(options["spec_file"]) if options["spec_file"] else None
+    settings = settings_of(options["mode"], options["scheduler"], options["assignments"], spec)
+    return session.plan(settings, request), request
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:
@@ -159,24 +144,27 @@ def _print_plan(found: ChangePlan, output: str) -> None:
         echo_text(show.plan_text(found))
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    """Options and spec as settings; what the options say beats the spec."""
-    from amigen.kubeproxy.settings import Settings, Value, read_field
+def _execute(
+    session: Session,
+    plan: ChangePlan,
+    request: ChangeRequest,
+    output: str,
+    options: dict[str, Any],
+    *,
+    back: bool,
+) -> None:
+    """Ask, then do it and say what each node runs."""
+    from amigen.kubeproxy import show
 
-    fields: dict[str, Value] = {}
-    mode = options["mode"]
-    if options["spec_file"]:
-        from amigen.spec.load import load_spec
-
-        wanted = load_spec(options["spec_file"]).kube_proxy
-        mode = mode or wanted.mode
-        if mode == "ipvs":
-            fields["ipvs.scheduler"] = wanted.ipvs.scheduler
-            fields |= {"ipvs.strictARP": True} if wanted.ipvs.strict_arp else {}
-    if mode is None:
-        raise InputError("no mode given", f"--mode {'|'.join(PROXY_MODES)}, or --spec FILE")
-    assignments = [*options["assignments"]]
-    if options["scheduler"]:
-        assignments.append(f"ipvs.scheduler={options['scheduler']}")
-    fields |= dict(read_field(assignment) for assignment in assignments)
-    return Settings(mode=mode, fields=fields)
+    if plan.nothing_to_do:
+        return
+    if options["dry_run"]:
+        click.echo("dry run: nothing was changed", err=True)
+        return
+    if not options["yes"]:
+        if output == "json":  # the document is printed at the end
+            raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
+        click.confirm(f"Change kube-proxy of {session.cluster.name} now?", abort=True, err=True)
+    modes = session.apply(plan, request, lambda line: echo_line(line, err=True), seconds=options["timeout"], back=back)
+    for line in ("mode of each node, read back:", *show.modes_text(modes)):
+        echo_line(line, err=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from amigen.cli.durations import Duration
 from amigen.cli.options import ssh_options, with_options
 from amigen.knowledge import PROXY_MODES
+
+if TYPE_CHECKING:
+    from amigen.kubeproxy.session import Session
 
 cluster_options = with_options(
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
@@ -77,34 +78,9 @@ execute_options = with_options(
     ),
 )
 
-# Options that name the cluster and reach its nodes: a rollback needs the same.
-_KEPT = ("cluster_name", "region", "profile", "pool_label", "look", "ssh_options", "identity", "pools")
-_NAMES = {"pools": "pool", "ssh_options": "ssh-option"}
 
+def session_of(options: dict[str, Any]) -> Session:
+    """The cluster that the options of `cluster_options` name."""
+    from amigen.kubeproxy.session import Access, Session
 
-def way_back(options: Mapping[str, Any], *, context: str, saved: Path | None, despite_addon: bool) -> str:
-    """The command that takes back what a command with these options did, from whatever folder it is run.
-
-    Args:
-        options: As click gave them.
-        context: The context that was used; the current one may be another by then.
-        saved: The configuration to go to; None: the newest.
-        despite_addon: The ConfigMap was edited although the add-on manages it.
-    """
-    from amigen.kubernetes.kubeconfig import IN_CLUSTER
-
-    words = ["amigen", "kube-proxy", "rollback"]
-    if options["kubeconfig"]:
-        words.append(f"--kubeconfig={Path(options['kubeconfig']).expanduser().absolute()}")
-    if context != IN_CLUSTER:
-        words.append(f"--context={context}")
-    for key in _KEPT:
-        given = options[key] or ()
-        if key == "identity" and given:
-            given = str(Path(given).expanduser().absolute())
-        name = _NAMES.get(key, key).replace("_", "-")
-        words += [f"--{name}={value}" for value in ((given,) if isinstance(given, str) else given)]
-    words += ["--by-pool"] if options["by_pool"] else []
-    words += ["--despite-addon"] if despite_addon else []
-    words += [f"--saved={saved}"] if saved else []
-    return shlex.join(words)
+    return Session(Access(**{field.name: options[field.name] for field in dataclasses.fields(Access)}))

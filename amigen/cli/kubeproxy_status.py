@@ -11,10 +11,10 @@ from amigen.base.errors import ChecksFailedError, CouldNotCheckError, InputError
 from amigen.base.files import read_text
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.durations import Duration
-from amigen.cli.kubeproxy_options import cluster_options
+from amigen.cli.kubeproxy_options import cluster_options, session_of
 
 if TYPE_CHECKING:
-    from amigen.cli.kubeproxy_session import Session
+    from amigen.kubeproxy.session import Session
 
 # A table of a hundred thousand real servers.
 _MAX_LISTING = 64 << 20
@@ -56,13 +56,12 @@ def status(
     **options: Any,
 ) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
-    from amigen.cli.kubeproxy_session import Session
     from amigen.ipvs.parse import parse
     from amigen.kubeproxy import show
     from amigen.kubeproxy.status import as_json, assumed_config
     from amigen.kubeproxy.watch import watch
 
-    session = Session(options)
+    session = session_of(options)
     configured = assumed_config(scheduler) if scheduler else None
     if wait and not targets:
         raise InputError("--wait watches nodes", "name them with --node TARGET")
@@ -76,7 +75,7 @@ def status(
     table = (
         parse(read_text(listing, limit=_MAX_LISTING, hint="is it an IPVS listing?")) if listing is not None else None
     )
-    states, lasted = watch(
+    seen, lasted = watch(
         lambda: session.compare(nodes, table, configured),
         session.clock,
         seconds=wait,
@@ -84,12 +83,12 @@ def status(
         say=lambda line: echo_line(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),
     )
     if output == "json":
-        echo_json([as_json(one, lasted) for one in states])
+        echo_json([as_json(one, lasted) for one in seen])
     else:
-        echo_text(show.node_text(states, lasted, watched=bool(wait)))
+        echo_text(show.node_text(seen, lasted, watched=bool(wait)))
     if lasted:
         raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
-    unseen = [state.unseen for state in states if state.unseen]
+    unseen = [state.unseen for state in seen if state.unseen]
     if unseen:
         raise CouldNotCheckError("\n".join(error.message for error in unseen), unseen[0].hint)
 
@@ -97,11 +96,10 @@ def status(
 def _cluster(session: Session, output: str) -> None:
     from amigen.kubeproxy import show
     from amigen.kubeproxy.health import problems
-    from amigen.kubeproxy.readback import read_modes
     from amigen.kubeproxy.versions import states
 
     observed = session.observed
-    modes = read_modes(session.cluster, observed.pods, observed.nodes, observed.metrics, session.reach)
+    modes = session.modes()
     if output == "json":
         echo_json(show.cluster_json(observed, modes))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from amigen.base.errors import RefusedError
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon_values import Resolve
@@ -87,3 +88,13 @@ class ChangePlan:
     def nothing_to_do(self) -> bool:
         """Configured so, every pod has read it, and no earlier run is left unfinished."""
         return not (self.changes or self.follow or self.stale or self.observed.held)
+
+
+def refuse_not_ready(plan: ChangePlan) -> None:
+    """Raise RefusedError where kube-proxy would exit on some of the nodes."""
+    nodes = [one.node for one in plan.readiness if one.verdict == "not ready"]
+    if nodes and not plan.nothing_to_do:
+        raise RefusedError(
+            f"{len(nodes)} nodes are not ready for {plan.settings.mode}: {', '.join(nodes[:10])}",
+            "kube-proxy would exit there; make them ready, or go by --pool with those that are",
+        )

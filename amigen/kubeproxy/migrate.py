@@ -10,20 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
 
 from amigen.base.errors import InputError, RefusedError
+from amigen.base.files import read_text
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact, statement
-from amigen.kubeproxy.config import ProxyConfig
+from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.nftables_mapping import Row, differences, nftables_mapping
 from amigen.kubeproxy.node_facts import NodeFacts
+from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness, readiness
-from amigen.kubeproxy.versions import why_not
+from amigen.kubeproxy.versions import minor_version, patch_version, why_not
 from amigen.platforms import platform_of_os_image
+from amigen.spec.load import parse_spec
 from amigen.spec.model import API_VERSION
 from amigen.spec.values import Name
 
@@ -100,6 +104,43 @@ def plan_migration(
             sorted({node.os_image or "unknown" for node in nodes if not platform_of_os_image(node.os_image)})
         ),
     )
+
+
+def migration_of_file(file: str, kubernetes_version: str, name: str) -> Migration:
+    """Plan it for a KubeProxyConfiguration in a file."""
+    version = minor_version(kubernetes_version, "--kubernetes-version")
+    return plan_migration(
+        read_config(read_text(file), file), version, patch=patch_version(kubernetes_version), name=name
+    )
+
+
+def migration_of_cluster(seen: Observed, name: str) -> Migration:
+    """Plan it for a cluster."""
+    return plan_migration(
+        seen.config,
+        seen.proxy_version,
+        seen.nodes,
+        patch=seen.proxy_patch,
+        gathered=seen.gathered,
+        server_version=seen.version,
+        name=name,
+    )
+
+
+def write_image_spec(found: Migration, file: str) -> None:
+    """Write the image spec of a migration.
+
+    Raises:
+        InputError: There is such a file, or it cannot be written.
+    """
+    parse_spec(found.spec, file)  # what is written must be one
+    try:
+        with Path(file).open("x", encoding="utf-8") as stream:
+            stream.write(found.spec)
+    except FileExistsError:
+        raise InputError(f"{file} is there already", "name another file") from None
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
 
 
 _NEEDS = (

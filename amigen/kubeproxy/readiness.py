@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
+from amigen.base.errors import InputError
+from amigen.base.files import read_file
 from amigen.checks.module import LoadedCheck
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, scheduler_module
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.versions import kernel_below
 from amigen.spec.values import ProxyMode
+from amigen.verify.report import Report
 
 Verdict: TypeAlias = Literal["ready", "not ready", "not known"]
 
@@ -111,3 +116,28 @@ def counts(found: tuple[Readiness, ...]) -> Mapping[Verdict, int]:
     """How many nodes of each verdict."""
     verdicts: tuple[Verdict, ...] = ("ready", "not ready", "not known")
     return {verdict: sum(one.verdict == verdict for one in found) for verdict in verdicts}
+
+
+def read_verified(given: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Node -> check -> outcome, of `NODE=FILE` with a report of `amigen verify --output json`; of several phases the
+    worst.
+
+    Raises:
+        InputError: No such form, or no report.
+    """
+    return dict(map(_verified, given))
+
+
+def _verified(text: str) -> tuple[str, dict[str, str]]:
+    node, equals, file = text.partition("=")
+    if not equals or not node or not file:
+        raise InputError(f"--verified {text!r} is not NODE=FILE")
+    try:
+        report = msgspec.json.decode(read_file(file), type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
+    outcomes: dict[str, str] = {}
+    for result in report.results:
+        if outcomes.get(result.id) != "failed":
+            outcomes[result.id] = result.outcome
+    return node, outcomes

@@ -6,14 +6,15 @@ Source: https://github.com/kubernetes/kube-proxy config/v1alpha1/types.go, and p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 from amigen.base.errors import InputError
 from amigen.base.nearest import nearest
-from amigen.knowledge import SCHEDULERS
+from amigen.knowledge import PROXY_MODES, SCHEDULERS
+from amigen.spec.model import NodeImage
 from amigen.spec.values import ProxyMode
 
 Value: TypeAlias = str | bool | int | list[str] | None
@@ -188,3 +189,31 @@ def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
             f"{', '.join(foreign)}: has no effect in {mode} mode",
             f"set fields of {mode}, or choose another --mode",
         )
+
+
+def settings_of(
+    mode: ProxyMode | None, scheduler: str | None, assignments: Iterable[str], spec: NodeImage | None
+) -> Settings:
+    """Options and spec as settings; what the options say beats the spec.
+
+    Args:
+        mode: kube-proxy's mode; None: that of the spec.
+        scheduler: IPVS scheduler.
+        assignments: `PATH=VALUE`.
+        spec: Gives mode, scheduler and strictARP.
+
+    Raises:
+        InputError: Nothing says the mode, or a field is wrong.
+    """
+    fields: dict[str, Value] = {}
+    if spec:
+        wanted = spec.kube_proxy
+        mode = mode or wanted.mode
+        if mode == "ipvs":
+            fields["ipvs.scheduler"] = wanted.ipvs.scheduler
+            fields |= {"ipvs.strictARP": True} if wanted.ipvs.strict_arp else {}
+    if mode is None:
+        raise InputError("no mode given", f"--mode {'|'.join(PROXY_MODES)}, or --spec FILE")
+    named = [*assignments, *([f"ipvs.scheduler={scheduler}"] if scheduler else [])]
+    fields |= dict(read_field(each) for each in named)
+    return Settings(mode=mode, fields=fields)

@@ -93,7 +93,7 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], code: int, says: st
 
 def test_reports_of_verify(tmp_path: Path) -> None:
     """The outcomes of a real report; anything else is an error."""
-    from amigen.cli.kubeproxy_session import _verified
+    from amigen.kubeproxy.readiness import _verified
     from amigen.verify.report import Report, Result, to_json
 
     results = (

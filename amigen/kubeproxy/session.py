@@ -1,19 +1,17 @@
-"""What the commands of `amigen kube-proxy` share: the clients that they pass into the library."""
+"""One look at a cluster, and one change of it: the clients, made on first use, and what is asked through them."""
 
 from __future__ import annotations
 
+import shlex
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import click
-
-from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError, InputError, RefusedError
-from amigen.base.files import read_file
-from amigen.cli.document import echo_line
-from amigen.cli.kubeproxy_options import way_back
+from amigen.aws.session import Aws, AwsOptions, configured_region
+from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.connections.model import Connection
 from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
@@ -29,35 +27,61 @@ from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import make_plan
+from amigen.kubeproxy.readback import NodeMode, read_modes
+from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.rollout import Clock, Tools
+from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
 from amigen.kubeproxy.versions import minor_version
 from amigen.kubernetes.cluster import Cluster, connect
 from amigen.kubernetes.kinds import NODES
+from amigen.kubernetes.kubeconfig import IN_CLUSTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Which cluster, and how to reach it and its nodes.
+
+    Attributes:
+        kubeconfig: File; None: as kubectl finds it.
+        context: Of the kubeconfig; None: the current one.
+        cluster_name: Name in EKS; None: the one in the kubeconfig.
+        region, profile: Of AWS.
+        pool_label: Node label that names the pool; empty: those of EKS and Karpenter.
+        look: Target by which each node is inspected, with `{address}` and `{name}`; None: through the API server.
+        ssh_options: `NAME=VALUE` of ssh_config(5).
+        identity: File of the ssh key.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    cluster_name: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    pool_label: str = ""
+    look: str | None = None
+    ssh_options: tuple[str, ...] = ()
+    identity: str | None = None
 
 
 class Session:
-    """One invocation: connects on first use.
+    """A cluster: connects on first use."""
 
-    Args:
-        options: The options of the command.
-    """
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self.clock = Clock(monotonic=time.monotonic, sleep=time.sleep)
 
     @cached_property
     def cluster(self) -> Cluster:
         """The cluster of kubeconfig and context."""
-        return connect(self._options["kubeconfig"], self._options["context"])
+        return connect(self._access.kubeconfig, self._access.context)
 
     @cached_property
     def eks(self) -> EksName | None:
         """The cluster's name in EKS: by option, or out of the kubeconfig."""
         found = eks_name(self.cluster.name, self.cluster.context)
-        name, region = self._options["cluster_name"], self._options["region"]
+        name, region = self._access.cluster_name, self._access.region
         if name:
             return EksName(cluster=name, region=region or (found.region if found else ""))
         return EksName(cluster=found.cluster, region=region or found.region) if found else None
@@ -67,9 +91,7 @@ class Session:
         """The add-on's calls; None where no EKS cluster is known."""
         if self.eks is None:
             return None
-        from amigen.aws.session import Aws, AwsOptions, configured_region
-
-        profile = self._options["profile"]
+        profile = self._access.profile
         region = self.eks.region or configured_region(profile)
         if not region:
             raise AwsError(f"the region of the EKS cluster {self.eks.cluster} is not known", "name --region")
@@ -77,12 +99,12 @@ class Session:
 
     @property
     def _ssh(self) -> tuple[str, ...]:
-        return ssh_words(self._options["ssh_options"], self._options["identity"])
+        return ssh_words(self._access.ssh_options, self._access.identity)
 
     @property
     def reach(self) -> Any:
         """The way to a node by --look; None without it."""
-        template = self._options["look"]
+        template = self._access.look
         if not template:
             return None
 
@@ -99,33 +121,33 @@ class Session:
         return observe(
             self.cluster,
             self.addon,
-            strict=bool(self._options["cluster_name"]),
-            pool_label=self._options["pool_label"],
+            strict=bool(self._access.cluster_name),
+            pool_label=self._access.pool_label,
             reach=self.reach,
         )
 
-    @cached_property
-    def request(self) -> ChangeRequest:
-        """How a change is to go."""
-        options = self._options
-        return ChangeRequest(
-            by=options.get("by", "auto"),
-            despite_addon=options["despite_addon"],
-            cluster_name=self.eks.cluster if self.eks else "",
-            resolve=options["resolve"],
-            by_pool=options["by_pool"] or bool(options["pools"]),
-            pools=options["pools"],
-            verified=dict(_verified(text) for text in options.get("verified", ())),
-        )
-
-    def plan(self, settings: Settings) -> ChangePlan:
+    def plan(self, settings: Settings, request: ChangeRequest) -> ChangePlan:
         """The plan of a change."""
-        # Before the cluster is asked: it reads files.
-        request = self.request
+        request = self._named(request)
         schema = None
         if self.addon is not None and self.observed.managed.addon is not None:
             schema = self.addon.schema(self.observed.managed.addon.version)
         return make_plan(self.observed, settings, request, schema=schema, running=self.running)
+
+    def plan_back(self, request: ChangeRequest, *, saved: Path | None, discard: bool) -> ChangePlan:
+        """The plan of a rollback.
+
+        Args:
+            request: How it is to go.
+            saved: The saved configuration; None: the newest of this cluster.
+            discard: Also where the configuration was changed since.
+        """
+        record = load(saved or newest(self.cluster.name, self.cluster.server), self.cluster.server)
+        request = self._named(request)
+        return plan_rollback(self.observed, record, request, discard=discard, running=self.running)
+
+    def _named(self, request: ChangeRequest) -> ChangeRequest:
+        return replace(request, cluster_name=self.eks.cluster if self.eks else "")
 
     @property
     def running(self) -> Update | None:
@@ -133,43 +155,62 @@ class Session:
         state = self.observed.managed.addon
         return self.addon.under_way() if self.addon and state and state.status == "UPDATING" else None
 
-    def execute(self, plan: ChangePlan, output: str, *, back: bool = False) -> None:
-        """Ask, then do it and say what each node runs.
+    def apply(
+        self, plan: ChangePlan, request: ChangeRequest, say: Callable[[str], None], *, seconds: float, back: bool
+    ) -> tuple[NodeMode, ...]:
+        """Carry a plan out.
 
-        Raises:
-            RefusedError: It would have to ask about a plan that is not shown yet.
+        Args:
+            plan: What to do.
+            request: What it was made of.
+            say: Takes a line of progress.
+            seconds: Longest wait for each pool.
+            back: A rollback.
+
+        Returns:
+            What each node runs.
         """
-        from amigen.kubeproxy import show
-
-        if plan.nothing_to_do:
-            return
-        if self._options["dry_run"]:
-            click.echo("dry run: nothing was changed", err=True)
-            return
-        if not self._options["yes"]:
-            if output == "json":  # the document is printed at the end
-                raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
-            click.confirm(f"Change kube-proxy of {self.cluster.name} now?", abort=True, err=True)
-        tools = Tools(
-            cluster=self.cluster,
-            addon=self.addon,
-            clock=self.clock,
-            say=lambda line: echo_line(line, err=True),
-            seconds=self._options["timeout"],
-        )
+        tools = Tools(cluster=self.cluster, addon=self.addon, clock=self.clock, say=say, seconds=seconds)
         executor = Executor(
-            tools=tools,
-            reach=self.reach,
-            back=self._back,
+            tools=tools, reach=self.reach, back=lambda made, saved: self._way_back(made, request, saved)
         )
-        modes = executor.apply(plan, back=back)
-        click.echo("mode of each node, read back:", err=True)
-        for line in show.modes_text(modes):
-            echo_line(line, err=True)
+        return executor.apply(plan, back=back)
 
-    def _back(self, plan: ChangePlan, saved: Path | None) -> str:
-        despite = plan.way != plan.observed.managed.way
-        return way_back(self._options, context=self.cluster.context, saved=saved, despite_addon=despite)
+    def modes(self) -> tuple[NodeMode, ...]:
+        """What each node runs now."""
+        seen = self.observed
+        return read_modes(self.cluster, seen.pods, seen.nodes, seen.metrics, self.reach)
+
+    def _way_back(self, plan: ChangePlan, request: ChangeRequest, saved: Path | None) -> str:
+        """The command that takes the plan back, from whatever folder it is run, and whatever context is current then.
+
+        Args:
+            plan: What was done.
+            request: What it was made of.
+            saved: The configuration to go to; None: the newest.
+        """
+        access = self._access
+        context = self.cluster.context
+        options = {
+            "kubeconfig": _absolute(access.kubeconfig),
+            "context": None if context == IN_CLUSTER else context,
+            "cluster-name": access.cluster_name,
+            "region": access.region,
+            "profile": access.profile,
+            "pool-label": access.pool_label,
+            "look": access.look,
+            "ssh-option": access.ssh_options,
+            "identity": _absolute(access.identity),
+            "pool": request.pools,
+        }
+        words = ["amigen", "kube-proxy", "rollback"]
+        for name, value in options.items():
+            given = (value,) if isinstance(value, str) else value or ()
+            words += [f"--{name}={each}" for each in given if each]
+        words += ["--by-pool"] if request.by_pool else []
+        words += ["--despite-addon"] if plan.way != plan.observed.managed.way else []
+        words += [f"--saved={saved}"] if saved else []
+        return shlex.join(words)
 
     def connections(self, targets: tuple[str, ...]) -> tuple[Connection, ...]:
         """One for each target; a wrong one is an error before anything is asked."""
@@ -189,7 +230,7 @@ class Session:
         if assumed is not None:
             config, metrics = assumed, DEFAULT_METRICS
             version = minor_version(self.cluster.version(), "the server's version")
-            nodes = daemonset.nodes(self.cluster.list(NODES), self._options["pool_label"]) if asked else ()
+            nodes = daemonset.nodes(self.cluster.list(NODES), self._access.pool_label) if asked else ()
         else:
             config, metrics = self.observed.config, self.observed.metrics
             version, nodes = self.observed.proxy_version, self.observed.nodes
@@ -218,25 +259,5 @@ class Session:
         return tuple(found)
 
 
-def _verified(text: str) -> tuple[str, dict[str, str]]:
-    """`NODE=FILE`: the outcomes of a report of `amigen verify --output json`; of several phases the worst.
-
-    Raises:
-        InputError: No such form, or no report.
-    """
-    import msgspec
-
-    from amigen.verify.report import Report
-
-    node, equals, file = text.partition("=")
-    if not equals or not node or not file:
-        raise InputError(f"--verified {text!r} is not NODE=FILE")
-    try:
-        report = msgspec.json.decode(read_file(file), type=Report)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: not one report of `amigen verify` as JSON: {error}") from None
-    outcomes: dict[str, str] = {}
-    for result in report.results:
-        if outcomes.get(result.id) != "failed":
-            outcomes[result.id] = result.outcome
-    return node, outcomes
+def _absolute(file: str | None) -> str | None:
+    return str(Path(file).expanduser().absolute()) if file else None
