@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from amigen.base.errors import InputError, Problem
 from amigen.build.diff import ImageDiff
+from amigen.build.doctor import Finding
 from amigen.build.record import BuildRecord, record_schema
-from amigen.cli.doctor import Finding
 from amigen.kubeproxy.nftables_mapping import Row
 from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from amigen.base.errors import DiffersError
 from amigen.cli.options import load, spec_argument
 from amigen.render.artifacts import Artifact, artifacts
-from amigen.render.folder import Change, compare, write
+from amigen.render.folder import change_diff, compare, write
 from amigen.spec.load import existing_user_data
 
 check_option = click.option(
@@ -58,7 +57,7 @@ def write_or_compare(
     if check_only or diff_only:
         found = compare(folder, wanted)
         for change in found.changes:
-            click.echo("".join(_diff(change)), nl=False)
+            click.echo("".join(change_diff(change)), nl=False)
         if check_only and found.changes:
             raise DiffersError(f"{folder} is not what {spec} says: {len(found.changes)} files differ", command)
         click.echo(
@@ -73,20 +72,3 @@ def write_or_compare(
     click.echo(
         f"{folder}: {len(wanted)} files, {len(found.changes)} changed" if found.changes else f"{folder}: up to date"
     )
-
-
-def _diff(change: Change) -> Iterator[str]:
-    """A unified diff; what is not text is named with its sizes."""
-    import difflib
-
-    try:
-        old, new = ((content or b"").decode() for content in (change.old, change.new))
-    except UnicodeDecodeError:
-        yield f"binary file {change.path}: {len(change.old or b'')} -> {len(change.new or b'')} bytes\n"
-        return
-    before = "/dev/null" if change.old is None else f"a/{change.path}"
-    after = "/dev/null" if change.new is None else f"b/{change.path}"
-    if old == new:
-        yield f"{change.path}: mode is not {'executable' if change.executable else 'plain'}, or the file is empty\n"
-    for line in difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), before, after):
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

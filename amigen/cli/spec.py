@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
-from msgspec.structs import replace
 
-from amigen.base.errors import ConflictError, InputError, Problem, SpecError, plain
+from amigen.base.errors import SpecError, plain
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.excerpt import show
 from amigen.cli.options import complete_architecture, complete_platform, find_spec
 from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
 from amigen.platforms import PLATFORMS
-from amigen.spec.load import Checked, check_bytes
+from amigen.spec.first import SCHEMA, first_spec, write_first
+from amigen.spec.load import Checked
 from amigen.spec.model import NodeImage
 from amigen.spec.schema import json_schema
 from amigen.userdata.check import check_rendered
-
-_SCHEMA = Path(".amigen") / "schema.json"
-_FIRST = """\
-# yaml-language-server: $schema={schema}
-# A node image for amigen. The schema above is for your editor; `amigen check` finds more.
-apiVersion: amigen/v1alpha1
-kind: NodeImage
-name: {name}
-kubernetesVersion: "{version}"
-platforms: [{platforms}]
-architectures: [{architectures}]
-
-kubeProxy:
-  mode: {mode}{ipvs}
-"""
-_IPVS = """
-  ipvs:
-    scheduler: rr
-    # connTabBits: 16   # 65536 buckets, for large clusters"""
 
 
 @click.command()
@@ -88,59 +67,12 @@ def init(
 
     An existing spec is never overwritten.
     """
-    if file.suffix not in (".yaml", ".yml"):
-        # Other commands would not find it.
-        raise InputError(f"{file} is not named as a spec", f"amigen init {file}.yaml, or --name for the image's name")
-    text = _FIRST.format(
-        schema=_SCHEMA,
-        name=name,
-        version=version,
-        platforms=", ".join(platforms),
-        architectures=", ".join(architectures),
-        mode=mode,
-        ipvs=_IPVS if mode == "ipvs" else "",
-    )
-    checked = check_bytes(text.encode("utf-8", "surrogateescape"), "init")
-    if checked.errors or checked.spec is None:
-        raise SpecError("amigen init", tuple(map(_of_option, checked.errors)))
-    made = checked.spec
-    if (made.name, made.kubernetes_version, made.platforms, made.architectures) != (
-        name,
-        version,
-        platforms,
-        architectures,
-    ):
-        raise InputError("an option contains characters that have a meaning in YAML", "give plain words")
-    try:
-        # O_EXCL: two runs at once, or a link that points elsewhere, cannot make this overwrite anything.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        raise ConflictError(
-            f"{file} exists already", "edit it, remove it, or name another: amigen init OTHER.yaml"
-        ) from None
-    except FileNotFoundError:
-        raise InputError(f"there is no folder {file.parent}", f"mkdir -p {shlex.quote(str(file.parent))}") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        schema_file = file.parent / _SCHEMA
-        schema_file.parent.mkdir(exist_ok=True)
-        schema_file.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        # A full disk: no half of a file stays behind that the next run would not overwrite.
-        file.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(file)) from None
-    click.echo(f"wrote {file}, and {_SCHEMA} beside it for editors")
+    text, made = first_spec(name=name, version=version, platforms=platforms, architectures=architectures, mode=mode)
+    write_first(file, text)
+    click.echo(f"wrote {file}, and {SCHEMA} beside it for editors")
     for line in _chosen(ctx, made):
         click.echo(f"  {line}")
     click.echo(f"next: amigen plan {shlex.quote(str(file))}")
-
-
-def _of_option(problem: Problem) -> Problem:
-    """The problem with the option whose value is wrong, and not with a place in a file that there is not."""
-    key = problem.path.partition("[")[0]
-    names = {"platforms": "platform", "architectures": "architecture", "kubernetesVersion": "kubernetes-version"}
-    return replace(problem, path=f"--{names.get(key, key)}" if key else "", line=0, column=0)
 
 
 def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:

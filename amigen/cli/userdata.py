@@ -9,24 +9,19 @@ from typing import cast
 
 import click
 import msgspec
-from msgspec import structs
 
 from amigen.base.errors import InputError, plain
 from amigen.base.files import read_file
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.options import Group, complete_platform, find_spec, load, spec_argument
 from amigen.plan.choose import one_plan
-from amigen.platforms import PLATFORMS
-from amigen.spec.gate import gate_off
 from amigen.spec.load import existing_user_data
 from amigen.spec.values import Architecture
 from amigen.userdata import make, mime
 from amigen.userdata.describe import explanation_lines, problem_line
 from amigen.userdata.document import parse
-from amigen.userdata.drop_ins import DropIn, of_files
-from amigen.userdata.explain import explain as explain_document
-from amigen.userdata.finding import by
 from amigen.userdata.make import Format
+from amigen.userdata.received import is_spec, of_file, of_spec
 from amigen.userdata.systems import SYSTEMS, SystemName
 
 _MAX_BYTES = 1024 * 1024
@@ -129,29 +124,15 @@ def print_(
 @output_option
 def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show the user data that a node receives after the system has merged its own parts. Accepts any user data."""
-    raw, origin, nodeadm, gate, files = _read(file), "yours", True, None, list[DropIn]()
     source = click.get_current_context().get_parameter_source("output")
     if show and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--show prints one part as it is; it takes no --output.")
-    if not _is_spec(raw) and platform:
-        if platform not in PLATFORMS:
-            raise InputError(f"unknown platform {platform!r}", f"known: {', '.join(PLATFORMS)}")
-        nodeadm = PLATFORMS[platform].joins_by == "nodeadm"
-    elif _is_spec(raw):
-        image = load(file)
-        plan = one_plan(image, platform)
-        nodeadm = PLATFORMS[plan.platform].joins_by == "nodeadm"
-        gate, files = gate_off(image, plan.platform), of_files(image.files)
-        raw, origin = make.user_data(plan, merge=existing_user_data(image, file)), "amigen"
+    raw = _read(file)
+    received = of_spec(load(file), file, platform) if is_spec(raw) else of_file(raw, platform)
     if show:
-        parts = parse(raw).parts
-        if show > len(parts):
-            raise InputError(f"there is no part {show}", f"the document has {len(parts)}")
-        sys.stdout.buffer.write(parts[show - 1].content)
+        sys.stdout.buffer.write(received.part(show))
         return
-    found = explain_document(raw, cast(SystemName, system), origin=origin, nodeadm=nodeadm, files=files)
-    if gate:
-        found = structs.replace(found, problems=(*found.problems, by("", gate)))
+    found = received.explain(cast(SystemName, system))
     if output == "json":
         echo_json(msgspec.to_builtins(found))
     else:
@@ -163,7 +144,3 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
 
 def _read(path: Path) -> bytes:
     return read_file(path, limit=_MAX_BYTES, hint="is it user data?")
-
-
-def _is_spec(raw: bytes) -> bool:
-    return b"amigen/v" in raw and parse(raw).type == "text/plain" and b"NodeImage" in raw

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.cli.document import echo_json, echo_line, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.options import (
@@ -23,7 +21,7 @@ from amigen.cli.options import (
 from amigen.cli.reports import report_options, show_reports, write_reports
 
 if TYPE_CHECKING:
-    from amigen.connections.model import ConnectOptions, Target
+    from amigen.connections.model import Target
     from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
@@ -98,15 +96,15 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> No
     """
     from amigen.base.interrupt import bounded
     from amigen.connections import parse_target
-    from amigen.connections.model import ConnectOptions
-    from amigen.connections.ssh import ssh_words
     from amigen.plan.choose import one_plan
+    from amigen.verify.run import image_among, verify_many, worst_of
 
     parsed = [parse_target(target) for target in targets]
-    connect = ConnectOptions(ssh=ssh_words(given["ssh_options"], given["identity"]))
+    image = image_among(parsed)
     with bounded(given["timeout"]):
         plan = one_plan(load(spec), given["platform"], given["architecture"])
-        reports = tuple(_run(plan, parsed, _options(spec, given, connect), given))
+        options = _options(spec, given)
+        reports = (_verify_image(plan, image, options, given),) if image else tuple(verify_many(plan, parsed, options))
     if output == "json":
         import msgspec
 
@@ -116,19 +114,31 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> No
     else:
         show_reports(reports, verbose=given["verbose"])
     write_reports(reports, given["junit"], given["html"])
-    _conclude(reports, allow_unproven=given["allow_unproven"])
+    worst, others = worst_of(reports, allow_unproven=given["allow_unproven"])
+    for error in others:
+        echo_line(f"amigen: {error.message}", err=True)
+    if worst:
+        raise worst
 
 
-def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[str, Any]) -> list[Report]:
-    from amigen.verify.run import make_report, not_reached, verify_many
+def _options(spec: str, given: dict[str, Any]) -> Options:
+    from amigen.connections.model import ConnectOptions
+    from amigen.connections.ssh import ssh_words
+    from amigen.verify.run import Options, tests_beside
 
-    images = [target for target in targets if target.kind == "image"]
-    if not images:
-        return verify_many(plan, targets, options)
-    if len(targets) > 1:
-        raise InputError("an image file is verified alone", "verify the targets one after another")
+    own = given["checks"] or tests_beside(spec)
+    return Options(
+        own=own.absolute() if own else None,
+        joined=given["joined"],
+        hygiene=given["hygiene"] is True,
+        connect=ConnectOptions(ssh=ssh_words(given["ssh_options"], given["identity"])),
+        log=lambda line: click.echo(line, err=True),
+    )
+
+
+def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[str, Any]) -> Report:
     from amigen.build.record import architecture_of
-    from amigen.verify.vm import FIRST_BOOT, BootOptions, verify_image
+    from amigen.verify.vm import BootOptions, verify_image_or_why
 
     boot = BootOptions(
         user=given["user"],
@@ -138,30 +148,9 @@ def _run(plan: ImagePlan, targets: list[Target], options: Options, given: dict[s
         twins=given["twins"],
         logs=_logs(given),
         keep=given["keep"],
-        architecture=architecture_of(plan.spec, Path(images[0].name), given["architecture"]),
+        architecture=architecture_of(plan.spec, Path(image.name), given["architecture"]),
     )
-    begun = datetime.now(UTC)
-    try:
-        return [verify_image(plan, images[0], options, boot)]
-    except CouldNotCheckError as error:
-        seconds = (datetime.now(UTC) - begun).total_seconds()
-        return [make_report(plan, images[0], begun, seconds, [not_reached(error, FIRST_BOOT)])]
-
-
-def _options(spec: str, given: dict[str, Any], connect: ConnectOptions) -> Options:
-    from amigen.verify.run import Options
-
-    own = given["checks"]
-    if own is None and spec != "-":
-        beside = Path(spec).absolute().parent / "checks"
-        own = beside if beside.is_dir() and any(beside.rglob("*.py")) else None
-    return Options(
-        own=own.absolute() if own else None,
-        joined=given["joined"],
-        hygiene=given["hygiene"] is True,
-        connect=connect,
-        log=lambda line: click.echo(line, err=True),
-    )
+    return verify_image_or_why(plan, image, options, boot)
 
 
 def _logs(given: dict[str, Any]) -> Path | None:
@@ -169,19 +158,3 @@ def _logs(given: dict[str, Any]) -> Path | None:
     report = given["html"] or given["junit"]
     logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
     return logs.absolute() if logs else None
-
-
-def _conclude(reports: tuple[Report, ...], *, allow_unproven: bool) -> None:
-    """The worst of the outcomes is the outcome, a failed check before one that could not be made; all are named."""
-    found = [error for report in reports if (error := _error(report, allow_unproven=allow_unproven))]
-    if found:
-        worst = min(found, key=lambda error: error.exit_code)
-        for error in found:
-            if error is not worst:
-                echo_line(f"amigen: {error.message}", err=True)
-        raise worst
-
-
-def _error(report: Report, *, allow_unproven: bool) -> AmigenError | None:
-    only_unproven = report.verdict == "unproven" and not report.count("error") and report.count("passed") > 0
-    return None if allow_unproven and only_unproven else report.error()

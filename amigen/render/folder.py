@@ -7,6 +7,7 @@ leaves the old state or the new one. Files that amigen did not write are carried
 from __future__ import annotations
 
 import ctypes
+import difflib
 import errno
 import hashlib
 import json
@@ -260,3 +261,18 @@ def _above(path: str) -> Iterator[str]:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def change_diff(change: Change) -> Iterator[str]:
+    """A unified diff; what is not text is named with its sizes."""
+    try:
+        old, new = ((content or b"").decode() for content in (change.old, change.new))
+    except UnicodeDecodeError:
+        yield f"binary file {change.path}: {len(change.old or b'')} -> {len(change.new or b'')} bytes\n"
+        return
+    before = "/dev/null" if change.old is None else f"a/{change.path}"
+    after = "/dev/null" if change.new is None else f"b/{change.path}"
+    if old == new:
+        yield f"{change.path}: mode is not {'executable' if change.executable else 'plain'}, or the file is empty\n"
+    for line in difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), before, after):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
 from amigen.base.version import __version__
 from amigen.checks.model import RELEASE_PATH
@@ -88,6 +88,40 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
         make_report(plan, target, started, seconds, found.results, phases=phases, machine=found.machine)
         for target, found in zip(parsed, checked, strict=True)
     ]
+
+
+def image_among(targets: Sequence[Target]) -> Target | None:
+    """The image file among the targets.
+
+    Raises:
+        InputError: There are others beside it.
+    """
+    images = [target for target in targets if target.kind == "image"]
+    if images and len(targets) > 1:
+        raise InputError("an image file is verified alone", "verify the targets one after another")
+    return images[0] if images else None
+
+
+def worst_of(reports: Sequence[Report], *, allow_unproven: bool) -> tuple[AmigenError | None, list[AmigenError]]:
+    """The error that is the outcome, a failed check before one that could not be made, and the other errors.
+
+    Args:
+        reports: Of all targets.
+        allow_unproven: A report is no error where nothing failed, and only some checks are not provable there.
+    """
+    found = []
+    for report in reports:
+        only_unproven = report.verdict == "unproven" and not report.count("error") and report.count("passed") > 0
+        error = None if allow_unproven and only_unproven else report.error()
+        found += [error] if error else []
+    worst = min(found, key=lambda error: error.exit_code, default=None)
+    return worst, [error for error in found if error is not worst]
+
+
+def tests_beside(spec: str) -> Path | None:
+    """The folder `checks` beside a spec, if it holds tests."""
+    found = Path(spec).absolute().parent / "checks"
+    return found if spec != "-" and found.is_dir() and any(found.rglob("*.py")) else None
 
 
 def not_reached(error: CouldNotCheckError, phase: str = NODE) -> Result:

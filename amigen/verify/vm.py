@@ -187,6 +187,16 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     )
 
 
+def verify_image_or_why(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
+    """As `verify_image`; where nothing could be checked, the report says why."""
+    begun = datetime.now(UTC)
+    try:
+        return verify_image(plan, target, options, boot)
+    except CouldNotCheckError as error:
+        seconds = (datetime.now(UTC) - begun).total_seconds()
+        return make_report(plan, target, begun, seconds, [not_reached(error, FIRST_BOOT)])
+
+
 def _nodes_at_once(boot: BootOptions) -> int:
     """Two nodes at once where processors and memory suffice."""
     with suppress(OSError, ValueError, IndexError):

@@ -20,9 +20,9 @@ import pytest
 from click.testing import CliRunner
 
 from amigen.base import errors
+from amigen.build.doctor import findings
 from amigen.cli import _EPILOG, _GROUPS, _STARTED, COMMANDS, EXAMPLES, _show_program, cli
 from amigen.cli.docs import pages
-from amigen.cli.doctor import findings
 from amigen.cli.durations import Duration
 from amigen.cli.userdata import user_data
 from amigen.vm.acceleration import Acceleration
@@ -95,7 +95,7 @@ def test_doctor_finds_the_plugins_of_packer(amigen: Amigen, tmp_path: Path) -> N
 def test_doctor_believes_a_guest_and_not_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/kvm may be there and fail."""
     fails = Acceleration(name="tcg", cpu="x", accel="tcg", reason="/dev/kvm is there and fails")
-    monkeypatch.setattr("amigen.cli.doctor.probe", lambda _: fails)
+    monkeypatch.setattr("amigen.build.doctor.probe", lambda _: fails)
     (kvm,) = (each for each in findings() if each.name == "KVM")
 
     assert not kvm.found
