@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import click
 import msgspec
 
-from amigen.base.errors import BuildError, InputError, ToolError
+from amigen.base.errors import BuildError, InputError
 from amigen.build.describe import Asked, conclusion
-from amigen.build.local import build_here
-from amigen.build.needs import lacking
-from amigen.build.packer_tool import Packer, find_packer
-from amigen.build.progress import make_progress
-from amigen.build.run import Built, Job, Order, jobs_of
+from amigen.build.run import jobs_of
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, spec_argument
-from amigen.spec.model import NodeImage
-from amigen.vm.needs import require_all
-
-if TYPE_CHECKING:
-    from amigen.images.base import Base
 
 _FOLDER = Path("amigen-build")
 
@@ -42,7 +32,7 @@ _FOLDER = Path("amigen-build")
     show_default=True,
     help="Images, logs and build records go to FOLDER/NAME.",
 )
-@click.option("--packer", "packer_path", type=click.Path(), help="Packer executable. Default: packer in PATH.")
+@click.option("--packer", type=click.Path(), help="Packer executable. Default: packer in PATH.")
 @click.option(
     "--packer-var", "packer_vars", multiple=True, metavar="NAME=VALUE", help="Set a variable of the Packer files."
 )
@@ -67,136 +57,58 @@ def build(
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
     folder: Path,
-    packer_path: str | None,
     packer_vars: tuple[str, ...],
-    parallel: int | None,
-    fresh_base: bool,
-    keep: bool,
-    resume: bool,
-    profile: str | None,
-    endpoint_url: str | None,
     dry_run: bool,
     offline: bool,
     output: str,
+    **given: Any,
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
+    from amigen.build.intent import intent_document, intent_lines, require_possible
+    from amigen.build.start import BuildRequest, build_images, packer_for, packer_variables, preview
+
     if offline and not dry_run:
         raise click.UsageError("--offline belongs to --dry-run")
-    _refuse_of_the_other_target(
-        target,
-        offline=offline,
-        resume=resume,
-        fresh_base=fresh_base,
-        profile=profile is not None,
-        endpoint_url=endpoint_url is not None,
+    _refuse_of_the_other_target(target, {**given, "offline": offline})
+    node_image = load(spec) if target == "local" else load_on_aws(spec, given["profile"])
+    request = BuildRequest(
+        spec=node_image,
+        jobs=jobs_of(node_image, platforms, architectures),
+        target=target,
+        place=folder / node_image.name,
+        spec_folder=Path.cwd() if spec == "-" else Path(spec).absolute().parent,
+        variables=packer_variables(packer_vars),
+        **given,
     )
-    node_image = load(spec) if target == "local" else load_on_aws(spec, profile)
-    jobs = jobs_of(node_image, platforms, architectures)
-    variables = _variables(packer_vars)
-    place = folder / node_image.name
-    spec_folder = Path.cwd() if spec == "-" else Path(spec).absolute().parent
-    try:
-        packer = find_packer(packer_path, target=target)
-    except ToolError as error:
-        require_all([error, *([] if dry_run else lacking(jobs, target, spec_folder, fresh=fresh_base))])
-        raise
+    packer = packer_for(request, dry_run=dry_run)
     click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     if dry_run:
-        look = None if offline or target == "local" else _look_on_aws(node_image, profile, endpoint_url)
-        _dry_run(
-            jobs, target, place, packer, spec_folder, fresh_base=fresh_base, resume=resume, look=look, output=output
-        )
-        return
-    require_all(lacking(jobs, target, spec_folder, fresh=fresh_base))
-    with make_progress() as progress:
-        order = Order(
-            jobs=jobs,
-            target=target,
-            output=place,
-            packer=packer,
-            keep=keep,
-            progress=progress,
-            parallel=parallel or (1 if target == "local" else len(jobs)),
-        )
-        if target == "local":
-            built = build_here(order, spec_folder=spec_folder, packer_vars=variables, fresh_base=fresh_base)
+        intent = preview(request, packer, offline=offline, say=lambda line: click.echo(line, err=True))
+        if output == "json":
+            echo_json(intent_document(intent))
         else:
-            from amigen.build.aws_run import build_on_aws
-
-            built = build_on_aws(
-                order, resume=resume, packer_vars=variables, profile=profile, endpoint_url=endpoint_url
-            )
-    asked = Asked(
-        spec=node_image,
-        path=spec,
-        platforms=platforms,
-        architectures=architectures,
-        folder=folder if folder != _FOLDER else None,
-    )
-    _report(built, asked, output)
-
-
-def _refuse_of_the_other_target(target: str, **given: bool) -> None:
-    """What would do nothing for this target was meant for something."""
-    of_aws = ("resume", "profile", "endpoint_url", "offline")
-    for name, there in given.items():
-        if there and (name in of_aws) != (target == "aws"):
-            raise InputError(f"--{name.replace('_', '-')} has no effect with --target {target}", "leave it out")
-
-
-def _dry_run(
-    jobs: tuple[Job, ...],
-    target: Literal["local", "aws"],
-    place: Path,
-    packer: Packer,
-    spec_folder: Path,
-    *,
-    fresh_base: bool,
-    resume: bool,
-    look: Callable[[Job], Base] | None,
-    output: str,
-) -> None:
-    from amigen.build.aws_run import built_already
-    from amigen.build.intent import intent_document, intent_lines, make_intent, require_possible
-
-    built = built_already(jobs, place / "record.json") if resume else frozenset()
-    intent = make_intent(
-        jobs, target, place, packer, spec_folder=spec_folder, fresh_base=fresh_base, built=built, look=look
-    )
-    if output == "json":
-        echo_json(intent_document(intent))
-    else:
-        echo_text("\n".join(intent_lines(intent)))
-    require_possible(intent)
-
-
-def _look_on_aws(spec: NodeImage, profile: str | None, endpoint_url: str | None) -> Callable[[Job], Base]:
-    from amigen.aws.session import Aws, AwsOptions
-    from amigen.build.account import find_account
-    from amigen.build.aws_look import look_first
-
-    aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
-
-    def account() -> None:
-        found = find_account(aws, spec.aws.region, profile=profile, endpoint_url=endpoint_url)
-        click.echo(found.text, err=True)
-
-    return look_first(aws, spec, account)
-
-
-def _variables(given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [each.partition("=") for each in given]
-    for name, equals, _ in pairs:
-        if not (name and equals):
-            raise InputError(f"--packer-var {name}: no value", "write NAME=VALUE")
-    return {name: value for name, _, value in pairs}
-
-
-def _report(built: Built, asked: Asked, output: str) -> None:
+            echo_text("\n".join(intent_lines(intent)))
+        require_possible(intent)
+        return
+    built = build_images(request, packer)
     if output == "json":
         echo_json(msgspec.to_builtins(built.record))
     else:
+        asked = Asked(
+            spec=node_image,
+            path=spec,
+            platforms=platforms,
+            architectures=architectures,
+            folder=folder if folder != _FOLDER else None,
+        )
         click.echo(conclusion(built.record, built.path, asked))
     if built.interrupted:
         raise click.Abort
     raise_failures([*built.errors.items()], mixed=BuildError)
+
+
+def _refuse_of_the_other_target(target: str, given: dict[str, Any]) -> None:
+    """What would do nothing for this target was meant for something."""
+    for name in ("offline", "resume", "fresh_base", "profile", "endpoint_url"):
+        if given[name] not in (None, False) and (name == "fresh_base") == (target == "aws"):
+            raise InputError(f"--{name.replace('_', '-')} has no effect with --target {target}", "leave it out")
