@@ -199,9 +199,11 @@ def without_empty(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("example", [*EXAMPLES, GOLDEN / "kitchen-sink" / "spec.yaml"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example", [*EXAMPLES, *sorted(GOLDEN.glob("*/spec.yaml"))], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_nodeadm_takes_what_amigen_writes(example: Path) -> None:
-    """The examples that join by nodeadm: plain, packed, and merged with a NodeConfig of the user's."""
+    """Examples and golden cases that join by nodeadm: plain, packed, and merged with a NodeConfig of the user's."""
     spec = load_spec(example)
     plans = [plan for plan in plan_images(spec) if PLATFORMS[plan.platform].joins_by == "nodeadm"]
     merges = (None, MORE, GOOD) if spec.join.eks else (GOOD,)
