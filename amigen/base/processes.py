@@ -138,7 +138,6 @@ def run_tool(
     timeout: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
 ) -> str:
     """Run a program to its end and return its stdout; killed after `timeout` seconds.
 
@@ -147,9 +146,8 @@ def run_tool(
     Raises:
         ToolError: It failed, took too long or cannot be run; names the program and its last lines.
     """
-    text = None if stdin is None else stdin.encode()
     try:
-        done = run_capped(tied(command, "TERM"), stdin=text, timeout=timeout, cwd=cwd, env=env)
+        done = run_capped(tied(command, "TERM"), timeout=timeout, cwd=cwd, env=env)
     except EndlessOutputError as error:
         raise ToolError(f"cannot {doing}: {Path(command[0]).name} does not end: {error.message}") from None
     except subprocess.TimeoutExpired:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from typing import Any
 
@@ -233,13 +233,6 @@ def as_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) 
         "facts": list(status.facts),
         "notes": list(status.notes),
         "differences": [
-            {
-                "kind": one.kind,
-                "subject": one.subject,
-                "says": one.says,
-                "why": one.why,
-                "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1),
-            }
-            for one in status.differences
+            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in status.differences
         ],
     }

@@ -105,11 +105,11 @@ class Cluster:
             raise KubernetesError(f"{self.server} answers GET /version with no version", _PROXY)
         return version
 
-    def may(self, verb: str, kind: Kind, name: str = "", subresource: str = "") -> bool:
+    def may(self, verb: str, kind: Kind, name: str = "") -> bool:
         """Ask the server whether this is allowed (SelfSubjectAccessReview, which everybody may create)."""
         attributes = {"verb": verb, "group": kind.group, "resource": kind.plural}
         attributes |= {"namespace": NAMESPACE} if kind.namespaced else {}
-        attributes |= ({"name": name} if name else {}) | ({"subresource": subresource} if subresource else {})
+        attributes |= {"name": name} if name else {}
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body["spec"] = {"resourceAttributes": attributes}
         answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body)
