@@ -49,7 +49,7 @@ proofs: $(VENV)/.done system-roots system-slow
 # What takes too long for CI; docs/proof.md says when it last held.
 proofs-long: $(VENV)/.done system-roots system-slow system-long real-tools
 	$(SLOW) -m long
-	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_configmap.py tests/kubeproxy/test_real_nftables.py
+	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_{configmap,nftables,node}.py
 
 # The everyday tests and one verification with the lowest versions that pyproject.toml allows; .ci/run runs it too.
 lowest: $(VENV)/.done system-check

@@ -7,15 +7,13 @@ and node ports by the external one. Every real server has weight 1.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
 
 from amigen.ipvs.model import Address, Key
-from amigen.services.model import Network, Odd, ServicePort, ServicePorts, Target
+from amigen.services.model import Network, Odd, Reach, ServicePort, ServicePorts, Target
 from amigen.services.topology import Choice, Where, choose
-
-Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
 
 API_SERVICE = "default/kubernetes"
 
@@ -105,10 +103,7 @@ class Expected:
 
     def count(self) -> dict[Reach, int]:
         """How many virtual services each kind of address needs."""
-        found: dict[Reach, int] = {}
-        for one in self.services:
-            found[one.reach] = found.get(one.reach, 0) + 1
-        return found
+        return Counter(one.reach for one in self.services)
 
 
 def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Expected:
@@ -141,12 +136,7 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
 
 
 def _addresses(port: ServicePort, serving: Iterable[Address]) -> Iterator[tuple[Address, Reach, int]]:
-    """In kube-proxy's order: of a duplicate address the last one counts."""
-    yield port.cluster_ip, "ClusterIP", port.port
-    for address in port.external_ips:
-        yield address, "external IP", port.port
-    for address in port.load_balancer_ips:
-        yield address, "load balancer", port.port
+    yield from ((address, reach, port.port) for address, reach in port.addresses)
     if port.node_port:
         for address in serving:
             if address.version == port.cluster_ip.version:

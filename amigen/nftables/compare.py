@@ -7,11 +7,11 @@ endpoints of other nodes, except for connections from the node itself and its po
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amigen.nftables.table import Key, NftTable
-from amigen.services.addresses import Address
 from amigen.services.difference import Difference
 from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
@@ -56,22 +56,13 @@ def expected(ports: ServicePorts, where: Where, families: frozenset[int]) -> dic
         if family not in families:
             continue
         use = usable(port, where)
-        inside = _inside(port, use)
-        found[port.cluster_ip, port.protocol, port.port, family] = inside
-        outside = _outside(port, use)
-        for address, reach in _external(port):
+        inside, outside = _inside(port, use), _outside(port, use)
+        for address, reach in port.addresses:
             guarded = reach == "load balancer" and bool(port.source_ranges)
             key = (address, port.protocol, port.port, family)
             # The same address as external and load balancer address: guarded by either.
             guarded = guarded or (key in found and found[key].port is port and found[key].guarded)
-            found[key] = Wanted(
-                port=port,
-                reach=reach,
-                targets=outside.targets,
-                inside=outside.inside,
-                refused=outside.refused,
-                guarded=guarded,
-            )
+            found[key] = inside if reach == "ClusterIP" else replace(outside, reach=reach, guarded=guarded)
         if port.node_port:
             found[None, port.protocol, port.node_port, family] = outside
     return found
@@ -99,13 +90,6 @@ def _outside(port: ServicePort, use: Usable) -> Wanted:
     )
 
 
-def _external(port: ServicePort) -> Iterator[tuple[Address, str]]:
-    for address in port.external_ips:
-        yield address, "external IP"
-    for address in port.load_balancer_ips:
-        yield address, "load balancer"
-
-
 def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison:
     """All differences.
 
@@ -131,14 +115,11 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
             )
         )
     found += _cluster_ips(table, ports, families)
-    places: dict[str, int] = {}
-    for one in wanted.values():
-        places[one.reach] = places.get(one.reach, 0) + 1
     return NftComparison(
         differences=tuple(found),
         addresses=len(wanted),
         servers=sum(len(one.targets or ()) for one in wanted.values()),
-        places=places,
+        places=Counter(one.reach for one in wanted.values()),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal, TypeAlias
@@ -12,6 +12,7 @@ from amigen.services.addresses import Address
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
 Family: TypeAlias = Literal[4, 6]
 Network: TypeAlias = IPv4Network | IPv6Network
+Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
 # Address and port of an endpoint.
 Target: TypeAlias = tuple[Address, int]
 
@@ -93,6 +94,13 @@ class ServicePort:
     accessible: bool = False
     source_ranges: tuple[Network, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def addresses(self) -> Iterator[tuple[Address, Reach]]:
+        """All but node ports, in kube-proxy's order: of a duplicate address the last one counts."""
+        yield self.cluster_ip, "ClusterIP"
+        yield from ((address, "external IP") for address in self.external_ips)
+        yield from ((address, "load balancer") for address in self.load_balancer_ips)
 
     @property
     def label(self) -> str:
