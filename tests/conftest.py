@@ -69,6 +69,7 @@ _LONG = (
     "kubeproxy/test_real_moves.py",
     "node/test_gate_cells_vm.py",
     "verify/test_breaks.py",
+    "verify/test_breaks_vm.py",
 )
 
 

@@ -33,11 +33,13 @@ class Break:
         script: Breaks it.
         red: Exactly the checks of files that fail.
         cause: Words of the report's first line.
+        append: Added to the kernel command line.
     """
 
     script: str
     red: frozenset[str]
     cause: str
+    append: str = ""
 
 
 def _break(script: str, *red: str, cause: str) -> Break:
@@ -135,12 +137,33 @@ BREAKS: dict[str, Break] = {
     "copy of the accounts": _hygiene("account-backups", "cp /etc/shadow /etc/shadow-", "shadow-"),
 }
 
-# What only a boot shows: path, content written to the disk, a check that it makes red, words of the first line.
-BOOT_BREAKS: dict[str, tuple[str, str, str, str]] = {
-    "module on the blacklist": (
-        "/etc/modprobe.d/site.conf",
-        "blacklist ip_vs_sed\n",
+# What only a boot shows; `red` is a part of what fails then.
+BOOT_BREAKS: dict[str, Break] = {
+    "module on the blacklist": _break(
+        "echo blacklist ip_vs_sed >/etc/modprobe.d/site.conf",
         "test_module_loaded[ip_vs_sed]",
-        "/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs_sed'",
+        cause="/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs_sed'",
+    ),
+    "blacklist on the command line": Break(
+        script="true",
+        append="module_blacklist=ip_vs_sed",
+        red=frozenset({"test_module_loaded[ip_vs_sed]"}),
+        cause="the kernel command line keeps modules from being loaded: module_blacklist=ip_vs_sed",
+    ),
+    "module load masked": _break(
+        "systemctl mask systemd-modules-load",
+        "test_module_loaded[ip_vs_sed]",
+        cause="systemd-modules-load.service is masked",
+    ),
+    "kernel locked": _break(
+        "systemctl mask systemd-modules-load; echo kernel.modules_disabled=1 >/etc/sysctl.d/00-lock.conf",
+        "test_module_loaded[ip_vs_sed]",
+        cause="kernel.modules_disabled is 1",
+    ),
+    "mount over the gate's script": _break(
+        "echo 'tmpfs /usr/local/lib/amigen tmpfs defaults 0 0' >>/etc/fstab", _file(READY), cause=READY
+    ),
+    "mount over modules-load.d": _break(
+        "echo 'tmpfs /etc/modules-load.d tmpfs defaults 0 0' >>/etc/fstab", _file(LOAD), cause=LOAD
     ),
 }
