@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError
 from amigen.build.record import CheckRecord, When
 from amigen.connections.model import Target
@@ -34,13 +36,13 @@ def check_builder(plan: ImagePlan, target: SshTarget) -> tuple[CheckRecord, ...]
 
 
 def check_cleaned(plan: ImagePlan, target: SshTarget) -> tuple[CheckRecord, ...]:
-    """The hygiene checks, on the root of the builder; the others have been made, and hold for a node only."""
-    found = [each for each in _on_machine(plan, target, "cleaned") if each.id.startswith("test_hygiene[")]
+    """The checks of an image, on the root of the builder; the others have been made, and hold for a node only."""
+    only = structs.replace(plan, steps=(), always=tuple(check for check in plan.checks if check.image))
     return tuple(
         CheckRecord(id=each.id, when="cleaned", outcome="not provable", message=NOT_IN_A_BUILD[each.id])
         if each.id == _NOT_WHILE_IT_RUNS and each.outcome == "failed"
         else each
-        for each in found
+        for each in _on_machine(only, target, "cleaned")
     )
 
 
