@@ -70,6 +70,7 @@ _LONG = (
     "node/test_gate_cells_vm.py",
     "verify/test_breaks.py",
     "verify/test_breaks_vm.py",
+    "vm/test_secure_boot.py",
 )
 
 

@@ -20,6 +20,8 @@ tr ' ' '\n' </proc/cmdline | grep -E '^(module_blacklist|modprobe.blacklist)=' |
 for dir in /etc /run /usr/local/lib /usr/lib /lib; do
   grep -HE '^[[:space:]]*(blacklist|install)[[:space:]]+({names})([[:space:]]|$)' "$dir"/modprobe.d/*.conf 2>/dev/null
 done | sort -u | sed 's/^/modprobe /'
+journalctl -b -o cat -u systemd-modules-load 2>/dev/null |
+  sed -n "s/^Failed to insert module '\([^']*\)'/refused \1/p"
 if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then echo 'locked kernel.modules_disabled is 1'; fi
 systemctl list-unit-files --state=masked,masked-runtime --no-legend --plain 2>/dev/null | sed 's/^/masked /'
 """
@@ -119,6 +121,10 @@ def _read(line: str) -> _Line | None:
         )
     if key == "locked":
         return _Line(f"the kernel loads no more modules: {text}", "remove the setting from sysctl.d, and boot again")
+    if key == "refused":
+        module = text.partition(":")[0]
+        todo = "with Secure Boot, sign it with a key that the machine knows" if "Key" in text else f"modprobe {module}"
+        return _Line(f"the kernel refuses the module {text}", todo, subject=module)
     if key == "masked":
         unit = text.split()[0] if text.split() else ""
         return _Line(f"{unit} is masked", f"systemctl unmask {unit}", level=Level.FILES, subject=unit) if unit else None

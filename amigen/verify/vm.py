@@ -33,7 +33,7 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, UserData
 from amigen.userdata.make import user_data
 from amigen.verify.cause import evidence_script
-from amigen.verify.report import Phase, Report, Result
+from amigen.verify.report import Phase, Report, Result, one_line
 from amigen.verify.run import Options, check_host, make_report, not_reached
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.appliance import Appliance
@@ -261,6 +261,9 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
                 (folder / f"{name}-{log}.log").write_text(text, encoding="utf-8", errors="surrogateescape")
         part.notes.append(f"logs of the {name} node: {folder}/{name}-*.log")
     if proof.boot.keep:
+        for result in part.results:
+            if result.outcome == "failed":
+                proof.options.log(f"{result.id} ({result.phase}): {one_line(result.found)}")
         proof.options.log(f"the {name} node runs until Ctrl-C; enter it with: {machine.ssh.enter}")
         while machine.running:
             time.sleep(1)

@@ -1,7 +1,9 @@
-"""`--keep`: a builder on which a check failed is left running, and the command that enters it is said."""
+"""`--keep`: a builder on which a check failed is left running, and the command that enters it is said and enters it."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from amigen.build.progress import PlainProgress
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.vm.ssh import new_key
+from tests.build.local_builds import LIGHT, command, left_in, processes
 from tests.build.stand_in_packer import stand_in_packer
 from tests.build.test_packer_files import plan_of
 
@@ -53,3 +56,30 @@ def test_a_builder_with_a_failed_check(
     assert (time.monotonic() - begun >= 2, stop.asked) == (keep, keep)
     enter = f"enter it with: ssh -i {folder}/id_ed25519 -p 2222 "
     assert (enter in capsys.readouterr().err) == keep
+
+
+# The hook runs after the file was written.
+BROKEN = """\
+files: [{path: /etc/motd, content: whole}]
+hooks: {after: [{name: break, script: printf broken >/etc/motd}]}
+"""
+
+
+@pytest.mark.slow
+def test_a_real_builder_is_entered(folder: Path) -> None:
+    words, given = command(folder, LIGHT + BROKEN)
+    with subprocess.Popen([*words, "--keep"], **given, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        while "enter it with: " not in (line := process.stderr.readline()):
+            assert line, said
+            said.append(line)
+        assert any("test_file[/etc/motd]" in each for each in said), said
+        enter = line.partition("enter it with: ")[2].strip()
+        done = subprocess.run(f"{enter} cat /etc/motd", shell=True, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "broken", done.stderr
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+        assert process.returncode == 130
+    assert processes(folder) == []
+    assert left_in(folder) == []

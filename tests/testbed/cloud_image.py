@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from amigen.knowledge import Architecture
@@ -42,18 +43,35 @@ _ARCHITECTURES: dict[Architecture, tuple[str, str, tuple[str, ...], str]] = {
     "x86_64": ("x86_64-efi", "BOOTX64.EFI", ("grub-efi-amd64-bin", "grub-pc-bin"), "ttyS0"),
     "arm64": ("arm64-efi", "BOOTAA64.EFI", ("grub-efi-arm64-bin",), "ttyAMA0"),
 }
+_SIGNED = ("shim-signed", "grub-efi-amd64-signed")
 
 
 def cloud_image(platform: str, architecture: Architecture = "x86_64") -> Path:
     """The disk, a qcow2 from the cache; made in two minutes."""
+    return _made(platform, architecture)
+
+
+def signed_cloud_image(platform: str, change: Callable[[Path], None]) -> Path:
+    """The same for x86_64 with the boot loaders that Microsoft and Debian have signed, for UEFI alone.
+
+    Args:
+        change: Changes the root; its name is a part of the key.
+    """
+    return _made(platform, "x86_64", change)
+
+
+def _made(platform: str, architecture: Architecture, change: Callable[[Path], None] | None = None) -> Path:
     firmware, program, packages, console = _ARCHITECTURES[architecture]
-    more = (*packages, "grub-common", "cloud-guest-utils", "dosfstools")
+    more = (*packages, *(_SIGNED if change else ()), "grub-common", "cloud-guest-utils", "dosfstools")
     recipe, _ = built_in_recipe(platform, architecture, packages=more)
-    key = cache_key(f"cloud-{platform}-{architecture}", [RECIPE, _TABLE, _FSTAB, _EARLY, _MENU, recipe.inputs()])
+    name = f"signed-{change.__name__.replace('_', '-')}" if change else "cloud"
+    key = cache_key(f"{name}-{platform}-{architecture}", [RECIPE, _TABLE, _FSTAB, _EARLY, _MENU, recipe.inputs()])
 
     def make(folder: Path) -> None:
         root, work = folder.parent / "root", folder.parent
         make_root(recipe, root, log=print)
+        if change:
+            change(root)
         (root / "etc/fstab").write_text(_FSTAB)
         (root / "boot/efi").mkdir(exist_ok=True)
         (root / "boot/grub").mkdir(exist_ok=True)
@@ -65,11 +83,14 @@ def cloud_image(platform: str, architecture: Architecture = "x86_64") -> Path:
         efi = work / "efi"
         _run("mkfs.vfat", "-C", "-n", "UEFI", str(efi), str(_EFI[1] << 10))
         _run("mmd", "-i", str(efi), "::/EFI", "::/EFI/BOOT")
-        _run("mcopy", "-i", str(efi), str(_grub(root, firmware)), f"::/EFI/BOOT/{program}")
+        loader = root / "usr/lib/shim/shimx64.efi.signed" if change else _grub(root, firmware)
+        _run("mcopy", "-i", str(efi), str(loader), f"::/EFI/BOOT/{program}")
+        if change:
+            _add_signed_grub(root, efi)
         if architecture == "x86_64":
             _install_for_bios(disk, _grub(root, "i386-pc", "biosdisk"), root / "usr/lib/grub/i386-pc/boot.img")
         for name in ("core", "early.cfg"):
-            (root / name).unlink()
+            (root / name).unlink(missing_ok=True)
         system = work / "ext4"
         with system.open("wb") as file:
             file.truncate(_ROOT[1] * MIB)
@@ -87,6 +108,16 @@ def _grub(root: Path, firmware: str, *modules: str) -> Path:
     words = ["grub-mkimage", "-O", firmware, "-o", "/core", "-c", "/early.cfg", "-p", "/boot/grub", *_MODULES, *modules]
     in_root(root, words)
     return root / "core"
+
+
+def _add_signed_grub(root: Path, efi: Path) -> None:
+    """Debian's, which shim starts; it reads the configuration in this folder."""
+    early = root / "early.cfg"
+    early.write_text(f"{_EARLY}configfile ($root)/boot/grub/grub.cfg\n")
+    _run("mmd", "-i", str(efi), "::/EFI/debian")
+    signed = root / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"
+    for source, target in ((signed, "EFI/BOOT/grubx64.efi"), (early, "EFI/debian/grub.cfg")):
+        _run("mcopy", "-i", str(efi), str(source), f"::/{target}")
 
 
 def _install_for_bios(disk: Path, core: Path, boot: Path) -> None:

@@ -37,6 +37,11 @@ BLACKLIST = "modprobe /etc/modprobe.d/site.conf:blacklist ip_vs"
             ["expected test_module_persisted[ip_vs_rr]", "/etc/modprobe.d/site.conf keeps"],
         ),
         (LOADED, "cmdline modprobe.blacklist=ip_vs", ["the kernel command line keeps modules from being loaded"]),
+        (
+            LOADED,
+            "refused ip_vs: Key was rejected by service",
+            ["the kernel refuses the module ip_vs: Key was rejected by service"],
+        ),
         (LOADED, "locked kernel.modules_disabled is 1", ["the kernel loads no more modules"]),
         (LOADED + GATE, "", ["expected test_module_loaded[ip_vs] holds (and 1 more); found not so"]),
         (GATE, "gate the module ip_vs is not loaded", ["the gate is closed: the module ip_vs is not loaded"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from amigen.verify.run import Options, check_host
 from amigen.verify.vm import BootOptions, verify_image
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from tests.verify.breaks import BOOT_BREAKS
-from tests.verify.images import built_image, proof_plan
+from tests.verify.images import SPEC, built_image, proof_plan
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +120,28 @@ def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
         # 4096 is what kernels have by default since 5.4.
         "test_sysctl[net.core.somaxconn]",
     }
+
+
+def test_a_kept_node_is_entered(image: VmImage, tmp_path: Path) -> None:
+    """`--keep`: what failed is said, the command that is printed enters the node, and Ctrl-C ends it."""
+    disk = broken_copy(image, tmp_path, ("/etc/motd", b"broken"))
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    options = ("--keep", "--no-reboot", "--no-user-data", "--no-hygiene")
+    command = [sys.executable, "-m", "amigen", "verify", "spec.yaml", str(disk), *options]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        while "enter it with: " not in (line := process.stderr.readline()):
+            assert line, said
+            said.append(line)
+        assert any(each.startswith("test_file[/etc/motd] (first boot): ") for each in said), said
+        enter = line.partition("enter it with: ")[2].strip()
+        done = subprocess.run(f"{enter} cat /etc/motd", shell=True, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "broken", done.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    overlay = enter.split()[2].replace("id_ed25519", "disk.qcow2").encode()
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if overlay in each.read_bytes()]
 
 
 def broken_copy(image: VmImage, folder: Path, *written: tuple[str, bytes]) -> Path:
