@@ -8,6 +8,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +18,6 @@ from amigen.base.processes import tied
 from amigen.base.waiting import wait_until
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
-from amigen.vm.monitor import Monitor
 from amigen.vm.qemu import Hardware, qemu_command
 from amigen.vm.seed import make_seed, meta_data, vendor_data
 from amigen.vm.ssh import Completed, SshTarget, new_key
@@ -73,7 +73,6 @@ class Machine:
         self.port = ssh_port if ssh_port is not None else free_port()
         self.key = key or new_key(work)
         self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
-        self.monitor = Monitor(work / "qmp")
         make_overlay(image, self.overlay, size_gib=disk_gib)
         self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
         self._hardware = Hardware(
@@ -107,22 +106,17 @@ class Machine:
         """Whether QEMU runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *, resume: str | None = None) -> None:
-        """Start QEMU; `resume` names a snapshot (see `save`) to go on from.
-
-        Raises:
-            ToolError: QEMU ended at once; holds its error output.
-        """
-        command = qemu_command(self.image, self._hardware, self.work, resume=resume)
+    def start(self) -> None:
+        """Start QEMU."""
         self.log(f"start a VM of {self.image.disk.name} ({self._hardware.acceleration.name})")
-        errors = (self.work / "qemu.err").open("wb")
-        with errors:
+        with (self.work / "qemu.err").open("wb") as errors:
             self._process = subprocess.Popen(
-                tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+                tied(qemu_command(self.image, self._hardware, self.work)),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
             )
-        wait_until(lambda: self.monitor.socket.exists() or not self.running, seconds=60, every=0.05)
-        if not (self.running and self.monitor.socket.exists()):
-            raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
 
     def wait_for_ssh(self, timeout: float = SSH_SECONDS) -> None:
         """Wait until a command runs over ssh.
@@ -134,6 +128,8 @@ class Machine:
 
         def ready() -> bool:
             nonlocal answer
+            if self._process is not None and (self._process.poll() or 0) > 0:
+                raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
             if not self.running:
                 raise ToolError(f"the VM was powered off during boot\n{self.console_tail()}")
             if _NOTHING_TO_BOOT.search(self.console_tail()):
@@ -179,10 +175,9 @@ class Machine:
 
     def _shut_down(self, verb: str) -> None:
         prefix = "" if self.ssh.user == "root" else "sudo -n "
-        try:
+        # The guest may end the connection before the command does.
+        with suppress(ToolError):
             self.ssh.run(f"{prefix}systemctl {verb} --no-block", timeout=60)
-        except ToolError:
-            self.monitor.command("system_powerdown")
         self.ssh.disconnect()
         assert self._process is not None
         try:
@@ -191,17 +186,6 @@ class Machine:
             tail = self.console_tail()
             self.kill()
             raise ToolError(f"the VM did not shut down within {OFF_SECONDS:.0f} s\n{tail}") from None
-        self.monitor.socket.unlink(missing_ok=True)
-
-    def save(self, name: str) -> None:
-        """Keep memory and disk under this name in the overlay; `load` or `start(resume=...)` go back to it."""
-        self.ssh.disconnect()
-        self.monitor.human(f"savevm {name}")
-
-    def load(self, name: str) -> None:
-        """Go back to a saved state; seconds instead of a boot."""
-        self.ssh.disconnect()
-        self.monitor.human(f"loadvm {name}")
 
     def kill(self) -> None:
         """Pull the plug; nothing of QEMU is left."""
@@ -210,7 +194,6 @@ class Machine:
             self._process.send_signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
-        self.monitor.socket.unlink(missing_ok=True)
 
     def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
         """The last lines of the serial console, for error messages."""

@@ -54,7 +54,7 @@ def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     return found
 
 
-def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str | None = None) -> list[str]:
+def qemu_command(image: VmImage, hardware: Hardware, work: Path) -> list[str]:
     """The whole command; the files of the guest are in `work` (see `Machine`)."""
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in hardware.forwards)
     return [
@@ -68,8 +68,6 @@ def qemu_command(image: VmImage, hardware: Hardware, work: Path, *, resume: str 
         *("-device", "virtio-rng-pci"),
         # append=on: the console of the boots before a restart stays in the log.
         *("-chardev", f"file,id=console,path={escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
-        *("-qmp", f"unix:{escaped(work / 'qmp')},server=on,wait=off"),
-        *(("-loadvm", resume) if resume else ()),
         *boot_arguments(image, hardware.acceleration),
     ]
 

@@ -92,7 +92,6 @@ class BuilderMachine:
             while self._alive() and not self._end.wait(1):
                 if not machine.running:
                     # It rebooted itself: QEMU ends then, and starts anew.
-                    machine.monitor.socket.unlink(missing_ok=True)
                     machine.start()
                     self.boots += 1
             time.sleep(0.1)

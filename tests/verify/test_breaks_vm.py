@@ -6,9 +6,11 @@ What a boot makes anew (host keys, machine-id, logs) shows in the root alone, se
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,8 @@ from amigen.plan.model import ImagePlan
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
 from amigen.verify.run import Options, check_host, make_report
-from amigen.vm import Machine, scratch
+from amigen.vm import Machine, VmImage, scratch
+from amigen.vm.qemu import Hardware, qemu_command
 from tests.verify.breaks import BOOT_BREAKS, BREAKS, Break
 from tests.verify.images import built_image, proof_plan
 
@@ -33,21 +36,42 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ImagePlan:
     return proof_plan(tmp_path_factory.mktemp("breaks"))
 
 
+def with_monitor(image: VmImage, hardware: Hardware, work: Path) -> list[str]:
+    """QEMU with its monitor on a socket, from the saved state where that is asked for."""
+    load = ["-loadvm", GOOD] if (work / "load").exists() else []
+    return [*qemu_command(image, hardware, work), *load, "-monitor", f"unix:{work / 'monitor'},server=on,wait=off"]
+
+
 @pytest.fixture(scope="module")
 def machine(plan: ImagePlan) -> Iterator[Machine]:
     """A node of the image, booted without user data: nothing mends what is broken."""
-    with scratch("breaks") as work, Machine(built_image(plan), work=work, user="debian", log=print) as running:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        scratch("breaks") as work,
+        Machine(built_image(plan), work=work, user="debian", log=print) as running,
+    ):
+        running.kill()
+        patch.setattr("amigen.vm.machine.qemu_command", with_monitor)
+        running.start()
         running.wait_for_ssh()
         running.ssh.wait_until_booted()
-        running.save(GOOD)
+        running.ssh.disconnect()
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(work / "monitor"))
+            said = monitor.makefile("rw")
+            said.write(f"savevm {GOOD}\nquit\n")
+            said.flush()
+            assert "Error" not in said.read()
         running.kill()
         yield running
 
 
 def look(machine: Machine, plan: ImagePlan, script: str, append: str = "") -> Report:
     """Break the node, boot it again, and report."""
-    image = machine.image
-    machine.start(resume=GOOD)
+    image, load = machine.image, machine.work / "load"
+    load.touch()
+    machine.start()
+    load.unlink()
     try:
         machine.wait_for_ssh()
         done = machine.run(["sudo", "-n", "sh", "-c", script], timeout=300)

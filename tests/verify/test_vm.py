@@ -130,7 +130,7 @@ def test_a_kept_node_is_entered(image: VmImage, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "amigen", "verify", "spec.yaml", str(disk), *options]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = []
+        said: list[str] = []
         while "enter it with: " not in (line := process.stderr.readline()):
             assert line, said
             said.append(line)
