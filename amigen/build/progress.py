@@ -8,37 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
-class Progress(Protocol):
-    """Receives what happens; called by several threads."""
-
-    def phase(self, job: str, name: str) -> None:
-        """The job begins this phase."""
-        ...
-
-    def line(self, job: str, text: str) -> None:
-        """Something worth a line was said."""
-        ...
-
-    def end(self, job: str, text: str, *, well: bool) -> None:
-        """The job has ended."""
-        ...
-
-
-class PlainProgress:
-    """One line for each event, with the seconds since the start; for logs and CI."""
+class Progress:
+    """One line for each event, with the seconds since the start; for logs and CI. Several threads call it."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock, self._lock = stream or sys.stderr, clock, threading.Lock()
         self._start = clock()
 
-    def __enter__(self) -> PlainProgress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -47,12 +31,15 @@ class PlainProgress:
         pass
 
     def phase(self, job: str, name: str) -> None:
+        """The job begins this phase."""
         self._write(job, name)
 
     def line(self, job: str, text: str) -> None:
+        """Something worth a line was said."""
         self._write(job, f"  {text}")
 
     def end(self, job: str, text: str, *, well: bool) -> None:
+        """The job has ended."""
         self._write(job, text)
 
     def _write(self, job: str, text: str) -> None:
@@ -60,7 +47,7 @@ class PlainProgress:
             print(f"{self._clock() - self._start:7.1f}s {job}: {text}", file=self._stream, flush=True)
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A line per job with its phase and time, and what is said above them."""
 
     def __init__(self) -> None:
@@ -70,7 +57,7 @@ class LiveProgress:
         self._tasks: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -96,7 +83,7 @@ class LiveProgress:
         self.line(job, text)
 
 
-def make_progress() -> PlainProgress | LiveProgress:
+def make_progress() -> Progress:
     """Live on a terminal that is not CI's; plain lines otherwise."""
     live = sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
-    return LiveProgress() if live else PlainProgress()
+    return LiveProgress() if live else Progress()

@@ -13,7 +13,7 @@ import pytest
 
 from amigen.base.errors import ChecksFailedError
 from amigen.build.packer_tool import Packer
-from amigen.build.progress import PlainProgress
+from amigen.build.progress import Progress
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.vm.ssh import new_key
@@ -43,7 +43,7 @@ def test_a_builder_with_a_failed_check(
         architecture="x86_64",
         packer=Packer(path=str(stand_in_packer(folder, ASK)), version=(1, 6, 6)),
         keep=keep,
-        progress=PlainProgress(),
+        progress=Progress(),
         stop=stop,
         work=folder,
         log=folder / "log",
@@ -70,7 +70,7 @@ def test_a_real_builder_is_entered(folder: Path) -> None:
     words, given = command(folder, LIGHT + BROKEN)
     with subprocess.Popen([*words, "--keep"], **given, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = []
+        said: list[str] = []
         while "enter it with: " not in (line := process.stderr.readline()):
             assert line, said
             said.append(line)

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from amigen.build.progress import LiveProgress, PlainProgress, make_progress
+from amigen.build.progress import LiveProgress, Progress, make_progress
 
 
 def test_plain_lines_with_the_seconds() -> None:
     out = io.StringIO()
     ticks = iter((100.0, 100.0, 102.5, 161.25))
-    with PlainProgress(out, clock=lambda: next(ticks)) as progress:
+    with Progress(out, clock=lambda: next(ticks)) as progress:
         progress.phase("debian-12/x86_64", "base")
         progress.line("debian-12/x86_64", "processor: KVM")
         progress.end("debian-12/x86_64", "built: disk.qcow2", well=True)
@@ -28,9 +28,9 @@ def test_plain_lines_with_the_seconds() -> None:
     ("terminal", "environment", "kind"),
     [
         (True, {"TERM": "xterm"}, LiveProgress),
-        (True, {"TERM": "xterm", "CI": "true"}, PlainProgress),
-        (True, {"TERM": "dumb"}, PlainProgress),
-        (False, {"TERM": "xterm"}, PlainProgress),
+        (True, {"TERM": "xterm", "CI": "true"}, Progress),
+        (True, {"TERM": "dumb"}, Progress),
+        (False, {"TERM": "xterm"}, Progress),
     ],
 )
 def test_which_one(

@@ -19,7 +19,7 @@ import pytest
 from amigen.base.errors import BuildError, InputError
 from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
-from amigen.build.progress import PlainProgress
+from amigen.build.progress import Progress
 from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Job, Order, keep_record, run_build
 from amigen.build.session import Session
@@ -38,7 +38,7 @@ def order(folder: Path, *platforms: str, program: str = "packer", version: Any =
         target="local",
         output=folder / "out",
         packer=Packer(path=program, version=version),
-        progress=PlainProgress(),
+        progress=Progress(),
         parallel=2,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from amigen.aws.session import Aws
 from amigen.build.aws import AwsBuild, packer_variables
 from amigen.build.packer_tool import Packer
-from amigen.build.progress import PlainProgress
+from amigen.build.progress import Progress
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.publish.state import Image
@@ -25,7 +25,7 @@ def session(tmp_path: Path) -> Session:
         plan=plan_of(),
         architecture="x86_64",
         packer=Packer(path="packer", version=(1, 6, 6)),
-        progress=PlainProgress(),
+        progress=Progress(),
         stop=Stop(),
         work=tmp_path,
         log=tmp_path / "log",
