@@ -9,10 +9,9 @@ import msgspec
 
 from amigen.aws.session import Aws, AwsOptions, ec2_endpoint
 from amigen.base.errors import AmigenError, InputError
-from amigen.build.account import find_account
 from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.aws_look import require_subnet
-from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, noted
+from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, find_account, noted
 from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread

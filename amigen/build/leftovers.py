@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,46 @@ from amigen.base.errors import AmigenError, AwsError
 from amigen.base.locks import exclusive_lock
 from amigen.base.paths import cache_home
 from amigen.base.waiting import wait_until
-from amigen.build.account import Account
 
 TAG_BUILD = "amigen/build"
 _VERIFIED = "amigen/verified"
 _GONE_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account, and how it is reached.
+
+    Attributes:
+        id: Twelve digits. Two stand-ins may have the same id; their addresses differ.
+        profile: Of the shared configuration; None: as the environment says.
+        endpoint_url: Another address of EC2 than AWS's own.
+    """
+
+    id: str
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Text for messages."""
+        more = {"profile": self.profile, "endpoint": self.endpoint_url}
+        said = ", ".join(f"{word} {value}" for word, value in more.items() if value)
+        return f"account {self.id}" + (f" ({said})" if said else "")
+
+    def is_that_of(self, other: Account) -> bool:
+        """Whether both are one account, by whatever profile."""
+        return (self.id, self.endpoint_url) == (other.id, other.endpoint_url)
+
+
+def find_account(aws: Aws, region: str, *, profile: str | None, endpoint_url: str | None) -> Account:
+    """The account of these credentials.
+
+    Raises:
+        AwsError: They are none.
+    """
+    answer = aws.call(calls.WHO_AM_I, region, "these credentials")
+    return Account(id=answer["Account"], profile=profile, endpoint_url=endpoint_url)
 
 
 @contextlib.contextmanager

@@ -9,10 +9,10 @@ from typing import Literal
 
 from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import InputError, ToolError
-from amigen.build.account import find_account
 from amigen.build.aws_look import look_first
 from amigen.build.aws_run import build_on_aws, built_already
 from amigen.build.intent import Intent, make_intent
+from amigen.build.leftovers import find_account
 from amigen.build.local import build_here
 from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer, find_packer

@@ -124,6 +124,7 @@ class Appliance:
         self.console = work / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = socket.socket(socket.AF_UNIX)
+        self._stream = self._socket.makefile("rwb")
 
     def __enter__(self) -> Appliance:
         try:
@@ -136,6 +137,8 @@ class Appliance:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):
+            self._stream.close()
         self._socket.close()
         if self._process is not None:
             self._process.kill()
@@ -150,11 +153,12 @@ class Appliance:
         text = command.encode("utf-8", "surrogateescape")
         try:
             self._socket.settimeout(timeout)
-            self._socket.sendall(f"{len(text)}\n".encode() + text)
+            self._stream.write(f"{len(text)}\n".encode() + text)
+            self._stream.flush()
             code, out, err = map(int, self._line().split())
             if out + err > MAX_OUTPUT:
                 raise CouldNotCheckError(f"the output of this command is too long: {command[:200]}")
-            stdout, stderr = self._read(out), self._read(err)
+            stdout, stderr = self._stream.read(out), self._stream.read(err)
         except (OSError, ValueError) as error:
             raise CouldNotCheckError(f"the appliance does not answer: {error}\n{self._console()}") from None
         done = (part.decode("utf-8", "surrogateescape") for part in (stdout, stderr))
@@ -210,22 +214,10 @@ class Appliance:
             raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
 
     def _line(self) -> str:
-        said = b""
-        while not said.endswith(b"\n"):
-            said += self._read(1)
-            if len(said) > 4096:
-                raise ValueError("an unterminated line")
+        said = self._stream.readline(4096)
+        if not said.endswith(b"\n"):
+            raise ConnectionError("it was powered off")
         return said.decode(errors="replace").strip()
-
-    def _read(self, size: int) -> bytes:
-        parts = []
-        while size:
-            part = self._socket.recv(min(size, 1 << 16))
-            if not part:
-                raise ConnectionError("it was powered off")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
 
     def _console(self) -> str:
         with suppress(OSError):

@@ -17,7 +17,7 @@ from amigen.vm.acceleration import machine_architecture, runs_programs_of
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
-from amigen.vm.image import KERNEL_SUFFIX, VmImage
+from amigen.vm.image import VmImage
 
 # Of the built-in disk; a build grows it to the spec's size, and cloud-init the file system.
 BUILT_IN_GIB = 2
@@ -61,7 +61,7 @@ def built_in_base(
     recipe, key = built_in_recipe(platform, architecture, mirror=mirror, packages=packages)
     folder = cached("bases", key, lambda new: _make(recipe, new, log), log=log, fresh=fresh)
     fact = PLATFORMS[platform]
-    image = disk_with_kernel(folder, architecture)
+    image = VmImage.at(folder / "disk.qcow2", architecture)
     return Base(image=image, user=fact.local_user, says=f"built-in root of {fact.title}", digest=key)
 
 
@@ -101,19 +101,7 @@ def built_in_recipe(
 def cached_built_in(key: str, architecture: Architecture) -> VmImage | None:
     """The built-in base of this key, where it is made already."""
     folder = cache_home() / "bases" / key
-    return disk_with_kernel(folder, architecture) if folder.is_dir() else None
-
-
-def disk_with_kernel(folder: Path, architecture: Architecture) -> VmImage:
-    """The image in a folder that `pack_root` filled."""
-    disk = folder / "disk.qcow2"
-    return VmImage(
-        disk=disk,
-        format="qcow2",
-        architecture=architecture,
-        kernel=disk.with_suffix(KERNEL_SUFFIX),
-        initrd=disk.with_suffix(".initrd"),
-    )
+    return VmImage.at(folder / "disk.qcow2", architecture) if folder.is_dir() else None
 
 
 def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:

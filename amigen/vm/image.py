@@ -19,20 +19,12 @@ _EXT_MARK_AT, _EXT_MARK = 1024 + 0x38, b"\x53\xef"
 _SECTORS = 4096
 # What images are delivered in -> where its mark is (file(1)), and what unpacks it.
 _PACKED = {
-    "a gzip file": (0, b"\x1f\x8b"),
-    "an xz file": (0, b"\xfd7zXZ\0"),
-    "a zstd file": (0, b"\x28\xb5\x2f\xfd"),
-    "a bzip2 file": (0, b"BZh"),
-    "a zip archive": (0, b"PK\x03\x04"),
-    "a tar archive": (257, b"ustar"),
-}
-_UNPACK = {
-    "a gzip file": "gunzip FILE",
-    "an xz file": "unxz FILE",
-    "a zstd file": "unzstd FILE",
-    "a bzip2 file": "bunzip2 FILE",
-    "a zip archive": "unzip FILE",
-    "a tar archive": "tar -xf FILE",
+    "a gzip file": (0, b"\x1f\x8b", "gunzip"),
+    "an xz file": (0, b"\xfd7zXZ\0", "unxz"),
+    "a zstd file": (0, b"\x28\xb5\x2f\xfd", "unzstd"),
+    "a bzip2 file": (0, b"BZh", "bunzip2"),
+    "a zip archive": (0, b"PK\x03\x04", "unzip"),
+    "a tar archive": (257, b"ustar", "tar -xf"),
 }
 KERNEL_SUFFIX, INITRD_SUFFIX = ".vmlinuz", ".initrd"
 
@@ -102,9 +94,9 @@ def require_bootable(image: VmImage) -> None:
     start = _first_sectors(image) if size else b""
     if not start:
         raise InputError(f"{image.disk}: it is empty", "is it the right file?")
-    packed = next((kind for kind, (at, mark) in _PACKED.items() if start[at:].startswith(mark)), None)
-    if packed is not None:
-        raise InputError(f"{image.disk}: this is {packed}, not a disk image", f"unpack it first: {_UNPACK[packed]}")
+    for kind, (at, mark, unpack) in _PACKED.items():
+        if start[at:].startswith(mark):
+            raise InputError(f"{image.disk}: this is {kind}, not a disk image", f"unpack it first: {unpack} FILE")
     found = (start[_BOOT_MARK_AT:][:2] == _BOOT_MARK, start[_EXT_MARK_AT:][:2] == _EXT_MARK)
     if image.kernel is None and not any(found):
         raise InputError(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from amigen.base.errors import ToolError
 from amigen.base.files import read_tail
@@ -18,7 +19,7 @@ from amigen.base.processes import tied
 from amigen.base.waiting import wait_until
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
-from amigen.vm.qemu import Hardware, qemu_command
+from amigen.vm.qemu import qemu_command
 from amigen.vm.seed import make_seed, meta_data, vendor_data
 from amigen.vm.ssh import Completed, SshTarget, new_key
 
@@ -75,12 +76,8 @@ class Machine:
         self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
         make_overlay(image, self.overlay, size_gib=disk_gib)
         self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
-        self._hardware = Hardware(
-            memory_mib=memory_mib,
-            cpus=cpus,
-            acceleration=acceleration or probe(image.architecture, image.kernel),
-            forwards=((self.port, 22), *forwards),
-        )
+        self._given: dict[str, Any] = {"memory_mib": memory_mib, "cpus": cpus, "forwards": ((self.port, 22), *forwards)}
+        self._acceleration = acceleration or probe(image.architecture, image.kernel)
         self._process: subprocess.Popen[bytes] | None = None
 
     def _make_seed(self, user: str, user_data: bytes, instance_id: str, hostname: str) -> None:
@@ -108,10 +105,10 @@ class Machine:
 
     def start(self) -> None:
         """Start QEMU."""
-        self.log(f"start a VM of {self.image.disk.name} ({self._hardware.acceleration.name})")
+        self.log(f"start a VM of {self.image.disk.name} ({self._acceleration.name})")
         with (self.work / "qemu.err").open("wb") as errors:
             self._process = subprocess.Popen(
-                tied(qemu_command(self.image, self._hardware, self.work)),
+                tied(qemu_command(self.image, self.work, acceleration=self._acceleration, **self._given)),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from amigen.knowledge import Architecture
@@ -18,27 +18,6 @@ FIRMWARE: dict[Architecture, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hardware:
-    """What the guest has.
-
-    Attributes:
-        forwards: (port on 127.0.0.1, port of the guest).
-    """
-
-    memory_mib: int
-    cpus: int
-    acceleration: Acceleration
-    forwards: tuple[tuple[int, int], ...]
-
-
-def kernel_append(image: VmImage, acceleration: Acceleration) -> str:
-    """The kernel command line of an image without a boot loader."""
-    # Nobody shares an emulated processor's caches, and the defences cost much time there.
-    emulated = " mitigations=off" if acceleration.name == "tcg" else ""
-    return f"{image.append} console={MACHINES[image.architecture][1]} panic=-1{emulated}"
-
-
 def needs_uefi(image: VmImage) -> bool:
     """Whether UEFI firmware starts its boot loader."""
     return image.kernel is None and (image.uefi or image.architecture == "arm64")
@@ -48,27 +27,42 @@ def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     """What QEMU must be told besides the disk, so that the image boots."""
     if image.kernel is None:
         return ["-bios", FIRMWARE[image.architecture][0]] if needs_uefi(image) else []
-    found = ["-kernel", str(image.kernel), "-append", kernel_append(image, acceleration)]
+    # Nobody shares an emulated processor's caches, and the defences cost much time there.
+    emulated = " mitigations=off" if acceleration.name == "tcg" else ""
+    append = f"{image.append} console={MACHINES[image.architecture][1]} panic=-1{emulated}"
+    found = ["-kernel", str(image.kernel), "-append", append]
     if image.initrd is not None:
         found += ["-initrd", str(image.initrd)]
     return found
 
 
-def qemu_command(image: VmImage, hardware: Hardware, work: Path) -> list[str]:
-    """The whole command; the files of the guest are in `work` (see `Machine`)."""
-    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in hardware.forwards)
+def qemu_command(
+    image: VmImage,
+    work: Path,
+    *,
+    memory_mib: int,
+    cpus: int,
+    acceleration: Acceleration,
+    forwards: Sequence[tuple[int, int]],
+) -> list[str]:
+    """The whole command; the files of the guest are in `work` (see `Machine`).
+
+    Args:
+        forwards: (port on 127.0.0.1, port of the guest).
+    """
+    ports = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in forwards)
     return [
         qemu_program(image.architecture),
         *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", _machine(image), "-accel", hardware.acceleration.accel),
-        *("-cpu", hardware.acceleration.cpu, "-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
+        *("-machine", _machine(image), "-accel", acceleration.accel),
+        *("-cpu", acceleration.cpu, "-smp", str(cpus), "-m", str(memory_mib)),
         *("-drive", disk_drive(work / "disk.qcow2")),
         *("-drive", seed_drive(work / "seed.iso")),
-        *("-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net"),
+        *("-netdev", f"user,id=net{ports}", "-device", "virtio-net-pci,netdev=net"),
         *("-device", "virtio-rng-pci"),
         # append=on: the console of the boots before a restart stays in the log.
         *("-chardev", f"file,id=console,path={escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
-        *boot_arguments(image, hardware.acceleration),
+        *boot_arguments(image, acceleration),
     ]
 
 

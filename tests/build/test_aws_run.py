@@ -10,7 +10,7 @@ import pytest
 
 from amigen.base.errors import ConflictError
 from amigen.build import aws_run
-from amigen.build.account import Account
+from amigen.build.leftovers import Account
 from amigen.build.record import ImageRecord, read_record
 from amigen.build.run import Built
 from tests.build.test_run import order

@@ -12,8 +12,7 @@ import pytest
 from moto import mock_aws
 
 from amigen.aws.session import Aws, ec2_endpoint
-from amigen.build.account import Account, find_account
-from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, noted
+from amigen.build.leftovers import Account, clean_up_interrupted_build, clean_up_killed_builds, find_account, noted
 from tests.publish.world import KEYS
 
 REGION = "us-east-1"

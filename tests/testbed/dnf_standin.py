@@ -16,9 +16,10 @@ from pathlib import Path
 from amigen.base.processes import find_program, run_tool
 from amigen.platforms import PLATFORMS
 from amigen.vm.apt_sources import sources_of_machine
-from amigen.vm.bases import Base, disk_with_kernel, pack_root
+from amigen.vm.bases import Base, pack_root
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, in_root, make_root
+from amigen.vm.image import VmImage
 
 RECIPE = 4
 PACKAGES = ("dnf", "rpm", "ipvsadm", "libpopt0", "libnl-3-200", "libnl-genl-3-200")
@@ -131,7 +132,7 @@ def dnf_standin_base(log: Callable[[str], None] = print) -> Base:
     """The stand-in as a base image for a VM."""
     folder = dnf_standin(log)
     return Base(
-        image=disk_with_kernel(folder, "x86_64"),
+        image=VmImage.at(folder / "disk.qcow2"),
         user=PLATFORMS["al2023"].local_user,
         says="dnf stand-in for Amazon Linux 2023 (Debian with dnf and rpm)",
         digest=folder.name,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
 from amigen.verify.run import Options, check_host, make_report
 from amigen.vm import Machine, VmImage, scratch
-from amigen.vm.qemu import Hardware, qemu_command
+from amigen.vm.qemu import qemu_command
 from tests.verify.breaks import BOOT_BREAKS, BREAKS, Break
 from tests.verify.images import built_image, proof_plan
 
@@ -36,10 +37,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ImagePlan:
     return proof_plan(tmp_path_factory.mktemp("breaks"))
 
 
-def with_monitor(image: VmImage, hardware: Hardware, work: Path) -> list[str]:
+def with_monitor(image: VmImage, work: Path, **given: Any) -> list[str]:
     """QEMU with its monitor on a socket, from the saved state where that is asked for."""
     load = ["-loadvm", GOOD] if (work / "load").exists() else []
-    return [*qemu_command(image, hardware, work), *load, "-monitor", f"unix:{work / 'monitor'},server=on,wait=off"]
+    return [*qemu_command(image, work, **given), *load, "-monitor", f"unix:{work / 'monitor'},server=on,wait=off"]
 
 
 @pytest.fixture(scope="module")

@@ -44,11 +44,11 @@ def break_module(root: Path) -> None:
     without_signature(module)
 
 
-def with_keys(*given: Any, **more: Any) -> list[str]:
+def with_keys(image: VmImage, work: Path, **given: Any) -> list[str]:
     """QEMU with firmware that enforces signatures, and its variables, which it writes."""
-    command = qemu_command(*given, **more)
+    command = qemu_command(image, work, **given)
     at = command.index("-bios")
-    variables = given[2] / "vars.fd"
+    variables = work / "vars.fd"
     if not variables.exists():
         shutil.copy(VARIABLES, variables)
     drives = (f"unit=0,readonly=on,file={CODE}", f"unit=1,file={variables}")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -29,7 +29,7 @@ from amigen.vm.cache import cache_key, cached
 from amigen.vm.download import UnreachableError, download
 from amigen.vm.image import VmImage
 from amigen.vm.official import MIRROR
-from amigen.vm.qemu import Hardware, qemu_command
+from amigen.vm.qemu import qemu_command
 from amigen.vm.scratch import scratch, scratch_home, sweep
 from tests.build.test_packer_files import plan_of
 
@@ -412,10 +412,10 @@ def test_the_probe_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
-    hardware = Hardware(memory_mib=512, cpus=1, acceleration=EMULATION, forwards=((2222, 22),))
+    given: dict[str, Any] = {"memory_mib": 512, "cpus": 1, "acceleration": EMULATION, "forwards": ((2222, 22),)}
     image = VmImage(disk=tmp_path / "d", format="raw")
     try:
-        command = qemu_command(image, hardware, Path("/a,snapshot=on"))
+        command = qemu_command(image, Path("/a,snapshot=on"), **given)
     except ToolError:
         pytest.skip("QEMU is not installed")
     drives = [word for word in command if word.startswith("file=")]
