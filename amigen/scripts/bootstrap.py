@@ -34,6 +34,8 @@ from amigen.scripts.join import bootstrap_arguments
 # The instance metadata service, over IPv4 and IPv6 (EC2 user guide, "Access instance metadata").
 IMDS = ("169.254.169.254", "fd00:ec2::254")
 
+_DECODER = "base64 -d"
+
 
 class Call(Struct, frozen=True, kw_only=True):
     """A call of a shell function; the template quotes each argument."""
@@ -56,6 +58,10 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     library = "\n".join(map(shell_library, _parts(plan, steps, user_data=user_data)))
     # What this plan does not need is not in it.
     library = library.replace(' "${package_options[@]}"', words(_options(plan)))
+    calls = calls_of(steps, plan, plain=user_data)
+    if not any(_DECODER in call.arguments for call in calls):
+        for word in (" | $decoder", " decoder=${5:-cat}", " [DECODER]"):
+            library = library.replace(word, "")
     script = render(
         "templates",
         "bootstrap.sh.jinja",
@@ -71,7 +77,7 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         "main.sh.jinja",
         sudo=not user_data,
         os=f"{fact.os_id} {fact.os_version}",
-        calls=calls_of(steps, plan, plain=user_data),
+        calls=calls,
         nothing_to_do=_nothing_to_do(plan),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
@@ -211,4 +217,4 @@ def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:
     readable = text.replace("\n", "").replace("\t", "").isprintable()
     if readable and (text.isascii() or not plain):
         return text, ()
-    return base64.b64encode(content).decode("ascii"), ("base64 -d",)
+    return base64.b64encode(content).decode("ascii"), (_DECODER,)

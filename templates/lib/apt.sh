@@ -20,7 +20,7 @@ apt_get() {
 
 install_packages() {
 	# Also after a failed update: the package may come from a source that works.
-	apt_get update || true
+	apt_get update || :
 	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
 	# An earlier installation may have been cut short.
 	unattended dpkg --force-confold --configure -a && return 1

@@ -2,7 +2,7 @@ release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir
 changes=0 reason=''
 
 log() {
-	printf 'amigen: %s\n' "$*" >&7 || true
+	printf 'amigen: %s\n' "$*" >&7 || :
 }
 
 fail() {
@@ -45,7 +45,7 @@ on_exit() {
 }
 
 begin() {
-	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || true
+	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || :
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
@@ -64,7 +64,7 @@ begin() {
 
 require_platform() {
 	local os
-	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || true
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 

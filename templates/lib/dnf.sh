@@ -13,11 +13,11 @@ install_packages() {
 # package_with_module MODULE KERNEL: what to install, for exactly this kernel.
 package_with_module() {
 	local found
-	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || true
+	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || :
 	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
 }
 
 # In AWS's order.
 releasever() {
-	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || true
+	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || :
 }

@@ -23,7 +23,7 @@ close_gate() {
 	for unit in "${gated_units[@]}"; do
 		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
 		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs and is left alone; after a reboot it waits for a good run"
+			log "$unit runs: left alone; after a reboot it waits for a good run"
 			return
 		fi
 		# Where the gate could not be installed.
@@ -32,6 +32,6 @@ close_gate() {
 	done
 	systemctl daemon-reload
 	# Jobs in the queue stay there.
-	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || true
+	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || :
 	rm -rf /run/amigen-ready
 }

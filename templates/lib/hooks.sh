@@ -5,7 +5,7 @@ run_hook() {
 	put_file "$file" 700 root:root "$4" "${@:5}"
 	change "run the hook $name"
 	log "running the hook $name"
-	IFS= read -r first <"$file" || true
+	IFS= read -r first <"$file" || :
 	[[ $first == '#!'* ]] || runner=(bash -euo pipefail)
 	cd /
 	bounded 0 "${runner[@]}" "$file" || fail "the hook $name ended with code $?"

@@ -16,7 +16,7 @@ load_modules() {
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
-		said=$(modprobe "$module" 2>&1) || true
+		said=$(modprobe "$module" 2>&1) || :
 		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
 		loaded+=" $module"
 	done

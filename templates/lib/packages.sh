@@ -5,7 +5,7 @@ find_missing() {
 	local name version
 	missing=()
 	for name in "$@"; do
-		version=$(version_of "${name%%=*}") || true
+		version=$(version_of "${name%%=*}") || :
 		installed[${name%%=*}]=$version
 		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
 	done
@@ -14,7 +14,7 @@ find_missing() {
 # The first cause and the last line, else the reason before.
 why_in() {
 	{
-		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || true
+		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || :
 		tail -n 1 "$1" | grep '' || echo "${why:-no message}"
 	} | uniq | sed '$!N;s/\n/; /'
 }
@@ -34,7 +34,7 @@ ensure_packages() {
 		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
 		((${#missing[@]})) || return 0
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || true
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
 		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
 		why=$(why_in "$out")
 		((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"

@@ -5,7 +5,7 @@ set_sysctl() {
 	[[ -z $said ]] || fail "$said: remove one of them"
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	[[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
-	read -r now <"$1" || true
+	read -r now <"$1" || :
 	[[ ${now//$'\t'/ } != "$2" ]] || return 0
 	printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
 	changes=$((changes + 1))

@@ -160,13 +160,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "81cfd96a17abb0b801860ea497576eead3b622a21e6811aba3c347f9f5f30599",
+        "81b1e679bb9d41ce5fc153b3d752b56f9da147bcbad59c30004bfb61a5e49e5e",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "d90bc1e3b6accaf6f732106b01e1b11e0212c9d2587ea4f6511486acf5cc9d49",
+        "c294abfa0c914cb31cd2fcb395988959b54e310b1552608f528415bec8522beb",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

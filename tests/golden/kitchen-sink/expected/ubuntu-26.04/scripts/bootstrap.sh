@@ -21,7 +21,7 @@ release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir
 changes=0 reason=''
 
 log() {
-	printf 'amigen: %s\n' "$*" >&7 || true
+	printf 'amigen: %s\n' "$*" >&7 || :
 }
 
 fail() {
@@ -64,7 +64,7 @@ on_exit() {
 }
 
 begin() {
-	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || true
+	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || :
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
@@ -83,7 +83,7 @@ begin() {
 
 require_platform() {
 	local os
-	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || true
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
@@ -136,7 +136,7 @@ find_missing() {
 	local name version
 	missing=()
 	for name in "$@"; do
-		version=$(version_of "${name%%=*}") || true
+		version=$(version_of "${name%%=*}") || :
 		installed[${name%%=*}]=$version
 		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
 	done
@@ -145,7 +145,7 @@ find_missing() {
 # The first cause and the last line, else the reason before.
 why_in() {
 	{
-		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || true
+		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || :
 		tail -n 1 "$1" | grep '' || echo "${why:-no message}"
 	} | uniq | sed '$!N;s/\n/; /'
 }
@@ -165,7 +165,7 @@ ensure_packages() {
 		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
 		((${#missing[@]})) || return 0
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || true
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
 		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
 		why=$(why_in "$out")
 		((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
@@ -198,7 +198,7 @@ apt_get() {
 
 install_packages() {
 	# Also after a failed update: the package may come from a source that works.
-	apt_get update || true
+	apt_get update || :
 	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
 	# An earlier installation may have been cut short.
 	unattended dpkg --force-confold --configure -a && return 1
@@ -267,7 +267,7 @@ load_modules() {
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
-		said=$(modprobe "$module" 2>&1) || true
+		said=$(modprobe "$module" 2>&1) || :
 		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
 		loaded+=" $module"
 	done
@@ -342,7 +342,7 @@ set_sysctl() {
 	[[ -z $said ]] || fail "$said: remove one of them"
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	[[ -e $1 ]] || fail "this kernel has no $1: does it need a module?"
-	read -r now <"$1" || true
+	read -r now <"$1" || :
 	[[ ${now//$'\t'/ } != "$2" ]] || return 0
 	printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
 	changes=$((changes + 1))
@@ -356,7 +356,7 @@ run_hook() {
 	put_file "$file" 700 root:root "$4" "${@:5}"
 	change "run the hook $name"
 	log "running the hook $name"
-	IFS= read -r first <"$file" || true
+	IFS= read -r first <"$file" || :
 	[[ $first == '#!'* ]] || runner=(bash -euo pipefail)
 	cd /
 	bounded 0 "${runner[@]}" "$file" || fail "the hook $name ended with code $?"
@@ -389,7 +389,7 @@ close_gate() {
 	for unit in "${gated_units[@]}"; do
 		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
 		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs and is left alone; after a reboot it waits for a good run"
+			log "$unit runs: left alone; after a reboot it waits for a good run"
 			return
 		fi
 		# Where the gate could not be installed.
@@ -398,7 +398,7 @@ close_gate() {
 	done
 	systemctl daemon-reload
 	# Jobs in the queue stay there.
-	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || true
+	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || :
 	rm -rf /run/amigen-ready
 }
 
@@ -439,13 +439,15 @@ unshare -n ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready "ipvs does not take 
 # What the gate refused may start.
 for unit in snap.kubelet-eks.daemon.service kubelet.service; do
 	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
-	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
+	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || :; fi
 done
 echo "amigen-ready: this node is ready for kube-proxy in ipvs mode"
 '
 	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
 Description=amigen: ready for kube-proxy in ipvs mode
 After=systemd-modules-load.service systemd-sysctl.service local-fs.target
+# So that a held unit is remembered.
+Before=snap.kubelet-eks.daemon.service kubelet.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes

@@ -160,13 +160,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d7dce8c265ba9dff1d053698f10ac89895203e4c115b74c118443b78cbedc5ea",
+        "6d3444867cdb6625481cccab5bc7aebdf50165f04113553c481fde31f7d654b3",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "d90bc1e3b6accaf6f732106b01e1b11e0212c9d2587ea4f6511486acf5cc9d49",
+        "d7caa7309038d77d05d66dcd92abb5a603593ba06eb5e6ec8dee82aff5a81d46",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",

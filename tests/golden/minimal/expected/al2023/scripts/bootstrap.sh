@@ -18,7 +18,7 @@ release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir
 changes=0 reason=''
 
 log() {
-	printf 'amigen: %s\n' "$*" >&7 || true
+	printf 'amigen: %s\n' "$*" >&7 || :
 }
 
 fail() {
@@ -61,7 +61,7 @@ on_exit() {
 }
 
 begin() {
-	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || true
+	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || :
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
@@ -80,14 +80,14 @@ begin() {
 
 require_platform() {
 	local os
-	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || true
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
-# put_file PATH MODE OWNER:GROUP TEXT [DECODER]: the whole file or nothing; keeps a copy of what was there.
+# put_file PATH MODE OWNER:GROUP TEXT: the whole file or nothing; keeps a copy of what was there.
 put_file() {
-	local path=$1 sum kept=$state_dir/kept$1 new=${1%/*}/.amigen.new decoder=${5:-cat}
-	sum=$(printf %s "$4" | $decoder | sha256sum)
+	local path=$1 sum kept=$state_dir/kept$1 new=${1%/*}/.amigen.new
+	sum=$(printf %s "$4" | sha256sum)
 	if [[ $sum == $(sha256sum 2>/dev/null <"$path") && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
 	change "write $path"
 	if [[ -f $path || -L $path ]]; then
@@ -101,7 +101,7 @@ put_file() {
 	fi
 	# Nobody but root can replace the file in the new folder.
 	if ! printf '\n%s' "$path" >>"$state_dir/written" || ! mkdir -p "${path%/*}/" || ! rm -rf "$new" || ! mkdir -m 700 "$new" ||
-		! (cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file && chown "$3" file && chmod "$2" file && sync file) ||
+		! (cd "$new" && [[ -O . ]] && printf %s "$4" >file && chown "$3" file && chmod "$2" file && sync file) ||
 		! mv -fT "$new/file" "$path"; then
 		rm -rf "$new"
 		fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
@@ -133,7 +133,7 @@ find_missing() {
 	local name version
 	missing=()
 	for name in "$@"; do
-		version=$(version_of "${name%%=*}") || true
+		version=$(version_of "${name%%=*}") || :
 		installed[${name%%=*}]=$version
 		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
 	done
@@ -142,7 +142,7 @@ find_missing() {
 # The first cause and the last line, else the reason before.
 why_in() {
 	{
-		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || true
+		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || :
 		tail -n 1 "$1" | grep '' || echo "${why:-no message}"
 	} | uniq | sed '$!N;s/\n/; /'
 }
@@ -162,7 +162,7 @@ ensure_packages() {
 		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
 		((${#missing[@]})) || return 0
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || true
+		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
 		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
 		why=$(why_in "$out")
 		((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
@@ -188,13 +188,13 @@ install_packages() {
 # package_with_module MODULE KERNEL: what to install, for exactly this kernel.
 package_with_module() {
 	local found
-	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || true
+	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || :
 	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
 }
 
 # In AWS's order.
 releasever() {
-	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || true
+	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || :
 }
 
 # The installed kernels; of a removed one no modules.builtin is left.
@@ -248,7 +248,7 @@ load_modules() {
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if is_there "$module"; then continue; fi
-		said=$(modprobe "$module" 2>&1) || true
+		said=$(modprobe "$module" 2>&1) || :
 		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
 		loaded+=" $module"
 	done
@@ -282,7 +282,7 @@ close_gate() {
 	for unit in "${gated_units[@]}"; do
 		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
 		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs and is left alone; after a reboot it waits for a good run"
+			log "$unit runs: left alone; after a reboot it waits for a good run"
 			return
 		fi
 		# Where the gate could not be installed.
@@ -291,7 +291,7 @@ close_gate() {
 	done
 	systemctl daemon-reload
 	# Jobs in the queue stay there.
-	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || true
+	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || :
 	rm -rf /run/amigen-ready
 }
 
@@ -332,13 +332,15 @@ unshare -n ipvsadm -A -t 127.0.0.1:80 -s rr || not_ready "ipvs does not take the
 # What the gate refused may start.
 for unit in nodeadm-run.service kubelet.service; do
 	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
-	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || true; fi
+	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || :; fi
 done
 echo "amigen-ready: this node is ready for kube-proxy in ipvs mode"
 '
 	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
 Description=amigen: ready for kube-proxy in ipvs mode
 After=systemd-modules-load.service systemd-sysctl.service local-fs.target
+# So that a held unit is remembered.
+Before=nodeadm-run.service kubelet.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes

@@ -127,13 +127,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "01d85f567499413cc7e928d865ec8188047391fbc92d706f8bf49505acf37b4f",
+        "0315f54a445b0566dc84455a9b9c3e7359d3d8d5f5cfa3b5219f44c86b814b98",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "d90bc1e3b6accaf6f732106b01e1b11e0212c9d2587ea4f6511486acf5cc9d49",
+        "c294abfa0c914cb31cd2fcb395988959b54e310b1552608f528415bec8522beb",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

@@ -113,13 +113,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "f670b15b0b29a1f223005f9717e8e0ea56f4c400d37b516ebde590c6afd8dc7d",
+        "bd013c8fe6f7732e597579f6cbac0cfaa00545c4135e2595b4cea482fa38b933",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "09f216f2a3bcd97783e12ffe7be130c3ba2dde7423fa80ec39a2c9a3590770f4",
+        "05bcb4b34e4c537e3d62e45d89607691f9e41a265c02401eb398262fa50a263d",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

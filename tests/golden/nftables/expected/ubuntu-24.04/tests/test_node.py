@@ -113,13 +113,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "247798c9e8112da10c8b55053d4eab2b69df8b706f5e37d022326b7a7c11c785",
+        "b3b6ae4a5d2613acd5425d8fb5211e4cbec428897199b3d1d21f5dea75001433",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "09f216f2a3bcd97783e12ffe7be130c3ba2dde7423fa80ec39a2c9a3590770f4",
+        "7a5196c12cf80df6f9dc9cd4ace6a23c5de8a196600110196963a418fb59aa02",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",
