@@ -87,7 +87,7 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
         try:
             kind, _ = media_type(part.type)
             if kind == mime.NODE_CONFIG:
-                contents.append(mime.unpack(part.content, b"\r\n")[0])
+                contents.append(mime.unpack(part.content)[0])
         except ValueError:
             continue
     places = [n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG]

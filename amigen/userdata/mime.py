@@ -103,18 +103,16 @@ def is_multipart(content: bytes) -> bool:
     return bool(match[2]) or re.match(rb"(?i)(?:\xef\xbb\xbf)?\s*(mime-version|content-type):", content) is not None
 
 
-def unpack(content: bytes, blanks: bytes = b" \t\r\n\v\f") -> tuple[bytes, tuple[str, ...]]:
-    r"""Take off base64 and gzip around a whole document, as nodeadm does (configprovider/encoding.go).
+def unpack(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Take off base64 and gzip around a whole document, as nodeadm does (configprovider/encoding.go).
 
-    Args:
-        content: Any bytes.
-        blanks: What may stand in base64; for Go it is `\r\n`.
+    Line ends alone may stand in base64, as Go has it.
 
     Raises:
         ValueError: gzip that is broken, or larger than MAX_UNPACKED.
     """
     wrapped: list[str] = []
-    compact = content.translate(None, blanks)
+    compact = content.translate(None, b"\r\n")
     if len(compact) >= 8 and len(compact) % 4 == 0 and re.fullmatch(rb"[A-Za-z0-9+/]+={0,2}", compact):
         try:
             content = base64.b64decode(compact, validate=True)

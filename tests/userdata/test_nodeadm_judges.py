@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +135,36 @@ def mutated(chance: random.Random) -> bytes:
     return document
 
 
+def encoded(chance: random.Random) -> bytes:
+    """A document that is packed as a whole or in a part, and then maybe damaged."""
+    document = chance.choice((GOOD, NODE, GOOD.replace(b"\n", b"\r\n"), mutated(chance)))
+    base64_of = chance.choice((base64.b64encode, base64.encodebytes))
+    kind = chance.choice(("gzip", "base64", "both", "part"))
+    if kind == "part":
+        body = base64.encodebytes(chance.choice((NODE, gzip.compress(NODE, mtime=0))))
+        name = chance.choice((b"base64", b"base64", b"BASE64", b"quoted-printable", b"8bit", b"gzip", b""))
+        header = b"Content-Type: application/node.eks.aws\n"
+        document = GOOD.replace(header + b"\n" + NODE, header + b"Content-Transfer-Encoding: " + name + b"\n\n" + body)
+    else:
+        document = document if kind == "base64" else gzip.compress(document, mtime=0)
+        document = document if kind == "gzip" else base64_of(document)
+    at = chance.randrange(len(document) + 1)
+    piece = chance.choice((b"\n", b"=", b" ", b"A", b"-", b"\0", b""))
+    return document if chance.random() < 0.6 else document[:at] + piece + document[at + chance.randrange(3) :]
+
+
 def refused(document: bytes) -> list[str]:
     found = explain(document, "self-managed").problems
     return [p.message for p in found if p.reader == "nodeadm" and p.severity == "error"]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nodeadm_accepts_what_explain_accepts(seed: int) -> None:
-    """Thousands of mutated documents; each difference is a wrong reading of ours."""
+@pytest.mark.parametrize("make", [mutated, encoded])
+def test_nodeadm_accepts_what_explain_accepts(make: Callable[[random.Random], bytes], seed: int) -> None:
+    """Thousands of mutated and encoded documents; each difference is a wrong reading of ours."""
     program("nodeadm", "nodeadm-judge")
     chance = random.Random(seed)
-    documents = [mutated(chance) for _ in range(750)]
+    documents = [make(chance) for _ in range(750)]
     verdicts = nodeadm(documents)
     wrong = [
         (document, verdict.error, refused(document))
