@@ -10,13 +10,6 @@ from amigen.facts.modules import MODULES_LOAD_FOLDERS, names_pattern, normal
 from amigen.platforms.model import PlatformFact
 from amigen.spec.model import NodeImage
 
-_MODULE_LINE = r"""
-# module_line PATTERN FILE: the line of modules.dep or modules.builtin of a module.
-module_line() {
-	grep -hE "/($1)\.ko(\.[a-z0-9]+)?(:|\$)" "$2" 2>/dev/null | head -n 1
-}
-"""
-
 
 class LoadedCheck(Check, frozen=True, kw_only=True):
     """The module is loaded or built in, before any probe could have loaded it."""
@@ -51,13 +44,12 @@ def test_module_loaded(node, module):
         return "module_loaded", normal(self.module), names_pattern([self.module])
 
     shell = (
-        _MODULE_LINE,
         r"""
 module_loaded() {
 	if grep -q "^$1 .* Live " /proc/modules; then return; fi
 	builtin="/lib/modules/$(uname -r)/modules.builtin"
 	if [ -r "$builtin" ]; then
-		if [ -n "$(module_line "$2" "$builtin")" ]; then return; fi
+		if grep -q "/$2\.ko" "$builtin"; then return; fi
 	elif [ -d "/sys/module/$1" ]; then
 		return
 	fi
