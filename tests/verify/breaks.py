@@ -99,7 +99,9 @@ BREAKS: dict[str, Break] = {
     ),
     "modules.dep emptied": _break(f"{KERNEL} && : >modules.dep", *IN_KERNEL, cause="no such module"),
     "second kernel without modules": _break(
-        "mkdir -p /lib/modules/9.9.9/kernel && touch /lib/modules/9.9.9/modules.dep", *IN_KERNEL, cause="9.9.9"
+        "mkdir /lib/modules/9.9.9 && cd /lib/modules/9.9.9 && touch modules.dep && echo kernel/x.ko >modules.builtin",
+        *IN_KERNEL,
+        cause="9.9.9",
     ),
     # Packages and the image's own records.
     "package removed": _break("dpkg --purge ipvsadm", "test_package[ipvsadm]", cause="the package ipvsadm"),

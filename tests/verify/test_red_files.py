@@ -89,6 +89,7 @@ def file_to_folder(path: Path) -> None:
 def empty_kernel(path: Path) -> None:
     (path / "kernel").mkdir(parents=True)
     (path / "modules.dep").write_text("")
+    (path / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
 
 
 FILE = "test_file[/etc/motd]"
@@ -128,6 +129,16 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], set[str]]] = {
         "lib/modules/7.0.0",
         empty_kernel,
         {f"test_module_in_every_kernel[{m}]" for m in IPVS_MODULES},
+    ),
+    "a module on the blacklist": (
+        "etc/modprobe.d/site.conf",
+        lambda p: put(p, "blacklist ip-vs-sed\n"),
+        {"test_module_persisted[ip_vs_sed]"},
+    ),
+    "the unit that loads modules is masked": (
+        "etc/systemd/system/systemd-modules-load.service",
+        lambda p: p.symlink_to("/dev/null"),
+        {f"test_module_persisted[{m}]" for m in IPVS_MODULES},
     ),
     "another file sets the module option": (
         "etc/modprobe.d/zz.conf",
