@@ -40,7 +40,7 @@ from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.spec.load import load_spec
-from tests.specs import EXAMPLES, joins, spec
+from tests.specs import EXAMPLES, GOLDEN, joins, spec
 
 # As root, or where users may have namespaces of their own.
 UNSHARE = ("unshare", *(() if os.geteuid() == 0 else ("-r",)), "-m")
@@ -283,8 +283,13 @@ def test_the_kernel_is_compared_by_number(node: Node, minimum: tuple[int, int], 
 
 def test_every_kind_of_check_has_a_function() -> None:
     """Hygiene is of images before their first boot, which no node can look at."""
-    assert {type(check) for check in CHECKS} == {*KINDS} - {HygieneCheck}
-    assert all(check.call(PLATFORMS["al2023"]) for check in CHECKS)
+    planned = [
+        check for case in GOLDEN.glob("*/spec.yaml") for plan in plan_images(load_spec(case)) for check in plan.checks
+    ]
+    checks = [check for check in (*CHECKS, *planned) if not check.image]
+
+    assert {type(check) for check in checks} == {*KINDS} - {HygieneCheck}
+    assert all(check.call(PLATFORMS["al2023"]) for check in checks)
 
 
 def test_whether_a_node_has_joined_is_asked_only_where_it_must_have() -> None:
