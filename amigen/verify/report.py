@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -166,9 +166,3 @@ def to_json(reports: tuple[Report, ...]) -> bytes:
     """One report as a document; several as a list of them under `reports`."""
     value = reports[0] if len(reports) == 1 else Reports(reports=reports)
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-
-
-def report_schema() -> dict[str, Any]:
-    """The JSON Schema of a report, and of several."""
-    forms, components = msgspec.json.schema_components((Report, Reports), ref_template="#/$defs/{name}")
-    return {"anyOf": list(forms), "$defs": components}

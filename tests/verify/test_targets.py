@@ -19,8 +19,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from amigen.cli.outputs import schema_of
 from amigen.render.suite import suite_files
-from amigen.verify.report import report_schema
 from tests.testing.ssm_server import INSTANCE, ssm_server
 from tests.verify.good_root import Good
 from tests.verify.images import SPEC
@@ -127,8 +127,8 @@ def test_no_target_is_dropped_that_cannot_be_reached(spec: Path) -> None:
     assert (two.returncode, one.returncode) == (7, 7)
     reports = json.loads(two.stdout)["reports"]
     assert [report["target"] for report in reports] == targets
-    jsonschema.validate(json.loads(two.stdout), report_schema())
-    jsonschema.validate(json.loads(one.stdout), report_schema())
+    jsonschema.validate(json.loads(two.stdout), schema_of("verify"))
+    jsonschema.validate(json.loads(one.stdout), schema_of("verify"))
     assert outcomes(one) == {"reached": "error"}
     assert "Connection refused" in reports[1]["results"][0]["found"]
     assert [suite.get("errors") for suite in ET.parse(files["junit"]).iter("testsuite")] == ["1", "1"]
