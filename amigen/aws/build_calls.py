@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from amigen.aws.grants import BUILDER, IMAGE, INSTANCE, OURS, SNAPSHOT, Call, Condition, Grant, Need
+import functools
+
+from amigen.aws.grants import BUILDER, IMAGE, INSTANCE, OURS, SNAPSHOT, Call, call
 from amigen.aws.packer import REMOVE_GROUP, REMOVE_KEY_PAIR, REMOVE_TEMPLATE
 
-
-def _call(operation: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Call:
-    grant = Grant(action=f"ec2:{operation}", resources=resources or ("*",), condition=condition or {}, when=when)
-    return Call(service="ec2", operation=operation, purposes=("build",), grants=(grant,))
-
+_of_packer = functools.partial(Call, service="ec2", purposes=("build",))
 
 # Needs no permission (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
 WHO_AM_I = Call(service="sts", operation="GetCallerIdentity", purposes=("build",), grants=())
-DESCRIBE_INSTANCES = _call("DescribeInstances")
-DESCRIBE_IMAGES = _call("DescribeImages")
-DESCRIBE_SECURITY_GROUPS = _call("DescribeSecurityGroups")
-DESCRIBE_KEY_PAIRS = _call("DescribeKeyPairs")
-DESCRIBE_SUBNETS = _call("DescribeSubnets", when=("find-subnet",))
-GET_CONSOLE_OUTPUT = _call("GetConsoleOutput", INSTANCE, condition=BUILDER, when=("console",))
+DESCRIBE_INSTANCES = call("ec2", "DescribeInstances", "build")
+DESCRIBE_IMAGES = call("ec2", "DescribeImages", "build")
+DESCRIBE_SECURITY_GROUPS = call("ec2", "DescribeSecurityGroups", "build")
+DESCRIBE_KEY_PAIRS = call("ec2", "DescribeKeyPairs", "build")
+DESCRIBE_SUBNETS = call("ec2", "DescribeSubnets", "build", when=("find-subnet",))
+GET_CONSOLE_OUTPUT = call("ec2", "GetConsoleOutput", "build", on=(INSTANCE,), condition=BUILDER, when=("console",))
 # Only after a build that was killed and could not clean up by itself.
-TERMINATE = _call("TerminateInstances", INSTANCE, condition=BUILDER)
-DELETE_KEY_PAIR = Call(service="ec2", operation="DeleteKeyPair", purposes=("build",), grants=REMOVE_KEY_PAIR)
-DELETE_SECURITY_GROUP = Call(service="ec2", operation="DeleteSecurityGroup", purposes=("build",), grants=REMOVE_GROUP)
-DESCRIBE_TEMPLATES = _call("DescribeLaunchTemplates", when=("spot",))
-DELETE_TEMPLATE = Call(service="ec2", operation="DeleteLaunchTemplate", purposes=("build",), grants=REMOVE_TEMPLATE)
-DEREGISTER = _call("DeregisterImage", IMAGE, condition=OURS)
-DELETE_SNAPSHOT = _call("DeleteSnapshot", SNAPSHOT, condition=OURS)
+TERMINATE = call("ec2", "TerminateInstances", "build", on=(INSTANCE,), condition=BUILDER)
+DELETE_KEY_PAIR = _of_packer(operation="DeleteKeyPair", grants=REMOVE_KEY_PAIR)
+DELETE_SECURITY_GROUP = _of_packer(operation="DeleteSecurityGroup", grants=REMOVE_GROUP)
+DESCRIBE_TEMPLATES = call("ec2", "DescribeLaunchTemplates", "build", when=("spot",))
+DELETE_TEMPLATE = _of_packer(operation="DeleteLaunchTemplate", grants=REMOVE_TEMPLATE)
+DEREGISTER = call("ec2", "DeregisterImage", "build", on=(IMAGE,), condition=OURS)
+DELETE_SNAPSHOT = call("ec2", "DeleteSnapshot", "build", on=(SNAPSHOT,), condition=OURS)
 
 ALL = tuple(value for value in vars().values() if isinstance(value, Call))

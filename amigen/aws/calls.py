@@ -21,251 +21,144 @@ from amigen.aws.grants import (
     USAGE_REPORT,
     Call,
     Grant,
+    call,
     created_tags,
     kms,
-    on_ec2,
-    reading,
+    on_ours,
     resolved_parameter,
     template_launch_grants,
 )
 
 # -- EC2: images -----------------------------------------------------------------------------------------------------
-DESCRIBE_IMAGES = reading("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
-DESCRIBE_SNAPSHOTS = reading("ec2", "DescribeSnapshots", "prune")
-DESCRIBE_INSTANCES = reading("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
-DESCRIBE_TEMPLATES = reading("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images")
-DESCRIBE_TEMPLATE_VERSIONS = reading(
+DESCRIBE_IMAGES = call("ec2", "DescribeImages", "build", "publish", "canary", "rollback", "images", "prune")
+DESCRIBE_SNAPSHOTS = call("ec2", "DescribeSnapshots", "prune")
+DESCRIBE_INSTANCES = call("ec2", "DescribeInstances", "canary", "images", "prune", "fleet")
+DESCRIBE_TEMPLATES = call("ec2", "DescribeLaunchTemplates", "publish", "canary", "rollback", "images")
+DESCRIBE_TEMPLATE_VERSIONS = call(
     "ec2", "DescribeLaunchTemplateVersions", "publish", "canary", "rollback", "images", "prune"
 )
-DESCRIBE_FLEETS = reading("ec2", "DescribeFleets", "images", "prune")
-DESCRIBE_SPOT_FLEETS = reading("ec2", "DescribeSpotFleetRequests", "images", "prune")
-DESCRIBE_SPOT_REQUESTS = reading("ec2", "DescribeSpotInstanceRequests", "images", "prune")
-DESCRIBE_IMAGE_ATTRIBUTE = on_ec2("DescribeImageAttribute", "build", "publish", "prune", on=(IMAGE,))
-DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ec2("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
-COPY_IMAGE = on_ec2(
+DESCRIBE_FLEETS = call("ec2", "DescribeFleets", "images", "prune")
+DESCRIBE_SPOT_FLEETS = call("ec2", "DescribeSpotFleetRequests", "images", "prune")
+DESCRIBE_SPOT_REQUESTS = call("ec2", "DescribeSpotInstanceRequests", "images", "prune")
+DESCRIBE_IMAGE_ATTRIBUTE = on_ours("DescribeImageAttribute", "build", "publish", "prune", on=(IMAGE,))
+DESCRIBE_SNAPSHOT_ATTRIBUTE = on_ours("DescribeSnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
+_COPY_KEYS = kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*")
+COPY_IMAGE = call(
+    "ec2",
     "CopyImage",
     "build",
     "publish",
     on=(IMAGE, SNAPSHOT),
-    condition={},
-    also=(
-        created_tags("CopyImage", IMAGE, SNAPSHOT),
-        *kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKey*"),
-    ),
+    also=(created_tags("CopyImage", IMAGE, SNAPSHOT), *_COPY_KEYS),
 )
-TAG_IMAGE = Call(
-    service="ec2",
-    operation="CreateTags",
-    purposes=("build", "publish"),
-    grants=(Grant(action="ec2:CreateTags", resources=(IMAGE, SNAPSHOT), condition=STAYS_OURS),),
-)
-SHARE_IMAGE = on_ec2("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
-SHARE_SNAPSHOT = on_ec2("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
-DEPRECATE_IMAGE = on_ec2("EnableImageDeprecation", "build", "publish", on=(IMAGE,))
-REMOVE_FAILED_COPY = on_ec2("DeregisterImage", "build", "publish", on=(IMAGE,))
-DEREGISTER_IMAGE = on_ec2("DeregisterImage", "prune", on=(IMAGE,))
-MARK_SNAPSHOT = Call(
-    service="ec2",
-    operation="CreateTags",
-    purposes=("prune",),
-    grants=(
-        Grant(
-            action="ec2:CreateTags",
-            resources=(SNAPSHOT,),
-            condition={**OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/pruned-image"}},
-        ),
-    ),
-)
-DELETE_SNAPSHOT = on_ec2("DeleteSnapshot", "prune", on=(SNAPSHOT,))
-# Who else uses an image. EC2 deletes a report by itself after 30 days.
-DESCRIBE_REFERENCES = reading("ec2", "DescribeImageReferences", "prune")
-DESCRIBE_USAGE_REPORTS = reading("ec2", "DescribeImageUsageReports", "prune")
-DESCRIBE_USAGE_ENTRIES = reading("ec2", "DescribeImageUsageReportEntries", "prune")
-CREATE_USAGE_REPORT = on_ec2(
-    "CreateImageUsageReport",
+TAG_IMAGE = call("ec2", "CreateTags", "build", "publish", on=(IMAGE, SNAPSHOT), condition=STAYS_OURS)
+SHARE_IMAGE = on_ours("ModifyImageAttribute", "build", "publish", on=(IMAGE,))
+SHARE_SNAPSHOT = on_ours("ModifySnapshotAttribute", "build", "publish", on=(SNAPSHOT,))
+DEPRECATE_IMAGE = on_ours("EnableImageDeprecation", "build", "publish", on=(IMAGE,))
+REMOVE_FAILED_COPY = on_ours("DeregisterImage", "build", "publish", on=(IMAGE,))
+DEREGISTER_IMAGE = on_ours("DeregisterImage", "prune", on=(IMAGE,))
+MARK_SNAPSHOT = call(
+    "ec2",
+    "CreateTags",
     "prune",
-    on=(IMAGE,),
-    also=(Grant(action="ec2:CreateImageUsageReport", resources=(USAGE_REPORT,)),),
+    on=(SNAPSHOT,),
+    condition={**OURS, "ForAllValues:StringEquals": {"aws:TagKeys": "amigen/pruned-image"}},
 )
+DELETE_SNAPSHOT = on_ours("DeleteSnapshot", "prune", on=(SNAPSHOT,))
+# Who else uses an image. EC2 deletes a report by itself after 30 days.
+DESCRIBE_REFERENCES = call("ec2", "DescribeImageReferences", "prune")
+DESCRIBE_USAGE_REPORTS = call("ec2", "DescribeImageUsageReports", "prune")
+DESCRIBE_USAGE_ENTRIES = call("ec2", "DescribeImageUsageReportEntries", "prune")
+_REPORT = Grant(action="ec2:CreateImageUsageReport", resources=(USAGE_REPORT,))
+CREATE_USAGE_REPORT = on_ours("CreateImageUsageReport", "prune", on=(IMAGE,), also=(_REPORT,))
 
 # -- EC2: launch templates -------------------------------------------------------------------------------------------
-CREATE_TEMPLATE = on_ec2(
+CREATE_TEMPLATE = call(
+    "ec2",
     "CreateLaunchTemplate",
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
     also=(created_tags("CreateLaunchTemplate", TEMPLATE), resolved_parameter()),
 )
-CREATE_TEMPLATE_VERSION = on_ec2("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),))
-SET_DEFAULT_VERSION = on_ec2("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
-TAG_TEMPLATE = Call(
-    service="ec2",
-    operation="CreateTags",
-    purposes=("publish", "canary", "rollback"),
-    grants=(
-        Grant(
-            action="ec2:CreateTags",
-            resources=(TEMPLATE,),
-            condition={
-                **OURS,
-                "ForAllValues:StringEquals": {"aws:TagKeys": ("amigen/default-history", "amigen/rollback")},
-            },
-        ),
-    ),
+CREATE_TEMPLATE_VERSION = on_ours(
+    "CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),)
+)
+SET_DEFAULT_VERSION = on_ours("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
+_HISTORY_TAGS = ("amigen/default-history", "amigen/rollback")
+TAG_TEMPLATE = call(
+    "ec2",
+    "CreateTags",
+    "publish",
+    "canary",
+    "rollback",
+    on=(TEMPLATE,),
+    condition={**OURS, "ForAllValues:StringEquals": {"aws:TagKeys": _HISTORY_TAGS}},
 )
 
 # -- EC2: the canary -------------------------------------------------------------------------------------------------
 RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=template_launch_grants())
-TERMINATE_CANARY = on_ec2("TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
+TERMINATE_CANARY = call("ec2", "TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
 
 # -- Systems Manager -------------------------------------------------------------------------------------------------
-GET_PUBLIC_PARAMETER = Call(
-    service="ssm",
-    operation="GetParameter",
-    purposes=("build", "images"),
-    grants=(Grant(action="ssm:GetParameter", resources=("arn:{p}:ssm:*::parameter/aws/service/*",)),),
+_PUBLIC = "arn:{p}:ssm:*::parameter/aws/service/*"
+GET_PUBLIC_PARAMETER = call("ssm", "GetParameter", "build", "images", on=(_PUBLIC,))
+GET_SOURCE_PARAMETER = call(
+    "ssm",
+    "GetParameter",
+    "build",
+    "images",
+    on=("arn:{p}:ssm:*:{a}:parameter{source}",),
+    when=("source-parameter",),
 )
-GET_SOURCE_PARAMETER = Call(
-    service="ssm",
-    operation="GetParameter",
-    purposes=("build", "images"),
-    grants=(
-        Grant(
-            action="ssm:GetParameter", resources=("arn:{p}:ssm:*:{a}:parameter{source}",), when=("source-parameter",)
-        ),
-    ),
+GET_PARAMETER = call("ssm", "GetParameter", "publish", "rollback", "images", on=(PARAMETER,))
+# Any template of the account may name its image by a parameter, and prune must know which image that is. Those of
+# others are named by the user: all of them would be every secret of the account that is kept as a SecureString.
+_NAMED = Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:{a}:parameter{named}",), when=("named-parameter",))
+GET_NAMED_PARAMETERS = call("ssm", "GetParameters", "images", "prune", on=(PARAMETER, _PUBLIC), also=(_NAMED,))
+PUT_PARAMETER = call("ssm", "PutParameter", "publish", "rollback", on=(PARAMETER,))
+DESCRIBE_MANAGED_INSTANCES = call("ssm", "DescribeInstanceInformation", "canary")
+LIST_COMMANDS = call("ssm", "ListCommands", "canary", "fleet")
+LIST_COMMAND_INVOCATIONS = call("ssm", "ListCommandInvocations", "canary", "fleet")
+GET_COMMAND_INVOCATION = call("ssm", "GetCommandInvocation", "canary", "fleet", "verify")
+CANCEL_COMMAND = call("ssm", "CancelCommand", "canary", "fleet")
+_SHELL = ("arn:{p}:ssm:*::document/AWS-RunShellScript",)
+_TAGGED = Grant(
+    action="ssm:SendCommand",
+    resources=(INSTANCE,),
+    condition={"StringEquals": {"ssm:resourceTag/{tag}": "{value}"}},
 )
-GET_PARAMETER = Call(
-    service="ssm",
-    operation="GetParameter",
-    purposes=("publish", "rollback", "images"),
-    grants=(Grant(action="ssm:GetParameter", resources=(PARAMETER,)),),
+SEND_COMMAND = call("ssm", "SendCommand", "fleet", "verify", on=_SHELL, also=(_TAGGED,))
+_CANARIES = Grant(
+    action="ssm:SendCommand",
+    resources=(INSTANCE,),
+    condition={
+        "StringEquals": {"ssm:resourceTag/amigen/name": "{name}"},
+        "StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"},
+    },
 )
-GET_NAMED_PARAMETERS = Call(
-    service="ssm",
-    operation="GetParameters",
-    purposes=("images", "prune"),
-    # Any template of the account may name its image by a parameter, and prune must know which image that is. Those of
-    # others are named by the user: all of them would be every secret of the account that is kept as a SecureString.
-    grants=(
-        Grant(action="ssm:GetParameters", resources=(PARAMETER, "arn:{p}:ssm:*::parameter/aws/service/*")),
-        Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:{a}:parameter{named}",), when=("named-parameter",)),
-    ),
-)
-PUT_PARAMETER = Call(
-    service="ssm",
-    operation="PutParameter",
-    purposes=("publish", "rollback"),
-    grants=(Grant(action="ssm:PutParameter", resources=(PARAMETER,)),),
-)
-DESCRIBE_MANAGED_INSTANCES = reading("ssm", "DescribeInstanceInformation", "canary")
-LIST_COMMANDS = reading("ssm", "ListCommands", "canary", "fleet")
-LIST_COMMAND_INVOCATIONS = reading("ssm", "ListCommandInvocations", "canary", "fleet")
-GET_COMMAND_INVOCATION = reading("ssm", "GetCommandInvocation", "canary", "fleet", "verify")
-CANCEL_COMMAND = reading("ssm", "CancelCommand", "canary", "fleet")
-_SHELL = "arn:{p}:ssm:*::document/AWS-RunShellScript"
-SEND_COMMAND = Call(
-    service="ssm",
-    operation="SendCommand",
-    purposes=("fleet", "verify"),
-    grants=(
-        Grant(action="ssm:SendCommand", resources=(_SHELL,)),
-        Grant(
-            action="ssm:SendCommand",
-            resources=(INSTANCE,),
-            condition={"StringEquals": {"ssm:resourceTag/{tag}": "{value}"}},
-        ),
-    ),
-)
-SEND_CANARY_COMMAND = Call(
-    service="ssm",
-    operation="SendCommand",
-    purposes=("canary",),
-    grants=(
-        Grant(action="ssm:SendCommand", resources=(_SHELL,)),
-        Grant(
-            action="ssm:SendCommand",
-            resources=(INSTANCE,),
-            condition={
-                "StringEquals": {"ssm:resourceTag/amigen/name": "{name}"},
-                "StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"},
-            },
-        ),
-    ),
-)
+SEND_CANARY_COMMAND = call("ssm", "SendCommand", "canary", on=_SHELL, also=(_CANARIES,))
 
 # -- Auto Scaling ----------------------------------------------------------------------------------------------------
-DESCRIBE_GROUPS = reading("autoscaling", "DescribeAutoScalingGroups", "rollout", "images", "prune")
-DESCRIBE_LAUNCH_CONFIGURATIONS = reading("autoscaling", "DescribeLaunchConfigurations", "images", "prune")
-DESCRIBE_REFRESHES = reading("autoscaling", "DescribeInstanceRefreshes", "rollout")
-START_REFRESH = Call(
-    service="autoscaling",
-    operation="StartInstanceRefresh",
-    purposes=("rollout",),
-    # Auto Scaling checks that the caller could launch the template that it is to use
-    # (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html).
-    grants=(Grant(action="autoscaling:StartInstanceRefresh", resources=(GROUP,)), *template_launch_grants()),
-)
-CANCEL_REFRESH = Call(
-    service="autoscaling",
-    operation="CancelInstanceRefresh",
-    purposes=("rollout",),
-    grants=(Grant(action="autoscaling:CancelInstanceRefresh", resources=(GROUP,)),),
-)
+DESCRIBE_GROUPS = call("autoscaling", "DescribeAutoScalingGroups", "rollout", "images", "prune")
+DESCRIBE_LAUNCH_CONFIGURATIONS = call("autoscaling", "DescribeLaunchConfigurations", "images", "prune")
+DESCRIBE_REFRESHES = call("autoscaling", "DescribeInstanceRefreshes", "rollout")
+# Auto Scaling checks that the caller could launch the template that it is to use
+# (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html).
+START_REFRESH = call("autoscaling", "StartInstanceRefresh", "rollout", on=(GROUP,), also=template_launch_grants())
+CANCEL_REFRESH = call("autoscaling", "CancelInstanceRefresh", "rollout", on=(GROUP,))
 
 # -- EKS -------------------------------------------------------------------------------------------------------------
-DESCRIBE_NODEGROUP = Call(
-    service="eks",
-    operation="DescribeNodegroup",
-    purposes=("rollout",),
-    grants=(Grant(action="eks:DescribeNodegroup", resources=(NODEGROUP,)),),
-)
-UPDATE_NODEGROUP = Call(
-    service="eks",
-    operation="UpdateNodegroupVersion",
-    purposes=("rollout",),
-    grants=(Grant(action="eks:UpdateNodegroupVersion", resources=(NODEGROUP,)), *template_launch_grants()),
-)
-LIST_UPDATES = Call(
-    service="eks",
-    operation="ListUpdates",
-    purposes=("rollout",),
-    grants=(Grant(action="eks:ListUpdates", resources=(CLUSTER, NODEGROUP)),),
-    tokens=("nextToken", "nextToken"),
-)
-DESCRIBE_UPDATE = Call(
-    service="eks",
-    operation="DescribeUpdate",
-    purposes=("rollout",),
-    grants=(Grant(action="eks:DescribeUpdate", resources=(CLUSTER, NODEGROUP)),),
-)
+DESCRIBE_NODEGROUP = call("eks", "DescribeNodegroup", "rollout", on=(NODEGROUP,))
+UPDATE_NODEGROUP = call("eks", "UpdateNodegroupVersion", "rollout", on=(NODEGROUP,), also=template_launch_grants())
+LIST_UPDATES = call("eks", "ListUpdates", "rollout", on=(CLUSTER, NODEGROUP), pages_by="nextToken")
+DESCRIBE_UPDATE = call("eks", "DescribeUpdate", "rollout", on=(CLUSTER, NODEGROUP))
 
 # -- EKS: the add-on kube-proxy --------------------------------------------------------------------------------------
-DESCRIBE_ADDON = Call(
-    service="eks",
-    operation="DescribeAddon",
-    purposes=("kube-proxy",),
-    grants=(Grant(action="eks:DescribeAddon", resources=(ADDON,)),),
-)
-DESCRIBE_ADDON_CONFIGURATION = reading("eks", "DescribeAddonConfiguration", "kube-proxy")
-UPDATE_ADDON = Call(
-    service="eks",
-    operation="UpdateAddon",
-    purposes=("kube-proxy",),
-    grants=(Grant(action="eks:UpdateAddon", resources=(ADDON,)),),
-)
-LIST_ADDON_UPDATES = Call(
-    service="eks",
-    operation="ListUpdates",
-    purposes=("kube-proxy",),
-    grants=(Grant(action="eks:ListUpdates", resources=(CLUSTER, ADDON)),),
-    tokens=("nextToken", "nextToken"),
-)
-DESCRIBE_ADDON_UPDATE = Call(
-    service="eks",
-    operation="DescribeUpdate",
-    purposes=("kube-proxy",),
-    grants=(Grant(action="eks:DescribeUpdate", resources=(CLUSTER, ADDON)),),
-)
+DESCRIBE_ADDON = call("eks", "DescribeAddon", "kube-proxy", on=(ADDON,))
+DESCRIBE_ADDON_CONFIGURATION = call("eks", "DescribeAddonConfiguration", "kube-proxy")
+UPDATE_ADDON = call("eks", "UpdateAddon", "kube-proxy", on=(ADDON,))
+LIST_ADDON_UPDATES = call("eks", "ListUpdates", "kube-proxy", on=(CLUSTER, ADDON), pages_by="nextToken")
+DESCRIBE_ADDON_UPDATE = call("eks", "DescribeUpdate", "kube-proxy", on=(CLUSTER, ADDON))
 
 CALLS: tuple[Call, ...] = tuple(value for value in vars().values() if isinstance(value, Call))

@@ -100,14 +100,14 @@ class Call:
         service: botocore's name.
         operation: As in botocore's service model.
         grants: The permissions; the first is the call's own, the others are those that AWS checks besides it.
-        tokens: Parameter and field of paging.
+        pages_by: Parameter and field of paging.
     """
 
     service: str
     operation: str
     purposes: tuple[Purpose, ...]
     grants: tuple[Grant, ...]
-    tokens: tuple[str, str] = ("NextToken", "NextToken")
+    pages_by: str = "NextToken"
 
     def words(self, region: str, what: str) -> str:
         """The call and its resource, for messages."""
@@ -138,10 +138,27 @@ def created_tags(action: str, *resources: str, when: tuple[Need, ...] = ()) -> G
     return Grant(action="ec2:CreateTags", resources=resources, condition=condition, when=when)
 
 
-def reading(service: str, operation: str, *purposes: Purpose, prefix: str = "", tokens: str = "NextToken") -> Call:
-    """A call that only reads and takes no resource in a policy."""
-    grant = Grant(action=f"{prefix or service}:{operation}")
-    return Call(service=service, operation=operation, purposes=purposes, grants=(grant,), tokens=(tokens, tokens))
+def call(
+    service: str,
+    operation: str,
+    *purposes: Purpose,
+    on: tuple[str, ...] = ("*",),
+    condition: Condition | None = None,
+    when: tuple[Need, ...] = (),
+    also: tuple[Grant, ...] = (),
+    pages_by: str = "NextToken",
+) -> Call:
+    """A call that needs the permission of its own name.
+
+    Args:
+        service, operation: As in `Call`.
+        purposes: As in `Call`.
+        on, condition, when: Of the permission; without `on` the call takes no resource in a policy.
+        also: What AWS checks besides.
+        pages_by: Parameter and field of paging.
+    """
+    own = Grant(action=f"{service}:{operation}", resources=on, condition=condition or {}, when=when)
+    return Call(service=service, operation=operation, purposes=purposes, grants=(own, *also), pages_by=pages_by)
 
 
 def _pass_role(when: Need) -> Grant:
@@ -238,8 +255,6 @@ def template_launch_grants() -> tuple[Grant, ...]:
     )
 
 
-def on_ec2(
-    operation: str, *purposes: Purpose, on: tuple[str, ...], condition: Condition = OURS, also: tuple[Grant, ...] = ()
-) -> Call:
-    own = Grant(action=f"ec2:{operation}", resources=on, condition=condition)
-    return Call(service="ec2", operation=operation, purposes=purposes, grants=(own, *also))
+def on_ours(operation: str, *purposes: Purpose, on: tuple[str, ...], also: tuple[Grant, ...] = ()) -> Call:
+    """A call of EC2 on things that carry our tag."""
+    return call("ec2", operation, *purposes, on=on, condition=OURS, also=also)

@@ -88,19 +88,18 @@ class Aws:
         The list is there in every answer of AWS, if only empty: without it the answer is none, and "nothing uses this
         image" would be concluded from the page of a proxy.
         """
-        token_in, token_out = call.tokens
         more: dict[str, str] = {}
         seen: set[str] = set()
         while True:
             page = self.call(call, region, what, **params, **more)
             yield from page[key]
-            token = page.get(token_out)
+            token = page.get(call.pages_by)
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise page.error(token_out, "goes on without end")
+                raise page.error(call.pages_by, "goes on without end")
             seen.add(token)
-            more = {token_in: token}
+            more = {call.pages_by: token}
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:

@@ -14,7 +14,7 @@ from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe, proof
-from amigen.publish.proof import Gathered, Proof
+from amigen.publish.proof import Gathered, SuiteProof
 from amigen.publish.run_command import Rate, run_script
 from amigen.publish.state import Instance
 from amigen.publish.wait import Waiter, attempt
@@ -123,7 +123,7 @@ def ask_region(
     *,
     plans: Mapping[str, ImagePlan],
     tag: tuple[str, str],
-    proof: Proof,
+    proof: SuiteProof,
     token: str,
     rate: Rate,
     waiter: Waiter,
@@ -158,7 +158,7 @@ def ask_region(
     return tuple(out)
 
 
-def one_script(plans: Mapping[str, ImagePlan], proof: Proof, token: str) -> str:
+def one_script(plans: Mapping[str, ImagePlan], proof: SuiteProof, token: str) -> str:
     """Each platform's script in a branch of its own, chosen on the node by its os-release."""
     if len(plans) == 1:
         return proof.script(next(iter(plans.values())), token)
@@ -170,7 +170,7 @@ def one_script(plans: Mapping[str, ImagePlan], proof: Proof, token: str) -> str:
 
 
 def judge(
-    plans: Mapping[str, ImagePlan], nodes: Sequence[Node], proof: Proof, token: str
+    plans: Mapping[str, ImagePlan], nodes: Sequence[Node], proof: SuiteProof, token: str
 ) -> list[Report | AmigenError]:
     """A report for each node, or why there is none, in their order."""
     by_platform: dict[str, list[Gathered]] = defaultdict(list)

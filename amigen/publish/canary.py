@@ -17,7 +17,7 @@ from amigen.publish import names, observe
 from amigen.publish.canary_launch import Launch, launch_params
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
-from amigen.publish.proof import Gathered, Proof
+from amigen.publish.proof import Gathered, SuiteProof
 from amigen.publish.run_command import Rate, only_answer, run_script
 from amigen.publish.state import Instance
 from amigen.publish.wait import TooLongError, Waiter
@@ -39,7 +39,7 @@ class CanaryRunner:
 
     aws: Aws
     plans: Mapping[str, ImagePlan]
-    proof: Proof
+    proof: SuiteProof
     ledger: Ledger
     waiter: Waiter
     subnets: Mapping[str, str]

@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from testinfra.backend.base import BaseBackend
 
 from amigen.base.errors import CouldNotCheckError
-from amigen.base.version import __version__
+from amigen.connections.model import Target
 from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.plan.model import ImagePlan
 from amigen.render.suite import facts_of, suite_files
-from amigen.verify.report import Report, Result, verdict_of
+from amigen.verify.report import Report, Result
+from amigen.verify.run import make_report
 from amigen.verify.session import SessionInput, run_session
 
 # pytest runs in this process, and has one set of plugins and one environment.
@@ -37,25 +38,15 @@ class Gathered:
     output: bytes
 
 
-class Proof(Protocol):
-    """Gathers and judges."""
+class SuiteProof:
+    """Gathers and judges, by the rendered suite."""
 
     def script(self, plan: ImagePlan, token: str) -> str:
         """A script that prints what the checks of a plan ask; `token` marks its sections. It changes nothing."""
-
-    def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
-        """Instance -> report, or why there is none."""
-
-
-class SuiteProof:
-    """The rendered suite."""
-
-    def script(self, plan: ImagePlan, token: str) -> str:
-        """See `Proof`."""
         return gather_script(Wanted.of(facts_of(plan)), token)
 
     def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
-        """See `Proof`."""
+        """Instance -> report, or why there is none."""
         wanted = Wanted.of(facts_of(plan))
         known: dict[str, Facts] = {}
         out: dict[str, Report | CouldNotCheckError] = {}
@@ -68,7 +59,10 @@ class SuiteProof:
         results = _session(plan, known) if known else {}
         regions = {each.instance: each.region for each in gathered}
         for instance, found in results.items():
-            out[instance] = _report(plan, instance, regions[instance], started, found)
+            target = Target(text=f"ssm://{instance}?region={regions[instance]}", kind="ssm")
+            seconds = (datetime.now(UTC) - started).total_seconds()
+            notes = ("gathered over SSM Run Command",)
+            out[instance] = make_report(plan, target, started, seconds, found, notes=notes)
         return out
 
 
@@ -98,19 +92,3 @@ def silent_backend(instance: str) -> Any:
             raise RuntimeError(f"was not gathered, and the node is not asked again: {command[:80]}")
 
     return SilentBackend(instance)
-
-
-def _report(plan: ImagePlan, instance: str, region: str, started: datetime, results: list[Result]) -> Report:
-    return Report(
-        spec=plan.spec.name,
-        digest=plan.digest,
-        platform=plan.platform,
-        target=f"ssm://{instance}?region={region}",
-        kind="ssm",
-        amigen=__version__,
-        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
-        verdict=verdict_of(tuple(results)),
-        results=tuple(results),
-        notes=("gathered over SSM Run Command",),
-    )
