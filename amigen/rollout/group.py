@@ -129,48 +129,6 @@ class TakenBackError(RolloutError):
         self.releases = tuple(releases)
 
 
-class Roller(Protocol):
-    """Brings one group to a version, and back."""
-
-    @property
-    def template(self) -> str:
-        """Id of the group's launch template, after `to` has looked."""
-        ...
-
-    @property
-    def begun(self) -> bool:
-        """Whether nodes are being replaced, or may be: AWS has not refused to begin."""
-        ...
-
-    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
-        """Which version the group names, and which it would get. Changes nothing.
-
-        Raises:
-            InputError: There is no such group, or it uses none of the templates.
-            RefusedError: It runs `$Latest`, or could not launch this version.
-            ConflictError: Somebody else replaces its nodes now.
-            AwsError: A call failed.
-        """
-        ...
-
-    def to(self, releases: Sequence[Release]) -> str:
-        """Bring it to the version of its own template; where that fails, bring group, default and parameter back.
-
-        Raises:
-            RolloutError: The rollout failed; the message says what it is now.
-            AmigenError: As `look`.
-        """
-        ...
-
-    def back(self, releases: Sequence[Release]) -> str:
-        """Bring a group that got to its version back to the one before, when the default is back already.
-
-        Raises:
-            AmigenError: It is not back.
-        """
-        ...
-
-
 def parse_group(text: str, regions: Sequence[str]) -> Group:
     """`asg:NAME` or `nodegroup:CLUSTER/NAME`, with `@REGION` unless there is only one.
 

@@ -16,23 +16,22 @@ from amigen.publish import names
 from amigen.publish.ledger import Ledger
 from amigen.publish.wait import Waiter
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
-from amigen.rollout.way_back import default_back, go_back
+from amigen.rollout.roller import Roller
+from amigen.rollout.way_back import go_back
 
-_LOOKS = 4  # EKS may show the new version a moment after the update has ended
 
-
-class ManagedNodegroup:
+class ManagedNodegroup(Roller):
     """Rolls a node group to a version, and back."""
 
+    template = ""
+
     def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
-        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
+        super().__init__(aws, group, waiter, ledger)
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
-        self._old = self.template = ""
-        self.begun = False
+        self._old = ""
         self._found: dict[str, Any] = {}
 
     def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
-        """See `amigen.rollout.group.Roller`."""
         current, busy = self._look()
         own = of_template(self._group, str(current.get("id", "")), targets)
         wrong = (*refused_in_template(own.data), *refused_in_group(self._found, own.data))
@@ -48,7 +47,6 @@ class ManagedNodegroup:
         return old, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
-        """See `amigen.rollout.group.Roller`."""
         current, busy = self._look()
         release = of_template(self._group, str(current.get("id", "")), releases)
         updates = self._updates()
@@ -76,12 +74,11 @@ class ManagedNodegroup:
             message,
             "see the update in EKS and the new version; then publish again",
             [release],
-            lambda each: default_back(self._aws, each, self._waiter, self._ledger),
+            self._default_back,
             lambda: self._back(release, after=(*updates, update)),
         )
 
     def back(self, releases: Sequence[Release]) -> str:
-        """See `amigen.rollout.group.Roller`."""
         release = of_template(self._group, self.template, releases)
         return f"{self._group.text}: {self._back(release, after=self._updates())}"
 
@@ -100,15 +97,7 @@ class ManagedNodegroup:
 
     def _require_all(self, release: Release) -> None:
         """An update that has ended well may have been somebody else's word, or somebody else came after it."""
-        looks = 0
-
-        def look() -> tuple[str | None, str]:
-            nonlocal looks
-            looks += 1
-            version = str(self._look()[0].get("version", ""))
-            return (version if version == str(release.version) or looks == _LOOKS else None), ""
-
-        version = self._waiter.until(self._group.text, look)
+        version = self._settled(lambda: str(self._look()[0].get("version", "")), str(release.version).__eq__)
         if version != str(release.version):
             raise RolloutError(
                 f"the update of {self._group.text} is Successful, but the group is at version {version or 'unknown'},"
@@ -119,7 +108,7 @@ class ManagedNodegroup:
     def _look(self) -> tuple[dict[str, Any], bool]:
         """The launch template that the group has, and whether an update is under way."""
         try:
-            found = self._aws.call(calls.DESCRIBE_NODEGROUP, self._group.region, self._group.text, **self._names)
+            found = self._call(calls.DESCRIBE_NODEGROUP, **self._names)
         except CallError as error:
             if error.code != "ResourceNotFoundException":
                 raise
@@ -135,14 +124,8 @@ class ManagedNodegroup:
         )
 
     def _updates(self) -> tuple[str, ...]:
-        found = self._aws.pages(
-            calls.LIST_UPDATES,
-            self._group.region,
-            self._group.text,
-            "updateIds",
-            name=self._group.cluster,
-            nodegroupName=self._group.name,
-        )
+        group = self._group
+        found = self._pages(calls.LIST_UPDATES, "updateIds", name=group.cluster, nodegroupName=group.name)
         return tuple(sorted(map(str, found)))
 
     def _running(self, updates: Sequence[str]) -> tuple[str, str]:
@@ -158,10 +141,8 @@ class ManagedNodegroup:
         """Begin; the token names the updates before: the same intent twice is one update, and later another."""
         before, self.begun = self.begun, True
         try:
-            answer = self._aws.call(
+            answer = self._call(
                 calls.UPDATE_NODEGROUP,
-                self._group.region,
-                self._group.text,
                 launchTemplate={"id": template, "version": str(version)},
                 clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
                 **({"force": True} if self._group.preferences.force else {}),
@@ -173,14 +154,8 @@ class ManagedNodegroup:
         return str(answer["update"]["id"])
 
     def _describe(self, update: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._aws.call(
-            calls.DESCRIBE_UPDATE,
-            self._group.region,
-            self._group.text,
-            name=self._group.cluster,
-            nodegroupName=self._group.name,
-            updateId=update,
-        )["update"]
+        named = {"name": self._group.cluster, "nodegroupName": self._group.name, "updateId": update}
+        found: dict[str, Any] = self._call(calls.DESCRIBE_UPDATE, **named)["update"]
         return found
 
     def _await(self, update: str) -> tuple[str, str]:
@@ -199,34 +174,31 @@ def refused_in_template(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     Sources: https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html (Launch template configuration
     basics), https://docs.aws.amazon.com/eks/latest/APIReference/API_LaunchTemplateSpecification.html
     """
-    take_out = "take it out of the default version of the template, then publish again"
-    interfaces = data.get("NetworkInterfaces", ())
-    role = (
-        "the role of the nodes belongs to the node group: remove aws.launchTemplate.iamInstanceProfile, or " + take_out
-    )
-    found = (
-        ("the template names an instance profile", role, bool(data.get("IamInstanceProfile"))),
+    out = "take it out of the default version of the template, then publish again"
+    life = f"EKS controls the life of instances: {out}"
+    found: list[tuple[str, str, Any]] = [
+        (
+            "the template names an instance profile",
+            f"the role of the nodes belongs to the node group: remove aws.launchTemplate.iamInstanceProfile, or {out}",
+            data.get("IamInstanceProfile"),
+        ),
         (
             "the template names the subnet of a network interface",
-            f"subnets belong to the node group: {take_out}",
-            any(each.get("SubnetId") for each in interfaces),
+            f"subnets belong to the node group: {out}",
+            any(each.get("SubnetId") for each in data.get("NetworkInterfaces", ())),
         ),
         (
             "the template asks for Spot instances",
-            f"Spot belongs to the node group (capacityType): {take_out}",
+            f"Spot belongs to the node group (capacityType): {out}",
             (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
         ),
         (
             "the template configures hibernation",
-            f"EKS controls the life of instances: {take_out}",
-            bool((data.get("HibernationOptions") or {}).get("Configured")),
+            life,
+            (data.get("HibernationOptions") or {}).get("Configured"),
         ),
-        (
-            "the template sets the shutdown behavior",
-            f"EKS controls the life of instances: {take_out}",
-            bool(data.get("InstanceInitiatedShutdownBehavior")),
-        ),
-    )
+        ("the template sets the shutdown behavior", life, data.get("InstanceInitiatedShutdownBehavior")),
+    ]
     return tuple((words, hint) for words, hint, there in found if there)
 
 
@@ -239,26 +211,26 @@ def refused_in_group(group: dict[str, Any], data: dict[str, Any]) -> tuple[tuple
     kind = group.get("amiType")
     types = ", ".join(group.get("instanceTypes") or ())
     anew = "make a new node group from this template"
-    found = (
+    found: list[tuple[str, str, Any]] = [
         (
             f"its amiType is {kind}, and a template with an image needs CUSTOM",
             f"a node group cannot switch to a custom image: {anew}",
-            bool(kind) and kind != "CUSTOM" and bool(data.get("ImageId")),
+            kind and kind != "CUSTOM" and data.get("ImageId"),
         ),
         (
             f"the template names the instance type {data.get('InstanceType')}, and the group has {types}",
             "remove aws.launchTemplate.instanceTypes from the spec and the type from the template",
-            bool(types and data.get("InstanceType")),
+            types and data.get("InstanceType"),
         ),
         (
             "the group has a disk size",
             f"the size belongs to the template (aws.rootVolume): {anew}",
-            bool(group.get("diskSize")),
+            group.get("diskSize"),
         ),
         (
             "the group has remote access (an ssh key or source security groups)",
             f"key and security groups belong to the template: {anew}",
-            bool(group.get("remoteAccess")),
+            group.get("remoteAccess"),
         ),
-    )
+    ]
     return tuple((words, hint) for words, hint, there in found if there)

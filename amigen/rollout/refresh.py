@@ -18,31 +18,26 @@ from amigen.publish.ledger import Ledger
 from amigen.publish.wait import TooLongError, Waiter
 from amigen.rollout import templates
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
-from amigen.rollout.way_back import default_back, go_back
+from amigen.rollout.roller import Roller
+from amigen.rollout.way_back import go_back
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")
 _ENDED = ("Successful", "Failed", "Cancelled", "RollbackSuccessful", "RollbackFailed")
-_LOOKS = 4  # AWS writes the new configuration to the group after the refresh has ended
 
 
-class InstanceRefresh:
+class InstanceRefresh(Roller):
     """Rolls a group to a version, and back."""
 
     def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
-        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
+        super().__init__(aws, group, waiter, ledger)
         self._before: dict[str, Any] = {}
-        self.begun = False
-
-    # -- what `amigen.rollout.group.Roller` says ---------------------------------------------------------------------
 
     @property
     def template(self) -> str:
-        """See `Roller`."""
         return templates.base(self._before)[0]
 
     def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
-        """See `Roller`."""
         group = self._describe()
         template, version = templates.base(group)
         own = of_template(self._group, template, targets)
@@ -57,7 +52,6 @@ class InstanceRefresh:
         return version, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
-        """See `Roller`."""
         group = self._before = self._describe()
         template, _ = templates.base(group)
         release = of_template(self._group, template, releases)
@@ -91,19 +85,12 @@ class InstanceRefresh:
         return f"{self._group.text}: version {release.version} is rolled out"
 
     def back(self, releases: Sequence[Release]) -> str:
-        """See `Roller`."""
         return f"{self._group.text}: {self._back(releases)}"
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
-        found = self._aws.pages(
-            calls.DESCRIBE_GROUPS,
-            self._group.region,
-            self._group.text,
-            "AutoScalingGroups",
-            AutoScalingGroupNames=[self._group.name],
-        )
+        found = self._pages(calls.DESCRIBE_GROUPS, "AutoScalingGroups", AutoScalingGroupNames=[self._group.name])
         group: dict[str, Any] | None = next(found, None)
         if group is None:
             raise InputError(f"there is no {self._group.text}", "check its name and region")
@@ -112,13 +99,7 @@ class InstanceRefresh:
     def _refreshes(self, *ids: str) -> list[dict[str, Any]]:
         """Newest first; or only this one."""
         more = {"InstanceRefreshIds": list(ids)} if ids else {"MaxRecords": 10}
-        answer = self._aws.call(
-            calls.DESCRIBE_REFRESHES,
-            self._group.region,
-            self._group.text,
-            AutoScalingGroupName=self._group.name,
-            **more,
-        )
+        answer = self._call(calls.DESCRIBE_REFRESHES, AutoScalingGroupName=self._group.name, **more)
         return list(answer.get("InstanceRefreshes", ()))
 
     def _running(self) -> dict[str, Any] | None:
@@ -162,15 +143,7 @@ class InstanceRefresh:
         return templates.configuration(group, templates.forward(new))
 
     def _require_all(self, new: dict[str, int], release: Release) -> None:
-        looks = 0
-
-        def look() -> tuple[tuple[str, ...] | None, str]:
-            nonlocal looks
-            looks += 1
-            left = templates.elsewhere(self._describe(), new)
-            return (left if not left or looks == _LOOKS else None), ""
-
-        left = self._waiter.until(self._group.text, look)
+        left = self._settled(lambda: templates.elsewhere(self._describe(), new), lambda found: not found)
         if left:
             raise RolloutError(
                 f"the instance refresh of {self._group.text} is Successful, but not all of it is at version"
@@ -196,10 +169,8 @@ class InstanceRefresh:
         if rollback:
             more["Preferences"]["AutoRollback"] = True
         try:
-            answer = self._aws.call(
+            answer = self._call(
                 calls.START_REFRESH,
-                self._group.region,
-                self._group.text,
                 AutoScalingGroupName=self._group.name,
                 Strategy="Rolling",
                 **more,
@@ -248,7 +219,7 @@ class InstanceRefresh:
             message,
             "see the group's activity and the new version; then publish again",
             [each for each in releases if each.template in used],
-            lambda each: default_back(self._aws, each, self._waiter, self._ledger),
+            self._default_back,
             None if status == "RollbackSuccessful" else lambda: self._back(releases),
             # What `$Default` and parameters say decides what instances are made of.
             ordered=not self._aws_goes_back(self._way_back(releases), releases),
@@ -279,9 +250,7 @@ class InstanceRefresh:
 
     def _cancel(self, refresh: str, why: str) -> None:
         try:
-            self._aws.call(
-                calls.CANCEL_REFRESH, self._group.region, self._group.text, AutoScalingGroupName=self._group.name
-            )
+            self._call(calls.CANCEL_REFRESH, AutoScalingGroupName=self._group.name)
         except CallError as error:
             if error.code != "ActiveInstanceRefreshNotFound":
                 raise RolloutError(f"{why}; it goes on, as it cannot be stopped: {error.message}", error.hint) from None

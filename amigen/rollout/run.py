@@ -15,7 +15,6 @@ from amigen.publish.place_run import PlaceRun
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import (
     Group,
-    Roller,
     RolloutError,
     RolloutPreview,
     TakenBackError,
@@ -23,6 +22,7 @@ from amigen.rollout.group import (
 )
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
+from amigen.rollout.roller import Roller
 from amigen.rollout.way_back import default_back, go_back, releases_of
 
 

@@ -1,0 +1,83 @@
+"""What brings one group to a version, and back."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from amigen.aws.answer import Fields
+from amigen.aws.grants import Call
+from amigen.aws.session import Aws
+from amigen.publish.ledger import Ledger
+from amigen.publish.wait import Waiter
+from amigen.rollout.group import Group, Release, TargetVersion
+from amigen.rollout.way_back import default_back
+
+_T = TypeVar("_T")
+_LOOKS = 4  # AWS writes the new version to the group a moment after a rollout has ended
+
+
+class Roller(ABC):
+    """Brings one group to a version, and back.
+
+    Attributes:
+        begun: Whether nodes are being replaced, or may be: AWS has not refused to begin.
+    """
+
+    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
+        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
+        self.begun = False
+
+    @property
+    @abstractmethod
+    def template(self) -> str:
+        """Id of the group's launch template, after `to` has looked."""
+
+    @abstractmethod
+    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
+        """Which version the group names, and which it would get. Changes nothing.
+
+        Raises:
+            InputError: There is no such group, or it uses none of the templates.
+            RefusedError: It runs `$Latest`, or could not launch this version.
+            ConflictError: Somebody else replaces its nodes now.
+            AwsError: A call failed.
+        """
+
+    @abstractmethod
+    def to(self, releases: Sequence[Release]) -> str:
+        """Bring it to the version of its own template; where that fails, bring group, default and parameter back.
+
+        Raises:
+            RolloutError: The rollout failed; the message says what it is now.
+            AmigenError: As `look`.
+        """
+
+    @abstractmethod
+    def back(self, releases: Sequence[Release]) -> str:
+        """Bring a group that got to its version back to the one before, when the default is back already.
+
+        Raises:
+            AmigenError: It is not back.
+        """
+
+    def _call(self, call: Call, **params: Any) -> Fields:
+        return self._aws.call(call, self._group.region, self._group.text, **params)
+
+    def _pages(self, call: Call, key: str, **params: Any) -> Iterator[Any]:
+        return self._aws.pages(call, self._group.region, self._group.text, key, **params)
+
+    def _default_back(self, release: Release) -> str:
+        return default_back(self._aws, release, self._waiter, self._ledger)
+
+    def _settled(self, look: Callable[[], _T], is_done: Callable[[_T], bool]) -> _T:
+        """What a look sees as soon as it is as wanted, or after some looks."""
+        looks = itertools.count(1)
+
+        def once() -> tuple[_T | None, str]:
+            found = look()
+            return (found if is_done(found) or next(looks) == _LOOKS else None), ""
+
+        return self._waiter.until(self._group.text, once)
