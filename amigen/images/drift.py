@@ -16,7 +16,7 @@ from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest
 from amigen.publish.request import make_request
 from amigen.publish.same import is_default_same
-from amigen.publish.state import Image, Instance, Parameter, Template
+from amigen.publish.state import Image, Instance, Template
 from amigen.publish.template import desired
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
@@ -94,7 +94,7 @@ def compare(
     place: Place,
     template: Template | None,
     image: Image | None,
-    parameter: Parameter | None,
+    parameter: str | None,
     instances: Sequence[Instance],
 ) -> tuple[Finding, ...]:
     """All differences but the age of the base. Pure."""
@@ -160,9 +160,9 @@ def _image(request: PublishRequest, place: Place, template: Template, image: Ima
     return (Finding(place=place, subject="image", what=image.id, message=message, hint="amigen build, then publish"),)
 
 
-def _parameter(place: Place, template: Template, parameter: Parameter | None) -> tuple[Finding, ...]:
+def _parameter(place: Place, template: Template, parameter: str | None) -> tuple[Finding, ...]:
     wanted = template.default_version.image
-    value = parameter.value if parameter else "not there"
+    value = parameter or "not there"
     if value == wanted:
         return ()
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from amigen.base.errors import AmigenError
-from amigen.publish import image_steps, template_steps
+from amigen.publish import image_steps, promote, template_steps
 from amigen.publish.actions import (
     Action,
     AwaitImage,
@@ -30,11 +30,11 @@ _DO: dict[type[Action], Callable[..., None]] = {
     AwaitImage: image_steps.await_image,
     ShareImage: image_steps.share,
     DeprecateImage: image_steps.deprecate,
-    PutParameter: template_steps.parameter,
+    PutParameter: promote.put_parameter,
     CreateTemplate: template_steps.create_template,
     CreateVersion: template_steps.create_version,
     RunCanary: template_steps.run_canary,
-    SetDefault: template_steps.set_default,
+    SetDefault: promote.set_default,
 }
 
 

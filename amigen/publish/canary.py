@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe
-from amigen.publish.canary_launch import Launch, launch_params
+from amigen.publish.canary_launch import launch_params
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
 from amigen.publish.proof import Gathered, SuiteProof
@@ -87,16 +86,20 @@ class CanaryRunner:
         token = self.ledger.entry(place.key).canary_token
         known = token.startswith(f"{version}-")
         token = token if known else self._new_token(place, version)
-        launch = Launch(
+        params = launch_params(
+            self.plans[place.target.platform],
+            place,
             template=template,
             version=version,
             data=self._data(place, template, version),
             image=image,
             mark=mark,
-            token=token,
             subnet=self.subnets.get(place.region),
         )
-        instance = self._launch(place, launch, mark, known=known)
+        instance = self._launch(place, params, token, f"canary of {mark}", known=known)
+        if instance is None:
+            instance = self._launch(place, params, self._new_token(place, version), f"canary of {mark}", known=False)
+        assert instance is not None, "a new token is not used up"
         self.waiter.say(f"{place.key}: launched canary {instance}")
         return instance
 
@@ -105,25 +108,19 @@ class CanaryRunner:
         self.ledger.note(place.key, canary_token=token)
         return token
 
-    def _launch(self, place: Place, launch: Launch, mark: str, *, known: bool) -> str:
-        """RunInstances. A token of an earlier run may be used up: by an instance that somebody has terminated since, or
-        by a launch with other parameters; it is replaced then.
+    def _launch(self, place: Place, params: dict[str, Any], token: str, what: str, *, known: bool) -> str | None:
+        """RunInstances; None where the token of an earlier run is used up: by an instance that somebody has terminated
+        since, or by a launch with other parameters.
         """
-        params = launch_params(self.plans[place.target.platform], place, launch)
-        what = f"canary of {mark}"
         try:
-            answer = self.aws.call(calls.RUN_CANARY, place.region, what, **params)
-            instance: str = answer.first("Instances")["InstanceId"]
-            # The answer to a token that was used is the first answer, so that the state in it says nothing.
-            ended = known and self._ended(place, instance)
+            answer = self.aws.call(calls.RUN_CANARY, place.region, what, **params, ClientToken=token)
         except CallError as error:
             if not known or error.code != "IdempotentParameterMismatch":
                 raise
-            ended = True
-        if not ended:
-            return instance
-        fresh = dataclasses.replace(launch, token=self._new_token(place, launch.version))
-        return self._launch(place, fresh, mark, known=False)
+            return None
+        instance: str = answer.first("Instances")["InstanceId"]
+        # The answer to a token that was used is the first answer, so that the state in it says nothing.
+        return None if known and self._ended(place, instance) else instance
 
     def _ended(self, place: Place, instance: str) -> bool:
         found = self.aws.pages(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from amigen.aws import model
@@ -15,45 +14,44 @@ from amigen.publish.template import as_tags, cut, tagged_at_launch
 _TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What is launched.
+def launch_params(
+    plan: ImagePlan,
+    place: Place,
+    *,
+    template: str,
+    version: int,
+    data: dict[str, Any],
+    image: str,
+    mark: str,
+    subnet: str | None,
+) -> dict[str, Any]:
+    """Parameters of RunInstances, but for the client token.
 
-    Attributes:
+    Args:
+        plan: Of the platform.
+        place: Where.
+        template, version: What is launched.
         data: Of the template version, as EC2 answers with it.
+        image: The AMI of the version.
         mark: What the canary's tag says.
-        token: Client token.
         subnet: Where the caller wants it; None for the builder's subnet, or as EC2 chooses.
     """
-
-    template: str
-    version: int
-    data: dict[str, Any]
-    image: str
-    mark: str
-    token: str
-    subnet: str | None = None
-
-
-def launch_params(plan: ImagePlan, place: Place, launch: Launch) -> dict[str, Any]:
-    """Parameters of RunInstances."""
     spec, arch = plan.spec.aws, place.target.architecture
-    tags = as_tags({**spec.tags, **place.target.tags, names.TAG_DIGEST: plan.digest, names.TAG_CANARY: launch.mark})
+    tags = as_tags({**spec.tags, **place.target.tags, names.TAG_DIGEST: plan.digest, names.TAG_CANARY: mark})
     params: dict[str, Any] = {
-        "LaunchTemplate": {"LaunchTemplateId": launch.template, "Version": str(launch.version)},
+        "LaunchTemplate": {"LaunchTemplateId": template, "Version": str(version)},
         "MinCount": 1,
         "MaxCount": 1,
-        "ClientToken": launch.token,
-        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in tagged_at_launch(launch.data)],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in tagged_at_launch(data)],
     }
     if spec.launch_template.resolve_ssm_parameter:
-        params["ImageId"] = launch.image  # the parameter moves only after this
-    if not (launch.data.get("InstanceType") or launch.data.get("InstanceRequirements")):
+        params["ImageId"] = image  # the parameter moves only after this
+    if not (data.get("InstanceType") or data.get("InstanceRequirements")):
         params["InstanceType"] = spec.instance_types.get(arch, _TYPES[arch])
-    if spec.iam_instance_profile and not launch.data.get("IamInstanceProfile"):
+    if spec.iam_instance_profile and not data.get("IamInstanceProfile"):
         params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
     own = spec.subnet_id if place.region == spec.region else None
-    return {**params, **_subnet(launch.data, launch.subnet, own)}
+    return {**params, **_subnet(data, subnet, own)}
 
 
 def _subnet(data: dict[str, Any], asked: str | None, own: str | None) -> dict[str, Any]:

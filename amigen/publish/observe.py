@@ -9,7 +9,7 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.publish.names import TAG_COPIED_FROM, Target
-from amigen.publish.state import Image, Instance, Parameter, Snapshot, Template, Version
+from amigen.publish.state import Image, Instance, Snapshot, Template, Version
 from amigen.publish.template import as_request
 
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed")
@@ -154,15 +154,15 @@ def read_version(item: dict[str, Any]) -> Version:
     )
 
 
-def find_parameter(aws: Aws, region: str, name: str) -> Parameter | None:
-    """An SSM parameter; None where there is none."""
+def find_parameter(aws: Aws, region: str, name: str) -> str | None:
+    """The value of an SSM parameter; None where there is none."""
     try:
         answer = aws.call(calls.GET_PARAMETER, region, f"parameter {name}", Name=name)
     except CallError as error:
         if error.code == "ParameterNotFound":
             return None
         raise
-    return Parameter(value=answer["Parameter"]["Value"], version=answer["Parameter"]["Version"])
+    return str(answer["Parameter"]["Value"])
 
 
 def search_images(

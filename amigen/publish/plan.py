@@ -109,11 +109,11 @@ def _refuse_template(request: PublishRequest, place: Place, built: Image, templa
     larger than the snapshot size), API_RequestLaunchTemplateData (InstanceRequirements: no InstanceType beside it)
     """
     size = request.spec.aws.root_volume.size_gib
-    root = next((each for each in built.snapshots if each.device == built.root_device), None)
-    if root and root.gib > size:
+    if built.root_gib > size:
         raise RefusedError(
-            f"{place.key}: the root volume of {size} GiB is smaller than the snapshot of {built.id}, {root.gib} GiB",
-            f"set aws.rootVolume.sizeGiB to {root.gib} or more",
+            f"{place.key}: the root volume of {size} GiB is smaller than the snapshot of {built.id},"
+            f" {built.root_gib} GiB",
+            f"set aws.rootVolume.sizeGiB to {built.root_gib} or more",
         )
     wanted = request.spec.aws.launch_template.instance_types.get(place.target.architecture)
     if wanted and template and template.default_version.data.get("InstanceRequirements"):
@@ -292,7 +292,7 @@ def _parameter(
     promotion and moves only together with the default. A template cannot resolve what is not there, though.
     """
     resolves = request.spec.aws.launch_template.resolve_ssm_parameter
-    old = state.parameter.value if state.parameter else None
+    old = state.parameter
     if image is not None and old == image:
         return None, True
     put = PutParameter(name=place.target.parameter, image=image, old=old)

@@ -8,10 +8,14 @@ from typing import TypeVar
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
-from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, ConflictError
 from amigen.publish import observe
+from amigen.publish.actions import PutParameter, SetDefault
+from amigen.publish.image_steps import image_of
 from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
+from amigen.publish.place_run import Means, PlaceRun
+from amigen.publish.template import as_tags
+from amigen.publish.template_steps import refuse_warned
 from amigen.publish.wait import TooLongError, Waiter
 
 # SSM checks the image within seconds; a parameter that has not changed after this will not.
@@ -25,12 +29,8 @@ _PAUSE = 2.0
 _T = TypeVar("_T")
 
 
-class ParameterError(AwsError):
-    """SSM took a value and did not keep it."""
-
-
-def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str, waiter: Waiter) -> None:
-    """Write an AMI id to a parameter, and see that it is there.
+def put_parameter(means: Means, run: PlaceRun, action: PutParameter) -> None:
+    """Write an AMI id to a parameter if it is still what the plan saw, and see that it is there.
 
     The data type lets SSM itself check the image, after it has said 200: "The aws:ec2:image value is validated
     asynchronously"; where that fails, the parameter is not created or updated. What launches from the parameter must
@@ -40,13 +40,14 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
 
     Raises:
         ConflictError: Somebody else has changed it since.
-        ParameterError: It does not have the value, although SSM took it.
+        AwsError: It does not have the value, although SSM took it.
     """
+    refuse_warned(means, run)
+    region, name, old, new = run.place.region, action.name, action.old, image_of(run)
     what = f"parameter {name}"
 
     def look() -> tuple[bool | None, str]:
-        found = observe.find_parameter(aws, region, name)
-        seen = found.value if found else None
+        seen = observe.find_parameter(means.aws, region, name)
         if seen not in (old, new):
             raise ConflictError(
                 f"{what} in {region} is {seen or 'gone'}, it was {old or 'not there'} when the plan was made",
@@ -54,30 +55,22 @@ def put_parameter(aws: Aws, region: str, name: str, *, old: str | None, new: str
             )
         return (True, "") if seen == new else (None, f"is still {old or 'not there'}")
 
-    if look()[0]:
-        return
-    try:
-        aws.call(
-            calls.PUT_PARAMETER,
-            region,
-            what,
-            Name=name,
-            Value=new,
-            Type="String",
-            DataType="aws:ec2:image",
-            Overwrite=old is not None,
-        )
-    except CallError as error:
-        # Somebody else's, or our own by a request whose answer was lost: what it says tells the two apart.
-        if error.code != "ParameterAlreadyExists":
-            raise
-    try:
-        waiter.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
-    except TooLongError:
-        raise ParameterError(
-            f"{what} in {region} is still {old or 'not there'}: SSM took {new} and did not keep it",
-            f"is {new} available to this account in {region}? then run the same command again",
-        ) from None
+    if not look()[0]:
+        given = {"Name": name, "Value": new, "Type": "String", "DataType": "aws:ec2:image"}
+        try:
+            means.aws.call(calls.PUT_PARAMETER, region, what, **given, Overwrite=old is not None)
+        except CallError as error:
+            # Somebody else's, or our own by a request whose answer was lost: what it says tells the two apart.
+            if error.code != "ParameterAlreadyExists":
+                raise
+        try:
+            means.waiter.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
+        except TooLongError:
+            raise AwsError(
+                f"{what} in {region} is still {old or 'not there'}: SSM took {new} and did not keep it",
+                f"is {new} available to this account in {region}? then run the same command again",
+            ) from None
+    means.ledger.note(run.place.key, parameter=name)
 
 
 def agreed(
@@ -111,50 +104,39 @@ def agreed(
     return waiter.until(f"the default of {what}", once, every=_PAUSE)
 
 
-def move_default(
-    aws: Aws, region: str, name: str, template: str, *, old: int, new: int, waiter: Waiter, back: bool = False
-) -> None:
-    """Move `$Default` of a template, and keep in its tags what it was before.
+def set_default(means: Means, run: PlaceRun, action: SetDefault) -> None:
+    """Move `$Default` of a template if it is still where the plan saw it, and keep in its tags what it was before; a
+    rollback takes the history back, too, and says so.
 
     EC2 has no conditional form of ModifyLaunchTemplate, so the default is looked at right before and right after.
-
-    Args:
-        aws: Where to call.
-        region: Of the template.
-        name: Of the template, for messages.
-        template: Its id.
-        old: The default when the plan was made.
-        new: The version that becomes the default.
-        waiter: How to wait until all of EC2 says the same.
-        back: A rollback: takes the history back, too, in place of adding to it, and says so.
 
     Raises:
         ConflictError: Somebody else has moved it.
     """
-    what = f"launch template {name}"
+    new = action.version or run.version
+    assert new is not None, "the default moves to a version"
+    refuse_warned(means, run)
+    region, template, what = run.place.region, action.template, f"launch template {action.name}"
 
     def look() -> tuple[int, dict[str, str]]:
         """The default and the tags."""
-        answer = aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
+        answer = means.aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
         found = answer.first("LaunchTemplates")
         return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
 
     def settled(*allowed: int) -> tuple[int, dict[str, str]]:
         hint = f"version {new} is there; look at the plan again"
-        return agreed(f"{what} in {region}", look, allowed, hint, waiter)
+        return agreed(f"{what} in {region}", look, allowed, hint, means.waiter)
 
-    def remember(history: tuple[int, ...], rollback: str) -> None:
-        tags = [{"Key": TAG_HISTORY, "Value": write_history(history)}, {"Key": TAG_ROLLBACK, "Value": rollback}]
-        aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=tags)
-
-    seen, tags = settled(old, new)
-    if seen == new:
-        return
-    # Written before the move: a cut in between leaves an intent that the next run can see and finish.
-    history = read_history(tags, seen)
-    if back:
-        remember(history[: history.index(new)] if new in history else history, f"{seen}>{new}")
-    else:
-        remember((*history, seen), "")
-    aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
-    settled(new)
+    seen, tags = settled(action.old, new)
+    if seen != new:
+        # Written before the move: a cut in between leaves an intent that the next run can see and finish.
+        history = read_history(tags, seen)
+        kept = (*history, seen)
+        if action.back:
+            kept = history[: history.index(new)] if new in history else history
+        told = {TAG_HISTORY: write_history(kept), TAG_ROLLBACK: f"{seen}>{new}" if action.back else ""}
+        means.aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=as_tags(told))
+        means.aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
+        settled(new)
+    run.default = new

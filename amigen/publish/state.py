@@ -114,26 +114,19 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """An SSM parameter."""
-
-    value: str
-    version: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlaceState:
     """What stands in one region for one target.
 
     Attributes:
         image: The build's AMI in its region, or its copy here; None where there is none (yet).
         failed_copies: Copies of it that EC2 gave up; in the way of a new one by their name.
+        parameter: The AMI that the SSM parameter names.
     """
 
     image: Image | None
     failed_copies: tuple[Image, ...] = ()
     template: Template | None = None
-    parameter: Parameter | None = None
+    parameter: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The steps of a plan that are about parameter, template, canary and default."""
+"""The steps of a plan that are about the launch template and its canary."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.base.errors import AmigenError, AwsError, ConflictError, RefusedError, plain
 from amigen.publish import names, observe
-from amigen.publish.actions import CreateTemplate, CreateVersion, PutParameter, RunCanary, SetDefault
+from amigen.publish.actions import CreateTemplate, CreateVersion, RunCanary, SetDefault
 from amigen.publish.image_steps import image_of
 from amigen.publish.names import VersionLabel
 from amigen.publish.place_run import Means, PlaceRun
-from amigen.publish.promote import move_default, put_parameter
 from amigen.publish.template import as_tags, content_digest
 from amigen.publish.wait import TooLongError
 
 # A version that is not seen after this is gone.
 _VERSION_SECONDS = 60.0
 _TOKENS = 10
-
-
-def parameter(means: Means, run: PlaceRun, action: PutParameter) -> None:
-    """Write it if it is still what the plan saw."""
-    _refuse_warned(means, run)
-    image = image_of(run)
-    region = run.place.region
-    put_parameter(means.aws, region, action.name, old=action.old, new=image, waiter=means.waiter)
-    means.ledger.note(run.place.key, parameter=action.name)
 
 
 def create_template(means: Means, run: PlaceRun, action: CreateTemplate) -> None:
@@ -73,7 +63,7 @@ def create_version(means: Means, run: PlaceRun, action: CreateVersion) -> None:
         return action.template, answer["LaunchTemplateVersion"]["VersionNumber"], answer.get("Warning")
 
     _create(means, run, action.name, ("version", action.template, action.after), action.after, create)
-    _refuse_warned(means, run)
+    refuse_warned(means, run)
 
 
 def _create(
@@ -135,7 +125,7 @@ def _seen(means: Means, run: PlaceRun, name: str, wanted: Callable[[int], bool])
         return False
 
 
-def _refuse_warned(means: Means, run: PlaceRun) -> None:
+def refuse_warned(means: Means, run: PlaceRun) -> None:
     """What EC2 could not validate goes live only after a canary has shown that it launches.
 
     Raises:
@@ -160,24 +150,6 @@ def run_canary(means: Means, run: PlaceRun, action: RunCanary) -> None:
     assert run.template is not None, "a canary comes after its template"
     assert run.version is not None, "a canary comes after its version"
     means.canary(run.place, name=action.name, template=run.template, version=run.version, image=image_of(run))
-
-
-def set_default(means: Means, run: PlaceRun, action: SetDefault) -> None:
-    """Move it if it is still where the plan saw it."""
-    version = action.version or run.version
-    assert version is not None, "the default moves to a version"
-    _refuse_warned(means, run)
-    move_default(
-        means.aws,
-        run.place.region,
-        action.name,
-        action.template,
-        old=action.old,
-        new=version,
-        waiter=means.waiter,
-        back=action.back,
-    )
-    run.default = version
 
 
 def _told(error: CallError, name: str) -> AmigenError:

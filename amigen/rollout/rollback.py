@@ -8,7 +8,7 @@ from amigen.publish import observe
 from amigen.publish.actions import Action, PlacePlan, PutParameter, SetDefault
 from amigen.publish.diff import difference
 from amigen.publish.names import Place, read_history, read_rollback
-from amigen.publish.state import Parameter, Template, Version
+from amigen.publish.state import Template, Version
 
 
 def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
@@ -43,7 +43,7 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
 
 
 def _actions(
-    place: Place, template: Template, version: Version, parameter: Parameter | None, image: str
+    place: Place, template: Template, version: Version, parameter: str | None, image: str
 ) -> tuple[Action, ...]:
     actions: list[Action] = []
     if version.number != template.default:
@@ -57,8 +57,8 @@ def _actions(
                 lines=difference(template.default_version.data, version.data),
             )
         )
-    if parameter and parameter.value != image:
-        actions.append(PutParameter(name=place.target.parameter, image=image, old=parameter.value))
+    if parameter and parameter != image:
+        actions.append(PutParameter(name=place.target.parameter, image=image, old=parameter))
     return tuple(actions)
 
 
