@@ -105,12 +105,7 @@ class Aws:
         with self._lock:
             if (service, region) not in self._clients:
                 session = self._boto_session(region)
-                config = Config(
-                    connect_timeout=self._options.connect_timeout,
-                    read_timeout=self._options.read_timeout,
-                    retries={"mode": "standard", "total_max_attempts": _attempts(session)},
-                    user_agent_extra="amigen",
-                )
+                config = _config("standard", _attempts(session), self._options)
                 try:
                     self._clients[service, region] = boto3.Session(botocore_session=session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
@@ -123,12 +118,27 @@ class Aws:
 
     def _boto_session(self, region: str) -> Any:
         if self._session is None:
-            session = botocore.session.Session(profile=self._options.profile)
-            session.register_component("data_loader", loader())
+            session = _session(self._options.profile)
             if self._options.role_arn:
                 _assume(session, self._options, region)
             self._session = session
         return self._session
+
+
+def _session(profile: str | None) -> Any:
+    """A session of botocore that shares its loader with all others."""
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", loader())
+    return session
+
+
+def _config(mode: str, attempts: int, options: AwsOptions) -> Config:
+    return Config(
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        retries={"mode": mode, "total_max_attempts": attempts},
+        user_agent_extra="amigen",
+    )
 
 
 def make_client(service: str, *, region: str | None, profile: str | None, mode: str = "standard", attempts: int) -> Any:
@@ -144,15 +154,9 @@ def make_client(service: str, *, region: str | None, profile: str | None, mode: 
     Raises:
         AwsError: There is no such profile, or no region.
     """
-    config = Config(
-        connect_timeout=10,
-        read_timeout=60,
-        retries={"mode": mode, "total_max_attempts": attempts},
-        user_agent_extra="amigen",
-    )
+    config = _config(mode, attempts, AwsOptions())
     try:
-        session = botocore.session.Session(profile=profile)
-        session.register_component("data_loader", loader())
+        session = _session(profile)
         region = region or os.environ.get("AWS_REGION")
         return boto3.Session(botocore_session=session).client(service, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
@@ -170,8 +174,7 @@ def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) 
     """
     if endpoint_url:
         return endpoint_url
-    session = botocore.session.Session(profile=profile)
-    session.register_component("data_loader", loader())
+    session = _session(profile)
     try:
         found, own = (
             session.create_client(

@@ -53,26 +53,12 @@ def aws_options(command: _F) -> _F:
     """As whom and where to call; the command gets them as `aws`, an `Aws`."""
 
     @functools.wraps(command)
-    def wrapped(
-        *args: Any,
-        profile: str | None,
-        endpoint_url: str | None,
-        role_arn: str | None,
-        external_id: str | None,
-        read_timeout: float,
-        **kwargs: Any,
-    ) -> Any:
-
-        if external_id and not role_arn:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        names = ("profile", "endpoint_url", "role_arn", "external_id", "read_timeout")
+        given = {name: kwargs.pop(name) for name in names}
+        if given["external_id"] and not given["role_arn"]:
             raise InputError("--external-id belongs to --role-arn", "name the role, too")
-        options = AwsOptions(
-            profile=profile,
-            endpoint_url=endpoint_url,
-            role_arn=role_arn,
-            external_id=external_id,
-            connect_timeout=min(10, read_timeout),
-            read_timeout=read_timeout,
-        )
+        options = AwsOptions(**given, connect_timeout=min(10, given["read_timeout"]))
         return command(*args, aws=Aws(options), **kwargs)
 
     return with_options(*_OPTIONS)(wrapped)  # type: ignore[return-value]

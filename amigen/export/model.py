@@ -20,7 +20,7 @@ from amigen.spec.values import Architecture
 # writes; `tags`: those of an image whose checks have passed; `stock`: the source AMI, and user data does it all.
 ImageSource = Literal["record", "parameter", "tags", "stock"]
 # Those of nodes, where the spec names none. The smallest type that EKS documents for nodes of either architecture.
-_INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 # The words of EC2 and of Kubernetes (`kubernetes.io/arch`).
 _GO_ARCH: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -118,19 +118,11 @@ class Export(Struct, frozen=True, kw_only=True):
 
     def instance_type(self, architecture: Architecture) -> str:
         """The instance type of the nodes: that of the spec, or a small one."""
-        return self.spec.aws.launch_template.instance_types.get(architecture, _INSTANCE_TYPES[architecture])
+        return self.spec.aws.launch_template.instance_types.get(architecture, INSTANCE_TYPES[architecture])
 
     def volume(self) -> dict[str, Any]:
-        """The root volume by EC2's names, as launch templates have them."""
-        volume = self.spec.aws.root_volume
-        return {
-            "VolumeSize": volume.size_gib,
-            "VolumeType": volume.type,
-            "DeleteOnTermination": True,
-            **({"Iops": volume.iops} if volume.iops else {}),
-            **({"Throughput": volume.throughput} if volume.throughput else {}),
-            **({"Encrypted": True} if self.spec.aws.encryption.enabled else {}),
-        }
+        """See `root_volume`."""
+        return root_volume(self.spec)
 
     def tags(self, architecture: Architecture | None = None) -> dict[str, str]:
         """The tags of instances and volumes."""
@@ -165,6 +157,19 @@ class Export(Struct, frozen=True, kw_only=True):
         if not found:
             raise InputError("the spec names no cluster", "name it: --cluster NAME, or `join.eks` in the spec")
         return found
+
+
+def root_volume(spec: NodeImage) -> dict[str, Any]:
+    """The root volume by EC2's names, as launch templates have them."""
+    volume = spec.aws.root_volume
+    return {
+        "VolumeSize": volume.size_gib,
+        "VolumeType": volume.type,
+        "DeleteOnTermination": True,
+        **({"Iops": volume.iops} if volume.iops else {}),
+        **({"Throughput": volume.throughput} if volume.throughput else {}),
+        **({"Encrypted": True} if spec.aws.encryption.enabled else {}),
+    }
 
 
 def go_arch(architecture: Architecture) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from amigen.aws import model
+from amigen.export.model import INSTANCE_TYPES
 from amigen.plan.model import ImagePlan
 from amigen.publish import names
 from amigen.publish.names import Place
 from amigen.publish.template import as_tags, cut, tagged_at_launch
-
-# Builder defaults of the spec; only where the template leaves the type to the node group.
-_TYPES = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 
 
 def launch_params(
@@ -47,7 +45,8 @@ def launch_params(
     if spec.launch_template.resolve_ssm_parameter:
         params["ImageId"] = image  # the parameter moves only after this
     if not (data.get("InstanceType") or data.get("InstanceRequirements")):
-        params["InstanceType"] = spec.instance_types.get(arch, _TYPES[arch])
+        # The template leaves the type to the node group.
+        params["InstanceType"] = spec.instance_types.get(arch, INSTANCE_TYPES[arch])
     if spec.iam_instance_profile and not data.get("IamInstanceProfile"):
         params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
     own = spec.subnet_id if place.region == spec.region else None

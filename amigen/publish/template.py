@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from amigen.aws import model
+from amigen.export.model import root_volume
 from amigen.publish.names import TAG_DIGEST, Target
 from amigen.spec.model import NodeImage
 
@@ -63,17 +64,8 @@ def desired(
 
 
 def _disks(previous: Any, spec: NodeImage, root_device: str) -> list[dict[str, Any]]:
-    volume = spec.aws.root_volume
-    ebs: dict[str, Any] = {
-        "VolumeSize": volume.size_gib,
-        "VolumeType": volume.type,
-        "DeleteOnTermination": True,
-        **({"Iops": volume.iops} if volume.iops else {}),
-        **({"Throughput": volume.throughput} if volume.throughput else {}),
-        **({"Encrypted": True} if spec.aws.encryption.enabled else {}),
-    }
     others = [disk for disk in previous if disk.get("DeviceName") != root_device]
-    return [*others, {"DeviceName": root_device, "Ebs": ebs}]
+    return [*others, {"DeviceName": root_device, "Ebs": root_volume(spec)}]
 
 
 def tagged_at_launch(data: dict[str, Any]) -> tuple[str, ...]:
