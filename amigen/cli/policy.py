@@ -11,15 +11,13 @@ from amigen.base.errors import InputError
 from amigen.cli.aws import parse_tag
 from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, show_warnings, spec_argument
-from amigen.publish.policy import LIMIT, Scope, policy, size
+from amigen.publish.policy import Scope, notes, policy
 from amigen.spec.load import check_file
-
-_PURPOSES = ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify")
 
 
 @click.command(name="iam-policy")
 @spec_argument
-@click.option("--for", "purposes", multiple=True, type=click.Choice(_PURPOSES), help="Only for this. May be repeated.")
+@click.option("--for", "purposes", multiple=True, type=click.Choice(PURPOSES), help="Only for this. May be repeated.")
 @click.option("--account", default="*", help="Account id in the resources. Default: any.")
 @click.option("--group", default="*", help="Auto Scaling group of --for rollout. Default: any.")
 @click.option("--nodegroup", default="*/*", metavar="CLUSTER/NAME", help="Node group of --for rollout. Default: any.")
@@ -74,19 +72,5 @@ def iam_policy(
     echo_json(document)
     if REGION not in checked.written:
         echo_line(f"{checked.file}: note: {REGION} is not in the spec: {image.aws.region}", err=True)
-    profiles = {image.aws.iam_instance_profile, image.aws.launch_template.iam_instance_profile} - {None}
-    if profiles and not roles:
-        names = ", ".join(sorted(map(str, profiles)))
-        echo_line(f"note: the role of the instance profile is assumed to have its name: {names} (--role)", err=True)
-    if any("iam:PutRolePolicy" in statement["Action"] for statement in document["Statement"]):
-        echo_line(
-            "note: for aws.builder.instanceProfilePolicy this allows to give any permission to roles named packer-*;"
-            " aws.iamInstanceProfile needs none of that",
-            err=True,
-        )
-    if size(document) > LIMIT:
-        click.echo(
-            f"note: {size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for), or"
-            " divide the statements among several policies",
-            err=True,
-        )
+    for note in notes(image, document, scope):
+        echo_line(f"note: {note}", err=True)

@@ -73,9 +73,8 @@ def find_drift(
     )
     own = [i for i in instances if _belongs(i, place)]
     image_id = template.default_version.image if template else ""
-    images = observe.find_images(aws, place.region, [image_id] if image_id.startswith("ami-") else [])
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
-    image = images.get(image_id)
+    image = observe.find_image(aws, place.region, image_id) if image_id.startswith("ami-") else None
     findings = compare(request, place, template, image, parameter, own)
     used = image.tags.get(names.TAG_SOURCE) if image else None
     if base and image and used and place.region == build_region:

@@ -26,15 +26,6 @@ def find_image(aws: Aws, region: str, image: str) -> Image | None:
     return found[0] if found else None
 
 
-def find_images(aws: Aws, region: str, ids: Iterable[str]) -> dict[str, Image]:
-    """Those of the AMIs that exist, by id: asked for by a filter, which does not fail for those that are gone."""
-    wanted = sorted(set(ids))
-    if not wanted:
-        return {}
-    filters = [{"Name": "image-id", "Values": wanted}]
-    return {image.id: image for image in _describe(aws, region, "images by id", Filters=filters)}
-
-
 def find_copies(aws: Aws, region: str, target: Target, source: str) -> tuple[Image, ...]:
     """The copies of an AMI that amigen made in this region, in any state, newest first."""
     filters = [{"Name": f"tag:{TAG_COPIED_FROM}", "Values": [source]}]

@@ -99,6 +99,26 @@ def size(document: dict[str, Any]) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
+def notes(spec: NodeImage, document: dict[str, Any], scope: Scope) -> list[str]:
+    """What whoever attaches the policy should know."""
+    out = []
+    profiles = {spec.aws.iam_instance_profile, spec.aws.launch_template.iam_instance_profile} - {None}
+    if profiles and not scope.roles:
+        named = ", ".join(sorted(map(str, profiles)))
+        out.append(f"the role of the instance profile is assumed to have its name: {named} (--role)")
+    if any("iam:PutRolePolicy" in statement["Action"] for statement in document["Statement"]):
+        out.append(
+            "for aws.builder.instanceProfilePolicy this allows to give any permission to roles named packer-*;"
+            " aws.iamInstanceProfile needs none of that"
+        )
+    if size(document) > LIMIT:
+        out.append(
+            f"{size(document)} characters, and a managed policy takes {LIMIT}: print one per purpose (--for), or"
+            " divide the statements among several policies"
+        )
+    return out
+
+
 def _fit(one: _Parts, other: _Parts) -> bool:
     """Whether two statements can be one that allows no more than they do."""
     types = [{resource.split(":", 5)[-1].partition("/")[0] for resource in parts[1]} for parts in (one, other)]
