@@ -68,7 +68,7 @@ class InstanceRefresh(Roller):
         if running is None:
             # Instances of a refresh that ended badly have the version and prove nothing: they are replaced once more.
             bad = bool(refreshes) and refreshes[0]["Status"] in _BAD
-            # PlaceStatus at once more: a refresh may have ended between the two looks.
+            # The group is looked at once more: a refresh may have ended between the two looks.
             if not bad and not templates.elsewhere(self._describe(), new):
                 return f"{self._group.text}: all its instances have version {release.version}"
             desired = self._forward(group, new)
