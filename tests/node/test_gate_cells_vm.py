@@ -246,7 +246,7 @@ def test_the_ways_out_for_nodes_that_the_gate_blocks(node: Machine, platform: st
     bootstrap(node, platform, fails=True)
     do(node, f"{unit(name, RUNS)}systemctl start {name}")
     assert processes(node, name) == ["0"]
-    do(node, f"touch /etc/amigen/ignore-gate; systemctl start {name}")
+    do(node, f"mkdir -p /etc/amigen && touch /etc/amigen/ignore-gate; systemctl start {name}")
     assert state(node, name) == "active"
     do(node, f"systemctl stop {name}; rm /etc/amigen/ignore-gate; systemctl start {name}")
     assert processes(node, name) == ["0"]
