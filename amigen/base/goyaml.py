@@ -120,7 +120,7 @@ def _composed(loader: Any) -> yaml.Node | None:
 
 def _json(content: bytes) -> Any:
     def refuse(word: str) -> Any:
-        raise ValueError(f"holds {word}, which is no JSON")
+        raise ValueError(f"holds {word}, which JSON cannot")
 
     def number(text: str) -> int | float:
         return int(text) if len(text) < 40 else float(text)

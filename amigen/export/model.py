@@ -191,7 +191,7 @@ def text(export: Export) -> str:
     try:
         return export.user_data.decode()
     except UnicodeDecodeError:
-        raise InputError("the user data is no UTF-8 text", "look at it: `amigen user-data explain SPEC`") from None
+        raise InputError("the user data is not UTF-8 text", "look at it: `amigen user-data explain SPEC`") from None
 
 
 def template_json(document: dict[str, Any]) -> bytes:

@@ -114,7 +114,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         if type_ is None:
             yield self._unknown("flag", f"--{name}", (f"--{known}" for known in self.flags), path)
         elif not given and type_ != "bool":
-            message = f"--{name} needs a value: the kubelet would take the next flag for it"
+            message = f"--{name} needs a value: the kubelet would read the next flag as its value"
             yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
         elif given and not _is_flag_value(value.strip("\"'"), type_):
             yield Problem(path=path, message=f"--{name} takes {_FLAG_WORDS[type_]}, not {value!r}", hint="")

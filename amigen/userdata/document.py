@@ -107,7 +107,7 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     if type_ == "text/plain":
         hint = "begin with #!, #cloud-config or MIME headers"
         found.append(
-            Problem(message="is of no kind that cloud-init or nodeadm knows: cloud-init ignores it", hint=hint)
+            Problem(message="is of a kind that neither cloud-init nor nodeadm knows: cloud-init ignores it", hint=hint)
         )
     if b"mime-version:" in content[:4096].lower() and not content.isascii():
         # A first line such as #! is no header, so that all of it becomes the body: text without a charset.

@@ -86,7 +86,7 @@ def read(content: bytes, *, words_are_text: bool = False) -> Read:
         return Read(errors=(Problem(message="the NodeConfig is not a mapping", source=source),))
     if config.get("apiVersion") != API_VERSION or config.get("kind") != "NodeConfig":
         found = f"{config.get('apiVersion')} {config.get('kind')}"[:80]
-        message = f"is no NodeConfig of {API_VERSION}: apiVersion and kind are {found}"
+        message = f"is not a NodeConfig of {API_VERSION}: apiVersion and kind are {found}"
         hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
         return Read(errors=(Problem(message=message, hint=hint, source=source),))
     decoder = _Decoder(document.lines, words_are_text=words_are_text)

@@ -98,7 +98,7 @@ def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Probl
         hint = "begin it with #!/usr/bin/env bash, in its first byte"
         return type_, [Finding(message=message, hint=hint, reader="cloud-init", rule="shebang")]
     if type_ == "text/plain":
-        message = f"part {number} is of no kind that cloud-init knows: it is ignored"
+        message = f"part {number} is of a kind that cloud-init does not know: it is ignored"
         return type_, [Problem(severity="warning", message=message, hint="name its Content-Type")]
     return type_, []
 
@@ -135,7 +135,7 @@ def expanded(part: Part, before: int) -> tuple[tuple[Part, ...], list[Problem]]:
         return (part,), []
     try:
         value = goyaml.read(part.content, maybe_json=False).value
-        why = "" if isinstance(value, list) else "is no list"
+        why = "" if isinstance(value, list) else "is not a list"
     except ValueError as error:
         value, why = None, str(error)
     if why:

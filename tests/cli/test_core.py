@@ -100,7 +100,7 @@ def test_warnings_go_to_stderr(amigen: Amigen, spec_file: SpecFile) -> None:
         ("missing.yaml", 14, "No such file"),
         ("folder", 14, "holds no spec"),
         ("missing/spec.yaml", 14, "No such file"),
-        ("binary", 3, "not UTF-8|not valid YAML|of no kind"),
+        ("binary", 3, "not UTF-8|not valid YAML|of a kind"),
         ("empty", 3, "is empty"),
         ("wrong.yaml", 3, "unknown key 'kubeproxy'"),
         ("a" * 300, 14, "too long"),

@@ -102,7 +102,11 @@ def test_an_archive_is_its_entries(alone: bool, cloud_init_leaves: Callable[[byt
 @pytest.mark.parametrize(
     ("archive", "reader", "words"),
     [
-        (b"#cloud-config-archive\na: b\n", "cloud-init", "is an archive and is no list: cloud-init runs nothing of it"),
+        (
+            b"#cloud-config-archive\na: b\n",
+            "cloud-init",
+            "is an archive and is not a list: cloud-init runs nothing of it",
+        ),
         (b"#cloud-config-archive\n- {type: shell, content: x}\n", "cloud-init", "gives up on all of the user data"),
         (
             b"#cloud-config-archive\n- {type: application/node.eks.aws, content: x}\n",

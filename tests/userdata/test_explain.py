@@ -75,7 +75,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         {
             "error: is text/cloud-config, and EKS managed node group": MNG,
             TAKEN: KARPENTER,
-            "error: part 1: is no NodeConfig of node.eks.aws/v1alpha1": KARPENTER,
+            "error: part 1: is not a NodeConfig of node.eks.aws/v1alpha1": KARPENTER,
         },
     ),
     "cloud-config in MIME": (written((mime.CLOUD_CONFIG, b"#cloud-config\npackages: [htop]\n")), {}),
@@ -106,7 +106,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "a line like Karpenter's boundary": (
         written((mime.SHELL, b"#!/bin/sh\ncat <<X\n--//\nX\n")),
         {
-            "warning: part 2 is of no kind": KARPENTER,
+            "warning: part 2 is of a kind": KARPENTER,
             "error: part 2 has no type .*: does the boundary '//' occur in that script": KARPENTER,
             "error: in what Karpenter.* makes of it: part 2: 'X' is not a header line.* nodeadm refuses": KARPENTER,
         },
@@ -163,7 +163,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "no kind": (
         b"apt-get install htop\n",
         {
-            "error: is of no kind that cloud-init or nodeadm knows": OTHERS,
+            "error: is of a kind that neither cloud-init nor nodeadm knows": OTHERS,
             "error: is text/plain, and EKS managed": MNG,
             **SCRIPT_NOW,
         },
@@ -199,7 +199,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
         by_hand(TYPED + b"\n#!/bin/sh\ncat <<X\n--OUT\nhi\nX\n\n"),
         {
             "error: part 2 has no type and follows a script: does the boundary 'OUT' occur": ALL,
-            "warning: part 2 is of no kind that cloud-init knows": ALL,
+            "warning: part 2 is of a kind that cloud-init does not know": ALL,
             **REFUSED,
         },
     ),
@@ -226,7 +226,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     ),
     "no type": (
         by_hand(b"\nhello\n"),
-        {"warning: part 1 is of no kind that cloud-init knows: it is ignored": ALL},
+        {"warning: part 1 is of a kind that cloud-init does not know: it is ignored": ALL},
     ),
     "no interpreter": (
         by_hand(TYPED + b"\necho hi\n"),
@@ -269,7 +269,7 @@ CASES: dict[str, tuple[bytes, dict[str, tuple[SystemName, ...]]]] = {
     "packed": (by_hand(PACKED + base64.encodebytes(gzip.compress(SCRIPT))), LOST),
     "a NodeConfig that is none": (
         by_hand(TYPED_NODE + b"kind: Pod\napiVersion: v1\n"),
-        {"error: part 1: is no NodeConfig of node.eks.aws/v1alpha1: apiVersion and kind are v1 Pod": ALL},
+        {"error: part 1: is not a NodeConfig of node.eks.aws/v1alpha1: apiVersion and kind are v1 Pod": ALL},
     ),
     "a NodeConfig that is no mapping": (
         by_hand(TYPED_NODE + b"[kind, NodeConfig]\n"),
