@@ -69,12 +69,12 @@ class Reader:
                 self._unknown(key_node, key, known, path)
                 continue
             attribute, shape, required = known[key]
-            value = self.value(value_node, shape, _join(path, key))
+            value = self.value(value_node, shape, key_path(path, key))
             if value is not INVALID or required:
                 values[attribute] = empty(shape) if value is INVALID else value
         for key, (attribute, shape, required) in known.items():
             if required and key not in entries:
-                self._note(node, path, f"`{key}` is missing", f"expected {shape.allowed}", about=_join(path, key))
+                self._note(node, path, f"`{key}` is missing", f"expected {shape.allowed}", about=key_path(path, key))
                 values[attribute] = empty(shape)
         return struct(**values)
 
@@ -229,7 +229,7 @@ class Reader:
             elif key_node.value in out:
                 first = out[key_node.value][0].start_mark.line + 1
                 message = f"duplicate key {_shown(key_node.value)} (first defined on line {first})"
-                self._note(key_node, path, message, "remove one", about=_join(path, key_node.value))
+                self._note(key_node, path, message, "remove one", about=key_path(path, key_node.value))
             else:
                 out[key_node.value] = (key_node, value_node)
         return out
@@ -252,7 +252,7 @@ class Reader:
         near = nearest(key, known) if len(self.problems) < _HELPED else None
         hint = f"did you mean `{near}`? " if near else ""
         # The known key may be meant, so its value is uncertain.
-        meant = _join(path, near) if near else ""
+        meant = key_path(path, near) if near else ""
         self._note(node, path, f"unknown key {_shown(key)}", f"{hint}known: {', '.join(known)}", about=meant)
 
     def _wrong(self, node: yaml.Node, shape: Shape, path: str, hint: str = "") -> Any:
@@ -293,10 +293,6 @@ def _as_mapping(node: yaml.Node, struct: type[msgspec.Struct], path: str) -> str
     if not isinstance(node, yaml.ScalarNode) or len(wanted) != 1 or not str(node.value).isprintable():
         return ""
     return f"write `{'- ' if path.endswith(']') else ''}{wanted[0]}: {str(node.value)[:60]}`"
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
 
 
 def _expected(shape: Shape) -> str:
