@@ -5,6 +5,7 @@ from __future__ import annotations
 from amigen.cli.document import echo_line
 from amigen.cli.outputs import PlaceResult, Rollout
 from amigen.publish.place_run import PlaceRun
+from amigen.rollout.group import GroupRun
 from amigen.rollout.release import Released
 
 
@@ -22,7 +23,7 @@ def show(found: Released) -> None:
                 echo_line(f"       {line}")
         for note in run.plan.notes:
             echo_line(f"  note: {note}")
-    for each in found.previews:
+    for each in found.groups:
         if each.error:
             echo_line(f"then: {each.group.text} cannot be rolled out: {each.error.message}")
         elif each.old:
@@ -48,12 +49,12 @@ def conclude(found: Released) -> None:
         echo_line(f"{run.place.key}: " + ", ".join(parts))
         if run.warning:
             echo_line(f"  warning: {run.warning}")
-    for each in found.rolled:
+    for each in found.groups if found.rolled_out else ():
         for line in filter(None, (each.done, each.returned)):
             echo_line(line)
         if not each.done and not each.error:
             echo_line(f"{each.group.text}: left, as one before it failed")
-    if found.previews and not found.rolled:
+    if found.groups and not found.rolled_out:
         echo_line("no rollout: not everything before it was done")
 
 
@@ -78,21 +79,13 @@ def place_json(run: PlaceRun) -> PlaceResult:
     return document
 
 
-def rollouts_json(found: Released) -> list[Rollout]:
-    """One object per group: what would be done, and what came of it."""
-    came = {each.group: each for each in found.rolled}
-    out: list[Rollout] = []
-    for each in found.previews:
-        rolled = came.get(each.group)
-        error = (rolled.error if rolled else None) or each.error
-        out.append(
-            {
-                "group": each.group.text,
-                "from": each.old or None,
-                "to": each.new,
-                "done": (rolled.done if rolled else "") or None,
-                "takenBack": (rolled.returned if rolled else "") or None,
-                "error": error.message if error else None,
-            }
-        )
-    return out
+def rollout_json(each: GroupRun) -> Rollout:
+    """What would be done with a group, and what came of it."""
+    return {
+        "group": each.group.text,
+        "from": each.old or None,
+        "to": each.new,
+        "done": each.done or None,
+        "takenBack": each.returned or None,
+        "error": each.error.message if each.error else None,
+    }

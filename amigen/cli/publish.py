@@ -14,7 +14,7 @@ from amigen.cli.document import echo_json, echo_line, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import load_on_aws, spec_argument, with_options
-from amigen.cli.places import conclude, place_json, rollouts_json, show
+from amigen.cli.places import conclude, place_json, rollout_json, show
 from amigen.publish import names
 from amigen.publish.wait import Waiter
 from amigen.rollout import release
@@ -114,7 +114,7 @@ def publish(
                 "dryRun": order.dry_run,
                 **ledger,
                 "places": [place_json(run) for run in found.runs],
-                "rollouts": rollouts_json(found),
+                "rollouts": [rollout_json(each) for each in found.groups],
             }
         )
     elif found.ledger:

@@ -102,18 +102,23 @@ class Release:
 
 
 @dataclass(kw_only=True)
-class RolloutPreview:
-    """What a rollout to one group would do.
+class GroupRun:
+    """A rollout to one group: what it would do, and what came of it.
 
     Attributes:
         old: The version that the group names now.
         new: The version that it gets; None for the one that the plan makes.
-        error: Why it would not go; empty also where the group could not be looked at, for its places could not.
+        done: What was done, in words; empty for one that failed or whose turn has not come.
+        returned: How it was brought back, in words, after a later group has failed.
+        error: Why it would not go, or why it failed; empty also where the group could not be looked at, for its places
+            could not.
     """
 
     group: Group
     old: str = ""
     new: int | None = None
+    done: str = ""
+    returned: str = ""
     error: AmigenError | None = None
 
 

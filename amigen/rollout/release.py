@@ -20,9 +20,9 @@ from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.request import make_request
 from amigen.publish.run import look, require_digest
 from amigen.publish.wait import Waiter, attempt
-from amigen.rollout.group import Group, Preferences, RolloutPreview, parse_group
+from amigen.rollout.group import Group, GroupRun, Preferences, parse_group
 from amigen.rollout.rollback import plan_rollback
-from amigen.rollout.run import Rolled, look_at, roll_out
+from amigen.rollout.run import look_at, roll_out
 from amigen.spec.load import spec_digest
 from amigen.spec.model import NodeImage
 
@@ -59,26 +59,26 @@ class Released:
     """What a publish or a rollback would do, and did.
 
     Attributes:
+        rolled_out: Whether the rollouts were begun.
         ledger: Its file, where a publish was applied.
     """
 
     runs: list[PlaceRun]
-    previews: list[RolloutPreview] = field(default_factory=list)
-    rolled: list[Rolled] = field(default_factory=list)
+    groups: list[GroupRun] = field(default_factory=list)
+    rolled_out: bool = False
     ledger: Path | None = None
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.previews or any(run.plan.actions for run in self.runs))
+        return bool(self.groups or any(run.plan.actions for run in self.runs))
 
     @property
     def failures(self) -> list[tuple[str, AmigenError]]:
         """What could not be looked at or done, by place and group."""
         return [
             *((run.place.key, run.error) for run in self.runs if run.error),
-            *((each.group.text, each.error) for each in self.previews if each.error),
-            *((each.group.text, each.error) for each in self.rolled if each.error),
+            *((each.group.text, each.error) for each in self.groups if each.error),
         ]
 
 
@@ -109,10 +109,10 @@ def publish(
     )
     with nullcontext() if order.dry_run else open_ledger(ledger_beside(path), spec.name) as ledger:
         runs = look(aws, request, proven, order.regions, waiter)
-        found = Released(runs=runs, previews=look_at(aws, groups, runs, waiter))
+        found = Released(runs=runs, groups=look_at(aws, groups, runs, waiter))
         show(found)
         # Nothing is done where a group could not follow: the default would have moved for nobody.
-        if ledger is None or any(each.error for each in found.previews):
+        if ledger is None or any(each.error for each in found.groups):
             return found
         if found.changes:
             ask("Apply this plan?")
@@ -123,7 +123,8 @@ def publish(
         found.ledger = ledger.path
         apply(Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None), runs)
         if not found.failures:
-            found.rolled = roll_out(aws, groups, runs, waiter, ledger)
+            roll_out(aws, found.groups, runs, waiter, ledger)
+            found.rolled_out = True
     return found
 
 

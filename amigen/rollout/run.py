@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
@@ -15,8 +14,8 @@ from amigen.publish.place_run import PlaceRun
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import (
     Group,
+    GroupRun,
     RolloutError,
-    RolloutPreview,
     TakenBackError,
     TargetVersion,
 )
@@ -26,34 +25,18 @@ from amigen.rollout.roller import Roller
 from amigen.rollout.way_back import default_back, go_back, releases_of
 
 
-@dataclass(kw_only=True)
-class Rolled:
-    """What came of a group.
-
-    Attributes:
-        done: What was done, in words; empty for one that failed or whose turn has not come.
-        returned: How it was brought back, in words, after a later group has failed.
-        error: Why it failed.
-    """
-
-    group: Group
-    done: str = ""
-    returned: str = ""
-    error: AmigenError | None = None
-
-
 def roller(aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> Roller:
     """What rolls a group of this kind."""
     kind = ManagedNodegroup if group.cluster else InstanceRefresh
     return kind(aws, group, waiter, ledger)
 
 
-def look_at(aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter) -> list[RolloutPreview]:
+def look_at(aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter) -> list[GroupRun]:
     """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
     out = []
     targets: dict[str, tuple[TargetVersion, ...]] = {}
     for group in groups:
-        preview = RolloutPreview(group=group)
+        preview = GroupRun(group=group)
         out.append(preview)
         if any(run.error for run in runs if run.place.region == group.region):
             continue  # it is said already, and nothing is rolled out
@@ -82,9 +65,7 @@ def _targets(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[TargetVer
     return tuple(out)
 
 
-def roll_out(
-    aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter, ledger: Ledger
-) -> list[Rolled]:
+def roll_out(aws: Aws, groups: Sequence[GroupRun], runs: Sequence[PlaceRun], waiter: Waiter, ledger: Ledger) -> None:
     """One group after the other: what goes wrong with the first must not happen to the second, too.
 
     Where AWS refuses one before its nodes are replaced, default and parameter of its region go back; where one fails,
@@ -92,9 +73,8 @@ def roll_out(
     run a version that is the default of nothing, and `$Default` groups a mix. Where the next run can go on (no answer,
     limited rate, expired credentials), nothing is taken back. Each error says what stays.
     """
-    out = [Rolled(group=group) for group in groups]
-    before: list[tuple[Rolled, Roller]] = []
-    for rolled in out:
+    before: list[tuple[GroupRun, Roller]] = []
+    for rolled in groups:
         mine = roller(aws, rolled.group, waiter, ledger)
         try:
             rolled.done = mine.to(releases_of(aws, rolled.group.region, runs, waiter))
@@ -102,7 +82,6 @@ def roll_out(
             rolled.error = _ended(aws, error, rolled.group, mine, runs, before, waiter, ledger)
             break
         before.append((rolled, mine))
-    return out
 
 
 def _ended(
@@ -111,7 +90,7 @@ def _ended(
     group: Group,
     mine: Roller,
     runs: Sequence[PlaceRun],
-    before: Sequence[tuple[Rolled, Roller]],
+    before: Sequence[tuple[GroupRun, Roller]],
     waiter: Waiter,
     ledger: Ledger,
 ) -> AmigenError:
@@ -147,7 +126,7 @@ def _passing(error: AmigenError) -> bool:
     return isinstance(error, CallError) and error.concerns_all
 
 
-def _with_the_others(error: TakenBackError, before: Sequence[tuple[Rolled, Roller]], waiter: Waiter) -> AmigenError:
+def _with_the_others(error: TakenBackError, before: Sequence[tuple[GroupRun, Roller]], waiter: Waiter) -> AmigenError:
     """The failure of a group, with what became of the groups before it that got a release which was taken back."""
     said, hints = [error.message], [error.hint]
     for rolled, mine in reversed(before):
