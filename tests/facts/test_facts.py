@@ -190,7 +190,7 @@ def test_a_banner_before_it_does_not_matter() -> None:
 
 
 NAMES = (
-    *("loaded 0", "kernel 0", "surroundings 0", "table", "bits", "kernels 0", "persisted 0", "modprobe", "enabled -1"),
+    *("loaded 0", "kernel 0", "surroundings 0", "table", "bits", "kernels 0", "persisted 0", "obstacles", "options"),
     *("enabled 9", "modules 6.1", "sysfs", "dpkg-query", "rpm", "stat", "sha256sum", "text 0", "text x", "settings"),
     *("active", "failed", "command 0", "command 99", "stderr", "code 0", "code x", "schedulers", "end", "other"),
 )
