@@ -51,7 +51,7 @@ proofs-long: $(VENV)/.done system-roots system-slow system-long real-tools
 	$(SLOW) -m long
 	AMIGEN_KUBERNETES=1.36 $(SLOW) tests/kubeproxy/test_real_{configmap,nftables,node}.py
 
-# The everyday tests and one verification with the lowest versions that pyproject.toml allows; .ci/run runs it too.
+# The everyday tests and one verification with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)/.done system-check
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install -q --disable-pip-version-check -r <($(BIN)/python tools/lowest-versions) -e '.[test]'
