@@ -541,6 +541,7 @@ def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[
     ("now", "then", "says"),
     [
         ("ipvs", "nftables", "connections to Services end"),
+        ("nftables", "ipvs", "connections to Services may end"),
         ("nftables", "iptables", "connections to Services go on"),
         ("iptables", "ipvs", "some established connections to Services break"),
         ("ipvs", "ipvs", ""),

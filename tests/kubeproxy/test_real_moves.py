@@ -149,12 +149,16 @@ def test_what_is_left_on_the_node(story: list[dict[str, Any]]) -> None:
 
 
 def test_what_becomes_of_connections(story: list[dict[str, Any]]) -> None:
-    """As the plan of each move says: between ipvs and nftables they end, but for those that are balanced by luck."""
-    for step in story[1:]:
-        alive = {name: one["alive"] for name, one in step["held"].items()}
-        assert "connections to Services end" in "".join(step["disruption"])
-        assert (alive["host"], alive["pod-node-port"]) == (0, 0)
-        assert alive["pod"] < HELD
+    """As the plan of each move says: they end with IPVS's table, but for those that are balanced by luck.
+
+    On the way back all ended in one run and none in another, so the plan says that they may.
+    """
+    _, nftables, back = story
+    alive = {name: one["alive"] for name, one in nftables["held"].items()}
+    assert "connections to Services end" in "".join(nftables["disruption"])
+    assert (alive["host"], alive["pod-node-port"]) == (0, 0)
+    assert alive["pod"] < HELD
+    assert "connections to Services may end" in "".join(back["disruption"])
 
 
 def test_pods_with_host_network(story: list[dict[str, Any]]) -> None:
