@@ -11,7 +11,7 @@ _SPECIAL = set('()<>@,;:\\"/[]?=')
 
 
 def media_type(value: str) -> tuple[str, dict[str, str]]:
-    """`mime.ParseMediaType`: the type in lower case, and its parameters, of which those of RFC 2231 stay as they are.
+    """`mime.ParseMediaType`: the type in lower case, and its parameters.
 
     Raises:
         ValueError: With Go's message.
@@ -32,7 +32,7 @@ def media_type(value: str) -> tuple[str, dict[str, str]]:
         if params.get(key, text) != text:
             raise ValueError(f"duplicate parameter name: {key}")
         params[key] = text
-    return kind, params
+    return kind, _continued(params)
 
 
 def _bad_type(kind: str) -> str:
@@ -80,3 +80,40 @@ def _quoted(text: str) -> tuple[str, str] | None:
         out.append(char)
         place += 1
     return None
+
+
+def _continued(params: dict[str, str]) -> dict[str, str]:
+    """RFC 2231: `name*=charset'language'text` and `name*0`, `name*1`, ... as `name`."""
+    if not any("*" in key for key in params):
+        return params
+    out = {key: value for key, value in params.items() if "*" not in key}
+    for base in sorted({key.split("*", 1)[0] for key in params if "*" in key}):
+        if f"{base}*" in params:
+            text = _decoded(params[f"{base}*"])
+            if text is not None:
+                out[base] = text
+            continue
+        pieces: list[str] = []
+        while True:
+            name = f"{base}*{len(pieces)}"
+            if name in params:
+                pieces.append(params[name])
+            elif f"{name}*" in params:
+                value = params[f"{name}*"]
+                pieces.append((_decoded(value) if not pieces else _unescaped(value)) or "")
+            else:
+                break
+        if pieces:
+            out[base] = "".join(pieces)
+    return out
+
+
+def _decoded(value: str) -> str | None:
+    charset, *rest = value.split("'", 2)
+    return _unescaped(rest[1]) if len(rest) == 2 and charset.lower() in ("us-ascii", "utf-8") else None
+
+
+def _unescaped(value: str) -> str | None:
+    if re.search(r"%(?![0-9A-Fa-f]{2})", value):
+        return None
+    return re.sub(r"%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), value)

@@ -87,6 +87,12 @@ KINDS: dict[str, bytes] = {
         SH, NC, head=b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary===BND==\n\n"
     ).replace(b"--BND", b"--==BND=="),
     "boundary space after": m(SH, NC, head=b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary = "BND"\n\n'),
+    "boundary in pieces": m(
+        SH, NC, head=b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary*0="B"; boundary*1="ND"\n\n'
+    ),
+    "boundary with charset": m(
+        SH, NC, head=b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary*=us-ascii'en'B%4ED\n\n"
+    ),
     "comma separated": m(SH, NC, head=b'MIME-Version: 1.0\nContent-Type: multipart/mixed, boundary="BND"\n\n'),
     "folded header": m(SH, NC, head=b'MIME-Version: 1.0\nContent-Type: multipart/mixed;\n  boundary="BND"\n\n'),
     "Content-type lower": m(SH, NC, head=b'mime-version: 1.0\ncontent-type: multipart/mixed; boundary="BND"\n\n'),
