@@ -72,8 +72,6 @@ class _Collector:
         return self.keys.get(id(host.backend)) if host else None
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        # An option of the plugin `terminal`, which pytest 8 asks for where an assertion fails.
-        vars(config.option).setdefault("verbose", 0)
         # Results are made of the exceptions themselves: pytest's own account of each failure takes 10 ms, for nobody.
         config.option.tbstyle = "value"
 
