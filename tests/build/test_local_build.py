@@ -22,6 +22,8 @@ from tests.build.local_builds import (
     until,
 )
 from tests.build.processes import started
+from tests.real.build import pinned
+from tests.real.packer import packer_environment
 from tests.testbed.dnf_standin import dnf_standin
 
 pytestmark = pytest.mark.slow
@@ -83,6 +85,15 @@ def test_the_dnf_stand_in(folder: Path) -> None:
     done = build(folder, DNF % (dnf_standin() / "disk.qcow2"))
     assert done.returncode == 0, done.stdout + done.stderr
     proven(folder, "dnf", "al2023", "ipvsadm")
+
+
+def test_todays_packer(folder: Path) -> None:
+    """The real qemu plugin, and a Packer that takes the rendered folder as it is."""
+    done = build(folder, LIGHT, packer_environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    proven(folder, "light", "debian-12")
+    record = json.loads((folder / "amigen-build/light/local.json").read_text())
+    assert record["packerVersion"] == pinned("packer", "github.com/hashicorp/packer").removeprefix("v")
 
 
 def test_debian_13(folder: Path) -> None:

@@ -182,6 +182,7 @@ def test_random_clusters(proof: Proof, story: list[dict[str, Any]], mode: str) -
     """What kube-proxy programs in the node's kernel is what `status` expects, with every kind of address among it."""
     assert story
     assert proof.apply("--mode", mode).exit_code == 0
+    nftables_cell.tell_zone(proof.cluster, node.NODE)
     found = []
     for seed in range(WORLDS):
         # Of the other nodes, endpoints alone are needed.
