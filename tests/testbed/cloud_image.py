@@ -33,7 +33,7 @@ start={_EFI[0]}MiB, size={_EFI[1]}MiB, type=uefi, uuid={_EFI_ID}
 _FSTAB = f"PARTUUID={_ROOT_ID} / ext4 rw,errors=remount-ro 0 1\nPARTUUID={_EFI_ID} /boot/efi vfat umask=0077 0 1\n"
 _EARLY = "search.fs_label root root\nset prefix=($root)/boot/grub\n"
 _MENU = """\
-linux /vmlinuz root=PARTUUID=%s ro console=%s panic=-1 mitigations=off
+linux /vmlinuz root=PARTUUID=%s ro console=%s panic=-1 mitigations=off no_timer_check
 initrd /initrd.img
 boot
 """
