@@ -245,7 +245,7 @@ _NO_INPUT = (
     "records",
     "checks",
     "identity",
-    "packer_path",
+    "packer",
     "kubeconfig",
 )
 
