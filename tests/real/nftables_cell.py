@@ -93,8 +93,8 @@ def populate(cluster: Cluster, world: dict[str, Any]) -> int:
 def tell_zone(cluster: Cluster, name: str) -> None:
     """Change the node's zone and back.
 
-    kube-proxy 1.37 starts without its zone where the node comes before the handler that is registered after
-    NewNodeTopologyConfig (cmd/kube-proxy/app/server.go), as on a slow machine; the next change of the label mends it.
+    On a slow machine kube-proxy 1.37 took no notice of its zone. By its source the node can come before the handler
+    that is registered after NewNodeTopologyConfig (cmd/kube-proxy/app/server.go); the next change reaches it.
     """
     for zone in ("zone-b", "zone-a"):
         labels = {"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}
