@@ -125,12 +125,27 @@ architecture_option = click.option(
     help="Only this architecture of the spec. May be repeated.",
     shell_complete=complete_architecture,
 )
+def _key_file(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    # ssh only warns of one that is not there, and tries the other keys.
+    if value and not Path(value).expanduser().is_file():
+        raise click.BadParameter(f"{value!r}: there is no such file.")
+    return value
+
+
+def _ssh_config(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not re.match(r"-.|[A-Za-z0-9]+[= ].", value):
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as StrictHostKeyChecking=accept-new.")
+    return values
+
+
 ssh_options = (
-    click.option("--identity", metavar="FILE", help="ssh: the key to use."),
+    click.option("--identity", metavar="FILE", callback=_key_file, help="ssh: the key to use."),
     click.option(
         "--ssh-option",
         "ssh_options",
         multiple=True,
+        callback=_ssh_config,
         metavar="NAME=VALUE",
         help="ssh: an option, as in ssh_config(5). May be repeated.",
     ),

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from amigen.verify.run import Options
 
 
+# What only a boot can use.
+_FOR_IMAGES = ("user", "no_user_data", "no_reboot", "twins", "logs", "keep")
+
+
 class _SpecMayBeMissing(click.Command):
     """`amigen verify TARGET` takes the spec of the folder: what is left out is the first of two arguments."""
 
@@ -101,6 +105,9 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> No
 
     parsed = [parse_target(target) for target in targets]
     image = image_among(parsed)
+    if not image and (unused := [f"--{name.replace('_', '-')}" for name in _FOR_IMAGES if given[name]]):
+        hint = "; the user of a host is part of its target: ssh://USER@HOST" if "--user" in unused else ""
+        raise click.UsageError(f"{', '.join(unused)}: only for image files, and {targets[0]} is not one{hint}")
     with bounded(given["timeout"]):
         plan = one_plan(load(spec), given["platform"], given["architecture"])
         options = _options(spec, given)

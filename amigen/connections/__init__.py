@@ -13,7 +13,7 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from amigen.base.errors import InputError
-from amigen.connections.model import INSTANCE, Connection, ConnectOptions, Kind, Target
+from amigen.connections.model import INSTANCE, Connection, ConnectOptions, Kind, Target, root_folder
 
 SCHEMES = tuple(kind for kind in get_args(Kind) if kind not in ("image", "vm"))
 _LOGIN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*@([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
@@ -36,7 +36,7 @@ def parse_target(text: str) -> Target:
         return connection_class(url.scheme).parse(text, url)
     path = Path(text)
     if path.is_dir():
-        return Target(text=text, kind="chroot", name=str(path.resolve()))
+        return Target(text=text, kind="chroot", name=root_folder(text, path))
     if path.is_file():
         return Target(text=text, kind="image", name=str(path.resolve()))
     meant = f"ssm://{text}" if INSTANCE.fullmatch(text) else f"ssh://{text}" if _LOGIN.fullmatch(text) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _HINTS = {
     "Could not resolve": "is the name right?",
     "Connection refused": "does sshd run there, and is the port right?",
     "timed out": "is the machine up, and the way to it open?",
+    "Bad configuration option": "see ssh_config(5) for the names that --ssh-option takes",
     "specify a region": "name it: ssm://INSTANCE?region=REGION, or AWS_REGION",
     "no such container": "podman ps and docker ps list the running ones",
 }
@@ -137,9 +139,21 @@ def folder_of(text: str, url: SplitResult) -> str:
     """The folder that `SCHEME:///FOLDER` names.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it is not the root of a system.
     """
     folder = Path(url.netloc + unquote(url.path))
     if not folder.is_dir():
         raise InputError(f"{text}: there is no such folder", f"write {url.scheme}:///FOLDER")
+    return root_folder(text, folder)
+
+
+def root_folder(text: str, folder: Path) -> str:
+    """The folder, where scripts can run in it as their root.
+
+    Raises:
+        InputError: It has no shell. A link is enough: it may be meant inside the folder.
+    """
+    if not any(os.path.lexists(folder / path) for path in ("bin/sh", "usr/bin/sh")):
+        hint = "name the folder that holds the bin, etc and usr of an unpacked image"
+        raise InputError(f"{text}: not the root of a Linux system: it has no /bin/sh", hint)
     return str(folder.resolve())

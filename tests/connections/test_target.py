@@ -40,6 +40,12 @@ def test_files_and_folders(tmp_path: Path) -> None:
     """A folder is an unpacked root, a file is an image."""
     disk = tmp_path / "disk.qcow2"
     disk.write_bytes(b"x")
+    for form in (tmp_path, f"chroot://{tmp_path}", f"nspawn://{tmp_path}"):
+        with pytest.raises(InputError, match="not the root of a Linux system: it has no /bin/sh"):
+            parse_target(str(form))
+    # As in a root whose folders are links that are meant inside it.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sh").symlink_to("/no/such/dash")
     assert (parse_target(str(tmp_path)).kind, parse_target(str(disk)).kind) == ("chroot", "image")
 
 

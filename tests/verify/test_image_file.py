@@ -137,6 +137,23 @@ def test_a_file_that_is_no_disk(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_incomplete_image_is_named(tmp_path: Path) -> None:
+    """As after a broken download, and without its backing file; QEMU would read zeros, for a guest that hangs."""
+    whole, cut = tmp_path / "disk.qcow2", tmp_path / "cut.qcow2"
+    convert = ["qemu-img", "convert", "-O", "qcow2", str(raw(tmp_path / "disk.raw", MBR, (500_000, b"x"))), str(whole)]
+    subprocess.run(convert, check=True)
+    require_bootable(VmImage.at(whole))
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size - 100_000])
+    with pytest.raises(InputError, match="the image is incomplete or damaged: ERROR"):
+        require_bootable(VmImage.at(cut))
+    overlay = tmp_path / "overlay.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", whole, overlay], check=True)
+    whole.unlink()
+    with pytest.raises(InputError, match=r"incomplete or damaged: .* backing file"):
+        require_bootable(VmImage.at(overlay))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "tar", "zip"])
 def test_a_packed_image_is_named(kind: str, tmp_path: Path) -> None:
     """As images are downloaded; each is made by the real packer."""
