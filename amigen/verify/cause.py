@@ -26,6 +26,8 @@ if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then echo 'lo
 systemctl list-unit-files --state=masked,masked-runtime --no-legend --plain 2>/dev/null | sed 's/^/masked /'
 """
 
+OTHER_SYSTEM = "verify it with the spec and the --platform that it was made from"
+
 
 class _Line(Struct, frozen=True):
     """What a target said of itself.
@@ -113,6 +115,8 @@ def _read(line: str) -> _Line | None:
             "remove that line (modprobe NAME ignores a blacklist, the next boot does not)",
             place=place,
         )
+    if key == "system":
+        return _Line(text, OTHER_SYSTEM, level=Level.IDENTITY)
     if key == "cmdline":
         return _Line(
             f"the kernel command line keeps modules from being loaded: {text}",

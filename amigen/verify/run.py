@@ -23,6 +23,7 @@ from amigen.connections import connect, parse_target
 from amigen.connections.model import Connection, ConnectOptions, Target, UnreachableError
 from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.plan.model import ImagePlan
+from amigen.platforms import PLATFORMS
 from amigen.render.suite import facts_of, suite_files
 from amigen.testing.backend import backend_over
 from amigen.verify.cause import causes_of
@@ -85,7 +86,16 @@ def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Optio
     seconds = time.monotonic() - begun
     phases = [Phase(name=NODE, seconds=round(seconds, 3))]
     return [
-        make_report(plan, target, started, seconds, found.results, phases=phases, machine=found.machine)
+        make_report(
+            plan,
+            target,
+            started,
+            seconds,
+            found.results,
+            phases=phases,
+            evidence=f"system {found.other_system}" if found.other_system else "",
+            machine=found.machine,
+        )
         for target, found in zip(parsed, checked, strict=True)
     ]
 
@@ -165,10 +175,11 @@ def make_report(
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What the checks found on one host, and what machine it is."""
+    """What the checks found on one host, what machine it is, and why that is not of the plan's platform."""
 
     results: list[Result]
     machine: str = ""
+    other_system: str = ""
 
 
 def check_host(plan: ImagePlan, connection: Connection, options: Options, *, phase: str = NODE) -> Checked:
@@ -215,7 +226,8 @@ def check_hosts(
     for key, connection in hosts.items():
         facts, own = known.get(key), results.get(key, [])
         if isinstance(facts, Facts):
-            found.append(Checked(results=with_diffs(plan, connection, facts, own), machine=machine_of(facts)))
+            own = with_diffs(plan, connection, facts, own)
+            found.append(Checked(results=own, machine=machine_of(facts), other_system=_other_system(plan, facts)))
         else:
             found.append(facts or Checked(results=own))
     return found
@@ -223,14 +235,27 @@ def check_hosts(
 
 def machine_of(facts: Facts) -> str:
     """System, kernel and image of a machine, as far as it tells: `Debian GNU/Linux 12, kernel 6.1.0, image web 1a`."""
-    name = re.search(r"^PRETTY_NAME=[\"']?([^\"'\n]*)", facts.texts.get(_OS_RELEASE, ""), re.MULTILINE)
-    parts = [name[1]] if name else []
+    name = _os_release(facts).get("PRETTY_NAME")
+    parts = [name] if name else []
     if facts.kernel:
         parts.append(f"kernel {facts.kernel}" + (" of its host" if facts.surroundings.lacks("kernel") else ""))
     with suppress(ValueError, AttributeError, TypeError):
         release = json.loads(facts.texts.get(RELEASE_PATH, ""))
         parts.append(f"image {release['name']} {release['digest'][:12]}")
     return ", ".join(parts)
+
+
+def _os_release(facts: Facts) -> dict[str, str]:
+    """The assignments of os-release(5)."""
+    return dict(re.findall(r"^(\w+)=[\"']?([^\"'\n]*)", facts.texts.get(_OS_RELEASE, ""), re.MULTILINE))
+
+
+def _other_system(plan: ImagePlan, facts: Facts) -> str:
+    """As the bootstrap refuses it (`require_platform`); empty where the system is the plan's, or tells nothing."""
+    said, wanted = _os_release(facts), PLATFORMS[plan.platform]
+    if not said.get("ID") or (said["ID"], said.get("VERSION_ID")) == (wanted.os_id, wanted.os_version):
+        return ""
+    return f"this is {said.get('PRETTY_NAME') or said['ID']}, and the spec is for {wanted.title}"
 
 
 def write_suite(plan: ImagePlan, folder: Path, *, hygiene: bool) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import structs
 
-from amigen.base.errors import CouldNotCheckError, SizeError, ToolError
+from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.checks.model import JoinCluster, RunHook
@@ -32,7 +32,7 @@ from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Join, UserData
 from amigen.userdata.make import user_data
-from amigen.verify.cause import evidence_script
+from amigen.verify.cause import OTHER_SYSTEM, evidence_script
 from amigen.verify.report import Phase, Report, Result, one_line
 from amigen.verify.run import Options, check_host, make_report, not_reached
 from amigen.vm import Machine, VmImage, scratch
@@ -109,13 +109,14 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True)
 class _Proof:
-    """What is verified, and how."""
+    """What is verified, and how; `machines`: those that were started."""
 
     plan: ImagePlan
     options: Options
     image: VmImage
     boot: BootOptions
     work: Path
+    machines: list[Machine] = field(default_factory=list)
 
     @contextmanager
     def machine(self, name: str, user_data: bytes) -> Iterator[Machine]:
@@ -132,6 +133,7 @@ class _Proof:
             memory_mib=self.boot.memory_mib,
             log=self.options.log,
         ) as machine:
+            self.machines.append(machine)
             yield machine
 
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
@@ -147,7 +149,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     """Verify an image file; it stays as it is.
 
     Raises:
-        InputError: It is no image, or nothing in it could be booted.
+        InputError: It is no image, nothing in it could be booted, or another platform's system is in it.
         ToolError: QEMU or another program is missing.
     """
     started, begun = datetime.now(UTC), time.monotonic()
@@ -161,7 +163,12 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
         looking = pool.submit(_look_into, proof) if boot.hygiene else None
         first = pool.submit(_first_node, proof)
         second = pool.submit(_second_node, proof) if boot.user_data or boot.twins else None
-        looked = looking.result() if looking else _Part()
+        try:
+            looked = looking.result() if looking else _Part()
+        except InputError:
+            for machine in proof.machines:
+                machine.kill()
+            raise
         if second is None and boot.hygiene and not looked.phases:
             second = pool.submit(_second_node, proof)
         parts = [looked, first.result(), *([second.result()] if second else [])]
@@ -331,8 +338,11 @@ def _look_into(proof: _Proof) -> _Part:
     shown = {check.id for check in proof.plan.checks if check.needs == "files"}
     try:
         with Appliance(proof.image, work=work, log=proof.options.log) as appliance, part.phase(IMAGE):
-            found = check_host(proof.plan, InAppliance(appliance), options, phase=IMAGE).results
-            part.results += [result for result in found if result.id in shown]
+            checked = check_host(proof.plan, InAppliance(appliance), options, phase=IMAGE)
+            if checked.other_system:
+                # It may have no user that we could come in as, and would be waited for long.
+                raise InputError(f"{proof.image.disk}: {checked.other_system}", OTHER_SYSTEM)
+            part.results += [result for result in checked.results if result.id in shown]
             if any(result.outcome == "failed" for result in part.results):
                 part.evidence = appliance.run(evidence_script(proof.plan.modules)).stdout
     except (CouldNotCheckError, ToolError) as error:

@@ -97,6 +97,15 @@ def test_the_three_exit_codes(good: Good, hosts: SshHosts, spec: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_host_of_another_platform(good: Good, tmp_path: Path) -> None:
+    """The cause is not that nobody ran amigen there."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.replace("debian-12", "al2023"))
+    done = amigen(spec, str(good.root))
+    assert done.returncode == 6
+    assert re.match(r"cause: this is Ubuntu 24\.04 .*, and the spec is for Amazon Linux 2023\n", done.stdout)
+
+
 def test_the_files_of_a_report(hosts: SshHosts, spec: Path) -> None:
     files = {name: spec.parent / f"report.{name}" for name in ("junit", "html")}
     done = amigen(spec, hosts.targets[0], *ssh(hosts), *(w for n, f in files.items() for w in (f"--{n}", str(f))))

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from amigen.base.errors import InputError
+from amigen.base.interrupt import children
 from amigen.checks import KINDS
 from amigen.checks.joined import JoinedCheck
 from amigen.checks.kernel import KernelVersionCheck
@@ -120,6 +122,14 @@ def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
         # 4096 is what kernels have by default since 5.4.
         "test_sysctl[net.core.somaxconn]",
     }
+
+
+def test_an_image_of_another_platform(plan: ImagePlan, image: VmImage) -> None:
+    """Its disk says so; nobody waits for a user that it does not have."""
+    other = structs.replace(plan, platform="ubuntu-24.04")
+    with pytest.raises(InputError, match=r"this is Debian GNU/Linux 12 .*, and the spec is for Ubuntu 24\.04"):
+        verify_image(other, parse_target(str(image.disk)), Options(log=print), BootOptions())
+    assert children() == []
 
 
 def test_a_kept_node_is_entered(image: VmImage, tmp_path: Path) -> None:
