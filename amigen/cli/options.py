@@ -125,6 +125,8 @@ architecture_option = click.option(
     help="Only this architecture of the spec. May be repeated.",
     shell_complete=complete_architecture,
 )
+
+
 def _key_file(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     # ssh only warns of one that is not there, and tries the other keys.
     if value and not Path(value).expanduser().is_file():

@@ -166,8 +166,8 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
         try:
             looked = looking.result() if looking else _Part()
         except InputError:
-            for machine in proof.machines:
-                machine.kill()
+            for started_machine in proof.machines:
+                started_machine.kill()
             raise
         if second is None and boot.hygiene and not looked.phases:
             second = pool.submit(_second_node, proof)

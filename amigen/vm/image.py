@@ -87,8 +87,8 @@ def require_bootable(image: VmImage) -> None:
     """Refuse what no machine starts from: QEMU takes any file for a disk, and a guest that is not there for minutes.
 
     Raises:
-        InputError: The image is empty, incomplete or damaged; or no kernel lies beside it, and its first sectors hold no
-            partition table (their mark is that of a boot sector, too) and no ext file system.
+        InputError: The image is empty, incomplete or damaged; or no kernel lies beside it, and its first sectors hold
+            no partition table (their mark is that of a boot sector, too) and no ext file system.
     """
     size = image_info(image.disk)["virtual-size"]
     _require_whole(image)
@@ -112,8 +112,10 @@ def _require_whole(image: VmImage) -> None:
     done = run_capped([program, "check", "-q", "-U", "-f", image.format, str(image.disk)], timeout=600)
     if done.returncode in (1, 2):
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["qemu-img check fails"]
-        raise InputError(f"{image.disk}: the image is incomplete or damaged: {said[0]}",
-            "copy or download it again, with its backing file if it has one")
+        raise InputError(
+            f"{image.disk}: the image is incomplete or damaged: {said[0]}",
+            "copy or download it again, with its backing file if it has one",
+        )
 
 
 def _first_sectors(image: VmImage) -> bytes:

@@ -157,7 +157,8 @@ def test_testinfra_knows_the_connection(tmp_path: Path) -> None:
     assert (made.NAME, made.hostname, target.region, target.profile) == ("ssm", INSTANCE, "eu-central-1", "ops")
     assert made.get_pytest_id() == f"ssm://{INSTANCE}"
     root = tmp_path / "a root"
-    root.mkdir()
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/sh").touch()
     assert testinfra.get_host(f"nspawn://{quote(str(root))}").backend.hostname == str(root)
     assert testinfra.get_host("chroot:///srv/root").backend.name == "/srv/root"
     assert testinfra.get_host("ssh://me@there:2222").backend.host.port == "2222", "as before"
