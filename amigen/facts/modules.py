@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from amigen.base.shipped import shell_library
-
-LIST_KERNELS = f"{shell_library('at-boot.sh')}kernels"
+# Of a removed kernel no modules.builtin is left; templates/lib/at-boot.sh takes the same for a kernel.
+LIST_KERNELS = "(cd /lib/modules && ls -d -- */modules.builtin | cut -d/ -f1) 2>/dev/null"
 RUNNING_KERNEL = "cat /proc/sys/kernel/osrelease"
 LOADED = "cat /proc/modules"
 

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from amigen.base.shipped import shell_library
-from amigen.facts.modules import LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL, names_pattern
+from amigen.facts.modules import LIST_KERNELS, LIST_PERSISTED, LOADED, LOOK_UP, RUNNING_KERNEL, names_pattern
 from amigen.facts.surroundings import LOOK_AROUND, RUNS_SYSTEMD
 from amigen.facts.wanted import Wanted
 
@@ -73,7 +73,7 @@ def _modules(wanted: Wanted) -> Iterator[str]:
     """All modules at once in each installed kernel and in the running one, and what modprobe.d says of them."""
     names = names_pattern(wanted.modules)
     yield shell_library("at-boot.sh") + shell_library("option-at-boot.sh")
-    yield _literal("kernels", 0, "kernels")
+    yield _literal("kernels", 0, LIST_KERNELS)
     yield _literal("persisted", 0, LIST_PERSISTED)
     yield f"section obstacles; skipped {shlex.quote(names)} 2>/dev/null </dev/null; section code 0\n"
     yield "section options; option_settings ip_vs conn_tab_bits 2>/dev/null </dev/null; section code 0\n"
@@ -81,7 +81,7 @@ def _modules(wanted: Wanted) -> Iterator[str]:
     yield (
         "running=''; seen=' '\n"
         "{ read -r running </proc/sys/kernel/osrelease; } 2>/dev/null\n"
-        'for kernel in $(kernels; echo "$running"); do\n'
+        f'for kernel in $( {LIST_KERNELS}; echo "$running"); do\n'
         '  case $seen in *" $kernel "*) continue ;; esac\n'
         '  seen="$seen$kernel "\n'
         '  section modules "$kernel"\n'

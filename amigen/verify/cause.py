@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from amigen.base.shipped import shell_library
 from amigen.checks import BY_TEST
 from amigen.checks.model import Level
 from amigen.facts.modules import names_pattern
 from amigen.verify.report import Cause, Result, alike, one_line
 
 # One line `KEY TEXT` for each thing that could be a cause; `{names}` is a pattern of the plan's modules.
-EVIDENCE = r"""
+EVIDENCE = (
+    shell_library("at-boot.sh")
+    + r"""
 sed -n 's/^amigen: FAILED: /bootstrap /p' /var/log/cloud-init-output.log 2>/dev/null | tail -n 1
 journalctl -b -o cat -u amigen-ready 2>/dev/null |
   sed -n 's/^amigen-ready: this node is NOT ready: /gate /p' | tail -n 1
-tr ' ' '\n' </proc/cmdline | grep -E '^(module_blacklist|modprobe.blacklist)=' | sed 's/^/cmdline /'
-for dir in /etc /run /usr/local/lib /usr/lib /lib; do
-  grep -HE '^[[:space:]]*(blacklist|install)[[:space:]]+({names})([[:space:]]|$)' "$dir"/modprobe.d/*.conf 2>/dev/null
-done | sort -u | sed 's/^/modprobe /'
+skipped {names} | grep -v ' is masked$' | sed 's/^/skipped /'
 journalctl -b -o cat -u systemd-modules-load 2>/dev/null |
   sed -n "s/^Failed to insert module '\([^']*\)'/refused \1/p"
 if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then echo 'locked kernel.modules_disabled is 1'; fi
 systemctl list-unit-files --state=masked,masked-runtime --no-legend --plain 2>/dev/null | sed 's/^/masked /'
 """
+)
 
 OTHER_SYSTEM = "verify it with the spec and the --platform that it was made from"
 
@@ -76,7 +78,7 @@ def causes_of(results: Iterable[Result], evidence: str = "") -> tuple[Cause, ...
 
 def evidence_script(modules: Iterable[str]) -> str:
     """A shell script that prints what a target says about why a check failed on it."""
-    return EVIDENCE.replace("{names}", names_pattern(modules) or "-")
+    return EVIDENCE.replace("{names}", shlex.quote(names_pattern(modules) or "-"))
 
 
 def _level(result: Result) -> Level:
@@ -108,21 +110,18 @@ def _from_results(group: Sequence[Result]) -> Cause:
 
 def _read(line: str) -> _Line | None:
     key, _, text = line.partition(" ")
-    if key == "modprobe":
-        place, _, rule = text.partition(":")
+    if key == "skipped":
+        place, _, rule = text.rpartition(":")
+        if place.startswith("/proc/cmdline"):
+            rule = f"the kernel command line keeps modules from being loaded: {one_line(rule)}"
+            return _Line(rule, "remove it from the boot loader", place=text)
         return _Line(
             f"{place} keeps a module from being loaded: {one_line(rule)!r}",
             "remove that line (modprobe NAME ignores a blacklist, the next boot does not)",
-            place=place,
+            place=text,
         )
     if key == "system":
         return _Line(text, OTHER_SYSTEM, level=Level.IDENTITY)
-    if key == "cmdline":
-        return _Line(
-            f"the kernel command line keeps modules from being loaded: {text}",
-            "remove it from the boot loader",
-            place=text,
-        )
     if key == "locked":
         return _Line(f"the kernel loads no more modules: {text}", "remove the setting from sysctl.d, and boot again")
     if key == "refused":

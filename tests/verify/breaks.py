@@ -144,7 +144,7 @@ BOOT_BREAKS: dict[str, Break] = {
     "module on the blacklist": _break(
         "echo blacklist ip_vs_sed >/etc/modprobe.d/site.conf",
         "test_module_loaded[ip_vs_sed]",
-        cause="/etc/modprobe.d/site.conf keeps a module from being loaded: 'blacklist ip_vs_sed'",
+        cause="/etc/modprobe.d/site.conf:1 keeps a module from being loaded: 'blacklist ip_vs_sed'",
     ),
     "blacklist on the command line": Break(
         script="true",

@@ -213,38 +213,37 @@ package_with_module() {
 	printf 'no package for the kernel %s is known here; a kernel such as linux-generic, linux-aws or linux-image-amd64 has it' "$2"
 }
 
-# The installed kernels; of a removed one no modules.builtin is left.
-kernels() (
-	cd /lib/modules && grep -l / -- */modules.builtin | cut -d/ -f1
-) 2>/dev/null
-
-# lacking MODULE PATTERN: what kernels lack of it and of what it needs.
+# lacking MODULE PATTERN: what installed kernels lack of it and of what it needs; a removed one has no modules.builtin.
 lacking() (
-	for kernel in $(kernels); do
-		cd "/lib/modules/$kernel" || continue
+	for builtin in /lib/modules/*/modules.builtin; do
+		cd "${builtin%/*}" || continue
 		if grep -q "/$2\.ko" modules.builtin; then continue; fi
-		line=$(grep -s "^[^:]*/$2\.ko[^:]*:" modules.dep) || line=$1.ko:
+		line=$(grep "^[^:]*/$2\.ko[^:]*:" modules.dep) || line=$1.ko:
 		for file in ${line%%:*} ${line#*:}; do
-			[ -e "$file" ] || echo "the kernel $kernel lacks $file, which $1 needs"
+			[ -e "$file" ] || echo "the kernel ${PWD##*/} lacks $file, which $1 needs"
 		done
 	done
-)
-
-# skipped PATTERN: why systemd-modules-load skips a module; modprobe does not.
-skipped() (
-	names=$1 seen=/
-	shift
-	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n' || :
-	for file in /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /usr/local/lib/modprobe.d/*.conf /lib/modprobe.d/*.conf; do
-		# The first file of a name hides the others.
-		case $seen in *"/${file##*/}/"*) continue ;; esac
-		seen=$seen${file##*/}/
-		set -- "$@" "$file"
-	done
-	# A container sees its host's command line.
-	[ "${AMIGEN_NO_KERNEL:-}" ] || set -- "$@" /proc/cmdline
-	grep -nHoE "^\s*(blacklist|install)\s+($names)(\s.*|$)|^[^#]*blacklist=(\S*,)?($names)([, ]|$)" "$@" || :
 ) 2>/dev/null
+
+# skipped PATTERN: why systemd-modules-load skips a module. modprobe does not, and knows the configuration of both.
+skipped() (
+	set +e
+	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
+	modprobe -S none -c | grep -oE "^(blacklist|install) ($1)( |$)" |
+		while IFS=' ' read -r word name; do
+			found_in ":$word $name" "^\s*($word\s+)?$name(\s|$)|blacklist=(\S*,)?$name(\W|$)"
+		done
+	[ "${AMIGEN_NO_KERNEL:-}" ] || grep -HnoE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline
+	true
+) 2>/dev/null
+
+# found_in TEXT PATTERN: where the configuration has the pattern, and the text.
+found_in() {
+	place=$(grep -RnE "$(echo "$2" | tr _ .)" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d /proc/cmdline |
+		head -n 1 | cut -d: -f1,2)
+	# A container sees its host's command line.
+	case ${AMIGEN_NO_KERNEL:-}$place in ?*/proc/cmdline*) ;; *) echo "${place:-modprobe -c}$1" ;; esac
+}
 
 # is_there MODULE: loaded, or part of the running kernel.
 is_there() {
