@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # What only a boot can use.
-_FOR_IMAGES = ("user", "no_user_data", "no_reboot", "twins", "logs", "keep")
+_FOR_IMAGES = ("user", "no_user_data", "no_reboot", "logs", "keep")
 
 
 class _SpecMayBeMissing(click.Command):
@@ -80,7 +80,6 @@ class _SpecMayBeMissing(click.Command):
 @click.option("--user", help="Image file: login user. Default: that of the platform.")
 @click.option("--no-user-data", is_flag=True, help="Image file: boot no node with the spec's user data.")
 @click.option("--no-reboot", is_flag=True, help="Image file: do not check again after a reboot.")
-@click.option("--twins", is_flag=True, help="Image file: compare two nodes also with --no-user-data.")
 @click.option("--timeout", type=Duration("s", least=1), help="Longest time for the whole run. Default: no limit.")
 @click.option(
     "--logs",
@@ -152,7 +151,6 @@ def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[
         user_data=not given["no_user_data"],
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
-        twins=given["twins"],
         logs=_logs(given),
         keep=given["keep"],
         architecture=architecture_of(plan.spec, Path(image.name), given["architecture"]),

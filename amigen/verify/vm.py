@@ -38,6 +38,7 @@ from amigen.verify.run import Options, check_host, make_report, not_reached
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.appliance import Appliance
 from amigen.vm.image import require_bootable
+from amigen.vm.machine import MEMORY_MIB
 from amigen.vm.needs import missing_firmware, missing_for_a_vm, require_all
 from amigen.vm.qemu import needs_uefi
 
@@ -59,12 +60,11 @@ class BootOptions:
 
     Attributes:
         user: Whom cloud-init lets in; None: the user that the spec or the platform names.
-        user_data: Boot a second node with the spec's user data, which must have nothing to do.
+        user_data: Boot a second node with the spec's user data, which must have nothing to do. Without, it boots only
+            where the image cannot be read before its boot.
         reboot: Check the first node again after a reboot.
         hygiene: Check the image before its first boot.
-        twins: Boot a second node also without `user_data`; it always is where the image cannot be read without booting.
         architecture: Of the image; None: the spec's first.
-        memory_mib: Of the VM.
         logs: A folder for the console, the cloud-init log and the journal of a node on which a check failed.
         keep: Leave such a node running until amigen is interrupted.
     """
@@ -73,9 +73,7 @@ class BootOptions:
     user_data: bool = True
     reboot: bool = True
     hygiene: bool = True
-    twins: bool = False
     architecture: str | None = None
-    memory_mib: int = 2048
     logs: Path | None = None
     keep: bool = False
 
@@ -130,7 +128,6 @@ class _Proof:
             work=work,
             user=user,
             user_data=user_data,
-            memory_mib=self.boot.memory_mib,
             log=self.options.log,
         ) as machine:
             self.machines.append(machine)
@@ -158,11 +155,11 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     require_bootable(image)
     firmware = missing_firmware(architecture) if needs_uefi(image) else ()
     require_all([*missing_for_a_vm(architecture), *firmware])
-    with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once(boot) + 1) as pool, ending_programs():
+    with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once() + 1) as pool, ending_programs():
         proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
         looking = pool.submit(_look_into, proof) if boot.hygiene else None
         first = pool.submit(_first_node, proof)
-        second = pool.submit(_second_node, proof) if boot.user_data or boot.twins else None
+        second = pool.submit(_second_node, proof) if boot.user_data else None
         try:
             looked = looking.result() if looking else _Part()
         except InputError:
@@ -204,12 +201,12 @@ def verify_image_or_why(plan: ImagePlan, target: Target, options: Options, boot:
         return make_report(plan, target, begun, seconds, [not_reached(error, FIRST_BOOT)])
 
 
-def _nodes_at_once(boot: BootOptions) -> int:
+def _nodes_at_once() -> int:
     """Two nodes at once where processors and memory suffice."""
     with suppress(OSError, ValueError, IndexError):
         meminfo = Path("/proc/meminfo").read_text()
         available_mib = int(meminfo.partition("MemAvailable:")[2].split()[0]) >> 10
-        return 2 if (os.cpu_count() or 1) > 1 and available_mib > 2 * boot.memory_mib else 1
+        return 2 if (os.cpu_count() or 1) > 1 and available_mib > 2 * MEMORY_MIB else 1
     return 1
 
 

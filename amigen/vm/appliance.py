@@ -16,16 +16,16 @@ from types import TracebackType
 
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.files import read_tail
-from amigen.base.processes import MAX_OUTPUT, find_program, run_tool, tied
+from amigen.base.processes import MAX_OUTPUT, find_program, run_tool
 from amigen.base.waiting import wait_until
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
-from amigen.vm.acceleration import probe, qemu_program
+from amigen.vm.acceleration import probe
 from amigen.vm.apt_sources import sources_of_machine
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.image import VmImage, make_overlay
-from amigen.vm.qemu import MACHINES, disk_drive, escaped
+from amigen.vm.qemu import MACHINES, bare_command, disk_drive, escaped, kernel_options, not_started, start_qemu
 from amigen.vm.ssh import Completed
 
 # Raised when the same packages make another appliance.
@@ -169,24 +169,16 @@ class Appliance:
         acceleration = probe(self.image.architecture, kernel)
         overlay, port = self.work / "disk.qcow2", self.work / "port"
         make_overlay(self.image, overlay)
-        machine, console = MACHINES[self.image.architecture]
-        # On a loaded machine an emulated timer comes too late for the kernel's test of it (no_timer_check).
-        # The defences of the kernel cost much time in emulation, and nothing untrusted shares this machine's processor.
-        append = f"console={console} quiet panic=-1 mitigations=off no_timer_check"
         command = [
-            qemu_program(self.image.architecture),
-            *("-name", "amigen-appliance", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-machine", machine, "-accel", acceleration.accel, "-cpu", acceleration.cpu, "-m", "768"),
-            *("-kernel", str(kernel), "-initrd", str(initrd), "-append", append),
+            *bare_command(self.image.architecture, acceleration, MACHINES[self.image.architecture][0]),
+            *("-m", "768", "-kernel", str(kernel), "-initrd", str(initrd)),
+            *("-append", f"quiet {kernel_options(self.image.architecture, acceleration)}"),
             *("-drive", disk_drive(overlay), "-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=port,path={escaped(port)},server=on,wait=on"),
             *("-device", "virtserialport,chardev=port,name=amigen"),
             *("-chardev", f"file,id=console,path={escaped(self.console)}", "-serial", "chardev:console"),
         ]
-        with (self.work / "qemu.err").open("wb") as errors:
-            self._process = subprocess.Popen(
-                tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
-            )
+        self._process = start_qemu(command, self.work)
         self._connect(port)
         try:
             self._socket.settimeout(START_SECONDS)
@@ -211,7 +203,7 @@ class Appliance:
 
         wait_until(done, seconds=60, every=0.02)
         if not connected:
-            raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
+            raise not_started(self.work)
 
     def _line(self) -> str:
         said = self._stream.readline(4096)

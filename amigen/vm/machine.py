@@ -11,21 +11,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from amigen.base.errors import ToolError
 from amigen.base.files import read_tail
-from amigen.base.processes import tied
 from amigen.base.waiting import wait_until
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
-from amigen.vm.qemu import qemu_command
+from amigen.vm.qemu import not_started, qemu_command, start_qemu
 from amigen.vm.seed import make_seed, meta_data, vendor_data
 from amigen.vm.ssh import Completed, SshTarget, new_key
 
 # An emulated processor on a busy machine takes minutes where a real one takes seconds.
 SSH_SECONDS = 600.0
 OFF_SECONDS = 180.0
+MEMORY_MIB = 2048
 _CONSOLE_LINES = 25
 # The last words of SeaBIOS, and of UEFI.
 _NOTHING_TO_BOOT = re.compile(r"No bootable (device|option or device was found)\.")
@@ -46,7 +45,6 @@ class Machine:
         instance_id: cloud-init runs user data once per id. A new id is a new node.
         disk_gib: Grow the disk to this.
         ssh_port: Forwarded port on 127.0.0.1; None: a free one.
-        forwards: More (host port, guest port) pairs on 127.0.0.1.
         log: Receives one line for each thing that takes time.
     """
 
@@ -59,11 +57,10 @@ class Machine:
         user_data: bytes = b"",
         instance_id: str | None = None,
         hostname: str = "amigen-vm",
-        memory_mib: int = 2048,
+        memory_mib: int = MEMORY_MIB,
         cpus: int = 2,
         disk_gib: int | None = None,
         ssh_port: int | None = None,
-        forwards: Sequence[tuple[int, int]] = (),
         acceleration: Acceleration | None = None,
         key: Path | None = None,
         log: Callable[[str], None] = lambda _line: None,
@@ -76,8 +73,10 @@ class Machine:
         self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
         make_overlay(image, self.overlay, size_gib=disk_gib)
         self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
-        self._given: dict[str, Any] = {"memory_mib": memory_mib, "cpus": cpus, "forwards": ((self.port, 22), *forwards)}
         self._acceleration = acceleration or probe(image.architecture, image.kernel)
+        self._command = qemu_command(
+            image, work, memory_mib=memory_mib, cpus=cpus, acceleration=self._acceleration, ssh_port=self.port
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def _make_seed(self, user: str, user_data: bytes, instance_id: str, hostname: str) -> None:
@@ -106,14 +105,7 @@ class Machine:
     def start(self) -> None:
         """Start QEMU."""
         self.log(f"start a VM of {self.image.disk.name} ({self._acceleration.name})")
-        with (self.work / "qemu.err").open("wb") as errors:
-            self._process = subprocess.Popen(
-                tied(qemu_command(self.image, self.work, acceleration=self._acceleration, **self._given)),
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                start_new_session=True,
-            )
+        self._process = start_qemu(self._command, self.work)
 
     def wait_for_ssh(self, timeout: float = SSH_SECONDS) -> None:
         """Wait until a command runs over ssh.
@@ -126,7 +118,7 @@ class Machine:
         def ready() -> bool:
             nonlocal answer
             if self._process is not None and (self._process.poll() or 0) > 0:
-                raise ToolError(f"QEMU did not start: {(self.work / 'qemu.err').read_text(errors='replace').strip()}")
+                raise not_started(self.work)
             if not self.running:
                 raise ToolError(f"the VM was powered off during boot\n{self.console_tail()}")
             if _NOTHING_TO_BOOT.search(self.console_tail()):

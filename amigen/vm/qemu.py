@@ -1,10 +1,13 @@
-"""QEMU's command line, as data: no effect here."""
+"""QEMU: its command line, as data, and its start."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from amigen.base.errors import ToolError
+from amigen.base.processes import tied
 from amigen.knowledge import Architecture
 from amigen.vm.acceleration import Acceleration, qemu_program
 from amigen.vm.image import VmImage
@@ -27,14 +30,19 @@ def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     """What QEMU must be told besides the disk, so that the image boots."""
     if image.kernel is None:
         return ["-bios", FIRMWARE[image.architecture][0]] if needs_uefi(image) else []
-    # Nobody shares an emulated processor's caches, and the defences cost much time there. Its timer is late where the
-    # machine is busy, which x86's check takes for a broken one: a panic at boot, "IO-APIC + timer doesn't work!".
-    emulated = " mitigations=off no_timer_check" if acceleration.name == "tcg" else ""
-    append = f"{image.append} console={MACHINES[image.architecture][1]} panic=-1{emulated}"
+    append = f"{image.append} {kernel_options(image.architecture, acceleration)}"
     found = ["-kernel", str(image.kernel), "-append", append]
     if image.initrd is not None:
         found += ["-initrd", str(image.initrd)]
     return found
+
+
+def kernel_options(architecture: Architecture, acceleration: Acceleration) -> str:
+    """The kernel's command line where amigen starts the kernel, and no boot loader of the image."""
+    # Nobody shares an emulated processor's caches, and the defences cost much time there. Its timer is late where the
+    # machine is busy, which x86's check takes for a broken one: a panic at boot, "IO-APIC + timer doesn't work!".
+    emulated = " mitigations=off no_timer_check" if acceleration.name == "tcg" else ""
+    return f"console={MACHINES[architecture][1]} panic=-1{emulated}"
 
 
 def qemu_command(
@@ -44,27 +52,42 @@ def qemu_command(
     memory_mib: int,
     cpus: int,
     acceleration: Acceleration,
-    forwards: Sequence[tuple[int, int]],
+    ssh_port: int,
 ) -> list[str]:
-    """The whole command; the files of the guest are in `work` (see `Machine`).
-
-    Args:
-        forwards: (port on 127.0.0.1, port of the guest).
-    """
-    ports = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in forwards)
+    """The whole command; the files of the guest are in `work` (see `Machine`)."""
     return [
-        qemu_program(image.architecture),
-        *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", _machine(image), "-accel", acceleration.accel),
-        *("-cpu", acceleration.cpu, "-smp", str(cpus), "-m", str(memory_mib)),
+        *bare_command(image.architecture, acceleration, _machine(image)),
+        *("-smp", str(cpus), "-m", str(memory_mib)),
         *("-drive", disk_drive(work / "disk.qcow2")),
         *("-drive", seed_drive(work / "seed.iso")),
-        *("-netdev", f"user,id=net{ports}", "-device", "virtio-net-pci,netdev=net"),
+        *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22", "-device", "virtio-net-pci,netdev=net"),
         *("-device", "virtio-rng-pci"),
         # append=on: the console of the boots before a restart stays in the log.
         *("-chardev", f"file,id=console,path={escaped(work / 'console.log')},append=on", "-serial", "chardev:console"),
         *boot_arguments(image, acceleration),
     ]
+
+
+def bare_command(architecture: Architecture, acceleration: Acceleration, machine: str) -> list[str]:
+    """QEMU with a machine that has nothing but a processor."""
+    return [
+        qemu_program(architecture),
+        *("-name", "amigen", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-machine", machine, "-accel", acceleration.accel, "-cpu", acceleration.cpu),
+    ]
+
+
+def start_qemu(command: Sequence[str], work: Path) -> subprocess.Popen[bytes]:
+    """Start it; it is killed when the thread that called this ends (see `Machine`)."""
+    with (work / "qemu.err").open("wb") as errors:
+        return subprocess.Popen(
+            tied(command), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+        )
+
+
+def not_started(work: Path) -> ToolError:
+    """Why it ended at once."""
+    return ToolError(f"QEMU did not start: {(work / 'qemu.err').read_text(errors='replace').strip()}")
 
 
 def _machine(image: VmImage) -> str:
