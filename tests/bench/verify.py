@@ -43,11 +43,12 @@ def rows() -> Iterator[Row]:
         verify = [*_verify(folder), "--allow-unproven", "--identity", str(hosts.key), *options]
         one = [*verify, hosts.targets[0]]
         values = in_turn(one, _bare(hosts), runs=9)
-        yield Row(what="verify a loopback host, all of the process / bare ssh", values=values, aim=2)
+        yield Row(what="verify a loopback host, all of the process / bare ssh", values=values, aim=2.5)
         yield from _many(verify, hosts, "")
         # Without the key exchange of OpenSSH 9.0 to 9.8, sntrup761, that takes most of a client's time.
         quick = "KexAlgorithms=^curve25519-sha256"
         yield from _many([*verify, "--ssh-option", quick], hosts, ", key exchange curve25519", "-o", quick)
+        yield from _fleet([*_verify(folder), "--allow-unproven"], f"chroot://{good.root}")
 
 
 def _many(verify: list[str], hosts: SshHosts, how: str, *ssh: str) -> Iterator[Row]:
@@ -60,7 +61,22 @@ def _many(verify: list[str], hosts: SshHosts, how: str, *ssh: str) -> Iterator[R
     values = in_turn(["sh", "-c", f"{every} wait"], one, runs=5)
     yield Row(what=f"{max(MANY)} bare ssh connections at once / verify one host{how}", values=values)
     values = _own_share([*verify, *hosts.targets], one)
-    yield Row(what=f"verify {max(MANY)} hosts / one, computed: our processor time{how}", values=values, aim=3)
+    yield Row(what=f"verify {max(MANY)} hosts / one, computed: our processor time{how}", values=values, at_most=3)
+
+
+def _fleet(verify: list[str], target: str) -> Iterator[Row]:
+    """Memory of a fleet: one root asked many times over a local connection stands in for its hosts."""
+
+    def kib(count: int) -> int:
+        process = subprocess.Popen([*verify, *[target] * count], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        return usage.ru_maxrss
+
+    one, some, all_ = kib(1), kib(100), kib(1000)
+    each = (all_ - one) / 999
+    yield Row(what="memory per host, 1,000 local connections / 100", values=(each / ((some - one) / 99),), at_most=1.2)
+    yield Row(what="memory that each of 1,000 local connections adds", values=(each,), unit=" KiB", at_most=400)
 
 
 def _own_share(many: list[str], one: list[str], runs: int = 5) -> tuple[float, ...]:
@@ -114,7 +130,7 @@ def _node_rows(plan: ImagePlan, folder: Path, node: SshTarget, *, kvm: bool) -> 
     verify = [*_verify(folder), target, "--identity", str(node.key)]
     verify += [word for option in known for word in ("--ssh-option", option)]
     # An emulated processor takes 20 to 90 ms to start a program: that is measured then, and not the connection.
-    limit, aim = (2, None) if kvm else (None, 2)
+    limit, aim = (2.5, None) if kvm else (None, 2.5)
     values = in_turn(verify, bare, runs=7)
     yield Row(what="verify a node in a VM / bare ssh, one command", values=values, at_most=limit, aim=aim)
     yield from _boot_cost(plan, node)
