@@ -211,7 +211,4 @@ def _remove(*folders: Path) -> None:
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

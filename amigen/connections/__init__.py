@@ -34,6 +34,8 @@ def parse_target(text: str) -> Target:
         if url.scheme not in SCHEMES or (url.scheme == "local" and text != "local"):
             raise InputError(f"{text}: {url.scheme}:// is not supported", _forms())
         return connection_class(url.scheme).parse(text, url)
+    if not text.strip():
+        raise InputError("the target is empty", "is a variable of the shell not set?")
     path = Path(text)
     if path.is_dir():
         return Target(text=text, kind="chroot", name=root_folder(text, path))

@@ -77,6 +77,8 @@ class _Collector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if self.given.own is not None and not self.broken and not any(map(self._is_own, items)):
+            self.broken.append(f"pytest finds no test in {self.given.own}: name the files test_*.py")
         settled = self.settle()
         for key, facts in settled.items():
             give_facts(config, self.backends[key], facts)

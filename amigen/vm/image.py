@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def image_info(disk: Path) -> dict[str, object]:
     """
     if not disk.is_file():
         raise InputError(f"{disk}: there is no such image file")
+    if not os.access(disk, os.R_OK):
+        raise InputError(f"{disk}: no permission to read it")
     program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
     done = run_capped([program, "info", "--force-share", "--output=json", str(disk)], timeout=60)
     if done.returncode != 0:

@@ -53,6 +53,7 @@ def test_files_and_folders(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("missing.qcow2", "no such target"),
+        (" ", "the target is empty"),
         ("i-0123456789abcdef0", "did you mean ssm://i-0123456789abcdef0?"),
         ("root@10.0.0.7:22", "did you mean ssh://root@10.0.0.7:22?"),
         ("ssh://", "not an ssh target"),
