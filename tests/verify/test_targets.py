@@ -236,11 +236,6 @@ def test_checks_of_ones_own(hosts: SshHosts, spec: Path) -> None:
     assert found["test_package[ipvsadm]"] == "passed"
 
 
-# As amigen 0.1.0 rendered it for the same plan, whose digest may differ since.
-OLD_SUITE = ROOT / "tests/testing/suite_0_1_0/test_node.py.txt"
-
-
-@pytest.mark.parametrize("old", [False, True], ids=["rendered now", "rendered by 0.1.0"])
 def test_a_folder_without_a_test_is_no_proof(good: Good, spec: Path) -> None:
     checks = spec.parent / "mine"
     checks.mkdir()
@@ -250,6 +245,11 @@ def test_a_folder_without_a_test_is_no_proof(good: Good, spec: Path) -> None:
     assert f"pytest finds no test in {checks}: name the files test_*.py" in done.stdout
 
 
+# As amigen 0.1.0 rendered it for the same plan, whose digest may differ since.
+OLD_SUITE = ROOT / "tests/testing/suite_0_1_0/test_node.py.txt"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["rendered now", "rendered by 0.1.0"])
 def test_the_rendered_suite_in_a_pytest_of_ones_own(good: Good, hosts: SshHosts, tmp_path: Path, old: bool) -> None:
     """`pytest --hosts=...` on the rendered files, without amigen's command, beside a test of the user's."""
     suite = OLD_SUITE.read_text() if old else suite_files(good.plan)["tests/test_node.py"]
