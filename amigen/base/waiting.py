@@ -25,7 +25,7 @@ def wait_for(
     """
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             return None
         (sleep or time.sleep)(every)
     return found

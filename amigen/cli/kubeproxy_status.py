@@ -77,7 +77,6 @@ def status(
     )
     seen, lasted = watch(
         lambda: session.compare(nodes, table, configured),
-        session.clock,
         seconds=wait,
         interval=interval,
         say=lambda line: echo_line(f"[{time.strftime('%H:%M:%S')}] {line}", err=True),

@@ -14,7 +14,7 @@ import base64
 import re
 import shlex
 import subprocess
-import time
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from amigen.aws.session import make_client
 from amigen.base.errors import AwsError, InputError
 from amigen.base.gzipped import gunzip, gzip
+from amigen.base.waiting import wait_for
 from amigen.connections.model import INSTANCE, Connection, Target, UnreachableError
 
 # Of the 24,000; characters are bytes here, because all of it is ASCII.
@@ -119,23 +120,24 @@ class SessionManager(Connection):
         return str(found["StandardOutputContent"])
 
     def _wait(self, command_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + self.options.seconds + 60
-        pause = 0.2
-        while True:
-            try:
+        status = "Pending"
+
+        def look() -> dict[str, Any] | None:
+            nonlocal status
+            # For a moment after send_command it is not known yet.
+            with suppress(self.client.exceptions.InvocationDoesNotExist):
                 found: dict[str, Any] = self.client.get_command_invocation(
                     CommandId=command_id, InstanceId=self.target.name
                 )
-            except self.client.exceptions.InvocationDoesNotExist:
-                # For a moment after send_command it is not known yet.
-                found = {"Status": "Pending"}
-            if found["Status"] in _ENDED:
-                return found
-            if time.monotonic() > deadline:
-                late = f"the command is {found['Status']} after {self.options.seconds:.0f} s"
-                raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+                status = found["Status"]
+                return found if status in _ENDED else None
+            return None
+
+        found = wait_for(look, seconds=self.options.seconds + 60, every=0.5)
+        if found is None:
+            late = f"the command is {status} after {self.options.seconds:.0f} s"
+            raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
+        return found
 
 
 CONNECTION = SessionManager

@@ -8,7 +8,6 @@ does not fail on UPDATE_FAILED, so the update itself is polled.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, ConflictError
+from amigen.base.waiting import wait_until
 from amigen.kubeproxy.addon_values import ADDON, Resolve, Update
 
 _POLL_SECONDS = 5.0
@@ -55,20 +55,10 @@ class AddonState:
 class Addon:
     """The add-on of one cluster. Where a call fails, it raises AwsError."""
 
-    def __init__(
-        self,
-        aws: Aws,
-        cluster: str,
-        region: str,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, aws: Aws, cluster: str, region: str) -> None:
         self._aws = aws
         self.cluster = cluster
         self._region = region
-        self._sleep = sleep
-        self._monotonic = monotonic
 
     @property
     def _what(self) -> str:
@@ -142,22 +132,23 @@ class Addon:
         Raises:
             AwsError: It failed, was cancelled, or did not end in time; each error is explained.
         """
-        deadline = self._monotonic() + seconds
-        while True:
+        status = None
+
+        def ended() -> bool:
+            nonlocal status
             found = self._update(update_id)
             status = found.get("status")
             say(f"add-on update {update_id}: {status}")
-            if status == "Successful":
-                return
             if status in ("Failed", "Cancelled"):
                 raise _failed(update_id, str(status), found.get("errors") or [])
-            if self._monotonic() >= deadline:
-                raise AwsError(
-                    f"add-on update {update_id} is still {status} after {seconds:.0f} s",
-                    f"it is still running: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
-                    f" --update-id {update_id}`",
-                )
-            self._sleep(_POLL_SECONDS)
+            return status == "Successful"
+
+        if not wait_until(ended, seconds=seconds, every=_POLL_SECONDS):
+            raise AwsError(
+                f"add-on update {update_id} is still {status} after {seconds:.0f} s",
+                f"it is still running: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
+                f" --update-id {update_id}`",
+            )
 
 
 def _failed(update_id: str, status: str, errors: list[Mapping[str, Any]]) -> AwsError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from amigen.base.errors import AmigenError, KubernetesError
+from amigen.base.waiting import wait_until
 from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.change import ChangePlan, Pool
@@ -145,10 +147,14 @@ class Executor:
 
     def _new_stamp(self, old: str) -> str:
         """The server's time; in a later second than the last restart."""
-        while (fresh := self.tools.cluster.now()) == old:
-            self.tools.clock.sleep(0.3)
-            self.tools.cluster.version()
-        return fresh
+        cluster = self.tools.cluster
+
+        def later() -> bool:
+            cluster.version()  # each answer has the time
+            return cluster.now() != old
+
+        wait_until(later, seconds=math.inf, every=0.3)
+        return cluster.now()
 
     def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
         self.tools.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
@@ -171,22 +177,22 @@ class Executor:
         if not nodes:
             return ()
         wanted = plan.settings.mode
-        begun = self.tools.clock.monotonic()
-        while True:
+        modes: tuple[NodeMode, ...] = ()
+
+        def right() -> bool:
+            nonlocal modes
             modes = self._modes(plan, rollout, nodes)
-            wrong = [one for one in modes if one.mode != wanted]
-            patience = _MODE_SECONDS if any(one.mode for one in wrong) else _SILENT_SECONDS
-            if not wrong or self.tools.clock.monotonic() - begun >= patience:
-                break
-            self.tools.clock.sleep(2.0)
-        other = [one for one in wrong if one.mode]
-        if other:
-            lines = [f"kube-proxy does not run in {wanted} mode on {len(other)} of {len(nodes)} nodes"]
-            lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other]
+            return all(one.mode == wanted for one in modes)
+
+        def other() -> list[NodeMode]:
+            return [one for one in modes if one.mode not in ("", wanted)]
+
+        wait_until(lambda: right() or bool(other()), seconds=_SILENT_SECONDS, every=2.0)
+        if other() and not wait_until(right, seconds=_MODE_SECONDS, every=2.0) and other():
+            lines = [f"kube-proxy does not run in {wanted} mode on {len(other())} of {len(nodes)} nodes"]
+            lines += [f"  {one.node}: {one.mode} (by {one.by})" for one in other()]
             raise KubernetesError("\n".join(lines), "its log says why: it exits rather than fall back to another mode")
-        if restarting := restarting_nodes(
-            rollout.pods, [one.node for one in modes if one.by == "log"], self.tools.clock
-        ):
+        if restarting := restarting_nodes(rollout.pods, [one.node for one in modes if one.by == "log"]):
             lines = [f"kube-proxy does not stay up on {len(restarting)} of {len(nodes)} nodes"]
             lines += [f"  {node}: {why}" for node, why in restarting.items()]
             words = f"kubectl -n kube-system logs --previous -l {rollout.labels} --tail 20 --prefix"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 
 from amigen.kubeproxy.daemonset import Pod
-from amigen.kubeproxy.rollout import Clock
 from amigen.kubernetes.transport import UnreachableError
 
 # kubelet waits 10 s before it starts a crashed container for the second time, and longer each time after that.
@@ -13,7 +13,7 @@ SECONDS = 12.0
 _REQUESTS = 3
 
 
-def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str], clock: Clock) -> dict[str, str]:
+def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str]) -> dict[str, str]:
     """The nodes on which kube-proxy restarts, or is not ready, at each of several requests; with why.
 
     Raises:
@@ -24,7 +24,7 @@ def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str]
     found: dict[str, str] = {}
     before = _of(pods(), nodes)
     for left in reversed(range(_REQUESTS)):
-        clock.sleep(SECONDS)
+        time.sleep(SECONDS)
         try:
             now = _of(pods(), nodes)
         except UnreachableError:

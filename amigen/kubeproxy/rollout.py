@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from amigen.base.errors import KubernetesError
+from amigen.base.waiting import wait_until
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.daemonset import Json, Pod
@@ -17,14 +19,6 @@ from amigen.kubernetes.transport import UnreachableError
 _POLL_SECONDS = 2.0
 # How long the API server may be away while a rollout goes on: a managed control plane is replaced now and then.
 GRACE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """Time, passed in: `monotonic` for deadlines, `sleep` waits."""
-
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +33,6 @@ class Tools:
 
     cluster: Cluster
     addon: Addon | None
-    clock: Clock
     say: Callable[[str], None]
     seconds: float = 600.0
 
@@ -112,34 +105,32 @@ class Rollout:
             KubernetesError: Not in time; says of each node why.
             UnreachableError: The API server is away for longer than a grace.
         """
-        deadline = self.tools.clock.monotonic() + self.tools.seconds
+        states = dict.fromkeys(nodes, "not seen")
         told: dict[str, str] = {}
         away_since: float | None = None
-        waiting = set(nodes)
-        while True:
+
+        def followed() -> bool:
+            nonlocal states, away_since
             try:
                 present = {item["metadata"]["name"] for item in self.tools.cluster.list(NODES)}
                 pods = self.pods()
-                away_since = None
             except UnreachableError as error:
-                away_since = self.tools.clock.monotonic() if away_since is None else away_since
-                if self.tools.clock.monotonic() - away_since >= GRACE_SECONDS:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since >= GRACE_SECONDS:
                     raise
                 self.tools.say(f"  {error.message}; trying again")
-                self.tools.clock.sleep(_POLL_SECONDS)
-                continue
-            waiting &= present
-            states = {node: self._state(node, pods) for node in sorted(waiting)}
+                return False
+            away_since = None
+            states = {node: self._state(node, pods) for node in sorted(states.keys() & present)}
             done = [node for node, state in states.items() if state == "new and ready"]
             for node, state in states.items():
                 if told.get(node) != state:
                     told[node] = state
                     self.tools.say(f"  {node}: {state} ({len(done)} of {len(states)} done)")
-            if len(done) == len(states):
-                return
-            if self.tools.clock.monotonic() >= deadline:
-                raise self._late(states)
-            self.tools.clock.sleep(_POLL_SECONDS)
+            return len(done) == len(states)
+
+        if not wait_until(followed, seconds=self.tools.seconds, every=_POLL_SECONDS):
+            raise self._late(states)
 
     def _state(self, node: str, pods: tuple[Pod, ...]) -> str:
         here = [pod for pod in pods if pod.node == node and not pod.ending]

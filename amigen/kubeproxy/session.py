@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,7 +28,7 @@ from amigen.kubeproxy.observe import Observed, observe
 from amigen.kubeproxy.plan import make_plan
 from amigen.kubeproxy.readback import NodeMode, read_modes
 from amigen.kubeproxy.rollback import plan_rollback
-from amigen.kubeproxy.rollout import Clock, Tools
+from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
@@ -70,7 +69,6 @@ class Session:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self.clock = Clock(monotonic=time.monotonic, sleep=time.sleep)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -170,7 +168,7 @@ class Session:
         Returns:
             What each node runs.
         """
-        tools = Tools(cluster=self.cluster, addon=self.addon, clock=self.clock, say=say, seconds=seconds)
+        tools = Tools(cluster=self.cluster, addon=self.addon, say=say, seconds=seconds)
         executor = Executor(
             tools=tools, reach=self.reach, back=lambda made, saved: self._way_back(made, request, saved)
         )

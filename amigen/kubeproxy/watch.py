@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from amigen.base.errors import AmigenError, CouldNotCheckError
-from amigen.kubeproxy.rollout import Clock
+from amigen.base.waiting import wait_until
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubernetes.transport import UnreachableError
 from amigen.services.difference import Difference
@@ -20,12 +21,11 @@ _Key: TypeAlias = tuple[str, str, str]
 class Memory:
     """Remembers since when each difference has been there; of a node that was not seen, it keeps what it knew."""
 
-    clock: Clock
     since: dict[_Key, float] = field(default_factory=dict)
 
     def see(self, states: tuple[NodeStatus, ...]) -> dict[tuple[str, Difference], float]:
         """Seconds that each of these has lasted; what is no longer there is forgotten."""
-        now = self.clock.monotonic()
+        now = time.monotonic()
         unseen = {state.key for state in states if state.unseen}
         found = {(state.key, one.kind, one.subject): (state.key, one) for state in states for one in state.differences}
         self.since = {key: begun for key, begun in self.since.items() if key in found or key[0] in unseen}
@@ -34,7 +34,6 @@ class Memory:
 
 def watch(
     compare_once: Callable[[], tuple[NodeStatus, ...]],
-    clock: Clock,
     *,
     seconds: float,
     interval: float,
@@ -51,30 +50,31 @@ def watch(
     Raises:
         UnreachableError, CouldNotCheckError: The last comparison failed.
     """
-    memory = Memory(clock)
-    deadline = clock.monotonic() + seconds
+    memory = Memory()
     told: dict[_Key, str] = {}
-    while True:
-        away: AmigenError | None = None
-        states: tuple[NodeStatus, ...] = ()
+    away: AmigenError | None = None
+    states: tuple[NodeStatus, ...] = ()
+    lasted: dict[tuple[str, Difference], float] = {}
+
+    def settled() -> bool:
+        nonlocal told, away, states, lasted
         try:
-            states = compare_once()
+            states, away = compare_once(), None
         except (UnreachableError, CouldNotCheckError) as error:
-            if not seconds:
-                raise
             away = error
-            if ("", "away", "") not in told:
+            if seconds and ("", "away", "") not in told:
                 say(f"not seen: {error.message}")
             told[("", "away", "")] = error.message
-        else:
-            lasted = memory.see(states)
-            if seconds:
-                told = _tell(told, states, say)
-            if clock.monotonic() >= deadline or not (lasted or any(state.unseen for state in states)):
-                return states, lasted
-        if away and clock.monotonic() >= deadline:
-            raise away
-        clock.sleep(interval)
+            return False
+        lasted = memory.see(states)
+        if seconds:
+            told = _tell(told, states, say)
+        return not (lasted or any(state.unseen for state in states))
+
+    wait_until(settled, seconds=seconds, every=interval)
+    if away:
+        raise away
+    return states, lasted
 
 
 def _tell(told: dict[_Key, str], states: tuple[NodeStatus, ...], say: Callable[[str], None]) -> dict[_Key, str]:

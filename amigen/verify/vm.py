@@ -8,6 +8,7 @@ The one idea of this long module: what one image file shows, from its disk and f
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from msgspec import structs
 
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ending_programs
+from amigen.base.waiting import wait_until
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.checks.model import JoinCluster, RunHook
 from amigen.connections.appliance import InAppliance
@@ -269,8 +271,7 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
             if result.outcome == "failed":
                 proof.options.log(f"{result.id} ({result.phase}): {one_line(result.found)}")
         proof.options.log(f"the {name} node runs until Ctrl-C; enter it with: {machine.ssh.enter}")
-        while machine.running:
-            time.sleep(1)
+        wait_until(lambda: not machine.running, seconds=math.inf, every=1)
 
 
 def _without_user_data(plan: ImagePlan) -> ImagePlan:

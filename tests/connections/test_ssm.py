@@ -42,7 +42,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at the clock is 50 seconds later, and nothing waits."""
     ticks = itertools.count(0, 50)
     monkeypatch.setattr(
-        "amigen.connections.ssm.time", SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(ticks))
+        "amigen.base.waiting.time", SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(ticks))
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from amigen.aws.session import Aws, AwsOptions
+from amigen.base import waiting
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
 from amigen.kubeproxy.addon import Addon, AddonState
@@ -28,23 +30,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EksServer]:
         yield found
 
 
-class Time:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        return self.now
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of waits moves only when somebody waits."""
+    now = [0.0]
+    monkeypatch.setattr(
+        waiting,
+        "time",
+        SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)),
+    )
 
 
 def an_addon(server: EksServer, cluster: str = "prod") -> Addon:
-    time = Time()
-    aws = Aws(AwsOptions(endpoint_url=server.url))
-    return Addon(aws, cluster, "eu-central-1", sleep=time.sleep, monotonic=time.monotonic)
+    return Addon(Aws(AwsOptions(endpoint_url=server.url)), cluster, "eu-central-1")
 
 
 def say(_: str) -> None:

@@ -19,7 +19,6 @@ from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.node_match import matching_node
 from amigen.kubeproxy.restart_count import restarting_nodes
-from amigen.kubeproxy.rollout import Clock
 from amigen.kubernetes.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
@@ -390,11 +389,11 @@ def test_a_kube_proxy_that_does_not_stay_up(api: FakeApi) -> None:
     assert "b: restarted" in result.stderr
 
 
-def test_an_api_server_that_is_away_says_nothing_of_kube_proxy() -> None:
+def test_an_api_server_that_is_away_says_nothing_of_kube_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """One look is lost; only where the last one is, nothing is known."""
     (pod,) = daemonset.pods([{"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": "a"}}])
     ready, away = (replace(pod, ready=True),), UnreachableError("away")
-    clock = Clock(monotonic=lambda: 0.0, sleep=lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
     def looks(*answers: Any) -> Any:
         left = list(answers)
@@ -407,9 +406,9 @@ def test_an_api_server_that_is_away_says_nothing_of_kube_proxy() -> None:
 
         return pods
 
-    assert restarting_nodes(looks(ready, away, ready), ["a"], clock) == {}
+    assert restarting_nodes(looks(ready, away, ready), ["a"]) == {}
     with pytest.raises(UnreachableError):
-        restarting_nodes(looks(ready, away, away, away), ["a"], clock)
+        restarting_nodes(looks(ready, away, away, away), ["a"])
 
 
 def test_one_restart_is_forgiven(api: FakeApi) -> None:

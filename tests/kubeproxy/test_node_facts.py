@@ -18,7 +18,6 @@ from amigen.facts import Answer, Facts, gather_script
 from amigen.kubeproxy import node_facts
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather, node_at, read_node
-from amigen.kubeproxy.rollout import Clock
 from amigen.kubeproxy.status import NodeStatus, judge
 from amigen.kubeproxy.watch import watch
 from tests.ipvs.test_compare import BOUND, LISTING, wanted
@@ -298,10 +297,11 @@ def test_ipv6_sets_that_kube_proxy_leaves_behind() -> None:
     assert "ipset destroy" in found.notes[0]
 
 
-def test_watching_counts_how_long() -> None:
+def test_watching_counts_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A difference that comes, lasts and goes."""
     now = [0.0]
-    clock = Clock(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     sick = SAID | {"table": LISTING.replace("10.96.0.50:80 sed", "10.96.0.50:80 rr")}
     answers = iter([SAID | {"table": LISTING.replace("10.1.0.4:8080", "10.1.0.5:8080")}, sick, sick])
     said: list[str] = []
@@ -309,19 +309,18 @@ def test_watching_counts_how_long() -> None:
     def once() -> tuple[NodeStatus, ...]:
         return (judge(a_node(next(answers)), IPVS_CONFIG, wanted(), "node-a"),)
 
-    _, lasted = watch(once, clock, seconds=10.0, interval=5.0, say=said.append)
+    _, lasted = watch(once, seconds=10.0, interval=5.0, say=said.append)
 
     assert [round(seconds) for seconds in lasted.values()] == [5]
     assert [line.split(":")[0] for line in said] == ["differs", "differs", "differs", "settled", "settled"]
 
 
-def test_watching_ends_when_all_is_well() -> None:
+def test_watching_ends_when_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting for the sake of it."""
-    clock = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: pytest.fail("slept"))
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("slept"))
 
     states, lasted = watch(
         lambda: (judge(a_node(), IPVS_CONFIG, wanted(), "n"),),
-        clock,
         seconds=60.0,
         interval=5.0,
         say=lambda line: pytest.fail(line),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amigen.base.errors import ConflictError, KubernetesError
+from amigen.base.waiting import wait_until
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
@@ -117,16 +118,18 @@ def _check_unchanged(tools: Tools, plan: ChangePlan) -> None:
 
 def _wait_for_arrival(tools: Tools, plan: ChangePlan) -> None:
     """Restart no kube-proxy for a configuration that is not there."""
-    deadline = tools.clock.monotonic() + _ARRIVAL_SECONDS
-    while True:
+    missing: tuple[str, ...] = ()
+    where = ""
+
+    def arrived() -> bool:
+        nonlocal missing, where
         config = embedded(tools.cluster.get(CONFIG_MAPS, plan.observed.source.name), plan.observed.source)
-        missing = contradictions(config, plan.settings.changes)
-        if not missing:
-            return
-        if tools.clock.monotonic() >= deadline:
-            raise KubernetesError(
-                f"the add-on's update has ended well, and {config.where} does not have it: {'; '.join(missing)}",
-                f"an edit by hand was kept (--resolve-conflicts {plan.resolve}): repeat with --resolve-conflicts"
-                " OVERWRITE, after which it is gone; no kube-proxy was restarted",
-            )
-        tools.clock.sleep(1.0)
+        missing, where = contradictions(config, plan.settings.changes), config.where
+        return not missing
+
+    if not wait_until(arrived, seconds=_ARRIVAL_SECONDS, every=1.0):
+        raise KubernetesError(
+            f"the add-on's update has ended well, and {where} does not have it: {'; '.join(missing)}",
+            f"an edit by hand was kept (--resolve-conflicts {plan.resolve}): repeat with --resolve-conflicts"
+            " OVERWRITE, after which it is gone; no kube-proxy was restarted",
+        )
