@@ -4,8 +4,8 @@ Commands run as root through the document AWS-RunShellScript; no port has to be 
 ssm:SendCommand and ssm:GetCommandInvocation. An answer has at most 24,000 characters of stdout and 8,000 of stderr (API
 reference of GetCommandInvocation), so that output travels packed, and in parts where it does not fit.
 
-`amigen.publish.run_command` sends one script to all instances of a tag at once, at a rate that stops when instances
-fail: it has no conversation with each, so it takes one answer of at most 24,000 characters. This one has any length.
+`amigen.publish.run_command` sends one script, packed likewise, to all instances of a tag at once, at a rate that stops
+when instances fail. It asks none of them for a second part.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from amigen.base.gzipped import gunzip, gzip
 from amigen.base.waiting import wait_for
 from amigen.connections.model import INSTANCE, Connection, Target, UnreachableError
 
-# Of the 24,000; characters are bytes here, because all of it is ASCII.
-PART = 20_000
+# Of the 24,000, beside the first line; characters are bytes here, because all of it is ASCII.
+PART = 23_500
 # What amigen asks for has kilobytes; a few of gzip unpack to gigabytes.
 MAX_OUTPUT = 16 << 20
 # A longer command is packed too; what a request may hold is not documented.
@@ -48,6 +48,8 @@ printf 'amigen %s %s\\n' "$size" "$folder"
 head -c PART "$folder/answer"
 [ "$size" -gt PART ] || rm -rf "$folder"
 """
+# For who asks for no second part. The code counts for MaxErrors of Run Command.
+_ONLY_PART = 'rm -rf "$folder"\nexit "$code"\n'
 
 
 class SessionManager(Connection):
@@ -79,14 +81,7 @@ class SessionManager(Connection):
 
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
         name = self.target.name
-        first = self._send(wrapped(script))
-        match = _HEAD.match(first)
-        if not match:
-            raise UnreachableError(f"{name} answered something else than our command: {first[:200]!r}")
-        size, folder = int(match[1]), match[2]
-        if size > MAX_OUTPUT:
-            raise UnreachableError(f"{name}: its answer is too long ({size} characters)")
-        answer = first[match.end() :]
+        size, folder, answer = begun(name, self._send(wrapped(script)))
         while len(answer) < size:
             part = self._send(next_part(folder, len(answer), size))
             if not part:
@@ -143,14 +138,35 @@ class SessionManager(Connection):
 CONNECTION = SessionManager
 
 
-def wrapped(command: str) -> str:
-    """The script that runs a command and packs what it printed."""
+def wrapped(command: str, *, whole: bool = False) -> str:
+    """The script that runs a command and packs what it printed.
+
+    Args:
+        command: Of POSIX sh.
+        whole: Its first part is all that is asked for, and it ends with the command's code; else with 0.
+    """
     if len(command) > _LONG:
         packed = base64.b64encode(gzip(command.encode("utf-8", "surrogateescape"))).decode()
         run = f'printf %s {packed} | base64 -d | gzip -d >"$folder/run" && /bin/sh "$folder/run"'
     else:
         run = f"/bin/sh -c {shlex.quote(command)}"
-    return _WRAP.replace("COMMAND", f"{{ {run}; }}").replace("PART", str(PART))
+    script = _WRAP.replace("COMMAND", f"{{ {run}; }}").replace("PART", str(PART))
+    return script + _ONLY_PART if whole else script
+
+
+def begun(name: str, first: str) -> tuple[int, str, str]:
+    """Characters of the whole answer, the folder where it is, and its first part, out of what a wrapped script printed.
+
+    Raises:
+        UnreachableError: The instance `name` printed something else, or the answer is too long.
+    """
+    match = _HEAD.match(first)
+    if not match:
+        raise UnreachableError(f"{name} answered something else than our command: {first[:200]!r}")
+    size = int(match[1])
+    if size > MAX_OUTPUT:
+        raise UnreachableError(f"{name}: its answer is too long ({size} characters)")
+    return size, match[2], first[match.end() :]
 
 
 def next_part(folder: str, offset: int, size: int) -> str:

@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.aws.session import Aws
 from amigen.base.errors import AwsError, CouldNotCheckError, InputError
-from amigen.base.gzipped import gunzip, gzip
+from amigen.connections.model import UnreachableError
+from amigen.connections.ssm import begun, unpacked, wrapped
 from amigen.publish.wait import Waiter
 
 DOCUMENT = "AWS-RunShellScript"
@@ -30,8 +30,6 @@ _NOT_DELIVERED = {
     "AccessDenied": "the caller may not run commands on it",
 }
 _DONE = ("Success", "Failed", "TimedOut", "Cancelled")
-_END = "amigen-end"
-_MOST = 50_000_000  # bytes of unpacked output; 24,000 characters hold less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,35 +84,6 @@ class Rate:
         return f"was not asked: the command was stopped after more errors than --max-errors {self.errors}"
 
 
-def wrap(script: str) -> str:
-    """One shell line that runs a bash script and prints its output packed.
-
-    Packed both ways: a command may have 64 KB, and Run Command keeps the first 24,000 characters of the output. The end
-    mark says that nothing was cut off.
-    """
-    packed = base64.b64encode(gzip(script.encode())).decode()
-    return (
-        f"set -eu; out=$(mktemp); trap 'rm -f \"$out\"' EXIT; "
-        f'printf %s {packed} | base64 -d | gunzip | bash >"$out"; '
-        f'gzip -9 -c "$out" | base64 -w0; echo; echo {_END}'
-    )
-
-
-def unwrap(text: str) -> bytes:
-    """The output of a wrapped script.
-
-    Raises:
-        ValueError: It is cut off or broken.
-    """
-    body, mark, _ = text.rpartition(_END)
-    if not mark:
-        raise ValueError("the output is cut off: Run Command keeps 24,000 characters")
-    try:
-        return gunzip(base64.b64decode(body.strip(), validate=True), _MOST)
-    except ValueError as error:
-        raise ValueError(f"the output is broken: {error}") from None
-
-
 def run_script(
     aws: Aws,
     region: str,
@@ -128,7 +97,7 @@ def run_script(
 ) -> Asked:
     """Run a script on instances by their ids, or on all with a tag.
 
-    A repeated SendCommand would only look twice: scripts that come this way change nothing.
+    The script is one of POSIX sh, and changes nothing: a repeated SendCommand only looks twice.
 
     Raises:
         CouldNotCheckError: The command did not get to its end.
@@ -144,7 +113,7 @@ def run_script(
         region,
         where,
         DocumentName=DOCUMENT,
-        Parameters={"commands": [wrap(script)], "executionTimeout": [str(limits.timeout)]},
+        Parameters={"commands": [wrapped(script, whole=True)], "executionTimeout": [str(limits.timeout)]},
         Comment="amigen: look at the node, change nothing",
         MaxConcurrency=limits.concurrency,
         MaxErrors=limits.errors,
@@ -203,14 +172,20 @@ def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: R
         if error.concerns_all and error.code != "ThrottlingException":
             raise
         return Answer(instance=instance, problem=f"its answer could not be fetched: {error.message}")
-    if item["Status"] != "Success":
-        said = output.get("StandardErrorContent", "").strip().splitlines()
-        problem = f"the script ended with {output.get('ResponseCode')}" + (f": {said[-1]}" if said else "")
-        return Answer(instance=instance, problem=problem)
+    code, stderr = output.get("ResponseCode"), output.get("StandardErrorContent", "")
     try:
-        return Answer(instance=instance, output=unwrap(output.get("StandardOutputContent", "")))
-    except ValueError as error:
-        return Answer(instance=instance, problem=str(error))
+        size, _, packed = begun(instance, output.get("StandardOutputContent", ""))
+        if len(packed) < size:
+            return Answer(instance=instance, problem="the output is cut off: Run Command keeps 24,000 characters")
+        code, stdout, errors = unpacked(packed)
+        if not code:
+            return Answer(instance=instance, output=stdout)
+        stderr = errors.decode(errors="replace")
+    except UnreachableError as error:
+        if item["Status"] == "Success":
+            return Answer(instance=instance, problem=error.message)
+    last = stderr.strip().splitlines()[-1:]
+    return Answer(instance=instance, problem=": ".join([f"the script ended with {code}", *last]))
 
 
 def only_answer(answers: Sequence[Answer]) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from amigen.connections import parse_target
 from amigen.connections.model import ConnectOptions, UnreachableError
-from amigen.connections.ssm import PART, SessionManager, unpacked
+from amigen.connections.ssm import PART, SessionManager, begun, unpacked, wrapped
 from amigen.facts import Wanted
 from amigen.testing.backend import ConnectionBackend, backend_over
 from amigen.testing.gather import gather
@@ -89,6 +91,21 @@ def test_gathering_is_one_command(server: SsmServer) -> None:
     known = gather(backend(server), wanted)
     assert known.settings == {"/proc/sys/kernel/ostype": "Linux"}
     assert len(server.scripts) == 1
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_script_of_run_command_answers_once(tmp_path: Path, size: int) -> None:
+    """One part with the script's code, which MaxErrors counts, and nothing is left on the instance."""
+    script = f"head -c {size} /dev/urandom; echo why >&2; exit 3"
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(["/bin/sh", "-c", wrapped(script, whole=True)], capture_output=True, check=False, env=env)
+    length, _, answer = begun("i-1", done.stdout.decode())
+    assert (done.returncode, list(tmp_path.iterdir())) == (3, [])
+    if size > PART:
+        assert len(answer) < length
+    else:
+        code, stdout, stderr = unpacked(answer)
+        assert (code, len(stdout), stderr) == (3, size, b"why\n")
 
 
 def test_an_instance_that_is_not_managed(server: SsmServer) -> None:
