@@ -136,37 +136,16 @@ class Machine:
         if not wait_until(ready, seconds=timeout, every=0.3):
             raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({answer})\n{self.console_tail()}")
 
-    def wait_for_cloud_init(self, timeout: float = SSH_SECONDS) -> Completed:
-        """Until cloud-init has ended, well or not; what `cloud-init status --long` says."""
-        return self.run("cloud-init status --wait >/dev/null; cloud-init status --long", timeout=timeout)
-
     def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
         """Run a command over ssh; see `SshTarget.run`."""
         return self.ssh.run(command, timeout=timeout, stdin=stdin)
 
-    def copy_to(self, source: Path, target: str) -> None:
-        """Copy a file or folder into the VM."""
-        self.ssh.copy_to(source, target)
-
-    def copy_from(self, source: str, target: Path) -> None:
-        """Copy a file or folder out of the VM."""
-        self.ssh.copy_from(source, target)
-
     def reboot(self, timeout: float = SSH_SECONDS) -> None:
         """Reboot: the guest shuts down, and a new QEMU starts (three times as fast as a reboot inside QEMU)."""
-        self._shut_down("reboot")
-        self.start()
-        self.wait_for_ssh(timeout)
-
-    def power_off(self) -> None:
-        """Shut the guest down in order; killed when it does not within three minutes."""
-        self._shut_down("poweroff")
-
-    def _shut_down(self, verb: str) -> None:
         prefix = "" if self.ssh.user == "root" else "sudo -n "
         # The guest may end the connection before the command does.
         with suppress(ToolError):
-            self.ssh.run(f"{prefix}systemctl {verb} --no-block", timeout=60)
+            self.ssh.run(f"{prefix}systemctl reboot --no-block", timeout=60)
         self.ssh.disconnect()
         assert self._process is not None
         try:
@@ -175,6 +154,8 @@ class Machine:
             tail = self.console_tail()
             self.kill()
             raise ToolError(f"the VM did not shut down within {OFF_SECONDS:.0f} s\n{tail}") from None
+        self.start()
+        self.wait_for_ssh(timeout)
 
     def kill(self) -> None:
         """Pull the plug; nothing of QEMU is left."""

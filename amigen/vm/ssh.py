@@ -130,20 +130,14 @@ class SshTarget:
                 "these units are still starting",
             ) from None
 
-    def copy_to(self, source: Path, target: str, *, timeout: float = 300) -> None:
-        """Copy a file or folder there.
+    def copy_from(self, source: str, target: Path, *, timeout: float = 300) -> None:
+        """Copy a file or folder from there.
 
         Raises:
             ToolError: It failed, or did not end within `timeout` seconds.
         """
-        self._copy([str(source), f"{self.user}@{self.host}:{target}"], timeout)
-
-    def copy_from(self, source: str, target: Path, *, timeout: float = 300) -> None:
-        """Copy a file or folder from there; raises as `copy_to`."""
-        self._copy([f"{self.user}@{self.host}:{source}", str(target)], timeout)
-
-    def _copy(self, ends: list[str], timeout: float) -> None:
         scp = find_program("scp", package="openssh-client", purpose="copy files")
+        ends = [f"{self.user}@{self.host}:{source}", str(target)]
         command = [scp, "-q", "-r", *self.arguments, "-P", str(self.port), "--", *ends]
         run_tool(command, doing=f"copy {ends[0]} to {ends[1]}", timeout=timeout)
 

@@ -22,6 +22,7 @@ from tests.kubeproxy import samples
 from tests.kubeproxy.real_world import World, delete_all
 from tests.real import node
 from tests.real.control_plane import PROXY, ControlPlane
+from tests.testbed.guest import wait_for_cloud_init
 
 if TYPE_CHECKING:
     from amigen.vm import Machine
@@ -98,7 +99,7 @@ def proving(plane: ControlPlane, image: Path, folder: Path) -> Iterator[Proof]:
     ):
         patch.setenv("XDG_STATE_HOME", str(folder))
         machine.wait_for_ssh()
-        done = machine.wait_for_cloud_init()
+        done = wait_for_cloud_init(machine)
         assert done.returncode == 0, machine.run("sudo cat /var/log/cloud-init-output.log").stdout[-3000:]
         node.install(machine, plane)
         node.run(machine, node.NAMESPACES + node.SERVERS)

@@ -19,6 +19,7 @@ from amigen.platforms import PLATFORMS
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.vm import Machine, built_in_base, scratch
 from amigen.vm.ssh import Completed
+from tests.testbed.guest import wait_for_cloud_init
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def machine() -> Iterator[Machine]:
     base = built_in_base("debian-12", "x86_64", log=print)
     with scratch("test") as work, Machine(base.image, work=work, user="root", log=print) as made:
         made.wait_for_ssh()
-        made.wait_for_cloud_init()
+        wait_for_cloud_init(made)
         yield made
 
 

@@ -22,6 +22,7 @@ import pytest
 from amigen import parse_spec, plan_image, user_data
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.vm import Base, Machine, VmImage, built_in_base, scratch
+from tests.testbed.guest import copy_to, wait_for_cloud_init
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +92,7 @@ def ready(base: Base, image: VmImage) -> Iterator[Machine]:
     """A stock image at the end of its first boot with amigen's user data."""
     with scratch("test") as work, boot(base, image, work, document()) as machine:
         machine.wait_for_ssh()
-        machine.wait_for_cloud_init()
+        wait_for_cloud_init(machine)
         yield machine
 
 
@@ -129,7 +130,7 @@ def test_a_failed_run_leaves_a_running_kubelet_alone(ready: Machine) -> None:
     spec = parse_spec({**SPEC, "hooks": {"before": [{"name": "broken", "script": "exit 3"}]}})
     source = ready.work / "bad.sh"
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
-    ready.copy_to(source, "/tmp/bad.sh")
+    copy_to(ready, source, "/tmp/bad.sh")
     assert ready.run("sudo bash /tmp/bad.sh").returncode == 1
     assert out(ready, "systemctl is-active kubelet") == "active"
     assert ready.run("sudo bash /var/lib/cloud/instance/scripts/*").returncode == 0
@@ -157,7 +158,7 @@ def test_a_clock_that_is_far_off(ready: Machine) -> None:
     source = ready.work / "short.sh"
     spec = parse_spec({**SPEC, "packageSources": {"timeoutSeconds": 90}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
-    ready.copy_to(source, "/tmp/short.sh")
+    copy_to(ready, source, "/tmp/short.sh")
     for year in (2001, 2099):
         removed = ready.run(
             "sudo timedatectl set-ntp false; sudo dpkg --purge ipvsadm; sudo rm -rf /var/lib/apt/lists/*"
@@ -182,7 +183,7 @@ def test_a_clock_that_is_set_in_the_middle(ready: Machine) -> None:
     source = ready.work / "stepped.sh"
     spec = parse_spec({**SPEC, "packageSources": {"proxy": "http://127.0.0.1:9", "timeoutSeconds": 60}})
     source.write_text(bootstrap_script(plan_image(spec, "debian-12"), user_data=True))
-    ready.copy_to(source, "/tmp/stepped.sh")
+    copy_to(ready, source, "/tmp/stepped.sh")
     assert ready.run("sudo timedatectl set-ntp false; sudo apt-get clean; sudo dpkg --purge ipvsadm").returncode == 0
     steps = "(sleep 3; date -s '+400 days'; sleep 20; date -s '-800 days') >/tmp/steps 2>&1 &"
     started = time.monotonic()
@@ -233,7 +234,7 @@ def test_a_node_without_its_modules_does_not_join(ready: Machine) -> None:
     before = len(ready.console.read_text(errors="replace"))
     ready.reboot()
     ready.wait_for_ssh()
-    ready.wait_for_cloud_init()
+    wait_for_cloud_init(ready)
     assert out(ready, "systemctl is-active amigen-ready.service") == "failed"
     assert out(ready, "sleep 5; systemctl is-active kubelet") == "inactive"
     reason = "amigen-ready: this node is NOT ready: the module ip_vs is not loaded"

@@ -18,6 +18,7 @@ import pytest
 from amigen import parse_spec, plan_image, user_data
 from amigen.vm import Machine, scratch
 from tests.testbed.dnf_standin import dnf_standin_base
+from tests.testbed.guest import wait_for_cloud_init
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +73,7 @@ def booted(machine: Machine, *, with_: str = "") -> None:
         assert machine.run(f"sudo sh -c {with_!r}").returncode == 0
         machine.reboot()
     machine.wait_for_ssh()
-    machine.wait_for_cloud_init()
+    wait_for_cloud_init(machine)
     out(machine, "systemctl is-system-running --wait")
 
 

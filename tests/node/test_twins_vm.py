@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from amigen.vm import Machine, VmImage, built_in_base, scratch
+from tests.testbed.guest import wait_for_cloud_init
 from tests.verify.images import SPEC, built_image, proof_plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -35,7 +36,7 @@ RANDOM = re.compile(
 def values(machine: Machine, to: Path) -> dict[bytes, str]:
     """Random-looking value -> a file that has it; a small binary file is one itself."""
     assert machine.run(f"{GATHER} 2>/dev/null >/dev/shm/files.tar; test -s /dev/shm/files.tar").returncode == 0
-    machine.copy_from("/dev/shm/files.tar", to)
+    machine.ssh.copy_from("/dev/shm/files.tar", to)
     found: dict[bytes, str] = {}
     with tarfile.open(to) as files:
         for member in files:
@@ -54,7 +55,7 @@ def booted(image: VmImage, user: str, name: str) -> dict[bytes, str]:
     """The values of a machine that is ready after its first boot, as an instance of this name."""
     with scratch(name) as work, Machine(image, work=work, user=user, instance_id=name, log=print) as machine:
         machine.wait_for_ssh()
-        machine.wait_for_cloud_init()
+        wait_for_cloud_init(machine)
         return values(machine, work / "files.tar")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from amigen.kubernetes.kinds import CONFIG_MAPS, ENDPOINT_SLICES, NODES
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
+from tests.testbed.guest import copy_to
 
 if TYPE_CHECKING:
     from amigen.vm import Machine
@@ -31,7 +32,7 @@ def run(machine: Machine, script: str, *, timeout: float = 300) -> str:
 
 
 def copy(machine: Machine, source: Path, target: str, mode: str = "0600") -> None:
-    machine.copy_to(source, f"/tmp/{source.name}")
+    copy_to(machine, source, f"/tmp/{source.name}")
     run(machine, f"install -D -m {mode} /tmp/{source.name} {target}; rm /tmp/{source.name}\n")
 
 

@@ -16,6 +16,7 @@ from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from amigen.spec.load import load_spec
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from amigen.vm.cache import cache_key, cached
+from tests.testbed.guest import power_off
 
 SPEC = """\
 apiVersion: amigen/v1alpha1
@@ -67,7 +68,7 @@ def built_image(plan: ImagePlan, log: Callable[[str], None] = print) -> VmImage:
                 file = f"/dev/shm/{name}"
                 done = machine.run(f"cat > {file} && sudo -n bash {file} </dev/null", stdin=text, timeout=900)
                 assert done.returncode == 0, done.stdout + done.stderr
-            machine.power_off()
+            power_off(machine)
             disk = folder / "disk.qcow2"
             subprocess.run(["qemu-img", "convert", "-q", "-O", "qcow2", str(machine.overlay), str(disk)], check=True)
         for kernel, suffix in ((base.image.kernel, ".vmlinuz"), (base.image.initrd, ".initrd")):
