@@ -101,13 +101,14 @@ def complete_platform(_: click.Context, __: click.Parameter, incomplete: str) ->
 
 
 complete_architecture = _complete("x86_64", "arm64")
-# What a target of `amigen verify` begins with.
-_TARGETS = ("ssh://", "ssm://i-", "podman://", "docker://", "chroot:///", "nspawn:///", "local")
 
 
 def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The beginnings of targets, or the files of the folder: an image or an unpacked root is a target, too."""
-    found = [CompletionItem(word) for word in _TARGETS if word.startswith(incomplete)]
+    from amigen.connections import SCHEMES
+
+    words = [scheme if scheme == "local" else f"{scheme}://" for scheme in SCHEMES]
+    found = [CompletionItem(word) for word in words if word.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 
