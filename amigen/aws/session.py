@@ -36,6 +36,7 @@ class AwsOptions:
         role_arn: A role to assume on top of it.
         external_id: What the role's trust policy asks for; only with `role_arn`.
         connect_timeout, read_timeout: Seconds.
+        patient: Slow down and try more often, where many ask side by side.
     """
 
     profile: str | None = None
@@ -44,6 +45,7 @@ class AwsOptions:
     external_id: str | None = None
     connect_timeout: float = 10
     read_timeout: float = 60
+    patient: bool = False
 
 
 class Aws:
@@ -105,7 +107,7 @@ class Aws:
         with self._lock:
             if (service, region) not in self._clients:
                 session = self._boto_session(region)
-                config = _config("standard", _attempts(session), self._options)
+                config = _config(_attempts(session), self._options)
                 try:
                     self._clients[service, region] = boto3.Session(botocore_session=session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
@@ -132,35 +134,14 @@ def _session(profile: str | None) -> Any:
     return session
 
 
-def _config(mode: str, attempts: int, options: AwsOptions) -> Config:
+def _config(attempts: int, options: AwsOptions) -> Config:
+    mode, more = ("adaptive", 5) if options.patient else ("standard", 0)
     return Config(
         connect_timeout=options.connect_timeout,
         read_timeout=options.read_timeout,
-        retries={"mode": mode, "total_max_attempts": attempts},
+        retries={"mode": mode, "total_max_attempts": attempts + more},
         user_agent_extra="amigen",
     )
-
-
-def make_client(service: str, *, region: str | None, profile: str | None, mode: str = "standard", attempts: int) -> Any:
-    """A client of botocore, for what handles its errors by itself.
-
-    Args:
-        service: botocore's name.
-        region: None: what environment and profile say.
-        profile: None: what the environment says.
-        mode: Of the retries; `adaptive` slows down where many call at once.
-        attempts: Calls in all.
-
-    Raises:
-        AwsError: There is no such profile, or no region.
-    """
-    config = _config(mode, attempts, AwsOptions())
-    try:
-        session = _session(profile)
-        region = region or os.environ.get("AWS_REGION")
-        return boto3.Session(botocore_session=session).client(service, region_name=region, config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise AwsError(f"cannot call {service}: {error}", "name --region and --profile") from None
 
 
 def ec2_endpoint(region: str, *, profile: str | None, endpoint_url: str | None) -> str | None:

@@ -14,14 +14,15 @@ import base64
 import re
 import shlex
 import subprocess
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from amigen.aws.session import make_client
+from amigen.aws import calls
+from amigen.aws.answer import Fields
+from amigen.aws.errors import CallError
+from amigen.aws.grants import Call
+from amigen.aws.session import Aws, AwsOptions, configured_region
 from amigen.base.errors import AwsError, InputError
 from amigen.base.gzipped import gunzip, gzip
 from amigen.base.waiting import wait_for
@@ -66,18 +67,15 @@ class SessionManager(Connection):
         return Target(text=text, kind="ssm", name=url.netloc, region=region, profile=profile)
 
     @cached_property
-    def client(self) -> Any:
-        """A botocore client of `ssm`.
+    def aws(self) -> Aws:
+        """The calls. Many hosts at once run into the API's rate."""
+        return Aws(AwsOptions(profile=self.target.profile or None, patient=True))
 
-        Raises:
-            UnreachableError: The AWS configuration names no region, or no such profile.
-        """
-        region, profile = self.target.region or None, self.target.profile or None
-        try:
-            # Many hosts at once run into the API's rate; botocore slows down by itself.
-            return make_client("ssm", region=region, profile=profile, mode="adaptive", attempts=11)
-        except AwsError as error:
-            raise UnreachableError(f"Session Manager: {error.message}") from None
+    def _call(self, call: Call, **params: Any) -> Fields:
+        region = self.target.region or configured_region(self.aws.profile)
+        if not region:
+            raise UnreachableError("Session Manager: you must specify a region")
+        return self.aws.call(call, region, f"instance {self.target.name}", **params)
 
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
         name = self.target.name
@@ -93,7 +91,8 @@ class SessionManager(Connection):
     def _send(self, script: str) -> str:
         """Run a script to its end and return its stdout, as far as the API gives it."""
         try:
-            sent = self.client.send_command(
+            sent = self._call(
+                calls.SEND_COMMAND,
                 InstanceIds=[self.target.name],
                 DocumentName="AWS-RunShellScript",
                 Comment="amigen verify",
@@ -101,12 +100,12 @@ class SessionManager(Connection):
                 Parameters={"commands": [script], "executionTimeout": [str(int(self.options.seconds))]},
             )
             found = self._wait(sent["Command"]["CommandId"])
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            hint = ": does its agent run, and may its role use Session Manager?" if code == "InvalidInstanceId" else ""
-            raise UnreachableError(f"Session Manager, {self.target.name}: {error}{hint}") from None
-        except BotoCoreError as error:
-            raise UnreachableError(f"Session Manager, {self.target.name}: {error}") from None
+        except AwsError as error:
+            failed = UnreachableError(f"Session Manager: {error.message}")
+            failed.hint = error.hint
+            if isinstance(error, CallError) and error.code == "InvalidInstanceId":
+                failed.hint = "does its agent run, and may its role use Session Manager?"
+            raise failed from None
         # Our scripts end with 0, so that anything else says that they did not run.
         if found["Status"] != "Success":
             said = found.get("StandardErrorContent", "").strip()[-300:]
@@ -114,19 +113,19 @@ class SessionManager(Connection):
             raise UnreachableError(f"Session Manager, {self.target.name}: {status} {said}".strip())
         return str(found["StandardOutputContent"])
 
-    def _wait(self, command_id: str) -> dict[str, Any]:
+    def _wait(self, command_id: str) -> Fields:
         status = "Pending"
 
-        def look() -> dict[str, Any] | None:
+        def look() -> Fields | None:
             nonlocal status
-            # For a moment after send_command it is not known yet.
-            with suppress(self.client.exceptions.InvocationDoesNotExist):
-                found: dict[str, Any] = self.client.get_command_invocation(
-                    CommandId=command_id, InstanceId=self.target.name
-                )
-                status = found["Status"]
-                return found if status in _ENDED else None
-            return None
+            try:
+                found = self._call(calls.GET_COMMAND_INVOCATION, CommandId=command_id, InstanceId=self.target.name)
+            except CallError as error:
+                if error.code != "InvocationDoesNotExist":  # for a moment after SendCommand
+                    raise
+                return None
+            status = found["Status"]
+            return found if status in _ENDED else None
 
         found = wait_for(look, seconds=self.options.seconds + 60, every=0.5)
         if found is None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.stub import Stubber
 
 from amigen.aws.grants import Purpose
-from amigen.aws.session import Aws, make_client
+from amigen.aws.session import Aws
 from amigen.kubeproxy.addon import Addon
 from amigen.publish.policy import LIMIT, Scope, policy, size
 from tests.aws.test_builds_of_others import Account, spec
@@ -135,7 +136,7 @@ def test_the_add_on_needs_what_the_policy_says(tmp_path: Path, monkeypatch: pyte
     """The calls that the add-on really makes are recorded (their answers are canned), and judged."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    client = make_client("eks", region=REGION, profile=None, attempts=1)
+    client = boto3.client("eks", region_name=REGION)
     made: list[Request] = []
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:

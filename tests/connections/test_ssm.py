@@ -8,16 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 import testinfra
-from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amigen.aws.session import Aws, AwsOptions
 from amigen.connections import parse_target
 from amigen.connections.model import ConnectOptions, UnreachableError
 from amigen.connections.ssm import PART, SessionManager, begun, unpacked, wrapped
@@ -34,14 +32,11 @@ def server() -> Iterator[SsmServer]:
         yield running
 
 
-def client(url: str) -> Any:
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-central-1"}
-    return boto3.client("ssm", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **keys)
-
-
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at the clock is 50 seconds later, and nothing waits."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(name, value)
     ticks = itertools.count(0, 50)
     monkeypatch.setattr(
         "amigen.base.waiting.time", SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(ticks))
@@ -50,7 +45,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def connection(server: SsmServer, name: str = INSTANCE, options: ConnectOptions | None = None) -> SessionManager:
     made = SessionManager(parse_target(f"ssm://{name}"), options or ConnectOptions(seconds=3600))
-    made.client = client(server.url)
+    made.aws = Aws(AwsOptions(endpoint_url=server.url))
     return made
 
 
@@ -113,6 +108,13 @@ def test_an_instance_that_is_not_managed(server: SsmServer) -> None:
         backend(server, "i-00000000000000000").run("true")
 
 
+def test_no_region(server: SsmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(UnreachableError, match="specify a region") as found:
+        backend(server).run("true")
+    assert found.value.hint == "name it: ssm://INSTANCE?region=REGION, or AWS_REGION"
+
+
 def test_a_command_that_did_not_run(server: SsmServer) -> None:
     server.override = {"Status": "TimedOut", "StatusDetails": "DeliveryTimedOut", "StandardOutputContent": ""}
     with pytest.raises(UnreachableError, match="DeliveryTimedOut"):
@@ -161,7 +163,6 @@ def test_requests_are_what_the_api_takes() -> None:
 
     with mock_aws():
         manager = SessionManager(parse_target(f"ssm://{INSTANCE}"))
-        manager.client = boto3.client("ssm", region_name="eu-central-1")
         with pytest.raises(UnreachableError, match="something else than our command"):
             manager.run("true")
 
