@@ -35,8 +35,8 @@ _PROTOCOLS: dict[str, Protocol] = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}
 _AFFINITY_SECONDS = 10800  # DefaultClientIPServiceAffinitySeconds in k8s.io/api/core/v1/types.go
 
 
-class _OddError(Exception):
-    """An object is not what the API documents."""
+# What reading ends in where an object is not what the API documents.
+_ODD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
 
 
 def read_services(services: Iterable[Json], slices: Iterable[Json], features: ProxyFeatures) -> ServicePorts:
@@ -46,8 +46,8 @@ def read_services(services: Iterable[Json], slices: Iterable[Json], features: Pr
     for slice_ in slices:
         try:
             owner = _slice_owner(slice_)
-        except _OddError as error:
-            odd.append(Odd(_name(slice_), f"EndpointSlice: {error}"))
+        except _ODD as error:
+            odd.append(_odd(_name(slice_), "EndpointSlice", error))
             continue
         if owner:
             of_service.setdefault(owner, []).append(slice_)
@@ -58,14 +58,14 @@ def read_services(services: Iterable[Json], slices: Iterable[Json], features: Pr
         owner = _name(service)
         try:
             found = _of_service(service, owner, of_service.get(owner, ()), features, odd)
-        except _OddError as error:
-            odd.append(Odd(owner, str(error)))
+            if _is_dns(service, owner):
+                dns.add(owner)
+        except _ODD as error:
+            odd.append(_odd(owner, "Service", error))
             continue
         ports += found
         if owner == "default/kubernetes" and found:
             api = found[0].cluster_ip
-        if _is_dns(service, owner):
-            dns.add(owner)
     if not dns and api is not None:
         # kubeadm and EKS give DNS the tenth address of the service CIDR, the API the first.
         tenth = api + 9
@@ -73,36 +73,15 @@ def read_services(services: Iterable[Json], slices: Iterable[Json], features: Pr
     return ServicePorts(ports=tuple(ports), odd=tuple(odd), dns=frozenset(dns))
 
 
-def _map(value: object, what: str) -> Json:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise _OddError(f"{what} is not an object")
-    return value
+def _odd(owner: str, what: str, error: Exception) -> Odd:
+    return Odd(owner, f"{what} is not what the API documents ({type(error).__name__}: {error})")
 
 
-def _list(value: object, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _OddError(f"{what} is not a list")
-    return value
-
-
-def _text(value: object, what: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _OddError(f"{what} is not text: {value!r}")
-    return value
-
-
-def _port(value: object, what: str) -> int:
-    if value in (None, 0):
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
-        raise _OddError(f"{what} is not a port: {value!r}")
-    return value
+def _address(text: object) -> Address:
+    address = read_address(text)
+    if address is None:
+        raise ValueError(f"{text!r} is not an address")
+    return address
 
 
 def _name(item: object) -> str:
@@ -112,7 +91,8 @@ def _name(item: object) -> str:
 
 
 def _labels(item: Json) -> Json:
-    return _map(_map(item, "the object").get("metadata") and item["metadata"].get("labels"), "metadata.labels")
+    labels: Json = item["metadata"].get("labels") or {}
+    return labels
 
 
 def _slice_owner(slice_: Json) -> str:
@@ -128,19 +108,20 @@ def _is_dns(service: Json, owner: str) -> bool:
     """CoreDNS as its manifests (label k8s-app) and its Helm chart (app.kubernetes.io/name) label it."""
     labels = _labels(service)
     known = labels.get("k8s-app") in ("kube-dns", "coredns") or labels.get("app.kubernetes.io/name") == "coredns"
-    ports = _list(_map(service.get("spec"), "spec").get("ports"), "spec.ports")
-    return (known or owner == "kube-system/kube-dns") and any(_map(one, "port").get("port") == 53 for one in ports)
+    return (known or owner == "kube-system/kube-dns") and any(
+        one["port"] == 53 for one in service["spec"].get("ports") or []
+    )
 
 
 def _of_service(
     service: Json, owner: str, slices: Iterable[Json], features: ProxyFeatures, odd: list[Odd]
 ) -> list[ServicePort]:
     labels = _labels(service)
-    spec = _map(service.get("spec"), "spec")
+    spec = service["spec"]
     if (
         _OTHER_PROXY in labels
         or (_HEADLESS in labels and not features.headless_services)
-        or _text(spec.get("clusterIP"), "clusterIP") in ("", "None")
+        or spec.get("clusterIP") in (None, "", "None")
         or spec.get("type") == "ExternalName"
     ):
         return []
@@ -150,28 +131,19 @@ def _of_service(
     for slice_ in slices:
         _add_slice(endpoints, slice_, owner, odd)
     for family in families:
-        text = _cluster_ip(spec, family)
-        if not text:
-            continue
-        address = read_address(text)
-        if address is None:
-            raise _OddError(f"the ClusterIP {text!r} is not an address")
-        found += _of_family(service, owner, spec, address, family, features, endpoints)
+        if text := _cluster_ip(spec, family):
+            found += _of_family(service, owner, spec, _address(text), family, features, endpoints)
     return found
 
 
 def _cluster_ip(spec: Json, family: Family) -> str:
     """The ClusterIP of a family, as `GetClusterIPByFamily` finds it."""
-    families = _list(spec.get("ipFamilies"), "ipFamilies")
-    addresses = _list(spec.get("clusterIPs"), "clusterIPs")
-    first = _text(spec.get("clusterIP"), "clusterIP")
+    families = spec.get("ipFamilies") or []
     if not families:
+        first = str(spec["clusterIP"])
         is_v6 = (one := read_address(first)) is not None and one.version == 6
         return first if is_v6 == (family == 6) else ""
-    for said, address in zip(families, addresses, strict=False):
-        if said == f"IPv{family}":
-            return _text(address, "clusterIPs")
-    return ""
+    return str(dict(zip(families, spec.get("clusterIPs") or [], strict=False)).get(f"IPv{family}", ""))
 
 
 def _of_family(
@@ -186,7 +158,7 @@ def _of_family(
     external = tuple(
         dict.fromkeys(
             one
-            for text in _list(spec.get("externalIPs"), "externalIPs")
+            for text in spec.get("externalIPs") or []
             if (one := read_address(text)) is not None and one.version == family
         )
     )
@@ -195,15 +167,9 @@ def _of_family(
     # `ExternallyAccessible` of the API package decides about the policy, that of kube-proxy about its use.
     outside = kind in ("LoadBalancer", "NodePort") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
     found = []
-    for port in _list(spec.get("ports"), "spec.ports"):
-        port = _map(port, "spec.ports")
-        protocol = _PROTOCOLS.get(_text(port.get("protocol"), "protocol") or "TCP")
-        if protocol is None:
-            raise _OddError(f"protocol {port.get('protocol')!r} is not TCP, UDP or SCTP")
-        name, number = _text(port.get("name"), "port name"), _port(port.get("port"), "port")
-        if not number:
-            raise _OddError("a port has no number")
-        node_port = _port(port.get("nodePort"), "nodePort")
+    for port in spec.get("ports") or []:
+        protocol = _PROTOCOLS[port.get("protocol") or "TCP"]
+        name, node_port = port.get("name") or "", int(port.get("nodePort") or 0)
         ends = endpoints.get((name, protocol, family), {})
         found.append(
             ServicePort(
@@ -211,7 +177,7 @@ def _of_family(
                 name=name,
                 protocol=protocol,
                 cluster_ip=cluster_ip,
-                port=number,
+                port=int(port["port"]),
                 node_port=node_port,
                 external_ips=external if features.external_ips else (),
                 load_balancer_ips=balancers,
@@ -229,31 +195,19 @@ def _of_family(
 def _affinity(spec: Json) -> int | None:
     if spec.get("sessionAffinity") != "ClientIP":
         return None
-    config = _map(_map(spec.get("sessionAffinityConfig"), "sessionAffinityConfig").get("clientIP"), "clientIP")
-    seconds = config.get("timeoutSeconds")
-    if seconds is not None and not isinstance(seconds, int):
-        raise _OddError(f"clientIP.timeoutSeconds is not a number: {seconds!r}")
-    return seconds or _AFFINITY_SECONDS
+    config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return int(config.get("timeoutSeconds") or _AFFINITY_SECONDS)
 
 
 def _load_balancer_ips(service: Json) -> list[Address]:
     """Load balancer addresses that kube-proxy serves itself: those of mode VIP, the default (KEP-1860)."""
-    status = _map(_map(service.get("status"), "status").get("loadBalancer"), "status.loadBalancer")
-    found = []
-    for ingress in _list(status.get("ingress"), "status.loadBalancer.ingress"):
-        ingress = _map(ingress, "status.loadBalancer.ingress")
-        if not ingress.get("ip") or ingress.get("ipMode") not in (None, "VIP"):
-            continue
-        address = read_address(ingress["ip"])
-        if address is None:
-            raise _OddError(f"the load balancer address {ingress['ip']!r} is not an address")
-        found.append(address)
-    return found
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    return [_address(one["ip"]) for one in ingress if one.get("ip") and one.get("ipMode") in (None, "VIP")]
 
 
 def _source_ranges(spec: Json, family: Family) -> tuple[Network, ...]:
     found: list[Network] = []
-    for text in _list(spec.get("loadBalancerSourceRanges"), "loadBalancerSourceRanges"):
+    for text in spec.get("loadBalancerSourceRanges") or []:
         host, _, prefix = str(text).strip().partition("/")
         address = read_address(host)
         try:
@@ -271,46 +225,34 @@ def _add_slice(
     """Add what a slice has; one that cannot be read is named, and the others count."""
     try:
         family = 4 if slice_["addressType"] == "IPv4" else 6
-        for port in _list(slice_.get("ports"), "ports"):
-            port = _map(port, "ports")
-            number = _port(port.get("port"), "port")
-            if number:  # no port means any port, which kube-proxy does not serve
-                key = (_text(port.get("name"), "port name"), _text(port.get("protocol"), "protocol") or "TCP", family)
+        for port in slice_.get("ports") or []:
+            if number := int(port.get("port") or 0):  # no port means any port, which kube-proxy does not serve
+                key = (port.get("name") or "", port.get("protocol") or "TCP", family)
                 _add_endpoints(endpoints.setdefault(key, {}), slice_, number)
-    except _OddError as error:
-        odd.append(Odd(owner, f"EndpointSlice {_name(slice_)}: {error}"))
+    except _ODD as error:
+        odd.append(_odd(owner, f"EndpointSlice {_name(slice_)}", error))
 
 
 def _add_endpoints(found: dict[Target, Endpoint], slice_: Json, port: int) -> None:
-    for one in _list(slice_.get("endpoints"), "endpoints"):
-        one = _map(one, "endpoints")
-        addresses = _list(one.get("addresses"), "addresses")
-        if not addresses:
+    for one in slice_.get("endpoints") or []:
+        if not one.get("addresses"):
             continue
         # kube-proxy takes the first address and leaves the others alone.
-        address = _read_once(addresses[0]) if isinstance(addresses[0], str) else None
-        if address is None:
-            raise _OddError(f"the endpoint address {addresses[0]!r} is not an address")
-        conditions = _map(one.get("conditions"), "conditions")
+        target = (_read_once(one["addresses"][0]), port)
+        conditions = one.get("conditions") or {}
         terminating = conditions.get("terminating") is True
-        target = (address, port)
         # An address may be there twice while it moves between slices, or is used again: one that runs wins.
         if target not in found or not terminating:
-            hints = one.get("hints")
+            hints = one.get("hints") or {}
             found[target] = Endpoint(
                 target=target,
-                node=_text(one.get("nodeName"), "nodeName"),
+                node=one.get("nodeName") or "",
                 ready=conditions.get("ready") is not False,
                 serving=conditions.get("serving") is not False,
                 terminating=terminating,
-                zones=_hinted(hints, "forZones") if hints else frozenset(),
-                nodes=_hinted(hints, "forNodes") if hints else frozenset(),
+                zones=frozenset(hint["name"] for hint in hints.get("forZones") or ()),
+                nodes=frozenset(hint["name"] for hint in hints.get("forNodes") or ()),
             )
 
 
-_read_once = lru_cache(maxsize=1 << 17)(read_address)
-
-
-def _hinted(hints: object, key: str) -> frozenset[str]:
-    entries = _list(_map(hints, "hints").get(key), f"hints.{key}")
-    return frozenset(_text(_map(one, key).get("name"), key) for one in entries)
+_read_once = lru_cache(maxsize=1 << 17)(_address)
