@@ -44,8 +44,6 @@ class RealServer:
     place: Place
     forward: Forward
     weight: int
-    active: int = 0
-    inactive: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +54,8 @@ class VirtualService:
         protocol, place: None where `firewall_mark` is set.
         family: 4 or 6; None where the listing does not say (a firewall mark without servers in `/proc/net/ip_vs`).
         scheduler: Its name; `none` where the kernel has none attached.
-        scheduler_flags: Such as `sh-port`; never shown in `/proc/net/ip_vs`.
         persistent: Seconds for which a client stays with its server; None: not persistent.
         ticks: True where `persistent` counts the kernel's ticks (CONFIG_HZ a second), as `/proc/net/ip_vs` does.
-        mask: Which clients count as one: a netmask or a prefix length; None: each address for itself.
-        engine: The persistence engine (`pe sip`); empty: none.
-        one_packet: Each packet is scheduled for itself (`ops`).
     """
 
     scheduler: str
@@ -69,12 +63,8 @@ class VirtualService:
     place: Place | None = None
     firewall_mark: int | None = None
     family: Literal[4, 6] | None = None
-    scheduler_flags: tuple[str, ...] = ()
     persistent: int | None = None
     ticks: bool = False
-    mask: str | None = None
-    engine: str = ""
-    one_packet: bool = False
     servers: tuple[RealServer, ...] = ()
 
     @property

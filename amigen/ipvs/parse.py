@@ -13,7 +13,7 @@ net/netfilter/ipvs/ip_vs_ctl.c of Linux. What matters of them here:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NoReturn, cast
@@ -158,8 +158,13 @@ def _service(line: _Line, *, proc: bool) -> VirtualService:
     if len(rest) < 2:
         line.wrong("expected an address and a scheduler")
     place = _hex_place(line, rest[0]) if proc else _place(line, rest[0])
-    service = VirtualService(protocol=cast("Protocol", kind), place=place, scheduler=_scheduler(line, rest[1]))
-    return _with_flags(line, service, rest[2:], proc=proc)
+    return VirtualService(
+        protocol=cast("Protocol", kind),
+        place=place,
+        scheduler=_scheduler(line, rest[1]),
+        persistent=(seconds := _persistence(line, rest[2:], proc=proc)),
+        ticks=proc and seconds is not None,
+    )
 
 
 def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
@@ -174,8 +179,8 @@ def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
         family, rest = 6, rest[1:]
     if not rest:
         line.wrong("expected a scheduler")
-    service = VirtualService(firewall_mark=mark, family=family, scheduler=_scheduler(line, rest[0]))
-    return _with_flags(line, service, rest[1:], proc=proc)
+    _persistence(line, rest[1:], proc=proc)  # not compared: kube-proxy makes no service of a mark
+    return VirtualService(firewall_mark=mark, family=family, scheduler=_scheduler(line, rest[0]))
 
 
 def _scheduler(line: _Line, word: str) -> str:
@@ -184,48 +189,20 @@ def _scheduler(line: _Line, word: str) -> str:
     return word
 
 
-def _with_flags(line: _Line, service: VirtualService, words: Sequence[str], *, proc: bool) -> VirtualService:
-    """What follows the scheduler, in any order: `(sh-port)`, `persistent 300`, `mask M`, `pe NAME`, `ops`."""
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "ops":
-            service = replace(service, one_packet=True)
-        elif word.startswith("(") and word.endswith(")"):
-            service = replace(service, scheduler_flags=tuple(w for w in word[1:-1].split(",") if w))
-        elif word == "persistent" and rest:
-            timeout = line.number_of(rest.pop(0), what="the persistence timeout")
-            service = replace(service, persistent=timeout, ticks=proc)
-            if proc and rest:
-                service = replace(service, mask=_hex_mask(line, service, rest.pop(0)))
-        elif word == "mask" and rest and not proc:
-            service = replace(service, mask=_mask(line, rest.pop(0)))
-        elif word == "pe" and rest:
-            service = replace(service, engine=rest.pop(0))
-        else:
+def _persistence(line: _Line, words: Iterable[str], *, proc: bool) -> int | None:
+    """The number of `persistent 300`; what else may follow the scheduler kube-proxy does not set.
+
+    In any order: `(sh-port)`, `mask M`, `pe NAME`, `ops`; in `/proc/net/ip_vs` the mask follows without its name.
+    """
+    rest, found = iter(words), None
+    for word in rest:
+        if word == "persistent":
+            found = line.number_of(next(rest, ""), what="the persistence timeout")
+        if word in ("mask", "pe") or (proc and word == "persistent"):
+            next(rest, None)
+        elif word not in ("persistent", "ops") and not (word.startswith("(") and word.endswith(")")):
             line.wrong(f"unknown flag {word!r}")
-    return service
-
-
-def _mask(line: _Line, word: str) -> str:
-    if word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= 128:
-        return str(int(word))
-    try:
-        return str(IPv4Address(word))
-    except ValueError:
-        line.wrong(f"{word!r} is neither a netmask nor a prefix length")
-
-
-def _hex_mask(line: _Line, service: VirtualService, word: str) -> str | None:
-    """The kernel prints ntohl(netmask): of IPv4 the mask itself, of IPv6 the prefix length with its bytes swapped."""
-    value = line.number_of(word, base=16, what="the mask")
-    prefix = int.from_bytes(value.to_bytes(4, "little"), "big")
-    is_v6 = service.place is not None and isinstance(service.place.address, IPv6Address)
-    if is_v6 or (service.firewall_mark is not None and 0 < prefix <= 128 and value != 0x80000000):
-        return None if prefix == 128 else str(prefix)
-    if service.firewall_mark is not None and value == 0x80000000:
-        return None  # /128, the default of IPv6; 128.0.0.0 would read the same and is not in use
-    return None if value == 0xFFFFFFFF else str(IPv4Address(value))
+    return found
 
 
 def _server(line: _Line, *, proc: bool) -> RealServer:
@@ -236,11 +213,11 @@ def _server(line: _Line, *, proc: bool) -> RealServer:
     if words[1] not in _FORWARDS:
         line.wrong(f"{words[1]!r} is not one of {', '.join(_FORWARDS)}")
     place = _hex_place(line, words[0]) if proc else _place(line, words[0])
-    weight, active, inactive = (
+    weight, *_ = (
         line.number_of(word, what=what)
         for word, what in zip(words[2:], ("the weight", "the count", "the count"), strict=True)
     )
-    return RealServer(place=place, forward=cast("Forward", words[1]), weight=weight, active=active, inactive=inactive)
+    return RealServer(place=place, forward=cast("Forward", words[1]), weight=weight)
 
 
 def _place(line: _Line, word: str) -> Place:

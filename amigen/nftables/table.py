@@ -30,14 +30,12 @@ class Rule:
         affinity: The set that it looks up or updates; empty: none.
         targets: Where it sends to itself.
         goto: Chains where it continues.
-        drops: It drops what does not match.
     """
 
     conditional: bool = False
     affinity: str = ""
     targets: tuple[Target, ...] = ()
     goto: tuple[str, ...] = ()
-    drops: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +171,7 @@ def _address(element: Any) -> Address:
 
 
 def _rule(expressions: list[dict[str, Any]]) -> Rule:
-    conditional, affinity, drops = False, "", False
+    conditional, affinity = False, ""
     targets: list[Target] = []
     goto: list[str] = []
     for expression in expressions:
@@ -191,9 +189,7 @@ def _rule(expressions: list[dict[str, Any]]) -> Rule:
             goto.append(body["target"])
         elif kind == "vmap" and isinstance(body["data"], dict):
             goto += [verdict["goto"]["target"] for _, verdict in body["data"]["set"]]
-        elif kind == "drop":
-            drops = True
-    return Rule(conditional=conditional, affinity=affinity, targets=tuple(targets), goto=tuple(goto), drops=drops)
+    return Rule(conditional=conditional, affinity=affinity, targets=tuple(targets), goto=tuple(goto))
 
 
 def _dnat(body: Mapping[str, Any]) -> Iterator[Target]:

@@ -85,9 +85,7 @@ def test_api_service_with_two_servers() -> None:
         scheduler="rr",
         servers=(
             RealServer(place=Place(address=ip_address("192.168.113.81"), port=443), forward="Masq", weight=1),
-            RealServer(
-                place=Place(address=ip_address("192.168.162.166"), port=443), forward="Masq", weight=1, active=1
-            ),
+            RealServer(place=Place(address=ip_address("192.168.162.166"), port=443), forward="Masq", weight=1),
         ),
     )
 
@@ -98,9 +96,8 @@ def test_persistence_and_weight_zero() -> None:
     """A Service with session affinity, and an endpoint that is ending."""
     found = service(NUMERIC, 1)
 
-    assert (found.protocol, found.persistent, found.ticks, found.servers[0].weight, found.servers[0].inactive) == (
-        "UDP", 10800, False, 0, 7
-    )  # fmt: skip
+    assert (found.protocol, found.persistent, found.ticks) == ("UDP", 10800, False)
+    assert found.servers[0].weight == 0
 
 
 def test_sctp_without_servers() -> None:
@@ -108,25 +105,19 @@ def test_sctp_without_servers() -> None:
     assert (service(NUMERIC, 2).protocol, service(NUMERIC, 2).servers) == ("SCTP", ())
 
 
-def test_scheduler_flags_mask_and_every_forward_method() -> None:
-    """What other programs may put beside kube-proxy's entries."""
+def test_what_other_programs_put_beside_the_entries_of_kube_proxy() -> None:
+    """Flags of a scheduler, a mask, `pe sip` and `ops` are read over."""
     found = service(NUMERIC, 3)
 
-    assert found.scheduler_flags == ("sh-fallback", "sh-port")
-    assert (found.persistent, found.mask) == (300, "255.255.255.0")
+    assert (found.scheduler, found.persistent, service(NUMERIC, 4).persistent) == ("sh", 300, 360)
     assert [server.forward for server in found.servers] == ["Route", "Tunnel", "Local"]
-
-
-def test_persistence_engine_and_one_packet() -> None:
-    """`pe sip` and `ops` behind each other."""
-    assert (service(NUMERIC, 4).engine, service(NUMERIC, 4).one_packet) == ("sip", True)
 
 
 def test_ipv6_with_prefix() -> None:
     """Brackets, and a mask that is a prefix length."""
     found = service(NUMERIC, 5)
 
-    assert (found.key, found.mask, found.family) == (("TCP", ip_address("fd00::1"), 443), "64", 6)
+    assert (found.key, found.persistent, found.family) == (("TCP", ip_address("fd00::1"), 443), 60, 6)
     assert found.servers[0].place == Place(address=ip_address("fd00::a:1"), port=8443)
 
 
@@ -175,14 +166,13 @@ def test_kernel_listing() -> None:
     """/proc/net/ip_vs: hexadecimal, ticks, and IPv6 prefix lengths with their bytes swapped."""
     found = parse(PROC)
 
-    assert [(str(one), one.scheduler, one.persistent, one.ticks, one.mask, one.family) for one in found.services] == [
-        ("TCP 10.100.0.1:443", "rr", None, False, None, 4),
-        ("UDP 10.100.0.10:53", "rr", 2700000, True, "255.255.255.0", 4),
-        ("TCP [fd00::1]:443", "sed", 15000, True, "64", 6),
-        ("TCP [fd00::2]:443", "sed", 15000, True, None, 6),
-        ("FWM 10", "wrr", None, False, None, 4),
+    assert [(str(one), one.scheduler, one.persistent, one.ticks, one.family) for one in found.services] == [
+        ("TCP 10.100.0.1:443", "rr", None, False, 4),
+        ("UDP 10.100.0.10:53", "rr", 2700000, True, 4),
+        ("TCP [fd00::1]:443", "sed", 15000, True, 6),
+        ("TCP [fd00::2]:443", "sed", 15000, True, 6),
+        ("FWM 10", "wrr", None, False, 4),
     ]
-    assert found.services[1].one_packet
     assert found.services[0].servers[0].place == Place(address=ip_address("192.168.113.81"), port=443)
     assert found.services[4].servers[0].forward == "Tunnel"
 
@@ -208,7 +198,7 @@ def test_empty_table() -> None:
         (HEAD + "TCP  10.0.0.1:80 rr\n  -> 10.0.0.2:80 Masq 1\n", "line 5"),
         (HEAD + "TCP  10.0.0.1:80 rr\n  -> 10.0.0.2:80 Teleport 1 0 0\n", "'Teleport' is not one of"),
         ("Prot LocalAddress:Port               Conns   InPkts\n", "ipvsadm -L --stats"),
-        (HEAD + "TCP  10.0.0.1:80 rr mask 1.2.3\n", "neither a netmask"),
+        (HEAD + "TCP  10.0.0.1:80 rr persistent\n", "the persistence timeout is not a number"),
     ],
 )
 def test_what_is_no_listing_is_one_clear_error(text: str, says: str) -> None:
