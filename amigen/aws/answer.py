@@ -64,7 +64,6 @@ def ask(client: Any, operation: str, call: str, **params: Any) -> Fields:
     """One call of a botocore client.
 
     Args:
-        client: The client.
         operation: As in botocore's service model.
         call: The call and its resource in words, for messages.
         params: Parameters as botocore names them.

@@ -69,8 +69,6 @@ class Aws:
         """One call.
 
         Args:
-            call: Entry of the table of calls.
-            region: Region to call.
             what: The resource in words, for the message of a failure.
             params: Parameters as botocore names them.
 

@@ -22,7 +22,6 @@ def show(problems: Iterable[Problem], file: str, content: bytes, *, err: bool = 
     A terminal gets colors, unless NO_COLOR is set; FORCE_COLOR gives them to all.
 
     Args:
-        problems: The findings.
         file: Its name, as editors and CI jump to it.
         content: Of the file; empty where it is not known.
         err: On stderr.

@@ -174,7 +174,6 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
     """The spec of a command that calls AWS: in regions that people expect.
 
     Args:
-        path: Of the spec.
         profile: Of the shared configuration; None for that of the environment.
 
     Raises:

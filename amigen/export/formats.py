@@ -65,8 +65,6 @@ def export(
     """The files of one format for one platform, sorted by path; the same input gives the same bytes.
 
     Args:
-        plan: The plan of the platform.
-        name: Of the format.
         image: Where the AMI comes from; None: the record if there are `amis`, else the format's default.
         amis: Architecture -> AMI id in the region of the spec, of a build record.
         cluster: Name of the cluster, where the spec does not join one.

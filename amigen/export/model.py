@@ -29,7 +29,6 @@ class Export(Struct, frozen=True, kw_only=True):
     """What to export.
 
     Attributes:
-        plan: The plan of one platform.
         user_data: Its document, before base64.
         image: Where the AMI comes from.
         amis: With `record`: architecture -> AMI id in the region of the spec.

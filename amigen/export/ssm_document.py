@@ -28,7 +28,6 @@ def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:
     """The document, as `aws ssm create-document --content` takes it.
 
     Args:
-        plan: Of one platform.
         joined: The nodes must have joined their cluster; unset, nobody asks.
 
     Raises:
@@ -62,7 +61,6 @@ def check_script(plan: ImagePlan, *, joined: bool = False, besides: tuple[type[C
     """The script alone.
 
     Args:
-        plan: Of one platform.
         joined: The nodes must have joined their cluster.
         besides: Kinds of checks that are left out.
     """

@@ -77,9 +77,6 @@ def look_at_bases(
     """The base of each target.
 
     Args:
-        aws: Where to call.
-        spec: The spec.
-        targets: Of the spec.
         path: Build record; None for the one that `amigen build` writes, if it is there.
     """
     record = path or default_path(spec)

@@ -49,10 +49,6 @@ def look_at_drift(
     """The differences of each place, to the spec of a file.
 
     Args:
-        aws: Where to call.
-        spec: The spec.
-        path: Its file.
-        places: Where to look.
         base: Whether to look for a newer base image, too.
     """
     request = make_request(spec, path)

@@ -97,11 +97,7 @@ def plan_regions(
     """Look at the regions, and decide; each keeps its own error.
 
     Args:
-        aws: Where to call.
-        regions: Which.
-        spec: Whose images.
         record: Build record, whose ledger knows which images were shared; None for that of `amigen build`.
-        rules: What is removed.
 
     Returns:
         The plans, and what applies them; it takes a function that is told of each step.
@@ -179,7 +175,6 @@ def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
 
     Args:
         images: Newest first.
-        rules: What is removed.
     """
     seen: dict[tuple[str, str], int] = defaultdict(int)
     out = []

@@ -28,7 +28,6 @@ class Tools:
     Attributes:
         addon: The EKS add-on; None where no EKS cluster is known.
         seconds: How long the add-on's update, and each pool, may take.
-        say: Takes a line of progress.
     """
 
     cluster: Cluster

@@ -159,9 +159,7 @@ class Session:
         """Carry a plan out.
 
         Args:
-            plan: What to do.
             request: What it was made of.
-            say: Takes a line of progress.
             seconds: Longest wait for each pool.
             back: A rollback.
 
@@ -183,7 +181,6 @@ class Session:
         """The command that takes the plan back, from whatever folder it is run, and whatever context is current then.
 
         Args:
-            plan: What was done.
             request: What it was made of.
             saved: The configuration to go to; None: the newest.
         """
@@ -221,7 +218,6 @@ class Session:
 
         Args:
             asked: The way to each node.
-            listing: A saved listing.
             assumed: kube-proxy's configuration, where it is not in a ConfigMap.
         """
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile

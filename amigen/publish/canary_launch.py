@@ -26,8 +26,6 @@ def launch_params(
     """Parameters of RunInstances, but for the client token.
 
     Args:
-        plan: Of the platform.
-        place: Where.
         template, version: What is launched.
         data: Of the template version, as EC2 answers with it.
         image: The AMI of the version.

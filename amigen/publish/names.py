@@ -107,7 +107,6 @@ def chosen_regions(spec: NodeImage, given: Sequence[str], *, anywhere: bool = Fa
     """The regions that were asked for, or all of the spec.
 
     Args:
-        spec: The spec.
         given: As asked for.
         anywhere: Also regions that are not in the spec (any more): images may have been left there.
 

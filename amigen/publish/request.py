@@ -17,7 +17,6 @@ def make_request(
     """The request of a spec.
 
     Args:
-        spec: The spec.
         path: Its file, to which `userData.merge` is relative.
         set_default, canary: Whether and how the default version moves.
         templates: Unset, launch templates and parameters are left alone.

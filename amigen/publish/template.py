@@ -33,7 +33,6 @@ def desired(
 
     Args:
         previous: The data of the version that is the default now; empty for a new template.
-        spec: The spec.
         target: Platform and architecture.
         digest: Digest of the spec.
         image: The AMI id, or PENDING_IMAGE.

@@ -83,7 +83,6 @@ def _create(
 
     Args:
         run: Gets template, version and warning.
-        name: Of the template.
         intent: What the token is made of.
         after: The newest version that the plan saw; 0 where there was no template.
         create: Calls with a token; gives the template's id, the version and EC2's warning.

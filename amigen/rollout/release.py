@@ -88,9 +88,6 @@ def publish(
     """Publish proven images, and roll their default versions out.
 
     Args:
-        aws: Where to call.
-        order: What to publish.
-        waiter: How to wait.
         show: Shows the plan.
         ask: Asks a question before anything is changed; raises where the answer is no.
 
@@ -143,11 +140,7 @@ def roll_back(
     """Move the default versions of places back, and the parameters with them.
 
     Args:
-        aws: Where to call.
-        spec: The spec.
-        places: Of which templates.
         to: Version to go back to; None for what each default was before.
-        waiter: How to wait.
         path: Build record, beside which the ledger is; None for the one that `amigen build` writes.
         dry_run: Stop when the plan is shown.
         show, ask: As for `publish`.
