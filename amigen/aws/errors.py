@@ -28,10 +28,7 @@ _WAYS_OUT: dict[str, str] = {
         "AWS does not accept the credentials: check `aws sts get-caller-identity` and this machine's clock, and whether"
         " the account has enabled the region (`aws account list-regions`)",
     ),
-    **dict.fromkeys(
-        _DENIED,
-        f"the caller may not do this: {_POLICY}",
-    ),
+    **dict.fromkeys(_DENIED, f"the caller may not do this: {_POLICY}"),
     **dict.fromkeys(_RATE, f"AWS limits the rate of calls, also after several tries; wait a minute, then {_AGAIN}"),
     **dict.fromkeys(_FAULT, f"a fault inside AWS, also after several tries; {_AGAIN}"),
     "OptInRequired": "the account has not opted in to this region or service",

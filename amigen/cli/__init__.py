@@ -26,11 +26,7 @@ from amigen.base.nearest import nearest
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("amigen.cli.spec", "init", "Write a first spec."),
     "check": ("amigen.cli.spec", "check", "Check a spec: all problems at once, with line and key path."),
-    "schema": (
-        "amigen.cli.spec",
-        "schema",
-        "Print the JSON Schema of the spec, of records or of JSON output.",
-    ),
+    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec, of records or of JSON output."),
     "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
     "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
     "export": (

@@ -14,15 +14,7 @@ from amigen.cli.aws import aws_options, confirm, progress, record_option, target
 from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
-from amigen.cli.image_rows import (
-    base_json,
-    finding_json,
-    listed_json,
-    prune_json,
-    show_base,
-    show_image,
-    show_prune,
-)
+from amigen.cli.image_rows import base_json, finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
 from amigen.images.base import look_at_bases
 from amigen.images.drift import look_at_drift
@@ -93,13 +85,7 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     show_default=True,
     help="Number of newest images of each kind to keep.",
 )
-@click.option(
-    "--older-than",
-    type=Duration("d"),
-    default="30d",
-    show_default=True,
-    help="Remove only older images.",
-)
+@click.option("--older-than", type=Duration("d"), default="30d", show_default=True, help="Remove only older images.")
 @_ANY_REGION
 @record_option
 @click.option("--apply", is_flag=True, help="Apply the plan. Default: show it only.")

@@ -79,11 +79,7 @@ def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:
 
 
 def judge(
-    found: NodeFacts,
-    config: ProxyConfig,
-    wanted: Expected,
-    subject: str,
-    nft: tuple[ServicePorts, Where] | None = None,
+    found: NodeFacts, config: ProxyConfig, wanted: Expected, subject: str, nft: tuple[ServicePorts, Where] | None = None
 ) -> NodeStatus:
     """Compare a node with the cluster.
 
@@ -201,15 +197,9 @@ def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Compariso
             if wanted.dns
             else "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged",
         ),
-        (
-            {"missing-service"},
-            served,
-        ),
+        ({"missing-service"}, served),
         ({"scheduler", "missing-service"}, f"each with the scheduler {config.scheduler}"),
-        (
-            {"missing-server", "weight", "missing-service"},
-            ended,
-        ),
+        ({"missing-server", "weight", "missing-service"}, ended),
         ({"stale-server", "stale-service", "unreadable"}, "nothing is stale"),
     ]
     if bound is not None:

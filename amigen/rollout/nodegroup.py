@@ -192,11 +192,7 @@ def refused_in_template(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
             f"Spot belongs to the node group (capacityType): {out}",
             (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
         ),
-        (
-            "the template configures hibernation",
-            life,
-            (data.get("HibernationOptions") or {}).get("Configured"),
-        ),
+        ("the template configures hibernation", life, (data.get("HibernationOptions") or {}).get("Configured")),
         ("the template sets the shutdown behavior", life, data.get("InstanceInitiatedShutdownBehavior")),
     ]
     return tuple((words, hint) for words, hint, there in found if there)

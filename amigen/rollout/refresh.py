@@ -169,12 +169,7 @@ class InstanceRefresh(Roller):
         if rollback:
             more["Preferences"]["AutoRollback"] = True
         try:
-            answer = self._call(
-                calls.START_REFRESH,
-                AutoScalingGroupName=self._group.name,
-                Strategy="Rolling",
-                **more,
-            )
+            answer = self._call(calls.START_REFRESH, AutoScalingGroupName=self._group.name, Strategy="Rolling", **more)
         except CallError as error:
             if error.code != "InstanceRefreshInProgress":
                 self.begun = before or error.concerns_all

@@ -12,13 +12,7 @@ from amigen.publish.actions import CreateVersion, SetDefault
 from amigen.publish.ledger import Ledger
 from amigen.publish.place_run import PlaceRun
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
-from amigen.rollout.group import (
-    Group,
-    GroupRun,
-    RolloutError,
-    TakenBackError,
-    TargetVersion,
-)
+from amigen.rollout.group import Group, GroupRun, RolloutError, TakenBackError, TargetVersion
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
 from amigen.rollout.roller import Roller
@@ -102,11 +96,7 @@ def _ended(
         try:
             releases = releases_of(aws, group.region, here, waiter) if here else ()
             error = go_back(
-                error.message,
-                error.hint or "",
-                releases,
-                lambda each: default_back(aws, each, waiter, ledger),
-                None,
+                error.message, error.hint or "", releases, lambda each: default_back(aws, each, waiter, ledger), None
             )
         except AmigenError as failed:
             error = RolloutError(f"{error.message}; {failed.message}", failed.hint)
