@@ -49,9 +49,9 @@ class Cluster:
         self._transport = Transport(access)
         self._date = ""
 
-    def get(self, kind: Kind, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
+    def get(self, kind: Kind, name: str) -> dict[str, Any]:
         """One object."""
-        return self._json("GET", "get", kind, kind.path(name, namespace), name, namespace=namespace)
+        return self._json("GET", "get", kind, kind.path(name), name)
 
     def list(self, kind: Kind, namespace: str = NAMESPACE, labels: str = "") -> Iterator[dict[str, Any]]:
         """All objects, page by page; `namespace=""` for all namespaces."""

@@ -5,36 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from amigen.base.errors import AmigenError
-from amigen.publish import image_steps, promote, template_steps
-from amigen.publish.actions import (
-    Action,
-    AwaitImage,
-    CopyImage,
-    CreateTemplate,
-    CreateVersion,
-    DeprecateImage,
-    PutParameter,
-    RemoveFailedCopy,
-    RunCanary,
-    SetDefault,
-    ShareImage,
-    TagImage,
-)
+from amigen.publish import actions, image_steps, promote, template_steps
 from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.wait import attempt
 
-_DO: dict[type[Action], Callable[..., None]] = {
-    TagImage: image_steps.tag,
-    RemoveFailedCopy: image_steps.remove_failed,
-    CopyImage: image_steps.copy,
-    AwaitImage: image_steps.await_image,
-    ShareImage: image_steps.share,
-    DeprecateImage: image_steps.deprecate,
-    PutParameter: promote.put_parameter,
-    CreateTemplate: template_steps.create_template,
-    CreateVersion: template_steps.create_version,
-    RunCanary: template_steps.run_canary,
-    SetDefault: promote.set_default,
+_DO: dict[type[actions.Action], Callable[..., None]] = {
+    actions.TagImage: image_steps.tag,
+    actions.RemoveFailedCopy: image_steps.remove_failed,
+    actions.CopyImage: image_steps.copy,
+    actions.AwaitImage: image_steps.await_image,
+    actions.ShareImage: image_steps.share,
+    actions.DeprecateImage: image_steps.deprecate,
+    actions.PutParameter: promote.put_parameter,
+    actions.CreateTemplate: template_steps.create_template,
+    actions.CreateVersion: template_steps.create_version,
+    actions.RunCanary: template_steps.run_canary,
+    actions.SetDefault: promote.set_default,
 }
 
 
