@@ -7,6 +7,7 @@ from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
+from amigen.aws.grants import Call
 from amigen.base.errors import AmigenError, AwsError, ConflictError, RefusedError, plain
 from amigen.publish import names, observe
 from amigen.publish.actions import CreateTemplate, CreateVersion, RunCanary, SetDefault
@@ -23,56 +24,37 @@ _TOKENS = 10
 
 def create_template(means: Means, run: PlaceRun, action: CreateTemplate) -> None:
     """One call makes the template and its first version; its name is unique, so that it cannot be made twice."""
-    image = image_of(run)
-    data = _with_image(action.data, image)
-    label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
-
-    def create(token: str) -> tuple[str, int, Any]:
-        answer = means.aws.call(
-            calls.CREATE_TEMPLATE,
-            run.place.region,
-            f"launch template {action.name}",
-            LaunchTemplateName=action.name,
-            VersionDescription=label.text(),
-            LaunchTemplateData=data,
-            ClientToken=token,
-            TagSpecifications=[{"ResourceType": "launch-template", "Tags": as_tags(action.tags)}],
-        )
-        return answer["LaunchTemplate"]["LaunchTemplateId"], 1, answer.get("Warning")
-
-    _create(means, run, action.name, ("template", action.name, label.text()), 0, create)
+    tags = [{"ResourceType": "launch-template", "Tags": as_tags(action.tags)}]
+    named = {"LaunchTemplateName": action.name, "TagSpecifications": tags}
+    intent = ("template", action.name, _content(run, action)[1])
+    _create(means, run, action, calls.CREATE_TEMPLATE, named, intent, 0)
     run.default = 1
 
 
 def create_version(means: Means, run: PlaceRun, action: CreateVersion) -> None:
     """The token names the newest version that the plan saw: it can be used for one next version only."""
-    image = image_of(run)
-    data = _with_image(action.data, image)
-    label = VersionLabel(spec=action.digest, content=content_digest(data, image), image=image)
-
-    def create(token: str) -> tuple[str, int, Any]:
-        answer = means.aws.call(
-            calls.CREATE_TEMPLATE_VERSION,
-            run.place.region,
-            f"launch template {action.name}",
-            LaunchTemplateId=action.template,
-            VersionDescription=label.text(),
-            LaunchTemplateData=data,
-            ClientToken=token,
-        )
-        return action.template, answer["LaunchTemplateVersion"]["VersionNumber"], answer.get("Warning")
-
-    _create(means, run, action.name, ("version", action.template, action.after), action.after, create)
+    named = {"LaunchTemplateId": action.template}
+    intent = ("version", action.template, action.after)
+    _create(means, run, action, calls.CREATE_TEMPLATE_VERSION, named, intent, action.after)
     refuse_warned(means, run)
+
+
+def _content(run: PlaceRun, action: CreateTemplate | CreateVersion) -> tuple[dict[str, object], str]:
+    """Data and label of the version."""
+    image = image_of(run)
+    resolved = str(action.data["ImageId"]).startswith("resolve:")
+    data = action.data if resolved else {**action.data, "ImageId": image}
+    return data, VersionLabel(spec=action.digest, content=content_digest(data, image), image=image).text()
 
 
 def _create(
     means: Means,
     run: PlaceRun,
-    name: str,
+    action: CreateTemplate | CreateVersion,
+    call: Call,
+    named: dict[str, Any],
     intent: tuple[object, ...],
     after: int,
-    create: Callable[[str], tuple[str, int, Any]],
 ) -> None:
     """Create, and look that it is there.
 
@@ -83,21 +65,35 @@ def _create(
 
     Args:
         run: Gets template, version and warning.
+        named: The parameters of the call besides the version's own.
         intent: What the token is made of.
         after: The newest version that the plan saw; 0 where there was no template.
-        create: Calls with a token; gives the template's id, the version and EC2's warning.
     """
-    place = run.place
+    place, name = run.place, action.name
+    data, label = _content(run, action)
     for generation in range(_TOKENS):
         token = names.token(*intent, *((generation,) if generation else ()))
         try:
-            template, version, warning = create(token)
+            answer = means.aws.call(
+                call,
+                place.region,
+                f"launch template {name}",
+                **named,
+                VersionDescription=label,
+                LaunchTemplateData=data,
+                ClientToken=token,
+            )
         except CallError as error:
             if error.code != "IdempotentParameterMismatch" or _seen(means, run, name, after.__lt__):
                 raise _told(error, name) from None
         else:
+            if isinstance(action, CreateVersion):
+                template, version = action.template, int(answer["LaunchTemplateVersion"]["VersionNumber"])
+            else:
+                template, version = answer["LaunchTemplate"]["LaunchTemplateId"], 1
             if _seen(means, run, name, version.__eq__):
-                run.template, run.version, run.warning = template, version, _words(warning)
+                run.template, run.version = template, version
+                run.warning = _words(answer.get("Warning"))
                 if run.warning:
                     means.waiter.say(f"{place.key}: EC2 warns of version {version}: {run.warning}")
                 means.ledger.note(place.key, warning=f"{version}:{run.warning}" if run.warning else "")
@@ -165,8 +161,3 @@ def _words(warning: Any) -> str:
     """ValidationWarning of EC2: what it could not validate, for a person."""
     found = [f"{each.get('Code', '')}: {each.get('Message', '')}" for each in (warning or {}).get("Errors", ())]
     return plain("; ".join(found))
-
-
-def _with_image(data: dict[str, object], image: str) -> dict[str, object]:
-    named = str(data["ImageId"])
-    return data if named.startswith("resolve:") else {**data, "ImageId": image}
