@@ -14,8 +14,8 @@ from amigen.build.hook import Event
 from amigen.build.host_key import bastion_command, require_builder, write_known_hosts
 from amigen.build.record import ImageRecord
 from amigen.build.session import Session, manifest_artifact
+from amigen.plan.source import source_of
 from amigen.publish.state import Image
-from amigen.render.packer import source_parameter
 from amigen.vm.ssh import new_key
 
 BASTION_KEY = "bastion_private_key_file"
@@ -114,7 +114,7 @@ def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[s
         # Packer runs in another folder.
         found[BASTION_KEY] = str(Path(key).expanduser().absolute())
     found["verify_public_key"] = public
-    if source_parameter(session.plan, session.architecture):
+    if source_of(session.plan.spec, session.plan.platform, session.architecture).parameter:
         found[f"source_ami_{session.architecture}"] = source.id
     if build.endpoint_url:
         found |= {"endpoint_url": build.endpoint_url, "offline": True}

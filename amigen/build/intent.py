@@ -13,7 +13,7 @@ from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import Job
 from amigen.images.base import Base
-from amigen.render.packer import source_parameter
+from amigen.plan.source import source_of
 from amigen.vm.acceleration import probe
 from amigen.vm.needs import require_all
 
@@ -123,12 +123,12 @@ def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageInt
 
 
 def _on_aws(job: Job, built: bool, base: Base | None, problem: str = "") -> ImageIntent:
-    parameter = source_parameter(job.plan, job.architecture)
-    named = job.plan.spec.aws.source_amis.get(job.plan.platform)
-    source = f"the AMI that {parameter} names" if parameter else "the newest AMI that the filter finds"
-    source = named.id if named and named.id else source
+    of = source_of(job.plan.spec, job.plan.platform, job.architecture)
+    named = f"the AMI that {of.parameter} names" if of.parameter else "the newest AMI that the filter finds"
     found = base.image.id if base else ""
-    return _image(job, f"an AMI in {job.plan.spec.aws.region}", source, built=built, base=found, problem=problem)
+    return _image(
+        job, f"an AMI in {job.plan.spec.aws.region}", of.image or named, built=built, base=found, problem=problem
+    )
 
 
 def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:

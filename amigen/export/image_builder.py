@@ -19,7 +19,6 @@ from amigen.checks.model import Check
 from amigen.checks.unit import NoFailedUnitCheck
 from amigen.export.model import Export, logical
 from amigen.export.ssm_document import check_script
-from amigen.render.packer import source_id
 from amigen.scripts.bootstrap import bootstrap_script
 from amigen.spec.values import Architecture
 from amigen.userdata import mime
@@ -135,7 +134,7 @@ def _recipe(export: Export, architecture: Architecture, version: str, components
         "Properties": {
             "Name": f"{export.name}-{architecture}".replace(".", "-"),
             "Version": version,
-            "ParentImage": source_id(export.plan, architecture) or f"ssm:{export.parameter(architecture)}",
+            "ParentImage": export.source(architecture).image or f"ssm:{export.parameter(architecture)}",
             "Components": [{"ComponentArn": {"Fn::GetAtt": [each, "Arn"]}} for each in components],
             "BlockDeviceMappings": [{"DeviceName": export.fact.root_device, "Ebs": export.volume()}],
             "Tags": export.tags(architecture),

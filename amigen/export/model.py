@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from amigen.base.errors import InputError
 from amigen.plan.model import ImagePlan
+from amigen.plan.source import Source, source_of
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
-from amigen.render.packer import source_id, source_parameter
+from amigen.render.packer import image_tags
 from amigen.spec.model import Kubelet, NodeImage
 from amigen.spec.values import Architecture
 
@@ -96,7 +97,7 @@ class Export(Struct, frozen=True, kw_only=True):
             InputError: The record has none.
         """
         if self.image == "stock":
-            return source_id(self.plan, architecture)
+            return self.source(architecture).image or None
         return self.ami(architecture) if self.image == "record" else None
 
     def parameter(self, architecture: Architecture) -> str:
@@ -107,13 +108,17 @@ class Export(Struct, frozen=True, kw_only=True):
         """
         if self.image != "stock":
             return f"/amigen/{self.spec.name}/{self.plan.platform}/{architecture}"
-        found = source_parameter(self.plan, architecture)
-        if found is None:
+        found = self.source(architecture).parameter
+        if not found:
             raise InputError(
                 f"no SSM parameter names the source AMI of {self.plan.platform}",
                 f"name one in the spec: `aws.sourceAmis.{self.plan.platform}.ssmParameter`",
             )
         return found
+
+    def source(self, architecture: Architecture) -> Source:
+        """Where the source AMI is looked up."""
+        return source_of(self.spec, self.plan.platform, architecture)
 
     def instance_type(self, architecture: Architecture) -> str:
         """The instance type of the nodes: that of the spec, or a small one."""
@@ -125,9 +130,8 @@ class Export(Struct, frozen=True, kw_only=True):
 
     def tags(self, architecture: Architecture | None = None) -> dict[str, str]:
         """The tags of instances and volumes."""
-        own = {"amigen/name": self.spec.name, "amigen/platform": self.plan.platform, "amigen/digest": self.plan.digest}
         more = {"amigen/architecture": architecture} if architecture else {}
-        return dict(sorted({**self.spec.aws.tags, **own, **more}.items()))
+        return dict(sorted({**image_tags(self.plan), **more}.items()))
 
     def require_join(self, tool: str) -> None:
         """Where nothing adds what joins the node, the spec has to.

@@ -13,7 +13,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError
 from amigen.images import kernel
-from amigen.platforms import PLATFORMS
+from amigen.plan.source import Source, source_of
 from amigen.publish import observe
 from amigen.publish.names import Target
 from amigen.publish.record import default_path, last_kernels, last_sources
@@ -22,23 +22,6 @@ from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
 Comparison = Literal["same", "newer", "older", "another"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a base image is looked up: exactly one of the three is set."""
-
-    image: str = ""
-    parameter: str = ""
-    name_filter: str = ""
-    owners: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Text for messages."""
-        if self.image:
-            return f"the AMI {self.image}"
-        return f"parameter {self.parameter}" if self.parameter else f"{self.name_filter} of {', '.join(self.owners)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,24 +84,6 @@ def look_at_bases(
     return attempt(status, targets)
 
 
-def source_of(spec: NodeImage, target: Target) -> Source:
-    """Where the base of a target is looked up, by the spec and what amigen knows of the platform. Pure."""
-    fact = PLATFORMS[target.platform]
-    arch = target.distribution_arch
-    own = spec.aws.source_amis.get(target.platform)
-    if own and own.id:
-        return Source(image=own.id)
-    if own and own.ssm_parameter:
-        return Source(parameter=own.ssm_parameter.replace("{arch}", arch))
-    if own and own.filter:
-        return Source(name_filter=own.filter.name, owners=own.filter.owners)
-    eks = spec.aws.base_image == "eks" and fact.ssm_eks
-    parameter = eks or fact.ssm_plain
-    if parameter:
-        return Source(parameter=parameter.format(version=spec.kubernetes_version, arch=arch))
-    return Source(name_filter=fact.name_filter.format(arch=arch), owners=(fact.owner,))
-
-
 def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
     """The base image that a build would take now.
 
@@ -126,7 +91,7 @@ def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
         InputError: There is none, or it is of another architecture.
         AwsError: A call failed.
     """
-    source = source_of(spec, target)
+    source = source_of(spec, target.platform, target.architecture)
     found = _by_filter(aws, region, source, target) if source.name_filter else _by_id(aws, region, source)
     if found is None:
         raise InputError(

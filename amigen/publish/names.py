@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from amigen.base.errors import InputError
 from amigen.plan.choose import selected
-from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Architecture, Platform
 
@@ -59,11 +58,6 @@ class Target:
     def parameter(self) -> str:
         """Name of the SSM parameter that holds the AMI id."""
         return f"/amigen/{self.name}/{self.platform}/{self.architecture}"
-
-    @property
-    def distribution_arch(self) -> str:
-        """The distribution's word for the architecture (`amd64` for Ubuntu's x86_64)."""
-        return PLATFORMS[self.platform].arch_names[self.architecture]
 
     @property
     def tags(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from amigen.aws.calls import CALLS
 from amigen.aws.grants import Grant, Need, Purpose
 from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
+from amigen.plan.source import source_of
 from amigen.publish import names
 from amigen.spec.model import NodeImage
 
@@ -231,9 +232,5 @@ def _fill(value: str | tuple[str, ...], values: dict[str, str]) -> str | list[st
 
 def _own_parameters(spec: NodeImage) -> set[str]:
     """Parameters of the user's own that name base images."""
-    found = {
-        source.ssm_parameter.replace("{arch}", target.distribution_arch)
-        for target in names.targets(spec)
-        if (source := spec.aws.source_amis.get(target.platform)) and source.ssm_parameter
-    }
-    return {parameter for parameter in found if not parameter.startswith("/aws/service/")}
+    found = {source_of(spec, target.platform, target.architecture).parameter for target in names.targets(spec)}
+    return {parameter for parameter in found if parameter and not parameter.startswith("/aws/service/")}

@@ -9,8 +9,8 @@ from typing import Any
 from amigen.base.templates import render
 from amigen.base.version import __version__
 from amigen.plan.model import ImagePlan
+from amigen.plan.source import source_of
 from amigen.platforms import PLATFORMS
-from amigen.spec.model import SourceAmi
 from amigen.spec.values import Architecture
 
 # From the versions that the tests build with (tests/real/tools), within their major version.
@@ -33,16 +33,6 @@ def packer_files(plan: ImagePlan) -> dict[str, str]:
 
 
 AWS_IMAGE = "aws/image.pkr.hcl"
-
-
-def source_parameter(plan: ImagePlan, architecture: Architecture) -> str | None:
-    """The SSM parameter that names the source AMI; None where an id or a filter does."""
-    return _source(plan, architecture)["parameter"]  # type: ignore[no-any-return]
-
-
-def source_id(plan: ImagePlan, architecture: Architecture) -> str | None:
-    """The id of the source AMI; None where a parameter or a filter names it."""
-    return _source(plan, architecture)["id"]  # type: ignore[no-any-return]
 
 
 def image_tags(plan: ImagePlan) -> dict[str, str]:
@@ -105,28 +95,18 @@ def _volume(plan: ImagePlan) -> dict[str, Any]:
 
 def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
     """One architecture: names, instance type, and exactly one of `id`, `parameter`, `filter`."""
-    spec, fact = plan.spec, PLATFORMS[plan.platform]
-    word = fact.arch_names[architecture]
-    named = spec.aws.source_amis.get(plan.platform) or SourceAmi()
-    parameter, name_filter = named.ssm_parameter, None
-    owners: tuple[str, ...] = ()
-    if named.filter:
-        name_filter, owners = named.filter.name, named.filter.owners
-    elif not (named.id or parameter):
-        parameter = fact.ssm_eks if spec.aws.base_image == "eks" and fact.ssm_eks else fact.ssm_plain
-        if parameter is None:
-            name_filter, owners = fact.name_filter.replace("{arch}", word), (fact.owner,)
-    filled = parameter.replace("{arch}", word).replace("{version}", spec.kubernetes_version) if parameter else None
+    spec = plan.spec
+    source = source_of(spec, plan.platform, architecture)
     return {
         "arch": architecture,
         "name": f"{spec.name}-{plan.platform}-{architecture}",
         "ami_name": _ami_name(plan, architecture),
         "instance_type": spec.aws.instance_types.get(architecture, _INSTANCE_TYPES[architecture]),
         "spot_types": spec.aws.builder.spot.instance_types.get(architecture) if spec.aws.builder.spot else None,
-        "id": named.id,
-        "parameter": filled,
-        "filter": name_filter,
-        "owners": owners,
+        "id": source.image or None,
+        "parameter": source.parameter or None,
+        "filter": source.name_filter or None,
+        "owners": source.owners,
     }
 
 

@@ -16,7 +16,7 @@ from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.render.artifacts import artifacts
 from amigen.render.folder import write
-from amigen.render.packer import AWS_IMAGE, packer_files, source_parameter
+from amigen.render.packer import AWS_IMAGE, packer_files
 from amigen.spec.load import load_spec
 from amigen.spec.model import (
     AmiFilter,
@@ -221,18 +221,6 @@ def test_every_provisioner_runs_where_tmp_is_noexec() -> None:
         blocks = re.findall(r'(?ms)^  provisioner "(?:shell|shell-local)" \{.*?^  }', text)
         assert name.endswith("plugins.pkr.hcl") or blocks
         assert [block for block in blocks if not re.search(r"execute_command +=.*bash -e \{\{ \.", block)] == []
-
-
-@pytest.mark.parametrize(
-    ("platform", "expected"),
-    [
-        ("al2023", "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/arm64/standard/recommended/image_id"),
-        ("ubuntu-24.04", "/aws/service/canonical/ubuntu/eks/24.04/1.35/stable/current/arm64/hvm/ebs-gp3/ami-id"),
-        ("debian-12", None),
-    ],
-)
-def test_default_source(platform: str, expected: str | None) -> None:
-    assert source_parameter(plan_of(platform=platform), "arm64") == expected
 
 
 def test_hostile_text_stays_text() -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from amigen.images.base import Source, source_of
-from amigen.publish.names import targets
+from amigen.plan.source import Source, source_of
 from tests.specs import spec
 
 EKS = "/aws/service/eks/optimized-ami"
@@ -18,7 +17,7 @@ def source(platform: str, architecture: str, version: str, **aws: Any) -> Source
     image = spec(
         {"platforms": [platform], "architectures": [architecture], "kubernetesVersion": version, "aws": {**aws}}
     )
-    return source_of(image, targets(image)[0])
+    return source_of(image, image.platforms[0], image.architectures[0])
 
 
 @pytest.mark.parametrize(
