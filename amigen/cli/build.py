@@ -13,7 +13,14 @@ from amigen.build.describe import Asked, conclusion
 from amigen.build.run import jobs_of
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import architecture_option, load, load_on_aws, platform_option, spec_argument
+from amigen.cli.options import (
+    architecture_option,
+    load,
+    load_on_aws,
+    output_folder_option,
+    platform_option,
+    spec_argument,
+)
 
 _FOLDER = Path("amigen-build")
 
@@ -23,15 +30,7 @@ _FOLDER = Path("amigen-build")
 @click.option("--target", type=click.Choice(["local", "aws"]), required=True, help="A disk image here, or AMIs.")
 @platform_option
 @architecture_option
-@click.option(
-    "-o",
-    "--output-folder",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_FOLDER,
-    show_default=True,
-    help="Images, logs and build records go to FOLDER/NAME.",
-)
+@output_folder_option("Images, logs and build records go to FOLDER/NAME.", default=_FOLDER, show_default=True)
 @click.option("--packer", type=click.Path(), help="Packer executable. Default: packer in PATH.")
 @click.option(
     "--packer-var", "packer_vars", multiple=True, metavar="NAME=VALUE", help="Set a variable of the Packer files."

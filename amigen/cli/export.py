@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError
-from amigen.cli.options import architecture_option, load, platform_option, spec_argument
+from amigen.cli.options import architecture_option, load, output_folder_option, platform_option, spec_argument
 from amigen.cli.render import check_option, diff_option, force_option, write_or_compare
 from amigen.export.formats import FORMATS, FormatName, export
 from amigen.export.model import ImageSource
@@ -36,13 +36,7 @@ from amigen.spec.load import existing_user_data
     type=click.Path(dir_okay=False, path_type=Path),
     help="Take the AMI ids of this build record.",
 )
-@click.option(
-    "-o",
-    "--output-folder",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.",
-)
+@output_folder_option("Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.")
 @check_option
 @diff_option
 @force_option

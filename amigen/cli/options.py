@@ -35,6 +35,12 @@ def with_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     return decorate
 
 
+def output_folder_option(words: str, **more: Any) -> Callable[[_F], _F]:
+    """The command gets `folder`; `words` are its help."""
+    path = click.Path(file_okay=False, path_type=Path)
+    return click.option("-o", "--output-folder", "folder", type=path, help=words, **more)
+
+
 class Group(click.Group):
     """A group of commands whose help shows the whole first sentence of each."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from amigen.base.errors import DiffersError
-from amigen.cli.options import load, spec_argument
+from amigen.cli.options import load, output_folder_option, spec_argument
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import change_diff, compare, write
 from amigen.spec.load import existing_user_data
@@ -24,14 +24,7 @@ force_option = click.option("--force", is_flag=True, help="Overwrite files that 
 
 @click.command()
 @spec_argument
-@click.option(
-    "-o",
-    "--output-folder",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="Folder to write. Other files in it are kept.",
-)
+@output_folder_option("Folder to write. Other files in it are kept.", required=True)
 @check_option
 @diff_option
 @force_option
