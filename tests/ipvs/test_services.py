@@ -45,7 +45,7 @@ OTHER = {
     "metadata": {"name": "other", "namespace": "default"},
     "spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 1}]},
 }
-WRONG = [None, 0, -1, 70000, float("inf"), True, "", "x", [], {}, [None], ["x"], [[]], {"a": 1}, [{}]]
+WRONG: list[Any] = [None, 0, -1, 70000, float("inf"), True, "", "x", [], {}, [None], ["x"], [[]], {"a": 1}, [{}]]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -112,7 +112,7 @@ def test_a_dead_kube_proxy_is_reported(healthy: Proof) -> None:
 
 def test_a_connection_through_the_cluster_ip(healthy: Proof) -> None:
     """A client on the node reaches the server in the namespace by the Service's address, and IPVS counts it."""
-    slice_ = healthy.cluster.get(node.SLICES, "web-test", "default")
+    slice_ = healthy.cluster._send("GET", node.SLICES.path("web-test", "default")).json()
     slice_["endpoints"] = [one for one in slice_["endpoints"] if one["addresses"] == ["10.244.1.2"]]
     slice_["metadata"].pop("managedFields", None)
     answer = healthy.cluster._send("PUT", node.SLICES.path("web-test", "default"), slice_)
