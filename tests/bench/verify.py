@@ -61,7 +61,10 @@ def _many(verify: list[str], hosts: SshHosts, how: str, *ssh: str) -> Iterator[R
     values = in_turn(["sh", "-c", f"{every} wait"], one, runs=5)
     yield Row(what=f"{max(MANY)} bare ssh connections at once / verify one host{how}", values=values)
     values = _own_share([*verify, *hosts.targets], one)
-    yield Row(what=f"verify {max(MANY)} hosts / one, computed: our processor time{how}", values=values, at_most=3)
+    # ssh's own part is the larger one with its default key exchange.
+    limit, aim = (3, None) if how else (None, 3)
+    what = f"verify {max(MANY)} hosts / one, computed: our processor time{how}"
+    yield Row(what=what, values=values, at_most=limit, aim=aim)
 
 
 def _fleet(verify: list[str], target: str) -> Iterator[Row]:
