@@ -176,8 +176,10 @@ unattended() {
 apt_get() {
 	# It gives up, and names who holds the lock, before its time is over.
 	local left=$((end - $(uptime) - 10))
+	# Half of the processor time of an update: no descriptions (apt.conf(5)), and gzip in place of xz.
 	unattended apt-get -y -o DPkg::Lock::Timeout="$((left > 0 ? left : 0))" -o Acquire::Retries=2 \
 		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
+		-o Acquire::Languages=none -o Acquire::CompressionTypes::Order::=gz \
 		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
