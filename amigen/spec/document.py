@@ -48,19 +48,42 @@ def compose(content: bytes) -> yaml.Node:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = " ".join(part for part in (error.context, error.problem) if part)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        if mark and re.match(r" *\t", text[mark.index - mark.column :]):
-            message = "the line is indented with a tab; YAML allows only spaces"
-        raise DocumentError(Problem(line=line, column=column, message=f"is not valid YAML: {message}")) from None
-    except yaml.YAMLError as error:
-        raise DocumentError(Problem(message=f"is not valid YAML: {error}".replace("\n", " "))) from None
+        raise DocumentError(_not_yaml(error, text)) from None
+    except yaml.reader.ReaderError as error:
+        # The position in the error counts bytes or characters, as the parser goes.
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        before = text[: found.start()] if found else ""
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"contains the control character U+{ord(found[0]) if found else error.character:04X}"
+        raise DocumentError(Problem(line=line, column=column, message=message, hint="remove it")) from None
     if node is None:
         raise DocumentError(Problem(message="is empty", hint="`amigen init` writes a first spec"))
     _limit(node)
     assert isinstance(node, yaml.Node)
     return node
+
+
+# What the parser says of mistakes that are made often -> what to do.
+_HINTS = {
+    "mapping values are not allowed": "put text that holds `: ` into quotes, and indent the keys of a mapping equally",
+    "expected a single document": "keep one document: each spec is a file of its own",
+    "did not find expected ',' or ']'": "close the list with `]`",
+    "did not find expected ',' or '}'": "close the mapping with `}`",
+    "found unexpected end of stream": "close the quotes",
+}
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    """What the parser refuses; what is not closed is shown where it begins."""
+    mark = error.problem_mark or error.context_mark
+    message = " ".join(part for part in (error.context, error.problem) if part)
+    if mark and error.context_mark and not text[mark.index :].strip():
+        mark = error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    if mark and re.match(r" *\t", text[mark.index - mark.column :]):
+        message = "the line is indented with a tab; YAML allows only spaces"
+    hint = next((hint for words, hint in _HINTS.items() if words in message), "")
+    return Problem(line=line, column=column, message=f"is not valid YAML: {message}", hint=hint)
 
 
 def _decode(content: bytes) -> str:

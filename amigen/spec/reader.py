@@ -116,7 +116,8 @@ class Reader:
     def _list(self, node: yaml.Node, shape: Shape, path: str) -> Any:
         assert shape.item
         if _kind(node) != "seq":
-            return self._wrong(node, shape, path, "write a list: `[...]`, or one `- ` per line")
+            found = _FOUND.get(_kind(node), f"a value with the tag {node.tag}")
+            return self._note(node, path, f"expected a list, found {found}", "write `[...]`, or one `- ` per line")
         items = tuple(self.value(child, shape.item, f"{path}[{index}]") for index, child in enumerate(node.value))
         if self._length(node, shape, path, len(items)):
             return INVALID

@@ -33,8 +33,8 @@ def only(content: bytes) -> tuple[int, int, str]:
         (b"name: caf\xe9\n", 1, 1, "is not UTF-8 text"),
         (b"a: 1\nname: caf\xe9\n", 2, 1, "is not UTF-8 text"),
         (GOOD.encode("utf-16"), 1, 1, "is not UTF-8 text"),
-        (b"name: \x07\n", 0, 0, "is not valid YAML: .*control characters"),
-        (b"a: 'open\n", 2, 1, "is not valid YAML: .*quoted scalar"),
+        (b"name: \xc3\xa4\x07\n", 1, 8, r"contains the control character U\+0007"),
+        (b"a: 'open\n", 1, 4, "is not valid YAML: .*quoted scalar"),
     ],
 )
 def test_broken_documents_have_a_place_and_a_reason(content: bytes, line: int, column: int, message: str) -> None:

@@ -29,8 +29,8 @@ platforms: [al2023]
         ("kubeProxy: {mode: 7}", (6, 19), "kubeProxy.mode", "unknown value '7'", "one of ipvs, nftables"),
         ("kubeProxy: {mode: [ipvs]}", (6, 19), "kubeProxy.mode", "expected text, found a list", "one of"),
         ("kubeProxy: ipvs", (6, 12), "kubeProxy", "expected a mapping, found text", "key: value"),
-        ("packages: ipset", (6, 11), "packages", "expected a list.*found text", "write a list"),
-        ("packages: {name: x}", (6, 11), "packages", "found a mapping", "write a list"),
+        ("packages: ipset", (6, 11), "packages", "expected a list.*found text", "write `"),
+        ("packages: {name: x}", (6, 11), "packages", "found a mapping", "write `"),
         ("packages:\n  - name: 7", (7, 11), "packages[0].name", "expected text, found a number", 'quotes: "7"'),
         ("packages:\n  - version: '1'", (7, 5), "packages[0]", "`name` is missing", "name of a package"),
         (
