@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import click
@@ -13,6 +14,28 @@ from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, show_warnings, spec_argument
 from amigen.publish.policy import Scope, notes, policy
 from amigen.spec.load import check_file
+
+# What may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
+_SCOPES = {
+    "--account": (r"\*|[0-9]{12}", "an account id: 12 digits"),
+    "--cluster": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,99}", "the name of an EKS cluster"),
+    "--nodegroup": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,62}", "the name of a node group"),
+    "--group": (r"\*|[^\x00-\x1f:*?$]{1,255}", "the name of an Auto Scaling group"),
+    "--parameter": (r"[A-Za-z0-9_./-]+", "the name of an SSM parameter"),
+    "--role": (r"[A-Za-z0-9_+=,.@/-]+", "the name of a role"),
+}
+
+
+def _checked(option: str, *values: str) -> None:
+    """Refuse what would make a policy that grants nothing, or more than it says.
+
+    Raises:
+        InputError: A value has not the form of its option.
+    """
+    pattern, words = _SCOPES[option]
+    for value in values:
+        if not re.fullmatch(pattern, value):
+            raise InputError(f"{option}: {value!r} is not {words}", "IAM's wildcards are not taken in a name")
 
 
 @click.command(name="iam-policy")
@@ -56,6 +79,12 @@ def iam_policy(
     of_nodegroup, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
+    _checked("--account", account)
+    _checked("--cluster", of_nodegroup, cluster)
+    _checked("--nodegroup", name)
+    _checked("--group", group)
+    _checked("--parameter", *parameters)
+    _checked("--role", *roles)
     scope = Scope(
         account=account,
         group=group,

@@ -78,8 +78,10 @@ def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> t
         ) from None
     try:
         return tuple(read(document, each) for each in document["images"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a build record: {error!r}", "build again") from None
+    except KeyError as error:
+        raise InputError(f"{path} is not a build record: it has no {error.args[0]}", "build again") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not a build record: {error}", "build again") from None
 
 
 def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path: Path) -> ProvenImage:

@@ -362,3 +362,23 @@ def test_one_purpose_fits_a_managed_policy(world: World) -> None:
     world.write_spec(PROFILE)
     for purpose in ("build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet"):
         assert len(json.dumps(_policy(world, purpose), separators=(",", ":"))) <= 6144
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--account", "12", "an account id"),
+        ("--account", "", "an account id"),
+        ("--cluster", "prod*", "the name of an EKS cluster"),
+        ("--nodegroup", "prod/${aws:username}", "the name of a node group"),
+        ("--nodegroup", "/workers", "the name of an EKS cluster"),
+        ("--group", "work?", "the name of an Auto Scaling group"),
+        ("--parameter", "a b", "the name of an SSM parameter"),
+        ("--role", "*", "the name of a role"),
+    ],
+)
+def test_a_name_that_would_grant_nothing_or_too_much(world: World, option: str, value: str, words: str) -> None:
+    result = world.amigen("iam-policy", option, value)
+
+    assert (result.code, result.out) == (14, "")
+    assert words in result.err
