@@ -9,9 +9,11 @@ from amigen.base.errors import InputError
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
+from amigen.kubeproxy.config import with_changes
 from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import readiness
+from amigen.kubeproxy.refused import refusals
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS, Texts
@@ -87,8 +89,23 @@ def make_plan(
         raise refused
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
+    if way == "configmap":
+        _startable(observed, settings)
     texts = WAYS[way].texts(observed, settings, request, schema)
     return arrange(observed, settings, request, way, texts, running)
+
+
+def _startable(observed: Observed, settings: Settings) -> None:
+    """A restart reads all of the ConfigMap, also what somebody edited since the last one.
+
+    Raises:
+        InputError: kube-proxy would not start with it.
+    """
+    after = with_changes(observed.config.values, settings.changes)
+    if found := list(refusals(after, settings.mode, observed.proxy_version)):
+        lines = "".join(f"\n    {line}" for line in found[:10])
+        message = f"{observed.config.where}: kube-proxy would not start with this configuration:{lines}"
+        raise InputError(message, "repair it with `kubectl edit`, or set the field with --set, then try again")
 
 
 def arrange(

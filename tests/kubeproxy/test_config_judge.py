@@ -15,6 +15,7 @@ import pytest
 
 from amigen.base.errors import InputError
 from amigen.kubeproxy.config import UnreadableError, read_config
+from amigen.kubeproxy.refused import refusals
 from amigen.kubeproxy.settings import Value
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
 from tests.kubeproxy.test_rules import ask
@@ -162,3 +163,84 @@ def test_random_texts() -> None:
             assert one == other, text
     assert len(read) > 800
     assert refused < len(read) // 10
+
+
+# Lines of a configuration that reads as YAML: an edit that kube-proxy has not read yet, or a section of another mode.
+LINES = """
+ipvs: {syncPeriod: -1s}
+ipvs: {syncPeriod: 0s}
+ipvs: {tcpTimeout: -1s}
+ipvs: {tcpTimeout: 5}
+ipvs: {}
+ipvs: {excludeCIDRs: [10.0.0.0]}
+ipvs: {excludeCIDRs: 10.0.0.0/8}
+ipvs: {excludeCIDRs: [10.0.0.5/8]}
+ipvs: {strictARP: 'true'}
+ipvs: {scheduler: mh}
+featureGates: {A: 'true'}
+featureGates: {Nope: true}
+featureGates: {AllAlpha: false}
+foo: bar
+nodePortAddresses: 10.0.0.0/8
+nodePortAddresses: [10.0.0.0]
+nodePortAddresses: [primary, 10.0.0.0/8]
+metricsBindAddress: x
+metricsBindAddress: '0.0.0.0:10249'
+metricsBindAddress: '[::]:1'
+metricsBindAddress: 1.2.3.4
+healthzBindAddress: ''
+healthzBindAddress: a:1
+metricsBindAddress: 'localhost:10249'
+metricsBindAddress: '127.0.0.1:99999'
+clientConnection: {qps: 5}
+conntrack: {maxPerCore: -1}
+conntrack: {maxPerCore: '1'}
+conntrack: {min: 0}
+conntrack: {udpTimeout: -1s}
+iptables: {masqueradeBit: 99}
+nftables: {masqueradeBit: 99}
+nftables: {masqueradeBit: '9'}
+mode: ipvs
+nftables: {syncPeriod: -1s}
+nftables: {syncPeriod: 5}
+configSyncPeriod: 5
+configSyncPeriod: -1s
+configSyncPeriod: 1h0m0.5s
+bindAddressHardFail: 'yes'
+detectLocalMode: Foo
+detectLocalMode: NodeCIDR
+oomScoreAdj: 5000
+oomScoreAdj: -999
+hostnameOverride: 5
+clusterCIDR: 5
+enableProfiling: 1
+mode: ''
+conntrack: {tcpBeLiberal: null}
+clientConnection: {burst: a}
+clientConnection: []
+detectLocal: {}
+bindAddress: x
+bindAddress: '::'
+portRange: ''
+ipvs: {tcpTimeout: 1}
+""".strip("\n").split("\n")
+
+
+@pytest.mark.slow
+def test_kube_proxy_starts_with_what_is_not_refused() -> None:
+    """After the move to ipvs, in which the sections of other modes are not looked at."""
+    afters = [read_config(f"{HEAD}{line}\n", "x").edited({"mode": "ipvs"}) for line in LINES]
+    answers = ask("config", [after.text for after in afters])
+
+    assert [
+        (line, answer.get("error") or answer.get("invalid"), found)
+        for line, after, answer in zip(LINES, afters, answers, strict=True)
+        if bool(found := list(refusals(after.values, "ipvs", "1.37"))) != ("error" in answer or "invalid" in answer)
+    ] == []
+
+
+@pytest.mark.parametrize("scheduler", ["foo", "RR"])
+def test_a_scheduler_that_the_kernel_has_not(scheduler: str) -> None:
+    """kube-proxy reads it, tries it and exits (pkg/proxy/ipvs/supported.go)."""
+    assert list(refusals({"ipvs": {"scheduler": scheduler}}, "iptables", "1.37")) == []
+    assert len(list(refusals({"ipvs": {"scheduler": scheduler}}, "ipvs", "1.37"))) == 1

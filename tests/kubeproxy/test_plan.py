@@ -76,6 +76,18 @@ def observed(
 ADDON = AddonState(version="v1.33.3-eksbuild.4", values='{"podLabels": {"team": "net"}}', status="ACTIVE")
 
 
+def test_a_configuration_that_kube_proxy_would_not_start_with() -> None:
+    """Somebody edited it, and nothing restarted kube-proxy since; through the add-on EKS writes all of it anew."""
+    text = f"{samples.EKS_CONFIG}\nconfigSyncPeriod: 5\n".replace("configSyncPeriod: 15m0s\n", "")
+    with pytest.raises(InputError, match="configSyncPeriod must be a duration"):
+        make_plan(observed(text=text), Settings(mode="ipvs"), ChangeRequest())
+
+    assert (
+        make_plan(observed(text=text, addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).way
+        == "addon"
+    )
+
+
 def test_the_plan_through_the_addon_keeps_its_other_settings() -> None:
     """Merged values, the exact call, the diff, and what the way of conflicts means."""
     plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)

@@ -1,0 +1,126 @@
+"""What kube-proxy would not start with, in a configuration that it has not read since somebody edited it.
+
+Sources: k8s.io/kube-proxy config/v1alpha1/types.go, kubernetes pkg/proxy/apis/config/validation/validation.go (1.37).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from amigen.knowledge import SCHEDULERS
+from amigen.kubeproxy.settings import FIELDS, KEYWORDS
+from amigen.spec.kubelet_api import kubelet_api
+from amigen.spec.values import ProxyMode
+
+_SECTIONS = ("clientConnection", "conntrack", "detectLocal", "featureGates", "iptables", "ipvs", "nftables")
+_TYPES: dict[str, str] = {
+    **{path: {"cidrs": "cidrs", "bit": "int"}.get(kind, kind) for path, kind in FIELDS.items()},
+    **dict.fromkeys(_SECTIONS, "map"),
+    **dict.fromkeys(
+        ("bindAddress", "clusterCIDR", "detectLocalMode", "healthzBindAddress", "hostnameOverride"), "text"
+    ),
+    **dict.fromkeys(
+        ("metricsBindAddress", "mode", "portRange", "showHiddenMetricsForVersion", "ipvs.scheduler"), "text"
+    ),
+    **dict.fromkeys(("clientConnection.kubeconfig", "detectLocal.bridgeInterface"), "text"),
+    **dict.fromkeys(("bindAddressHardFail", "enableProfiling", "iptables.localhostNodePorts"), "bool"),
+    **dict.fromkeys(("oomScoreAdj", "conntrack.maxPerCore", "conntrack.min", "clientConnection.burst"), "int"),
+    "configSyncPeriod": "duration",
+}
+_WORDS = {
+    "text": "text", "bool": "true or false", "int": "a whole number", "map": "a mapping", "cidrs": "a list of CIDRs",
+    "duration": "a duration such as 30s",
+}  # fmt: skip
+_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
+_RANGES: dict[str, tuple[int, int]] = {
+    "oomScoreAdj": (-1000, 1000),
+    "conntrack.maxPerCore": (0, 2**31 - 1),
+    "conntrack.min": (0, 2**31 - 1),
+    "iptables.masqueradeBit": (0, 31),
+    "nftables.masqueradeBit": (0, 31),
+}
+_LOCAL = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "")
+
+
+def refusals(values: Mapping[str, Any], mode: ProxyMode, version: str) -> Iterator[str]:
+    """Why kube-proxy would exit with this configuration in this mode, one sentence each.
+
+    Args:
+        version: Of kube-proxy, `MAJOR.MINOR`.
+    """
+    for path, kind in _TYPES.items():
+        section, _, key = path.rpartition(".")
+        holder = values.get(section) if section else values
+        value = holder.get(key) if isinstance(holder, dict) else None
+        if value is None:
+            continue
+        if not _is(value, kind):
+            yield f"{path} must be {_WORDS[kind]}, and is {str(value)[:40]!r}"
+        # Of the modes' sections only that of the mode in force is looked at, and iptables.masqueradeBit.
+        elif section not in ("ipvs", "nftables") or section == mode:
+            yield from _value(path, value, mode)
+    yield from _gates(values.get("featureGates") or {}, version)
+
+
+def _is(value: object, kind: str) -> bool:
+    if kind == "duration":
+        return isinstance(value, str) and bool(_DURATION.fullmatch(value))
+    if kind == "cidrs":
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    wanted = {"bool": bool, "int": int, "map": dict}.get(kind, str)
+    return isinstance(value, wanted) and (kind != "int" or not isinstance(value, bool))
+
+
+def _value(path: str, value: Any, mode: ProxyMode) -> Iterator[str]:
+    section = path.partition(".")[0]
+    low, high = _RANGES.get(path, (0, 0))
+    if path in _RANGES and not low <= value <= high:
+        yield f"{path} must be from {low} to {high}, and is {value}"
+    elif _TYPES[path] == "duration" and value.startswith("-") and section in ("configSyncPeriod", "conntrack", mode):
+        yield f"{path} must not be negative, and is {value}"
+    elif _TYPES[path] == "cidrs":
+        for text in value:
+            if not _is_cidr(text) and not (path == "nodePortAddresses" and text in KEYWORDS):
+                yield f"{path} holds {text[:40]!r}, which is no CIDR"
+    elif path == "ipvs.scheduler" and value and value not in SCHEDULERS:
+        yield f"{path} {value[:40]!r} is not a scheduler; there are {', '.join(SCHEDULERS)}"
+    elif path == "detectLocalMode" and value not in _LOCAL:
+        yield f"{path} must be one of {', '.join(_LOCAL[:-1])}, and is {value[:40]!r}"
+    elif path in ("healthzBindAddress", "metricsBindAddress") and value and not _is_address(value):
+        yield f"{path} must be IP:PORT, and is {value[:40]!r}"
+    elif path == "bindAddress" and value and not _is_ip(value):
+        yield f"{path} must be an IP address, and is {value[:40]!r}"
+
+
+def _is_cidr(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def _is_address(text: str) -> bool:
+    """`IP:PORT`; an address alone gets the usual port (pkg/proxy/apis/config/v1alpha1/defaults.go)."""
+    host, _, port = text.rpartition(":")
+    return _is_ip(text) or (port.isdigit() and int(port) < 65536 and _is_ip(host.strip("[]")))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _gates(gates: Mapping[str, Any], version: str) -> Iterator[str]:
+    known = kubelet_api(version)  # one table of gates for all programs of Kubernetes (pkg/features)
+    for name, value in gates.items() if isinstance(gates, dict) else ():
+        if not isinstance(value, bool):
+            yield f"featureGates.{name} must be true or false, and is {str(value)[:40]!r}"
+        elif known and name not in known.feature_gates:
+            yield f"kube-proxy {version} has no feature gate {name[:40]}"
