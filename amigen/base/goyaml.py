@@ -98,6 +98,48 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
         raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
 
 
+def read_as_python(content: bytes) -> Any:
+    """The value that cloud-init reads: `yaml.safe_load` of PyYAML, with the limits of `read`.
+
+    Raises:
+        ValueError: It cannot be read, in a sentence with the line where that is known.
+    """
+    try:
+        text = content.decode()
+        if _first_alone(text):
+            raise ValueError("holds several YAML documents")
+        loader = _Base(text)
+        try:
+            node = loader.get_single_node()
+            _measured(node, {})
+            return loader.construct_document(node) if node else None
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise ValueError(f"is not valid YAML: {error.problem or error.context}{place}") from None
+    except (yaml.YAMLError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _measured(node: yaml.Node | None, sizes: dict[int, int]) -> int:
+    """How many values a node holds, aliases counted at each use.
+
+    Raises:
+        ValueError: Too many, or an alias refers to itself.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in sizes:
+        sizes[id(node)] = _MOST_VALUES  # until it is known: a node in itself has no end
+        inner = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
+        sizes[id(node)] = 1 + sum(_measured(child, sizes) for child in inner)
+    if sizes[id(node)] > _MOST_VALUES:
+        raise ValueError(f"holds more than {_MOST_VALUES} values, aliases counted at each use")
+    return sizes[id(node)]
+
+
 def compose(text: str) -> yaml.Node | None:
     """The node tree of the first document, with marks; the types of plain scalars stay open.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -53,18 +53,27 @@ def _of_cloud_config(part: Part, number: int) -> Iterator[DropIn]:
     for file in files if isinstance(files, list) else ():
         path = str(file.get("path", "")) if isinstance(file, dict) else ""
         if re.fullmatch(rf"{DROP_INS}/[^/]+", path):
-            content = _decoded(str(file.get("content") or ""), str(file.get("encoding") or ""))
+            try:
+                content = file_content(file)
+            except ValueError:
+                content = None
             yield DropIn(name=path.rsplit("/", 1)[1], content=content, by=f"write_files of part {number}")
 
 
-def _decoded(text: str, encoding: str) -> bytes | None:
-    content = text.encode("utf-8", "surrogateescape")
+def file_content(file: Mapping[str, Any]) -> bytes:
+    """What cloud-init writes for an entry of `write_files` (cloudinit/config/cc_write_files.py, extract_contents).
+
+    Raises:
+        ValueError: The content is not what its encoding says.
+    """
+    content, encoding = file.get("content") or "", str(file.get("encoding") or "").lower().strip()
+    content = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogateescape")
     try:
-        if re.search(r"b(ase)?64", encoding):
+        if re.fullmatch(r"((gz|gzip)\+)?(b64|base64)", encoding):
             content = base64.b64decode(content)
-        return mime.gunzip(content) if re.search(r"gz", encoding) else content
-    except (binascii.Error, ValueError):
-        return None
+    except binascii.Error:
+        raise ValueError("is not base64") from None
+    return mime.gunzip(content) if re.fullmatch(r"(gz|gzip)(\+(b64|base64))?", encoding) else content
 
 
 def _of_script(part: Part, number: int) -> Iterator[DropIn]:
@@ -84,7 +93,7 @@ def _of_script(part: Part, number: int) -> Iterator[DropIn]:
 
 def _mapping(part: Part) -> dict[str, Any] | None:
     try:
-        value = goyaml.read(part.content).value
+        value = goyaml.read_as_python(part.content)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

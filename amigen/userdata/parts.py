@@ -134,7 +134,7 @@ def expanded(part: Part, before: int) -> tuple[tuple[Part, ...], list[Problem]]:
     if part.type != "text/cloud-config-archive":
         return (part,), []
     try:
-        value = goyaml.read(part.content, maybe_json=False).value
+        value = goyaml.read_as_python(part.content)
         why = "" if isinstance(value, list) else "is not a list"
     except ValueError as error:
         value, why = None, str(error)

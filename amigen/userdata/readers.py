@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from amigen.base import goyaml
 from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document
+from amigen.userdata.drop_ins import file_content
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part
@@ -107,6 +108,7 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
         if problem:
             yield problem
         elif config is not None:
+            yield from _lists(number, config)
             yield from _unmerged(number, config, inner)
             yield from _replaced(configs, number, config, inner)
             configs.append((number, config))
@@ -118,7 +120,7 @@ def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> 
 
 def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
-        value = goyaml.read(part.content).value
+        value = goyaml.read_as_python(part.content)
         why = "" if isinstance(value, dict) else "is not a mapping"
     except ValueError as error:
         value, why = None, str(error)
@@ -126,6 +128,47 @@ def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Findi
         return value, None
     message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
     return None, _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+
+
+def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
+    """Lists of commands and files for which cloud-init's module fails."""
+    for key, what, kinds, source in _LISTS:
+        value = config.get(key) or []
+        if not isinstance(value, list):
+            message = f"`{key}` of part {number} is not a list: cloud-init does nothing of it"
+            yield _finding("error", message, f"begin each {what} with a hyphen", source, "module")
+            continue
+        wrong = next((entry for entry in value if not isinstance(entry, kinds)), None)
+        if wrong is not None:
+            message = (
+                f"`{key}` of part {number} holds {str(wrong)[:40]}, which is no {what}: cloud-init does nothing of it"
+            )
+            hint = "put a command with `: ` in it into quotes" if isinstance(wrong, dict) else f"write a {what}"
+            yield _finding("error", message, hint, source, "module")
+        elif key == "write_files":
+            yield from _files(number, value, source)
+
+
+def _files(number: int, files: list[dict[str, Any]], source: str) -> Iterator[Finding]:
+    for place, file in enumerate(files, 1):
+        try:
+            file_content(file)
+            why = "" if isinstance(file.get("path") or "", str) else "has a path that is not text"
+        except ValueError as error:
+            why = f"has a content that cannot be decoded ({error})"
+        if why:
+            message = f"entry {place} in `write_files` of part {number} {why}: cloud-init stops there"
+            yield _finding("error", message, "encoding: b64, or gz+b64, or none", source, "module")
+            return
+
+
+_SHELLIFY = "cloudinit/util.py, shellify"
+_COMMAND = (str, list, type(None))
+_LISTS: tuple[tuple[str, str, tuple[type, ...], str], ...] = (
+    ("bootcmd", "command", _COMMAND, _SHELLIFY),
+    ("runcmd", "command", _COMMAND, _SHELLIFY),
+    ("write_files", "mapping", (dict,), "cloudinit/config/cc_write_files.py"),
+)
 
 
 def _unmerged(number: int, config: dict[str, Any], part: Part) -> Iterator[Finding]:

@@ -5,6 +5,7 @@
   which it runs them, those that it runs by frequency, the merged cloud-config, and why it gave up. Boothooks, which a
   handler would run here and now, are left out.
 - schema: what its schema says of that cloud-config.
+- modules: why its modules for commands and files fail with that cloud-config; no file is written.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import yaml
 from cloudinit import handlers, helpers, user_data, util
+from cloudinit.config import cc_write_files
 from cloudinit.config.schema import SchemaValidationError, get_schema, validate_cloudconfig_schema
 from cloudinit.handlers.cloud_config import CloudConfigPartHandler
 from cloudinit.handlers.jinja_template import JinjaTemplatePartHandler
@@ -92,7 +95,23 @@ def left(document: bytes, folder: str) -> dict[str, Any]:
             validate_cloudconfig_schema(said["config"], schema=SCHEMA, strict=True)
     except SchemaValidationError as error:
         said["schema"] = str(error)
+    said["modules"] = failing(said["config"])
     return said
+
+
+def failing(config: dict[str, Any]) -> list[str]:
+    """The keys for which a module raises an error."""
+    failed = []
+    for key in ("bootcmd", "runcmd", "write_files"):
+        try:
+            if key == "write_files":
+                with mock.patch.object(util, "write_file"), mock.patch.object(util, "chownbyname"):
+                    cc_write_files.write_files("write_files", config.get(key), "root:root")
+            elif config.get(key):
+                util.shellify(config[key])
+        except Exception:
+            failed.append(key)
+    return failed
 
 
 SCHEMA = get_schema()
@@ -103,4 +122,4 @@ for line in sys.stdin:
             answer = {"parts": handed_out(given, first)}
         except Exception:
             answer = {"parts": []}
-        print(json.dumps(answer | left(given, second)), flush=True)
+        print(json.dumps(answer | left(given, second), default=str), flush=True)

@@ -27,13 +27,14 @@ class Seen(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What cloud-init's handlers leave on the disk, and what its schema says of the cloud-config."""
+    """What cloud-init's handlers leave on the disk, what its schema says of the cloud-config, and what fails of it."""
 
     error: str
     scripts: tuple[tuple[str, bytes], ...]
     early: tuple[tuple[str, bytes], ...]
     config: dict[str, Any]
     schema: str
+    modules: list[str]
 
 
 @pytest.fixture(scope="session", params=["system", VERSION])
@@ -83,7 +84,7 @@ def cloud_init_leaves(cloud_init_judge: Ask) -> Callable[[bytes], Left]:
         def texts(name: str) -> tuple[tuple[str, bytes], ...]:
             return tuple((file, text.encode("utf-8", "surrogateescape")) for file, text in said[name])
 
-        return Left(said["error"], texts("scripts"), texts("early"), said["config"], said["schema"])
+        return Left(said["error"], texts("scripts"), texts("early"), said["config"], said["schema"], said["modules"])
 
     return read
 

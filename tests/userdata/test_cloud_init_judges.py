@@ -126,6 +126,98 @@ def test_an_archive_that_does_nothing(
     assert words in found.message
 
 
+# Lines behind `#cloud-config`, as people write them.
+CONFIGS = [
+    line.replace("\\n", "\n").replace("\\t", "\t")
+    for line in r"""
+runcmd: echo hi
+runcmd: {a: b}
+runcmd: [5]
+runcmd: [echo a: b]
+runcmd: ['echo a: b']
+runcmd:
+runcmd: [[a, 5], b, null]
+runcmd: []
+runcmd: [true]
+bootcmd: echo
+bootcmd: [a]
+bootcmd: [[a]]
+packages: htop
+write_files: {path: /x, content: a}
+write_files: [/x]
+write_files: [{content: a}]
+write_files: [{path: /x, permissions: 0644}]
+write_files: [{path: /x, content: '!!', encoding: b64}]
+write_files: [{path: /x, content: aGk, encoding: b64}]
+write_files: [{path: /x, content: a, encoding: gz}]
+write_files: [{path: /x, content: aGk=, encoding: gz+b64}]
+write_files: [{path: /x, content: a, encoding: x}]
+write_files: [{path: /x, content: !!binary aGk=}]
+write_files: [{path: /x}]
+write_files: [{path: 5}]
+write_files: [{path: /x, content: 5}]
+write_files: [{path: /x, content: null}]
+write_files: ''
+runcmd: [a]\nruncmd: [b]
+a: &x [b]\nruncmd: *x
+a: &x {b: 1}\nc:\n  <<: *x
+runcmd: [a]\n---\nb: c
+a: .inf
+? \n: a
+? [a]\n: b
+a: =
+a: <<
+a: !!bool b
+a: !b c
+a: !!python/object:os.system b
+a: 2024-02-30
+a: 2024-01-01
+1: 2
+yes: no
+a: 1:30
+a: 0o7
+{{ a }}: b
+a: {{ b }}
+a: b: c
+a: %b
+a: @b
+a: `b`
+a: [b
+a:\n\t- b
+a: b\n c: d
+- a
+a
+...
+---
+--- \na: b
+a: 'b
+%a
+a: *b
+a: &b 1\nc: &b 2
+a: 1e3
+a: 1_000
+a: !!int b
+a: !!set {b}
+a: "\x"
+""".strip("\n").split("\n")
+]
+
+
+def test_a_cloud_config_is_read_as_cloud_init_reads_it(cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    """Which are ignored as a whole, and for which keys a module fails."""
+    wrong = []
+    for text_ in CONFIGS:
+        document = b"#cloud-config\n" + text_.encode() + b"\n"
+        left = cloud_init_leaves(document)
+        found = [p for p in explain(document, "self-managed").problems if p.reader == "cloud-init"]
+        keys = [p.message.split("`")[1] for p in found if p.rule == "module"]
+        said = (any(p.rule == "cloud-config" for p in found), keys)
+        if (not left.config, left.modules) != said:
+            wrong.append((text_, left.error, left.config, left.modules, [p.message for p in found]))
+
+    assert wrong == []
+
+
 def test_a_template_runs_under_its_own_name(cloud_init_leaves: Callable[[bytes], Left]) -> None:
     left = cloud_init_leaves(documents()["field jinja_early.mime"])
 
