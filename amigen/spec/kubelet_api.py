@@ -23,6 +23,38 @@ ROOT_TYPE = "KubeletConfiguration"
 _DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
 # k8s.io/apimachinery pkg/api/resource/quantity.go.
 _QUANTITY = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?")
+# Fields that have the right type and are refused later: pkg/kubelet/apis/config/validation/validation.go, and for the
+# policies and amounts pkg/kubelet/cm, pkg/kubelet/eviction/helpers.go, parseResourceList in cmd/kubelet/app/server.go.
+_RANGES: dict[str, tuple[int, int | None]] = {
+    **dict.fromkeys(
+        ("eventBurst", "eventRecordQPS", "kubeAPIBurst", "kubeAPIQPS", "maxOpenFiles", "maxPods"), (0, None)
+    ),
+    **dict.fromkeys(("podsPerCore", "registryBurst", "registryPullQPS"), (0, None)),
+    **dict.fromkeys(("imageGCHighThresholdPercent", "imageGCLowThresholdPercent"), (0, 100)),
+    "containerLogMaxFiles": (2, None),
+    "containerLogMaxWorkers": (1, None),
+    "maxParallelImagePulls": (1, None),
+    "nodeStatusMaxImages": (-1, None),
+    "oomScoreAdj": (-1000, 1000),
+    "readOnlyPort": (0, 65535),
+}
+_CHOICES = {
+    "cpuManagerPolicy": ("none", "static"),
+    "hairpinMode": ("hairpin-veth", "promiscuous-bridge", "none"),
+    "memoryManagerPolicy": ("None", "Static"),
+    "topologyManagerPolicy": ("none", "best-effort", "restricted", "single-numa-node"),
+    "topologyManagerScope": ("container", "pod"),
+}
+_RESOURCES = ("cpu", "memory", "ephemeral-storage", "pid")
+_SIGNALS = (
+    *("memory.available", "allocatableMemory.available", "pid.available"),
+    *(f"{fs}.{what}" for fs in ("nodefs", "imagefs", "containerfs") for what in ("available", "inodesFree")),
+)
+_AMOUNTS = {
+    **dict.fromkeys(("kubeReserved", "systemReserved"), _RESOURCES),
+    **dict.fromkeys(("evictionHard", "evictionSoft", "evictionMinimumReclaim"), _SIGNALS),
+}
+_PERCENT = re.compile(r"[0-9]+(\.[0-9]+)?%")
 _INTEGERS = {f"{sign}int{bits}": (sign, int(bits or 64)) for sign in ("", "u") for bits in ("", "8", "16", "32", "64")}
 _WORDS = {
     "string": "text",
@@ -33,6 +65,10 @@ _WORDS = {
     "quantity": 'a quantity such as "100Mi"',
     "time": "a time such as 2026-01-02T03:04:05Z",
 }
+
+
+class Ignored(Problem, frozen=True, kw_only=True):
+    """A field that the kubelet does not have: it starts without it, and says nothing."""
 
 
 class KubeletApi(Struct, frozen=True, kw_only=True):
@@ -53,9 +89,27 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
     def check(self, config: Mapping[str, Any], path: str) -> Iterator[Problem]:
         """What the kubelet would refuse, or silently ignore, in a configuration."""
         yield from self._struct(config, ROOT_TYPE, path)
-        gates = config.get("featureGates")
-        for name, value in gates.items() if isinstance(gates, dict) else ():
-            where = key_path(f"{path}.featureGates", name)
+        for key, value in config.items():
+            yield from self._meaning(key, value, key_path(path, key))
+        yield from _together(config, path)
+
+    def _meaning(self, field: str, value: object, path: str) -> Iterator[Problem]:
+        """What the kubelet refuses of a field whose type is right."""
+        if isinstance(value, dict):
+            yield from self._gates(value, path) if field == "featureGates" else _amounts(field, value, path)
+        elif field in _CHOICES and isinstance(value, str) and value and value not in _CHOICES[field]:
+            yield _wrong(value, f"one of {', '.join(_CHOICES[field])}", path)
+        elif field == "containerLogMaxSize" and isinstance(value, str) and not _QUANTITY.fullmatch(value):
+            yield _wrong(value, _WORDS["quantity"], path)
+        elif field in _RANGES and isinstance(value, int) and not isinstance(value, bool):
+            low, high = _RANGES[field]
+            if value < low or (high is not None and value > high):
+                upper = f"to {high}" if high is not None else "on"
+                yield _wrong(value, f"a whole number from {low} {upper}", path)
+
+    def _gates(self, gates: Mapping[str, object], path: str) -> Iterator[Problem]:
+        for name, value in gates.items():
+            where = key_path(path, name)
             locked = self.feature_gates.get(name)
             if locked is None:
                 yield self._unknown("feature gate", name, self.feature_gates, where)
@@ -105,7 +159,8 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         near = nearest(name, known)
         hint = f"did you mean `{near}`?" if near else f"remove it, or see the kubelet of {self.version}"
         message = f"the kubelet of Kubernetes {self.version} has no {what} {name!r}"
-        return Problem(path=path, message=message, hint=hint, source="k8s.io/kubernetes")
+        kind = Ignored if what.startswith("field") else Problem
+        return kind(path=path, message=message, hint=hint, source="k8s.io/kubernetes")
 
     def check_flag(self, flag: str, path: str) -> Iterator[Problem]:
         """Why the kubelet would not start with `--NAME=VALUE`."""
@@ -113,14 +168,73 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         type_ = self.flags.get(name)
         if type_ is None:
             yield self._unknown("flag", f"--{name}", (f"--{known}" for known in self.flags), path)
-        elif not given and type_ != "bool":
-            message = f"--{name} needs a value: the kubelet would read the next flag as its value"
-            yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
-        elif given and not _is_flag_value(value.strip("\"'"), type_):
+            return
+        if not given:
+            if type_ != "bool":
+                message = f"--{name} needs a value: the kubelet would read the next flag as its value"
+                yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
+            return
+        value = value.strip("\"'")
+        # Labels have rules of their own (amigen.spec.rules.join).
+        if name != "node-labels" and not _is_flag_value(value, type_):
             yield Problem(path=path, message=f"--{name} takes {_FLAG_WORDS[type_]}, not {value!r}", hint="")
+            return
+        field = next((key for key in self.types[ROOT_TYPE] if key.lower() == _as_field(name)), "")
+        if field:
+            yield from self._meaning(field, _flag_value(value, type_), path)
+
+
+_RENAMED = {"event-qps": "eventrecordqps", "registry-qps": "registrypullqps"}
+
+
+def _as_field(flag: str) -> str:
+    """The field of the configuration that a flag sets, in lower case."""
+    threshold = re.sub("^(image-gc-(?:high|low)-threshold)$", r"\1-percent", flag)
+    return _RENAMED.get(flag, threshold.replace("-", ""))
+
+
+def _flag_value(value: str, type_: str) -> object:
+    if type_ in _INTEGERS:
+        return int(value)
+    if type_.startswith("mapString"):
+        pairs = dict(pair.strip().split("=", 1) for pair in value.split(",") if pair.strip())
+        return (
+            {key: one.lower() in ("1", "t", "true") for key, one in pairs.items()} if type_.endswith("Bool") else pairs
+        )
+    return value
+
+
+def _amounts(field: str, value: Mapping[str, object], path: str) -> Iterator[Problem]:
+    known = _AMOUNTS.get(field, ())
+    percent = field.startswith("eviction")
+    for name, amount in value.items() if known else ():
+        where = key_path(path, name)
+        if name not in known:
+            yield Problem(path=where, message=f"the kubelet knows no {name!r} here", hint=f"one of {', '.join(known)}")
+            continue
+        is_percent = percent and isinstance(amount, str) and _PERCENT.fullmatch(amount)
+        if isinstance(amount, str) and not is_percent and (amount[:1] == "-" or not _QUANTITY.fullmatch(amount)):
+            yield _wrong(amount, 'a quantity such as "100Mi"' + (' or "5%"' if percent else ""), where)
+
+
+def _together(config: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """Fields that exclude each other."""
+    high, low = (config.get(f"imageGC{end}ThresholdPercent", usual) for end, usual in (("High", 85), ("Low", 80)))
+    if isinstance(high, int) and isinstance(low, int) and low >= high:
+        key = "imageGCLowThresholdPercent"
+        where = f"{path}.{key if key in config else 'imageGCHighThresholdPercent'}"
+        yield Problem(path=where, message=f"{key} is {low} and must be less than imageGCHighThresholdPercent, {high}")
+    soft, grace = config.get("evictionSoft"), config.get("evictionSoftGracePeriod") or {}
+    if isinstance(soft, dict) and isinstance(grace, dict):
+        for signal in sorted(set(soft) - set(grace)):
+            message = f"{signal} has no grace period: the kubelet does not start without one"
+            yield Problem(
+                path=key_path(f"{path}.evictionSoft", signal), message=message, hint="evictionSoftGracePeriod"
+            )
 
 
 _FLAG_WORDS = {
+    **dict.fromkeys(("mapStringString", "mapStringBool"), "KEY=VALUE,KEY=VALUE"),
     "bool": "true or false",
     "duration": "a duration such as 90s",
     "float32": "a number",
@@ -136,6 +250,10 @@ def _is_flag_value(value: str, type_: str) -> bool:
         return bool(re.fullmatch(r"[-+]?[0-9]{1,19}", value)) and _fits(int(value), type_)
     if type_ == "duration":
         return bool(_DURATION.fullmatch(value))
+    if type_.startswith("mapString"):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        words = ("string", "bool") if type_.endswith("Bool") else ("string", "string")
+        return all(sign and _is_flag_value(one.strip(), words[1]) for _, sign, one in pairs)
     return True
 
 

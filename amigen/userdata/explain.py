@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import Problem
-from amigen.userdata import mime, nodeconfig
+from amigen.userdata import at_start, mime, nodeconfig
 from amigen.userdata.arrival import Placed, arrive
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DROP_INS, DropIn, drop_ins
@@ -67,7 +67,13 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: bool = True, files: Sequence[DropIn] = ()
+    raw: bytes,
+    system: SystemName,
+    *,
+    origin: str = "yours",
+    nodeadm: bool = True,
+    files: Sequence[DropIn] = (),
+    version: str = "",
 ) -> Explanation:
     """Explain user data that anybody wrote.
 
@@ -76,6 +82,7 @@ def explain(
         system: System that launches the nodes.
         origin: Whose parts these are, for the output.
         files: Drop-ins for nodeadm that the image or the script of the spec brings.
+        version: Kubernetes of the nodes, as `MAJOR.MINOR`; empty where it is not known.
         nodeadm: False for platforms that nodeadm does not join (Ubuntu, Debian): no system merges a NodeConfig there.
     """
     document = parse(raw, origin)
@@ -87,7 +94,7 @@ def explain(
     theirs = tuple(each.part for each in placed if each.given)
     by_name = {drop_in.name: drop_in for drop_in in (*files, *drop_ins(theirs))}
     written = [by_name[name] for name in sorted(by_name)] if nodeadm else []
-    fields, problems = _fields(placed, about, system, written)
+    fields, problems = _fields(placed, about, system, written, version if nodeadm else None)
     if nodeadm:
         problems += _joining(given, about, written)
     read = [
@@ -141,7 +148,7 @@ def _arrived(placed: Placed) -> ArrivedPart:
 
 
 def _fields(
-    placed: tuple[Placed, ...], about: System, system: SystemName, written: list[DropIn]
+    placed: tuple[Placed, ...], about: System, system: SystemName, written: list[DropIn], version: str | None
 ) -> tuple[tuple[Field, ...], list[Problem]]:
     """Who sets which NodeConfig field, and whose value holds after nodeadm has merged them all."""
     problems: list[Problem] = []
@@ -179,6 +186,8 @@ def _fields(
         problems.append(
             Finding(severity="warning", message=message, hint="set it once", reader="kubelet", rule="flags")
         )
+    if version is not None:
+        problems += at_start.findings(merged, version, cluster=about.node_config is None)
     values = dict(_flat(merged.get("spec", {}), "spec"))
     fields = []
     for path, by_whom in sorted(setters.items()):

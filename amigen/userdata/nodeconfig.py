@@ -153,7 +153,6 @@ class _Decoder:
                 self._wrong(path, "a list of mappings", value)
             return value
         kept = [self.value(child, inner, path) for child in value]
-        self._word(kept, path)
         return ["" if child is None and inner == "string" else child for child in kept]
 
     def _scalar(self, value: Any, kind: str, path: str) -> Any:
@@ -162,7 +161,7 @@ class _Decoder:
                 value = str(value).lower() if isinstance(value, bool) else f"{value}".removesuffix(".0")
             if not isinstance(value, str):
                 return self._wrong(path, "text (in quotes)", value)
-            self._word([value], path)
+            self._word(value, path)
             return value
         if kind in ("bool", "optional bool"):
             return value if isinstance(value, bool) else self._wrong(path, "true or false", value)
@@ -178,12 +177,12 @@ class _Decoder:
             whole = isinstance(value, str) and bool(_BASE64.fullmatch(value.replace("\r", "").replace("\n", "")))
         return value if whole else self._wrong(path, "base64", value)
 
-    def _word(self, values: list[Any], path: str) -> None:
-        known = api().values.get(path)
-        for value in values if known else ():
-            if value and value not in (known or ()):
-                message = f"{path}: {value!r} is not known to nodeadm; it knows {', '.join(known or ())}"
-                self.warnings.append(Problem(severity="warning", message=message, source=api().source))
+    def _word(self, value: str, path: str) -> None:
+        # nodeadm writes the strategy in lower case, whose script then refuses what it does not know (`at_start`).
+        known = api().values.get(path) if path != "spec.instance.localStorage.strategy" else None
+        if known and value and value not in known:
+            message = f"{path}: {value!r} is not known to nodeadm; it knows {', '.join(known)}"
+            self.warnings.append(Problem(severity="warning", message=message, source=api().source))
 
     def _place(self, path: str) -> str:
         line = self.lines.get(tuple(path.split(".")))

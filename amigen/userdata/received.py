@@ -28,6 +28,7 @@ class Received(Struct, frozen=True, kw_only=True):
         nodeadm: Whether nodeadm joins the nodes.
         gate: Why the gate of the spec is off, if it is.
         files: Drop-ins for nodeadm that the image brings.
+        version: Kubernetes of the nodes, as `MAJOR.MINOR`; empty where it is not known.
     """
 
     raw: bytes
@@ -35,6 +36,7 @@ class Received(Struct, frozen=True, kw_only=True):
     nodeadm: bool = True
     gate: Problem | None = None
     files: tuple[DropIn, ...] = ()
+    version: str = ""
 
     def part(self, number: int) -> bytes:
         """The content of one part, unpacked, counted from 1.
@@ -49,7 +51,9 @@ class Received(Struct, frozen=True, kw_only=True):
 
     def explain(self, system: SystemName) -> Explanation:
         """What arrives on the node."""
-        found = explain(self.raw, system, origin=self.origin, nodeadm=self.nodeadm, files=self.files)
+        found = explain(
+            self.raw, system, origin=self.origin, nodeadm=self.nodeadm, files=self.files, version=self.version
+        )
         return structs.replace(found, problems=(*found.problems, by("", self.gate))) if self.gate else found
 
 
@@ -82,4 +86,5 @@ def of_spec(spec: NodeImage, file: Path, platform: str | None) -> Received:
         nodeadm=PLATFORMS[plan.platform].joins_by == "nodeadm",
         gate=gate_off(spec, plan.platform),
         files=tuple(of_files(spec.files)),
+        version=spec.kubernetes_version,
     )

@@ -26,7 +26,8 @@ NODE = b"""\
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
 spec:
-  cluster: {name: web, apiServerEndpoint: https://x, certificateAuthority: AAAA, cidr: 10.100.0.0/16}
+  cluster: {name: web, apiServerEndpoint: https://x, cidr: 10.100.0.0/16,
+    certificateAuthority: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t}
   kubelet: {flags: [--v=3], config: {maxPods: 58}}
 """
 MORE = b"apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {kubelet: {config: {maxPods: 110}}}\n"

@@ -121,13 +121,13 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
                 path=where, message=f"{name} and kubelet.{other} are the same setting", hint="use one of them"
             )
         if name == "--node-labels":
-            yield from _labels_of(flag, where)
+            yield from labels_of(flag, where)
     for label in kubelet.labels:
         if _is_reserved(label):
             yield _reserved(label, key_path("join.eks.kubelet.labels", label))
 
 
-def _labels_of(flag: str, where: str) -> Iterator[Problem]:
+def labels_of(flag: str, where: str) -> Iterator[Problem]:
     """The labels in `--node-labels=KEY=VALUE,...`."""
     key_pattern, value_pattern = (shape(type_).pattern or "" for type_ in (LabelKey, LabelValue))
     for pair in flag.partition("=")[2].strip("\"'").split(","):

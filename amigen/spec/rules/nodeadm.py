@@ -146,16 +146,19 @@ def _config(eks: Eks, api: KubeletApi) -> Iterator[Problem]:
 def expression(spec: NodeImage) -> Iterator[Problem]:
     """An expression that nodeadm cannot evaluate is no error there: it silently uses its default."""
     text = spec.join.eks.kubelet.max_pods_expression if spec.join.eks else None
-    if text is None:
-        return
-    where = f"{_KUBELET}.maxPodsExpression"
+    if text is not None:
+        yield from pods_expression(text, f"{_KUBELET}.maxPodsExpression")
+
+
+def pods_expression(text: str, where: str) -> Iterator[Problem]:
+    """Why nodeadm would use its default in place of a `maxPodsExpression`."""
     source = "amazon-eks-ami nodeadm/internal/kubelet/eni_max_pods.go"
     unknown = [word for word in re.findall(r"[A-Za-z_]\w*", text) if word not in _EXPRESSION_WORDS]
     if unknown:
         message = f"{unknown[0]} is not a variable here: nodeadm would silently use its default"
         hint = "variables: default_enis, ips_per_eni, max_pods"
         yield Problem(path=where, message=message, hint=hint, source=source)
-    elif text.count("(") != text.count(")") or not re.search(r"\w", text):
+    elif text.count("(") != text.count(")") or not re.search(r"\w\s*\)*\s*$", text):
         message = "is not a CEL expression: nodeadm would silently use its default"
         yield Problem(path=where, message=message, hint="such as `max_pods - 10`", source=source)
 
@@ -166,7 +169,7 @@ def containerd(spec: NodeImage) -> Iterator[Problem]:
         return
     settings = spec.join.eks.containerd
     if settings.config is not None:
-        yield from _toml(settings.config)
+        yield from containerd_config(settings.config, "join.eks.containerd.config")
     for key in settings.base_runtime_spec:
         if key not in _RUNTIME_SPEC:
             message = f"an OCI runtime specification has no {key!r}: it would be ignored"
@@ -174,8 +177,8 @@ def containerd(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=where, message=message, hint=f"known: {', '.join(_RUNTIME_SPEC)}")
 
 
-def _toml(text: str) -> Iterator[Problem]:
-    where = "join.eks.containerd.config"
+def containerd_config(text: str, where: str) -> Iterator[Problem]:
+    """Why nodeadm could not merge a configuration of containerd."""
     try:
         config = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -3,7 +3,7 @@
 // With the argument `api` it prints the fields of the NodeConfig API with their types (amigen/userdata/nodeconfig_api.json).
 //
 // Else it reads JSON lines {"userData": base64, "dropIns": {name: text}} and answers each with one JSON line: what
-// `nodeadm config check` says of it ("error", empty for a configuration that is valid), and what `nodeadm config dump`
+// `nodeadm config check` says of it, and `nodeadm init` of its CIDR and TOML ("error", empty for what is valid), and what `nodeadm config dump`
 // prints ("config"). The calls are those of these commands (cmd/nodeadm/config), with the user data served by an IMDS on
 // the loopback interface, as on a node. This module is named below nodeadm's so that Go lets it import `internal`.
 package main
@@ -26,6 +26,8 @@ import (
 	"github.com/awslabs/amazon-eks-ami/nodeadm/internal/api"
 	"github.com/awslabs/amazon-eks-ami/nodeadm/internal/api/bridge"
 	"github.com/awslabs/amazon-eks-ami/nodeadm/internal/configprovider"
+	"github.com/awslabs/amazon-eks-ami/nodeadm/internal/util"
+	"github.com/pelletier/go-toml/v2"
 )
 
 type question struct {
@@ -182,6 +184,15 @@ func judge(asked question, folder string) (said answer) {
 	exitOn(err)
 	if err := api.ValidateNodeConfig(config); err != nil {
 		return answer{Error: err.Error(), Config: encoded}
+	}
+	// What `nodeadm init` does with them later: internal/kubelet/config.go, internal/containerd/config.go.
+	if _, err := config.Spec.Cluster.GetClusterDns(); err != nil {
+		return answer{Error: err.Error(), Config: encoded}
+	}
+	if text := []byte(config.Spec.Containerd.Config); len(text) > 0 {
+		if _, err := util.Merge([]byte("version = 2"), text, toml.Marshal, toml.Unmarshal); err != nil {
+			return answer{Error: err.Error(), Config: encoded}
+		}
 	}
 	return answer{Config: encoded}
 }

@@ -1,0 +1,155 @@
+"""The kubelet itself against `explain`: what it refuses of the flags and the configuration of a NodeConfig."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from amigen.userdata.explain import explain
+from tests.real.build import program
+from tests.userdata.test_nodeadm_judges import NODE
+
+pytestmark = pytest.mark.slow  # built by `make test`
+
+FLAGS = """
+--container-runtime=remote
+--network-plugin=cni
+--max-pod=20
+max-pods=20
+-max-pods=20
+-v=2
+--max-pods=20 --v=2
+--max-pods 20
+--max-pods=many
+--max-pods=-1
+--max_pods=20
+--max-pods
+--node-labels=node-role.kubernetes.io/worker=true
+--node-labels=node.kubernetes.io/a=b
+--node-labels=a=b c
+--node-labels='a=b,c=d'
+--node-labels="a=b"
+--node-labels=a
+--node-labels=a=_
+--node-labels=
+-h
+--register-with-taints=a=b:Never
+--register-with-taints=a=b:NoSchedule
+--register-with-taints=a:NoExecute
+--kube-reserved=cpu:100m
+--kube-reserved=cpu=100m,memory=1Gi
+--kube-reserved=cpu=1GB
+--kube-reserved=gpu=1
+--feature-gates=Foo=true
+--feature-gates=AllAlpha=true
+--feature-gates=AllAlpha=maybe
+--fail-swap-on
+--eviction-hard=memory.available<5%
+--eviction-hard=memory.available=5%
+--image-gc-high-threshold=101
+--image-gc-high-threshold=70
+--topology-manager-policy=best
+--streaming-connection-idle-timeout=4
+--streaming-connection-idle-timeout=4h
+--container-log-max-size=50MB
+--serialize-image-pulls=no
+
+--event-qps=-1
+--registry-qps=0
+--cluster-dns=10.100.0.10
+--read-only-port=70000
+--hairpin-mode=x
+""".strip("\n").split("\n")
+CONFIGS = """
+maxPods: '110'
+maxPods: 110.5
+maxPods: -1
+maxPods: null
+maxPod: 5
+shutdownGracePeriod: 30
+shutdownGracePeriod: 30 seconds
+shutdownGracePeriod: 40s
+featureGates: {NoSuchGate: true}
+maxPods: 9
+featureGates: {AllAlpha: 'true'}
+featureGates: {AllAlpha: false}
+evictionHard: {memory.available: 500}
+evictionHard: {memory.available: 500MB}
+evictionHard: {memory.available: 5%}
+evictionHard: {memory: 5%}
+evictionHard: {nodefs.available: 1.5Gi, pid.available: 5%}
+evictionHard: {memory.available: -1Gi}
+evictionSoft: {memory.available: 5%}
+kubeReserved: [cpu=1]
+kubeReserved: {cpu: 1}
+kubeReserved: {cpu: '1'}
+{evictionSoft: {memory.available: 5%}, evictionSoftGracePeriod: {memory.available: 1m}}
+clusterDNS: 10.0.0.10
+kubeReserved: {cpu: -1m}
+systemReserved: {memory: 1G, pid: '100'}
+systemReserved: {nvidia.com/gpu: '1'}
+registerWithTaints: ['a=b:NoSchedule']
+registerWithTaints: [{key: a, effect: NoSchedule}]
+kind: Kubelet
+apiVersion: kubelet.config.k8s.io/v1
+apiVersion: kubelet.config.k8s.io/v1beta1
+serializeImagePulls: 'no'
+topologyManagerPolicy: best
+topologyManagerScope: node
+hairpinMode: none
+hairpinMode: off
+imageGCHighThresholdPercent: 75
+imageGCLowThresholdPercent: 85
+imageGCHighThresholdPercent: 100
+{imageGCHighThresholdPercent: 50, imageGCLowThresholdPercent: 40}
+imageGCHighThresholdPercent: 101
+containerLogMaxSize: 50MB
+containerLogMaxSize: 50Mi
+containerLogMaxFiles: 1
+containerLogMaxFiles: 2
+podsPerCore: -1
+oomScoreAdj: -1001
+maxParallelImagePulls: 0
+maxParallelImagePulls: 5
+a: b
+nodeStatusMaxImages: -1
+nodeStatusMaxImages: -2
+readOnlyPort: 70000
+registryPullQPS: -1
+kubeAPIQPS: 0
+containerLogMaxWorkers: 0
+cpuCFSQuota: 1
+memorySwap: {swapBehavior: LimitedSwap}
+memorySwap: true
+""".strip("\n").split("\n")
+
+
+def kubelet(questions: list[dict[str, Any]]) -> list[str]:
+    judge = program("kubelet-rules", "kubelet-rules-judge")
+    asked = "".join(json.dumps(question) + "\n" for question in questions)
+    done = subprocess.run([judge], input=asked, capture_output=True, text=True, timeout=600, check=True)
+    return [json.loads(line)["error"] for line in done.stdout.splitlines()]
+
+
+def refused(settings: dict[str, Any]) -> list[str]:
+    node = yaml.safe_load(NODE)
+    node["spec"]["kubelet"] = settings
+    problems = explain(yaml.safe_dump(node).encode(), "self-managed", version="1.37").problems
+    return [p.message for p in problems if p.reader == "kubelet" and p.severity == "error"]
+
+
+def test_the_kubelet_starts_with_what_explain_accepts() -> None:
+    settings = [{"flags": [text]} for text in FLAGS] + [{"config": yaml.safe_load(text)} for text in CONFIGS]
+    # As nodeadm writes flags, and systemd splits them and takes off quotes.
+    asked = [{**each, "flags": shlex.split(" ".join(each.get("flags", [])))} for each in settings]
+
+    assert [
+        (each, said, found)
+        for each, said in zip(settings, kubelet(asked), strict=True)
+        if bool(found := refused(each)) != bool(said)
+    ] == []
