@@ -83,12 +83,18 @@ def _decoded(authority: str | list[int]) -> bytes:
 
 def is_cidr(text: str) -> bool:
     """`net.ParseCIDR` of Go."""
-    address, slash, bits = text.partition("/")
+    address, _, bits = text.partition("/")
+    if not _is_ip(address) or not re.fullmatch("[0-9]{1,3}", bits) or "%" in text:
+        return False
+    return int(bits) <= ipaddress.ip_address(address).max_prefixlen
+
+
+def _is_ip(text: str) -> bool:
     try:
-        found = ipaddress.ip_address(address)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
-    return bool(slash and re.fullmatch("[0-9]{1,3}", bits)) and int(bits) <= found.max_prefixlen and "%" not in text
+    return True
 
 
 def _nodeadm(spec: Mapping[str, Any]) -> Iterator[Finding]:
@@ -98,6 +104,12 @@ def _nodeadm(spec: Mapping[str, Any]) -> Iterator[Finding]:
     toml = (spec.get("containerd") or {}).get("config")
     for problem in containerd_config(toml, "spec.containerd.config") if isinstance(toml, str) and toml else ():
         yield by("nodeadm", problem, where=problem.path, rule="at-start")
+    for server in ((spec.get("instance") or {}).get("network") or {}).get("nameservers") or ():
+        if not _is_ip(server):
+            message = f"{server[:60]!r} is not an IP address: systemd-resolved ignores it"
+            path = "spec.instance.network.nameservers"
+            source = "amazon-eks-ami nodeadm/internal/system/resolve.go"
+            yield replace(_finding("nodeadm", path, message, "such as 10.0.0.2", source), severity="warning")
     strategy = ((spec.get("instance") or {}).get("localStorage") or {}).get("strategy")
     if strategy and strategy.lower() not in _STRATEGIES:
         message = f"{strategy[:60]!r} is no strategy: nodeadm fails before it starts the kubelet"

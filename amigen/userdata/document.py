@@ -163,6 +163,9 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
     if not message.is_multipart():
         return (), [Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")]
     problems += _head(content)
+    if any(word in str(message.epilogue or "") for word in ("Content-Type:", f"--{boundary}")):
+        text = f"holds parts behind its closing boundary `--{boundary}--`: nobody reads them"
+        problems.append(Problem(severity="warning", message=text, hint="move the closing boundary to the end"))
     parts: list[Part] = []
     typed: set[int] = set()
     children = cast("list[Message]", message.get_payload())

@@ -50,12 +50,11 @@ def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodea
         message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
         yield Problem(severity="warning", message=message, hint="make them one")
     for number, part in enumerate(given, 1):
-        if nodeadm and part.type in _RUN and not is_own_script(part) and _BOOTSTRAP.search(_code(part)):
-            message = f"part {number} calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023: it fails"
-            source = "amazon-eks-ami templates/al2023/runtime/rootfs/etc/eks/bootstrap.sh"
-            yield Finding(
-                severity="warning", message=message, hint="write a NodeConfig", source=source, rule="bootstrap"
-            )
+        code = _code(part) if nodeadm and part.type in _RUN and not is_own_script(part) else b""
+        for path, what, hint, source in _GONE:
+            if path.search(code):
+                message = f"part {number} {what}"
+                yield Finding(severity="warning", message=message, hint=hint, source=source, rule="bootstrap")
     if about.adds_most or any(_may_join(part, nodeadm=nodeadm) for part in given) or drop_ins(given):
         return
     what = "no NodeConfig" if nodeadm else "no call of /etc/eks/bootstrap.sh"
@@ -180,6 +179,22 @@ def _forgotten_order(placed: tuple[Placed, ...], about: System) -> Iterator[Prob
 
 _RUN = (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", "text/jinja2", *mime.BY_FREQUENCY)
 _BOOTSTRAP = re.compile(rb"/etc/eks/bootstrap\.sh")
+_TEMPLATES = "amazon-eks-ami templates/al2023/runtime/rootfs"
+# What scripts for Amazon Linux 2 do, and Amazon Linux 2023 has not.
+_GONE = (
+    (
+        _BOOTSTRAP,
+        "calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023: it fails",
+        "write a NodeConfig",
+        f"{_TEMPLATES}/etc/eks/bootstrap.sh",
+    ),
+    (
+        re.compile(rb"/etc/kubernetes/kubelet/(kubelet-)?config\.json(?![.\w])"),
+        "edits the kubelet's configuration, which nodeadm writes after all scripts on Amazon Linux 2023",
+        "set spec.kubelet.config in a NodeConfig",
+        "amazon-eks-ami nodeadm/internal/kubelet/config.go, karpenter-provider-aws issue 6251",
+    ),
+)
 _JOINS = re.compile(rb"\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b")
 
 

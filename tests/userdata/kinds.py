@@ -71,6 +71,8 @@ KINDS: dict[str, bytes] = {
     "final w/o newline": m(SH, NC, end=b"--BND--"),
     "final with blanks": m(SH, NC, end=b"--BND--  \n"),
     "text after final": m(SH, NC, end=b"--BND--\nbye\n--BND\n" + SH),
+    "parts after final": m(SH, end=b"--BND--\n--BND\n" + NC + b"\n--BND--\n"),
+    "a bad name server": NODE + b"  instance: {network: {nameservers: [dns.internal]}}\n",
     "preamble": m(SH, NC).replace(b"\n\n--BND", b"\n\nThis is multi-part\n--BND", 1),
     "preamble long": m(SH, NC).replace(b"\n\n--BND", b"\n\n" + b"x" * 5000 + b"\n--BND", 1),
     "boundary in content": m(SH.replace(b"echo hello", b"cat <<X\n--BND\nX"), NC),
@@ -155,6 +157,8 @@ KINDS: dict[str, bytes] = {
     "bootstrap call": b"#!/bin/bash\nset -e\n/etc/eks/bootstrap.sh web --kubelet-extra-args '--x'\n",
     "bootstrap var": b"#!/bin/bash\nB=/etc/eks/bootstrap.sh\n$B web\n",
     "bootstrap trailing comment": b"#!/bin/bash\ntrue # /etc/eks/bootstrap.sh\n",
+    "AL2's kubelet-config.json": b"#!/bin/bash\njq .maxPods=50 /etc/kubernetes/kubelet/kubelet-config.json\n",
+    "a drop-in for kubelet": b"#!/bin/bash\necho {} > /etc/kubernetes/kubelet/config.json.d/50-mine.conf\n",
     "json NC": json.dumps(
         {
             "apiVersion": "node.eks.aws/v1alpha1",

@@ -78,6 +78,9 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
         ("filename only umlaut", "cloud-init keeps nothing of that"),
         ("NC text/plain", "part 2 is a NodeConfig by its content, and text/plain by its type: nodeadm ignores it"),
         ("bootstrap call", "calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023"),
+        ("AL2's kubelet-config.json", "which nodeadm writes after all scripts"),
+        ("parts after final", "holds parts behind its closing boundary `--BND--`"),
+        ("a bad name server", "'dns.internal' is not an IP address"),
         ("bootstrap in comment", "nothing in it joins the node to a cluster: there is no NodeConfig"),
     ],
 )
