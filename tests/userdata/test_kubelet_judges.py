@@ -14,7 +14,7 @@ from amigen.userdata.explain import explain
 from tests.real.build import program
 from tests.userdata.test_nodeadm_judges import NODE
 
-pytestmark = pytest.mark.slow  # built by `make test`
+pytestmark = pytest.mark.slow  # built by `make proofs`
 
 FLAGS = """
 --container-runtime=remote
