@@ -36,7 +36,7 @@ def _on_user_data(checked: Checked, path: str | Path) -> Iterator[Problem]:
     """What there is to say about the user data of each platform: existing parts that are merged, and the size."""
     spec = checked.require()
     if any(PLATFORMS[platform].joins_by == "nodeadm" for platform in spec.platforms):
-        for problem in findings(spec.files, joins=spec.join.eks is not None):
+        for problem in findings(spec.files, spec.kubernetes_version, joins=spec.join.eks is not None):
             line, column = checked.written.get(problem.path, checked.written["files"])
             yield replace(problem, line=line, column=column)
     line, column = checked.written.get("userData.merge", (0, 0))

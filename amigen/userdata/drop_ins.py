@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from amigen.base import goyaml
 from amigen.base.errors import Problem
 from amigen.spec.model import File
-from amigen.userdata import mime, nodeconfig
+from amigen.userdata import at_start, mime, nodeconfig
 from amigen.userdata.mime import Part
 
 DROP_INS = "/etc/eks/nodeadm.d"
@@ -109,16 +109,17 @@ def of_files(files: tuple[File, ...]) -> list[DropIn]:
     return sorted(found, key=lambda drop_in: drop_in.name)
 
 
-def findings(files: tuple[File, ...], *, joins: bool) -> Iterator[Problem]:
+def findings(files: tuple[File, ...], version: str, *, joins: bool) -> Iterator[Problem]:
     """What is wrong with the drop-ins of a spec.
 
     Args:
         files: Of the spec.
+        version: Kubernetes, as `MAJOR.MINOR`.
         joins: Whether the spec names the cluster in `join.eks`.
     """
     for drop_in in of_files(files):
         read = nodeconfig.read(drop_in.content or b"")
-        for problem in (*read.errors, *read.warnings):
+        for problem in (*read.errors, *read.warnings, *at_start.findings(read.config, version, cluster=False)):
             message = problem.message.replace("of the part", "of the file")
             yield replace(problem, path=drop_in.by, message=message)
         if not joins and read.config.get("spec", {}).get("cluster"):

@@ -85,7 +85,7 @@ def make(
     reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
     document = _fit(parts, chosen, gzip_, reserve, plan.gate)
     if merge:
-        _refuse_what_explain_refuses(document, joins=joins, nodeadm=_by_nodeadm(plan))
+        _refuse_what_explain_refuses(document, plan, joins=joins)
     if not joins and len(document) + reserve > LIMIT:
         notes.append(tight(len(document), reserve))
     return Made(content=document, notes=tuple(notes))
@@ -129,7 +129,7 @@ def external(document: bytes, *, multipart: bool) -> dict[str, str]:
     return found | {"parts": json.dumps(part_list(document), ensure_ascii=False)} if multipart else found
 
 
-def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool) -> None:
+def _refuse_what_explain_refuses(document: bytes, plan: ImagePlan, *, joins: bool) -> None:
     """A merged document has to be one that `explain` has no error for.
 
     Raises:
@@ -137,7 +137,8 @@ def _refuse_what_explain_refuses(document: bytes, *, joins: bool, nodeadm: bool)
     """
     # Where the spec does not join, another system adds the cluster.
     others = {"size"} if joins else {"size", "nothing-joins", "cluster", "drop-in-only"}
-    found = explain(document, "self-managed", nodeadm=nodeadm).problems
+    version = plan.spec.kubernetes_version
+    found = explain(document, "self-managed", nodeadm=_by_nodeadm(plan), version=version).problems
     errors = [p for p in found if p.severity == "error" and p.rule not in others]
     if errors:
         lines = "\n".join(f"    {p.message}" for p in errors)

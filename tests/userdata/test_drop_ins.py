@@ -66,6 +66,7 @@ def test_nodeadm_merges_them_as_explain_says(case: str) -> None:
             3,
             "spec.kubelet.flags (line 4 of the file) must be a list",
         ),
+        ((joins(), files(a="  kubelet: {flags: [--max-pod=5]}\n")), 3, "has no flag '--max-pod'"),
         ((joins(), files(a="  kubelets: {}\n")), 0, "warning: files[0]: nodeadm ignores spec.kubelets"),
         (({"platforms": ["ubuntu-24.04"]}, files(a="  kubelets: {}\n")), 0, None),
     ],
@@ -77,7 +78,7 @@ def test_check_says_what_is_wrong(
     done = run("check", "spec.yaml", cwd=tmp_path, code=code)
     said = (done.stdout + done.stderr).decode()
 
-    assert ("nodeadm" in said) == bool(words)
+    assert ("files[0]" in said) == bool(words)
     assert (words or "") in said
 
 
