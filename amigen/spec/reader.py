@@ -289,10 +289,10 @@ def _kind(node: yaml.Node) -> str:
 
 
 def _as_mapping(node: yaml.Node, struct: type[msgspec.Struct], path: str) -> str:
-    """A hint for a scalar where a mapping is expected: the mapping with its one required text."""
+    """A hint where a mapping is expected: for a scalar the mapping with its one required text, else its keys."""
     wanted = [key for key, (_, shape, required) in fields(struct).items() if required and shape.kind == "text"]
     if not isinstance(node, yaml.ScalarNode) or len(wanted) != 1 or not str(node.value).isprintable():
-        return ""
+        return f"write `key: value` lines; keys: {', '.join(fields(struct))}"
     return f"write `{'- ' if path.endswith(']') else ''}{wanted[0]}: {str(node.value)[:60]}`"
 
 

@@ -222,6 +222,9 @@ def hooks(spec: NodeImage) -> Iterator[Problem]:
             message = "has DOS line endings: the shell reads each carriage return as part of the line"
             hint = "save it with Unix line endings"
             yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
+        if hook.script[:1].isspace() and hook.script.lstrip().startswith("#!"):
+            message = "has empty lines or blanks before its `#!` line: bash runs it, whatever that line says"
+            yield Problem(severity="warning", path=f"{where}.script", message=message, hint="remove them")
 
 
 def package_sources(spec: NodeImage) -> Iterator[Problem]:
