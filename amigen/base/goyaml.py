@@ -77,10 +77,7 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
     """
     if maybe_json and content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
         return Document(value=_json(content), lines={})
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
+    text = _decoded(content, "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     if "\n\ufeff" in text:
         raise ValueError(
             f"has a byte order mark in it (line {text[: text.index(chr(10) + chr(0xFEFF))].count(chr(10)) + 2})"
@@ -90,12 +87,8 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
         node = compose(text)
         builder = _Values()
         return Document(value=builder.of(node, ()) if node else None, lines=builder.lines, more=more)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise ValueError(f"is not valid YAML: {error.problem or error.context}{place}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(_not_yaml(error, text)) from None
 
 
 def read_as_python(content: bytes) -> Any:
@@ -104,8 +97,8 @@ def read_as_python(content: bytes) -> Any:
     Raises:
         ValueError: It cannot be read, in a sentence with the line where that is known.
     """
+    text = _decoded(content)
     try:
-        text = content.decode()
         if _first_alone(text):
             raise ValueError("holds several YAML documents")
         loader = _Base(text)
@@ -115,12 +108,26 @@ def read_as_python(content: bytes) -> Any:
             return loader.construct_document(node) if node else None
         finally:
             loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" (line {mark.line + 1})" if mark else ""
-        raise ValueError(f"is not valid YAML: {error.problem or error.context}{place}") from None
-    except (yaml.YAMLError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise ValueError(f"is not valid YAML: {' '.join(str(error).split())}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(_not_yaml(error, text)) from None
+    except (TypeError, LookupError, AttributeError, OverflowError):
+        raise ValueError("is not valid YAML: a value is not what its tag says") from None
+
+
+def _decoded(content: bytes, encoding: str = "utf-8") -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
+
+
+def _not_yaml(error: yaml.YAMLError, text: str) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"is not valid YAML: {' '.join(str(error).split())}"
+    mark = error.problem_mark or error.context_mark
+    place = f" (line {mark.line + 1})" if mark else ""
+    tab = mark and re.match(r" *\t", text[mark.index - mark.column :])
+    return f"is not valid YAML: {'the line is indented with a tab' if tab else error.problem or error.context}{place}"
 
 
 def _measured(node: yaml.Node | None, sizes: dict[int, int]) -> int:

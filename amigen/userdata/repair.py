@@ -30,6 +30,8 @@ def repair(existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
     if errors:
         lines = "\n".join(f"    {p.message}" for p in errors)
         raise InputError(f"the user data cannot be used:\n{lines}", errors[0].hint)
+    if any(getattr(p, "rule", "") == "not-ascii" for p in document.problems):
+        notes.append("encoded what holds more than ASCII, which cloud-init would drop or garble")
     parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
     return parts, [Problem(severity="note", message=note) for note in dict.fromkeys(notes)]
 

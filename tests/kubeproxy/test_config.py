@@ -124,7 +124,7 @@ def test_the_same_value_changes_nothing() -> None:
         ("- a\n", "empty or not a mapping"),
         ("a: [\n", "is not valid YAML: did not find expected node content (line 2)"),
         ("a: b: c\n", "mapping values are not allowed in this context (line 1)"),
-        ("\tx: 1\n", "found character that cannot start any token (line 1)"),
+        ("\tx: 1\n", "the line is indented with a tab (line 1)"),
         ("kind: Pod\n", "not a KubeProxyConfiguration (kind is 'Pod')"),
         ("kind: KubeProxyConfiguration\napiVersion: v2\n", "unsupported apiVersion 'v2'"),
         (HEAD + "ipvs: [rr]\n", "ipvs is not a mapping"),

@@ -41,7 +41,7 @@ VERDICTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("nodeadm warning .*ignores spec.kubelet.maxPods", "nodeadm warning .*ignores spec.kubelet.evictionHard"),
         "",
     ),
-    "umlaut_comment.mime": (("cloud-init error part 1 .*drops the whole part",), ""),
+    "umlaut_comment.mime": (("cloud-init error part 1 .*drops the whole part",), "encoded what holds more than ASCII"),
     "blank_shebang.mime": (("cloud-init error part 1 .*Exec format error",), "removed the empty lines and blanks"),
     "dropin.mime": ((), ""),
     "dropin_only.mime": (("nodeadm error the NodeConfig is only in .*10.yaml",), ""),
