@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections.abc import Iterator
 from email.message import Message
 from typing import cast
@@ -100,12 +101,24 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
     return tuple(found)
 
 
+# What a document of no known kind was probably meant to be -> what to do.
+_MEANT = (
+    (rb"\A[ \t]+(?i:mime-version|content-type):", "remove the blanks before each line (`<<-` in Terraform)"),
+    (rb"(?m)^#cloud-config\b", "put #cloud-config into the first line"),
+    (rb"(?m)^\[settings[.\]]", "this is TOML for Bottlerocket, which takes no user data of amigen"),
+    (rb"(?i)<(powershell|script)>", "this is for Windows"),
+    (rb"\A[A-Za-z0-9+/\r\n]{8,}=*\s*\Z", "this is base64 in base64: encode it once"),
+)
+
+
 def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     found = []
     if not content.strip():
         return (Problem(severity="warning", message="is empty"),)
     if type_ == "text/plain":
-        hint = "begin with #!, #cloud-config or MIME headers"
+        hint = next(
+            (hint for sign, hint in _MEANT if re.search(sign, content)), "begin with #!, #cloud-config or MIME headers"
+        )
         found.append(
             Problem(message="is of a kind that neither cloud-init nor nodeadm knows: cloud-init ignores it", hint=hint)
         )

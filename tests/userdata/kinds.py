@@ -230,6 +230,8 @@ KINDS: dict[str, bytes] = {
     "include": b"#include\nfile:///nix\n",
     "part-handler": b"#part-handler\n#vi: syntax=python\ndef list_types():\n  return ['text/x-a']\ndef handle_part(a,b,c,d):\n  pass\n",
     "powershell": b"<powershell>\necho\n</powershell>\n",
+    "indented by Terraform": b"".join(b"    " + line for line in m(SH, NC).splitlines(keepends=True)),
+    "cc below a comment": b"# ours\n#cloud-config\npackages: [htop]\n",
     "toml bottlerocket": b"[settings.kubernetes]\nmax-pods = 3\n",
     "xml persist": b"<script>x</script>",
     "env shebang": b"#!/usr/bin/env bash\nnodeadm init -c file:///x\n",

@@ -86,3 +86,17 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
 )
 def test_what_is_said(name: str, words: str) -> None:
     assert words in " ".join(p.message for p in explain(KINDS[name], "self-managed").problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("indented by Terraform", "remove the blanks before each line"),
+        ("cc below a comment", "put #cloud-config into the first line"),
+        ("toml bottlerocket", "TOML for Bottlerocket"),
+        ("powershell", "this is for Windows"),
+        ("b64 twice", "encode it once"),
+    ],
+)
+def test_what_was_probably_meant(name: str, hint: str) -> None:
+    assert hint in " ".join(p.hint for p in explain(KINDS[name], "self-managed").problems)
