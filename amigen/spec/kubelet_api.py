@@ -179,18 +179,18 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         if name != "node-labels" and not _is_flag_value(value, type_):
             yield Problem(path=path, message=f"--{name} takes {_FLAG_WORDS[type_]}, not {value!r}", hint="")
             return
-        field = next((key for key in self.types[ROOT_TYPE] if key.lower() == _as_field(name)), "")
-        if field:
+        if field := _BY_FLAG.get(_RENAMED.get(name, name.replace("-", ""))):
             yield from self._meaning(field, _flag_value(value, type_), path)
 
 
-_RENAMED = {"event-qps": "eventrecordqps", "registry-qps": "registrypullqps"}
-
-
-def _as_field(flag: str) -> str:
-    """The field of the configuration that a flag sets, in lower case."""
-    threshold = re.sub("^(image-gc-(?:high|low)-threshold)$", r"\1-percent", flag)
-    return _RENAMED.get(flag, threshold.replace("-", ""))
+# Fields that mean something here, by the name of their flag without hyphens; four flags are called otherwise.
+_BY_FLAG = {field.lower(): field for field in (*_RANGES, *_CHOICES, *_AMOUNTS, "containerLogMaxSize", "featureGates")}
+_RENAMED = {
+    "event-qps": "eventrecordqps",
+    "image-gc-high-threshold": "imagegchighthresholdpercent",
+    "image-gc-low-threshold": "imagegclowthresholdpercent",
+    "registry-qps": "registrypullqps",
+}
 
 
 def _flag_value(value: str, type_: str) -> object:
