@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import jinja2
+import jinja2.sandbox
 from msgspec.structs import replace
 
 from amigen.base import goyaml
@@ -101,6 +104,10 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             yield Finding(
                 severity="warning", message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule="type"
             )
+        if part.type == "text/jinja2" and (why := _unrendered(part.content)):
+            message = f"part {number} is a jinja template {why}: cloud-init drops it"
+            hint = "write `{% raw %}` and `{% endraw %}` around what is not for jinja, such as ${#list[@]}"
+            yield _finding("error", message, hint, "cloudinit/handlers/jinja_template.py", "jinja")
         inner = effective(part)
         if inner.type != mime.CLOUD_CONFIG or part.type == "text/jinja2":
             continue
@@ -112,6 +119,18 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             yield from _unmerged(number, config, inner)
             yield from _replaced(configs, number, config, inner)
             configs.append((number, config))
+
+
+def _unrendered(content: bytes) -> str:
+    """Why cloud-init renders nothing of a template; empty where only its variables decide that."""
+    head, _, body = content.decode("utf-8", "replace").partition("\n")
+    if not re.match(r"(?i)##\s*template:\s*jinja\s*$", head):
+        return "by its type, and its first line is not `## template: jinja`"
+    try:
+        jinja2.sandbox.SandboxedEnvironment(trim_blocks=True).from_string(body)
+    except jinja2.TemplateSyntaxError as error:
+        return f"that cannot be rendered (line {error.lineno + 1} of the part: {error.message})"
+    return ""
 
 
 def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> Finding:

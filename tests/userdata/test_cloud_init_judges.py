@@ -225,3 +225,32 @@ def test_a_template_runs_under_its_own_name(cloud_init_leaves: Callable[[bytes],
     assert [name for name, _ in left.scripts] == [
         name for name, _ in predicted(documents()["field jinja_early.mime"])[0]
     ]
+
+
+TEMPLATES = r"""
+runcmd: [echo {{ ]
+runcmd: ['echo {{ v1.region }}']
+runcmd: ['echo {{ nope }}']
+runcmd: ['echo {% if x %}']
+runcmd: ['echo {{ 1|nofilter }}']
+runcmd: ['echo ${#list[@]}']
+runcmd: ['echo {% raw %}${#list[@]}{% endraw %}']
+runcmd: ['echo {# a comment #}']
+runcmd: ['echo {{ v1.region | upper }} {{ "a{%b" }}']
+""".strip("\n").split("\n")
+
+
+@pytest.mark.parametrize(
+    "head", ["## template: jinja", "##template:jinja", "## Template: Jinja", "## template: basic", "#"]
+)
+def test_a_template_that_is_not_rendered(head: str, cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    wrong = []
+    for line in TEMPLATES:
+        part = Part(type="text/jinja2", content=f"{head}\n#cloud-config\n{line}\n".encode())
+        document = mime.write((part, Part(type=mime.SHELL, content=b"#!/bin/sh\necho\n")))
+        left = cloud_init_leaves(document)
+        found = [p.message for p in explain(document, "self-managed").problems if p.rule == "jinja"]
+        if bool(left.config) == bool(found) or left.error:
+            wrong.append((line, left, found))
+
+    assert wrong == []
