@@ -108,6 +108,10 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             message = f"part {number} is a jinja template {why}: cloud-init drops it"
             hint = "write `{% raw %}` and `{% endraw %}` around what is not for jinja, such as ${#list[@]}"
             yield _finding("error", message, hint, "cloudinit/handlers/jinja_template.py", "jinja")
+        if part.type in (mime.BOOTHOOK, *mime.BY_FREQUENCY) and not _runs(part):
+            message = f"part {number} has no #! where cloud-init runs it from: it never runs (Exec format error)"
+            hint = "begin the script with #!/usr/bin/env bash"
+            yield _finding("error", message, hint, "cloudinit/handlers/boot_hook.py; cloudinit/subp.py", "shebang")
         inner = effective(part)
         if inner.type != mime.CLOUD_CONFIG or part.type == "text/jinja2":
             continue
@@ -119,6 +123,13 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             yield from _unmerged(number, config, inner)
             yield from _replaced(configs, number, config, inner)
             configs.append((number, config))
+
+
+def _runs(part: Part) -> bool:
+    """Of a boothook cloud-init takes off the first line that says so, and white space; of other scripts nothing."""
+    if part.type != mime.BOOTHOOK:
+        return part.content.startswith(b"#!")
+    return part.content.removeprefix(b"#cloud-boothook").lstrip().startswith(b"#!")
 
 
 def _unrendered(content: bytes) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import random
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
 from amigen.userdata.readers import effective
-from tests.userdata.conftest import Left
+from tests.userdata.conftest import SYSTEM_PYTHON, Left
 from tests.userdata.test_documents import plan
 from tests.userdata.test_karpenter_judges import documents
 from tests.userdata.test_nodeadm_judges import mutated
@@ -254,3 +256,31 @@ def test_a_template_that_is_not_rendered(head: str, cloud_init_leaves: Callable[
             wrong.append((line, left, found))
 
     assert wrong == []
+
+
+# A boothook's handler on the text of argv[2], in the folder argv[1].
+_BOOTHOOK = """
+import sys
+from cloudinit import helpers
+from cloudinit.handlers.boot_hook import BootHookPartHandler
+class Source:
+    def get_instance_id(self): return "i-1"
+paths = helpers.Paths({"cloud_dir": sys.argv[1], "run_dir": sys.argv[1]}, Source())
+BootHookPartHandler(paths, Source()).handle_part(None, "text/cloud-boothook", "part-001", sys.argv[2], "always")
+"""
+
+
+@pytest.mark.parametrize(
+    "head", ["#cloud-boothook\n", "#cloud-boothook\r\n", "#cloud-boothook \n\n", "", "\n", "# ours\n"]
+)
+@pytest.mark.parametrize("shebang", ["", "#!/bin/sh\n", "  #!/bin/sh\n"])
+def test_a_boothook_that_never_runs(
+    head: str, shebang: str, tmp_path: Path, cloud_init_environment: dict[str, str]
+) -> None:
+    text_ = f"{head}{shebang}touch {tmp_path}/ran\n"
+    command = [SYSTEM_PYTHON, "-c", _BOOTHOOK, tmp_path, text_]
+    subprocess.run(command, check=True, capture_output=True, env=cloud_init_environment)
+    document = mime.write((Part(type=mime.BOOTHOOK, content=text_.encode()),))
+    found = [p for p in explain(document, "self-managed").problems if p.rule == "shebang"]
+
+    assert (tmp_path / "ran").exists() != bool(found)
