@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import jinja2
@@ -119,6 +120,7 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
         if problem:
             yield problem
         elif config is not None:
+            yield from _misspelled(number, config)
             yield from _lists(number, config)
             yield from _unmerged(number, config, inner)
             yield from _replaced(configs, number, config, inner)
@@ -158,6 +160,28 @@ def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Findi
         return value, None
     message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
     return None, _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+
+
+_OFTEN = (
+    "bootcmd",
+    "mounts",
+    "package_update",
+    "package_upgrade",
+    "packages",
+    "runcmd",
+    "ssh_authorized_keys",
+    "write_files",
+)
+
+
+def _misspelled(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
+    """Keys like the ones that are used most, which cloud-init silently ignores."""
+    for key in config:
+        meant = get_close_matches(str(key).lower(), _OFTEN, 1, 0.86)
+        if meant and key not in _OFTEN:
+            message = f"cloud-init does not know `{str(key)[:40]}` of part {number}, and ignores it"
+            source = "cloudinit/config/schemas/schema-cloud-config-v1.json"
+            yield _finding("warning", message, f"did you mean `{meant[0]}`?", source, "cloud-config-key")
 
 
 def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:

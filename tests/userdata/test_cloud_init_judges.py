@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import subprocess
 from collections.abc import Callable
@@ -284,3 +285,31 @@ def test_a_boothook_that_never_runs(
     found = [p for p in explain(document, "self-managed").problems if p.rule == "shebang"]
 
     assert (tmp_path / "ran").exists() != bool(found)
+
+
+_KEYS = """
+import json
+from cloudinit.config.schema import get_schema
+def keys(value):
+    if isinstance(value, dict):
+        yield from value.get("properties", {})
+        for inner in value.values(): yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value: yield from keys(inner)
+print(json.dumps(sorted({*keys(get_schema())})))
+"""
+
+
+def test_no_key_of_cloud_init_is_misspelled(cloud_init_environment: dict[str, str]) -> None:
+    done = subprocess.run([SYSTEM_PYTHON, "-c", _KEYS], check=True, capture_output=True, env=cloud_init_environment)
+    known = [key for key in json.loads(done.stdout) if "-" not in key]  # those with one are keys of users
+    misspelled = ("runcmds", "run_cmd", "write-files", "write_file", "Packages", "ssh_authorised_keys", "package")
+
+    def said(keys: list[str]) -> list[str]:
+        document = "#cloud-config\n" + json.dumps(dict.fromkeys(keys)) + "\n"
+        found = explain(document.encode(), "self-managed").problems
+        return [p.message.split("`")[1] for p in found if p.rule == "cloud-config-key"]
+
+    assert {"runcmd", "write_files", "users"} <= set(known)
+    assert said(known) == []
+    assert said(list(misspelled)) == list(misspelled)
