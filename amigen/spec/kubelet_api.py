@@ -175,9 +175,13 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
                 yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
             return
         value = value.strip("\"'")
+        # LangleSeparatedMapStringString of k8s.io/component-base, which says that it is a mapStringString, too.
+        shown, words = value, _FLAG_WORDS.get(type_, type_)
+        if name in ("eviction-hard", "eviction-soft"):
+            value, words = value.replace("=", " ").replace("<", "="), words.replace("=", "<")
         # Labels have rules of their own (amigen.spec.rules.join).
         if name != "node-labels" and not _is_flag_value(value, type_):
-            yield Problem(path=path, message=f"--{name} takes {_FLAG_WORDS[type_]}, not {value!r}", hint="")
+            yield Problem(path=path, message=f"--{name} takes {words}, not {shown!r}", hint="")
             return
         if field := _BY_FLAG.get(_RENAMED.get(name, name.replace("-", ""))):
             yield from self._meaning(field, _flag_value(value, type_), path)

@@ -132,6 +132,13 @@ def _of_versions(
 
 def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     config, where = kubelet.get("config") or {}, "spec.kubelet.config"
+    # Flags are read over the configuration, and both together are judged.
+    flags = dict(
+        word.removeprefix("--").split("=", 1) for word in _words(api, kubelet.get("flags") or ()) if "=" in word
+    )
+    for end in ("High", "Low"):
+        value = flags.get(f"image-gc-{end.lower()}-threshold", "")
+        config = {**config, f"imageGC{end}ThresholdPercent": int(value)} if value.isdigit() else config
     yield from api.check(config, where)
     for key, wanted in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if config.get(key, wanted) != wanted:
