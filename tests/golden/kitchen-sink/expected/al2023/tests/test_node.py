@@ -268,7 +268,7 @@ def test_hook(node, name):
 
 # Spec -> its digest.
 RELEASE = {
-    "kitchen-sink": "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218",
+    "kitchen-sink": "c03d12a38454179c9d6367851ea402277b2646cdf0c296301f685a37be65fb96",
 }
 
 
@@ -358,7 +358,7 @@ def test_cloud_init(node, state):
 
 # Lists the scripts that cloud-init wrote for this instance; that of this spec's user data has the spec's digest in it.
 LIST_SCRIPTS = {
-    "user-data": 'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF 23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218 && whose=ours; echo "$whose $file"; done; true',
+    "user-data": 'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF c03d12a38454179c9d6367851ea402277b2646cdf0c296301f685a37be65fb96 && whose=ours; echo "$whose $file"; done; true',
 }
 
 
@@ -462,7 +462,7 @@ FACTS = {
     ),
     "commands": (
         'for program in /usr/lib/systemd/systemd-sysctl /lib/systemd/systemd-sysctl; do if [ -x "$program" ]; then exec "$program" --cat-config; fi; done; exit 127',
-        'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF 23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218 && whose=ours; echo "$whose $file"; done; true',
+        'for file in /var/lib/cloud/instance/scripts/* /var/lib/amigen/bootstrap.sh; do [ -f "$file" ] || continue; whose=other; { cat "$file"; sed -e "1,/^[[:space:]]base64 -d/d" -e "/^PACKED$/,\\$d" "$file" | base64 -d | gunzip; } 2>/dev/null | grep -qF c03d12a38454179c9d6367851ea402277b2646cdf0c296301f685a37be65fb96 && whose=ours; echo "$whose $file"; done; true',
     ),
     "units": ("amigen-ready.service", "nodeadm-run.service", "kubelet.service"),
     "schedulers": ("lblcr",),

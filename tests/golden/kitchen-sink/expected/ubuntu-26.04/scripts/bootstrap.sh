@@ -508,7 +508,7 @@ print("it'\''s $HOME")
 '
 	write_release '{
   "name": "kitchen-sink",
-  "digest": "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218",
+  "digest": "c03d12a38454179c9d6367851ea402277b2646cdf0c296301f685a37be65fb96",
   "platform": "ubuntu-26.04",
   "kubernetesVersion": "1.36",
   "kubeProxyMode": "ipvs",

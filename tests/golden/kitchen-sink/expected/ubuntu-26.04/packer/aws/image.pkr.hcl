@@ -68,7 +68,7 @@ locals {
 
   tags = {
     "Name"            = "kitchen sink"
-    "amigen/digest"   = "23b748e83a70870605cd9c0c20a203bb8dba9a6cd5ffbbb0af555d979d9ba218"
+    "amigen/digest"   = "c03d12a38454179c9d6367851ea402277b2646cdf0c296301f685a37be65fb96"
     "amigen/name"     = "kitchen-sink"
     "amigen/platform" = "ubuntu-26.04"
     "cost:center"     = "a/b=c+d@e_f.g"
