@@ -63,7 +63,7 @@ def _cluster(cluster: Mapping[str, Any]) -> Iterator[Finding]:
         message = f"{name[:60]!r} is not the name of an EKS cluster: the node does not join"
         source = "https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"
         yield _finding("kubelet", "spec.cluster.name", message, "is a variable not replaced?", source)
-    if endpoint and not re.fullmatch(r"(https://)?[0-9A-Za-z.\[\]:-]+/?", endpoint):
+    if endpoint and not re.fullmatch(r"(https://)?[0-9A-Za-z.\[\]:-]+(/[0-9A-Za-z._~/-]*)?", endpoint):
         message = f"{endpoint[:60]!r} is not an https address: the kubelet reaches no API server"
         hint = "`aws eks describe-cluster --name NAME --query cluster.endpoint --output text`"
         yield _finding(
@@ -133,9 +133,8 @@ def _of_versions(
 def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     config, where = kubelet.get("config") or {}, "spec.kubelet.config"
     # Flags are read over the configuration, and both together are judged.
-    flags = dict(
-        word.removeprefix("--").split("=", 1) for word in _words(api, kubelet.get("flags") or ()) if "=" in word
-    )
+    given = (word.removeprefix("--").partition("=") for word in _words(api, kubelet.get("flags") or []))
+    flags = {name: value for name, _, value in given}
     for end in ("High", "Low"):
         value = flags.get(f"image-gc-{end.lower()}-threshold", "")
         config = {**config, f"imageGC{end}ThresholdPercent": int(value)} if value.isdigit() else config
@@ -149,10 +148,10 @@ def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _flags(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     where, given = "spec.kubelet.flags", dict[str, str]()
-    for word in _words(api, kubelet.get("flags") or ()):
+    for word in _words(api, kubelet.get("flags") or []):
         name, _, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
-            if not word.startswith(("-v", "-h")):
+            if not word.startswith("-v"):
                 message = f"{word[:60]!r} is not a flag: the kubelet does not start"
                 yield Problem(path=f"{where} {word[:60]}", message=message, hint="--NAME=VALUE")
             continue

@@ -279,7 +279,7 @@ def test_a_boothook_that_never_runs(
     head: str, shebang: str, tmp_path: Path, cloud_init_environment: dict[str, str]
 ) -> None:
     text_ = f"{head}{shebang}touch {tmp_path}/ran\n"
-    command = [SYSTEM_PYTHON, "-c", _BOOTHOOK, tmp_path, text_]
+    command = [SYSTEM_PYTHON, "-c", _BOOTHOOK, str(tmp_path), text_]
     subprocess.run(command, check=True, capture_output=True, env=cloud_init_environment)
     document = mime.write((Part(type=mime.BOOTHOOK, content=text_.encode()),))
     found = [p for p in explain(document, "self-managed").problems if p.rule == "shebang"]

@@ -46,7 +46,7 @@ max-pods=20
 --kube-reserved=cpu=1GB
 --kube-reserved=gpu=1
 --feature-gates=Foo=true
---feature-gates=AllAlpha=true
+--feature-gates=AllAlpha=false
 --feature-gates=AllAlpha=maybe
 --fail-swap-on
 --eviction-hard=memory.available<5%

@@ -128,11 +128,11 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
 
 
 def labels_of(flag: str, where: str) -> Iterator[Problem]:
-    """The labels in `--node-labels=KEY=VALUE,...`."""
+    """The labels in `--node-labels=KEY=VALUE,KEY,...` (ConfigurationMap of k8s.io/component-base)."""
     key_pattern, value_pattern = (shape(type_).pattern or "" for type_ in (LabelKey, LabelValue))
     for pair in flag.partition("=")[2].strip("\"'").split(","):
-        key, sign, value = pair.partition("=")
-        if not pair or (sign and re.search(key_pattern, key) and re.search(value_pattern, value)):
+        key, _, value = pair.partition("=")
+        if not pair or (re.search(key_pattern, key) and re.search(value_pattern, value)):
             if _is_reserved(key):
                 yield _reserved(key, where)
             continue

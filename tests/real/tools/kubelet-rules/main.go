@@ -2,7 +2,8 @@
 //
 // It reads JSON lines {"flags": [word], "config": {...}} and answers each with {"error": text}, empty for what starts.
 // The steps are those of NewKubeletCommand and mergeKubeletConfigurations (cmd/kubelet/app/server.go), and the parsers
-// of quantities that `run` calls later. The configuration below the drop-in is nodeadm's (internal/kubelet/config.go).
+// of quantities that `run` calls later. The configuration below the drop-in is that of nodeadm (internal/kubelet/config.go),
+// and of a host with cgroup v2, which this one need not be.
 package main
 
 import (
@@ -32,7 +33,7 @@ import (
 const base = `{"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "address": "0.0.0.0",
 "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true, "cacheTTL": "2m0s"},
 "x509": {"clientCAFile": "/etc/kubernetes/pki/ca.crt"}}, "authorization": {"mode": "Webhook"},
-"cgroupDriver": "systemd", "cgroupRoot": "/", "clusterDNS": ["10.100.0.10"], "clusterDomain": "cluster.local",
+"cgroupDriver": "systemd", "failCgroupV1": false, "cgroupRoot": "/", "clusterDNS": ["10.100.0.10"], "clusterDomain": "cluster.local",
 "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
 "evictionHard": {"memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%"},
 "featureGates": {"RotateKubeletServerCertificate": true, "DynamicResourceAllocation": true,
@@ -79,7 +80,13 @@ func parse(words []string, into *kubeletconfig.KubeletConfiguration) error {
 	return options.ValidateKubeletFlags(flags)
 }
 
-func judge(asked question) error {
+func judge(asked question) (err error) {
+	// The defaults panic where a feature gate is not known, and the kubelet ends so, too.
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("panic: %v", panicked)
+		}
+	}()
 	first, err := options.NewKubeletConfiguration()
 	if err != nil {
 		return err
