@@ -65,7 +65,7 @@ locals {
     }
     tags = {
       "amigen/architecture" = "x86_64"
-      "amigen/digest"       = "786557c44c5867f923172d67837873b337d188a145fb42757e959ab404d55f6b"
+      "amigen/digest"       = "af51f887ae562e65e9a29e8e8888ca009d3a4d146a65c3810635019b25088d3e"
       "amigen/name"         = "batch-nodes"
       "amigen/platform"     = "al2023"
     }

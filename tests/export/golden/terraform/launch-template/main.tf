@@ -30,7 +30,7 @@ resource "aws_launch_template" "x86_64" {
     resource_type = "instance"
     tags = {
       "amigen/architecture" = "x86_64"
-      "amigen/digest"       = "786557c44c5867f923172d67837873b337d188a145fb42757e959ab404d55f6b"
+      "amigen/digest"       = "af51f887ae562e65e9a29e8e8888ca009d3a4d146a65c3810635019b25088d3e"
       "amigen/name"         = "batch-nodes"
       "amigen/platform"     = "al2023"
     }
@@ -40,7 +40,7 @@ resource "aws_launch_template" "x86_64" {
     resource_type = "volume"
     tags = {
       "amigen/architecture" = "x86_64"
-      "amigen/digest"       = "786557c44c5867f923172d67837873b337d188a145fb42757e959ab404d55f6b"
+      "amigen/digest"       = "af51f887ae562e65e9a29e8e8888ca009d3a4d146a65c3810635019b25088d3e"
       "amigen/name"         = "batch-nodes"
       "amigen/platform"     = "al2023"
     }
