@@ -16,9 +16,9 @@ import yaml
 from msgspec import Struct
 
 # Far above any real document; aliases count at each use, so that a "billion laughs" ends within milliseconds.
-_MOST_VALUES = 100_000
+MOST_VALUES = 100_000
 _DEEPEST = 200
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
 _FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -42,7 +42,7 @@ class Document(Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class _Loader(_Base):  # type: ignore[misc]
+class _Loader(Base):  # type: ignore[misc]
     """Leaves the type of a plain scalar open, where PyYAML would resolve it."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
@@ -55,7 +55,7 @@ class _PatientLoader(yaml.composer.Composer, _Loader):
     """Of an anchor that is defined twice the last one counts, as in Go."""
 
     def __init__(self, stream: str) -> None:
-        _Base.__init__(self, stream)
+        Base.__init__(self, stream)
         yaml.composer.Composer.__init__(self)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -77,74 +77,36 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
     """
     if maybe_json and content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
         return Document(value=_json(content), lines={})
-    text = _decoded(content, "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    text = decoded(content, "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
     if "\n\ufeff" in text:
         raise ValueError(
             f"has a byte order mark in it (line {text[: text.index(chr(10) + chr(0xFEFF))].count(chr(10)) + 2})"
         )
     try:
-        more = _first_alone(text)
+        more = first_alone(text)
         node = compose(text)
         builder = _Values()
         return Document(value=builder.of(node, ()) if node else None, lines=builder.lines, more=more)
     except yaml.YAMLError as error:
-        raise ValueError(_not_yaml(error, text)) from None
+        raise ValueError(not_yaml(error, text)) from None
 
 
-def read_as_python(content: bytes) -> Any:
-    """The value that cloud-init reads: `yaml.safe_load` of PyYAML, with the limits of `read`.
-
-    Raises:
-        ValueError: It cannot be read, in a sentence with the line where that is known.
-    """
-    text = _decoded(content)
-    try:
-        if _first_alone(text):
-            raise ValueError("holds several YAML documents")
-        loader = _Base(text)
-        try:
-            node = loader.get_single_node()
-            _measured(node, {})
-            return loader.construct_document(node) if node else None
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        raise ValueError(_not_yaml(error, text)) from None
-    except (TypeError, LookupError, AttributeError, OverflowError):
-        raise ValueError("is not valid YAML: a value is not what its tag says") from None
-
-
-def _decoded(content: bytes, encoding: str = "utf-8") -> str:
+def decoded(content: bytes, encoding: str = "utf-8") -> str:
+    """The text; ValueError names the line that is not in this encoding."""
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
 
 
-def _not_yaml(error: yaml.YAMLError, text: str) -> str:
+def not_yaml(error: yaml.YAMLError, text: str) -> str:
+    """What the parser refuses, with the line."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return f"is not valid YAML: {' '.join(str(error).split())}"
     mark = error.problem_mark or error.context_mark
     place = f" (line {mark.line + 1})" if mark else ""
     tab = mark and re.match(r" *\t", text[mark.index - mark.column :])
     return f"is not valid YAML: {'the line is indented with a tab' if tab else error.problem or error.context}{place}"
-
-
-def _measured(node: yaml.Node | None, sizes: dict[int, int]) -> int:
-    """How many values a node holds, aliases counted at each use.
-
-    Raises:
-        ValueError: Too many, or an alias refers to itself.
-    """
-    if not isinstance(node, yaml.CollectionNode):
-        return 1
-    if id(node) not in sizes:
-        sizes[id(node)] = _MOST_VALUES  # until it is known: a node in itself has no end
-        inner = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
-        sizes[id(node)] = 1 + sum(_measured(child, sizes) for child in inner)
-    if sizes[id(node)] > _MOST_VALUES:
-        raise ValueError(f"holds more than {_MOST_VALUES} values, aliases counted at each use")
-    return sizes[id(node)]
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -182,7 +144,7 @@ def _json(content: bytes) -> Any:
         raise ValueError(f"begins with {{ and is not valid JSON: {error.msg} (line {error.lineno})") from None
 
 
-def _first_alone(text: str) -> bool:
+def first_alone(text: str) -> bool:
     """Refuse deep nesting before composing, which recurses in C; whether other documents follow the first."""
     loader = _Loader(text)
     depth = documents = 0
@@ -213,8 +175,8 @@ class _Values:
 
     def of(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
         self.count += 1
-        if self.count > _MOST_VALUES:
-            raise ValueError(f"holds more than {_MOST_VALUES} values, aliases counted at each use")
+        if self.count > MOST_VALUES:
+            raise ValueError(f"holds more than {MOST_VALUES} values, aliases counted at each use")
         if len(path) > _DEEPEST:
             raise ValueError("is nested too deep, or an alias refers to itself")
         if isinstance(node, yaml.ScalarNode):

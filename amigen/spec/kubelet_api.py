@@ -16,45 +16,10 @@ from msgspec import Struct
 
 from amigen.base.errors import Problem
 from amigen.base.nearest import nearest
+from amigen.spec.kubelet_values import DURATION, QUANTITY, field_of, refused, together, wrong
 from amigen.spec.paths import key_path
 
 ROOT_TYPE = "KubeletConfiguration"
-# time.ParseDuration of Go.
-_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
-# k8s.io/apimachinery pkg/api/resource/quantity.go.
-_QUANTITY = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?")
-# Fields that have the right type and are refused later: pkg/kubelet/apis/config/validation/validation.go, and for the
-# policies and amounts pkg/kubelet/cm, pkg/kubelet/eviction/helpers.go, parseResourceList in cmd/kubelet/app/server.go.
-_RANGES: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys(
-        ("eventBurst", "eventRecordQPS", "kubeAPIBurst", "kubeAPIQPS", "maxOpenFiles", "maxPods"), (0, None)
-    ),
-    **dict.fromkeys(("podsPerCore", "registryBurst", "registryPullQPS"), (0, None)),
-    **dict.fromkeys(("imageGCHighThresholdPercent", "imageGCLowThresholdPercent"), (0, 100)),
-    "containerLogMaxFiles": (2, None),
-    "containerLogMaxWorkers": (1, None),
-    "maxParallelImagePulls": (1, None),
-    "nodeStatusMaxImages": (-1, None),
-    "oomScoreAdj": (-1000, 1000),
-    "readOnlyPort": (0, 65535),
-}
-_CHOICES = {
-    "cpuManagerPolicy": ("none", "static"),
-    "hairpinMode": ("hairpin-veth", "promiscuous-bridge", "none"),
-    "memoryManagerPolicy": ("None", "Static"),
-    "topologyManagerPolicy": ("none", "best-effort", "restricted", "single-numa-node"),
-    "topologyManagerScope": ("container", "pod"),
-}
-_RESOURCES = ("cpu", "memory", "ephemeral-storage", "pid")
-_SIGNALS = (
-    *("memory.available", "allocatableMemory.available", "pid.available"),
-    *(f"{fs}.{what}" for fs in ("nodefs", "imagefs", "containerfs") for what in ("available", "inodesFree")),
-)
-_AMOUNTS = {
-    **dict.fromkeys(("kubeReserved", "systemReserved"), _RESOURCES),
-    **dict.fromkeys(("evictionHard", "evictionSoft", "evictionMinimumReclaim"), _SIGNALS),
-}
-_PERCENT = re.compile(r"[0-9]+(\.[0-9]+)?%")
 _INTEGERS = {f"{sign}int{bits}": (sign, int(bits or 64)) for sign in ("", "u") for bits in ("", "8", "16", "32", "64")}
 _WORDS = {
     "string": "text",
@@ -91,21 +56,13 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         yield from self._struct(config, ROOT_TYPE, path)
         for key, value in config.items():
             yield from self._meaning(key, value, key_path(path, key))
-        yield from _together(config, path)
+        yield from together(config, path, self.version)
 
     def _meaning(self, field: str, value: object, path: str) -> Iterator[Problem]:
-        """What the kubelet refuses of a field whose type is right."""
-        if isinstance(value, dict):
-            yield from self._gates(value, path) if field == "featureGates" else _amounts(field, value, path)
-        elif field in _CHOICES and isinstance(value, str) and value and value not in _CHOICES[field]:
-            yield _wrong(value, f"one of {', '.join(_CHOICES[field])}", path)
-        elif field == "containerLogMaxSize" and isinstance(value, str) and not _QUANTITY.fullmatch(value):
-            yield _wrong(value, _WORDS["quantity"], path)
-        elif field in _RANGES and isinstance(value, int) and not isinstance(value, bool):
-            low, high = _RANGES[field]
-            if value < low or (high is not None and value > high):
-                upper = f"to {high}" if high is not None else "on"
-                yield _wrong(value, f"a whole number from {low} {upper}", path)
+        if field == "featureGates" and isinstance(value, dict):
+            yield from self._gates(value, path)
+        else:
+            yield from refused(field, value, path)
 
     def _gates(self, gates: Mapping[str, object], path: str) -> Iterator[Problem]:
         for name, value in gates.items():
@@ -121,7 +78,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
 
     def _struct(self, value: object, name: str, path: str) -> Iterator[Problem]:
         if not isinstance(value, dict):
-            yield _wrong(value, "a mapping", path)
+            yield wrong(value, "a mapping", path)
             return
         known = self.types[name]
         for key, inner in value.items():
@@ -138,22 +95,22 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
             yield from self._struct(value, type_, path)
         elif type_.startswith("[]"):
             if not isinstance(value, list):
-                yield _wrong(value, "a list", path)
+                yield wrong(value, "a list", path)
                 return
             for index, item in enumerate(value):
                 yield from self._value(item, type_[2:], f"{path}[{index}]")
         elif type_.startswith("map[]"):
             if not isinstance(value, dict):
-                yield _wrong(value, "a mapping", path)
+                yield wrong(value, "a mapping", path)
                 return
             for key, item in value.items():
                 yield from self._value(item, type_[5:], key_path(path, key))
         elif type_ in _INTEGERS:
             if not isinstance(value, int) or isinstance(value, bool) or not _fits(value, type_):
                 low, high = _span(type_)
-                yield _wrong(value, f"a whole number from {low} to {high}", path)
+                yield wrong(value, f"a whole number from {low} to {high}", path)
         elif not _is_a(value, type_):
-            yield _wrong(value, _WORDS.get(type_, type_), path)
+            yield wrong(value, _WORDS.get(type_, type_), path)
 
     def _unknown(self, what: str, name: str, known: Iterable[str], path: str) -> Problem:
         near = nearest(name, known)
@@ -183,64 +140,28 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
         if name != "node-labels" and not _is_flag_value(value, type_):
             yield Problem(path=path, message=f"--{name} takes {words}, not {shown!r}", hint="")
             return
-        if field := _BY_FLAG.get(_RENAMED.get(name, name.replace("-", ""))):
-            yield from self._meaning(field, _flag_value(value, type_), path)
-
-
-# Fields that mean something here, by the name of their flag without hyphens; four flags are called otherwise.
-_BY_FLAG = {field.lower(): field for field in (*_RANGES, *_CHOICES, *_AMOUNTS, "containerLogMaxSize", "featureGates")}
-_RENAMED = {
-    "event-qps": "eventrecordqps",
-    "image-gc-high-threshold": "imagegchighthresholdpercent",
-    "image-gc-low-threshold": "imagegclowthresholdpercent",
-    "registry-qps": "registrypullqps",
-}
+        yield from self._meaning(field_of(name), _flag_value(value, type_), path)
 
 
 def _flag_value(value: str, type_: str) -> object:
     if type_ in _INTEGERS:
         return int(value)
+    if type_ == "stringSlice":
+        return value.split(",") if value else []
     if type_.startswith("mapString"):
-        pairs = dict(pair.strip().split("=", 1) for pair in value.split(",") if pair.strip())
+        pairs = dict(pair.strip().partition("=")[::2] for pair in value.split(",") if pair.strip())
         return (
             {key: one.lower() in ("1", "t", "true") for key, one in pairs.items()} if type_.endswith("Bool") else pairs
         )
     return value
 
 
-def _amounts(field: str, value: Mapping[str, object], path: str) -> Iterator[Problem]:
-    known = _AMOUNTS.get(field, ())
-    percent = field.startswith("eviction")
-    for name, amount in value.items() if known else ():
-        where = key_path(path, name)
-        if name not in known:
-            yield Problem(path=where, message=f"the kubelet knows no {name!r} here", hint=f"one of {', '.join(known)}")
-            continue
-        is_percent = percent and isinstance(amount, str) and _PERCENT.fullmatch(amount)
-        if isinstance(amount, str) and not is_percent and (amount[:1] == "-" or not _QUANTITY.fullmatch(amount)):
-            yield _wrong(amount, 'a quantity such as "100Mi"' + (' or "5%"' if percent else ""), where)
-
-
-def _together(config: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    """Fields that exclude each other."""
-    high, low = (config.get(f"imageGC{end}ThresholdPercent", usual) for end, usual in (("High", 85), ("Low", 80)))
-    if isinstance(high, int) and isinstance(low, int) and low >= high:
-        key = "imageGCLowThresholdPercent"
-        where = f"{path}.{key if key in config else 'imageGCHighThresholdPercent'}"
-        yield Problem(path=where, message=f"{key} is {low} and must be less than imageGCHighThresholdPercent, {high}")
-    soft, grace = config.get("evictionSoft"), config.get("evictionSoftGracePeriod") or {}
-    if isinstance(soft, dict) and isinstance(grace, dict):
-        for signal in sorted(set(soft) - set(grace)):
-            message = f"{signal} has no grace period: the kubelet does not start without one"
-            yield Problem(
-                path=key_path(f"{path}.evictionSoft", signal), message=message, hint="evictionSoftGracePeriod"
-            )
-
-
 _FLAG_WORDS = {
     **dict.fromkeys(("mapStringString", "mapStringBool"), "KEY=VALUE,KEY=VALUE"),
     "bool": "true or false",
     "duration": "a duration such as 90s",
+    "ip": "an IP address",
+    "Level": "a number",
     "float32": "a number",
     **dict.fromkeys(_INTEGERS, "a whole number"),
 }
@@ -253,7 +174,11 @@ def _is_flag_value(value: str, type_: str) -> bool:
     if type_ in _INTEGERS:
         return bool(re.fullmatch(r"[-+]?[0-9]{1,19}", value)) and _fits(int(value), type_)
     if type_ == "duration":
-        return bool(_DURATION.fullmatch(value))
+        return bool(DURATION.fullmatch(value))
+    if type_ == "ip":
+        return not value or bool(re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[0-9]{1,3}(\.[0-9]{1,3}){3}", value))
+    if type_ == "Level":
+        return value.isdecimal()
     if type_.startswith("mapString"):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         words = ("string", "bool") if type_.endswith("Bool") else ("string", "string")
@@ -278,14 +203,8 @@ def _is_a(value: object, type_: str) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if type_ in ("quantity", "durationOrInt") and isinstance(value, (int, float)) and not isinstance(value, bool):
         return True
-    pattern = {"duration": _DURATION, "durationOrInt": _DURATION, "quantity": _QUANTITY}.get(type_)
+    pattern = {"duration": DURATION, "durationOrInt": DURATION, "quantity": QUANTITY}.get(type_)
     return isinstance(value, str) and (pattern is None or bool(pattern.fullmatch(value)))
-
-
-def _wrong(value: object, wanted: str, path: str) -> Problem:
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    found = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else text[:60]
-    return Problem(path=path, message=f"expected {wanted}, found {found}", hint="")
 
 
 @cache

@@ -138,6 +138,8 @@ def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     for end in ("High", "Low"):
         value = flags.get(f"image-gc-{end.lower()}-threshold", "")
         config = {**config, f"imageGC{end}ThresholdPercent": int(value)} if value.isdigit() else config
+    if cpus := flags.get("reserved-cpus"):
+        config = {**config, "reservedSystemCPUs": cpus}
     yield from api.check(config, where)
     for key, wanted in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if config.get(key, wanted) != wanted:

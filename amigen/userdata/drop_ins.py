@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amigen.base import goyaml
+from amigen.base import cloudyaml
 from amigen.base.errors import Problem
 from amigen.spec.model import File
 from amigen.userdata import at_start, mime, nodeconfig
@@ -93,7 +93,7 @@ def _of_script(part: Part, number: int) -> Iterator[DropIn]:
 
 def _mapping(part: Part) -> dict[str, Any] | None:
     try:
-        value = goyaml.read_as_python(part.content)
+        value = cloudyaml.read(part.content)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from amigen.base import goyaml
+from amigen.base import cloudyaml
 from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.finding import Finding
@@ -134,7 +134,7 @@ def expanded(part: Part, before: int) -> tuple[tuple[Part, ...], list[Problem]]:
     if part.type != "text/cloud-config-archive":
         return (part,), []
     try:
-        value = goyaml.read_as_python(part.content)
+        value = cloudyaml.read(part.content)
         why = "" if isinstance(value, list) else "is not a list"
     except ValueError as error:
         value, why = None, str(error)

@@ -11,7 +11,7 @@ import jinja2
 import jinja2.sandbox
 from msgspec.structs import replace
 
-from amigen.base import goyaml
+from amigen.base import cloudyaml
 from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document
 from amigen.userdata.drop_ins import file_content
@@ -152,7 +152,7 @@ def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> 
 
 def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Finding | None]:
     try:
-        value = goyaml.read_as_python(part.content)
+        value = cloudyaml.read(part.content)
         why = "" if isinstance(value, dict) else "is not a mapping"
     except ValueError as error:
         value, why = None, str(error)

@@ -49,6 +49,12 @@ max-pods=20
 --feature-gates=AllAlpha=false
 --feature-gates=AllAlpha=maybe
 --fail-swap-on
+--reserved-cpus=0
+--address=localhost
+--address=0.0.0.0
+--v=debug
+--enforce-node-allocatable=pods,all
+--minimum-image-ttl-duration=-1s
 --eviction-hard=memory.available<5%
 --eviction-hard=memory.available=5%
 --image-gc-high-threshold=101
@@ -70,6 +76,23 @@ maxPods: '110'
 maxPods: 110.5
 maxPods: -1
 maxPods: null
+shutdownGracePeriod: 20s
+shutdownGracePeriod: 0s
+shutdownGracePeriodCriticalPods: 3m
+{shutdownGracePeriod: 20s, shutdownGracePeriodCriticalPods: 10s}
+reservedSystemCPUs: '0'
+{reservedSystemCPUs: '0', systemReservedCgroup: '', kubeReservedCgroup: ''}
+enforceNodeAllocatable: [pods, all]
+enforceNodeAllocatable: [pods]
+containerLogMonitorInterval: 1s
+containerLogMonitorInterval: 10s
+cpuCFSQuotaPeriod: 100ms
+cpuCFSQuotaPeriod: 2s
+imageMinimumGCAge: -1s
+{evictionSoft: {memory.available: 5%}, evictionSoftGracePeriod: {memory.available: 5}}
+podLogsDir: logs
+iptablesMasqueradeBit: 32
+memoryReservationPolicy: Soft
 maxPod: 5
 shutdownGracePeriod: 30
 shutdownGracePeriod: 30 seconds
