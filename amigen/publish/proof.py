@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +23,6 @@ from amigen.render.suite import facts_of, suite_files
 from amigen.verify.report import Report, Result
 from amigen.verify.run import make_report
 from amigen.verify.session import SessionInput, run_session
-
-# pytest runs in this process, and has one set of plugins and one environment.
-_ONE_SESSION = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +67,7 @@ def _session(plan: ImagePlan, known: Mapping[str, Facts]) -> dict[str, list[Resu
     keys = {f"{run}-{number}": instance for number, instance in enumerate(known)}
     backends: Any = {key: silent_backend(instance) for key, instance in keys.items()}
     facts = {key: known[instance] for key, instance in keys.items()}
-    with _ONE_SESSION, tempfile.TemporaryDirectory(prefix="amigen-fleet-") as place:
+    with tempfile.TemporaryDirectory(prefix="amigen-fleet-") as place:
         text = next(text for name, text in suite_files(plan).items() if Path(name).name == "test_node.py")
         file = Path(place) / "test_node.py"
         file.write_text(text, encoding="utf-8")
