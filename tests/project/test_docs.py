@@ -192,3 +192,13 @@ def test_recordings_show_real_commands(file: Path, tmp_path: Path, monkeypatch: 
         parse(shlex.split(command))
     assert not re.search(r"href|url\(", file.read_text())
     assert f"images/{file.name}" in "".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_the_architecture_names_what_is_there() -> None:
+    """Each path of the page exists, and each room is on it."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = {path for path in re.findall(r"`([\w./-]+)`", text) if "/" in path}
+    above = (ROOT, ROOT / "amigen")
+    assert [path for path in sorted(named) if not any((folder / path).exists() for folder in above)] == []
+    rooms = {path.parent.name for path in (ROOT / "amigen").glob("*/__init__.py")}
+    assert rooms - set(re.findall(r"\w+", text)) == set()
