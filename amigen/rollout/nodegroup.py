@@ -10,11 +10,9 @@ from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import names
-from amigen.publish.ledger import Ledger
-from amigen.publish.wait import Waiter
+from amigen.publish.place_run import Means
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.roller import Roller
 from amigen.rollout.way_back import go_back
@@ -25,8 +23,8 @@ class ManagedNodegroup(Roller):
 
     template = ""
 
-    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
-        super().__init__(aws, group, waiter, ledger)
+    def __init__(self, means: Means, group: Group) -> None:
+        super().__init__(means, group)
         self._names = {"clusterName": group.cluster, "nodegroupName": group.name}
         self._old = ""
         self._found: dict[str, Any] = {}

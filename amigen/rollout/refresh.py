@@ -12,10 +12,9 @@ from typing import Any
 
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
-from amigen.publish.ledger import Ledger
-from amigen.publish.wait import TooLongError, Waiter
+from amigen.publish.place_run import Means
+from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.roller import Roller
@@ -29,8 +28,8 @@ _ENDED = ("Successful", "Failed", "Cancelled", "RollbackSuccessful", "RollbackFa
 class InstanceRefresh(Roller):
     """Rolls a group to a version, and back."""
 
-    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
-        super().__init__(aws, group, waiter, ledger)
+    def __init__(self, means: Means, group: Group) -> None:
+        super().__init__(means, group)
         self._before: dict[str, Any] = {}
 
     @property

@@ -106,7 +106,7 @@ def publish(
     )
     with nullcontext() if order.dry_run else open_ledger(ledger_beside(path), spec.name) as ledger:
         runs = look(aws, request, proven, order.regions, waiter)
-        found = Released(runs=runs, groups=look_at(aws, groups, runs, waiter))
+        found = Released(runs=runs, groups=look_at(Means(aws=aws, ledger=Ledger(), waiter=waiter), groups, runs))
         show(found)
         # Nothing is done where a group could not follow: the default would have moved for nobody.
         if ledger is None or any(each.error for each in found.groups):
@@ -118,9 +118,10 @@ def publish(
             aws=aws, plans=plans, proof=proof.SuiteProof(), ledger=ledger, waiter=waiter, subnets=subnets
         )
         found.ledger = ledger.path
-        apply(Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None), runs)
+        means = Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None)
+        apply(means, runs)
         if not found.failures:
-            roll_out(aws, found.groups, runs, waiter, ledger)
+            roll_out(means, found.groups, runs)
             found.rolled_out = True
     return found
 

@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 
 from amigen.aws.answer import Fields
 from amigen.aws.grants import Call
-from amigen.aws.session import Aws
-from amigen.publish.ledger import Ledger
-from amigen.publish.wait import Waiter
+from amigen.publish.place_run import Means
 from amigen.rollout.group import Group, Release, TargetVersion
 from amigen.rollout.way_back import default_back
 
@@ -26,8 +24,8 @@ class Roller(ABC):
         begun: Whether nodes are being replaced, or may be: AWS has not refused to begin.
     """
 
-    def __init__(self, aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> None:
-        self._aws, self._group, self._waiter, self._ledger = aws, group, waiter, ledger
+    def __init__(self, means: Means, group: Group) -> None:
+        self._means, self._group, self._waiter = means, group, means.waiter
         self.begun = False
 
     @property
@@ -64,13 +62,13 @@ class Roller(ABC):
         """
 
     def _call(self, call: Call, **params: Any) -> Fields:
-        return self._aws.call(call, self._group.region, self._group.text, **params)
+        return self._means.aws.call(call, self._group.region, self._group.text, **params)
 
     def _pages(self, call: Call, key: str, **params: Any) -> Iterator[Any]:
-        return self._aws.pages(call, self._group.region, self._group.text, key, **params)
+        return self._means.aws.pages(call, self._group.region, self._group.text, key, **params)
 
     def _default_back(self, release: Release) -> str:
-        return default_back(self._aws, release, self._waiter, self._ledger)
+        return default_back(self._means, release)
 
     def _settled(self, look: Callable[[], _T], is_done: Callable[[_T], bool]) -> _T:
         """What a look sees as soon as it is as wanted, or after some looks."""

@@ -9,8 +9,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.actions import CreateVersion, SetDefault
-from amigen.publish.ledger import Ledger
-from amigen.publish.place_run import PlaceRun
+from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import Group, GroupRun, RolloutError, TakenBackError, TargetVersion
 from amigen.rollout.nodegroup import ManagedNodegroup
@@ -19,13 +18,12 @@ from amigen.rollout.roller import Roller
 from amigen.rollout.way_back import default_back, go_back, releases_of
 
 
-def roller(aws: Aws, group: Group, waiter: Waiter, ledger: Ledger) -> Roller:
+def roller(means: Means, group: Group) -> Roller:
     """What rolls a group of this kind."""
-    kind = ManagedNodegroup if group.cluster else InstanceRefresh
-    return kind(aws, group, waiter, ledger)
+    return ManagedNodegroup(means, group) if group.cluster else InstanceRefresh(means, group)
 
 
-def look_at(aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter: Waiter) -> list[GroupRun]:
+def look_at(means: Means, groups: Sequence[Group], runs: Sequence[PlaceRun]) -> list[GroupRun]:
     """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
     out = []
     targets: dict[str, tuple[TargetVersion, ...]] = {}
@@ -36,8 +34,8 @@ def look_at(aws: Aws, groups: Sequence[Group], runs: Sequence[PlaceRun], waiter:
             continue  # it is said already, and nothing is rolled out
         try:
             if group.region not in targets:
-                targets[group.region] = _targets(aws, group.region, runs)
-            preview.old, preview.new = roller(aws, group, waiter, Ledger()).look(targets[group.region])
+                targets[group.region] = _targets(means.aws, group.region, runs)
+            preview.old, preview.new = roller(means, group).look(targets[group.region])
         except AmigenError as error:
             preview.error = error
     return out
@@ -59,7 +57,7 @@ def _targets(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[TargetVer
     return tuple(out)
 
 
-def roll_out(aws: Aws, groups: Sequence[GroupRun], runs: Sequence[PlaceRun], waiter: Waiter, ledger: Ledger) -> None:
+def roll_out(means: Means, groups: Sequence[GroupRun], runs: Sequence[PlaceRun]) -> None:
     """One group after the other: what goes wrong with the first must not happen to the second, too.
 
     Where AWS refuses one before its nodes are replaced, default and parameter of its region go back; where one fails,
@@ -69,24 +67,22 @@ def roll_out(aws: Aws, groups: Sequence[GroupRun], runs: Sequence[PlaceRun], wai
     """
     before: list[tuple[GroupRun, Roller]] = []
     for rolled in groups:
-        mine = roller(aws, rolled.group, waiter, ledger)
+        mine = roller(means, rolled.group)
         try:
-            rolled.done = mine.to(releases_of(aws, rolled.group.region, runs, waiter))
+            rolled.done = mine.to(releases_of(means, rolled.group.region, runs))
         except AmigenError as error:
-            rolled.error = _ended(aws, error, rolled.group, mine, runs, before, waiter, ledger)
+            rolled.error = _ended(means, error, rolled.group, mine, runs, before)
             break
         before.append((rolled, mine))
 
 
 def _ended(
-    aws: Aws,
+    means: Means,
     error: AmigenError,
     group: Group,
     mine: Roller,
     runs: Sequence[PlaceRun],
     before: Sequence[tuple[GroupRun, Roller]],
-    waiter: Waiter,
-    ledger: Ledger,
 ) -> AmigenError:
     """The failure of a group: what was taken back, and what stays."""
     kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
@@ -94,16 +90,14 @@ def _ended(
     if not (isinstance(error, (TakenBackError, TooLongError, StoppedError)) or mine.begun or _passing(error)):
         here = [run for run in moved if run.place.region == group.region]
         try:
-            releases = releases_of(aws, group.region, here, waiter) if here else ()
-            error = go_back(
-                error.message, error.hint or "", releases, lambda each: default_back(aws, each, waiter, ledger), None
-            )
+            releases = releases_of(means, group.region, here) if here else ()
+            error = go_back(error.message, error.hint or "", releases, lambda each: default_back(means, each), None)
         except AmigenError as failed:
             error = RolloutError(f"{error.message}; {failed.message}", failed.hint)
     returned: set[tuple[str, str]] = set()
     if isinstance(error, TakenBackError):
         returned = {(each.place.region, each.template) for each in error.releases}
-        error = _with_the_others(error, before, waiter)
+        error = _with_the_others(error, before, means.waiter)
     stays = [
         f"the default of {run.place.target.template} in {run.place.region} stays version {run.default}"
         for run in moved

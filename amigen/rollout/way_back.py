@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
 from amigen.publish.apply import apply
@@ -13,12 +13,11 @@ from amigen.publish.names import read_history, read_rollback
 from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.promote import agreed
 from amigen.publish.state import Template
-from amigen.publish.wait import Waiter
 from amigen.rollout.group import Release, RolloutError, TakenBackError
 from amigen.rollout.rollback import plan_rollback
 
 
-def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter) -> tuple[Release, ...]:
+def releases_of(means: Means, region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
     """The default versions that stand in a region now, with those before them.
 
     Raises:
@@ -28,7 +27,7 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter)
     for run in runs:
         if run.place.region != region:
             continue
-        template = _as_left(aws, run, waiter)
+        template = _as_left(means, run)
         if template is None:
             continue
         begun = read_rollback(template.tags)
@@ -50,21 +49,21 @@ def releases_of(aws: Aws, region: str, runs: Sequence[PlaceRun], waiter: Waiter)
     return tuple(out)
 
 
-def _as_left(aws: Aws, run: PlaceRun, waiter: Waiter) -> Template | None:
+def _as_left(means: Means, run: PlaceRun) -> Template | None:
     """The template of a run; a look that is behind, and sees the default before the run, would roll out that one."""
     place = run.place
 
     def look() -> tuple[int, Template | None]:
-        found = observe.find_template(aws, place.region, place.target.template)
+        found = observe.find_template(means.aws, place.region, place.target.template)
         return (found.default if found else 0), found
 
     if run.default is None:
         return look()[1]
     what = f"launch template {place.target.template} in {place.region}"
-    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", waiter)[1]
+    return agreed(what, look, (run.default, 0), "nothing was rolled out; look at the plan again", means.waiter)[1]
 
 
-def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> str:
+def default_back(means: Means, release: Release) -> str:
     """Move default and parameter back after a failed rollout; says what was done.
 
     Raises:
@@ -73,8 +72,8 @@ def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> 
     if release.old is None:
         raise RolloutError("the previous default is unknown; leaving it unchanged", "name it: --to of rollback")
     try:
-        run = PlaceRun.of(release.place, plan_rollback(aws, release.place, release.old))
-        apply(Means(aws=aws, ledger=Ledger(), waiter=waiter), [run])
+        run = PlaceRun.of(release.place, plan_rollback(means.aws, release.place, release.old))
+        apply(replace(means, ledger=Ledger()), [run])
         error = run.error
     except AmigenError as found:
         error = found
@@ -82,7 +81,7 @@ def default_back(aws: Aws, release: Release, waiter: Waiter, ledger: Ledger) -> 
         raise RolloutError(
             f"default or parameter are still those of version {release.version}: {error.message}", error.hint
         )
-    ledger.went_back(release.place.key, default=release.old)
+    means.ledger.went_back(release.place.key, default=release.old)
     return f"the default is version {release.old} again"
 
 
