@@ -13,15 +13,13 @@ from amigen.plan.model import ImagePlan
 from amigen.plan.source import Source, source_of
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
-from amigen.render.packer import image_tags
+from amigen.render.packer import INSTANCE_TYPES, image_tags
 from amigen.spec.model import Kubelet, NodeImage
 from amigen.spec.values import Architecture
 
 # Where the AMI comes from. `record`: its id in a build record; `parameter`: the SSM parameter that `amigen publish`
 # writes; `tags`: those of an image whose checks have passed; `stock`: the source AMI, and user data does it all.
 ImageSource = Literal["record", "parameter", "tags", "stock"]
-# Those of nodes, where the spec names none. The smallest type that EKS documents for nodes of either architecture.
-INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 # The words of EC2 and of Kubernetes (`kubernetes.io/arch`).
 _GO_ARCH: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
 

@@ -13,12 +13,13 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, CouldNotCheckError
+from amigen.base.moments import moment_of
 from amigen.images.elsewhere import Elsewhere, Shared, look_elsewhere, request_report
 from amigen.images.usage import Usage, find_usage
 from amigen.publish import names, observe
 from amigen.publish.ledger import ledger_beside, shared_images
 from amigen.publish.record import default_path
-from amigen.publish.state import Image, moment
+from amigen.publish.state import Image
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
@@ -206,7 +207,7 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
     limit = rules.now - rules.older_than
     if (image.created_at or rules.now) > limit:
         return f"is younger than {rules.older_than.days} days"
-    launched = moment(image.launched)
+    launched = moment_of(image.launched)
     if launched is not None and launched > limit:
         # Also launches by accounts that it is shared with, whose instances cannot be seen from here.
         return f"was launched on {image.launched[:10]}"

@@ -12,7 +12,7 @@ from posixpath import join, normpath, relpath
 from typing import Any, TypeAlias
 
 from amigen.base.errors import KubernetesError
-from amigen.kubernetes.kinds import moment_of
+from amigen.base.moments import moment_of
 
 Json: TypeAlias = Mapping[str, Any]
 

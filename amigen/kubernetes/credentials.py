@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from amigen.base.errors import InputError, plain
+from amigen.base.moments import moment_of
 from amigen.base.processes import EndlessOutputError, last_line, run_capped
-from amigen.kubernetes.kinds import moment_of
 from amigen.kubernetes.kubeconfig import Access
 
 _LONGEST = 500  # of what a plugin says, in a message

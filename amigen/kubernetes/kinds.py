@@ -1,10 +1,8 @@
-"""The kinds of objects that amigen asks for, where they are in the API, what RBAC calls them, and the API's times."""
+"""The kinds of objects that amigen asks for, where they are in the API, and what RBAC calls them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from urllib.parse import quote
 
 NAMESPACE = "kube-system"
@@ -69,12 +67,3 @@ class Asked:
         if not self.kind.namespaced:
             return self.what
         return f"{self.what} {f'in namespace {self.namespace}' if self.namespace else 'across all namespaces'}"
-
-
-def moment_of(text: Any) -> datetime | None:
-    """An RFC 3339 time with its zone; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None

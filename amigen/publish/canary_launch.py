@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from amigen.aws import model
-from amigen.export.model import INSTANCE_TYPES
 from amigen.plan.model import ImagePlan
 from amigen.publish import names
 from amigen.publish.names import Place
 from amigen.publish.template import as_tags, cut, tagged_at_launch
+from amigen.render.packer import INSTANCE_TYPES
 
 
 def launch_params(

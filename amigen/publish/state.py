@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from amigen.base.moments import moment_of
 from amigen.publish.names import VersionLabel
 
 
@@ -57,16 +58,7 @@ class Image:
     @property
     def created_at(self) -> datetime | None:
         """When it was made; None where EC2 does not say."""
-        return moment(self.created)
-
-
-def moment(text: str) -> datetime | None:
-    """A time as EC2 writes it; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return moment_of(self.created)
 
 
 @dataclass(frozen=True, kw_only=True)

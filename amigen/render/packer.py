@@ -17,7 +17,8 @@ from amigen.spec.values import Architecture
 # https://github.com/hashicorp/packer-plugin-amazon, https://github.com/hashicorp/packer-plugin-qemu
 AMAZON_PLUGIN = ">= 1.8.2, < 2.0.0"
 QEMU_PLUGIN = ">= 1.0.9, < 2.0.0"
-_INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
+# Of builders and nodes, where the spec names none. The smallest that EKS documents for nodes of either architecture.
+INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 # The baseline of gp3: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 _GP3_IOPS, _GP3_THROUGHPUT = 3000, 125
 
@@ -101,7 +102,7 @@ def _source(plan: ImagePlan, architecture: Architecture) -> dict[str, Any]:
         "arch": architecture,
         "name": f"{spec.name}-{plan.platform}-{architecture}",
         "ami_name": _ami_name(plan, architecture),
-        "instance_type": spec.aws.instance_types.get(architecture, _INSTANCE_TYPES[architecture]),
+        "instance_type": spec.aws.instance_types.get(architecture, INSTANCE_TYPES[architecture]),
         "spot_types": spec.aws.builder.spot.instance_types.get(architecture) if spec.aws.builder.spot else None,
         "id": source.image or None,
         "parameter": source.parameter or None,
