@@ -161,8 +161,8 @@ ssh_options = (
 )
 
 
-def load(path: str | Path) -> NodeImage:
-    """The spec of a command; warnings and notes go to stderr.
+def load_checked(path: str | Path) -> Checked:
+    """The spec of a command, with what there is to say about it; warnings and notes go to stderr.
 
     Raises:
         SpecError: It has errors.
@@ -171,9 +171,16 @@ def load(path: str | Path) -> NodeImage:
     from amigen.spec.load import check_file
 
     checked = check_file(path)
-    spec = checked.require()
-    show_warnings(checked)
-    return spec
+    checked.require()
+    for problem in () if is_quiet() else checked.problems:
+        if problem.severity != "error":
+            click.echo(problem.text(checked.file), err=True)
+    return checked
+
+
+def load(path: str | Path) -> NodeImage:
+    """As `load_checked`, the spec alone."""
+    return load_checked(path).require()
 
 
 def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
@@ -187,11 +194,9 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
         RefusedError: It names no region, and the environment or the profile says another than its default.
     """
     from amigen.aws.session import require_region
-    from amigen.spec.load import check_file
 
-    checked = check_file(path)
+    checked = load_checked(path)
     spec = checked.require()
-    show_warnings(checked)
     if REGION not in checked.written and (note := require_region(spec.aws.region, profile, checked.file)):
         echo_line(note, err=True)
     return spec
@@ -201,10 +206,3 @@ def is_quiet() -> bool:
     """Whether `amigen --quiet` was asked for."""
     ctx = click.get_current_context(silent=True)
     return bool(ctx and (ctx.find_root().obj or {}).get("quiet"))
-
-
-def show_warnings(checked: Checked) -> None:
-    """What does not stop goes to stderr, so that stdout stays the result."""
-    for problem in () if is_quiet() else checked.problems:
-        if problem.severity != "error":
-            click.echo(problem.text(checked.file), err=True)

@@ -11,9 +11,8 @@ from amigen.aws.grants import PURPOSES, Purpose
 from amigen.base.errors import InputError
 from amigen.cli.aws import parse_tag
 from amigen.cli.document import echo_json, echo_line
-from amigen.cli.options import REGION, show_warnings, spec_argument
+from amigen.cli.options import REGION, load_checked, spec_argument
 from amigen.publish.policy import Scope, notes, policy
-from amigen.spec.load import check_file
 
 # What may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
 _SCOPES = {
@@ -94,9 +93,8 @@ def iam_policy(
         roles=roles,
         parameters=parameters,
     )
-    checked = check_file(spec)
+    checked = load_checked(spec)
     image = checked.require()
-    show_warnings(checked)
     document = policy(image, cast("tuple[Purpose, ...]", purposes) or PURPOSES, scope)
     echo_json(document)
     if REGION not in checked.written:
