@@ -35,7 +35,7 @@ def findings(config: Mapping[str, Any], version: str = "", *, cluster: bool = Tr
         config: The NodeConfig after all merging, with the types of nodeadm's API.
         version: Kubernetes, as `MAJOR.MINOR`; empty where it is not known, and then what some versions refuse is a
             warning.
-        cluster: Whether the cluster's own fields are all there; False where a system sets them later.
+        cluster: Whether the cluster's own fields hold; False where a system sets them later.
     """
     spec = config.get("spec") or {}
     if cluster:

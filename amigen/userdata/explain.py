@@ -187,7 +187,7 @@ def _fields(
             Finding(severity="warning", message=message, hint="set it once", reader="kubelet", rule="flags")
         )
     if version is not None:
-        problems += at_start.findings(merged, version, cluster=about.node_config is None)
+        problems += at_start.findings(merged, version, cluster=about.node_config != "last")
     values = dict(_flat(merged.get("spec", {}), "spec"))
     fields = []
     for path, by_whom in sorted(setters.items()):
