@@ -23,4 +23,4 @@ def mirror_file(fact: PlatformFact, mirror: Mirror) -> tuple[str, str]:
 
 def mirror_options() -> tuple[str, ...]:
     """Only that repository, for amigen's own calls; the machine's others stay as they are."""
-    return ("--disablerepo=*", "--enablerepo=amigen")
+    return ("--repo=amigen",)

@@ -78,7 +78,6 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
         sudo=not user_data,
         os=f"{fact.os_id} {fact.os_version}",
         calls=calls,
-        nothing_to_do=_nothing_to_do(plan),
     )
     # cloud-init garbles what is not ASCII in a part that it unpacks (cloudinit/user_data.py gives email's Message the
     # decoded text without a charset, and gets it back in raw-unicode-escape).
@@ -98,6 +97,8 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
     if not user_data:
         yield "sudo.sh"
     if InstallPackages in kinds:
+        pinned = any(package.version for package in plan.packages)
+        yield "missing-versions.sh" if pinned else "missing.sh"
         yield "packages.sh"
     if InstallPackages in kinds or LoadModules in kinds:
         yield f"{PLATFORMS[plan.platform].family}.sh"
@@ -138,11 +139,6 @@ def _environment(plan: ImagePlan) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _nothing_to_do(plan: ImagePlan) -> str:
-    things = ((plan.packages, "package"), (plan.files, "file"), (plan.modules, "module"))
-    return ", ".join(f"{len(each)} {word}{'' if len(each) == 1 else 's'}" for each, word in things)
-
-
 def calls_of(steps: list[Step], plan: ImagePlan, *, plain: bool) -> list[Call]:
     """The calls of the steps; a plan without a gate removes that of an image or of an earlier spec."""
     first = [] if plan.gate else [Call(function="remove_gate")]
@@ -156,8 +152,10 @@ def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
     elif isinstance(step, RunHook):
         digest = hashlib.sha256(step.script.encode()).hexdigest()
         text, encoding = _text(step.script.encode(), plain=plain)
+        decoder = encoding or ("",)
+        runner = () if step.script.startswith("#!") else ("bash", "-euo", "pipefail")
         when = "once" if step.once else "always"
-        yield Call(function="run_hook", arguments=(step.name, when, digest, text, *encoding))
+        yield Call(function="run_hook", arguments=(step.name, when, digest, text, *decoder, *runner))
     elif isinstance(step, WriteFile):
         yield _put(step, plain=plain)
     elif isinstance(step, InstallPackages):

@@ -251,7 +251,7 @@ def _os_release(facts: Facts) -> dict[str, str]:
 
 
 def _other_system(plan: ImagePlan, facts: Facts) -> str:
-    """As the bootstrap refuses it (`require_platform`); empty where the system is the plan's, or tells nothing."""
+    """As the bootstrap refuses it (`begin`); empty where the system is the plan's, or tells nothing."""
     said, wanted = _os_release(facts), PLATFORMS[plan.platform]
     if not said.get("ID") or (said["ID"], said.get("VERSION_ID")) == (wanted.os_id, wanted.os_version):
         return ""

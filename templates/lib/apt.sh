@@ -1,3 +1,5 @@
+causes='Failed to fetch|Release file|The repository|Could not get lock|dpkg: error'
+
 version_of() {
 	# shellcheck disable=SC2016 # dpkg-query's own fields
 	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'

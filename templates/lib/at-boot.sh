@@ -16,7 +16,7 @@ skipped() (
 	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
 	modprobe -S none -c | grep -oE "^(blacklist|install) ($1)( |$)" |
 		while IFS=' ' read -r word name; do
-			found_in ":$word $name" "^\s*($word\s+)?$name(\s|$)|blacklist=(\S*,)?$name(\W|$)"
+			found_in ":$word $name" "(^\s*($word\s+)?|blacklist=(\S*,)?)$name(\W|$)"
 		done
 	[ "${AMIGEN_NO_KERNEL:-}" ] || grep -HnoE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline
 	true

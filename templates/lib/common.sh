@@ -10,10 +10,11 @@ fail() {
 	exit 1
 }
 
-# change WHAT: before each change. Without its release, a node is not ready, after a reboot too.
+# change WHAT: says it, before each change. Without its release, a node is not ready, after a reboot too.
 change() {
 	step=$1
-	changes=$((changes + 1))
+	((changes += 1))
+	log "$step"
 	rm -f "$release"
 }
 
@@ -35,48 +36,39 @@ on_exit() {
 	set +e
 	jobs -pr | xargs -r kill
 	wait
-	((code < 129)) || reason=${reason:-stopped by a signal}
 	reason=${reason:-"${step:-start}: a command ended with code $code"}
-	echo "$reason" 2>/dev/null >/run/amigen/failed
 	# A node that was ready stays so where nothing was changed.
 	[[ -e $release && ! -e $unfinished ]] || close_gate
 	log "FAILED: $reason"
 	exit "$code"
 }
 
+# begin OS: what a run needs, on the system that it is for.
 begin() {
-	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || :
+	local os
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
+	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
 	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: not root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 &
 	wait "$!" || fail 'another run has held the lock for 900 s'
-	rm -f /run/amigen/failed
 	# What an image recorded must not open the gate of a new node.
 	if mv -f "$state_dir/baked" "$unfinished" 2>/dev/null; then close_gate; fi
-}
-
-require_platform() {
-	local os
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
 # put_file PATH MODE OWNER:GROUP TEXT [DECODER]: the whole file or nothing; keeps a copy of what was there.
 put_file() {
-	local path=$1 sum kept=$state_dir/kept$1 new=${1%/*}/.amigen.new decoder=${5:-cat}
-	sum=$(printf %s "$4" | $decoder | sha256sum)
-	if [[ $sum == $(sha256sum 2>/dev/null <"$path") && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
-	change "write $path"
+	local path=$1 kept=$state_dir/kept$1 new=${1%/*}/.amigen.new decoder=${5:-cat}
+	if [[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | $decoder | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
+	change "writing $path"
 	if [[ -f $path || -L $path ]]; then
 		# What others load at boot is still loaded.
-		[[ $path != /etc/modules-load.d/*.conf ]] || grep -qsxF "$path" "$state_dir/written" || kept=${path%.conf}.before-amigen.conf
+		[[ $path != /etc/modules-load.d/@(ipvs|amigen).conf ]] || grep -qs amigen "$path" || kept=${path%.conf}.before-amigen.conf
 		if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
 			rm -f "$kept"
 			fail "cannot keep a copy of $path: is the disk full?"
@@ -84,16 +76,15 @@ put_file() {
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.
-	if ! printf '\n%s' "$path" >>"$state_dir/written" || ! mkdir -p "${path%/*}/" || ! rm -rf "$new" || ! mkdir -m 700 "$new" ||
-		! (cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file && chown "$3" file && chmod "$2" file && sync file) ||
-		! mv -fT "$new/file" "$path"; then
+	rm -rf "$new"
+	if ! (mkdir -p "${path%/*}/" && mkdir -m 700 "$new" && cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
+		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path"); then
 		rm -rf "$new"
 		fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
 	fi
 	rmdir "$new"
-	log "wrote $path"
 }
 
 finish() {
-	if ((changes)); then log "ready: $changes changes"; else log "nothing to do: $1 are as they should be; no package manager was called"; fi
+	if ((changes)); then log "ready: $changes changes"; else log 'nothing to do: no package manager was called'; fi
 }

@@ -1,14 +1,13 @@
 # At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
 install_gate() {
-	local unit wants=/etc/systemd/system/multi-user.target.wants
+	local unit
 	# The gate of amigen 0.1 was open by its unit alone.
 	if systemctl is-active -q amigen-ready 2>/dev/null; then mkdir -p /run/amigen-ready; fi
 	for unit in "${gated_units[@]}"; do
 		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
 	done
-	mkdir -p "$wants"
-	[[ -L $wants/amigen-ready.service ]] || ln -sft "$wants" ../amigen-ready.service
-	if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+	# systemd reads all of it, where it runs.
+	systemctl -q enable amigen-ready
 }
 
 open_gate() {

@@ -7,7 +7,7 @@ join_cluster() {
 	step='join the cluster'
 	: >"$unfinished"
 	log 'running /etc/eks/bootstrap.sh'
-	changes=$((changes + 1))
+	((changes += 1))
 	bounded 0 /etc/eks/bootstrap.sh "$@" || fail "/etc/eks/bootstrap.sh ended with code $?"
 	echo "$sum" >"$stamp" || fail "cannot write $stamp: is the disk full?"
 	rm -f "$unfinished"

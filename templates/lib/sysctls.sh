@@ -8,6 +8,6 @@ set_sysctl() {
 	read -r now <"$1" || :
 	[[ ${now//$'\t'/ } != "$2" ]] || return 0
 	printf '%s\n' "$2" 2>/dev/null >"$1" || fail "the kernel does not take \"$2\" for $1"
-	changes=$((changes + 1))
+	((changes += 1))
 	log "set $1 to $2"
 }

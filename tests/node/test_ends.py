@@ -7,7 +7,6 @@ keeps its calls: what systemd makes of them is shown in `test_gate_vm.py` and `t
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,13 +115,11 @@ for dir in /proc/[0-9]*; do tr '\\0' ' ' <"$dir/cmdline" 2>/dev/null; echo; done
 
 @pytest.mark.parametrize("name", ["TERM", "HUP", "INT"])
 def test_a_signal_ends_the_run_and_its_hook(root: BareRoot, name: str) -> None:
-    """The reason is in the last line, the code is the signal's, the hook has ended, and the gate stays closed."""
+    """The reason is in the last line, the code is 143, the hook has ended, and the gate stays closed."""
     slow = "#!/bin/sh\ntouch /run/at-work\nsleep 987\nsleep 987\n"
     (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(plan(**hook(slow)), user_data=True))
     lines = root.run(DRIVER.format(name=name)).stdout.splitlines()
-    code = 128 + getattr(signal, f"SIG{name}")
-    assert lines[-4:] == ["amigen: FAILED: stopped by a signal", f"code {code}", "the lock is free", "0"]
-    assert (root.folder / "run/amigen/failed").read_text() == "stopped by a signal\n"
+    assert lines[-4:] == ["amigen: FAILED: stopped by a signal", "code 143", "the lock is free", "0"]
     assert "stop --job-mode=ignore-requirements amigen-ready" in asked(root)
     assert not joins(root)
 
@@ -165,10 +162,10 @@ def kill(root: BareRoot, made: ImagePlan, at: str, *, then: str = "") -> None:
 @pytest.mark.parametrize(
     ("where", "last"),
     [
-        ('bounded 0 "${runner[@]}"', "amigen: ready: 1 changes"),
+        ('bounded 0 "${@:6}"', "amigen: ready: 1 changes"),
         (
-            "require_platform 'amzn 2023'",
-            "amigen: nothing to do: 0 packages, 5 files, 1 module are as they should be; no package manager was called",
+            'os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :',
+            "amigen: nothing to do: no package manager was called",
         ),
     ],
     ids=["a hook", "a first look"],
@@ -187,17 +184,17 @@ def test_a_killed_run_on_a_baked_image_is_not_forgotten(root: BareRoot, where: s
 def test_a_killed_change_of_a_node_is_not_forgotten(root: BareRoot) -> None:
     """A later run, of another spec, is killed after its first change: the node is neither the one nor the other."""
     run(root, plan())
-    kill(root, plan(files=[{"path": "/etc/first", "content": "1\n"}]), 'log "wrote $path"')
+    kill(root, plan(files=[{"path": "/etc/first", "content": "1\n"}]), 'rmdir "$new"')
     assert (root.folder / "etc/first").exists()
     assert not joins(root)
 
 
 def test_a_killed_change_of_a_file_leaves_nothing_of_it_in_effect(root: BareRoot) -> None:
-    """SIGKILL when the new file is recorded and the older one is still there: it is known as amigen's own."""
+    """SIGKILL when the new file is written and the older one is still there."""
     name = "/etc/modules-load.d/mine.conf"
     older, newer = (plan(files=[{"path": name, "content": f"# {n}\n"}]) for n in range(2))
     run(root, older)
-    kill(root, newer, '! mv -fT "$new/file" "$path"')
+    kill(root, newer, 'mv -fT file "$path"')
     assert (root.folder / name[1:]).read_text() == "# 0\n"
     run(root, newer)
     assert (root.folder / name[1:]).read_text() == "# 1\n"
@@ -217,17 +214,14 @@ def test_messages_that_nobody_takes_stop_nothing(root: BareRoot, end: str, code:
     assert joins(root) == (code == 0)
 
 
-def test_dev_null_is_made_again(root: BareRoot) -> None:
+@pytest.mark.parametrize("how", ["true", "echo text >/dev/null"], ids=["gone", "a plain file"])
+def test_the_run_needs_no_dev_null(root: BareRoot, how: str) -> None:
     """Gone, or a plain file that a program wrote in its place."""
     (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(plan(), user_data=True))
-    for how in ("true", "echo text >/dev/null"):
-        said = root.run(
-            f"umount /dev/null; rm -f /dev/null; {how}; bash /run/bootstrap.sh; stat -c %F:%t:%T:%a /dev/null"
-        )
-        lines = said.stdout.splitlines()
-        assert lines[-1] == "character special file:1:3:666"
-        assert lines[-2].startswith("amigen: ")
-        assert "FAILED" not in said.stdout
+    said = root.run(f"umount /dev/null; rm -f /dev/null; {how}; bash /run/bootstrap.sh; echo code $?").stdout
+    assert "amigen: ready: " in said
+    assert said.endswith("code 0\n")
+    assert joins(root)
 
 
 def test_a_later_run_that_changes_nothing_leaves_the_gate_alone(root: BareRoot) -> None:
@@ -267,12 +261,11 @@ def test_what_fails_before_there_is_a_gate_fails_closed(root: BareRoot, what: st
 
 
 def test_a_run_that_was_killed_before_systemd_read_the_gate_is_made_up_for(root: BareRoot) -> None:
-    """The files stand, systemd does not know them: the next run has nothing to write, and lets systemd read them."""
-    rest = "; fi\n}"
-    kill(root, plan(), f"systemctl daemon-reload{rest}", then=rest)
+    """The files stand, systemd does not know them: the next run enables the unit, which ends with a daemon-reload."""
+    kill(root, plan(), "systemctl -q enable amigen-ready")
     (root.folder / "run/systemctl").unlink(missing_ok=True)
     run(root, plan())
-    assert "daemon-reload" in asked(root)
+    assert "-q enable amigen-ready" in asked(root)
 
 
 def test_the_join_of_ubuntu_is_made_once() -> None:

@@ -61,9 +61,6 @@ def partial_files(node: Node, plan: ImagePlan) -> list[str]:
             release = {}
         if not {"digest", "packages", "time"} <= {*release}:
             broken.append(RELEASE_PATH)
-    written = node.root / "var/lib/amigen/written"
-    lines = written.read_text().split("\n") if written.exists() else []
-    broken += [line for line in lines if line and line not in (*files_of(plan), RELEASE_PATH)]
     return broken + temporary_files(node)
 
 
@@ -237,7 +234,6 @@ def only_free(node: Node, pages: int) -> Iterator[None]:
 
 def run_on_full_disk(node: Node, pages: int = 0, edited: list[str] | None = None) -> str:
     """The last line of a run that finds no more than so many pages; by hand, only these files were edited."""
-    (node.root / "run/amigen/failed").unlink(missing_ok=True)
     with only_free(node, pages):
         done = node.run_again()
     assert done.returncode == 1, done.stdout

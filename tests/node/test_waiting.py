@@ -249,7 +249,7 @@ def nothing(node: Node) -> AbstractContextManager[None]:
 
 apt = partial(Case, platform=APT)
 dnf = partial(Case, platform=DNF)
-STOPPED = "cannot install ipvsadm within 60 s: it was still at work when its time was over "
+STOPPED = "cannot install ipvsadm within 60 s: .*"
 CASES: dict[str, Case] = {
     # The longest: dnf gives up after 80 s by itself.
     "dnf's mirror never answers": dnf(
@@ -286,7 +286,7 @@ CASES: dict[str, Case] = {
         says="cannot install ipvsadm within 60 s: Could not get lock /var/lib/apt/lists/lock. It is held by",
     ),
     "dnf installs for ever": dnf(
-        fault=lambda n: rpm_installs(n, 900, "dnf", "-y", "install"), says=STOPPED + r"\(Waiting for process with pid"
+        fault=lambda n: rpm_installs(n, 900, "dnf", "-y", "install"), says=STOPPED + "Waiting for process with pid"
     ),
     "rpm installs for ever": dnf(
         fault=lambda n: rpm_installs(n, 900, "rpm", "-i"), says="RPM: error: can't create transaction lock"
@@ -313,7 +313,7 @@ CASES: dict[str, Case] = {
         fault=lambda n: from_network(n, 9),
         says=r"within 60 s: Curl error \(7\): .*http://127\.0\.0\.1:9.*; Error: Unable to find a match: ipvsadm$",
     ),
-    "apt's mirror never answers": apt(fault=never_answers, says=STOPPED + r"\(Ign:\d http://127\.0\.0\.1:"),
+    "apt's mirror never answers": apt(fault=never_answers, says=STOPPED + r"Ign:\d http://127\.0\.0\.1:"),
     # Packages that cannot be had, or do not end.
     "apt does not know the package": apt(
         fault=nothing, spec={"packages": ["no-such-package"]}, says="E: Unable to locate package no-such-package$"
@@ -327,9 +327,9 @@ CASES: dict[str, Case] = {
     "dnf does not have the version": dnf(
         fault=nothing, spec={"packages": ["ipvsadm=9.99"]}, says="Error: Unable to find a match: ipvsadm-9.99$"
     ),
-    "apt-get hangs": apt(fault=hanging_program, says=STOPPED + r"\(Reading package lists\.\.\.\)$"),
-    "dnf hangs": dnf(fault=hanging_program, says=STOPPED + r"\(Reading package lists\.\.\.\)$"),
-    "the script of a package hangs": apt(fault=hanging_package, says=STOPPED + r"\(Setting up hanging \(1\) \.\.\.\)$"),
+    "apt-get hangs": apt(fault=hanging_program, says=STOPPED + r"Reading package lists\.\.\.$"),
+    "dnf hangs": dnf(fault=hanging_program, says=STOPPED + r"Reading package lists\.\.\.$"),
+    "the script of a package hangs": apt(fault=hanging_package, says=STOPPED + r"Setting up hanging \(1\) \.\.\.$"),
     "apt: the disk is full after the download": apt(
         fault=disk_full_after_download, says="No space left on device", disk=True
     ),

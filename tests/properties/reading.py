@@ -66,11 +66,11 @@ def _read_script(plan: ImagePlan, script: str) -> None:
     fact = PLATFORMS[plan.platform]
     steps = [step for step in plan.steps if step.stage == "both"]
     calls = calls_of(list(steps), plan, plain=False)
-    wanted = ["become_root", "begin", "require_platform", f"{fact.os_id} {fact.os_version}"]
+    wanted = ["become_root", "begin", f"{fact.os_id} {fact.os_version}"]
     wanted += [word for call in calls for word in (call.function, *call.arguments)]
     found = shlex.split(main, posix=True)
 
-    assert [*wanted, "finish", found[-3], "}", "main"] == found
+    assert [*wanted, "finish", "}", "main"] == found
 
 
 def _read_python(plan: ImagePlan, text: str) -> None:

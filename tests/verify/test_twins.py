@@ -40,10 +40,10 @@ def plan() -> ImagePlan:
 @pytest.mark.parametrize(
     ("said", "outcome", "found"),
     [
-        ("amigen: nothing to do: 12 modules are as they should be\n", "passed", ""),
+        ("amigen: nothing to do: no package manager was called\n", "passed", ""),
         ("amigen: running the hook greet\namigen: ready: 1 changes\n", "passed", ""),
         ("amigen: running the hook once\namigen: ready: 1 changes\n", "failed", "running the hook once"),
-        ("amigen: wrote /etc/motd\namigen: ready: 1 changes\n", "failed", "wrote /etc/motd"),
+        ("amigen: writing /etc/motd\namigen: ready: 1 changes\n", "failed", "writing /etc/motd"),
         ("amigen: FAILED: no space\n", "failed", "FAILED: no space"),
         ("", "failed", "it said nothing"),
     ],

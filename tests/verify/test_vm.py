@@ -84,8 +84,8 @@ def test_user_data_does_not_mend_what_is_judged(plan: ImagePlan, image: VmImage,
     }
     (changed,) = [r for r in report.results if r.id == "test_user_data[changes-nothing]"]
     assert changed.outcome == "failed"
-    assert "wrote /etc/modules-load.d/ipvs.conf" in changed.found
-    assert "wrote /etc/motd" in changed.found
+    assert "writing /etc/modules-load.d/ipvs.conf" in changed.found
+    assert "writing /etc/motd" in changed.found
 
 
 def test_what_only_a_boot_shows(plan: ImagePlan, image: VmImage, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "81b1e679bb9d41ce5fc153b3d752b56f9da147bcbad59c30004bfb61a5e49e5e",
+        "2082adc28488d95f3c5bb4dfe5c11a6ea027fa6731c2bfb938182ca0e2585202",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -160,7 +160,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "6d3444867cdb6625481cccab5bc7aebdf50165f04113553c481fde31f7d654b3",
+        "9272efdc60846e38690bdb27271cf6b8734befea3827fdf12443b4c573b4b359",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -26,10 +26,11 @@ fail() {
 	exit 1
 }
 
-# change WHAT: before each change. Without its release, a node is not ready, after a reboot too.
+# change WHAT: says it, before each change. Without its release, a node is not ready, after a reboot too.
 change() {
 	step=$1
-	changes=$((changes + 1))
+	((changes += 1))
+	log "$step"
 	rm -f "$release"
 }
 
@@ -51,48 +52,39 @@ on_exit() {
 	set +e
 	jobs -pr | xargs -r kill
 	wait
-	((code < 129)) || reason=${reason:-stopped by a signal}
 	reason=${reason:-"${step:-start}: a command ended with code $code"}
-	echo "$reason" 2>/dev/null >/run/amigen/failed
 	# A node that was ready stays so where nothing was changed.
 	[[ -e $release && ! -e $unfinished ]] || close_gate
 	log "FAILED: $reason"
 	exit "$code"
 }
 
+# begin OS: what a run needs, on the system that it is for.
 begin() {
-	[[ -c /dev/null ]] || (rm -f /dev/null && mknod -m 666 /dev/null c 1 3) || :
+	local os
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
+	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
 	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: not root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 &
 	wait "$!" || fail 'another run has held the lock for 900 s'
-	rm -f /run/amigen/failed
 	# What an image recorded must not open the gate of a new node.
 	if mv -f "$state_dir/baked" "$unfinished" 2>/dev/null; then close_gate; fi
-}
-
-require_platform() {
-	local os
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
 # put_file PATH MODE OWNER:GROUP TEXT: the whole file or nothing; keeps a copy of what was there.
 put_file() {
-	local path=$1 sum kept=$state_dir/kept$1 new=${1%/*}/.amigen.new
-	sum=$(printf %s "$4" | sha256sum)
-	if [[ $sum == $(sha256sum 2>/dev/null <"$path") && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
-	change "write $path"
+	local path=$1 kept=$state_dir/kept$1 new=${1%/*}/.amigen.new
+	if [[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
+	change "writing $path"
 	if [[ -f $path || -L $path ]]; then
 		# What others load at boot is still loaded.
-		[[ $path != /etc/modules-load.d/*.conf ]] || grep -qsxF "$path" "$state_dir/written" || kept=${path%.conf}.before-amigen.conf
+		[[ $path != /etc/modules-load.d/@(ipvs|amigen).conf ]] || grep -qs amigen "$path" || kept=${path%.conf}.before-amigen.conf
 		if ! (umask 077 && mkdir -p "${kept%/*}") || ! cp -aT --backup=numbered "$path" "$kept"; then
 			rm -f "$kept"
 			fail "cannot keep a copy of $path: is the disk full?"
@@ -100,18 +92,17 @@ put_file() {
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.
-	if ! printf '\n%s' "$path" >>"$state_dir/written" || ! mkdir -p "${path%/*}/" || ! rm -rf "$new" || ! mkdir -m 700 "$new" ||
-		! (cd "$new" && [[ -O . ]] && printf %s "$4" >file && chown "$3" file && chmod "$2" file && sync file) ||
-		! mv -fT "$new/file" "$path"; then
+	rm -rf "$new"
+	if ! (mkdir -p "${path%/*}/" && mkdir -m 700 "$new" && cd "$new" && [[ -O . ]] && printf %s "$4" >file &&
+		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path"); then
 		rm -rf "$new"
 		fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
 	fi
 	rmdir "$new"
-	log "wrote $path"
 }
 
 finish() {
-	if ((changes)); then log "ready: $changes changes"; else log "nothing to do: $1 are as they should be; no package manager was called"; fi
+	if ((changes)); then log "ready: $changes changes"; else log 'nothing to do: no package manager was called'; fi
 }
 
 become_root() {
@@ -126,75 +117,66 @@ become_root() {
 	exit 1
 }
 
-declare -A installed=()
-
-# Sets `missing` to those of NAME[=VERSION]... that are not installed.
+# Sets `missing` to those that are not installed.
 find_missing() {
-	local name version
+	local name
 	missing=()
-	for name in "$@"; do
-		version=$(version_of "${name%%=*}") || :
-		installed[${name%%=*}]=$version
-		[[ -n $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
-	done
+	for name in "$@"; do [[ $(version_of "$name") ]] || missing+=("$name"); done
 }
 
-# The first cause and the last line, else the reason before.
+# The first cause and the last line.
 why_in() {
 	{
-		grep -m 1 -oE '(Failed to fetch|Release file|The repository|Curl error|Status code|Could not get lock|No space|dpkg: error|RPM: error).*' "$1" || :
-		tail -n 1 "$1" | grep '' || echo "${why:-no message}"
+		grep -m 1 -oE "($causes|No space).*" "$1"
+		tail -n 1 "$1"
 	} | uniq | sed '$!N;s/\n/; /'
 }
 
 # ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
 ensure_packages() {
-	local limit=$1 end code delay=2 why out=/run/amigen/packages.log
+	local limit=$1 end delay=2 why='no message' out=/run/amigen/packages.log
 	shift
 	find_missing "$@"
 	((${#missing[@]})) || return 0
-	change "install ${missing[*]}"
-	log "installing ${missing[*]}"
+	change "installing ${missing[*]}"
 	end=$(($(uptime) + limit))
 	while :; do
-		code=0
-		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
+		install_packages "${missing[@]}" >"$out" 2>&1 || :
 		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
 		((${#missing[@]})) || return 0
 		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
-		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
-		why=$(why_in "$out")
-		((code != 124 && code != 137)) || why="it was still at work when its time was over ($why)"
+		# One that was stopped may have said nothing: then it is the reason before.
+		why=$(why_in "$out" | grep . || echo "$why")
 		((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
 		log "that did not work ($why); again in $delay s"
 		bounded 0 sleep "$delay"
-		((delay > 20)) || delay=$((delay * 2))
+		((delay > 20)) || ((delay *= 2))
 	done
 }
+
+causes='Curl error|Status code|RPM: error'
 
 version_of() {
 	rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null | grep -v ' '
 }
 
 install_packages() {
-	local left=$((end - $(uptime)))
-	((left > 0)) || return 124
 	# The package may come from a repository that works.
-	bounded "$left" dnf -y '--setopt=*.skip_if_unavailable=True' --setopt=install_weak_deps=False \
+	bounded "$((end - $(uptime)))" dnf -y '--setopt=*.skip_if_unavailable=True' --setopt=install_weak_deps=False \
 		--setopt=retries=2 --setopt=timeout=20 install "${@/=/-}"
 }
 
 # package_with_module MODULE KERNEL: what to install, for exactly this kernel.
 package_with_module() {
 	local found
-	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | grep . | sort -u | paste -sd' ') || :
+	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs) || :
 	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
 }
 
-# In AWS's order.
-releasever() {
-	cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release || :
+# For release.json; in AWS's order.
+about_dnf() {
+	printf ',\n  "releasever": "%s"' "$(cat /etc/dnf/vars/releasever || rpm -q --qf '%{VERSION}' system-release)"
 }
 
 # lacking MODULE PATTERN: what installed kernels lack of it and of what it needs; a removed one has no modules.builtin.
@@ -215,7 +197,7 @@ skipped() (
 	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
 	modprobe -S none -c | grep -oE "^(blacklist|install) ($1)( |$)" |
 		while IFS=' ' read -r word name; do
-			found_in ":$word $name" "^\s*($word\s+)?$name(\s|$)|blacklist=(\S*,)?$name(\W|$)"
+			found_in ":$word $name" "(^\s*($word\s+)?|blacklist=(\S*,)?)$name(\W|$)"
 		done
 	[ "${AMIGEN_NO_KERNEL:-}" ] || grep -HnoE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline
 	true
@@ -229,15 +211,9 @@ found_in() {
 	case ${AMIGEN_NO_KERNEL:-}$place in ?*/proc/cmdline*) ;; *) echo "${place:-modprobe -c}$1" ;; esac
 }
 
-# is_there MODULE: loaded, or part of the running kernel.
-is_there() {
-	[[ -d /sys/module/${1//-/_} ]] || grep -qs "/${1//[-_]/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin"
-}
-
 # load_modules FILE...: those that the files of modules-load.d name.
 load_modules() {
 	local module modules lack said loaded=''
-	step='load modules'
 	mapfile -t modules < <(grep -hv '^#' "$@")
 	for module in "${modules[@]}"; do
 		read -ra lack < <(lacking "$module" "${module//[-_]/[-_]}") || continue
@@ -246,27 +222,26 @@ load_modules() {
 	if read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}"); then fail "a module would not be loaded at boot: $said"; fi
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
-		if is_there "$module"; then continue; fi
-		said=$(modprobe "$module" 2>&1) || :
-		is_there "$module" || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-		loaded+=" $module"
+		if [[ -d /sys/module/${module//-/_} ]]; then continue; fi
+		said=$(modprobe -v "$module" 2>&1) || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+		# Of a module that is built in, it says nothing.
+		loaded+=${said:+ $module}
 	done
 	[[ -n $loaded ]] || return 0
-	changes=$((changes + 1))
+	((changes += 1))
 	log "loaded$loaded"
 }
 
 # At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
 install_gate() {
-	local unit wants=/etc/systemd/system/multi-user.target.wants
+	local unit
 	# The gate of amigen 0.1 was open by its unit alone.
 	if systemctl is-active -q amigen-ready 2>/dev/null; then mkdir -p /run/amigen-ready; fi
 	for unit in "${gated_units[@]}"; do
 		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
 	done
-	mkdir -p "$wants"
-	[[ -L $wants/amigen-ready.service ]] || ln -sft "$wants" ../amigen-ready.service
-	if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+	# systemd reads all of it, where it runs.
+	systemctl -q enable amigen-ready
 }
 
 open_gate() {
@@ -299,8 +274,8 @@ write_release() {
 	local text=$1 name packages='' kernel=''
 	shift
 	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
-		if declare -F releasever >/dev/null; then text+=$',\n  "releasever": "'$(releasever)\"; fi
-		for name in "$@"; do packages+="${packages:+, }\"$name\": \"${installed[$name]}\""; done
+		text+=$(about_dnf 2>/dev/null) || :
+		for name in "$@"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
 		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
 		TZ=UTC0 printf -v text '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$text" "$kernel" "$packages" -1
 		put_file "$release" 644 root:root "$text"
@@ -310,8 +285,7 @@ write_release() {
 
 main() {
 	become_root
-	begin
-	require_platform 'amzn 2023'
+	begin 'amzn 2023'
 	put_file /usr/local/lib/amigen/ready 755 root:root '#!/usr/bin/env bash
 # At each boot: may this node join?
 set -euo pipefail
@@ -319,14 +293,13 @@ not_ready() {
 	echo "amigen-ready: this node is NOT ready: $*" >&2
 	exit 1
 }
-if [[ -e /var/lib/amigen/unfinished || ! -s /etc/amigen/release.json ]]; then
-	not_ready "the bootstrap has not run to its end: $(cat /run/amigen/failed 2>/dev/null || echo see /var/log/cloud-init-output.log)"
-fi
+[[ ! -e /var/lib/amigen/unfinished && -s /etc/amigen/release.json ]] ||
+	not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
 for module in ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_lblc ip_vs_lblcr ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq nf_conntrack; do
 	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
 		not_ready "the module $module is not loaded"
 done
-# Not in the node'\''s own table.
+# In a table of its own.
 unshare -n ipvsadm -A -t 127.0.0.1:80 -s rr || not_ready "ipvs does not take the scheduler rr"
 # What the gate refused may start.
 for unit in nodeadm-run.service kubelet.service; do
@@ -376,7 +349,7 @@ nf_conntrack
   "amigen": "0.1.0",
   "scheduler": "rr"' ipvsadm
 	open_gate
-	finish '1 package, 5 files, 12 modules'
+	finish
 }
 
 main

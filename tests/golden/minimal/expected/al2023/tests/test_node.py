@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "0315f54a445b0566dc84455a9b9c3e7359d3d8d5f5cfa3b5219f44c86b814b98",
+        "1c26edb205118b34026e3819459dbc9315676ea55fb60406d88d418ed7db6dce",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

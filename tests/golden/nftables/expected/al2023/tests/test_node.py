@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "bd013c8fe6f7732e597579f6cbac0cfaa00545c4135e2595b4cea482fa38b933",
+        "7d4c050eb2d78396835740287a35c37eae4b57eb6e742b33472695593cda3405",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "b3b6ae4a5d2613acd5425d8fb5211e4cbec428897199b3d1d21f5dea75001433",
+        "952db18efa4377851f1419cfcb76b3381b1feddd255511e4eb6308ee36994ca7",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
