@@ -407,22 +407,72 @@ def test_a_module_that_a_kernel_lacks_is_named(node: Node) -> None:
     )
 
 
-def test_the_package_that_has_a_module_is_named_by_dnf(tmp_path: Path) -> None:
-    """One of the repository, found by the file in it; the apt family's is with the real kernel in test_faults."""
+def lock_versions(node: Node, tmp_path: Path, *locked: str) -> None:
+    """The real plugin versionlock, as the EKS images of Amazon Linux 2023 have it for their kernels."""
+    done = subprocess.run(["apt-get", "download", "-q", "dnf-plugins-core"], cwd=tmp_path, check=False)
+    if done.returncode:
+        pytest.skip("not proven here: the package dnf-plugins-core cannot be had")
+    [package] = tmp_path.glob("dnf-plugins-core*.deb")
+    subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path / "plugins")], check=True)
+    for path in ("dnf-plugins/versionlock.py", "dnfpluginscore"):
+        path = f"usr/lib/python3/dist-packages/{path}"
+        (node.root / path).parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-a", str(tmp_path / "plugins" / path), str(node.root / path)], check=True)
+    settings = node.root / "etc/dnf/plugins"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "versionlock.conf").write_text("[main]\nenabled=1\nlocklist=/etc/dnf/plugins/versionlock.list\n")
+    (settings / "versionlock.list").write_text("".join(f"{name}-0:6.1.0-1.amzn2023.*\n" for name in locked))
+    assert f"{locked[0]}-0:6.1.0" in node.run("dnf -y versionlock list")
+
+
+@pytest.mark.parametrize("kernel", ["kernel", "kernel6.12"])
+def test_a_locked_kernel_stays_and_the_package_that_fits_it_is_named(tmp_path: Path, kernel: str) -> None:
+    """By the file in it, of a repository with newer ones; the apt family's is with the real kernel in test_faults."""
     with fresh_node("al2023", tmp_path) as node:
-        install_kernel(node, without="ip_vs_sed")
+        install_kernel(node)
         module = tmp_path / "ip_vs_sed.ko.xz"
         module.touch()
         repository = node.root / REPOSITORY
-        place = f"/{KERNEL}/kernel/net"
-        make_rpm(tmp_path / "rpm", repository, name="kernel-modules-extra", version="6.1.0", files=[module], to=place)
+        for version in ("6.1.0", "6.1.1"):
+            for name in (kernel, f"{kernel}-modules-extra"):
+                place = f"/lib/modules/{version}-test/{name}"
+                work = tmp_path / f"{name}-{version}"
+                make_rpm(work, repository, name=name, version=version, files=[module], to=place)
         subprocess.run(["createrepo_c", "-q", str(repository)], check=True)
+        node.run(f"rpm -i --nodeps --justdb /{REPOSITORY}/{kernel}-6.1.0-*.rpm")
+        lock_versions(node, tmp_path, kernel)
+        assert node.bootstrap(node.plan()).returncode == 0
+        assert node.run("rpm -qa --qf '%{NAME}-%{VERSION}\n' | grep kernel") == f"{kernel}-6.1.0\n"
+        (node.root / KERNEL / "kernel/net/ip_vs_sed.ko.xz").unlink()
+        dep = node.root / KERNEL / "modules.dep"
+        dep.write_text("".join(line for line in dep.open() if "ip_vs_sed" not in line))
         done = node.bootstrap(node.plan())
     assert done.returncode == 1
-    says = (
-        "the kernel 6.1.0-test lacks ip_vs_sed.ko, which ip_vs_sed needs: install kernel-modules-extra-6.1.0-1.amzn2023"
-    )
+    names = f"{kernel}-6.1.0-1.amzn2023 {kernel}-modules-extra-6.1.0-1.amzn2023"
+    says = f"the kernel 6.1.0-test lacks ip_vs_sed.ko, which ip_vs_sed needs: install {names}"
     assert last_line(done) == f"amigen: FAILED: {says}"
+
+
+def test_the_release_of_dnf_is_recorded_and_stays(tmp_path: Path) -> None:
+    """Of /etc/dnf/vars/releasever, else that of system-release; amigen passes no flag and writes no variable."""
+    with fresh_node("al2023", tmp_path) as node:
+        variable = node.root / "etc/dnf/vars/releasever"
+        variable.write_text("2023.6.20241212\n")
+        script = bootstrap_script(node.plan(), user_data=True)
+        assert "--releasever" not in script
+        assert "latest" not in script
+        assert node.bootstrap(node.plan()).returncode == 0
+        assert json.loads(node.read("/etc/amigen/release.json"))["releasever"] == "2023.6.20241212"
+        assert variable.read_text() == "2023.6.20241212\n"
+        variable.unlink()
+        repository = tmp_path / "other"
+        repository.mkdir()
+        rpm = make_rpm(tmp_path / "rpm", repository, name="system-release", version="2023.5.20240701", files=[])
+        (node.root / "root/system-release.rpm").write_bytes(rpm.read_bytes())
+        node.run("rpm -i --nodeps /root/system-release.rpm; rm /etc/amigen/release.json")
+        assert node.bootstrap(node.plan()).returncode == 0
+        assert json.loads(node.read("/etc/amigen/release.json"))["releasever"] == "2023.5.20240701"
+        assert not variable.exists()
 
 
 def test_a_dependency_that_a_kernel_lacks_is_named(node: Node) -> None:
