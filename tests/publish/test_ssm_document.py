@@ -93,6 +93,11 @@ def plan_of(*wanted: Check, platform: str = "al2023") -> ImagePlan:
     return structs.replace(plan_images(spec({"platforms": [platform]}))[0], steps=(), always=wanted)
 
 
+# What `modprobe -c` prints.
+OPTIONS = "options other conn_tab_bits=1\noptions ip_vs debug=1 conn-tab-bits=16\n"
+BLACKLISTED = f"{OPTIONS}blacklist ip_vs\n"
+
+
 class Node:
     """A root on which everything is as the checks want it."""
 
@@ -127,7 +132,7 @@ class Node:
         self.put("run/cloud-init/result.json", '{\n "v1": {\n  "errors": []\n }\n}\n')
         self.put("var/lib/cloud/instance/sem/config_scripts_user", "")
         self.put("said/failed", "")
-        self.put("said/modprobe", "options other conn_tab_bits=1\noptions ip_vs debug=1 conn-tab-bits=16\n")
+        self.put("said/modprobe", OPTIONS)
         self.put("etc/sysctl.d/90-amigen.conf", "net/ipv4/tcp_rmem = 4096 131072\t6291456\n")
         self.put("said/is-enabled amigen-ready.service", "enabled\n")
         self.put("said/is-active amigen-ready.service", "active\n")
@@ -198,13 +203,13 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ("test_module_persisted[ip_vs]", "next boot", _masked),
     (
         "test_module_persisted[ip_vs]",
-        "/etc/modprobe.d/x.conf:1:blacklist ip-vs",
-        lambda n: n.put("etc/modprobe.d/x.conf", "blacklist ip-vs\n"),
+        "/etc/modprobe.d/x.conf:1:blacklist ip_vs",
+        lambda n: (n.put("etc/modprobe.d/x.conf", "blacklist ip-vs\n"), n.put("said/modprobe", BLACKLISTED)),
     ),
     (
         "test_module_persisted[ip_vs]",
-        "/proc/cmdline:1:ro modprobe.blacklist=ip_vs",
-        lambda n: n.put("proc/cmdline", "ro modprobe.blacklist=ip_vs quiet\n"),
+        "/proc/cmdline:1:blacklist ip_vs",
+        lambda n: (n.put("proc/cmdline", "ro modprobe.blacklist=ip_vs\n"), n.put("said/modprobe", BLACKLISTED)),
     ),
     ("test_module_in_every_kernel[ip_vs]", "6.18.0-1 lacks ip_vs.ko", _newer_kernel_lacks_it),
     (
