@@ -10,8 +10,10 @@ load_modules() {
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if [[ -d /sys/module/${module//-/_} ]]; then continue; fi
-		said=$(modprobe -v "$module" 2>&1) || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-		# Of a module that is built in, it says nothing.
+		# Of a module that is built in, it says nothing; of one that an install line for a pattern replaces, the line.
+		if ! said=$(modprobe -v "$module" 2>&1) || [[ $said && ! -d /sys/module/${module//-/_} ]]; then
+			fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+		fi
 		loaded+=${said:+ $module}
 	done
 	[[ -n $loaded ]] || return 0

@@ -134,17 +134,19 @@ why_in() {
 
 # ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
 ensure_packages() {
-	local limit=$1 end delay=2 why='no message' out=/run/amigen/packages.log
+	local limit=$1 end code delay=2 why='no message' out=/run/amigen/packages.log
 	shift
 	find_missing "$@"
 	((${#missing[@]})) || return 0
 	change "installing ${missing[*]}"
 	end=$(($(uptime) + limit))
 	while :; do
-		install_packages "${missing[@]}" >"$out" 2>&1 || :
+		code=0
+		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
 		# It also fails for an unrelated source: what counts is what is installed.
 		find_missing "$@"
 		((${#missing[@]})) || return 0
+		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
 		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
 		# One that was stopped may have said nothing: then it is the reason before.
 		why=$(why_in "$out" | grep . || echo "$why")
@@ -223,8 +225,10 @@ load_modules() {
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	for module in "${modules[@]}"; do
 		if [[ -d /sys/module/${module//-/_} ]]; then continue; fi
-		said=$(modprobe -v "$module" 2>&1) || fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
-		# Of a module that is built in, it says nothing.
+		# Of a module that is built in, it says nothing; of one that an install line for a pattern replaces, the line.
+		if ! said=$(modprobe -v "$module" 2>&1) || [[ $said && ! -d /sys/module/${module//-/_} ]]; then
+			fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+		fi
 		loaded+=${said:+ $module}
 	done
 	[[ -n $loaded ]] || return 0
