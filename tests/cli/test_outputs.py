@@ -22,7 +22,7 @@ ON_SPECS = {
     "plan": [],
     "user-data explain": ["--for", "karpenter"],
     "build": ["--target", "aws", "--packer", "/nonexistent/packer"],
-    "verify": ["chroot:///nonexistent"],
+    "verify": ["chroot:///"],
     "publish": ["--yes"],
     "rollback": ["--yes"],
     "images base": [],
