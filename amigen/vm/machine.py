@@ -74,7 +74,7 @@ class Machine:
         make_overlay(image, self.overlay, size_gib=disk_gib)
         self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
         self._acceleration = acceleration or probe(image.architecture, image.kernel)
-        self._command = qemu_command(
+        self.command = qemu_command(
             image, work, memory_mib=memory_mib, cpus=cpus, acceleration=self._acceleration, ssh_port=self.port
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,7 +105,7 @@ class Machine:
     def start(self) -> None:
         """Start QEMU."""
         self.log(f"start a VM of {self.image.disk.name} ({self._acceleration.name})")
-        self._process = start_qemu(self._command, self.work)
+        self._process = start_qemu(self.command, self.work)
 
     def wait_for_ssh(self, timeout: float = SSH_SECONDS) -> None:
         """Wait until a command runs over ssh.

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +18,7 @@ from amigen.plan.model import ImagePlan
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
 from amigen.verify.run import Options, check_host, make_report
-from amigen.vm import Machine, VmImage, scratch
-from amigen.vm.qemu import qemu_command
+from amigen.vm import Machine, scratch
 from tests.verify.breaks import BOOT_BREAKS, BREAKS, Break
 from tests.verify.images import built_image, proof_plan
 
@@ -37,22 +33,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> ImagePlan:
     return proof_plan(tmp_path_factory.mktemp("breaks"))
 
 
-def with_monitor(image: VmImage, work: Path, **given: Any) -> list[str]:
-    """QEMU with its monitor on a socket, from the saved state where that is asked for."""
-    load = ["-loadvm", GOOD] if (work / "load").exists() else []
-    return [*qemu_command(image, work, **given), *load, "-monitor", f"unix:{work / 'monitor'},server=on,wait=off"]
-
-
 @pytest.fixture(scope="module")
 def machine(plan: ImagePlan) -> Iterator[Machine]:
     """A node of the image, booted without user data: nothing mends what is broken."""
     with (
-        pytest.MonkeyPatch.context() as patch,
         scratch("breaks") as work,
         Machine(built_image(plan), work=work, user="debian", log=print) as running,
     ):
         running.kill()
-        patch.setattr("amigen.vm.machine.qemu_command", with_monitor)
+        running.command += ["-monitor", f"unix:{work / 'monitor'},server=on,wait=off"]
         running.start()
         running.wait_for_ssh()
         running.ssh.wait_until_booted()
@@ -69,21 +58,21 @@ def machine(plan: ImagePlan) -> Iterator[Machine]:
 
 def look(machine: Machine, plan: ImagePlan, script: str, append: str = "") -> Report:
     """Break the node, boot it again, and report."""
-    image, load = machine.image, machine.work / "load"
-    load.touch()
+    command = machine.command
+    machine.command = [*command, "-loadvm", GOOD]
     machine.start()
-    load.unlink()
     try:
         machine.wait_for_ssh()
         done = machine.run(["sudo", "-n", "sh", "-c", script], timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
-        machine.image = replace(image, append=f"{image.append} {append}")
+        machine.command = [*command]
+        machine.command[command.index("-append") + 1] += f" {append}"
         machine.reboot()
         machine.ssh.wait_until_booted()
         checked = check_host(plan, to_machine(machine.ssh), Options())
         evidence = machine.run(["sudo", "-n", "sh", "-c", evidence_script(plan.modules)]).stdout
     finally:
-        machine.image = image
+        machine.command = command
         machine.kill()
     # Without user data there is none to have run.
     results = [each for each in checked.results if each.id != "test_cloud_init_once[user-data]"]
