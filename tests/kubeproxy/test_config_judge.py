@@ -180,6 +180,7 @@ ipvs: {scheduler: mh}
 featureGates: {A: 'true'}
 featureGates: {Nope: true}
 featureGates: {AllAlpha: false}
+featureGates: {ContextualLogging: true, LoggingAlphaOptions: true}
 foo: bar
 nodePortAddresses: 10.0.0.0/8
 nodePortAddresses: [10.0.0.0]

@@ -47,6 +47,7 @@ max-pods=20
 --kube-reserved=gpu=1
 --feature-gates=Foo=true
 --feature-gates=AllAlpha=false
+--feature-gates=ContextualLogging=true
 --feature-gates=AllAlpha=maybe
 --fail-swap-on
 --reserved-cpus=0
@@ -101,6 +102,7 @@ featureGates: {NoSuchGate: true}
 maxPods: 9
 featureGates: {AllAlpha: 'true'}
 featureGates: {AllAlpha: false}
+featureGates: {ContextualLogging: true, LoggingAlphaOptions: true, LoggingBetaOptions: true}
 evictionHard: {memory.available: 500}
 evictionHard: {memory.available: 500MB}
 evictionHard: {memory.available: 5%}

@@ -102,6 +102,11 @@ func main() {
 
 	record(reflect.TypeOf(kubeletconfig.KubeletConfiguration{}))
 
+	// As in the init of cmd/kubelet/app/server.go, and of kube-proxy's.
+	if err := logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	gates := map[string]string{}
 	for name, spec := range utilfeature.DefaultMutableFeatureGate.GetAll() {
 		gates[string(name)] = "free"

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	logsapi "k8s.io/component-base/logs/api/v1"
 	sysctltest "k8s.io/component-helpers/node/util/sysctl/testing"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/proxy"
@@ -81,6 +82,10 @@ const config = `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "Kube
 func main() {
 	klog.SetOutput(os.Stderr)
 	klog.LogToStderr(false)
+	// As in the init of cmd/kube-proxy/app/server.go.
+	if err := logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate); err != nil {
+		panic(err)
+	}
 	in := bufio.NewReader(os.Stdin)
 	out := json.NewEncoder(os.Stdout)
 	for {
