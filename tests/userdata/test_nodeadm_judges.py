@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
-from tests.real.build import program
+from tests.real.build import pinned, program
 from tests.specs import EXAMPLES, GOLDEN
 from tests.userdata.judges import nodeadm
 
@@ -173,6 +175,25 @@ def test_nodeadm_accepts_what_explain_accepts(make: Callable[[random.Random], by
     ]
 
     assert wrong == []
+
+
+def test_the_examples_of_nodeadm_itself() -> None:
+    """Nothing in its documentation and its own tests is an error for any reader, where nodeadm starts with it."""
+    module = "github.com/awslabs/amazon-eks-ami/nodeadm"
+    home = os.environ.get("GOMODCACHE") or Path.home() / "go/pkg/mod"
+    folder = Path(home) / f"{module}@{pinned('nodeadm', module)}"
+    if not folder.is_dir():
+        pytest.skip("not proven here: the examples of nodeadm, whose module is not in Go's cache")
+    fenced = re.findall(r"```\w*\n(.*?)```", (folder / "doc/examples.md").read_text(), re.DOTALL)
+    texts = [*fenced, *(path.read_text() for path in sorted(folder.glob("test/e2e/cases/**/*.yaml")))]
+    documents = [text.encode() for text in texts if "kind: NodeConfig" in text]
+    assert len(documents) > 40
+
+    accepted = [one for one, verdict in zip(documents, nodeadm(documents), strict=True) if not verdict.error]
+
+    assert len(accepted) > 35
+    found = ((one, explain(one, "self-managed").problems) for one in accepted)
+    assert [(one, p.message) for one, problems in found for p in problems if p.severity == "error"] == []
 
 
 def merged(document: bytes) -> dict[str, Any]:
