@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,13 +108,21 @@ def unpack(archive: Path, target: Path) -> None:
 
 @contextmanager
 def mounted(root: Path) -> Iterator[Path]:
-    """The root with /proc and a /dev, which package managers and bash's process substitution need."""
-    mounts = [("proc", root / "proc", ["-t", "proc"]), ("/dev", root / "dev", ["--bind"])]
+    """The root with /proc and a /dev, which package managers and bash's process substitution need.
+
+    A /dev of its own: who removes what a killed test left, must not remove the machine's devices.
+    """
     done: list[Path] = []
     try:
-        for source, target, options in mounts:
-            _run(["mount", *options, source, str(target)])
+        for kind, target in (("proc", root / "proc"), ("tmpfs", root / "dev")):
+            _run(["mount", "-t", kind, kind, str(target)])
             done.append(target)
+        (root / "dev").chmod(0o755)
+        for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
+            os.mknod(root / "dev" / name, stat.S_IFCHR, os.makedev(1, minor))
+            (root / "dev" / name).chmod(0o666)
+        for name, link in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+            (root / "dev" / name).symlink_to(f"/proc/self/fd{link}")
         yield root
     finally:
         for target in reversed(done):
