@@ -77,12 +77,13 @@ def test_the_second_run_changes_nothing_and_calls_no_package_manager(node: Node)
     assert node.run(snapshot) == ""
 
 
-# Files with their content, mode and owner, links with their targets; release.json without its time.
+# Files with their content, mode and owner, links with their targets; release.json without its time. Not what rpm has
+# begun to write, `NAME;HEX` (lib/fsm.c): killed in there, it leaves that, and no later run removes it.
 INVENTORY = r"""
 cd /
-find etc usr var/lib/amigen root/order -xdev ! -type d -printf '%p %M %U:%G %l\n' | sort
-find etc usr var/lib/amigen root/order -xdev -type f ! -path etc/ld.so.cache ! -path etc/amigen/release.json \
-  -exec sha256sum {} + | sort
+find etc usr var/lib/amigen root/order -xdev ! -type d ! -name '*;????????' -printf '%p %M %U:%G %l\n' | sort
+find etc usr var/lib/amigen root/order -xdev -type f ! -name '*;????????' ! -path etc/ld.so.cache \
+  ! -path etc/amigen/release.json -exec sha256sum {} + | sort
 grep -v '"time"' etc/amigen/release.json
 dpkg-query -W 2>/dev/null; rpm -qa 2>/dev/null | sort
 systemctl list-unit-files --state=enabled --no-legend
