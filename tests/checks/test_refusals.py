@@ -34,7 +34,7 @@ SEEN_BY = {
     ("module-options.sh", "$line, and the spec wants $2=$3: remove "): "test_module_option",
     ("modules.sh", '${lack[*]}: $(package_with_module "$modu'): "test_module_in_every_kernel",
     ("modules.sh", "a module would not be loaded at boot: $s"): "test_module_persisted",
-    ("modules.sh", "cannot load $module: ${said##*$'\\n'} (do"): "test_module_loaded",
+    ("modules.sh", "cannot load $module: ${said%%$'\\n'*} (do"): "test_module_loaded",
     ("packages.sh", "installed, but there is no package ${mis"): "test_package",
     ("packages.sh", "cannot install ${missing[*]} within $lim"): "test_package",
     ("sysctls.sh", "$said: remove one of them"): "test_sysctl_at_boot",

@@ -100,7 +100,8 @@ echo "changes: $changes"
     ("says", "end"),
     [
         ("echo 'install /bin/true'", "cannot load no_such_module: install /bin/true"),
-        ("echo 'FATAL: not found'; return 1", "cannot load no_such_module: FATAL: not found"),
+        # What it would load comes out when it ends, behind its words about the failure.
+        ("printf 'FATAL: not found\\ninsmod x\\n'; return 1", "cannot load no_such_module: FATAL: not found"),
         (":", "changes: 0"),
     ],
 )

@@ -235,7 +235,7 @@ load_modules() {
 		if [[ -d /sys/module/${module//-/_} ]]; then continue; fi
 		# Of a module that is built in, it says nothing; of one that an install line for a pattern replaces, the line.
 		if ! said=$(modprobe -v "$module" 2>&1) || [[ $said && ! -d /sys/module/${module//-/_} ]]; then
-			fail "cannot load $module: ${said##*$'\n'} (does the kernel $(uname -r) load modules?)"
+			fail "cannot load $module: ${said%%$'\n'*} (does the kernel $(uname -r) load modules?)"
 		fi
 		loaded+=${said:+ $module}
 	done
