@@ -36,9 +36,12 @@ def _measured(node: yaml.Node | None, sizes: dict[int, int]) -> int:
     """How many values a node holds, aliases counted at each use.
 
     Raises:
-        ValueError: Too many, or an alias refers to itself.
+        ValueError: Too many, an alias refers to itself, or a number is too long to be shown.
     """
     if not isinstance(node, yaml.CollectionNode):
+        # Python does not print larger ones (sys.set_int_max_str_digits).
+        if node is not None and node.tag == "tag:yaml.org,2002:int" and len(node.value) > 3000:
+            raise ValueError("holds a number of more than 3,000 digits")
         return 1
     if id(node) not in sizes:
         sizes[id(node)] = MOST_VALUES  # until it is known: a node in itself has no end

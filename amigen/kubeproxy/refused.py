@@ -13,6 +13,7 @@ from typing import Any
 from amigen.knowledge import SCHEDULERS
 from amigen.kubeproxy.settings import FIELDS, KEYWORDS
 from amigen.spec.kubelet_api import kubelet_api
+from amigen.spec.kubelet_values import DURATION
 from amigen.spec.values import ProxyMode
 
 _SECTIONS = ("clientConnection", "conntrack", "detectLocal", "featureGates", "iptables", "ipvs", "nftables")
@@ -34,7 +35,6 @@ _WORDS = {
     "text": "text", "bool": "true or false", "int": "a whole number", "map": "a mapping", "cidrs": "a list of CIDRs",
     "duration": "a duration such as 30s",
 }  # fmt: skip
-_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
 _RANGES: dict[str, tuple[int, int]] = {
     "oomScoreAdj": (-1000, 1000),
     "conntrack.maxPerCore": (0, 2**31 - 1),
@@ -67,7 +67,7 @@ def refusals(values: Mapping[str, Any], mode: ProxyMode, version: str) -> Iterat
 
 def _is(value: object, kind: str) -> bool:
     if kind == "duration":
-        return isinstance(value, str) and bool(_DURATION.fullmatch(value))
+        return isinstance(value, str) and bool(DURATION.fullmatch(value))
     if kind == "cidrs":
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     wanted = {"bool": bool, "int": int, "map": dict}.get(kind, str)
@@ -106,7 +106,8 @@ def _is_cidr(text: str) -> bool:
 def _is_address(text: str) -> bool:
     """`IP:PORT`; an address alone gets the usual port (pkg/proxy/apis/config/v1alpha1/defaults.go)."""
     host, _, port = text.rpartition(":")
-    return _is_ip(text) or (port.isdigit() and int(port) < 65536 and _is_ip(host.strip("[]")))
+    known = re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 65536
+    return _is_ip(text) or (known and _is_ip(host.strip("[]")))
 
 
 def _is_ip(text: str) -> bool:

@@ -138,7 +138,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
             value, words = value.replace("=", " ").replace("<", "="), words.replace("=", "<")
         # Labels have rules of their own (amigen.spec.rules.join).
         if name != "node-labels" and not _is_flag_value(value, type_):
-            yield Problem(path=path, message=f"--{name} takes {words}, not {shown!r}", hint="")
+            yield Problem(path=path, message=f"--{name} takes {words}, not {shown[:60]!r}", hint="")
             return
         yield from self._meaning(field_of(name), _flag_value(value, type_), path)
 

@@ -14,7 +14,8 @@ from amigen.base.errors import Problem
 from amigen.spec.paths import key_path
 
 # time.ParseDuration of Go.
-DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*)")
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
+DURATION = re.compile(rf"[-+]?(0|({_PART})+)")
 # k8s.io/apimachinery pkg/api/resource/quantity.go.
 QUANTITY = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -83,7 +84,7 @@ def field_of(flag: str) -> str:
 
 
 def wrong(value: object, wanted: str, path: str) -> Problem:
-    """The problem of a value that is none of what is wanted."""
+    """The problem of a value of another kind than the wanted one."""
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     found = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else text[:60]
     return Problem(path=path, message=f"expected {wanted}, found {found}", hint="")
@@ -91,7 +92,7 @@ def wrong(value: object, wanted: str, path: str) -> Problem:
 
 def seconds(text: str) -> float:
     """Of a duration of Go."""
-    parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", text)
+    parts = re.findall(_PART, text)
     return sum(float(number) * _UNITS[unit] for number, unit in parts) * (-1 if text.startswith("-") else 1)
 
 

@@ -137,7 +137,9 @@ def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     flags = {name: value for name, _, value in given}
     for end in ("High", "Low"):
         value = flags.get(f"image-gc-{end.lower()}-threshold", "")
-        config = {**config, f"imageGC{end}ThresholdPercent": int(value)} if value.isdigit() else config
+        config = (
+            {**config, f"imageGC{end}ThresholdPercent": int(value)} if re.fullmatch("[0-9]{1,3}", value) else config
+        )
     if cpus := flags.get("reserved-cpus"):
         config = {**config, "reservedSystemCPUs": cpus}
     yield from api.check(config, where)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 import jinja2.sandbox
+from jinja2 import nodes
 from msgspec.structs import replace
 
 from amigen.base import cloudyaml
@@ -139,10 +140,21 @@ def _unrendered(content: bytes) -> str:
     head, _, body = content.decode("utf-8", "replace").partition("\n")
     if not re.match(r"(?i)##\s*template:\s*jinja\s*$", head):
         return "by its type, and its first line is not `## template: jinja`"
+    # As cloudinit/templater.py. Parsed only: to compile a template, jinja2 computes its constants, however large.
+    environment = jinja2.sandbox.SandboxedEnvironment(trim_blocks=True, extensions=["jinja2.ext.do"])
     try:
-        jinja2.sandbox.SandboxedEnvironment(trim_blocks=True).from_string(body)
+        tree = environment.parse(body)
+        named: list[tuple[str, Any, Any]] = [
+            ("filter", each, environment.filters) for each in tree.find_all(nodes.Filter)
+        ]
+        named += [("test", each, environment.tests) for each in tree.find_all(nodes.Test)]
     except jinja2.TemplateSyntaxError as error:
         return f"that cannot be rendered (line {error.lineno + 1} of the part: {error.message})"
+    except RecursionError:
+        return "that cannot be rendered (it is nested too deeply)"
+    for what, node, known in named:
+        if node.name not in known:
+            return f"that cannot be rendered (line {node.lineno + 1} of the part: there is no {what} {node.name!r})"
     return ""
 
 

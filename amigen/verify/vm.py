@@ -165,6 +165,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
         try:
             looked = looking.result() if looking else _Part()
         except InputError:
+            pool.shutdown(wait=False, cancel_futures=True)
             for started_machine in proof.machines:
                 started_machine.kill()
             raise

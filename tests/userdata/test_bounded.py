@@ -1,0 +1,47 @@
+"""Values that Python itself stumbles over: each is answered with findings, at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from amigen.kubeproxy.refused import refusals
+from amigen.userdata.explain import explain
+
+NINES, HEX = "9" * 5000, "0x" + "f" * 6000
+NODE = """\
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  cluster: {{name: b, apiServerEndpoint: https://x, certificateAuthority: AAAA, cidr: 10.0.0.0/16}}
+  kubelet: {}
+"""
+JINJA = "## template: jinja\n#cloud-config\n{}\nx: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (NODE.format("{config: {shutdownGracePeriod: 1.2.3s, shutdownGracePeriodCriticalPods: 1s}}"), "a duration"),
+        (NODE.format("{config: {imageMinimumGCAge: 1s1.2.3s}}"), "a duration"),
+        (NODE.format("{flags: ['--image-gc-high-threshold=²']}"), "a whole number"),
+        (NODE.format(f"{{flags: ['--image-gc-high-threshold={NINES}']}}"), "a whole number"),
+        (NODE.format(f"{{config: {{maxPods: {HEX}}}}}"), "a whole number"),
+        (f"#cloud-config\nruncmd: [{HEX}]\n", "more than 3,000 digits"),
+        (f"#cloud-config\nruncmd: [{NINES}]\n", "digits"),
+        (JINJA.format("{{ " + "(" * 3000), "nested too deeply"),
+        (JINJA.format("{{ 1|nosuch }}"), "there is no filter 'nosuch'"),
+        (JINJA.format("{% if 1 is nosuch %}{% endif %}"), "there is no test 'nosuch'"),
+        (JINJA.format("{{ 10**10**10 }}"), ""),
+        (JINJA.format("{{ 'a'|center(10000000000) }}"), ""),
+        (JINJA.format("{% do [].append(1) %}{% if v is defined %}{% endif %}"), ""),
+    ],
+)
+def test_explain_answers(document: str, says: str) -> None:
+    found = [p.message for p in explain(document.encode(), "self-managed").problems if p.rule != "nothing-joins"]
+
+    assert any(says in message for message in found) if says else not any("jinja" in message for message in found)
+
+
+@pytest.mark.parametrize("port", ["²", NINES, "65536", ""])
+def test_a_wrong_port_is_refused(port: str) -> None:
+    assert list(refusals({"metricsBindAddress": f"1.2.3.4:{port}"}, "ipvs", "1.37"))
