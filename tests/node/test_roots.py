@@ -288,6 +288,10 @@ def test_a_module_that_would_not_load_at_boot_is_refused(node: Node) -> None:
     node.run("rm /run/modprobe.d/other.conf /usr/local/lib/modprobe.d/other.conf /usr/lib/modprobe.d/other.conf")
     node.run("mkdir -p /etc/systemd/system; ln -s /dev/null /etc/systemd/system/systemd-modules-load.service")
     assert "systemd-modules-load.service is masked" in last_line(node.bootstrap(plan))
+    # systemd-modules-load needs no modprobe.
+    node.run("rm /etc/systemd/system/systemd-modules-load.service; rm -f /usr/sbin/modprobe /usr/local/*bin/modprobe")
+    file.write_text("blacklist ip-vs\n")
+    assert skips(node) == ["/etc/modprobe.d/other.conf:1:blacklist ip-vs"]
 
 
 def skips(node: Node) -> list[str]:

@@ -197,13 +197,18 @@ lacking() (
 skipped() (
 	set +e
 	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
-	modprobe -S none -c | grep -oE "^(blacklist|install) ($1)( |$)" |
+	modprobe_config | grep -oE "^(blacklist|install) ($1)( |$)" |
 		while IFS=' ' read -r word name; do
 			found_in ":$word $name" "(^\s*($word\s+)?|blacklist=(\S*,)?)$name(\W|$)"
 		done
 	[ "${AMIGEN_NO_KERNEL:-}" ] || grep -HnoE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline
 	true
 ) 2>/dev/null
+
+# Without modprobe, as in images of containers, its files as they are.
+modprobe_config() {
+	modprobe -S none -c || cat /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /lib/modprobe.d/*.conf
+}
 
 # found_in TEXT PATTERN: where the configuration has the pattern, and the text.
 found_in() {
