@@ -12,8 +12,13 @@ from typing import Any
 
 from amigen.base.errors import CouldNotCheckError
 
-# The signal that ended this process. Default: SIGINT, which Python itself turns into an exception.
 _ended_by = signal.SIGINT
+
+
+class Interrupted(KeyboardInterrupt):
+    """Not KeyboardInterrupt itself: where that ends an `exec` of text, as in `dataclass`, Python remembers it, and
+    `python -m amigen` ends by SIGINT whatever its exit code is (`unhandled_keyboard_interrupt` in CPython's main.c).
+    """
 
 
 def note_signal(number: int) -> None:
@@ -39,7 +44,7 @@ def bounded(seconds: float | None) -> Iterator[None]:
     def end(_number: int, _frame: Any) -> None:
         nonlocal over
         over = True
-        raise KeyboardInterrupt
+        raise Interrupted
 
     if seconds is None:
         yield
@@ -74,14 +79,14 @@ def signal_handlers(handler: Callable[[int, Any], None], *signals: signal.Signal
 
 
 @contextlib.contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, so that all clean-up runs."""
+def signals_as_interrupt() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, so that all clean-up runs."""
 
     def interrupt(number: int, _frame: Any) -> None:
         note_signal(number)
-        raise KeyboardInterrupt
+        raise Interrupted
 
-    with signal_handlers(interrupt, signal.SIGTERM, signal.SIGHUP):
+    with signal_handlers(interrupt, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield
 
 

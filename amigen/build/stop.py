@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amigen.base.interrupt import children, note_signal, signal_handlers
+from amigen.base.interrupt import Interrupted, children, note_signal, signal_handlers
 
 
 class Stop:
@@ -80,7 +80,7 @@ def signals_noted(stop: Stop) -> Iterator[None]:
     def note(number: int, _frame: Any) -> None:
         note_signal(number)
         if stop.asked:
-            raise KeyboardInterrupt
+            raise Interrupted
         stop.told = True
 
     try:

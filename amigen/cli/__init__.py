@@ -19,7 +19,7 @@ import click
 
 from amigen import __version__
 from amigen.base.errors import AmigenError, SpecError, plain
-from amigen.base.interrupt import interrupted_exit_code, sigterm_as_interrupt
+from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt
 from amigen.base.nearest import nearest
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
@@ -187,7 +187,7 @@ def main(args: list[str] | None = None) -> Any:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with sigterm_as_interrupt():
+        with signals_as_interrupt():
             cli.main(args=args, prog_name="amigen", standalone_mode=False, obj=options)
         sys.stdout.flush()
     except SystemExit:

@@ -15,6 +15,7 @@ import pytest
 import testinfra.backend
 from testinfra.backend.base import BaseBackend
 
+from amigen.base.interrupt import Interrupted
 from amigen.checks import BY_TEST
 from amigen.facts import Facts
 from amigen.testing.explain import read_explanation
@@ -64,7 +65,7 @@ class _Collector:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         # pytest makes an exit code of it; `pytest.exit` of a test of the user's is no Ctrl-C.
-        self.interrupted = excinfo.type is KeyboardInterrupt
+        self.interrupted = issubclass(excinfo.type, KeyboardInterrupt)
 
     def _key(self, item: pytest.Item) -> str | None:
         """Which of the hosts a test is for; None for a test that uses no host."""
@@ -188,7 +189,7 @@ def run_session(
         for key in backends:
             del _READY[key]
     if collector.interrupted:
-        raise KeyboardInterrupt
+        raise Interrupted
     broken = collector.broken or (
         [] if code in (0, 1, 5) else [f"the test runner crashed: pytest exit code {int(code)}"]
     )

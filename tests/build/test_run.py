@@ -187,14 +187,14 @@ import sys
 from pathlib import Path
 from amigen.build.run import run_build
 from amigen.build.stop import Stop
-from amigen.base.interrupt import sigterm_as_interrupt
+from amigen.base.interrupt import signals_as_interrupt
 from tests.build.test_run import order, run_packer, built
 
 def builder(session):
     run_packer(session)
     return built(session)
 
-with sigterm_as_interrupt():
+with signals_as_interrupt():
     done = run_build(order(Path(sys.argv[1]), program=sys.argv[2]), builder, Stop())
 print(done.record.images[0].outcome, done.interrupted)
 """

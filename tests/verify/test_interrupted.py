@@ -108,10 +108,26 @@ def test_what_a_killed_one_leaves_is_swept(folder: Path) -> None:
 
 def test_nohup_stays_nohup() -> None:
     """A terminal that goes away ends it only where nobody said otherwise."""
-    script = "import signal; from amigen.base.interrupt import sigterm_as_interrupt\n"
-    script += "with sigterm_as_interrupt(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
+    script = "import signal; from amigen.base.interrupt import signals_as_interrupt\n"
+    script += "with signals_as_interrupt(): print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
     done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_inside_an_exec_of_text(number: int, tmp_path: Path) -> None:
+    """As `dataclass` does while a module is imported: the exit code stays ours under `python -m`."""
+    (tmp_path / "told.py").write_text(
+        "import os, sys\n"
+        "from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt\n"
+        "try:\n"
+        "    with signals_as_interrupt():\n"
+        f"        exec('os.kill(os.getpid(), {number:d})\\nfor _ in range(1000): pass')\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(interrupted_exit_code())\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "told"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 128 + number
 
 
 def test_a_bound_ends_it(folder: Path) -> None:
