@@ -17,7 +17,8 @@ _SCRIPT = """\
 set -e
 if [ "$(id -u)" = 0 ]; then as_root=; else as_root="sudo -n"; fi
 echo '== kernel'; uname -r
-echo '== kernels'; ls -1 /lib/modules 2>/dev/null || true
+# A removed kernel may leave its folder, without modules.builtin.
+echo '== kernels'; (cd /lib/modules && ls -1d */modules.builtin | cut -d/ -f1) 2>/dev/null || true
 echo '== loaded'; cut -d' ' -f1 /proc/modules 2>/dev/null || true
 echo '== builtin'; sed 's|.*/||; s|[.]ko.*||' "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null || true
 echo '== packages'; {query}

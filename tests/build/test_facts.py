@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from amigen.base.errors import BuildError
+from amigen.build import facts
 from amigen.build.facts import ask_machine
 from amigen.vm.ssh import Completed, SshTarget
 
@@ -50,3 +51,14 @@ def test_dnf_without_any_package(tmp_path: Path) -> None:
 def test_a_package_manager_that_fails(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="did not list its installed packages: database is locked"):
         ask_machine(machine(tmp_path, "rpm", "echo database is locked >&2; exit 1"), "dnf")
+
+
+def test_a_removed_kernel_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder stays where something else lies in it."""
+    for name in ("6.1.0-1/modules.builtin", "6.1.0-2/modules.builtin", "5.10.0-9/updates/dkms/x.ko"):
+        path = tmp_path / "modules" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setattr(facts, "_SCRIPT", facts._SCRIPT.replace("/lib/modules", f"{tmp_path}/modules"))
+    found = ask_machine(machine(tmp_path, "rpm", "true"), "dnf")
+    assert found.kernels == ("6.1.0-1", "6.1.0-2")
