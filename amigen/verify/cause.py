@@ -21,9 +21,12 @@ sed -n 's/^amigen: FAILED: /bootstrap /p' /var/log/cloud-init-output.log 2>/dev/
 journalctl -b -o cat -u amigen-ready 2>/dev/null |
   sed -n 's/^amigen-ready: this node is NOT ready: /gate /p' | tail -n 1
 skipped {names} | grep -v ' is masked$' | sed 's/^/skipped /'
-journalctl -b -o cat -u systemd-modules-load 2>/dev/null |
-  sed -n "s/^Failed to insert module '\([^']*\)'/refused \1/p"
-if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then echo 'locked kernel.modules_disabled is 1'; fi
+if [ "$(cat /proc/sys/kernel/modules_disabled 2>/dev/null)" = 1 ]; then
+  echo 'locked kernel.modules_disabled is 1'
+else
+  journalctl -b -o cat -u systemd-modules-load 2>/dev/null |
+    sed -n "s/^Failed to insert module '\([^']*\)'/refused \1/p"
+fi
 systemctl list-unit-files --state=masked,masked-runtime --no-legend --plain 2>/dev/null | sed 's/^/masked /'
 """
 )
@@ -123,7 +126,9 @@ def _read(line: str) -> _Line | None:
     if key == "system":
         return _Line(text, OTHER_SYSTEM, level=Level.IDENTITY)
     if key == "locked":
-        return _Line(f"the kernel loads no more modules: {text}", "remove the setting from sysctl.d, and boot again")
+        return _Line(
+            f"the kernel loads no more modules: {text}", "find what sets it (often a file in sysctl.d), and boot again"
+        )
     if key == "refused":
         module = text.partition(":")[0]
         todo = "with Secure Boot, sign it with a key that the machine knows" if "Key" in text else f"modprobe {module}"

@@ -28,6 +28,8 @@ MEMORY_MIB = 2048
 _CONSOLE_LINES = 25
 # The last words of SeaBIOS, and of UEFI.
 _NOTHING_TO_BOOT = re.compile(r"No bootable (device|option or device was found)\.")
+# What cloud-init says when it has done all of the first boot.
+_CLOUD_INIT_ENDED = re.compile(r"Cloud-init v\. \S+ finished at")
 
 
 class Machine:
@@ -111,7 +113,8 @@ class Machine:
         """Wait until a command runs over ssh.
 
         Raises:
-            ToolError: QEMU ended, or no ssh within `timeout` seconds; holds the console's last lines.
+            ToolError: QEMU ended, the user is not let in, or no ssh within `timeout` seconds; holds the console's last
+                lines.
         """
         answer = "port closed"
 
@@ -131,6 +134,11 @@ class Machine:
                 answer = error.message
                 return False
             answer = done.stderr or answer
+            if "Permission denied" in answer and _CLOUD_INIT_ENDED.search(self.console_tail()):
+                raise ToolError(
+                    f"the VM lets nobody in as {self.ssh.user}, and cloud-init has ended ({answer.strip()})",
+                    "does the image have this user? name another one with --user",
+                )
             return done.returncode == 0
 
         if not wait_until(ready, seconds=timeout, every=0.3):

@@ -158,7 +158,10 @@ BOOT_BREAKS: dict[str, Break] = {
         cause="systemd-modules-load.service is masked",
     ),
     "kernel locked": _break(
-        "systemctl mask systemd-modules-load; echo kernel.modules_disabled=1 >/etc/sysctl.d/00-lock.conf",
+        # After what the boot itself needs, and before it would load ours.
+        "cd /etc/systemd/system; mkdir systemd-modules-load.service.d\n"
+        "printf '[Service]\nExecStartPre=/sbin/%s\nExecStartPre=/sbin/%s\n' 'modprobe -a virtio_net sr_mod isofs' "
+        "'sysctl -w kernel.modules_disabled=1' >systemd-modules-load.service.d/lock.conf",
         "test_module_loaded[ip_vs_sed]",
         cause="kernel.modules_disabled is 1",
     ),

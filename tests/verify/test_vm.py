@@ -124,6 +124,15 @@ def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
     }
 
 
+def test_a_user_that_the_image_does_not_have(plan: ImagePlan, image: VmImage) -> None:
+    """Said when cloud-init has ended, and not after all the time that a boot may take."""
+    boot = BootOptions(reboot=False, user_data=False, user="deploy")
+    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), boot)
+    found = [r.found for r in report.results if r.phase == "first boot"]
+    assert len(found) == 1
+    assert "the VM lets nobody in as deploy, and cloud-init has ended" in found[0]
+
+
 def test_an_image_of_another_platform(plan: ImagePlan, image: VmImage) -> None:
     """Its disk says so; nobody waits for a user that it does not have."""
     other = structs.replace(plan, platform="ubuntu-24.04")
