@@ -19,15 +19,14 @@ from amigen.base.errors import BuildError, ChecksFailedError, CouldNotCheckError
 from amigen.base.files import MAX_BYTES, read_tail
 from amigen.base.processes import run_tool, tied
 from amigen.base.waiting import wait_until
-from amigen.build.facts import MachineFacts, ask_machine, wait_until_booted
+from amigen.build.facts import BuilderFacts, ask_builder, wait_until_booted
 from amigen.build.hook import EVENTS, Event, HookServer
 from amigen.build.packer_tool import Packer, build_command, parse_line
 from amigen.build.progress import Progress
 from amigen.build.proof import check_builder, check_cleaned, require_passed
-from amigen.build.record import CheckRecord, Kernel, package_diff
+from amigen.build.record import CheckRecord, package_diff
 from amigen.build.stop import Stop
 from amigen.plan.model import ImagePlan
-from amigen.platforms import PLATFORMS
 from amigen.render.packer import packer_files
 from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
 from amigen.spec.values import Architecture
@@ -59,8 +58,8 @@ class Session:
     keep: bool = False
     phases: dict[str, float] = field(default_factory=dict)
     checks: list[CheckRecord] = field(default_factory=list)
-    before: MachineFacts | None = None
-    after: MachineFacts | None = None
+    before: BuilderFacts | None = None
+    after: BuilderFacts | None = None
     proxy: str = ""
     _phase: tuple[str, float] = ("", 0.0)
     _errors: deque[str] = field(default_factory=lambda: deque(maxlen=10))
@@ -173,16 +172,15 @@ class Session:
             raise CouldNotCheckError(f"{self.job}: Packer ended before the checks ran", f"see {self.log}")
 
     def _look(self, event: Event, target: SshTarget) -> None:
-        family = PLATFORMS[self.plan.platform].family
         if event.name == "started":
             # What starts at boot, cloud-init above all, may still install packages and hold the package manager's lock.
             wait_until_booted(target)
-            self.before = ask_machine(target, family)
+            self.before = ask_builder(self.plan, target)
             self.begin("bootstrap")
         elif event.name == "proven":
             self.begin("verify")
             wait_until_booted(target)
-            self.after = ask_machine(target, family)
+            self.after = ask_builder(self.plan, target)
             self.judge(check_builder(self.plan, target), "the builder")
             self.begin("clean")
         elif event.name == "clean":
@@ -210,8 +208,7 @@ class Session:
         if after is not None and self.before is not None:
             found["installed_packages"] = dict(sorted(after.packages.items()))
             found["packages"] = package_diff(self.before.packages, after.packages)
-            modules = {name: after.modules.get(name.replace("-", "_"), "absent") for name in self.plan.modules}
-            found["kernel"] = Kernel(running=after.kernel, installed=after.kernels, modules=modules)
+            found["kernel"] = after.kernel
         return found
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:

@@ -9,56 +9,71 @@ from typing import Any, cast
 
 import pytest
 
-from amigen.base.errors import BuildError
+from amigen.base.errors import BuildError, ToolError
 from amigen.build import facts
-from amigen.build.facts import ask_machine
-from amigen.vm.ssh import Completed, SshTarget
+from amigen.build.facts import ask_builder
+from amigen.connections.model import UnreachableError
+from amigen.plan.make import plan_image
+from amigen.plan.model import ImagePlan
+from amigen.spec.values import Platform
+from amigen.vm.ssh import SshTarget
+from tests.specs import spec
+
+TARGET = cast(SshTarget, None)
 
 
 class Here:
-    """In the place of a machine that is reached by ssh."""
+    """In the place of a connection to a builder: a shell of this machine, with one more program in its PATH."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = f"{folder}:{os.environ['PATH']}"
+    surroundings = None
 
-    def run(self, command: str, **_given: Any) -> Completed:
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": self.path}
-        )
-        return Completed(command=command, returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+    def __init__(self, folder: Path, program: str, does: str) -> None:
+        (folder / program).write_text(f"#!/bin/sh\n{does}\n")
+        (folder / program).chmod(0o755)
+        self.environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
 
-
-def machine(folder: Path, program: str, does: str) -> SshTarget:
-    for name, text in ((program, does), ("sudo", 'shift; exec "$@"')):
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-    return cast(SshTarget, Here(folder))
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=False, env=self.environment)
 
 
-def test_apt(tmp_path: Path) -> None:
-    """What was removed and left its configuration is not there."""
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def ask(plan: ImagePlan, program: str, does: str) -> facts.BuilderFacts:
+        monkeypatch.setattr(facts, "to_machine", lambda _target: Here(tmp_path, program, does))
+        return ask_builder(plan, TARGET)
+
+    return ask
+
+
+def plan(platform: Platform) -> ImagePlan:
+    return plan_image(spec({"platforms": [platform], "modules": {"extra": ["no-such"]}}), platform)
+
+
+def test_apt(asked: Any) -> None:
+    """What was removed and left its configuration is not there; of one name there may be several."""
     rows = "installed kmod:amd64 30\\nconfig-files jq:amd64 1.6\\ninstalled linux:amd64 1\\ninstalled linux:amd64 2\\n"
-    found = ask_machine(machine(tmp_path, "dpkg-query", f"printf '{rows}'"), "apt")
+    found = asked(plan("debian-12"), "dpkg-query", f"printf '{rows}'")
     assert found.packages == {"kmod:amd64": "30", "linux:amd64": "1 2"}
-    assert found.kernel == os.uname().release
+    assert found.kernel.running == os.uname().release
+    assert found.kernel.modules["no-such"] == "absent"
+    assert set(found.kernel.modules.values()) <= {"loaded", "built in", "absent"}
 
 
-def test_dnf_without_any_package(tmp_path: Path) -> None:
-    assert ask_machine(machine(tmp_path, "rpm", "true"), "dnf").packages == {}
+def test_dnf_without_any_package(asked: Any) -> None:
+    assert asked(plan("al2023"), "rpm", "true").packages == {}
 
 
-def test_a_package_manager_that_fails(tmp_path: Path) -> None:
+def test_a_package_manager_that_fails(asked: Any) -> None:
     with pytest.raises(BuildError, match="did not list its installed packages: database is locked"):
-        ask_machine(machine(tmp_path, "rpm", "echo database is locked >&2; exit 1"), "dnf")
+        asked(plan("al2023"), "rpm", "echo database is locked >&2; exit 1")
 
 
-def test_a_removed_kernel_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its folder stays where something else lies in it."""
-    for name in ("6.1.0-1/modules.builtin", "6.1.0-2/modules.builtin", "5.10.0-9/updates/dkms/x.ko"):
-        path = tmp_path / "modules" / name
-        path.parent.mkdir(parents=True)
-        path.touch()
-    monkeypatch.setattr(facts, "_SCRIPT", facts._SCRIPT.replace("/lib/modules", f"{tmp_path}/modules"))
-    found = ask_machine(machine(tmp_path, "rpm", "true"), "dnf")
-    assert found.kernels == ("6.1.0-1", "6.1.0-2")
+def test_a_builder_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for every connection of a build: the exit code of a tool."""
+
+    def refuse(*_: object) -> None:
+        raise UnreachableError("Connection refused")
+
+    monkeypatch.setattr(facts, "to_machine", refuse)
+    with pytest.raises(ToolError, match="the builder: could not connect: Connection refused"):
+        ask_builder(plan("al2023"), TARGET)

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from amigen.base.errors import BuildError, InputError, RefusedError, SizeError
-from amigen.build.facts import read_facts
+from amigen.base.errors import InputError, RefusedError, SizeError
 from amigen.build.packer_tool import parse_line
 from amigen.build.record import read_record
-from amigen.facts import Answer, Facts, GatherError, Wanted
-from amigen.facts import read_facts as read_node_facts
+from amigen.facts import Answer, Facts, GatherError, Wanted, read_facts
 from amigen.facts.modules import parse_loaded, parse_look_up, parse_persisted
 from amigen.ipvs.parse import parse as parse_ipvs
 from amigen.kubeproxy import node_facts
@@ -151,16 +149,11 @@ TARGETS: dict[str, Target] = {
         tuple(p.read_bytes() for p in sorted(GOLDEN.glob("*/expected/*/user-data.mime"))[:2]),
     ),
     "ipvs": Target(lambda content: parse_ipvs(_text(content)), (InputError,), (_IPVS, _PROC)),
-    "facts of a node": Target(lambda content: read_node_facts(_WANTED, content, TOKEN), (GatherError,), (_GATHERED,)),
+    "facts of a node": Target(lambda content: read_facts(_WANTED, content, TOKEN), (GatherError,), (_GATHERED,)),
     "modules": Target(
         _modules, (), (b"ip_vs 1 2 - Live 0x0\n", b"dep a/ip_vs.ko: b.ko\nmissing b.ko\nfile /etc/x\nline ip_vs\n")
     ),
     "packer": Target(_packer, (), (b"1700000000,amazon-ebs.x,artifact,0,id,eu-central-1:ami-1\n1,,ui,say,a\\nb\n",)),
-    "facts": Target(
-        lambda content: read_facts(_text(content)),
-        (BuildError,),
-        (b"== kernel\n6.1\n== kernels\n6.1\n== loaded\nip_vs\n== packages\nipvsadm 1.31\n== end\n",),
-    ),
     "kube-proxy's configuration": Target(
         lambda content: read_config(_text(content), "ConfigMap x"), (InputError,), (_CONFIG,)
     ),
