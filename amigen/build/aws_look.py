@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 from amigen.aws import build_calls as calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError, InputError
-from amigen.build.run import Job
+from amigen.base.errors import InputError
 from amigen.images.base import Base, find_base
 from amigen.plan.model import ImagePlan
 from amigen.publish.names import Target
@@ -34,30 +30,6 @@ def find_usable_base(aws: Aws, plan: ImagePlan, architecture: Architecture) -> B
             f"write at least {size}",
         )
     return base
-
-
-def look_first(aws: Aws, spec: NodeImage, account: Callable[[], object]) -> Callable[[Job], Base]:
-    """What a build asks AWS first, for one image; credentials and subnet are asked once.
-
-    Args:
-        account: Asks whose credentials these are.
-    """
-
-    @cache
-    def once() -> AmigenError | None:
-        try:
-            account()
-            require_subnet(aws, spec)
-        except AmigenError as error:
-            return error
-        return None
-
-    def look(job: Job) -> Base:
-        if error := once():
-            raise error
-        return find_usable_base(aws, job.plan, job.architecture)
-
-    return look
 
 
 def require_subnet(aws: Aws, spec: NodeImage) -> None:

@@ -13,68 +13,63 @@ from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.aws_look import require_subnet
 from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, find_account, noted
 from amigen.build.record import BuildRecord, read_record, write_record
-from amigen.build.run import Built, Job, Order, keep_record, now_utc, run_build
+from amigen.build.run import BuildRequest, Built, Order, keep_record, now_utc, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
 from amigen.publish.names import regions
 from amigen.publish.wait import Waiter
 
 JOB = "aws"
+_POLL_SECONDS = 15
 
 
-def build_on_aws(
-    order: Order,
-    *,
-    resume: bool = False,
-    packer_vars: dict[str, str],
-    profile: str | None,
-    endpoint_url: str | None,
-    poll_seconds: float = 15,
-) -> Built:
+def build_on_aws(order: Order) -> Built:
     """Build all images of the order, side by side; then tag, copy and share those that are proven.
 
     With `resume`, images of this very spec that the record names are not built again.
     """
-    spec = order.jobs[0].plan.spec
+    request, spec = order.request, order.request.spec
+    profile, endpoint_url = request.profile, request.endpoint_url
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
     ec2_url = ec2_endpoint(spec.aws.region, profile=profile, endpoint_url=endpoint_url)
     account = find_account(aws, spec.aws.region, profile=profile, endpoint_url=ec2_url)
-    path = order.output / "record.json"
+    path = request.output / "record.json"
 
     def say(text: str) -> None:
         order.progress.line(JOB, text)
 
     clean_up_killed_builds(aws, account, say)
     require_subnet(aws, spec)
-    done = built_already(order.jobs, path) if resume else frozenset()
+    done = built_already(request)
     for name in sorted(done):
         say(f"{name} is built already")
     build = AwsBuild(
         aws=aws,
         build_id=order.build_id,
         endpoint_url=ec2_url,
-        packer_vars=packer_vars,
+        packer_vars=request.variables,
         # Packer's plugins of today know the address of the other services (Systems Manager) by the environment.
         environment={k: v for k, v in (("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)) if v},
     )
     stop = Stop()
-    left = dataclasses.replace(order, jobs=tuple(job for job in order.jobs if job.name not in done))
+    left = tuple(job for job in request.jobs if job.name not in done)
     spot = spec.aws.builder.spot is not None
-    if left.jobs:
+    if left:
         with noted(order.build_id, spec.aws.region, account, spot=spot):
-            built = run_build(left, lambda session: build_aws(session, build), stop)
+            left_order = dataclasses.replace(order, request=dataclasses.replace(request, jobs=left))
+            built = run_build(left_order, lambda session: build_aws(session, build), stop)
             # Version 1.8.2 of Packer's plugin crashes where a fleet is refused, and removes nothing.
             if built.interrupted or (spot and built.errors):
                 kept = frozenset(image.image_id for image in built.record.images if image.image_id)
                 clean_up_interrupted_build(aws, spec.aws.region, order.build_id, kept, say, spot=spot)
     else:
         built = Built(record=read_record(path), path=path, errors={}, interrupted=False)
-    return _finish(aws, order, built, path, Waiter(say, every=poll_seconds))
+    return _finish(aws, order, built, path, Waiter(say, every=_POLL_SECONDS))
 
 
 def _finish(aws: Aws, order: Order, built: Built, path: Path, waiter: Waiter) -> Built:
     """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
-    spec = order.jobs[0].plan.spec
+    spec = order.request.spec
     try:
         record = keep_record(built, path)
         if record is None:
@@ -106,7 +101,7 @@ def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
 
 
 def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, waiter: Waiter) -> Built:
-    record, failures = spread(aws, order.jobs[0].plan.spec, record, path, waiter, now_utc())
+    record, failures = spread(aws, order.request.spec, record, path, waiter, now_utc())
     write_record(record, path)
     count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
     order.progress.end(JOB, count, well=not failures)
@@ -121,13 +116,13 @@ def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Pat
     return final
 
 
-def built_already(jobs: tuple[Job, ...], path: Path) -> frozenset[str]:
-    """Names of the jobs whose image is in the record of this very spec."""
+def built_already(request: BuildRequest) -> frozenset[str]:
+    """Names of the jobs whose image stays: with `resume`, those in the record of this very spec."""
     try:
-        record = read_record(path)
+        record = read_record(request.output / "record.json")
     except InputError:
         return frozenset()
-    if record.spec_digest != jobs[0].plan.digest:
+    if not request.resume or record.spec_digest != request.jobs[0].plan.digest:
         return frozenset()
     found = {f"{image.platform}-{image.architecture}" for image in record.images if image.verified}
-    return frozenset(found & {job.name for job in jobs})
+    return frozenset(found & {job.name for job in request.jobs})

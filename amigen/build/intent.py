@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from amigen.base.errors import AmigenError, ToolError
 from amigen.build.base import base_in_words, look_at_base
 from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer
-from amigen.build.run import Job
+from amigen.build.run import BuildRequest, Job
 from amigen.images.base import Base
 from amigen.plan.source import source_of
 from amigen.vm.acceleration import probe
@@ -63,13 +62,9 @@ class Intent:
 
 
 def make_intent(
-    jobs: tuple[Job, ...],
-    target: Literal["local", "aws"],
-    place: Path,
+    request: BuildRequest,
     packer: Packer,
     *,
-    spec_folder: Path,
-    fresh_base: bool = False,
     built: frozenset[str] = frozenset(),
     look: Callable[[Job], Base] | None = None,
 ) -> Intent:
@@ -81,58 +76,41 @@ def make_intent(
     """
     errors: dict[str, AmigenError] = {}
     images = []
-    for job in jobs:
-        if target == "aws":
-            try:
-                base = look(job) if look and job.name not in built else None
-                images.append(_on_aws(job, job.name in built, base))
-            except AmigenError as error:
-                errors[job.name] = error
-                images.append(_on_aws(job, False, None, str(error)))
-            continue
+    for job in request.jobs:
+        found: dict[str, Any] = {"built": job.name in built}
         try:
-            images.append(_local(job, place, _processor(job, spec_folder, fresh_base)))
+            if request.target == "local":
+                base = look_at_base(job.plan, job.architecture, request.spec_folder, fresh=request.fresh_base)
+                found["processor"] = probe(job.architecture, base.image.kernel if base.image else None).sentence
+            elif look and job.name not in built:
+                found["base"] = look(job).image.id
         except AmigenError as error:
             errors[job.name] = error
-            images.append(_local(job, place, "", str(error)))
-    aws = jobs[0].plan.spec.aws
-    left = [job for job in jobs if job.name not in built]
+            found["problem"] = str(error)
+        images.append(_image(job, request, found))
+    aws = request.spec.aws
     shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
     shared += ("everybody",) if aws.share.public else ()
     return Intent(
-        target=target,
+        target=request.target,
         packer=packer.text,
         images=tuple(images),
-        copy_regions=aws.copy_regions if target == "aws" else (),
-        shared_with=shared if target == "aws" else (),
-        records=str(place / "builds"),
-        lacks=tuple(lacking(left, target, spec_folder, fresh=fresh_base)),
+        copy_regions=aws.copy_regions if request.target == "aws" else (),
+        shared_with=shared if request.target == "aws" else (),
+        records=str(request.output / "builds"),
+        lacks=tuple(lacking(replace(request, jobs=tuple(job for job in request.jobs if job.name not in built)))),
         errors=errors,
     )
 
 
-def _processor(job: Job, spec_folder: Path, fresh: bool) -> str:
-    """How the builder would run, once there is a base to run."""
-    base = look_at_base(job.plan, job.architecture, spec_folder, fresh=fresh)
-    return probe(job.architecture, base.image.kernel if base.image else None).sentence
-
-
-def _local(job: Job, place: Path, processor: str, problem: str = "") -> ImageIntent:
-    source = base_in_words(job.plan)
-    return _image(job, str(place / job.name / "disk.qcow2"), source, processor=processor, problem=problem)
-
-
-def _on_aws(job: Job, built: bool, base: Base | None, problem: str = "") -> ImageIntent:
-    of = source_of(job.plan.spec, job.plan.platform, job.architecture)
-    named = f"the AMI that {of.parameter} names" if of.parameter else "the newest AMI that the filter finds"
-    found = base.image.id if base else ""
-    return _image(
-        job, f"an AMI in {job.plan.spec.aws.region}", of.image or named, built=built, base=found, problem=problem
-    )
-
-
-def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:
+def _image(job: Job, request: BuildRequest, found: dict[str, Any]) -> ImageIntent:
     plan = job.plan
+    if request.target == "local":
+        place, source = str(request.output / job.name / "disk.qcow2"), base_in_words(plan)
+    else:
+        of = source_of(plan.spec, plan.platform, job.architecture)
+        named = f"the AMI that {of.parameter} names" if of.parameter else "the newest AMI that the filter finds"
+        place, source = f"an AMI in {plan.spec.aws.region}", of.image or named
     return ImageIntent(
         platform=plan.platform,
         architecture=job.architecture,
@@ -140,7 +118,7 @@ def _image(job: Job, place: str, source: str, **more: Any) -> ImageIntent:
         source=source,
         steps=len(plan.steps),
         checks=len(plan.checks),
-        **more,
+        **found,
     )
 
 

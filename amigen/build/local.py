@@ -13,7 +13,7 @@ from amigen.build.base import make_base
 from amigen.build.hook import Event
 from amigen.build.proof import check_image
 from amigen.build.record import ImageRecord
-from amigen.build.run import Built, Order, keep_record, run_build
+from amigen.build.run import BuildRequest, Built, Order, keep_record, run_build
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.vm.acceleration import Acceleration, probe, qemu_program
@@ -24,40 +24,22 @@ from amigen.vm.seed import make_seed, meta_data
 from amigen.vm.ssh import SshTarget, new_key
 
 
-def build_here(order: Order, *, spec_folder: Path, packer_vars: dict[str, str], fresh_base: bool) -> Built:
-    """Build all images of an order on this machine, and keep the record of what stands now in `local.json`.
-
-    Args:
-        spec_folder: What paths in the spec are relative to.
-        packer_vars: Name -> value.
-        fresh_base: Ignore cached base images.
-    """
-    built = run_build(
-        order,
-        lambda session: build_local(
-            session,
-            spec_folder=spec_folder,
-            target=order.output / f"{session.plan.platform}-{session.architecture}",
-            packer_vars=packer_vars,
-            fresh_base=fresh_base,
-        ),
-        Stop(),
-    )
-    keep_record(built, order.output / "local.json")
+def build_here(order: Order) -> Built:
+    """Build all images of an order on this machine, and keep the record of what stands now in `local.json`."""
+    built = run_build(order, lambda session: build_local(session, order.request), Stop())
+    keep_record(built, order.request.output / "local.json")
     return built
 
 
-def build_local(
-    session: Session, *, spec_folder: Path, target: Path, packer_vars: dict[str, str], fresh_base: bool = False
-) -> ImageRecord:
-    """Build one image into the folder `target`, which is replaced as a whole, and only at the end.
+def build_local(session: Session, request: BuildRequest) -> ImageRecord:
+    """Build one image into a folder of the output, which is replaced as a whole, and only at the end.
 
     Raises:
-        AmigenError: Any failure; `target` is as it was.
+        AmigenError: Any failure; the folder is as it was.
     """
-    plan = session.plan
+    plan, target = session.plan, request.output / f"{session.plan.platform}-{session.architecture}"
     session.begin("base")
-    base = make_base(plan, session.architecture, spec_folder, log=session.say, fresh=fresh_base)
+    base = make_base(plan, session.architecture, request.spec_folder, log=session.say, fresh=request.fresh_base)
     acceleration = probe(session.architecture, base.image.kernel)
     session.say(f"base: {base.says}")
     session.say(acceleration.sentence)
@@ -67,7 +49,7 @@ def build_local(
     if base.url:
         pin = f"{plan.platform}: {{url: {base.url}, sha256: {source_image.removeprefix('sha256:')}}}"
         session.say(f"to build from this version again, set local.bases: {{{pin}}}")
-    image = _run_packer(session, base, acceleration, packer_vars)
+    image = _run_packer(session, base, acceleration, request.variables)
     session.begin("boot the image")
     found = check_image(plan, image, base.user, keep=session.keep, log=session.say)
     session.judge(found, "a node that booted from the image")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator
 
 from amigen.base.errors import InputError, ToolError
 from amigen.build.base import look_at_base
-from amigen.build.run import Job
+from amigen.build.run import BuildRequest, Job
 from amigen.vm.acceleration import machine_architecture
 from amigen.vm.needs import SSH, missing_firmware, missing_for_a_vm, missing_programs
 from amigen.vm.official import GPGV
@@ -27,23 +25,21 @@ _BUILT_IN = (
 _SESSION_MANAGER = ((("session-manager-plugin",), _PLUGIN, "reach the builder over Session Manager"),)
 
 
-def lacking(
-    jobs: Sequence[Job], target: Literal["local", "aws"], spec_folder: Path, *, fresh: bool = False
-) -> list[ToolError]:
+def lacking(request: BuildRequest) -> list[ToolError]:
     """What is not here, each once."""
-    found = {error.message: error for job in jobs for error in _of_job(job, target, spec_folder, fresh)}
+    found = {error.message: error for job in request.jobs for error in _of_job(job, request)}
     return list(found.values())
 
 
-def _of_job(job: Job, target: Literal["local", "aws"], spec_folder: Path, fresh: bool) -> Iterator[ToolError]:
-    if target == "aws":
+def _of_job(job: Job, request: BuildRequest) -> Iterator[ToolError]:
+    if request.target == "aws":
         yield from missing_programs(SSH)
         if job.plan.spec.aws.communicator == "session-manager":
             yield from missing_programs(_SESSION_MANAGER)
         return
     yield from missing_for_a_vm(job.architecture)
     try:
-        base = look_at_base(job.plan, job.architecture, spec_folder, fresh=fresh)
+        base = look_at_base(job.plan, job.architecture, request.spec_folder, fresh=request.fresh_base)
     except (InputError, ToolError):
         # Only this image fails; the others continue.
         return

@@ -58,22 +58,47 @@ def jobs_of(spec: NodeImage, platforms: Sequence[str], architectures: Sequence[s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What to build, and with what.
+class BuildRequest:
+    """What is asked for.
 
     Attributes:
         output: Folder of the spec's results: `record.json` or `local.json`, `builds/ID/`, local images.
-        parallel: How many images at once.
+        spec_folder: What paths in the spec are relative to.
+        packer: Executable; None: as in PATH.
+        variables: Of the Packer files.
+        parallel: Images to build at once; None: one locally, all on AWS.
+        fresh_base: Make or download the base again.
         keep: Leave a machine on which a check failed running until the build is interrupted.
+        resume: Keep images already built from this spec.
+        profile, endpoint_url: Of AWS.
     """
 
     jobs: tuple[Job, ...]
     target: Literal["local", "aws"]
     output: Path
+    spec_folder: Path = Path()
+    packer: str | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    parallel: int | None = None
+    fresh_base: bool = False
+    keep: bool = False
+    resume: bool = False
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    @property
+    def spec(self) -> NodeImage:
+        """The spec of all jobs."""
+        return self.jobs[0].plan.spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A request, and what its build runs with."""
+
+    request: BuildRequest
     packer: Packer
     progress: Progress
-    parallel: int
-    keep: bool = False
     build_id: str = field(default_factory=lambda: new_build_id(now_utc()))
 
 
@@ -107,8 +132,8 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
 
     Ctrl-C, SIGTERM and SIGHUP end it: running programs are asked to end, and amigen waits for them.
     """
-    started = now_utc()
-    folder = order.output / "builds" / order.build_id
+    started, request = now_utc(), order.request
+    folder = request.output / "builds" / order.build_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -124,20 +149,21 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
             if error is not None:
                 errors[job.name] = error
 
-    with signals_noted(stop), ThreadPoolExecutor(max_workers=order.parallel, thread_name_prefix="build") as pool:
-        _wait_for_all([pool.submit(one, job) for job in order.jobs], stop)
+    at_once = request.parallel or (1 if request.target == "local" else len(request.jobs))
+    with signals_noted(stop), ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="build") as pool:
+        _wait_for_all([pool.submit(one, job) for job in request.jobs], stop)
     record = BuildRecord(
         build=order.build_id,
-        target=order.target,
-        name=order.jobs[0].plan.spec.name,
-        spec_digest=order.jobs[0].plan.digest,
-        kubernetes_version=order.jobs[0].plan.spec.kubernetes_version,
+        target=request.target,
+        name=request.spec.name,
+        spec_digest=request.jobs[0].plan.digest,
+        kubernetes_version=request.spec.kubernetes_version,
         amigen_version=__version__,
         packer_version=order.packer.text,
         started_at=rfc3339(started),
         finished_at=rfc3339(now_utc()),
-        spec=recorded_spec(order.jobs[0].plan.spec),
-        images=tuple(images[job.name] for job in order.jobs if job.name in images),
+        spec=recorded_spec(request.spec),
+        images=tuple(images[job.name] for job in request.jobs if job.name in images),
     )
     path = folder / "record.json"
     write_record(record, path)
@@ -172,7 +198,7 @@ def _build_one(
             stop=stop,
             work=work,
             log=folder.absolute() / f"{job.name}.log",
-            keep=order.keep,
+            keep=order.request.keep,
         )
         try:
             if stop.asked:

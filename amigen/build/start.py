@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from functools import cache
 
 from amigen.aws.session import Aws, AwsOptions
-from amigen.base.errors import InputError, ToolError
-from amigen.build.aws_look import look_first
+from amigen.base.errors import AmigenError, InputError, ToolError
+from amigen.build.aws_look import find_usable_base, require_subnet
 from amigen.build.aws_run import build_on_aws, built_already
 from amigen.build.intent import Intent, make_intent
 from amigen.build.leftovers import find_account
@@ -17,41 +15,9 @@ from amigen.build.local import build_here
 from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer, find_packer
 from amigen.build.progress import make_progress
-from amigen.build.run import Built, Job, Order
+from amigen.build.run import BuildRequest, Built, Job, Order
 from amigen.images.base import Base
-from amigen.spec.model import NodeImage
 from amigen.vm.needs import require_all
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRequest:
-    """What is asked for.
-
-    Attributes:
-        place: Folder of the results.
-        spec_folder: Folder of the spec.
-        packer: Executable; None: as in PATH.
-        variables: Of the Packer files.
-        parallel: Images to build at once; None: one locally, all on AWS.
-        fresh_base: Make or download the base again.
-        keep: Leave a machine on which a check failed running.
-        resume: Keep images already built from this spec.
-        profile, endpoint_url: Of AWS.
-    """
-
-    spec: NodeImage
-    jobs: tuple[Job, ...]
-    target: Literal["local", "aws"]
-    place: Path
-    spec_folder: Path
-    packer: str | None
-    variables: dict[str, str]
-    parallel: int | None
-    fresh_base: bool
-    keep: bool
-    resume: bool
-    profile: str | None
-    endpoint_url: str | None
 
 
 def packer_for(request: BuildRequest, *, dry_run: bool) -> Packer:
@@ -63,69 +29,46 @@ def packer_for(request: BuildRequest, *, dry_run: bool) -> Packer:
     try:
         found = find_packer(request.packer, target=request.target)
     except ToolError as error:
-        require_all([error, *([] if dry_run else _lacking(request))])
+        require_all([error, *([] if dry_run else lacking(request))])
         raise
     if not dry_run:
-        require_all(_lacking(request))
+        require_all(lacking(request))
     return found
-
-
-def _lacking(request: BuildRequest) -> list[ToolError]:
-    return lacking(request.jobs, request.target, request.spec_folder, fresh=request.fresh_base)
 
 
 def preview(request: BuildRequest, packer: Packer, *, offline: bool, say: Callable[[str], None]) -> Intent:
     """What would be built; on AWS it is asked for, unless `offline`."""
     look = None if offline or request.target == "local" else _look_on_aws(request, say)
-    return make_intent(
-        request.jobs,
-        request.target,
-        request.place,
-        packer,
-        spec_folder=request.spec_folder,
-        fresh_base=request.fresh_base,
-        built=built_already(request.jobs, request.place / "record.json") if request.resume else frozenset(),
-        look=look,
-    )
+    return make_intent(request, packer, built=built_already(request), look=look)
 
 
 def _look_on_aws(request: BuildRequest, say: Callable[[str], None]) -> Callable[[Job], Base]:
-    profile, endpoint_url = request.profile, request.endpoint_url
+    """What a build asks AWS first, for one image; credentials and subnet are asked once."""
+    profile, endpoint_url, spec = request.profile, request.endpoint_url, request.spec
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
 
-    def account() -> None:
-        say(find_account(aws, request.spec.aws.region, profile=profile, endpoint_url=endpoint_url).text)
+    @cache
+    def problem_of_all() -> AmigenError | None:
+        try:
+            say(find_account(aws, spec.aws.region, profile=profile, endpoint_url=endpoint_url).text)
+            require_subnet(aws, spec)
+        except AmigenError as error:
+            return error
+        return None
 
-    return look_first(aws, request.spec, account)
+    def look(job: Job) -> Base:
+        if error := problem_of_all():
+            raise error
+        return find_usable_base(aws, job.plan, job.architecture)
+
+    return look
 
 
 def build_images(request: BuildRequest, packer: Packer) -> Built:
     """Build them, and show the progress."""
-    local = request.target == "local"
     with make_progress() as progress:
-        order = Order(
-            jobs=request.jobs,
-            target=request.target,
-            output=request.place,
-            packer=packer,
-            keep=request.keep,
-            progress=progress,
-            parallel=request.parallel or (1 if local else len(request.jobs)),
-        )
-        if local:
-            return build_here(
-                order,
-                spec_folder=request.spec_folder,
-                packer_vars=request.variables,
-                fresh_base=request.fresh_base,
-            )
-        return build_on_aws(
-            order,
-            resume=request.resume,
-            packer_vars=request.variables,
-            profile=request.profile,
-            endpoint_url=request.endpoint_url,
-        )
+        order = Order(request=request, packer=packer, progress=progress)
+        return build_here(order) if request.target == "local" else build_on_aws(order)
 
 
 def packer_variables(given: tuple[str, ...]) -> dict[str, str]:

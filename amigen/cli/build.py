@@ -10,7 +10,7 @@ import msgspec
 
 from amigen.base.errors import BuildError, InputError
 from amigen.build.describe import Asked, conclusion
-from amigen.build.run import jobs_of
+from amigen.build.run import BuildRequest, jobs_of
 from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import (
@@ -64,17 +64,16 @@ def build(
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
     from amigen.build.intent import intent_document, intent_lines, require_possible
-    from amigen.build.start import BuildRequest, build_images, packer_for, packer_variables, preview
+    from amigen.build.start import build_images, packer_for, packer_variables, preview
 
     if offline and not dry_run:
         raise click.UsageError("--offline belongs to --dry-run")
     _refuse_of_the_other_target(target, {**given, "offline": offline})
     node_image = load(spec) if target == "local" else load_on_aws(spec, given["profile"])
     request = BuildRequest(
-        spec=node_image,
         jobs=jobs_of(node_image, platforms, architectures),
         target=target,
-        place=folder / node_image.name,
+        output=folder / node_image.name,
         spec_folder=Path.cwd() if spec == "-" else Path(spec).absolute().parent,
         variables=packer_variables(packer_vars),
         **given,

@@ -31,8 +31,8 @@ def nothing_of_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def build(folder: Path) -> Built:
-    given = dataclasses.replace(order(folder), target="aws")
-    return aws_run.build_on_aws(given, packer_vars={}, profile=None, endpoint_url=None)
+    given = order(folder)
+    return aws_run.build_on_aws(dataclasses.replace(given, request=dataclasses.replace(given.request, target="aws")))
 
 
 @pytest.mark.usefixtures("nothing_of_aws")

@@ -21,7 +21,7 @@ from amigen.build.describe import Asked, conclusion
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
 from amigen.build.record import ImageRecord, read_record
-from amigen.build.run import Job, Order, keep_record, run_build
+from amigen.build.run import BuildRequest, Job, Order, keep_record, run_build
 from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.plan.make import plan_images
@@ -33,14 +33,13 @@ from tests.build.test_packer_files import image
 
 def order(folder: Path, *platforms: str, program: str = "packer", version: Any = (1, 6, 6)) -> Order:
     plans = plan_images(image(platforms=platforms or ("debian-12",), architectures=("x86_64",)))
-    return Order(
+    request = BuildRequest(
         jobs=tuple(Job(plan=plan, architecture="x86_64") for plan in plans),
         target="local",
         output=folder / "out",
-        packer=Packer(path=program, version=version),
-        progress=Progress(),
         parallel=2,
     )
+    return Order(request=request, packer=Packer(path=program, version=version), progress=Progress())
 
 
 def built(session: Session) -> ImageRecord:
@@ -124,7 +123,8 @@ def test_what_stands_now_is_of_all_builds_of_the_spec(tmp_path: Path) -> None:
     keep_record(run_build(order(tmp_path, "al2023", "debian-12"), built, Stop()), path)
     both = read_record(path)
     again = order(tmp_path, "al2023", "debian-12")
-    one = run_build(dataclasses.replace(again, jobs=again.jobs[1:]), built, Stop())
+    second = dataclasses.replace(again.request, jobs=again.request.jobs[1:])
+    one = run_build(dataclasses.replace(again, request=second), built, Stop())
     keep_record(one, path)
     assert [i.platform for i in read_record(path).images] == [i.platform for i in both.images]
     assert read_record(path).build == one.record.build
