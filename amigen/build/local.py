@@ -20,7 +20,7 @@ from amigen.vm.acceleration import Acceleration, probe, qemu_program
 from amigen.vm.bases import Base
 from amigen.vm.image import INITRD_SUFFIX, KERNEL_SUFFIX, VmImage, image_info
 from amigen.vm.qemu import MACHINES, boot_arguments, disk_drive, seed_drive
-from amigen.vm.seed import make_seed, meta_data
+from amigen.vm.seed import make_seed
 from amigen.vm.ssh import SshTarget, new_key
 
 
@@ -96,6 +96,9 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
 
 
 def _variables(session: Session, base: Base, acceleration: Acceleration, output: Path) -> dict[str, Any]:
+    seed, id_ = session.work / "builder-seed.iso", f"i-build-{session.work.name}"
+    # No user data: what the nodes will be given is theirs to run. No vendor data: it could change the image.
+    make_seed(seed, key=session.key, instance_id=id_, hostname="localhost", user_data=b"#cloud-config\n{}\n")
     boot = boot_arguments(base.image, acceleration)
     pairs = [boot[i : i + 2] for i in range(0, len(boot), 2)]
     return {
@@ -113,20 +116,11 @@ def _variables(session: Session, base: Base, acceleration: Acceleration, output:
             ["-cpu", acceleration.cpu],
             ["-serial", f"file:{session.console}"],
             ["-drive", disk_drive(output / "disk.qcow2")],
-            ["-drive", seed_drive(_make_seed(session, base.user))],
+            ["-drive", seed_drive(seed)],
             *pairs,
         ],
         "output_directory": str(output),
     }
-
-
-def _make_seed(session: Session, user: str) -> Path:
-    public = session.key.with_suffix(".pub").read_text().strip()
-    seed = session.work / "builder-seed.iso"
-    meta = meta_data(f"i-build-{session.work.name}", "localhost", (public,))
-    # No user data: what the nodes will be given is theirs to run. No vendor data: it could change the image.
-    make_seed(seed, user_data=b"#cloud-config\n{}\n", meta=meta)
-    return seed
 
 
 def _fetch_kernel(target: SshTarget, work: Path) -> list[Path]:

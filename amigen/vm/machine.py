@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from amigen.base.errors import ToolError
 from amigen.base.files import read_tail
@@ -18,7 +17,7 @@ from amigen.base.waiting import wait_until
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.qemu import not_started, qemu_command, start_qemu
-from amigen.vm.seed import make_seed, meta_data, vendor_data
+from amigen.vm.seed import make_seed
 from amigen.vm.ssh import Completed, SshTarget, new_key
 
 # An emulated processor on a busy machine takes minutes where a real one takes seconds.
@@ -74,29 +73,25 @@ class Machine:
         self.key = key or new_key(work)
         self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
         make_overlay(image, self.overlay, size_gib=disk_gib)
-        self._make_seed(user, user_data, instance_id or f"i-{uuid.uuid4().hex[:17]}", hostname)
+        make_seed(
+            work / "seed.iso",
+            key=self.key,
+            instance_id=instance_id or f"i-{uuid.uuid4().hex[:17]}",
+            hostname=hostname,
+            user_data=user_data,
+            user=user,
+        )
         self._acceleration = acceleration or probe(image.architecture, image.kernel)
         self.command = qemu_command(
             image, work, memory_mib=memory_mib, cpus=cpus, acceleration=self._acceleration, ssh_port=self.port
         )
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _make_seed(self, user: str, user_data: bytes, instance_id: str, hostname: str) -> None:
-        public = self.key.with_suffix(".pub").read_text().strip()
-        make_seed(
-            self.work / "seed.iso",
-            user_data=user_data,
-            meta=meta_data(instance_id, hostname, (public,)),
-            vendor=vendor_data(user),
-        )
-
     def __enter__(self) -> Machine:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.kill()
 
     @property

@@ -8,37 +8,28 @@ from pathlib import Path
 from amigen.base.processes import find_program, run_tool
 
 
-def meta_data(instance_id: str, hostname: str, public_keys: tuple[str, ...] = ()) -> str:
-    """A meta-data document; cloud-init gives the keys to its default user."""
-    content: dict[str, object] = {"instance-id": instance_id, "local-hostname": hostname}
-    if public_keys:
-        content["public-keys"] = list(public_keys)
-    return json.dumps(content, indent=2) + "\n"
-
-
-def vendor_data(user: str) -> str:
-    """Vendor data for a login as `user`; it runs besides the user's own user data, which stays untouched.
-
-    cloud-init gives the keys of the meta-data to its default user, and to root only without `disable_root`.
-    """
-    # The own name in /etc/hosts: sudo asks for it, and DNS does not know it.
-    config: dict[str, object] = {"manage_etc_hosts": "localhost"}
-    if user == "root":
-        config["disable_root"] = False
-    return "#cloud-config\n" + json.dumps(config) + "\n"
-
-
-def make_seed(target: Path, *, user_data: bytes, meta: str, vendor: str = "") -> None:
+def make_seed(
+    target: Path, *, key: Path, instance_id: str, hostname: str, user_data: bytes, user: str | None = None
+) -> None:
     """An ISO with the label `cidata`.
+
+    Args:
+        key: Private key whose public one cloud-init gives to the default user.
+        user: Who is let in with it, by vendor data, which runs besides the user data; None: no vendor data. cloud-init
+            lets root in only without `disable_root`.
 
     Raises:
         ToolError: No program that makes ISO files is installed, or it failed.
     """
+    public = key.with_suffix(".pub").read_text().strip()
+    meta = {"instance-id": instance_id, "local-hostname": hostname, "public-keys": [public]}
+    # The own name in /etc/hosts: sudo asks for it, and DNS does not know it.
+    config = {"manage_etc_hosts": "localhost", **({"disable_root": False} if user == "root" else {})}
     folder = target.parent / f"{target.stem}.d"
     folder.mkdir()
-    files = {"user-data": user_data, "meta-data": meta.encode(), "vendor-data": vendor.encode()}
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    (folder / "user-data").write_bytes(user_data)
+    (folder / "meta-data").write_text(json.dumps(meta, indent=2) + "\n")
+    (folder / "vendor-data").write_text(f"#cloud-config\n{json.dumps(config)}\n" if user else "")
     program = find_program("genisoimage", "mkisofs", "xorrisofs", package="genisoimage", purpose="make the seed disk")
     run_tool(
         [program, "-quiet", "-output", str(target), "-volid", "cidata", "-joliet", "-rock", str(folder)],

@@ -20,7 +20,7 @@ from amigen.vm import Machine, VmImage, built_in_base, scratch
 from amigen.vm.acceleration import probe, qemu_program
 from amigen.vm.bases import Base
 from amigen.vm.qemu import boot_arguments
-from amigen.vm.seed import make_seed, meta_data
+from amigen.vm.seed import make_seed
 from amigen.vm.ssh import new_key
 from tests.bench.node import BARE, MODULES
 from tests.bench.row import Row
@@ -103,8 +103,7 @@ def _amigen(folder: Path) -> None:
 def _packer(work: Path, base: Base) -> None:
     key = new_key(work)
     seed = work / "seed.iso"
-    meta = meta_data("i-by-hand", "localhost", (key.with_suffix(".pub").read_text().strip(),))
-    make_seed(seed, user_data=b"#cloud-config\n{}\n", meta=meta)
+    make_seed(seed, key=key, instance_id="i-by-hand", hostname="localhost", user_data=b"#cloud-config\n{}\n")
     script = work / "provision.sh"
     script.write_text(f"{BARE}modprobe -a {MODULES} nf_conntrack\n")
     acceleration = probe("x86_64", base.image.kernel)
