@@ -144,7 +144,7 @@ def _options(spec: str, given: dict[str, Any]) -> Options:
 
 def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[str, Any]) -> Report:
     from amigen.build.record import architecture_of
-    from amigen.verify.vm import BootOptions, verify_image_or_why
+    from amigen.verify.vm import BootOptions, verify_image
 
     boot = BootOptions(
         user=given["user"],
@@ -155,7 +155,7 @@ def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[
         keep=given["keep"],
         architecture=architecture_of(plan.spec, Path(image.name), given["architecture"]),
     )
-    return verify_image_or_why(plan, image, options, boot)
+    return verify_image(plan, image, options, boot)
 
 
 def _logs(given: dict[str, Any]) -> Path | None:

@@ -227,22 +227,17 @@ def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list
 @contextmanager
 def _apart(given: SessionInput) -> Iterator[None]:
     """Run pytest without what the caller's environment would add, and without traces in this process."""
-    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST")
-    saved = {name: os.environ.pop(name, None) for name in names}
-    if given.own is None:
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     before = set(sys.modules)
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = writes
-        places = [str(given.folder), *([str(given.own)] if given.own else [])]
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if any(file.startswith(place + os.sep) for place in places):
-                del sys.modules[name]
-        for name, value in saved.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST"):
+            patch.delenv(name, raising=False)
+        if given.own is None:
+            patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        patch.setattr(sys, "dont_write_bytecode", True)
+        try:
+            yield
+        finally:
+            places = [f"{folder}{os.sep}" for folder in (given.folder, given.own) if folder]
+            for name in set(sys.modules) - before:
+                if (getattr(sys.modules[name], "__file__", None) or "").startswith(tuple(places)):
+                    del sys.modules[name]

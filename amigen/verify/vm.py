@@ -125,13 +125,7 @@ class _Proof:
         platform = self.plan.platform
         named = self.plan.spec.local.bases.get(platform)
         user = self.boot.user or (named.user if named and named.user else PLATFORMS[platform].local_user)
-        with Machine(
-            self.image,
-            work=work,
-            user=user,
-            user_data=user_data,
-            log=self.options.log,
-        ) as machine:
+        with Machine(self.image, work=work, user=user, user_data=user_data, log=self.options.log) as machine:
             self.machines.append(machine)
             yield machine
 
@@ -175,33 +169,17 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     known = [part.identity for part in parts[1:] if part.identity is not None]
     if len(known) > 1:
         parts[-1].results += compare_twins(*known)
-    results = [result for part in parts for result in part.results]
-    phases = [phase for part in parts for phase in part.phases]
-    notes = dict.fromkeys(note for part in parts for note in part.notes)
-    seconds = time.monotonic() - begun
-    evidence = "\n".join(part.evidence for part in parts)
-    machine = next((part.machine for part in parts if part.machine), "")
     return make_report(
         plan,
         target,
         started,
-        seconds,
-        results,
-        phases=phases,
-        notes=tuple(notes),
-        evidence=evidence,
-        machine=machine,
+        time.monotonic() - begun,
+        [result for part in parts for result in part.results],
+        phases=[phase for part in parts for phase in part.phases],
+        notes=[*dict.fromkeys(note for part in parts for note in part.notes)],
+        evidence="\n".join(part.evidence for part in parts),
+        machine=next((part.machine for part in parts if part.machine), ""),
     )
-
-
-def verify_image_or_why(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
-    """As `verify_image`; where nothing could be checked, the report says why."""
-    begun = datetime.now(UTC)
-    try:
-        return verify_image(plan, target, options, boot)
-    except CouldNotCheckError as error:
-        seconds = (datetime.now(UTC) - begun).total_seconds()
-        return make_report(plan, target, begun, seconds, [not_reached(error, FIRST_BOOT)])
 
 
 def _nodes_at_once() -> int:
@@ -362,24 +340,21 @@ def _look_into(proof: _Proof) -> _Part:
 
 def compare_twins(first: str, second: str) -> list[Result]:
     """Two nodes of one image: their machine-ids and host keys, as `_IDENTITY` prints them."""
-    ids = [text.split("\n")[0].strip() for text in (first, second)]
-    keys = [{line for line in text.split("\n")[1:] if line.strip()} for text in (first, second)]
-    return [
-        _twin("machine-id", {ids[0]} & {ids[1]}, there=all(ids)),
-        _twin("host-keys", keys[0] & keys[1], there=all(keys)),
-    ]
+    nodes = [[line.strip() for line in text.split("\n")] for text in (first, second)]
+    ids, keys = ([set(filter(None, lines[part])) for lines in nodes] for part in (slice(1), slice(1, None)))
+    return [_twin("machine-id", *ids), _twin("host-keys", *keys)]
 
 
-def _twin(what: str, shared: set[str], *, there: bool) -> Result:
+def _twin(what: str, first: set[str], second: set[str]) -> Result:
     result = Result(id=f"test_twins[{what}]", phase=SECOND_NODE, outcome="passed")
-    if not there:
+    if not (first and second):
         return structs.replace(result, outcome="error", found=f"a node has no {what}")
-    if not shared:
+    if not first & second:
         return result
     return structs.replace(
         result,
         outcome="failed",
         expected=f"two nodes of the image have each their own {what}",
-        found=f"both have {', '.join(sorted(shared))}",
+        found=f"both have {', '.join(sorted(first & second))}",
         todo="the image holds what each node must make itself: run scripts/hygiene.sh last in the build",
     )
