@@ -50,16 +50,22 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     session.say(f"source: {base.image.id} ({base.source.text})")
     folder = session.write_files()
     new_key(session.work)
-    source = _Source(found=base.image.id)
+    source_image = base.image.id
     if bastion := session.plan.spec.aws.builder.bastion:
         session.proxy = bastion_command(bastion, build.packer_vars.get(BASTION_KEY))
+
+    def on_event(event: Event) -> None:
+        nonlocal source_image
+        if event.name == "started":
+            source_image = _look_at_builder(session, build, event)
+
     session.begin("start the builder")
     session.run_packer(
         folder / "packer/aws",
         single="image.pkr.hcl",
         only=f"amazon-ebs.{session.architecture}",
         variables=packer_variables(session, build, base.image),
-        on_event=lambda event: source.look(session, build, event),
+        on_event=on_event,
         environment=build.environment,
     )
     image_id = manifest_artifact(session.work).rpartition(":")[2]
@@ -70,7 +76,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
         outcome="built",
         verified=True,
         source=base.source.text,
-        source_image=source.found,
+        source_image=source_image,
         region=region,
         image_id=image_id,
         amis={region: image_id},
@@ -78,29 +84,23 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     )
 
 
-@dataclass(kw_only=True)
-class _Source:
-    """The builder as AWS describes it: the AMI that it really runs, and its host keys."""
+def _look_at_builder(session: Session, build: AwsBuild, event: Event) -> str:
+    """Before anything connects to the builder: that it answers by IMDSv2 only, and the host keys by which ssh knows it.
+    The tunnel of Session Manager leads to this instance and no other.
 
-    found: str
-
-    def look(self, session: Session, build: AwsBuild, event: Event) -> None:
-        """At the builder's start, before anything connects to it: what it runs, that it answers by IMDSv2 only, and
-        the host keys by which ssh knows it. The tunnel of Session Manager leads to this instance and no other.
-        """
-        if event.name != "started":
-            return
-        region, what = session.plan.spec.aws.region, f"builder {event.instance}"
-        answer = build.aws.call(calls.DESCRIBE_INSTANCES, region, what, InstanceIds=[event.instance])
-        instance = answer["Reservations"][0]["Instances"][0]
-        if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
-            raise BuildError(f"the {what} also answers IMDSv1", "look for a policy of the account that sets it back")
-        self.found = instance["ImageId"]
-        aws = session.plan.spec.aws
-        if aws.communicator != "session-manager" and not aws.builder.accept_any_host_key:
-            write_known_hosts(build.aws, region, event.instance, session.known_hosts)
-            require_builder(session.target(event), event.instance)
-            session.say(f"the builder has the ssh host key that the console output of {event.instance} shows")
+    Returns:
+        The AMI that it runs.
+    """
+    aws, what = session.plan.spec.aws, f"builder {event.instance}"
+    answer = build.aws.call(calls.DESCRIBE_INSTANCES, aws.region, what, InstanceIds=[event.instance])
+    instance = answer["Reservations"][0]["Instances"][0]
+    if instance.get("MetadataOptions", {}).get("HttpTokens") != "required":
+        raise BuildError(f"the {what} also answers IMDSv1", "look for a policy of the account that sets it back")
+    if aws.communicator != "session-manager" and not aws.builder.accept_any_host_key:
+        write_known_hosts(build.aws, aws.region, event.instance, session.known_hosts)
+        require_builder(session.target(event), event.instance)
+        session.say(f"the builder has the ssh host key that the console output of {event.instance} shows")
+    return str(instance["ImageId"])
 
 
 def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from amigen.base.quoting import sh
 
@@ -66,9 +65,7 @@ class HookServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         # Wakes the thread from accept(); close() alone does not.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -131,9 +131,7 @@ def remove_build(
     """Remove instances, security groups, key pairs, and images without the tag of success, of one build.
 
     Args:
-        aws: Makes the calls.
-        region: Region of the build.
-        build_id: Its id, the value of the tag.
+        build_id: The value of the tag.
         keep: Ids of images to keep although they do not have that tag yet.
         spot: Also look for the launch template of a spot instance.
 
@@ -145,19 +143,17 @@ def remove_build(
     """
     what = f"what the build {build_id} left"
     tagged = [{"Name": f"tag:{TAG_BUILD}", "Values": [build_id]}]
-    removed = _terminate(aws, region, what, tagged)
-    templates = aws.call(calls.DESCRIBE_TEMPLATES, region, what, Filters=tagged)["LaunchTemplates"] if spot else ()
-    for template in (each["LaunchTemplateId"] for each in templates):
-        aws.call(calls.DELETE_TEMPLATE, region, template, LaunchTemplateId=template)
-        removed.append(template)
-    groups = aws.call(calls.DESCRIBE_SECURITY_GROUPS, region, what, Filters=tagged)["SecurityGroups"]
-    for group in groups:
-        aws.call(calls.DELETE_SECURITY_GROUP, region, group["GroupId"], GroupId=group["GroupId"])
-        removed.append(group["GroupId"])
     named = [{"Name": "key-name", "Values": [f"amigen-{build_id}-*"]}]
-    for pair in aws.call(calls.DESCRIBE_KEY_PAIRS, region, what, Filters=named)["KeyPairs"]:
-        aws.call(calls.DELETE_KEY_PAIR, region, pair["KeyName"], KeyName=pair["KeyName"])
-        removed.append(pair["KeyName"])
+    kinds = [
+        (calls.DESCRIBE_TEMPLATES, tagged, "LaunchTemplates", "LaunchTemplateId", calls.DELETE_TEMPLATE),
+        (calls.DESCRIBE_SECURITY_GROUPS, tagged, "SecurityGroups", "GroupId", calls.DELETE_SECURITY_GROUP),
+        (calls.DESCRIBE_KEY_PAIRS, named, "KeyPairs", "KeyName", calls.DELETE_KEY_PAIR),
+    ]
+    removed = _terminate(aws, region, what, tagged)
+    for describe, filters, answer, key, delete in kinds if spot else kinds[1:]:
+        for found in aws.call(describe, region, what, Filters=filters)[answer]:
+            aws.call(delete, region, found[key], **{key: found[key]})
+            removed.append(found[key])
     for image in aws.call(calls.DESCRIBE_IMAGES, region, what, Owners=["self"], Filters=tagged)["Images"]:
         if image["ImageId"] not in keep and not any(tag["Key"] == _VERIFIED for tag in image.get("Tags", ())):
             removed += remove_image(aws, region, image)

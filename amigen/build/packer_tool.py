@@ -71,25 +71,16 @@ def find_packer(path: str | None = None, *, target: Literal["local", "aws"]) -> 
     return packer
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackerMessage:
-    """A line of `-machine-readable` output: `timestamp,target,kind,data...`.
+def parse_line(line: str) -> tuple[str, list[str]]:
+    """Kind and data of a line of `-machine-readable` output; an empty kind for any other line.
 
     Source: https://developer.hashicorp.com/packer/docs/commands#machine-readable-output
     """
-
-    target: str
-    kind: str
-    words: tuple[str, ...]
-
-
-def parse_line(line: str) -> PackerMessage | None:
-    """The message of a line; None if it is another kind of line."""
-    parts = line.rstrip("\n").split(",")
-    if len(parts) < 3 or not parts[0].isdigit():
-        return None
-    words = tuple(p.replace("%!(PACKER_COMMA)", ",").replace("\\r", "\r").replace("\\n", "\n") for p in parts[3:])
-    return PackerMessage(target=parts[1], kind=parts[2], words=words)
+    moment, *rest = line.rstrip("\n").split(",")
+    if not moment.isdigit() or len(rest) < 2:
+        return "", []
+    _target, kind, *data = rest
+    return kind, [p.replace("%!(PACKER_COMMA)", ",").replace("\\r", "\r").replace("\\n", "\n") for p in data]
 
 
 def build_command(packer: Packer, folder: Path, *, single: str, variables: Path, only: str) -> list[str]:

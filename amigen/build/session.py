@@ -259,13 +259,13 @@ class Session:
                     os.killpg(process.pid, signal.SIGKILL)
 
     def _hear(self, line: str, log: TextIO) -> None:
-        said = parse_line(line)
-        if said is None or said.kind not in ("ui", "error"):
+        kind, words = parse_line(line)
+        if kind not in ("ui", "error"):
             log.write(line)
         else:
-            text = said.words[-1] if said.words else ""
+            text = words[-1] if words else ""
             log.write(text + "\n")
-            if said.kind == "error" or (said.words and said.words[0] == "error"):
+            if "error" in (kind, *words[:1]):
                 self._errors.append(text.strip())
             _, mark, rest = text.partition("amigen: ")
             if mark and "FAILED" in rest:

@@ -11,21 +11,9 @@
 Needs QEMU, genisoimage (or mkisofs, xorrisofs) and the OpenSSH client on this machine.
 """
 
-from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.bases import Base, built_in_base
 from amigen.vm.image import VmImage
 from amigen.vm.machine import Machine
 from amigen.vm.scratch import scratch
-from amigen.vm.ssh import Completed, SshTarget
 
-__all__ = [
-    "Acceleration",
-    "Base",
-    "Completed",
-    "Machine",
-    "SshTarget",
-    "VmImage",
-    "built_in_base",
-    "probe",
-    "scratch",
-]
+__all__ = ["Base", "Machine", "VmImage", "built_in_base", "scratch"]

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.files import read_tail
@@ -130,13 +129,11 @@ class Appliance:
         try:
             self._start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         with suppress(OSError):
             self._stream.close()
         self._socket.close()
