@@ -1,22 +1,12 @@
-"""Kernel modules on a testinfra host, for tests of users' own: each property is one or two commands."""
+"""A kernel module on a testinfra host, for tests of users' own: each property asks the host anew, in one round trip."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amigen.facts.modules import (
-    LIST_KERNELS,
-    LIST_PERSISTED,
-    LOADED,
-    LOOK_UP,
-    RUNNING_KERNEL,
-    Availability,
-    names_pattern,
-    normal,
-    parse_loaded,
-    parse_look_up,
-    parse_persisted,
-)
+from amigen.facts import Facts, Wanted
+from amigen.facts.modules import Availability, normal
+from amigen.testing.gather import gather
 
 
 class KernelModule:
@@ -34,25 +24,24 @@ class KernelModule:
         return f"<kernel_module {self.name}>"
 
     @property
+    def _facts(self) -> Facts:
+        return gather(self._host.backend, Wanted(modules=(self.name,)))
+
+    @property
     def is_loaded(self) -> bool:
         """It is in /proc/modules, and live. A module that is built in is not; see `is_builtin`."""
-        return self.name in parse_loaded(self._host.run(LOADED).stdout)
+        return self.name in self._facts.loaded
 
     @property
     def is_builtin(self) -> bool:
         """It is part of the running kernel."""
-        kernel = running_kernel(self._host)
-        answer = self._host.run(LOOK_UP, kernel, names_pattern([self.name]))
-        if answer.rc == 0:
-            return parse_look_up(answer.stdout, self.name).builtin
-        # Without the kernel's files: it lists in sysfs what it has, whether loaded or built in.
-        return not self.is_loaded and bool(self._host.file(f"/sys/module/{self.name}").is_directory)
+        facts = self._facts
+        return self.name not in facts.loaded and facts.is_loaded(self.name)
 
     def availability(self, kernel: str | None = None) -> Availability:
         """What a kernel, by default the running one, has of the module."""
-        kernel = kernel or running_kernel(self._host)
-        answer = self._host.run(LOOK_UP, kernel, names_pattern([self.name]))
-        return parse_look_up(answer.stdout, self.name)
+        facts = self._facts
+        return facts.availability(self.name, kernel or facts.kernel)
 
     def is_available(self, kernel: str | None = None) -> bool:
         """The kernel, by default the running one, has it as a file with all it depends on, or built in."""
@@ -61,7 +50,7 @@ class KernelModule:
     @property
     def persisted_by(self) -> str | None:
         """The file below modules-load.d that loads it at every boot."""
-        return parse_persisted(self._host.run(LIST_PERSISTED).stdout).get(self.name)
+        return self._facts.persisted.get(self.name)
 
     @property
     def is_persisted(self) -> bool:
@@ -69,11 +58,7 @@ class KernelModule:
         return self.persisted_by is not None
 
 
-def running_kernel(host: Any) -> str:
-    """The release of the running kernel, as `uname -r` prints it."""
-    return str(host.run(RUNNING_KERNEL).stdout).strip()
-
-
-def installed_kernels(host: Any) -> tuple[str, ...]:
+def find_kernels(host: Any) -> tuple[str, ...]:
     """Releases of the kernels that are installed, running or not."""
-    return tuple(sorted(str(host.run(LIST_KERNELS).stdout).split()))
+    # Kernels are gathered along with any module.
+    return gather(host.backend, Wanted(modules=("ip_vs",))).kernels

@@ -11,8 +11,7 @@ from amigen.facts import Facts, Wanted
 from amigen.facts.surroundings import Need, Surroundings
 from amigen.testing.explain import NOT_PROVABLE
 from amigen.testing.gather import find_surroundings, gather
-from amigen.testing.modules import KernelModule
-from amigen.testing.modules import installed_kernels as find_kernels
+from amigen.testing.modules import KernelModule, find_kernels
 
 _NEEDS: dict[str, Need] = {"needs_kernel": "kernel", "needs_boot": "boot", "needs_cluster": "cluster"}
 _MARKED = frozenset((*_NEEDS, "before_first_boot"))

@@ -6,17 +6,18 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amigen.facts import Facts
 from amigen.facts.modules import (
     LIST_KERNELS,
     LIST_PERSISTED,
-    LOADED,
     LOOK_UP,
-    RUNNING_KERNEL,
+    Availability,
     name_of,
     names_pattern,
     parse_loaded,
@@ -24,7 +25,6 @@ from amigen.facts.modules import (
     parse_persisted,
 )
 from amigen.testing.modules import KernelModule
-from tests.testing.hosts import table_host
 
 PROC_MODULES = """\
 ip_vs_rr 16384 0 - Live 0x0000000000000000
@@ -44,36 +44,29 @@ def test_compressed_modules_are_modules(suffix: str) -> None:
     assert name_of(f"kernel/net/netfilter/ipvs/ip-vs_rr.ko{suffix}") == "ip_vs_rr"
 
 
-def test_dash_and_underscore_are_the_same() -> None:
+def module_of(facts: Facts, monkeypatch: pytest.MonkeyPatch, name: str) -> KernelModule:
+    monkeypatch.setattr("amigen.testing.modules.gather", lambda _backend, _wanted: facts)
+    return KernelModule(SimpleNamespace(backend=None), name)
+
+
+def test_dash_and_underscore_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """modprobe takes both; the kernel lists underscores."""
-    host = table_host({LOADED: (0, PROC_MODULES)})
-    assert KernelModule(host, "ip-vs-rr").is_loaded
-    assert KernelModule(host, "ip_vs_rr").is_loaded
+    facts = Facts(loaded=frozenset({"ip_vs_rr"}), persisted={"ip_vs_rr": "/etc/modules-load.d/ipvs.conf"})
+    for name in ("ip-vs-rr", "ip_vs_rr"):
+        module = module_of(facts, monkeypatch, name)
+        assert (module.is_loaded, module.is_builtin, module.is_persisted) == (True, False, True)
 
 
-def test_built_in_is_not_loaded_and_counts_as_available() -> None:
-    look_up = LOOK_UP % ("6.1.0", shlex.quote(names_pattern(["nf_conntrack"])))
-    table = {
-        LOADED: (0, ""),
-        RUNNING_KERNEL: (0, "6.1.0\n"),
-        look_up: (0, "builtin kernel/net/netfilter/nf_conntrack.ko\n"),
-    }
-    module = KernelModule(table_host(table), "nf-conntrack")
+def test_built_in_is_not_loaded_and_counts_as_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts(kernel="6.1.0", modules={"6.1.0": {"nf_conntrack": Availability(builtin=True)}, "6.12.0": {}})
+    module = module_of(facts, monkeypatch, "nf-conntrack")
     assert (module.is_loaded, module.is_builtin, module.is_available()) == (False, True, True)
+    assert not module.is_available("6.12.0")
 
 
-def test_without_the_kernels_files_sysfs_says_what_is_built_in() -> None:
-    look_up = LOOK_UP % ("6.1.0", shlex.quote(names_pattern(["ext4"])))
-    table = {
-        LOADED: (0, PROC_MODULES),
-        RUNNING_KERNEL: (0, "6.1.0\n"),
-        look_up: (3, ""),
-        "uname -s": (0, "Linux\n"),
-        "uname -m": (0, "x86_64\n"),
-        "cat /etc/os-release": (0, "ID=debian\n"),
-        "test -d /sys/module/ext4": (0, ""),
-    }
-    assert KernelModule(table_host(table), "ext4").is_builtin
+def test_without_the_kernels_files_sysfs_says_what_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts(kernel="6.1.0", builtin_without_files=frozenset({"ext4"}))
+    assert module_of(facts, monkeypatch, "ext4").is_builtin
 
 
 def test_a_missing_dependency_makes_a_module_unavailable() -> None:
