@@ -69,7 +69,6 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
     """Read one document.
 
     Args:
-        content: YAML, or JSON.
         maybe_json: As Kubernetes' decoders, which take what begins with `{` for JSON; False: as sigs.k8s.io/yaml.
 
     Raises:

@@ -16,7 +16,6 @@ def wait_for(
 
     Args:
         look: Asked at least once; its exceptions end the wait.
-        seconds: Longest time to wait.
         every: Seconds between two calls.
         sleep: How to pause; an exception of it ends the wait.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.knowledge import Architecture
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
-from amigen.platforms.model import Mirror
-from amigen.spec.values import Platform
 from amigen.vm.bases import Base, built_in_base, built_in_recipe, cached_built_in
 from amigen.vm.download import UnreachableError, download
 from amigen.vm.image import VmImage
@@ -66,10 +65,10 @@ def make_base(
 ) -> Base:
     """The base: the newest official image, or what the spec names for the platform.
 
+    In a network that is closed but for package sources, mmdebstrap makes a root in place of the official image.
+
     Args:
-        plan: Of the image.
-        architecture: Of the image.
-        spec_folder: The paths of the spec are relative to it.
+        spec_folder: What paths in the spec are relative to.
         log: Receives one line for each thing that takes time.
         fresh: Do not use what is cached.
 
@@ -80,17 +79,24 @@ def make_base(
     fact, local = PLATFORMS[plan.platform], plan.spec.local
     named, uefi = local.bases.get(plan.platform), local.firmware == "uefi"
     mirror = plan.spec.package_sources.mirrors.get(plan.platform)
+    of_packages = partial(built_in_base, plan.platform, architecture, log=log, mirror=mirror, fresh=fresh)
     if named is None:
         try:
             found = newest(official_image(fact, architecture))
         except UnreachableError as error:
             if uefi or os.environ.get(MIRROR):
                 raise
-            return _of_packages(plan.platform, architecture, error, log=log, mirror=mirror, fresh=fresh)
+            way = f"local.bases.{plan.platform}.mmdebstrap"
+            log(f"{error.message}; making a root by mmdebstrap in its place, as {way} does")
+            try:
+                return of_packages()
+            except ToolError as reason:
+                log(f"it cannot be made here: {reason.message}")
+                raise error from None
         image = VmImage.at(download(found.url, found.checksum, log=log, fresh=fresh), architecture, uefi=uefi)
         return Base(image=image, user=fact.local_user, says=f"{found.url}, {found.proof}", url=found.url)
     if named.mmdebstrap:
-        return built_in_base(plan.platform, architecture, log=log, mirror=mirror, fresh=fresh)
+        return of_packages()
     user = named.user or fact.local_user
     if named.path is not None:
         path = spec_folder / Path(named.path).expanduser()
@@ -100,25 +106,3 @@ def make_base(
     assert named.sha256 is not None
     image = VmImage.at(download(named.url, named.sha256, log=log, fresh=fresh), architecture, uefi=uefi)
     return Base(image=image, user=user, says=named.url, digest=f"sha256:{named.sha256}")
-
-
-def _of_packages(
-    platform: Platform,
-    architecture: Architecture,
-    error: UnreachableError,
-    *,
-    log: Callable[[str], None],
-    mirror: Mirror | None,
-    fresh: bool,
-) -> Base:
-    """In a network that is closed but for package sources: a root by mmdebstrap, in place of the official image.
-
-    Raises:
-        UnreachableError: The error, where this machine cannot make one.
-    """
-    log(f"{error.message}; making a root by mmdebstrap in its place, as local.bases.{platform}.mmdebstrap does")
-    try:
-        return built_in_base(platform, architecture, log=log, mirror=mirror, fresh=fresh)
-    except ToolError as reason:
-        log(f"it cannot be made here: {reason.message}")
-        raise error from None

@@ -42,7 +42,6 @@ class HookServer:
     """Answers the events of one build, one at a time, in a thread of its own.
 
     Args:
-        path: Of the socket.
         answer: Called for each event; the build gives up when it raises, and the error is kept in `failure`.
     """
 

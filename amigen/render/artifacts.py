@@ -40,7 +40,6 @@ def artifacts(spec: NodeImage, *, merge: bytes | None = None) -> tuple[Artifact,
     """All files of the rendered folder, sorted by path; the same spec gives the same bytes.
 
     Args:
-        spec: The spec.
         merge: Content of the file that `userData.merge` names, from `amigen.spec.load.existing_user_data`.
 
     Raises:

@@ -96,7 +96,6 @@ def write(folder: Path, wanted: tuple[Artifact, ...], *, force: bool = False) ->
 
     Args:
         folder: Need not exist; folders above it are made.
-        wanted: All files.
         force: Overwrite files that were edited by hand.
 
     Raises:

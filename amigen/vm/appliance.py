@@ -6,7 +6,6 @@ writes goes to memory. Kernel and busybox come from the package sources of this 
 
 from __future__ import annotations
 
-import platform
 import socket
 import subprocess
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
 from amigen.vm.acceleration import probe
-from amigen.vm.apt_sources import sources_of_machine
+from amigen.vm.apt_sources import release_of_machine, sources_of_machine
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.qemu import MACHINES, bare_command, disk_drive, escaped, kernel_options, not_started, start_qemu
@@ -113,7 +112,6 @@ class Appliance:
     """The VM, as a context manager; use it from one thread that lives as long as it (see `amigen.vm.Machine`).
 
     Args:
-        image: Whose root the commands run in.
         work: A private folder of the caller's.
         log: Receives one line for each thing that takes time.
     """
@@ -252,12 +250,11 @@ def appliance_files(architecture: Architecture, *, log: Callable[[str], None]) -
 
 
 def _release_of_machine() -> PlatformFact:
-    with suppress(OSError):
-        release = platform.freedesktop_os_release()
-        for fact in PLATFORMS.values():
-            if fact.kernel_package and (fact.os_id, fact.codename) == (release["ID"], release.get("VERSION_CODENAME")):
-                return fact
-    titles = ", ".join(fact.title for fact in PLATFORMS.values() if fact.kernel_package)
+    facts = [fact for fact in PLATFORMS.values() if fact.kernel_package]
+    for fact in facts:
+        if (fact.os_id, fact.codename) == release_of_machine():
+            return fact
+    titles = ", ".join(fact.title for fact in facts)
     raise ToolError(
         f"images are read without booting them on {titles} only", "the image is still checked after it is booted"
     )

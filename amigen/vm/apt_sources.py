@@ -50,11 +50,11 @@ def sources_of_machine(fact: PlatformFact) -> AptSources:
     """
     apt_get = find_program("apt-get", package="apt", purpose="make the built-in base (Debian and Ubuntu machines)")
     listed = _output([apt_get, "indextargets", "--no-release-info", "Created-By: Packages"])
-    targets = [dict(_fields(stanza)) for stanza in listed.split("\n\n") if stanza.strip()]
+    targets = [_fields(stanza) for stanza in listed.split("\n\n") if stanza.strip()]
     found = _of_release(targets, fact, fact.codename)
-    own = _codename_of_machine(fact)
-    if not found and own:
-        found = _of_release(targets, fact, own)
+    distribution, codename = release_of_machine()
+    if not found and codename and distribution == fact.os_id:
+        found = _of_release(targets, fact, codename)
     if not found:
         raise ToolError(
             f"this machine's apt has no source of {fact.title} ({fact.codename})",
@@ -68,13 +68,13 @@ def sources_of_machine(fact: PlatformFact) -> AptSources:
     )
 
 
-def _codename_of_machine(fact: PlatformFact) -> str:
-    """The release of this machine, where it is of the same distribution; else empty (os-release(5))."""
+def release_of_machine() -> tuple[str, str]:
+    """Distribution and codename of this machine (os-release(5)); empty where it does not say."""
     try:
         found = platform.freedesktop_os_release()
     except OSError:
-        return ""
-    return found.get("VERSION_CODENAME", "") if found.get("ID") == fact.os_id else ""
+        return "", ""
+    return found["ID"], found.get("VERSION_CODENAME", "")
 
 
 def _of_release(
@@ -114,9 +114,9 @@ def _signed_by(keyring: str) -> str:
     return f" [signed-by={keyring}]" if keyring and Path(keyring).is_file() else ""
 
 
-def _fields(stanza: str) -> list[tuple[str, str]]:
+def _fields(stanza: str) -> dict[str, str]:
     pairs = (line.partition(": ") for line in stanza.splitlines())
-    return [(name, value.strip()) for name, _, value in pairs]
+    return {name: value.strip() for name, _, value in pairs}
 
 
 def _output(command: list[str]) -> str:

@@ -67,12 +67,7 @@ def _make(home: Path, target: Path, make: Callable[[Path], None]) -> None:
 
 
 def _sweep(home: Path, own: str) -> None:
-    """Remove half-made folders of killed processes: those whose key is not locked.
-
-    Args:
-        home: The folder of one kind.
-        own: The key whose lock this process holds.
-    """
+    """Remove half-made folders of killed processes: those whose key is not locked, or is `own`, which we hold."""
     for left in home.glob(".*.*"):
         key = left.name[1:].rpartition(".")[0]
         lock = nullcontext() if key == own else exclusive_lock(home / f"{key}.lock", wait=False)

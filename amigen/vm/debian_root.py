@@ -143,12 +143,10 @@ def _finish(recipe: RootRecipe, root: Path) -> None:
     in_root(root, ["systemctl", "-q", "disable", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap"])
 
 
-def in_root(root: Path, command: Sequence[str], *, timeout: float = 600) -> str:
+def in_root(root: Path, command: Sequence[str]) -> str:
     """Run a command inside the root by chroot; its stdout."""
     chroot = find_program("chroot", package="coreutils", purpose="work in a root")
-    return run_tool(
-        [chroot, str(root), *command], doing=f"run {command[0]} in {root}", timeout=timeout, env=_environment()
-    )
+    return run_tool([chroot, str(root), *command], doing=f"run {command[0]} in {root}", timeout=600, env=_environment())
 
 
 def make_disk(root: Path, disk: Path, *, size_gib: int, log: Callable[[str], None]) -> None:
@@ -162,20 +160,20 @@ def make_disk(root: Path, disk: Path, *, size_gib: int, log: Callable[[str], Non
     )
 
 
-def take_kernel(root: Path, folder: Path) -> tuple[Path, Path]:
-    """Copy the newest kernel and its initrd out of a root, so that they and `/lib/modules` are of one version.
+def take_kernel(root: Path, folder: Path) -> None:
+    """Copy the newest kernel and its initrd out of a root as `disk.vmlinuz` and `disk.initrd`.
+
+    So they and `/lib/modules` are of one version.
 
     Raises:
         ToolError: The root has no kernel with an initrd.
     """
-    kernel, initrd = folder / "disk.vmlinuz", folder / "disk.initrd"
-    for link, target in (("vmlinuz", kernel), ("initrd.img", initrd)):
+    for link, name in (("vmlinuz", "disk.vmlinuz"), ("initrd.img", "disk.initrd")):
         found = [place / link for place in (root, root / "boot") if (place / link).is_symlink()]
         if not found:
             raise ToolError(f"the root {root} has no {link}")
         # The link may be absolute: it is meant inside the root.
-        shutil.copyfile(root / "boot" / found[0].readlink().name, target)
-    return kernel, initrd
+        shutil.copyfile(root / "boot" / found[0].readlink().name, folder / name)
 
 
 def _write_files(root: Path, files: dict[str, str]) -> None:

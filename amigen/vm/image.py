@@ -39,7 +39,6 @@ class VmImage:
         format: `qcow2` or `raw`.
         kernel, initrd: Files beside it; None for a disk with a boot loader.
         uefi: On x86_64, start the boot loader by UEFI and not by BIOS.
-        append: Kernel command line that goes with `kernel`.
     """
 
     disk: Path
@@ -48,7 +47,6 @@ class VmImage:
     kernel: Path | None = None
     initrd: Path | None = None
     uefi: bool = False
-    append: str = "root=/dev/vda rw"
 
     @classmethod
     def at(cls, disk: Path, architecture: Architecture = "x86_64", *, uefi: bool = False) -> VmImage:

@@ -30,7 +30,7 @@ def boot_arguments(image: VmImage, acceleration: Acceleration) -> list[str]:
     """What QEMU must be told besides the disk, so that the image boots."""
     if image.kernel is None:
         return ["-bios", FIRMWARE[image.architecture][0]] if needs_uefi(image) else []
-    append = f"{image.append} {kernel_options(image.architecture, acceleration)}"
+    append = f"root=/dev/vda rw {kernel_options(image.architecture, acceleration)}"
     found = ["-kernel", str(image.kernel), "-append", append]
     if image.initrd is not None:
         found += ["-initrd", str(image.initrd)]
