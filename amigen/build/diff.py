@@ -159,21 +159,21 @@ def _compare(
     checks = _outcomes(old), _outcomes(new)
     ids = sorted({*checks[0], *checks[1]})
     changes = [CheckChange(id=i, before=checks[0].get(i, "absent"), after=checks[1].get(i, "absent")) for i in ids]
-    kernels = (old.kernel, new.kernel)
-    known = kernels[0] is not None and kernels[1] is not None
-    if not known:
+    kernels, modules = {}, {}
+    if old.kernel and new.kernel:
+        said = ({"running": each.running, "installed": sorted(each.installed)} for each in (old.kernel, new.kernel))
+        kernels, modules = _changed(*said), _changed(old.kernel.modules, new.kernel.modules)
+    else:
         notes.append("kernels and modules are not known: a record does not say them")
-    running = [kernel.running if kernel else "" for kernel in kernels]
-    installed = [sorted(kernel.installed) if kernel else [] for kernel in kernels]
     return ImageDiff(
         platform=old.platform,
         architecture=old.architecture,
         before=_side(names[0], old_build, old),
         after=_side(names[1], new_build, new),
         packages=packages,
-        kernel=Changed(before=running[0], after=running[1]) if known and running[0] != running[1] else None,
-        kernels=Changed(before=installed[0], after=installed[1]) if known and installed[0] != installed[1] else None,
-        modules=_changed(kernels[0].modules, kernels[1].modules) if kernels[0] and kernels[1] else {},
+        kernel=kernels.get("running"),
+        kernels=kernels.get("installed"),
+        modules=modules,
         won=tuple(each for each in changes if each.after == "passed" != each.before),
         lost=tuple(each for each in changes if each.before == "passed" != each.after),
         spec=spec,

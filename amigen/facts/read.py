@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from amigen.facts.model import Answer, Facts, File
@@ -151,37 +150,27 @@ def _packages(wanted: Wanted, said: dict[str, list[tuple[str, Answer]]]) -> dict
     return found
 
 
+# Files by `STAT_FORMAT` and sha256sum(1), which escapes backslashes in a name and says so by one before the line.
+_STAT_ROW = re.compile(r"^([0-7]{1,4}) (\S+) (\S+) (\S+) (\S+) ([0-9]{1,18}) ([^|\n]*)\|(.*)$", re.MULTILINE)
+_SUM_ROW = re.compile(r"^(\\?)([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
+
+
 def _files(stat: str, sums: str) -> dict[str, File]:
-    there: dict[str, File] = {}
-    # A name may have line feeds: what begins no row goes on with the name before it.
-    path = ""
-    for line in _lines(stat):
-        head, bar, name = line.partition("|")
-        fields = head.split(" ", 6)
-        if (
-            bar
-            and len(fields) == 7
-            and re.fullmatch(r"[0-7]{1,4}", fields[0])
-            and re.fullmatch(r"[0-9]{1,18}", fields[5])
-        ):
-            mode, uid, user, gid, group, size, kind = fields
-            path = name
-            there[path] = File(mode=mode.zfill(4), uid=uid, user=user, gid=gid, group=group, size=int(size), kind=kind)
-        elif path:
-            there[f"{path}\n{line}"] = there.pop(path)
-            path = f"{path}\n{line}"
-    for line in _lines(sums):
-        # A leading backslash says that the name after it is escaped (sha256sum(1)).
-        match = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
-        if match:
-            name = _unescaped(match[3]) if match[1] else match[3]
-            if name in there:
-                there[name] = replace(there[name], sha256=match[2])
-    return there
-
-
-def _unescaped(name: str) -> str:
-    return re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name)
+    digests = {row[3].replace("\\\\", "\\") if row[1] else row[3]: row[2] for row in _SUM_ROW.finditer(sums)}
+    found = {}
+    for row in _STAT_ROW.finditer(stat):
+        mode, uid, user, gid, group, size, kind, path = row.groups()
+        found[path] = File(
+            mode=mode.zfill(4),
+            uid=uid,
+            user=user,
+            gid=gid,
+            group=group,
+            size=int(size),
+            kind=kind,
+            sha256=digests.get(path, ""),
+        )
+    return found
 
 
 def _settings(wanted: Wanted, text: str) -> dict[str, str]:

@@ -57,17 +57,10 @@ class Options:
     log: Callable[[str], None] = lambda _line: None
 
 
-def verify(plan: ImagePlan, target: str | Target, options: Options | None = None) -> Report:
-    """Verify one target that is there already; for an image file see `amigen.verify.vm`.
-
-    Raises:
-        InputError: TARGET is none.
-    """
-    return verify_many(plan, [target], options)[0]
-
-
 def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Options | None = None) -> list[Report]:
-    """Verify many targets side by side; a report for each, also where it cannot be asked, in their order.
+    """Verify targets side by side; a report for each, also where it cannot be asked, in their order.
+
+    For an image file see `amigen.verify.vm`.
 
     Raises:
         InputError: One of TARGETS is none, or is an image file.

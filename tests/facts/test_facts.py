@@ -37,8 +37,8 @@ def read(wanted: Wanted, *sections: bytes) -> Facts:
 
 
 def test_files_are_as_stat_and_sha256sum_say(tmp_path: Path) -> None:
-    plain, nasty, folder, lines = tmp_path / "plain", tmp_path / NASTY, tmp_path / "folder", tmp_path / "two\nlines"
-    contents = {plain: b"text without an end", nasty: f"\x00\n{TOKEN[:-1]}f text 0\n".encode(), lines: b""}
+    plain, nasty, folder = tmp_path / "plain", tmp_path / NASTY, tmp_path / "folder"
+    contents = {plain: b"text without an end", nasty: f"\x00\n{TOKEN[:-1]}f text 0\n".encode()}
     for path, content in contents.items():
         path.write_bytes(content)
     plain.chmod(0o640)

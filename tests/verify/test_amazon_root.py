@@ -19,7 +19,7 @@ from amigen.checks.package import PackageCheck
 from amigen.plan.make import plan_image
 from amigen.plan.model import ImagePlan
 from amigen.spec.load import load_spec
-from amigen.verify.run import verify
+from amigen.verify.run import verify_many
 from tests.testbed.dnf_standin import HIDDEN
 from tests.testbed.roots import dnf_root, mounted, run_in
 from tests.verify.images import SPEC
@@ -43,7 +43,7 @@ def root() -> Iterator[Path]:
 
 def outcomes(root: Path, *wanted: Check) -> dict[str, str]:
     plan = structs.replace(_plan(), steps=(), always=wanted)
-    return {result.id: result.outcome for result in verify(plan, f"chroot://{root}").results}
+    return {result.id: result.outcome for result in verify_many(plan, [f"chroot://{root}"])[0].results}
 
 
 def _plan() -> ImagePlan:

@@ -21,7 +21,7 @@ from amigen.platforms import PLATFORMS
 from amigen.verify.junit import junit
 from amigen.verify.page import page
 from amigen.verify.report import Report, Result
-from amigen.verify.run import machine_of, make_report, verify
+from amigen.verify.run import machine_of, make_report, verify_many
 from amigen.verify.table import print_reports
 from tests.specs import spec
 
@@ -39,7 +39,7 @@ def look(tmp_path: Path, *, wanted: str, there: int) -> tuple[Report, Result]:
     file = tmp_path / "settings"
     file.write_text("one\n2 <b>\nsecret=hunter2\n")
     file.chmod(there)
-    report = verify(plan_of(file, wanted), "local")
+    [report] = verify_many(plan_of(file, wanted), ["local"])
     return report, next(result for result in report.results if result.id == f"test_file[{file}]")
 
 

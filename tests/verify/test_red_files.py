@@ -21,7 +21,7 @@ from amigen.checks.package import PackageCheck
 from amigen.knowledge import IPVS_MODULES
 from amigen.plan.model import ImagePlan
 from amigen.verify.report import Report
-from amigen.verify.run import Options, verify
+from amigen.verify.run import Options, verify_many
 from tests.verify.good_root import KERNEL, Good
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="makes and enters a root")]
@@ -47,7 +47,7 @@ def failed(report: Report) -> set[str]:
 
 
 def look(good: Good, *, plan: ImagePlan | None = None, hygiene: bool = True) -> Report:
-    return verify(plan or good.plan, f"chroot://{good.root}", Options(hygiene=hygiene))
+    return verify_many(plan or good.plan, [f"chroot://{good.root}"], Options(hygiene=hygiene))[0]
 
 
 def put(path: Path, text: str = "left by the builder\n") -> None:
