@@ -169,8 +169,9 @@ def load_checked(path: str | Path) -> Checked:
     """
     # Here, and not above: `amigen verify` begins to connect while this is loaded.
     from amigen.spec.load import check_file
+    from amigen.spec.scripts import with_scripts
 
-    checked = check_file(path)
+    checked = with_scripts(check_file(path))
     checked.require()
     for problem in () if is_quiet() else checked.problems:
         if problem.severity != "error":

@@ -1,4 +1,4 @@
-"""The check of a spec with what is made of it: its gate and its user data."""
+"""The check of a spec with what is made of it: its hooks, its gate and its user data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from amigen.plan.make import plan_images
 from amigen.platforms import PLATFORMS
 from amigen.spec.gate import gate_off
 from amigen.spec.load import Checked, check_file, existing_user_data
+from amigen.spec.scripts import with_scripts
 from amigen.userdata.drop_ins import findings
 from amigen.userdata.make import make
 
 
 def check_rendered(path: str | Path) -> Checked:
-    """Check a spec file as `check_file` does, and then its gate and user data; never raises for what it holds."""
-    checked = check_file(path)
+    """Check a spec file with its hooks, gate and user data; never raises for what it holds."""
+    checked = with_scripts(check_file(path))
     more = (*_on_gate(checked), *_on_user_data(checked, path)) if checked.spec and not checked.errors else ()
     return replace(checked, problems=tuple(sorted((*checked.problems, *more), key=lambda p: (p.line, p.column))))
 

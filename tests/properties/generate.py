@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from amigen.platforms import PLATFORMS
+from amigen.render.packer import INSTANCE_TYPES
 from amigen.spec.load import _as_yaml, check_bytes
 from amigen.spec.model import NodeImage
 from amigen.spec.shape import Shape, fields
 from tests.hostile.corpus import strings
 from tests.properties.places import at, is_there, steps
-from tests.specs import CA, EKS, MINIMAL, mapping
+from tests.specs import CA, MINIMAL, mapping
 
 # Python's own reader of patterns, which has no public name.
 signs: Any = import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants")
@@ -34,6 +36,16 @@ _GOOD: dict[str, tuple[Any, ...]] = {
     "contentBase64": ("AAEC", "w6TwnwE=", "QQ=="),
     "apiVersion": (MINIMAL["apiVersion"],),
     "kind": (MINIMAL["kind"],),
+    "platforms": (["al2023"], ["al2023", "ubuntu-24.04"], ["ubuntu-22.04"], ["debian-12", "debian-13", "ubuntu-26.04"]),
+    "architectures": (["x86_64"], ["arm64"], ["x86_64", "arm64"]),
+    "sshSourceCidrs": (["10.0.0.0/8"], ["192.0.2.7/32", "2001:db8::/32"]),
+    "nameservers": (["10.0.0.2"], ["fd00::2", "10.0.0.2"]),
+    "flags": (["--v=4"], ["--node-ip=::", "--cloud-provider=external"], ["--system-reserved=cpu=100m,memory=200Mi"]),
+    "amiName": ("a-{build}", "{name} ({platform})/[{architecture}]'@ {build}"),
+    "actions": (["*"], ["s3:GetObject", "ssm:Get*"]),
+    "resources": (["*"], ['arn:aws:s3:::${a}/%{b}"\\{{c}}*']),
+    "maxPodsExpression": ("max_pods - 10", "min(110, ips_per_eni * default_enis)"),
+    "enableOutpost": (False,),
 }
 
 
@@ -44,13 +56,25 @@ def random_spec(rng: Random, *, hostile: float = 0.05) -> dict[str, Any]:
         document.setdefault(key, value)
     # It names a file, and these specs have none beside them.
     document.pop("userData", None)
+    for key, all_ in (("platforms", tuple(PLATFORMS)), ("architectures", tuple(INSTANCE_TYPES))):
+        if document.get(key, True):
+            _rekey(document, all_, document.get(key, ["x86_64"]), rng)
     return document
+
+
+def _rekey(node: Any, all_: tuple[str, ...], chosen: list[str], rng: Random) -> None:
+    """Make entries of mappings by platform or architecture those of the ones that the spec has."""
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _rekey(child, all_, chosen, rng)
+    if isinstance(node, dict):
+        for key in [key for key in node if key in all_ and key not in chosen]:
+            node[rng.choice(chosen)] = node.pop(key)
 
 
 def valid_spec(rng: Random, *, hostile: float = 0.05) -> dict[str, Any]:
     """A random spec without what the check does not take; what is left is often still rich."""
     document = random_spec(rng, hostile=hostile)
-    for _ in range(8):
+    for _ in range(12):
         errors = check_bytes(as_yaml(document)).errors
         if not errors:
             return document
@@ -72,10 +96,7 @@ def _remove(document: dict[str, Any], place: tuple[Any, ...]) -> None:
     if place == ("kubeProxy", "mode"):
         document["kubernetesVersion"] = MINIMAL["kubernetesVersion"]
         return
-    if place[:2] == ("join", "eks"):
-        document["join"] = {"eks": dict(EKS)} if len(place) > 2 and place[2] != "kubelet" else {}
-        return
-    while len(place) > 1 and (not is_there(document, place) or isinstance(place[-2], int)):
+    while len(place) > 1 and not is_there(document, place):
         place = place[:-1]
     try:
         del at(document, place[:-1])[place[-1]]
