@@ -34,7 +34,10 @@ Name: TypeAlias = Annotated[
     str, _text(r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$", "1 to 48 lower-case letters, digits and `-`")
 ]
 KubernetesVersion: TypeAlias = Annotated[str, _text(r"^1\.[1-9][0-9]?$", '`"MAJOR.MINOR"`, in quotes')]
-PackageName: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$", "the name of a package")]
+# To apt, `NAME-` means: remove it.
+PackageName: TypeAlias = Annotated[
+    str, _text(r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+._])?$", "the name of a package")
+]
 PackageVersion: TypeAlias = Annotated[
     str, _text(r"^[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,127}$", "the version as the package manager prints it")
 ]
@@ -69,7 +72,9 @@ Script: TypeAlias = Annotated[str, Meta(min_length=1, max_length=65536, descript
 Url: TypeAlias = Annotated[
     str,
     _text(
-        r"^(https?|ftp|file)://[A-Za-z0-9._~:/?&=%+,;!*()\[\]-]*$", "a URL without user and password", max_length=2048
+        r"^((https?|ftp)://[A-Za-z0-9\[]|file:///)[A-Za-z0-9._~:/?&=%+,;!*()\[\]-]*$",
+        "a URL without user and password",
+        max_length=2048,
     ),
 ]
 ProxyUrl: TypeAlias = Annotated[
@@ -204,7 +209,13 @@ HostName: TypeAlias = Annotated[
         "a host name, or an address without brackets",
     ),
 ]
-Suite: TypeAlias = Annotated[str, _text(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$", "a suite such as `noble-updates`")]
+# With a slash at its end it would be a folder without `dists/`, which has no components.
+Suite: TypeAlias = Annotated[
+    str,
+    _text(
+        r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,62}[A-Za-z0-9._-])?$", "a suite such as `noble-updates`, a folder of `dists/`"
+    ),
+]
 Component: TypeAlias = Annotated[str, _text(r"^[a-z][a-z0-9-]{0,31}$", "a component such as `universe`")]
 Sha256: TypeAlias = Annotated[str, _text(r"^[0-9a-f]{64}$", "64 hexadecimal digits")]
 AmiNamePattern: TypeAlias = Annotated[

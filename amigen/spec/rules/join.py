@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Literal
 
@@ -120,11 +121,27 @@ def _kubelet(eks: Eks) -> Iterator[Problem]:
             yield Problem(
                 path=where, message=f"{name} and kubelet.{other} are the same setting", hint="use one of them"
             )
+        yield from _quotes(flag, where)
         if name == "--node-labels":
             yield from labels_of(flag, where)
     for label in kubelet.labels:
         if _is_reserved(label):
             yield _reserved(label, key_path("join.eks.kubelet.labels", label))
+
+
+def _quotes(flag: str, where: str) -> Iterator[Problem]:
+    """What systemd makes of a flag that it reads from an environment file and splits into words."""
+    source = "systemd.exec(5), EnvironmentFile=; systemd.service(5), COMMAND LINES"
+    try:
+        (arrives,) = shlex.split(flag)
+    except ValueError:
+        arrives = ""
+    if not arrives or "\\" in flag:
+        message = "has a backslash, or a quote that is not closed: systemd reads what follows with it"
+        yield Problem(path=where, message=message, hint="remove it", source=source)
+    elif arrives != flag:
+        message = f"systemd removes quotes: the kubelet gets {arrives}"
+        yield Problem(severity="warning", path=where, message=message, hint="remove the quotes", source=source)
 
 
 def labels_of(flag: str, where: str) -> Iterator[Problem]:

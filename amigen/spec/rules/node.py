@@ -236,8 +236,13 @@ def package_sources(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(
                 path=where, message="suites and components apply to apt only", hint=f"remove them for {platform}"
             )
-        if mirror.gpg_key and len(mirror.gpg_key.split()) > 1:
-            message = "contains white space, which ends the name for apt and dnf"
+        if PLATFORMS[platform].family == "dnf" and "," in mirror.url:
+            message = "contains a comma, at which dnf begins another URL"
+            yield Problem(path=f"{where}.url", message=message, hint="write %2C", source="dnf.conf(5), baseurl")
+        if PLATFORMS[platform].family == "apt" and mirror.url.startswith("ftp:"):
+            yield Problem(path=f"{where}.url", message="apt refuses ftp", hint="use http or https")
+        if mirror.gpg_key and re.search(r"[\s,$]", mirror.gpg_key):
+            message = "contains white space, a comma or `$`, which are no part of a file name to apt or dnf"
             yield Problem(path=f"{where}.gpgKey", message=message, hint="give the key file another name")
 
 
