@@ -6,6 +6,7 @@ exits with its code. A message says what happened, where, and what to do; it nev
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import ClassVar, Literal
 
@@ -82,6 +83,13 @@ class Problem(Struct, frozen=True, kw_only=True):
         if self.source:
             parts.append(f" [{self.source}]")
         return plain("".join(parts))
+
+
+def system_words(error: OSError) -> str:
+    """A full disk, a missing right: the system's own words with the file. Only stdout has no name."""
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return f"cannot write to stdout: {error.strerror}"
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
 class SpecError(AmigenError):

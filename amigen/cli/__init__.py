@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from amigen import __version__
-from amigen.base.errors import AmigenError, SpecError, plain
+from amigen.base.errors import AmigenError, SpecError, plain, system_words
 from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt
 from amigen.base.nearest import nearest
 
@@ -96,9 +96,9 @@ _EPILOG = """\
 Start with `amigen init`, `amigen check`, `amigen plan`. Without the name of a spec, a command takes AMIGEN_SPEC or the
 one spec of the folder.
 
-Exit codes: 2 wrong usage, 3 the spec has errors, 4 differs, 5 conflict, 6 checks failed, 7 could not check, 8 build
-failed, 9 a program is missing, 10 AWS, 11 Kubernetes, 12 user data too large, 13 refused, 14 other input, 130
-interrupted.
+Exit codes: 1 a file cannot be written, 2 wrong usage, 3 the spec has errors, 4 differs, 5 conflict, 6 checks failed, 7
+could not check, 8 build failed, 9 a program is missing, 10 AWS, 11 Kubernetes, 12 user data too large, 13 refused, 14
+other input, 130 interrupted.
 
 Documentation: `amigen docs`. Help of one command, with an example: `amigen COMMAND --help`."""
 
@@ -213,9 +213,7 @@ def main(args: list[str] | None = None) -> Any:
         _drop_stdout()
         sys.exit(141)
     except OSError as error:
-        # A full disk, a missing right: the system's own words with the file are the message.
-        text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        click.echo(f"amigen: error: {plain(text)}", err=True)
+        click.echo(f"amigen: error: {plain(system_words(error))}", err=True)
         _drop_stdout()
         sys.exit(1)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from amigen.base.errors import InputError
+from amigen.base.files import write_atomically
 
 
 def folder() -> Path:
@@ -57,7 +58,6 @@ def _write_man_pages(ctx: click.Context, folder: Path) -> None:
     assert isinstance(root, click.Group)
     made = man_pages(root)
     target = folder.expanduser() / "man1"
-    target.mkdir(parents=True, exist_ok=True)
     for name, text in made.items():
-        (target / name).write_text(text, encoding="utf-8")
+        write_atomically(target / name, text.encode())
     click.echo(f"wrote {len(made)} pages to {target}; read them with: man -M {shlex.quote(str(target.parent))} amigen")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amigen.base.errors import AmigenError, ChecksFailedError, DiffersError, SpecError, plain
+from amigen.base.errors import AmigenError, ChecksFailedError, DiffersError, SpecError, plain, system_words
 from amigen.base.interrupt import interrupted_exit_code
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -109,7 +109,7 @@ def _errors(error: BaseException, *, has_document: bool) -> list[dict[str, Any]]
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         message, code = "interrupted", interrupted_exit_code()
     elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        message, code = str(error), 1
+        message, code = system_words(error), 1
     else:
         return []
     return [{"where": None, "message": message, "hint": None, "exitCode": code}]

@@ -58,6 +58,8 @@ def find_spec(named: str | None) -> str:
     Raises:
         InputError: The folder holds no spec, or several.
     """
+    if named == "":
+        raise InputError("the name of the spec is empty", "leave it out for the one spec of the current folder")
     given = named or os.environ.get(SPEC_VARIABLE) or "."
     folder = Path(given)
     try:
@@ -67,7 +69,10 @@ def find_spec(named: str | None) -> str:
         is_folder = False
     if not is_folder:
         return given
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    except OSError as error:
+        raise InputError(f"cannot look for a spec in {folder}: {error.strerror}", "name the spec") from None
     found = [str(path) for path in files if is_spec(path)]
     if len(found) != 1:
         listed = f"several specs: {', '.join(found)}" if found else "no spec"
@@ -91,7 +96,7 @@ def _found(_: click.Context, __: click.Parameter, value: str | None) -> str:
 
 
 spec_argument = click.argument(
-    "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True), callback=_found
+    "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True, readable=False), callback=_found
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amigen.base.errors import InputError
+from amigen.base.files import write_atomically
 from amigen.cli.options import with_options
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def write_reports(reports: Sequence[Report], junit: Path | None, html: Path | No
     from amigen.verify.page import page
 
     if junit:
-        junit.write_bytes(junit_document(reports))
+        _write(junit, junit_document(reports))
     if html and reports:
-        html.write_bytes(page(reports))
+        _write(html, page(reports))
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all; a link stays one, and what is no file (`/dev/stdout`) is written to."""
+    if file.exists() and not file.is_file():
+        file.write_bytes(content)
+    else:
+        write_atomically(file.resolve(), content)

@@ -93,7 +93,7 @@ def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
 
 
 @click.command()
-@click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(allow_dash=True))
+@click.argument("specs", metavar="[SPEC]...", nargs=-1, type=click.Path(allow_dash=True, readable=False))
 @output_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def check(specs: tuple[str, ...], output: str, strict: bool) -> None:

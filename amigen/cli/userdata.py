@@ -113,7 +113,7 @@ def print_(
     "file",
     metavar="[SPEC|FILE]",
     required=False,
-    type=click.Path(allow_dash=True),
+    type=click.Path(allow_dash=True, readable=False),
     callback=lambda _, __, value: Path(find_spec(value)),
 )
 @click.option(
@@ -143,4 +143,4 @@ def explain(file: Path, system: str, platform: str | None, show: int | None, out
 
 
 def _read(path: Path) -> bytes:
-    return read_file(path, limit=_MAX_BYTES, hint="is it user data?")
+    return read_file(path, limit=_MAX_BYTES, hint="name a spec, or a file with user data")

@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from amigen.base.errors import ConflictError, RefusedError
-from amigen.base.files import MAX_BYTES, MissingFileError, read_at_most, read_file
+from amigen.base.files import MAX_BYTES, MissingFileError, errors_name, read_at_most, read_file
 from amigen.base.locks import exclusive_lock
 from amigen.base.version import __version__
 from amigen.render.artifacts import Artifact
@@ -128,6 +128,11 @@ def _beside(folder: Path, what: str) -> Path:
 
 def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
     new = _beside(folder, "new")
+    with errors_name(folder):
+        _make_and_exchange(new, folder, wanted)
+
+
+def _make_and_exchange(new: Path, folder: Path, wanted: tuple[Artifact, ...]) -> None:
     try:
         new.mkdir()
         for artifact in wanted:

@@ -38,7 +38,7 @@ def compose(content: bytes) -> yaml.Node:
         DocumentError: Too large, not UTF-8, not YAML, empty, several documents, or nested or aliased beyond the limits.
     """
     if len(content) > MAX_BYTES:
-        raise DocumentError(Problem(message=f"is {len(content)} bytes long; a spec has at most {MAX_BYTES}"))
+        raise DocumentError(Problem(message=f"has more than {MAX_BYTES} bytes", hint="is it a spec?"))
     text = _decode(content)
     try:
         _depth(text)
@@ -66,7 +66,6 @@ def compose(content: bytes) -> yaml.Node:
 # What the parser says of mistakes that are made often -> what to do.
 _HINTS = {
     "mapping values are not allowed": "put text that holds `: ` into quotes, and indent the keys of a mapping equally",
-    "expected a single document": "keep one document: each spec is a file of its own",
     "did not find expected ',' or ']'": "close the list with `]`",
     "did not find expected ',' or '}'": "close the mapping with `}`",
     "found unexpected end of stream": "close the quotes",
@@ -82,6 +81,10 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     if mark and re.match(r" *\t", text[mark.index - mark.column :]):
         message = "the line is indented with a tab; YAML allows only spaces"
+    if error.problem == "but found another document":
+        return Problem(
+            line=line, column=column, message="holds another document", hint="give each spec a file of its own"
+        )
     hint = next((hint for words, hint in _HINTS.items() if words in message), "")
     return Problem(line=line, column=column, message=f"is not valid YAML: {message}", hint=hint)
 
@@ -90,10 +93,10 @@ def _decode(content: bytes) -> str:
     try:
         return content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DocumentError(
-            Problem(line=line, column=1, message="is not UTF-8 text", hint="save the file with the encoding UTF-8")
-        ) from None
+        before = content[: error.start].decode().removeprefix("\ufeff")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        hint = "save the file with the encoding UTF-8"
+        raise DocumentError(Problem(line=line, column=column, message="is not UTF-8 text", hint=hint)) from None
 
 
 def _depth(text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from amigen.base.errors import ConflictError, InputError, Problem, SpecError
+from amigen.base.files import errors_name, write_atomically
 from amigen.spec.load import check_bytes
 from amigen.spec.model import NodeImage
 from amigen.spec.schema import json_schema
@@ -81,6 +82,8 @@ def write_first(file: Path, text: str) -> None:
         InputError: There is no such folder, or other commands would not find a file of this name.
         OSError: It cannot be written; no half of a file stays behind that the next run would not overwrite.
     """
+    if str(file) == "-":
+        raise InputError("init writes a file, and its schema beside it", "name it: amigen init node-image.yaml")
     if file.suffix not in (".yaml", ".yml"):
         raise InputError(f"{file} is not named as a spec", f"amigen init {file}.yaml, or --name for the image's name")
     try:
@@ -92,11 +95,9 @@ def write_first(file: Path, text: str) -> None:
     except FileNotFoundError:
         raise InputError(f"there is no folder {file.parent}", f"mkdir -p {shlex.quote(str(file.parent))}") from None
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with errors_name(file), os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
-        schema = file.parent / SCHEMA
-        schema.parent.mkdir(exist_ok=True)
-        schema.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
+        write_atomically(file.parent / SCHEMA, (json.dumps(json_schema(), indent=1) + "\n").encode())
+    except OSError:
         file.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(file)) from None
+        raise

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 import msgspec.structs
+import yaml
 
 from amigen.base.errors import InputError, Problem, SpecError
 from amigen.base.files import read_at_most, read_file
 from amigen.spec import rules
 from amigen.spec.document import MAX_BYTES, DocumentError, compose
-from amigen.spec.model import ADDED, Builder, Containerd, Instance, NodeImage, UserData
+from amigen.spec.model import ADDED, API_VERSION, Builder, Containerd, Instance, NodeImage, UserData
 from amigen.spec.reader import INVALID, Reader
 
 
@@ -59,6 +60,8 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
         node = compose(content)
     except DocumentError as error:
         return Checked(file=file, spec=None, problems=(error.problem,), content=content)
+    if other := _other_kind(node):
+        return Checked(file=file, spec=None, problems=(other,), content=content)
     reader = Reader()
     spec = reader.struct(node, NodeImage, "")
     problems = list(reader.problems)
@@ -68,6 +71,21 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     problems.sort(key=lambda p: (p.line, p.column))
     found_spec = spec if valid else None
     return Checked(file=file, spec=found_spec, problems=tuple(problems), written=reader.places, content=content)
+
+
+def _other_kind(node: yaml.Node) -> Problem | None:
+    """Of a document of another program, one problem: that it is no spec."""
+    entries = node.value if isinstance(node, yaml.MappingNode) else ()
+    scalars = {key.value: value for key, value in entries if isinstance(key, yaml.ScalarNode) and value.id == "scalar"}
+    version, kind = scalars.get("apiVersion"), scalars.get("kind")
+    if version is None or kind is None or kind.value == "NodeImage" or version.value.startswith("amigen/"):
+        return None
+    message = f"is a {kind.value[:60]} of {version.value[:60]}, and not a NodeImage of {API_VERSION}"
+    mark = kind.start_mark
+    hint = "`amigen init` writes a first spec"
+    if version.value.startswith("node.eks.aws/"):
+        hint = "`amigen user-data explain FILE` reads it; a spec has such settings under join.eks"
+    return Problem(path="kind", line=mark.line + 1, column=mark.column + 1, message=message, hint=hint)
 
 
 def check_file(path: str | Path) -> Checked:

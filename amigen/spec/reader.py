@@ -258,10 +258,11 @@ class Reader:
 
     def _wrong(self, node: yaml.Node, shape: Shape, path: str, hint: str = "") -> Any:
         found = _FOUND.get(_kind(node), f"a value with the tag {node.tag}")
-        allowed = f"expected {shape.allowed}"
-        return self._note(
-            node, path, f"expected {_expected(shape)}, found {found}", f"{hint}; {allowed}" if hint else allowed
-        )
+        expected, allowed = _expected(shape), f"expected {shape.allowed}"
+        if _kind(node) == "str" and (node.value.isdigit() if shape.kind == "integer" else node.value in _BOOLEANS):
+            hint = hint or "remove the quotes"
+        hint = f"{hint}; {allowed}" if hint and expected != shape.allowed else hint or allowed
+        return self._note(node, path, f"expected {expected}, found {found}", hint)
 
     def _note(self, node: yaml.Node, path: str, message: str, hint: str = "", about: str | None = None) -> Any:
         """Note a problem; `about` is the path of the unreadable value where it is not `path`."""

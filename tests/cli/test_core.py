@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -108,8 +109,6 @@ def test_warnings_go_to_stderr(amigen: Amigen, spec_file: SpecFile) -> None:
 )
 def test_wrong_files(command: list[str], name: str, code: int, words: str, amigen: Amigen, tmp_path: Path) -> None:
     """One message, the code of its kind, nothing on stdout and no folder."""
-    import re
-
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     (tmp_path / "empty").touch()
@@ -128,13 +127,15 @@ def test_wrong_files(command: list[str], name: str, code: int, words: str, amige
 @needs_root
 @takes_a_spec
 def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tmp_path: Path) -> None:
-    """Root without its capabilities is a user like others."""
+    """Root without its capabilities is a user like others; a folder of that kind is refused alike."""
     (tmp_path / spec_file()).chmod(0)
-    bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--", *COMMAND, *command, "spec.yaml"]
-    done = subprocess.run(bare, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=120, check=False)
+    (tmp_path / "folder").mkdir(mode=0)
+    for name in ("spec.yaml", "folder", "folder/spec.yaml"):
+        bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--", *COMMAND, *command, name]
+        done = subprocess.run(bare, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=120, check=False)
 
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"'spec.yaml' is not readable" in done.stderr
+        assert (done.returncode, done.stdout) == (14, b"")
+        assert re.search(f"cannot (read|look for).* {name}: Permission denied", done.stderr.decode())
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,9 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["plan", "spec.yaml", "more"], 2, b"unexpected extra argument"),
         (["plann"], 2, b"Did you mean 'plan'?"),
         (["init", "spec.yaml"], 5, b"exists already"),
+        (["init", "-"], 14, b"amigen init node-image.yaml"),
+        (["plan", ""], 14, b"the name of the spec is empty"),
+        (["check", "spec.yaml", ""], 14, b"the name of the spec is empty"),
         (["init", "my-nodes"], 14, b"my-nodes is not named as a spec"),
         (["init", "missing/x.yaml"], 14, b"there is no folder missing"),
         (["init", "x.yaml", "--platform", "windows"], 3, b"error: --platform: unknown value 'windows'"),
@@ -261,7 +265,7 @@ def test_streams_and_locales(case: str, command: list[str], spec_file: SpecFile,
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
     assert done.returncode in codes, done.stderr
-    assert b"No space left on device" in done.stderr or case != "stdout full"
+    assert b"cannot write to stdout: No space left on device" in done.stderr or case != "stdout full"
 
 
 def test_a_closed_stdin_is_an_empty_spec(tmp_path: Path) -> None:
@@ -312,7 +316,7 @@ def test_a_disk_that_takes_nothing(kind: str, spec_file: SpecFile, amigen: Amige
 
     assert done.returncode == 1, done.stderr
     assert b"Traceback" not in done.stderr
-    assert words in done.stderr
+    assert words + b": " + bytes(tmp_path / "disk/out") in done.stderr
     assert done.stderr.endswith(b"\nout\n"), done.stderr
 
 
@@ -333,7 +337,7 @@ def test_init_on_a_full_disk_leaves_no_empty_file(tmp_path: Path) -> None:
     )
 
     assert done.stdout == b"code 1\nx\n", done.stderr
-    assert b"No space left on device" in done.stderr
+    assert b"No space left on device: disk/spec.yaml" in done.stderr
 
 
 def test_a_killed_render_leaves_the_old_state_or_the_new(spec_file: SpecFile, amigen: Amigen, tmp_path: Path) -> None:

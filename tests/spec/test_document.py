@@ -28,10 +28,10 @@ def only(content: bytes) -> tuple[int, int, str]:
         (b"# only a comment\n", 0, 0, "is empty"),
         (b"a: 1\nb: [1, 2\nc: 3\n", 3, 2, "is not valid YAML: .*',' or '\\]'"),
         (b"a: 1\n\tb: 2\n", 2, 1, "is not valid YAML: .*indented with a tab"),
-        (b"a: 1\n--- \nb: 2\n", 2, 1, "is not valid YAML: .*another document"),
+        (b"a: 1\n--- \nb: 2\n", 2, 1, "holds another document"),
         (b"a: *nowhere\n", 1, 4, "is not valid YAML: found undefined alias"),
-        (b"name: caf\xe9\n", 1, 1, "is not UTF-8 text"),
-        (b"a: 1\nname: caf\xe9\n", 2, 1, "is not UTF-8 text"),
+        (b"name: caf\xe9\n", 1, 10, "is not UTF-8 text"),
+        (b"a: \xc3\xa4\nname: \xc3\xa4\xe9\n", 2, 8, "is not UTF-8 text"),
         (GOOD.encode("utf-16"), 1, 1, "is not UTF-8 text"),
         (b"name: \xc3\xa4\x07\n", 1, 8, r"contains the control character U\+0007"),
         (b"a: 'open\n", 1, 4, "is not valid YAML: .*quoted scalar"),
@@ -55,9 +55,28 @@ def test_dos_line_ends_are_line_ends() -> None:
     assert parse_spec(GOOD.replace("\n", "\r\n")) == parse_spec(GOOD)
 
 
+@pytest.mark.parametrize(
+    ("document", "message", "hint"),
+    [
+        (
+            b"kind: Pod\napiVersion: v1\nmetadata: {}\n",
+            "is a Pod of v1, and not a NodeImage of amigen/v1alpha1",
+            "init",
+        ),
+        (b"kind: NodeConfig\napiVersion: node.eks.aws/v1alpha1\n", "is a NodeConfig of node", "join.eks"),
+    ],
+)
+def test_a_document_of_another_program_is_one_problem(document: bytes, message: str, hint: str) -> None:
+    (problem,) = check_bytes(document).problems
+
+    assert (problem.path, problem.line) == ("kind", 1)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
 def test_a_large_file_is_refused_before_it_is_parsed() -> None:
     """One byte over the limit."""
-    assert "at most 1048576" in only(b" " * (document.MAX_BYTES + 1))[2]
+    assert "more than 1048576" in only(b" " * (document.MAX_BYTES + 1))[2]
 
 
 @pytest.mark.parametrize("opening", ["- ", "[", "{a: ", "? ", "a:\n"], ids=repr)
