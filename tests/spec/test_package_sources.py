@@ -19,12 +19,12 @@ from tests.specs import mapping
 
 FACT = PLATFORMS["ubuntu-24.04"]
 # Each was taken by a spec, and refused by apt or by dnf.
-ODD = [
+ODD: list[dict[str, Any]] = [
     {"url": "ftp://m/a"},
     {"url": "http://m", "suites": ["noble/"]},
     {"url": "http://m", "gpgKey": "/etc/a,b"},
 ]
-GOOD = [
+GOOD: list[dict[str, Any]] = [
     {"url": "http://[fd00::1]:80/u", "suites": ["a", "a/b", "a-"], "components": ["main"]},
     {"url": "http://m/a,b%20(c)[d]*!?e=f&g+h;i~j"},
     {"url": "file:///srv/m", "gpgKey": "/etc/ä#b[c]\"'\\%;!"},
