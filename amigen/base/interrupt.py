@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ _ended_by = signal.SIGINT
 
 
 class Interrupted(KeyboardInterrupt):
-    """Not KeyboardInterrupt itself: where that ends an `exec` of text, as in `dataclass`, Python remembers it, and
+    """A signal, which is its argument.
+
+    Not KeyboardInterrupt itself: where that ends an `exec` of text, as in `dataclass`, Python remembers it, and
     `python -m amigen` ends by SIGINT whatever its exit code is (`unhandled_keyboard_interrupt` in CPython's main.c).
     """
 
@@ -41,10 +45,10 @@ def bounded(seconds: float | None) -> Iterator[None]:
     """
     over = False
 
-    def end(_number: int, _frame: Any) -> None:
+    def end(number: int, _frame: Any) -> None:
         nonlocal over
         over = True
-        raise Interrupted
+        raise Interrupted(number)
 
     if seconds is None:
         yield
@@ -84,19 +88,49 @@ def signals_as_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, _frame: Any) -> None:
         note_signal(number)
-        raise Interrupted
+        raise Interrupted(number)
 
-    with signal_handlers(interrupt, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with signal_handlers(interrupt, signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _repeated_where_dropped():
         yield
 
 
 @contextlib.contextmanager
-def ending_programs() -> Iterator[None]:
-    """On an interrupt, end the programs that other threads wait for."""
+def _repeated_where_dropped() -> Iterator[None]:
+    """Send a signal again whose exception Python drops: in a finalizer or in a callback of a weak reference, which each
+    import has (`_get_module_lock` in CPython's importlib). Without it the signal would have no effect.
+    """
+
+    def hook(dropped: Any) -> None:
+        if isinstance(dropped.exc_value, Interrupted):
+            # Not here: it would be dropped again.
+            threading.Timer(0.01, send_again, dropped.exc_value.args).start()
+        else:
+            before(dropped)
+
+    def send_again(number: int) -> None:
+        if callable(signal.getsignal(number)):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+@contextlib.contextmanager
+def ending_programs(pool: Executor) -> Iterator[None]:
+    """On an interrupt, end the programs that the threads of the pool wait for, and the pool."""
     try:
         yield
     except KeyboardInterrupt:
-        tell(descendants(), signal.SIGTERM)
+        pool.shutdown(wait=False, cancel_futures=True)
+        ending = threading.Thread(target=pool.shutdown)
+        ending.start()
+        # Again and again: a thread that was about to start a program starts it.
+        while ending.is_alive():
+            tell(descendants(), signal.SIGTERM)
+            ending.join(0.1)
         raise
 
 
@@ -115,7 +149,9 @@ def descendants(process: int | None = None) -> list[int]:
 def children(process: int | None = None) -> list[int]:
     """The running children of a process (default: this one)."""
     found: list[int] = []
-    for path in Path(f"/proc/{process or 'self'}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in path.read_text().split()]
+    # Processes and threads may end meanwhile.
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{process or 'self'}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in (thread / "children").read_text().split()]
     return found

@@ -80,7 +80,7 @@ def signals_noted(stop: Stop) -> Iterator[None]:
     def note(number: int, _frame: Any) -> None:
         note_signal(number)
         if stop.asked:
-            raise Interrupted
+            raise Interrupted(number)
         stop.told = True
 
     try:

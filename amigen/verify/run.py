@@ -197,13 +197,13 @@ def check_hosts(
     known: dict[str, Facts | CouldNotCheckError] = {}
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(hosts))))
     try:
-        futures = {key: pool.submit(gather, connection, wanted) for key, connection in hosts.items()}
+        with ending_programs(pool), scratch("verify") as folder:
+            futures = {key: pool.submit(gather, connection, wanted) for key, connection in hosts.items()}
 
-        def settle() -> Mapping[str, Facts]:
-            known.update((key, _known(future)) for key, future in futures.items())
-            return {key: facts for key, facts in known.items() if isinstance(facts, Facts)}
+            def settle() -> Mapping[str, Facts]:
+                known.update((key, _known(future)) for key, future in futures.items())
+                return {key: facts for key, facts in known.items() if isinstance(facts, Facts)}
 
-        with ending_programs(), scratch("verify") as folder:
             given = SessionInput(
                 folder=folder,
                 files=write_suite(plan, folder, hygiene=options.hygiene),

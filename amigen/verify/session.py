@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +24,8 @@ from amigen.testing.plugin import give_facts, host_of
 from amigen.verify.outcome import last_words, outcome_of
 from amigen.verify.report import Outcome, Result
 
-# Plugins of pytest that print or write what nobody reads here.
-_NOT_NEEDED = ("terminal", "cacheprovider", "junitxml", "pastebin", "stepwise", "faulthandler")
+# Plugins of pytest that print or write what nobody reads here; unraisableexception would also keep dropped signals.
+_NOT_NEEDED = ("terminal", "cacheprovider", "junitxml", "pastebin", "stepwise", "faulthandler", "unraisableexception")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +190,7 @@ def run_session(
         for key in backends:
             del _READY[key]
     if collector.interrupted:
-        raise Interrupted
+        raise Interrupted(signal.SIGINT)
     broken = collector.broken or (
         [] if code in (0, 1, 5) else [f"the test runner crashed: pytest exit code {int(code)}"]
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from amigen.base.files import write_atomically
+from amigen.base.interrupt import descendants
 from amigen.base.locks import exclusive_lock
 from amigen.base.paths import cache_home, state_home
 from amigen.base.waiting import wait_until
@@ -19,7 +20,7 @@ import pathlib, sys, time
 from amigen.base.locks import exclusive_lock
 with exclusive_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -33,7 +34,14 @@ def test_a_lock_is_released_when_its_holder_dies(tmp_path: Path, name: str) -> N
         with pytest.raises(BlockingIOError), exclusive_lock(path, wait=False):
             pass
         with exclusive_lock(path, on_wait=lambda: holder.send_signal(signal.SIGKILL)):
-            assert holder.wait(30) == -signal.SIGKILL
+            assert holder.wait(300) == -signal.SIGKILL
+
+
+def test_a_process_that_has_ended_has_no_descendants() -> None:
+    """It may end while it is asked; an interrupt must not end in that error."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    assert descendants(process.pid) == []
 
 
 def test_a_lock_file_is_made_only_on_request(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -30,3 +31,20 @@ def started(command: Sequence[str], **given: Any) -> Iterator[subprocess.Popen[s
     finally:
         process.kill()
         process.wait()
+
+
+def has_ended(process: int) -> bool:
+    """Whether it is gone, or waits for nothing but its parent."""
+    try:
+        return not Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+def running(*words: str) -> list[str]:
+    """The command lines with all these words, of what runs now."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if all(word in line for word in words)]

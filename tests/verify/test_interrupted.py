@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from amigen.base.waiting import wait_until
+from amigen.verify.run import _AT_ONCE
 from amigen.vm.scratch import sweep
+from tests.build.processes import has_ended
 from tests.specs import ROOT
 from tests.verify.images import SPEC
 
@@ -52,7 +54,7 @@ def verifying(folder: Path, *targets: str) -> Iterator[subprocess.Popen[str]]:
         },
     )
     try:
-        until(lambda: begun(folder) >= sum("://" in target for target in targets))
+        until(lambda: begun(folder) >= min(_AT_ONCE, sum("://" in target for target in targets)))
         yield process
     finally:
         process.kill()
@@ -68,14 +70,11 @@ def begun(folder: Path) -> int:
 
 
 def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_until(lambda: bool(what()), seconds=300, every=0.05)
 
 
-def not_there(process: str) -> Callable[[], bool]:
-    return lambda: not Path(f"/proc/{process}").exists()
+def each_ssh_has_ended(folder: Path) -> bool:
+    return all(has_ended(int(word)) for word in (folder / "begun").read_text().split())
 
 
 def left(folder: Path) -> list[str]:
@@ -83,24 +82,23 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("hosts", [1, 9])
+@pytest.mark.parametrize("hosts", [1, 9, _AT_ONCE + 9])
 def test_it_says_so_and_leaves_nothing(number: int, hosts: int, folder: Path) -> None:
     """Neither a folder nor an ssh; and it does not wait for one that never answers."""
     with verifying(folder, *(f"ssh://root@node{n}" for n in range(hosts))) as process:
         until(lambda: left(folder))
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert (process.returncode, said.strip()) == (128 + number, "amigen: interrupted")
         assert left(folder) == []
-        for word in (folder / "begun").read_text().split():
-            until(not_there(word))
+        until(lambda: each_ssh_has_ended(folder))
 
 
 def test_what_a_killed_one_leaves_is_swept(folder: Path) -> None:
     with verifying(folder, "ssh://root@node") as process:
         until(lambda: left(folder))
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     (home,) = (folder / "tmp").iterdir()
     assert [path.name.partition("-")[0] for path in sweep(home)] == ["verify"]
     assert left(folder) == []
@@ -114,15 +112,27 @@ def test_nohup_stays_nohup() -> None:
     assert done.stdout == "True\n"
 
 
+PLACES = {
+    # As `dataclass` does while a module is imported.
+    "an exec of text": "exec('os.kill(os.getpid(), NUMBER)')",
+    # As each import has one; Python drops its exceptions.
+    "a callback of a weak reference": (
+        "thing = set()\n        kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), NUMBER))\n        del thing"
+    ),
+}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_inside_an_exec_of_text(number: int, tmp_path: Path) -> None:
-    """As `dataclass` does while a module is imported: the exit code stays ours under `python -m`."""
+@pytest.mark.parametrize("place", PLACES)
+def test_a_signal_ends_it_wherever_it_comes(number: int, place: str, tmp_path: Path) -> None:
+    """The exit code stays ours under `python -m`."""
     (tmp_path / "told.py").write_text(
-        "import os, sys\n"
+        "import os, sys, time, weakref\n"
         "from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt\n"
         "try:\n"
         "    with signals_as_interrupt():\n"
-        f"        exec('os.kill(os.getpid(), {number:d})\\nfor _ in range(1000): pass')\n"
+        f"        {PLACES[place].replace('NUMBER', f'{number:d}')}\n"
+        "        time.sleep(60)\n"
         "except KeyboardInterrupt:\n"
         "    sys.exit(interrupted_exit_code())\n"
     )
@@ -130,11 +140,37 @@ def test_a_signal_inside_an_exec_of_text(number: int, tmp_path: Path) -> None:
     assert done.returncode == 128 + number
 
 
+LATE = """
+import subprocess, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from amigen.base.interrupt import Interrupted, ending_programs
+
+def program():
+    running.set()
+    time.sleep(0.5)
+    print(subprocess.run(["sleep", "600"]).returncode)
+
+running = threading.Event()
+with ThreadPoolExecutor(1) as pool, ending_programs(pool):
+    pool.submit(program)
+    pool.submit(print, "it goes on")
+    running.wait()
+    raise Interrupted(2)
+"""
+
+
+def test_a_program_that_starts_after_the_interrupt_is_ended_too() -> None:
+    """And what is queued does not begin."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LATE]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "-15\n"
+
+
 def test_a_bound_ends_it(folder: Path) -> None:
     """A host that never answers: exit code 7, and the message says which option raises the bound."""
-    with verifying(folder, "ssh://root@node", "--timeout", "3") as process:
-        _, said = process.communicate(timeout=60)
+    with verifying(folder, "ssh://root@node", "--timeout", "10") as process:
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 7, said
-    assert "not finished after 3 s" in said
-    for word in (folder / "begun").read_text().split():
-        until(not_there(word))
+    assert "not finished after 10 s" in said
+    until(lambda: each_ssh_has_ended(folder))
