@@ -69,7 +69,8 @@ class Machine:
         self.image, self.work, self.log = image, work, log
         self.overlay = work / "disk.qcow2"
         self.console = work / "console.log"
-        self.port = ssh_port if ssh_port is not None else free_port()
+        self._reserved = reserved_port(ssh_port or 0)
+        self.port: int = self._reserved.getsockname()[1]
         self.key = key or new_key(work)
         self.ssh = SshTarget(host="127.0.0.1", port=self.port, user=user, key=self.key, control=work)
         make_overlay(image, self.overlay, size_gib=disk_gib)
@@ -167,6 +168,7 @@ class Machine:
             self._process.send_signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+        self._reserved.close()
 
     def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
         """The last lines of the serial console, for error messages."""
@@ -178,12 +180,14 @@ class Machine:
         return "\n".join(f"  console: {line}" for line in kept) or "  (the console is empty)"
 
 
-def free_port() -> int:
-    """A free TCP port of 127.0.0.1."""
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        port: int = probe_socket.getsockname()[1]
-        return port
+def reserved_port(port: int = 0) -> socket.socket:
+    """A socket on this TCP port of 127.0.0.1 (default: a free one), which keeps it: as long as the socket is open, no
+    other program gets the port by chance, and one that sets SO_REUSEADDR, such as QEMU and sshd, may listen on it.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", port))
+    return reserved
 
 
 def _answers(port: int) -> bool:

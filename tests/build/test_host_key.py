@@ -18,8 +18,8 @@ from amigen.aws.errors import CallError
 from amigen.base.errors import BuildError
 from amigen.build.host_key import bastion_command, host_keys, require_builder, write_known_hosts
 from amigen.spec.model import Bastion
-from amigen.vm.machine import free_port
 from amigen.vm.ssh import HOST_KEY_NAME, SshTarget, new_key
+from tests.ports import free_port
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin") or ""
 needs_sshd = pytest.mark.skipif(not SSHD or os.getuid() != 0, reason="not proven here: needs sshd, as root")

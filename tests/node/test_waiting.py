@@ -27,6 +27,7 @@ import pytest
 
 from tests.node.conftest import Node, fresh_node
 from tests.node.test_faults import small_disk
+from tests.ports import free_port
 from tests.testbed.dnf_standin import REPOSITORY, make_rpm
 from tests.testbed.roots import chroot
 
@@ -129,12 +130,6 @@ def serving(folder: Path, port: int, after: float) -> Iterator[None]:
         for server in servers:
             server.shutdown()
             server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

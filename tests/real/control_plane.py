@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.ports import free_port
 from tests.real import build
 
 ADMIN = "admin-token"
@@ -37,12 +37,6 @@ def programs(version: str = KUBERNETES) -> dict[str, Path]:
     """Path of each program; the current test is skipped as not proven where one is not built."""
     found = {name: build.program(f"kubernetes-{version}", name) for name in PROGRAMS}
     return {**found, "etcd": build.program("etcd", "etcd-judge")}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

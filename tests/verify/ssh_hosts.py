@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from amigen.vm.machine import free_port
 from amigen.vm.ssh import new_key
+from tests.ports import free_port
 
 # sshd(8) listens on at most so many addresses.
 _PER_DAEMON = 16

@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from typing import Any, NoReturn
 import pytest
 
 from amigen.base.errors import InputError, ToolError
+from amigen.base.waiting import wait_until
 from amigen.build.base import make_base
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Local, LocalBase, Mirror
@@ -28,6 +31,7 @@ from amigen.vm.acceleration import Acceleration
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.download import UnreachableError, download
 from amigen.vm.image import VmImage
+from amigen.vm.machine import reserved_port
 from amigen.vm.official import MIRROR
 from amigen.vm.qemu import qemu_command
 from amigen.vm.scratch import scratch, scratch_home, sweep
@@ -98,7 +102,7 @@ def test_two_processes_at_once_make_it_once(own_cache: Path) -> None:
 
 def _make_for_ever(folder: Path) -> None:
     print(folder.parent, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -139,20 +143,24 @@ def test_a_scratch_folder_ends_with_a_failure() -> None:
 
 @pytest.mark.slow
 def test_what_a_killed_process_left_is_swept_and_nothing_else() -> None:
+    """In a folder of its own: other tests sweep, too. With a short path, see `scratch_home`."""
     code = (
         "import sys, time\nfrom amigen.vm.scratch import scratch\n"
-        "with scratch('test') as f:\n    print(f, flush=True)\n    time.sleep(60)"
+        "with scratch('test') as f:\n    print(f, flush=True)\n    time.sleep(600)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    left = Path(process.stdout.readline().strip())
-    sweep()
-    assert left.is_dir(), "its owner lives"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert left.is_dir(), "nobody was there to remove it"
-    sweep()
-    assert not left.exists()
+    with tempfile.TemporaryDirectory(prefix="a-", dir="/tmp") as home:
+        env = {**os.environ, "TMPDIR": home}
+        process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        assert Path(home) in left.parents
+        sweep(left.parent)
+        assert left.is_dir(), "its owner lives"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert left.is_dir(), "nobody was there to remove it"
+        sweep(left.parent)
+        assert not left.exists()
 
 
 def test_a_download_is_taken_by_its_checksum(tmp_path: Path) -> None:
@@ -350,6 +358,29 @@ def test_the_sources_of_a_mirror() -> None:
     ]
 
 
+def test_a_reserved_port_is_for_qemu_alone() -> None:
+    """A program that takes any port, or asks for this one, does not get it; QEMU listens on it, and again."""
+    qemu = shutil.which("qemu-system-x86_64")
+    if not qemu:
+        pytest.skip("not proven here: no qemu-system-x86_64")
+    with reserved_port() as reserved:
+        address = reserved.getsockname()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(address)
+        for _ in range(2):
+            forwarded = f"user,id=net,hostfwd=tcp:127.0.0.1:{address[1]}-:22"
+            words = [qemu, "-M", "none", "-display", "none", "-nodefaults", "-netdev", forwarded]
+            with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+                assert wait_until(lambda: listens(address), seconds=60, every=0.05), process.communicate()[1]
+                process.kill()
+            assert not listens(address)
+
+
+def listens(address: tuple[str, int]) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(address) == 0
+
+
 def qemu_that(tmp_path: Path, does: str) -> str:
     program = tmp_path / "qemu"
     program.write_text(f"#!/bin/sh\n{does}\n")
@@ -381,10 +412,10 @@ def test_that_a_guest_hangs_is_not_tried_at_every_command(tmp_path: Path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(acceleration, "machine_architecture", lambda: "x86_64")
     monkeypatch.setattr(os, "access", lambda *_: True)
-    monkeypatch.setattr(acceleration, "_PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(acceleration, "_PROBE_SECONDS", 2.0)
     kernel = tmp_path / "kernel"
     # It answers as firmware, and hangs as a kernel.
-    hangs = qemu_that(tmp_path, f"echo >>{tmp_path}/tried; case $* in *-kernel*) exec sleep 5 ;; esac; exit 85")
+    hangs = qemu_that(tmp_path, f"echo >>{tmp_path}/tried; case $* in *-kernel*) exec sleep 60 ;; esac; exit 85")
 
     def tried(kernel: Path | None) -> tuple[int, str]:
         (tmp_path / "tried").write_text("")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 
+from tests.ports import free_port
+
 
 @contextlib.contextmanager
 def moto_server(*, public_images: bool = False) -> Iterator[str]:
     """Start one on a free port of the loopback; yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Mostly without the thousands of public images that every region would be filled with at each reset.
     env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": str(public_images).lower()}
     process = subprocess.Popen(
@@ -38,11 +37,11 @@ def moto_server(*, public_images: bool = False) -> Iterator[str]:
 def reset(url: str) -> None:
     """Forget everything."""
     request = urllib.request.Request(f"{url}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request, timeout=30).read()
+    urllib.request.urlopen(request, timeout=300).read()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"moto ended with {process.returncode}")
