@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from amigen.vm.image import image_info
+from tests.build.processes import running
 
 APT = """\
 apiVersion: amigen/v1alpha1
@@ -101,11 +101,7 @@ def left_in(folder: Path) -> list[str]:
 
 def processes(folder: Path, program: str = "") -> list[str]:
     """Command lines that name the folder, of what runs now."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in found if str(folder) in line and program in line.split(" ")[0]]
+    return [line for line in running(str(folder)) if program in line.split(" ")[0]]
 
 
 def until(happens: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:

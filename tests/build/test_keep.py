@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -50,10 +49,10 @@ def test_a_builder_with_a_failed_check(
     )
     if keep:
         threading.Timer(2, stop.ask).start()
-    begun = time.monotonic()
     with pytest.raises(ChecksFailedError, match="the module is not there"):
         session.run_packer(folder, single="x", only="x", variables={}, on_event=lambda *_: None)
-    assert (time.monotonic() - begun >= 2, stop.asked) == (keep, keep)
+    # Kept until it was asked to end.
+    assert stop.asked == keep
     enter = f"enter it with: ssh -i {folder}/id_ed25519 -p 2222 "
     assert (enter in capsys.readouterr().err) == keep
 

@@ -6,17 +6,18 @@ import base64
 import gzip
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.processes import EndlessOutputError, run_capped, run_tool
+from amigen.base.waiting import wait_until
 from amigen.connections.model import UnreachableError
 from amigen.connections.ssm import unpacked
 from amigen.kubeproxy import node_facts
 from amigen.vm.ssh import SshTarget
+from tests.build.processes import has_ended
 from tests.hostile.test_documents import CLIENTS, HEAD, python
 
 MEGABYTE = 1 << 20
@@ -52,11 +53,7 @@ def test_a_program_that_never_ends(script: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
     with pytest.raises(subprocess.TimeoutExpired):
         run_capped(["sh", "-c", f"sleep 1000 & echo $! >{started}; {script}"], timeout=2)
-    process = Path("/proc") / started.read_text().strip() / "cmdline"
-    deadline = time.monotonic() + 30
-    while process.exists() and process.read_bytes():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_until(lambda: has_ended(int(started.read_text())), seconds=300, every=0.05)
 
 
 def test_a_bomb_from_an_instance() -> None:
