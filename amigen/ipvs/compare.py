@@ -8,31 +8,19 @@ from dataclasses import dataclass, field
 from amigen.ipvs.expected import Expected, ExpectedService
 from amigen.ipvs.match import Finder, Places
 from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
-from amigen.services.difference import Difference, Kind
-from amigen.services.model import Network, in_order, place_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What came out.
-
-    Attributes:
-        unjudged: Ports of Services that may be in the table under a name that says nothing (`ipvsadm -L`).
-    """
-
-    differences: tuple[Difference, ...]
-    unjudged: tuple[str, ...] = ()
+from amigen.services.model import Difference, Kind, Network, in_order, place_text
 
 
 @dataclass
-class _Found:
-    """Differences as they are found; `unjudged` are ports of Services that could not be found or missed."""
+class Comparison:
+    """What came out; `unjudged` are ports of Services that may be in the table under a name that says nothing."""
 
     differences: list[Difference] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
 
     def add(self, kind: Kind, subject: str, says: str, why: str) -> None:
-        self.differences.append(Difference(kind=kind, subject=subject, says=says, why=why))
+        """Add a difference."""
+        self.differences.append(Difference(kind, subject, says, why))
 
 
 def compare(
@@ -49,9 +37,15 @@ def compare(
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
         excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """
-    found = _Found()
+    found = Comparison(list(wanted.odd))
     finder = Finder(table)
-    _odd(found, wanted)
+    for key, owners in wanted.shared.items():
+        found.add(
+            "shared",
+            _key(key),
+            f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}",
+            "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
+        )
     _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
     for expectation in wanted.services if table.services else ():
@@ -75,23 +69,10 @@ def compare(
     _stale(found, table, known, tuple(excluded))
     if bound is not None:
         _addresses(found, wanted, bound)
-    return Comparison(differences=tuple(found.differences), unjudged=tuple(found.unjudged))
+    return found
 
 
-def _odd(found: _Found, wanted: Expected) -> None:
-    """Objects that cannot be judged; each is one difference, and all others are judged."""
-    for one in wanted.odd:
-        found.add("unreadable", one.owner, f"{one.owner} cannot be judged: {one.why}", "check this object in the API")
-    for key, owners in wanted.shared.items():
-        found.add(
-            "shared",
-            _key(key),
-            f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}",
-            "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
-        )
-
-
-def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> None:
+def _core(found: Comparison, wanted: Expected, finder: Finder, *, empty: bool) -> None:
     """The API service and DNS: without them nothing else in the cluster works. An empty table is one difference."""
     if empty and wanted.services:
         found.add(
@@ -118,7 +99,7 @@ def _core(found: _Found, wanted: Expected, finder: Finder, *, empty: bool) -> No
                 )
 
 
-def _service(found: _Found, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
+def _service(found: Comparison, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
     subject = expectation.subject
     if service.scheduler != scheduler:
         found.add(
@@ -143,7 +124,7 @@ def _service(found: _Found, expectation: ExpectedService, service: VirtualServic
         _server(found, expectation, service, server, may)
 
 
-def _affinity(found: _Found, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
+def _affinity(found: Comparison, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
     is_, wanted = service.persistent, expectation.port.affinity
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
@@ -157,7 +138,7 @@ def _affinity(found: _Found, expectation: ExpectedService, service: VirtualServi
 
 
 def _server(
-    found: _Found, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
+    found: Comparison, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
 ) -> None:
     place = server.place
     name = f"{expectation.subject} -> {place}"
@@ -198,7 +179,7 @@ def _server(
         )
 
 
-def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
+def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
     """Node ports of a node whose addresses are not known: each that the table shows is judged."""
     by_port: dict[tuple[str, int], list[ExpectedService]] = {}
     for one in wanted.node_ports:
@@ -213,7 +194,7 @@ def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], 
             if address is not None and address.version == node_port.port.cluster_ip.version:
                 known.add(id(service))
                 seen.add(pair)
-                _service(found, node_port.at(address), service, scheduler)
+                _service(found, node_port, service, scheduler)
     for missing in by_port.keys() - seen:
         one = by_port[missing][0]
         found.add(
@@ -224,7 +205,7 @@ def _node_ports(found: _Found, table: Table, wanted: Expected, known: set[int], 
         )
 
 
-def _stale(found: _Found, table: Table, known: set[int], excluded: tuple[Network, ...]) -> None:
+def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Network, ...]) -> None:
     """What is in the table and belongs to no Service."""
     # So many names that say nothing may be those of Services that were not found by address.
     may_be_known = len(found.unjudged)
@@ -256,7 +237,7 @@ def _stale(found: _Found, table: Table, known: set[int], excluded: tuple[Network
         )
 
 
-def _addresses(found: _Found, wanted: Expected, bound: frozenset[Address]) -> None:
+def _addresses(found: Comparison, wanted: Expected, bound: frozenset[Address]) -> None:
     missing = wanted.addresses - bound
     if len(missing) > 1 and missing == wanted.addresses:
         found.add(

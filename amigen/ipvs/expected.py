@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from amigen.ipvs.model import Address, Key
-from amigen.services.model import Network, Odd, Reach, ServicePort, ServicePorts, Target
+from amigen.services.model import Difference, Network, Reach, ServicePort, ServicePorts, Target
 from amigen.services.topology import Choice, Where, choose
 
 API_SERVICE = "default/kubernetes"
@@ -40,10 +40,6 @@ class ExpectedService:
         number = f" node port {self.key[2]}" if self.reach == "node port" else ""
         return f"{self.port.label}{number}"
 
-    def at(self, address: Address) -> ExpectedService:
-        """The same at another address."""
-        return replace(self, key=(self.key[0], address, self.key[2]))
-
 
 @dataclass(frozen=True, kw_only=True)
 class NodeAddresses:
@@ -64,20 +60,14 @@ class NodeAddresses:
 
     def serving(self) -> tuple[Address, ...]:
         """Addresses that serve node ports, without loopback and IPv6 link-local ones."""
-        return tuple(
-            sorted(
-                (one for one in self.own or () if not one.is_loopback and not _is_local_v6(one) and self._in(one)),
-                key=lambda one: (one.version, int(one)),
-            )
-        )
+        serving = (one for one in self.own or () if self._serves(one))
+        return tuple(sorted(serving, key=lambda one: (one.version, int(one))))
 
-    def _in(self, address: Address) -> bool:
+    def _serves(self, address: Address) -> bool:
+        if address.is_loopback or (address.version == 6 and address.is_link_local):
+            return False
         cidrs = [one for one in self.node_ports if one.version == address.version]
         return not cidrs or any(address in one for one in cidrs)
-
-
-def _is_local_v6(address: Address) -> bool:
-    return address.version == 6 and address.is_link_local
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +88,7 @@ class Expected:
     may: frozenset[Address] = frozenset()
     api: tuple[Key, ...] = ()
     dns: tuple[Key, ...] = ()
-    odd: tuple[Odd, ...] = ()
+    odd: tuple[Difference, ...] = ()
     shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
 
     def count(self) -> dict[Reach, int]:
@@ -132,7 +122,21 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
             node_ports.append(
                 ExpectedService(port=port, reach="node port", key=key, choice=outside, endpoints=everything)
             )
-    return _collect(found.values(), claims, node_ports, ports, addresses)
+    services = tuple(found.values())
+    inside_ips = frozenset(one.key[1] for one in services if one.reach == "ClusterIP")
+    outside_ips = frozenset(one.key[1] for one in services if one.reach not in ("ClusterIP", "node port"))
+    # An address that another interface has is not bound to kube-ipvs0.
+    bound = frozenset() if addresses.own is None else outside_ips - addresses.own
+    return Expected(
+        services=services,
+        node_ports=tuple(node_ports),
+        addresses=inside_ips | bound,
+        may=outside_ips if addresses.own is None else frozenset(),
+        api=tuple(one.key for one in services if one.port.owner == API_SERVICE and one.reach == "ClusterIP"),
+        dns=tuple(one.key for one in services if one.port.owner in ports.dns and one.reach == "ClusterIP"),
+        odd=ports.odd,
+        shared={key: tuple(owners) for key, owners in claims.items() if len(set(owners)) > 1},
+    )
 
 
 def _addresses(port: ServicePort, serving: Iterable[Address]) -> Iterator[tuple[Address, Reach, int]]:
@@ -141,34 +145,3 @@ def _addresses(port: ServicePort, serving: Iterable[Address]) -> Iterator[tuple[
         for address in serving:
             if address.version == port.cluster_ip.version:
                 yield address, "node port", port.node_port
-
-
-def _collect(
-    services: Iterable[ExpectedService],
-    claims: dict[Key, list[str]],
-    node_ports: list[ExpectedService],
-    ports: ServicePorts,
-    addresses: NodeAddresses,
-) -> Expected:
-    services = tuple(services)
-    bound: set[Address] = set()
-    may: set[Address] = set()
-    for one in services:
-        if one.reach == "ClusterIP":
-            bound.add(one.key[1])
-        elif one.reach != "node port":
-            # An address that another interface has is not bound to kube-ipvs0.
-            if addresses.own is None:
-                may.add(one.key[1])
-            elif one.key[1] not in addresses.own:
-                bound.add(one.key[1])
-    return Expected(
-        services=services,
-        node_ports=tuple(node_ports),
-        addresses=frozenset(bound),
-        may=frozenset(may),
-        api=tuple(one.key for one in services if one.port.owner == API_SERVICE and one.reach == "ClusterIP"),
-        dns=tuple(one.key for one in services if one.port.owner in ports.dns and one.reach == "ClusterIP"),
-        odd=ports.odd,
-        shared={key: tuple(owners) for key, owners in claims.items() if len(set(owners)) > 1},
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Literal, TypeAlias
 
-from amigen.services.addresses import Address as Address
+from amigen.services.model import Address as Address
 from amigen.services.model import Protocol as Protocol
 
 # `Tunnel` and `Route` never come from kube-proxy, which only masquerades; a table can hold them.
@@ -24,13 +24,11 @@ class Place:
         address: None where only a name is shown that says no address.
         port: 0 is IPVS's "any port"; None where the listing cut it off or shows a name that is not known here.
         name: The host name that `ipvsadm -L` resolved; empty in numeric listings.
-        cut: True where ipvsadm cut the text at its column width, as it does with long names (the port may be gone).
     """
 
     address: Address | None
     port: int | None
     name: str = ""
-    cut: bool = False
 
     def __str__(self) -> str:
         host = self.name or (f"[{self.address}]" if isinstance(self.address, IPv6Address) else str(self.address))
@@ -52,7 +50,6 @@ class VirtualService:
 
     Attributes:
         protocol, place: None where `firewall_mark` is set.
-        family: 4 or 6; None where the listing does not say (a firewall mark without servers in `/proc/net/ip_vs`).
         scheduler: Its name; `none` where the kernel has none attached.
         persistent: Seconds for which a client stays with its server; None: not persistent.
         ticks: True where `persistent` counts the kernel's ticks (CONFIG_HZ a second), as `/proc/net/ip_vs` does.
@@ -62,7 +59,6 @@ class VirtualService:
     protocol: Protocol | None = None
     place: Place | None = None
     firewall_mark: int | None = None
-    family: Literal[4, 6] | None = None
     persistent: int | None = None
     ticks: bool = False
     servers: tuple[RealServer, ...] = ()
@@ -82,13 +78,7 @@ class VirtualService:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The whole table.
+    """The whole table; `size` is that of the connection table in buckets, 0 where the listing has no first line."""
 
-    Attributes:
-        version: Of IP Virtual Server, such as `1.2.1`; empty where the listing has no first line.
-        size: Buckets of the connection table (2**conn_tab_bits); 0 where the listing has no first line.
-    """
-
-    version: str = ""
     size: int = 0
     services: tuple[VirtualService, ...] = ()

@@ -16,13 +16,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Literal, NoReturn, cast
+from typing import NoReturn, cast
 
 from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Forward, Place, Protocol, RealServer, Table, VirtualService
-from amigen.ipvs.ports import port_number
 
-_FIRST = re.compile(r"IP Virtual Server version (\d+\.\d+\.\d+) \(size=(\d+)\)")
+_FIRST = re.compile(r"IP Virtual Server version \d+\.\d+\.\d+ \(size=(\d+)\)")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _FORWARDS = ("Masq", "Local", "Tunnel", "Route")
 # A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
@@ -53,6 +52,17 @@ _PROMPT = re.compile(
 )
 # Where ipvsadm cuts an address with its port: 28 in its source, 24 in the listing of the EKS guide.
 _WIDTHS = (24, 28)
+# Ports as `ipvsadm -L` prints them, in place of this machine's /etc/services: the same listing must read the same
+# everywhere. A name that is not here leaves the port open, and the comparison goes by address.
+# https://www.iana.org/assignments/service-names-port-numbers, the names in Debian's and Amazon Linux's /etc/services.
+_NAMES = """
+ftp/21 ssh/22 telnet/23 smtp/25 domain/53 tftp/69 http/80 kerberos/88 pop3/110 sunrpc/111 ntp/123 imap2/143 imap/143
+snmp/161 bgp/179 ldap/389 https/443 microsoft-ds/445 submission/587 ldaps/636 domain-s/853 imaps/993 pop3s/995
+ms-sql-s/1433 nfs/2049 etcd-client/2379 etcd-server/2380 mysql/3306 ms-wbt-server/3389 sip/5060 sip-tls/5061
+postgresql/5432 postgres/5432 amqp/5672 redis/6379 http-alt/8080 webcache/8080 https-alt/8443 cslistener/9000
+jetdirect/9100 memcache/11211 */0
+"""
+_PORTS = {name: int(port) for name, port in (pair.split("/") for pair in _NAMES.split())}
 _HEX_ADDRESS = re.compile(r"(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})")
 
 
@@ -98,7 +108,6 @@ def parse(text: str) -> Table:
             if pattern.match(line.text):
                 line.wrong(f"this is the output of {what}")
     first = _FIRST.fullmatch(lines[0].text)
-    version, size = (first[1], int(first[2][:12])) if first else ("", 0)
     body = [line for line in lines[1 if first else 0 :] if not _is_title(line)]
     proc = any(_is_proc(line) for line in body)
     services: list[tuple[VirtualService, list[RealServer]]] = []
@@ -112,9 +121,8 @@ def parse(text: str) -> Table:
     if not first and not services:
         lines[0].wrong("not an IPVS listing")
     return Table(
-        version=version,
-        size=size,
-        services=tuple(_with_family(replace(service, servers=tuple(servers))) for service, servers in services),
+        size=int(first[1][:12]) if first else 0,
+        services=tuple(replace(service, servers=tuple(servers)) for service, servers in services),
     )
 
 
@@ -173,14 +181,11 @@ def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
         line.wrong("expected a firewall mark and a scheduler")
     # ipvsadm prints the unsigned mark with %d.
     mark = line.number_of(rest[0], base=16 if proc else 10, what="the firewall mark") % 2**32
-    family: Literal[4, 6] | None = None if proc else 4
-    rest = rest[1:]
-    if rest[0] == "IPv6" and not proc:
-        family, rest = 6, rest[1:]
+    rest = rest[2:] if rest[1] == "IPv6" and not proc else rest[1:]
     if not rest:
         line.wrong("expected a scheduler")
     _persistence(line, rest[1:], proc=proc)  # not compared: kube-proxy makes no service of a mark
-    return VirtualService(firewall_mark=mark, family=family, scheduler=_scheduler(line, rest[0]))
+    return VirtualService(firewall_mark=mark, scheduler=_scheduler(line, rest[0]))
 
 
 def _scheduler(line: _Line, word: str) -> str:
@@ -247,7 +252,7 @@ def _named(line: _Line, host: str, port: str | None, *, cut: bool) -> Place:
     # The last digits or letters of a cut port are gone, so what is left of it says nothing. A numeric address and
     # port of IPv4 never reach the column's width.
     number = None if port is None or (cut and name) else _port(line, port)
-    return Place(address=address, port=number, name=name, cut=cut and bool(name))
+    return Place(address=address, port=number, name=name)
 
 
 def _ec2_address(name: str) -> Address | None:
@@ -265,7 +270,7 @@ def _port(line: _Line, word: str) -> int | None:
         return int(word)
     if not re.fullmatch(r"[A-Za-z0-9_+.*-]{1,64}", word) or word.isdigit():
         line.wrong(f"{word!r} is not a port")
-    return port_number(word)
+    return _PORTS.get(word)
 
 
 def _hex_place(line: _Line, word: str) -> Place:
@@ -277,12 +282,3 @@ def _hex_place(line: _Line, word: str) -> Place:
     except ValueError:
         line.wrong(f"{word!r} is not an address")
     return Place(address=address, port=int(match[3], 16))
-
-
-def _with_family(service: VirtualService) -> VirtualService:
-    if service.place is not None and service.place.address is not None:
-        return replace(service, family=service.place.address.version)
-    if service.family is None and service.servers:
-        address = service.servers[0].place.address
-        return replace(service, family=address.version if address else None)
-    return service

@@ -11,7 +11,7 @@ from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import duration_seconds
-from amigen.services.difference import Difference
+from amigen.services.model import Difference
 
 _TIMEOUTS = ("tcpTimeout", "tcpFinTimeout", "udpTimeout")
 # What strictARP sets.

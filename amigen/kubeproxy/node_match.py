@@ -9,8 +9,7 @@ from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.services.addresses import Address, read_address
-from amigen.services.model import Network, ProxyFeatures, ServicePorts
+from amigen.services.model import Address, Network, ProxyFeatures, ServicePorts, read_address
 from amigen.services.topology import Where
 
 

@@ -18,7 +18,7 @@ from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness, counts
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubeproxy.ways import WAYS
-from amigen.services.difference import Difference
+from amigen.services.model import Difference
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
 

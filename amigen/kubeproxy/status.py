@@ -20,8 +20,7 @@ from amigen.kubeproxy.settings import scheduler as valid_scheduler
 from amigen.kubernetes.cluster import Cluster
 from amigen.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.nftables.compare import compare as compare_nft
-from amigen.services.difference import Difference, Kind
-from amigen.services.model import Network, ProxyFeatures, ServicePorts
+from amigen.services.model import Difference, Kind, Network, ProxyFeatures, ServicePorts
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 
@@ -169,7 +168,7 @@ def judge_table(
     """An IPVS table alone, such as a saved listing."""
     found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
     facts = _facts(table, config, wanted, found, bound)
-    return NodeStatus(subject=subject, facts=facts, differences=found.differences)
+    return NodeStatus(subject=subject, facts=facts, differences=tuple(found.differences))
 
 
 def _excluded(config: ProxyConfig) -> tuple[Network, ...]:

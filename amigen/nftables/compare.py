@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from amigen.nftables.table import Key, NftTable
-from amigen.services.difference import Difference
-from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
+from amigen.services.model import Difference, Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
 
 
@@ -96,13 +95,9 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
     Args:
         where: The node; where it is not known, endpoints are judged only by whether they are some of the Service.
     """
-    found: list[Difference] = []
+    found = list(ports.odd)
     families = frozenset(table.families)
     wanted = expected(ports, where, families)
-    for odd in ports.odd:
-        found.append(
-            Difference("unreadable", odd.owner, f"{odd.owner} cannot be judged: {odd.why}", "check it in the API")
-        )
     for key, one in wanted.items():
         found += _service(table, key, one, known=where.node is not None)
     for key in (table.services.keys() | table.refused.keys()) - wanted.keys():

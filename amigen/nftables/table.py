@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from amigen.base.errors import InputError
-from amigen.services.addresses import Address, read_address
-from amigen.services.model import Target
+from amigen.services.model import Address, Target, read_address
 
 # Address (None: a node port), protocol in upper case, port, and the family: 4 or 6.
 Key: TypeAlias = tuple[Address | None, str, int, int]

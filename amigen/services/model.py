@@ -1,20 +1,48 @@
-"""Service ports and endpoints as types. Sources are in `amigen.services.objects`, which reads them."""
+"""Service ports, their endpoints, and a difference between a node and its cluster, as types.
+
+Sources are in `amigen.services.objects`, which reads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Literal, TypeAlias
 
-from amigen.services.addresses import Address
-
+Address: TypeAlias = IPv4Address | IPv6Address
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
 Family: TypeAlias = Literal[4, 6]
 Network: TypeAlias = IPv4Network | IPv6Network
 Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
 # Address and port of an endpoint.
 Target: TypeAlias = tuple[Address, int]
+# What a difference between a node and its cluster is about.
+Kind: TypeAlias = Literal[
+    "mode", "api-service", "dns-service", "missing-service", "scheduler", "affinity", "missing-server", "weight",
+    "forward", "stale-server", "stale-service", "missing-address", "stale-address", "unreadable", "shared",
+    "refused", "connections", "leftover", "setting",
+]  # fmt: skip
+
+
+def read_address(text: object) -> Address | None:
+    """An address as `ParseIPSloppy` of k8s.io/utils/net reads it; None where it is not one.
+
+    Leading zeros of IPv4 are decimal, an IPv4-mapped IPv6 address is the IPv4 address, and a zone is not accepted.
+    """
+    if not isinstance(text, str) or "%" in text or not text.isascii():
+        return None
+    head, colon, tail = text.rpartition(":")
+    if "." in tail:
+        numbers = tail.split(".")
+        if len(numbers) != 4 or not all(one.isdigit() and len(one) < 20 and int(one) < 256 for one in numbers):
+            return None
+        tail = ".".join(str(int(one)) for one in numbers)
+    try:
+        address = ip_address(head + colon + tail)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def place_text(address: Address, port: int) -> str:
@@ -107,22 +135,20 @@ class ServicePort:
         """The port as messages call it."""
         return f"{self.owner}:{self.name or self.port}"
 
-    @property
-    def uses_cluster(self) -> bool:
-        """Whether traffic ever goes to endpoints of the whole cluster."""
-        return not self.internal_local or self.accessible
-
-    @property
-    def uses_local(self) -> bool:
-        """Whether traffic ever goes to endpoints of this node alone."""
-        return self.internal_local or (self.external_local and self.accessible)
-
 
 @dataclass(frozen=True)
-class Odd:
-    """A Service or EndpointSlice that cannot be judged, and why."""
+class Difference:
+    """One thing that is not as it should be.
 
-    owner: str
+    Attributes:
+        subject: What it is about; with `kind` the identity under which a watch follows it.
+        says: What is and what should be.
+        why: What it means, or what commonly causes it.
+    """
+
+    kind: Kind
+    subject: str
+    says: str
     why: str
 
 
@@ -131,5 +157,5 @@ class ServicePorts:
     """All Service ports that kube-proxy handles, and what could not be read."""
 
     ports: tuple[ServicePort, ...] = ()
-    odd: tuple[Odd, ...] = ()
+    odd: tuple[Difference, ...] = ()
     dns: frozenset[str] = frozenset()

@@ -13,17 +13,18 @@ from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, TypeAlias
 
-from amigen.services.addresses import Address, read_address
 from amigen.services.model import (
+    Address,
+    Difference,
     Endpoint,
     Family,
     Network,
-    Odd,
     Protocol,
     ProxyFeatures,
     ServicePort,
     ServicePorts,
     Target,
+    read_address,
 )
 
 Json: TypeAlias = Mapping[str, Any]
@@ -41,7 +42,7 @@ _ODD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
 
 def read_services(services: Iterable[Json], slices: Iterable[Json], features: ProxyFeatures) -> ServicePorts:
     """Service ports of both families out of API objects (`v1`, `discovery.k8s.io/v1`) as JSON."""
-    odd: list[Odd] = []
+    odd: list[Difference] = []
     of_service: dict[str, list[Json]] = {}
     for slice_ in slices:
         try:
@@ -73,8 +74,10 @@ def read_services(services: Iterable[Json], slices: Iterable[Json], features: Pr
     return ServicePorts(ports=tuple(ports), odd=tuple(odd), dns=frozenset(dns))
 
 
-def _odd(owner: str, what: str, error: Exception) -> Odd:
-    return Odd(owner, f"{what} is not what the API documents ({type(error).__name__}: {error})")
+def _odd(owner: str, what: str, error: Exception) -> Difference:
+    """An object that cannot be judged; all others are."""
+    why = f"{what} is not what the API documents ({type(error).__name__}: {error})"
+    return Difference("unreadable", owner, f"{owner} cannot be judged: {why}", "check this object in the API")
 
 
 def _address(text: object) -> Address:
@@ -114,7 +117,7 @@ def _is_dns(service: Json, owner: str) -> bool:
 
 
 def _of_service(
-    service: Json, owner: str, slices: Iterable[Json], features: ProxyFeatures, odd: list[Odd]
+    service: Json, owner: str, slices: Iterable[Json], features: ProxyFeatures, odd: list[Difference]
 ) -> list[ServicePort]:
     labels = _labels(service)
     spec = service["spec"]
@@ -220,7 +223,7 @@ def _source_ranges(spec: Json, family: Family) -> tuple[Network, ...]:
 
 
 def _add_slice(
-    endpoints: dict[tuple[str, str, int], dict[Target, Endpoint]], slice_: Json, owner: str, odd: list[Odd]
+    endpoints: dict[tuple[str, str, int], dict[Target, Endpoint]], slice_: Json, owner: str, odd: list[Difference]
 ) -> None:
     """Add what a slice has; one that cannot be read is named, and the others count."""
     try:

@@ -45,11 +45,11 @@ def usable(port: ServicePort, where: Where) -> Usable:
     cluster: tuple[Endpoint, ...] = ()
     local: tuple[Endpoint, ...] = ()
     anywhere = False
-    if port.uses_cluster:
+    if not port.internal_local or port.accessible:
         ready = [one for one in port.endpoints if one.ready]
         cluster = tuple(_hinted_here(ready, where)) or tuple(one for one in port.endpoints if _is_draining(one))
         anywhere = bool(cluster)
-    if port.uses_local:
+    if port.internal_local or (port.external_local and port.accessible):
         here = [one for one in port.endpoints if where.node and one.node == where.node]
         local = tuple(one for one in here if one.ready) or tuple(one for one in here if _is_draining(one))
         anywhere = anywhere or any(one.ready or _is_draining(one) for one in port.endpoints)

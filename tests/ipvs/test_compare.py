@@ -16,9 +16,7 @@ from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.status import judge_table
-from amigen.services.addresses import Address
-from amigen.services.difference import Difference
-from amigen.services.model import ProxyFeatures
+from amigen.services.model import Address, Difference, ProxyFeatures
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.kubeproxy import samples
@@ -26,7 +24,7 @@ from tests.kubeproxy import samples
 
 def compare(*given: Any, **more: Any) -> tuple[Difference, ...]:
     """The differences alone."""
-    return comparison(*given, **more).differences
+    return tuple(comparison(*given, **more).differences)
 
 
 def expected(
@@ -177,7 +175,7 @@ def test_names_that_hide_the_address(names: dict[str, str], unjudged: int) -> No
 
     found = comparison(parse(listing), wanted(), scheduler="sed")
 
-    assert found.differences == ()
+    assert found.differences == []
     assert len(found.unjudged) == unjudged
 
 

@@ -79,6 +79,10 @@ def test_an_object_of_another_form_does_not_hide_the_others(which: str) -> None:
 
 def test_what_cannot_be_judged_is_named() -> None:
     found = read_services([put(SERVICE, ("spec", "clusterIPs"), ["nonsense"])], [], ProxyFeatures())
-    assert [(one.owner, one.why) for one in found.odd] == [
-        ("default/kubernetes", "Service is not what the API documents (ValueError: 'nonsense' is not an address)")
+    assert [(one.subject, one.says) for one in found.odd] == [
+        (
+            "default/kubernetes",
+            "default/kubernetes cannot be judged: Service is not what the API documents"
+            " (ValueError: 'nonsense' is not an address)",
+        )
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from amigen.services.addresses import read_address
-from amigen.services.model import ProxyFeatures
+from amigen.services.model import ProxyFeatures, read_address
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 
