@@ -30,8 +30,7 @@ def kube_proxy() -> None:
 @output_option
 def plan(output: str, **options: Any) -> None:
     """Show what a change would do, and change nothing."""
-    found, _ = _plan(session_of(options), options)
-    _print_plan(found, output)
+    _print_plan(_plan(session_of(options), options), output)
 
 
 @kube_proxy.command()
@@ -45,11 +44,11 @@ def apply(output: str, **options: Any) -> None:
     from amigen.kubeproxy.change import refuse_not_ready
 
     session = session_of(options)
-    found, request = _plan(session, options)
+    found = _plan(session, options)
     _print_plan(found, output)
     if not options["dry_run"]:
         refuse_not_ready(found)
-    _execute(session, found, request, output, options, back=False)
+    _execute(session, found, output, options, back=False)
 
 
 @kube_proxy.command()
@@ -69,10 +68,10 @@ def rollback(output: str, saved: str | None, list_: bool, discard_later_changes:
         for path in listed(session.cluster.name):
             click.echo(path)
         return
-    request = _request(options)
-    found = session.plan_back(request, saved=Path(saved) if saved else None, discard=discard_later_changes)
+    where = Path(saved) if saved else None
+    found = session.plan_back(_request(options), saved=where, discard=discard_later_changes)
     _print_plan(found, output)
-    _execute(session, found, request, output, options, back=True)
+    _execute(session, found, output, options, back=True)
 
 
 kube_proxy.add_command(status)
@@ -125,14 +124,14 @@ def _request(options: dict[str, Any]) -> ChangeRequest:
     )
 
 
-def _plan(session: Session, options: dict[str, Any]) -> tuple[ChangePlan, ChangeRequest]:
+def _plan(session: Session, options: dict[str, Any]) -> ChangePlan:
     from amigen.kubeproxy.settings import settings_of
     from amigen.spec.load import load_spec
 
     request = _request(options)
     spec = load_spec(options["spec_file"]) if options["spec_file"] else None
     settings = settings_of(options["mode"], options["scheduler"], options["assignments"], spec)
-    return session.plan(settings, request), request
+    return session.plan(settings, request)
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:
@@ -144,15 +143,7 @@ def _print_plan(found: ChangePlan, output: str) -> None:
         echo_text(show.plan_text(found))
 
 
-def _execute(
-    session: Session,
-    plan: ChangePlan,
-    request: ChangeRequest,
-    output: str,
-    options: dict[str, Any],
-    *,
-    back: bool,
-) -> None:
+def _execute(session: Session, plan: ChangePlan, output: str, options: dict[str, Any], *, back: bool) -> None:
     """Ask, then do it and say what each node runs."""
     from amigen.kubeproxy import show
 
@@ -165,6 +156,6 @@ def _execute(
         if output == "json":  # the document is printed at the end
             raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
         click.confirm(f"Change kube-proxy of {session.cluster.name} now?", abort=True, err=True)
-    modes = session.apply(plan, request, lambda line: echo_line(line, err=True), seconds=options["timeout"], back=back)
+    modes = session.apply(plan, lambda line: echo_line(line, err=True), seconds=options["timeout"], back=back)
     for line in ("mode of each node, read back:", *show.modes_text(modes)):
         echo_line(line, err=True)

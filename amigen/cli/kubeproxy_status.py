@@ -95,13 +95,12 @@ def status(
 def _cluster(session: Session, output: str) -> None:
     from amigen.kubeproxy import show
     from amigen.kubeproxy.health import problems
-    from amigen.kubeproxy.versions import states
 
     observed = session.observed
     modes = session.modes()
     if output == "json":
         echo_json(show.cluster_json(observed, modes))
     else:
-        echo_text(show.cluster_text(observed, modes, states(observed.proxy_version)))
+        echo_text(show.cluster_text(observed, modes))
     if wrong := problems(observed, modes):
         raise ChecksFailedError("\n".join(wrong))

@@ -9,14 +9,10 @@ from pathlib import Path
 
 from amigen.base.errors import AmigenError, KubernetesError
 from amigen.base.waiting import wait_until
-from amigen.connections.model import Connection
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.change import ChangePlan, Pool
-from amigen.kubeproxy.daemonset import Node
-from amigen.kubeproxy.observe import embedded
-from amigen.kubeproxy.readback import NodeMode, read_modes
-from amigen.kubeproxy.restart_count import restarting_nodes
-from amigen.kubeproxy.rollout import Rollout, Tools
+from amigen.kubeproxy.observe import NodeMode, Reach, embedded, read_modes
+from amigen.kubeproxy.rollout import Rollout, Tools, restarting_nodes
 from amigen.kubeproxy.saved import Saved, save
 from amigen.kubeproxy.ways import WAYS
 from amigen.kubernetes.cluster import ForbiddenError
@@ -32,13 +28,12 @@ class Executor:
     """Carries out plans on one cluster.
 
     Attributes:
-        tools: What it works with.
         reach: The way to a node, to read its mode there; None: through the API server.
-        back: The command that goes back to a saved configuration (None: the newest) after this plan.
+        back: The command that goes back to a saved configuration (None: the newest) after a plan.
     """
 
     tools: Tools
-    reach: Callable[[Node], Connection] | None = None
+    reach: Reach | None
     back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:
@@ -75,7 +70,7 @@ class Executor:
 
     def _rights(self, plan: ChangePlan) -> None:
         wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]
-        wanted += WAYS[plan.way].rights(plan.observed) if plan.changes else []
+        wanted += WAYS[plan.way].rights(plan) if plan.changes else []
         wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
         if plan.on_delete:
             wanted.append(("delete", PODS, ""))
@@ -157,7 +152,7 @@ class Executor:
         return cluster.now()
 
     def _pool(self, plan: ChangePlan, rollout: Rollout, pool: Pool) -> tuple[NodeMode, ...]:
-        self.tools.say(f"{f'pool {pool.name}' if plan.by_pool else pool.name}: {len(pool.nodes)} nodes")
+        self.tools.say(f"{f'pool {pool.name}' if plan.request.by_pool else pool.name}: {len(pool.nodes)} nodes")
         if plan.on_delete and pool.nodes:
             # One node first: a mode that cannot work stops there.
             for part in (pool.nodes[:1], pool.nodes[1:]):
@@ -170,7 +165,7 @@ class Executor:
 
     def _modes(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         pods = [pod for pod in rollout.pods() if pod.node in nodes]
-        return read_modes(self.tools.cluster, pods, plan.observed.nodes, plan.observed.metrics, self.reach)
+        return read_modes(self.tools.cluster, plan.observed, pods, self.reach)
 
     def _healthy(self, plan: ChangePlan, rollout: Rollout, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         """Each node that was Ready still is, and kube-proxy runs in the wanted mode wherever that can be read."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from amigen.base.errors import RefusedError
-from amigen.knowledge import ModeFact
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon_values import Resolve
-from amigen.kubeproxy.detect import WayName
+from amigen.kubeproxy.detect import ChooseBy, WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.settings import Settings
@@ -25,7 +23,7 @@ class ChangeRequest:
         verified: Of each verified node the outcome by check id, out of a report of `amigen verify`.
     """
 
-    by: Literal["auto", "addon", "configmap"] = "auto"
+    by: ChooseBy = "auto"
     despite_addon: bool = False
     cluster_name: str = ""
     resolve: Resolve = "OVERWRITE"
@@ -47,7 +45,8 @@ class ChangePlan:
     """All that will happen, before it happens.
 
     Attributes:
-        before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
+        request: How it was asked for; with the name of the EKS cluster, where one is known.
+        before, after: The text of the ConfigMap's key, or the add-on's configurationValues; `diff` their difference.
         pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
         repeat: True where the same values are sent again: the last update failed, or the ConfigMap does not have it.
         drift: In which way the ConfigMap contradicts what the add-on is set to already.
@@ -57,19 +56,16 @@ class ChangePlan:
 
     observed: Observed = field(repr=False)
     settings: Settings
+    request: ChangeRequest
     way: WayName
-    resolve: Resolve
-    before: str = field(repr=False)
-    after: str = field(repr=False)
-    diff: str = field(repr=False)
-    facts: tuple[ModeFact, ...]
-    warnings: tuple[str, ...]
-    readiness: tuple[Readiness, ...]
-    calls: tuple[str, ...]
-    by_pool: bool
-    pools: tuple[Pool, ...]
-    stale: tuple[str, ...]
-    eks_cluster: str = ""
+    before: str = field(default="", repr=False)
+    after: str = field(default="", repr=False)
+    diff: str = field(default="", repr=False)
+    warnings: tuple[str, ...] = ()
+    readiness: tuple[Readiness, ...] = ()
+    calls: tuple[str, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    stale: tuple[str, ...] = ()
     repeat: bool = False
     drift: tuple[str, ...] = ()
     follow: str = ""
@@ -82,7 +78,7 @@ class ChangePlan:
     @property
     def on_delete(self) -> bool:
         """Whether amigen replaces the pods itself, in place of the DaemonSet's rolling update."""
-        return self.by_pool or daemonset.strategy(self.observed.daemon_set) == "OnDelete"
+        return self.request.by_pool or daemonset.strategy(self.observed.daemon_set) == "OnDelete"
 
     @property
     def nothing_to_do(self) -> bool:

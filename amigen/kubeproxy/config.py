@@ -19,10 +19,12 @@ import yaml
 
 from amigen.base import goyaml
 from amigen.base.errors import InputError
-from amigen.kubeproxy.settings import Value
+from amigen.kubeproxy.settings import FIELDS, Value, duration_seconds
 
 KIND = "KubeProxyConfiguration"
 API_GROUP = "kubeproxy.config.k8s.io/"
+# What an unset field means.
+_DEFAULTS: Mapping[str, str] = {"mode": "iptables", "ipvs.scheduler": "rr"}
 _MAX = 1_000_000  # a ConfigMap holds no more
 
 
@@ -256,6 +258,26 @@ def value_at(values: Any, path: str) -> Any:
     for key in path.split("."):
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
+
+
+def contradictions(config: ProxyConfig, wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Each path of `wanted` that the configuration has otherwise, as `mode is iptables, not ipvs`."""
+    found = []
+    for path, value in wanted.items():
+        now, then = (one or _DEFAULTS.get(path) for one in (config.get(path), value))
+        if not _same(path, now, then):
+            found.append(f"{path} is {_text(now)}, not {_text(then)}")
+    return tuple(found)
+
+
+def _same(path: str, one: Any, other: Any) -> bool:
+    if FIELDS.get(path) == "duration" and isinstance(one, str) and isinstance(other, str):
+        return duration_seconds(one) == duration_seconds(other)
+    return bool(one == other) or (not one and not other)
+
+
+def _text(value: Any) -> str:
+    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def text_diff(before: str, after: str, label: str, then: str = "then") -> str:

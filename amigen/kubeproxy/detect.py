@@ -11,6 +11,7 @@ from amigen.kubeproxy.addon import Addon, AddonState
 from amigen.kubeproxy.daemonset import Json, managers
 
 WayName: TypeAlias = Literal["addon", "configmap"]
+ChooseBy: TypeAlias = Literal["auto", "addon", "configmap"]
 
 # The field manager of server-side apply by which EKS writes add-ons
 # (https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-field-management.html).
@@ -100,9 +101,7 @@ def known_addon(managed: Managed) -> AddonState:
     return managed.addon
 
 
-def choose(
-    managed: Managed, by: Literal["auto", "addon", "configmap"], *, despite_addon: bool, cluster: str
-) -> WayName:
+def choose(managed: Managed, by: ChooseBy, *, despite_addon: bool, cluster: str) -> WayName:
     """The way to go.
 
     Raises:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from amigen.kubeproxy.drift import addon_drift
-from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.readback import NodeMode
+from amigen.base.errors import InputError
+from amigen.kubeproxy.addon_values import read_values
+from amigen.kubeproxy.config import contradictions, value_at
+from amigen.kubeproxy.observe import NodeMode, Observed
+from amigen.kubeproxy.settings import FIELDS
 from amigen.kubeproxy.versions import unset_mode
 
 _NAMED = 10
@@ -16,6 +18,19 @@ def missing(observed: Observed) -> tuple[int, tuple[str, ...]]:
     nodes = {pod.node for pod in observed.pods if not pod.ending}
     number = max(0, int(wanted) - len(nodes))
     return number, tuple(node.name for node in observed.nodes if node.name not in nodes) if number else ()
+
+
+def addon_drift(observed: Observed) -> tuple[str, ...]:
+    """Where the ConfigMap says something else than the add-on's values: edited by hand, or kept by PRESERVE."""
+    state = observed.managed.addon
+    if state is None:
+        return ()
+    try:
+        values = read_values(state.values)
+    except InputError:
+        return ()  # a change will say it
+    found = {path: value_at(values, path) for path in ("mode", *FIELDS)}
+    return contradictions(observed.config, {path: value for path, value in found.items() if value is not None})
 
 
 def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]:

@@ -1,22 +1,30 @@
-"""Read all that a plan needs from the cluster; changes nothing."""
+"""Read all that a plan needs from the cluster, and the mode that each kube-proxy really runs in; changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from amigen.base.errors import AmigenError, InputError, KubernetesError
+from amigen.base.errors import AmigenError, CouldNotCheckError, InputError, KubernetesError
 from amigen.connections.model import Connection
+from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather_all
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather, gather_all
 from amigen.kubeproxy.versions import minor_version, patch_version
 from amigen.kubernetes.cluster import Cluster, NotFoundError
 from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
+
+# The way to a node.
+Reach: TypeAlias = Callable[[Node], Connection]
+# "Using ipvs Proxier" (pkg/proxy/ipvs/proxier.go, cmd/kube-proxy/app/server_linux.go); the last one counts.
+_LOG_LINE = re.compile(r"Using (ipvs|iptables|nftables) [Pp]rox")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +84,7 @@ def observe(
     *,
     strict: bool = False,
     pool_label: str = "",
-    reach: Callable[[Node], Connection] | None = None,
+    reach: Reach | None = None,
 ) -> Observed:
     """Read everything.
 
@@ -162,3 +170,51 @@ def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig
         )
         raise missing
     return read_config(text, where)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeMode:
+    """One node's mode.
+
+    Attributes:
+        mode: Empty where nothing says it.
+        by: `looked` (on the node), `proxy` (/proxyMode through the API server), `log`; empty with an empty mode.
+    """
+
+    node: str
+    mode: str
+    by: str
+
+
+def read_modes(cluster: Cluster, observed: Observed, pods: Iterable[Pod], reach: Reach | None) -> tuple[NodeMode, ...]:
+    """Read the mode of each pod's node, several at a time.
+
+    A kube-proxy that serves its metrics on 127.0.0.1 only (kubeadm's default) is out of reach of the API server; then
+    its log says it, as long as the line has not been rotated away.
+    """
+    by_name = {node.name: node for node in observed.nodes}
+
+    def one(pod: Pod) -> NodeMode:
+        node = by_name.get(pod.node)
+        return _read_mode(cluster, pod, reach(node) if reach and node else None, observed.metrics)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return tuple(pool.map(one, [pod for pod in pods if not pod.ending]))
+
+
+def _read_mode(cluster: Cluster, pod: Pod, way: Connection | None, metrics: str) -> NodeMode:
+    if way is not None:
+        try:
+            mode = gather(way, metrics).mode
+        except (CouldNotCheckError, InputError):
+            mode = ""
+        if mode:
+            return NodeMode(node=pod.node, mode=mode, by="looked")
+    base = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod.name}"
+    host, _, port = metrics.rpartition(":")
+    if host not in ("127.0.0.1", "[::1]", "localhost") and port.isascii() and port.isdigit():
+        said = (cluster.text(f"{base}:{port}/proxy/proxyMode") or "").strip()
+        if said in PROXY_MODES:
+            return NodeMode(node=pod.node, mode=said, by="proxy")
+    found = _LOG_LINE.findall(cluster.text(f"{base}/log?container={daemonset.NAME}&limitBytes=1000000") or "")
+    return NodeMode(node=pod.node, mode=found[-1] if found else "", by="log" if found else "")

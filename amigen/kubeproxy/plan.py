@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from amigen.base.errors import InputError
+from amigen.base.errors import ConflictError, InputError
+from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
-from amigen.kubeproxy.config import with_changes
-from amigen.kubeproxy.detect import WayName
+from amigen.kubeproxy.config import text_diff, with_changes
+from amigen.kubeproxy.detect import ChooseBy, WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.refused import refusals
+from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
 from amigen.kubeproxy.warnings import warnings
-from amigen.kubeproxy.ways import WAYS, Texts
+from amigen.kubeproxy.ways import WAYS
 from amigen.kubernetes.kinds import DAEMON_SETS, PODS
 
 # What becomes of established connections, by the modes before and after. Seen with kube-proxy 1.37.2: tests/kubeproxy,
@@ -29,24 +32,19 @@ _BREAK = (
     "some established connections to Services break, and what the old mode left behind can misdirect others until it is"
     " cleaned up or the node is replaced"
 )
-_CONNECTIONS: Mapping[tuple[str, str], str] = {
-    (
-        "ipvs",
-        "nftables",
-    ): "established connections to Services end: IPVS has them in a table of its own, which goes with"
-    " it; new ones are refused for some seconds",
+_CONNECTIONS = {
+    "ipvs nftables": "established connections to Services end: IPVS has them in a table of its own, which goes with it;"
+    " new ones are refused for some seconds",
     # Of two runs, all ended in one and none in the other.
-    ("nftables", "ipvs"): "established connections to Services may end; new ones are refused for some seconds",
-    ("iptables", "nftables"): _GO_ON,
-    ("nftables", "iptables"): _GO_ON,
-    ("ipvs", "iptables"): _BREAK,
-    ("iptables", "ipvs"): _BREAK,
+    "nftables ipvs": "established connections to Services may end; new ones are refused for some seconds",
+    **dict.fromkeys(("iptables nftables", "nftables iptables"), _GO_ON),
+    **dict.fromkeys(("ipvs iptables", "iptables ipvs"), _BREAK),
 }
 
 
 def disruption(now: str, then: str) -> tuple[str, ...]:
     """Why changing from one mode to another hurts; the same one twice is a change of its settings."""
-    connections = _CONNECTIONS.get((now, then))
+    connections = _CONNECTIONS.get(f"{now} {then}")
     return (
         "every kube-proxy restarts; while it does, changes of Services do not reach its node",
         *((connections,) if connections else ()),
@@ -73,12 +71,7 @@ def make_plan(
         RefusedError: The mode cannot work, the add-on would be fought, or its schema cannot express the settings.
         InputError: Settings that kube-proxy would refuse.
     """
-    way = detect.choose(
-        observed.managed,
-        request.by,
-        despite_addon=request.despite_addon,
-        cluster=request.cluster_name or observed.cluster,
-    )
+    way = _way(observed, request, request.by)
     gates = dict(observed.config.get("featureGates") or {})
     gates |= {path.split(".")[1]: value for path, value in settings.fields.items() if path.startswith("featureGates.")}
     if refused := versions.why_not(settings.mode, observed.proxy_version, gates):
@@ -91,8 +84,50 @@ def make_plan(
     check_together(settings, effective)
     if way == "configmap":
         _startable(observed, settings)
-    texts = WAYS[way].texts(observed, settings, request, schema)
-    return arrange(observed, settings, request, way, texts, running)
+    plan = ChangePlan(observed=observed, settings=settings, request=request, way=way)
+    return _arranged(WAYS[way].edited(plan, schema), running)
+
+
+def plan_rollback(
+    observed: Observed,
+    saved: Saved,
+    request: ChangeRequest,
+    *,
+    discard: bool = False,
+    running: eks.Update | None = None,
+) -> ChangePlan:
+    """Plan the way back to a saved configuration, without asking whether the old mode still works: it ran before.
+
+    Raises:
+        ConflictError: It was changed since, or another update of the add-on is under way.
+        RefusedError: The other of the two manages kube-proxy now.
+        InputError: The saved configuration belongs to another ConfigMap.
+    """
+    way = _way(observed, request, saved.way)
+    found = WAYS[way].restored(observed, saved, running)
+    diff = text_diff(found.current, saved.before, "configuration", "saved")
+    if not found.known and not discard:
+        raise ConflictError(
+            "kube-proxy's configuration was changed after amigen's change; a rollback would lose that:\n" + diff,
+            "merge it by hand, or use --discard-later-changes",
+        )
+    if found.mode not in PROXY_MODES:
+        raise InputError(f"the saved configuration has mode {found.mode!r}, which amigen does not know")
+    plan = ChangePlan(
+        observed=observed,
+        settings=Settings(mode=found.mode),
+        request=request,
+        way=way,
+        before=found.current,
+        after=found.current if found.same else saved.before,
+        diff="" if found.same else diff,
+    )
+    return _arranged(plan, running)
+
+
+def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> WayName:
+    cluster = request.cluster_name or observed.cluster
+    return detect.choose(observed.managed, by, despite_addon=request.despite_addon, cluster=cluster)
 
 
 def _startable(observed: Observed, settings: Settings) -> None:
@@ -108,102 +143,72 @@ def _startable(observed: Observed, settings: Settings) -> None:
         raise InputError(message, "repair it with `kubectl edit`, or set the field with --set, then try again")
 
 
-def arrange(
-    observed: Observed,
-    settings: Settings,
-    request: ChangeRequest,
-    way: WayName,
-    texts: Texts,
-    running: eks.Update | None,
-) -> ChangePlan:
-    """The plan of a change whose texts are decided already: pools, readiness, warnings, calls.
+def _arranged(plan: ChangePlan, running: eks.Update | None) -> ChangePlan:
+    """A plan with its texts, and with pools, readiness, warnings and calls.
 
     Raises:
         ConflictError: Another update of the add-on is under way.
         InputError: A pool that is not there, or pools through the add-on.
     """
-    pools = _pools(observed, request, way)
-    progress = WAYS[way].progress(observed, settings, texts, running)
-    changed = not progress.follow and (texts.before != texts.after or progress.repeat)
-    stale = tuple(sorted({pod.node for pod in observed.pods_behind if any(pod.node in pool.nodes for pool in pools)}))
+    observed, settings = plan.observed, plan.settings
+    pools = _pools(plan)
+    plan = WAYS[plan.way].resumed(plan, running)
+    members = {node for pool in pools for node in pool.nodes}
     scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
-    return ChangePlan(
-        observed=observed,
-        settings=settings,
-        way=way,
-        resolve=request.resolve,
-        before=texts.before,
-        after=texts.after,
-        diff=texts.diff,
-        facts=versions.states(observed.proxy_version),
-        warnings=warnings(observed, settings, request, way, progress.drift),
+    plan = replace(
+        plan,
+        pools=pools,
+        stale=tuple(sorted({pod.node for pod in observed.pods_behind} & members)),
         readiness=tuple(
             readiness(
                 node,
                 settings.mode,
                 scheduler,
                 gathered=observed.gathered.get(node.name),
-                verified=request.verified.get(node.name),
+                verified=plan.request.verified.get(node.name),
             )
             for node in observed.nodes
-            if any(node.name in pool.nodes for pool in pools)
+            if node.name in members
         ),
-        calls=_calls(observed, request, way, texts.after, changed=changed, follow=progress.follow, stale=stale),
-        by_pool=request.by_pool,
-        pools=pools,
-        stale=stale,
-        eks_cluster=request.cluster_name,
-        repeat=progress.repeat,
-        drift=progress.drift,
-        follow=progress.follow,
     )
+    return replace(plan, warnings=warnings(plan), calls=_calls(plan))
 
 
-def _pools(observed: Observed, request: ChangeRequest, way: WayName) -> tuple[Pool, ...]:
-    running = {pod.node for pod in observed.pods}
-    nodes = [node for node in observed.nodes if node.name in running]
-    if not request.by_pool:
+def _pools(plan: ChangePlan) -> tuple[Pool, ...]:
+    running = {pod.node for pod in plan.observed.pods}
+    nodes = [node for node in plan.observed.nodes if node.name in running]
+    if not plan.request.by_pool:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
-    if not WAYS[way].by_pool:
+    if not WAYS[plan.way].by_pool:
         raise InputError(
             "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
             "leave --by-pool out; or build a new node pool beside the old one and move the workload",
         )
     names = sorted({node.pool for node in nodes})
-    if unknown := sorted(set(request.pools) - set(names)):
+    if unknown := sorted(set(plan.request.pools) - set(names)):
         raise InputError(f"no node pool {', '.join(unknown)}", f"there are: {', '.join(names)} (see --pool-label)")
     return tuple(
         Pool(name=name, nodes=tuple(node.name for node in nodes if node.pool == name))
-        for name in request.pools or names
+        for name in plan.request.pools or names
     )
 
 
-def _calls(
-    observed: Observed,
-    request: ChangeRequest,
-    way: WayName,
-    after: str,
-    *,
-    changed: bool,
-    follow: str,
-    stale: tuple[str, ...],
-) -> tuple[str, ...]:
-    if not (changed or follow or stale or observed.held):
+def _calls(plan: ChangePlan) -> tuple[str, ...]:
+    if plan.nothing_to_do:
         return ()
     calls = []
     path = DAEMON_SETS.path(daemonset.NAME)
-    on_delete = request.by_pool or daemonset.strategy(observed.daemon_set) == "OnDelete"
-    if on_delete:
+    if plan.on_delete:
         calls.append(f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool")
-    if follow:
-        calls.append(f"eks:DescribeUpdate: follow the update {follow}, which is under way with these values")
-    elif changed:
-        calls.append(WAYS[way].call(observed, request, after))
+    if plan.follow:
+        calls.append(f"eks:DescribeUpdate: follow the update {plan.follow}, which is under way with these values")
+    elif plan.changes:
+        calls.append(WAYS[plan.way].call(plan))
     calls.append(
         f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart), unless an unfinished"
         " one is resumed"
     )
-    if on_delete:
+    if plan.on_delete:
         calls.append(f"DELETE {PODS.path('POD')}: each old pod of a pool, one first, then the rest of the pool")
         calls.append(f"PATCH {path}: updateStrategy as it was, after the last pool")
     calls.append("GET /proxyMode of each kube-proxy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from amigen.base.errors import KubernetesError
@@ -19,6 +19,9 @@ from amigen.kubernetes.transport import UnreachableError
 _POLL_SECONDS = 2.0
 # How long the API server may be away while a rollout goes on: a managed control plane is replaced now and then.
 GRACE_SECONDS = 30.0
+# kubelet waits 10 s before it starts a crashed container for the second time, and longer each time after that.
+RESTART_SECONDS = 12.0
+_RESTART_REQUESTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,3 +151,43 @@ class Rollout:
             "\n".join(lines),
             f"kube-proxy's log: kubectl -n kube-system logs -l {self.labels} --tail 20 --prefix",
         )
+
+
+def restarting_nodes(pods: Callable[[], tuple[Pod, ...]], nodes: Collection[str]) -> dict[str, str]:
+    """Whether kube-proxy stays up: a log line says in which mode it started, and not that it still runs.
+
+    Returns:
+        The nodes on which kube-proxy restarts, or is not ready, at each of several requests; with why.
+
+    Raises:
+        UnreachableError: The API server did not answer the last request.
+    """
+    if not nodes:
+        return {}
+    found: dict[str, str] = {}
+    before = _of(pods(), nodes)
+    for left in reversed(range(_RESTART_REQUESTS)):
+        time.sleep(RESTART_SECONDS)
+        try:
+            now = _of(pods(), nodes)
+        except UnreachableError:
+            if left:
+                continue  # an API server that is away for a moment says nothing of kube-proxy
+            raise
+        found = {node: why for node in before if (why := _why(before[node], now.get(node)))}
+        if not found:
+            return {}
+        before = before | now
+    return found
+
+
+def _of(pods: tuple[Pod, ...], nodes: Collection[str]) -> dict[str, Pod]:
+    return {pod.node: pod for pod in pods if pod.node in nodes and not pod.ending}
+
+
+def _why(before: Pod, now: Pod | None) -> str:
+    if now is None or not now.ready:
+        return f"not ready any more: {now.why}" if now else "its pod is gone"
+    if (now.uid, now.restarts) != (before.uid, before.restarts):
+        return f"restarted {now.restarts} times: {now.why}"
+    return ""

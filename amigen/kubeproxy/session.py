@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from amigen.aws.session import Aws, AwsOptions, configured_region
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
@@ -24,10 +23,8 @@ from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
 from amigen.kubeproxy.node_match import matching_node, wanted_on, where
-from amigen.kubeproxy.observe import Observed, observe
-from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.readback import NodeMode, read_modes
-from amigen.kubeproxy.rollback import plan_rollback
+from amigen.kubeproxy.observe import NodeMode, Observed, Reach, observe, read_modes
+from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
@@ -100,7 +97,7 @@ class Session:
         return ssh_words(self._access.ssh_options, self._access.identity)
 
     @property
-    def reach(self) -> Any:
+    def reach(self) -> Reach | None:
         """The way to a node by --look; None without it."""
         template = self._access.look
         if not template:
@@ -126,11 +123,10 @@ class Session:
 
     def plan(self, settings: Settings, request: ChangeRequest) -> ChangePlan:
         """The plan of a change."""
-        request = self._named(request)
-        schema = None
-        if self.addon is not None and self.observed.managed.addon is not None:
-            schema = self.addon.schema(self.observed.managed.addon.version)
-        return make_plan(self.observed, settings, request, schema=schema, running=self.running)
+        schema, state = None, self.observed.managed.addon
+        if self.addon is not None and state is not None:
+            schema = self.addon.schema(state.version)
+        return make_plan(self.observed, settings, self._named(request), schema=schema, running=self.running)
 
     def plan_back(self, request: ChangeRequest, *, saved: Path | None, discard: bool) -> ChangePlan:
         """The plan of a rollback.
@@ -141,8 +137,7 @@ class Session:
             discard: Also where the configuration was changed since.
         """
         record = load(saved or newest(self.cluster.name, self.cluster.server), self.cluster.server)
-        request = self._named(request)
-        return plan_rollback(self.observed, record, request, discard=discard, running=self.running)
+        return plan_rollback(self.observed, record, self._named(request), discard=discard, running=self.running)
 
     def _named(self, request: ChangeRequest) -> ChangeRequest:
         return replace(request, cluster_name=self.eks.cluster if self.eks else "")
@@ -154,37 +149,28 @@ class Session:
         return self.addon.under_way() if self.addon and state and state.status == "UPDATING" else None
 
     def apply(
-        self, plan: ChangePlan, request: ChangeRequest, say: Callable[[str], None], *, seconds: float, back: bool
+        self, plan: ChangePlan, say: Callable[[str], None], *, seconds: float, back: bool
     ) -> tuple[NodeMode, ...]:
-        """Carry a plan out.
+        """Carry a plan out; what each node runs afterwards.
 
         Args:
-            request: What it was made of.
             seconds: Longest wait for each pool.
             back: A rollback.
-
-        Returns:
-            What each node runs.
         """
         tools = Tools(cluster=self.cluster, addon=self.addon, say=say, seconds=seconds)
-        executor = Executor(
-            tools=tools, reach=self.reach, back=lambda made, saved: self._way_back(made, request, saved)
-        )
-        return executor.apply(plan, back=back)
+        return Executor(tools=tools, reach=self.reach, back=self._way_back).apply(plan, back=back)
 
     def modes(self) -> tuple[NodeMode, ...]:
         """What each node runs now."""
-        seen = self.observed
-        return read_modes(self.cluster, seen.pods, seen.nodes, seen.metrics, self.reach)
+        return read_modes(self.cluster, self.observed, self.observed.pods, self.reach)
 
-    def _way_back(self, plan: ChangePlan, request: ChangeRequest, saved: Path | None) -> str:
+    def _way_back(self, plan: ChangePlan, saved: Path | None) -> str:
         """The command that takes the plan back, from whatever folder it is run, and whatever context is current then.
 
         Args:
-            request: What it was made of.
             saved: The configuration to go to; None: the newest.
         """
-        access = self._access
+        access, request = self._access, plan.request
         context = self.cluster.context
         options = {
             "kubeconfig": _absolute(access.kubeconfig),

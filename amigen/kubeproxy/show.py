@@ -10,13 +10,12 @@ from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect, health
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import NO_POOL
-from amigen.kubeproxy.drift import addon_drift
 from amigen.kubeproxy.migrate import Migration
-from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.observe import NodeMode, Observed
 from amigen.kubeproxy.plan import disruption
-from amigen.kubeproxy.readback import NodeMode
 from amigen.kubeproxy.readiness import Readiness, counts
 from amigen.kubeproxy.status import NodeStatus
+from amigen.kubeproxy.versions import states
 from amigen.kubeproxy.ways import WAYS
 from amigen.services.model import Difference
 
@@ -29,7 +28,7 @@ def plan_text(plan: ChangePlan) -> str:
     lines = [*_head(observed), f"now: {_now(observed)}"]
     then = ", ".join(f"{path}={value}" for path, value in plan.settings.changes.items())
     lines.append(f"then: {then} (by the {WAYS[plan.way].label})")
-    lines += ["", "modes in this version:", *_facts(plan.facts)]
+    lines += ["", "modes in this version:", *_facts(states(observed.proxy_version))]
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
     if plan.follow:
@@ -43,11 +42,19 @@ def plan_text(plan: ChangePlan) -> str:
     elif not plan.changes:
         lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
         lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
-    lines += ["", "why this is disruptive:", *(f"  - {one}" for one in _disruption(plan))]
+    lines += [
+        "",
+        "why this is disruptive:",
+        *(f"  - {one}" for one in disruption(observed.config.mode, plan.settings.mode)),
+    ]
     if plan.warnings:
         lines += ["", "mind:", *(f"  - {one}" for one in plan.warnings)]
     lines += ["", *_readiness(plan.readiness, plan.settings.mode)]
-    title = "node pools, in this order:" if plan.by_pool else "restarted together, as the DaemonSet's strategy says:"
+    title = (
+        "node pools, in this order:"
+        if plan.request.by_pool
+        else "restarted together, as the DaemonSet's strategy says:"
+    )
     lines += ["", title, *(f"  - {pool.name}: {len(pool.nodes)} nodes" for pool in plan.pools)]
     lines += ["", "calls:", *(f"  {number}. {call}" for number, call in enumerate(plan.calls, start=1))]
     if plan.diff:
@@ -69,18 +76,14 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "drift": list(plan.drift),
         "follow": plan.follow,
         "stale": list(plan.stale),
-        "modes": [_fact_json(fact) for fact in plan.facts],
-        "disruption": list(_disruption(plan)) if not plan.nothing_to_do else [],
+        "modes": [_fact_json(fact) for fact in states(plan.observed.proxy_version)],
+        "disruption": [] if plan.nothing_to_do else list(disruption(plan.observed.config.mode, plan.settings.mode)),
         "warnings": list(plan.warnings),
         "nodes": [asdict(one) for one in plan.readiness],
         "pools": [{"name": pool.name, "nodes": list(pool.nodes)} for pool in plan.pools],
         "calls": list(plan.calls),
         "diff": plan.diff,
     }
-
-
-def _disruption(plan: ChangePlan) -> tuple[str, ...]:
-    return disruption(plan.observed.config.mode, plan.settings.mode)
 
 
 def _head(observed: Observed) -> list[str]:
@@ -131,10 +134,11 @@ def modes_text(modes: Iterable[NodeMode]) -> list[str]:
     ]
 
 
-def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterable[ModeFact]) -> str:
+def cluster_text(observed: Observed, modes: tuple[NodeMode, ...]) -> str:
     """The state of a cluster, without asking any node."""
     ready = sum(pod.ready for pod in observed.pods)
-    lines = [*_head(observed), f"configured: {_now(observed)}", "modes in this version:", *_facts(facts)]
+    lines = [*_head(observed), f"configured: {_now(observed)}", "modes in this version:"]
+    lines += _facts(states(observed.proxy_version))
     lines.append(f"kube-proxy pods: {ready} of {len(observed.pods)} ready")
     lines += [f"  {pod.node}: {pod.name} not ready: {pod.why}" for pod in observed.pods if not pod.ready]
     number, without = health.missing(observed)
@@ -143,7 +147,7 @@ def cluster_text(observed: Observed, modes: tuple[NodeMode, ...], facts: Iterabl
     if observed.stale_pods:
         names = ", ".join(pod.node for pod in observed.stale_pods)
         lines.append(f"older than the configuration, so not restarted since: {names}")
-    if drift := addon_drift(observed):
+    if drift := health.addon_drift(observed):
         lines.append(f"{observed.config.where} contradicts the add-on:")
         lines += [f"  {one}" for one in drift]
         lines.append("  the same `apply` again sends the add-on's values again (--resolve-conflicts OVERWRITE)")
@@ -167,7 +171,7 @@ def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, A
         ],
         "stale": [pod.node for pod in observed.stale_pods],
         "missing": health.missing(observed)[0],
-        "drift": list(addon_drift(observed)),
+        "drift": list(health.addon_drift(observed)),
         "modes": [asdict(one) for one in modes],
         "problems": list(health.problems(observed, modes)),
         "notes": list(health.notes(observed)),

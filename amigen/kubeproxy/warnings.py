@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from amigen.knowledge import GATES, mode_fact, statement
 from amigen.kubeproxy import versions
-from amigen.kubeproxy.change import ChangeRequest
+from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import ignored_flags
-from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.migrate import NFT_NEEDED
 from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
@@ -18,10 +17,9 @@ from amigen.spec.values import ProxyMode
 _AHEAD = 2
 
 
-def warnings(
-    observed: Observed, settings: Settings, request: ChangeRequest, way: WayName, drift: tuple[str, ...]
-) -> tuple[str, ...]:
+def warnings(plan: ChangePlan) -> tuple[str, ...]:
     """All of them, in the order in which they matter."""
+    observed, settings = plan.observed, plan.settings
     found = [*_of_version(settings.mode, observed.proxy_version), *_of_gates(settings), *_of_flags(observed)]
     if settings.mode == "nftables" != observed.config.mode:
         found.extend(_of_nftables(observed, settings))
@@ -35,8 +33,8 @@ def warnings(
             "kube-proxy does not clean up between ipvs and iptables [https://github.com/kubernetes/kubernetes/issues/102314]:"
             f" replace each node, or clean it: {statement('kube-proxy-cleanup')}"
         )
-    found += WAYS[way].warnings(observed, request, drift)
-    if request.by_pool:
+    found += WAYS[plan.way].warnings(plan)
+    if plan.request.by_pool:
         found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
     found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)
     return tuple(found)

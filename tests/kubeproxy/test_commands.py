@@ -18,7 +18,7 @@ from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.node_match import matching_node
-from amigen.kubeproxy.restart_count import restarting_nodes
+from amigen.kubeproxy.rollout import restarting_nodes
 from amigen.kubernetes.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples
@@ -28,7 +28,7 @@ from tests.kubeproxy.fake_api import FakeApi, a_node, run
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("amigen.kubeproxy.restart_count.SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.rollout.RESTART_SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
     with FakeApi() as found:
         monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig(tmp_path)))

@@ -19,11 +19,9 @@ from amigen.kubeproxy.daemonset import ConfigSource
 from amigen.kubeproxy.detect import Managed, eks_name
 from amigen.kubeproxy.migrate import plan_migration
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.readback import NodeMode
+from amigen.kubeproxy.observe import NodeMode, Observed
+from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.readiness import readiness
-from amigen.kubeproxy.rollback import plan_rollback
 from amigen.kubeproxy.saved import Saved, load, newest, save
 from amigen.kubeproxy.settings import Settings, read_field
 from amigen.kubeproxy.versions import minor_version, why_not
@@ -606,7 +604,7 @@ def test_an_unset_mode(version: str, says: bool) -> None:
 
     assert bool(health.notes(observed(version=version, text=unset))) == says
     assert health.notes(observed(version=version)) == ()
-    assert ("note: mode is unset" in show.cluster_text(observed(version=version, text=unset), (), ())) == says
+    assert ("note: mode is unset" in show.cluster_text(observed(version=version, text=unset), ())) == says
 
 
 def test_migration_that_is_not_possible_yet() -> None:

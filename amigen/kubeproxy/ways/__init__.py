@@ -3,8 +3,8 @@
 from amigen.kubeproxy.detect import WayName
 from amigen.kubeproxy.ways.addon import AddonWay
 from amigen.kubeproxy.ways.configmap import ConfigMapWay
-from amigen.kubeproxy.ways.way import Texts, Way
+from amigen.kubeproxy.ways.way import Way
 
 WAYS: dict[WayName, Way] = {"addon": AddonWay(), "configmap": ConfigMapWay()}
 
-__all__ = ["WAYS", "Texts", "Way"]
+__all__ = ["WAYS", "Way"]

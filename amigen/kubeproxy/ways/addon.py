@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from amigen.base.errors import ConflictError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import ChangePlan, ChangeRequest
-from amigen.kubeproxy.config import text_diff
-from amigen.kubeproxy.drift import contradictions
+from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.config import contradictions, text_diff
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import Settings, Value
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts
+from amigen.kubeproxy.settings import Value
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Restored
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
 # How long the ConfigMap may take to follow an update that EKS calls successful.
@@ -30,53 +30,49 @@ class AddonWay:
     label = "EKS add-on"
     by_pool = False
 
-    def texts(
-        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
-    ) -> Texts:
-        state = detect.known_addon(observed.managed)
+    def edited(self, plan: ChangePlan, schema: Mapping[str, Any] | None) -> ChangePlan:
+        state, settings = detect.known_addon(plan.observed.managed), plan.settings
         assert schema is not None, "the caller fetches the schema of the add-on that it found"
         values = eks.merged(state.values, settings)
         fields = "".join(f" --set {path}={_assigned(value)}" for path, value in settings.fields.items())
-        other = (
-            detect.leave_addon(request.cluster_name)
-            + f": `amigen kube-proxy apply --by configmap --mode {settings.mode}"
-        )
-        eks.validate(values, schema, state.version, f"{other}{fields}`")
+        leave = detect.leave_addon(plan.request.cluster_name)
+        other = f"{leave}: `amigen kube-proxy apply --by configmap --mode {settings.mode}{fields}`"
+        eks.validate(values, schema, state.version, other)
         if eks.read_values(state.values) == eks.read_values(values):
-            return Texts(before=state.values, after=state.values)
+            return replace(plan, before=state.values, after=state.values)
         before, after = (
             json.dumps(eks.read_values(text), indent=2, sort_keys=True) + "\n" for text in (state.values, values)
         )
-        label = f"add-on {eks.ADDON} {state.version}, configurationValues"
-        return Texts(before=state.values, after=values, diff=text_diff(before, after, label))
+        diff = text_diff(before, after, f"add-on {eks.ADDON} {state.version}, configurationValues")
+        return replace(plan, before=state.values, after=values, diff=diff)
 
-    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: eks.Update | None) -> Progress:
-        state = observed.managed.addon
+    def resumed(self, plan: ChangePlan, running: eks.Update | None) -> ChangePlan:
+        state = plan.observed.managed.addon
         if state is None:
-            return Progress()
-        if follow := eks.followed(running, state.values, texts.after):
-            return Progress(follow=follow)
-        drift = contradictions(observed.config, settings.changes) if texts.before == texts.after else ()
-        return Progress(drift=drift, repeat=state.status == "UPDATE_FAILED" or bool(drift))
+            return plan
+        if follow := eks.followed(running, state.values, plan.after):
+            return replace(plan, follow=follow)
+        same = plan.before == plan.after
+        drift = contradictions(plan.observed.config, plan.settings.changes) if same else ()
+        return replace(plan, drift=drift, repeat=state.status == "UPDATE_FAILED" or bool(drift))
 
-    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
-        del observed
-        return eks.call_text(request.cluster_name, after, request.resolve)
+    def call(self, plan: ChangePlan) -> str:
+        return eks.call_text(plan.request.cluster_name, plan.after, plan.request.resolve)
 
-    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
-        found = [f"--resolve-conflicts {request.resolve}: {eks.RESOLVE_MEANS[request.resolve]}"]
-        if drift and request.resolve != "OVERWRITE":
-            found.append(f"--resolve-conflicts {request.resolve} keeps what the ConfigMap says: use OVERWRITE")
-        state = observed.managed.addon
+    def warnings(self, plan: ChangePlan) -> list[str]:
+        resolve, state = plan.request.resolve, plan.observed.managed.addon
+        found = [f"--resolve-conflicts {resolve}: {eks.RESOLVE_MEANS[resolve]}"]
+        if plan.drift and resolve != "OVERWRITE":
+            found.append(f"--resolve-conflicts {resolve} keeps what the ConfigMap says: use OVERWRITE")
         return found + [f"the add-on reports {issue}" for issue in (state.issues if state else ())]
 
-    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
-        del observed
+    def rights(self, plan: ChangePlan) -> list[tuple[str, Kind, str]]:
+        del plan
         return []
 
     def place(self, plan: ChangePlan) -> tuple[str, str]:
         state = plan.observed.managed.addon
-        return plan.eks_cluster, state.version if state else ""
+        return plan.request.cluster_name, state.version if state else ""
 
     def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
         assert tools.addon is not None
@@ -84,7 +80,7 @@ class AddonWay:
         if not update_id:
             try:
                 _check_unchanged(tools, plan)
-                update_id = tools.addon.update(plan.after or "{}", plan.resolve)
+                update_id = tools.addon.update(plan.after or "{}", plan.request.resolve)
             except ConflictError:
                 refused()
                 raise
@@ -130,6 +126,6 @@ def _wait_for_arrival(tools: Tools, plan: ChangePlan) -> None:
     if not wait_until(arrived, seconds=_ARRIVAL_SECONDS, every=1.0):
         raise KubernetesError(
             f"the add-on's update has ended well, and {where} does not have it: {'; '.join(missing)}",
-            f"an edit by hand was kept (--resolve-conflicts {plan.resolve}): repeat with --resolve-conflicts"
+            f"an edit by hand was kept (--resolve-conflicts {plan.request.resolve}): repeat with --resolve-conflicts"
             " OVERWRITE, after which it is gone; no kube-proxy was restarted",
         )

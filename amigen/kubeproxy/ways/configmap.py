@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
 from amigen.kubeproxy.addon_values import Update
-from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.config import read_config, text_diff
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Progress, Restored, Texts
+from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Restored
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 from amigen.kubernetes.transport import UnreachableError
 
@@ -24,31 +24,28 @@ class ConfigMapWay:
     label = "ConfigMap"
     by_pool = True
 
-    def texts(
-        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
-    ) -> Texts:
-        del request, schema
-        before = observed.config
-        after = before.edited(settings.changes)
-        return Texts(before=before.text, after=after.text, diff=text_diff(before.text, after.text, before.where))
+    def edited(self, plan: ChangePlan, schema: Mapping[str, Any] | None) -> ChangePlan:
+        del schema
+        before = plan.observed.config
+        after = before.edited(plan.settings.changes)
+        diff = text_diff(before.text, after.text, before.where)
+        return replace(plan, before=before.text, after=after.text, diff=diff)
 
-    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
-        del observed, settings, texts, running
-        return Progress()
+    def resumed(self, plan: ChangePlan, running: Update | None) -> ChangePlan:
+        del running
+        return plan
 
-    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
-        del request, after
-        source, version = observed.source, observed.config_map["metadata"]["resourceVersion"]
+    def call(self, plan: ChangePlan) -> str:
+        source, version = plan.observed.source, plan.observed.config_map["metadata"]["resourceVersion"]
         return f"PUT {CONFIG_MAPS.path(source.name)}: key {source.key}, resourceVersion {version}"
 
-    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
-        del request, drift
-        if observed.managed.way != "addon":
+    def warnings(self, plan: ChangePlan) -> list[str]:
+        if plan.observed.managed.way != "addon":
             return []
         return ["the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)"]
 
-    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
-        return [("update", CONFIG_MAPS, observed.source.name)]
+    def rights(self, plan: ChangePlan) -> list[tuple[str, Kind, str]]:
+        return [("update", CONFIG_MAPS, plan.observed.source.name)]
 
     def place(self, plan: ChangePlan) -> tuple[str, str]:
         return plan.observed.source.name, plan.observed.source.key

@@ -7,32 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from amigen.kubeproxy.addon_values import Update
-from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import Settings
 from amigen.kubernetes.kinds import Kind
 
 NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Texts:
-    """The configuration before and after a change, and their difference; empty: none."""
-
-    before: str
-    after: str
-    diff: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What an earlier change through the add-on has left open; see ChangePlan."""
-
-    follow: str = ""
-    drift: tuple[str, ...] = ()
-    repeat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +38,27 @@ class Way(Protocol):
     label: str
     by_pool: bool
 
-    def texts(
-        self, observed: Observed, settings: Settings, request: ChangeRequest, schema: Mapping[str, Any] | None
-    ) -> Texts:
-        """The configuration before and after; `schema` is what the add-on publishes.
+    def edited(self, plan: ChangePlan, schema: Mapping[str, Any] | None) -> ChangePlan:
+        """The plan with the configuration before and after; `schema` is what the add-on publishes.
 
         Raises:
             RefusedError, InputError, AwsError: This way cannot have these settings.
         """
         ...
 
-    def progress(self, observed: Observed, settings: Settings, texts: Texts, running: Update | None) -> Progress:
-        """What an earlier change has left open. Raises ConflictError where another one is under way."""
+    def resumed(self, plan: ChangePlan, running: Update | None) -> ChangePlan:
+        """The plan with what an earlier change has left open. Raises ConflictError where another one is under way."""
         ...
 
-    def call(self, observed: Observed, request: ChangeRequest, after: str) -> str:
+    def call(self, plan: ChangePlan) -> str:
         """The call that writes, for the plan."""
         ...
 
-    def warnings(self, observed: Observed, request: ChangeRequest, drift: tuple[str, ...]) -> list[str]:
+    def warnings(self, plan: ChangePlan) -> list[str]:
         """What to know before the change."""
         ...
 
-    def rights(self, observed: Observed) -> list[tuple[str, Kind, str]]:
+    def rights(self, plan: ChangePlan) -> list[tuple[str, Kind, str]]:
         """Verb, kind and name of what it writes in the cluster."""
         ...
 
