@@ -19,7 +19,9 @@ import yaml
 
 from amigen.base import goyaml
 from amigen.base.errors import InputError
-from amigen.kubeproxy.settings import FIELDS, Value, duration_seconds
+from amigen.kubeproxy.fields import FIELDS, Value
+from amigen.services.model import Network, read_network
+from amigen.spec.kubelet_values import seconds
 
 KIND = "KubeProxyConfiguration"
 API_GROUP = "kubeproxy.config.k8s.io/"
@@ -49,6 +51,19 @@ class ProxyConfig:
     def get(self, path: str) -> Any:
         """The value at a dotted path; None where it is unset."""
         return value_at(self.values, path)
+
+    def texts(self, path: str) -> list[str]:
+        """The list of texts at a dotted path, empty where it is unset; InputError where it is something else."""
+        found = self.get(path) or []
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise InputError(f"{self.where}: {path} is not a list of texts")
+        return found
+
+    def network(self, path: str, text: str) -> Network:
+        """A CIDR of the list at a dotted path; InputError where it is not one."""
+        if (found := read_network(text)) is None:
+            raise InputError(f"{self.where}: {path}: {text!r} is not a CIDR")
+        return found
 
     @property
     def mode(self) -> str:
@@ -272,7 +287,7 @@ def contradictions(config: ProxyConfig, wanted: Mapping[str, Any]) -> tuple[str,
 
 def _same(path: str, one: Any, other: Any) -> bool:
     if FIELDS.get(path) == "duration" and isinstance(one, str) and isinstance(other, str):
-        return duration_seconds(one) == duration_seconds(other)
+        return seconds(one) == seconds(other)
     return bool(one == other) or (not one and not other)
 
 

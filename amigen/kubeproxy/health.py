@@ -5,8 +5,8 @@ from __future__ import annotations
 from amigen.base.errors import InputError
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import contradictions, value_at
+from amigen.kubeproxy.fields import FIELDS
 from amigen.kubeproxy.observe import NodeMode, Observed
-from amigen.kubeproxy.settings import FIELDS
 from amigen.kubeproxy.versions import unset_mode
 
 _NAMED = 10

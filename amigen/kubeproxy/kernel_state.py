@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.settings import duration_seconds
 from amigen.services.model import Difference
+from amigen.spec.kubelet_values import seconds as seconds_of
 
 _TIMEOUTS = ("tcpTimeout", "tcpFinTimeout", "udpTimeout")
 # What strictARP sets.
@@ -29,7 +29,7 @@ def judge_settings(found: NodeFacts, config: ProxyConfig) -> Iterator[Difference
     """Settings of ipvs mode that did not take effect; what is not known is not judged."""
     for key, seconds in zip(_TIMEOUTS, found.timeouts or (), strict=False):
         # 0 and nothing leave the kernel's own.
-        wanted = int(duration_seconds(str(config.get(f"ipvs.{key}") or "")))
+        wanted = int(seconds_of(str(config.get(f"ipvs.{key}") or "")))
         if wanted and wanted != seconds:
             yield Difference(
                 kind="setting",

@@ -14,8 +14,8 @@ from amigen.knowledge import NFT_MINIMUM, NFTABLES_DIFFERENCES, nft_clashes, sta
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.settings import duration_seconds
 from amigen.kubeproxy.versions import kernel_below
+from amigen.spec.kubelet_values import seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ def _period(setting: str, key: str, value: Any) -> Row:
 
 
 def _is_set(value: Any) -> bool:
-    return bool(value) and not (isinstance(value, str) and duration_seconds(value) == 0)
+    return bool(value) and not (isinstance(value, str) and seconds(value) == 0)
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from amigen.base.errors import InputError
 from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
@@ -66,14 +65,11 @@ def where(node: Node | None, features: ProxyFeatures) -> Where:
 def _node_port_networks(config: ProxyConfig, node: Node | None) -> tuple[Network, ...]:
     """`nodePortAddresses` with its keywords replaced (`expandNodePortAddressKeywords` in cmd/kube-proxy/app)."""
     found: list[Network] = []
-    for word in config.get("nodePortAddresses") or ():
+    for word in config.texts("nodePortAddresses"):
         if word == "primary":
             own = {one.version: one for text in (node.addresses if node else ()) if (one := read_address(text))}
             found += [ip_network(one) for one in own.values() if not one.is_loopback]
             continue
         words = {"localhost": ("127.0.0.0/8", "::1/128"), "all": ("0.0.0.0/0", "::/0")}.get(word, (word,))
-        try:
-            found += [ip_network(one, strict=False) for one in words]
-        except (ValueError, TypeError):
-            raise InputError(f"{config.where}: nodePortAddresses: {word!r} is not a CIDR or a keyword") from None
+        found += [config.network("nodePortAddresses", one) for one in words]
     return tuple(found)

@@ -13,11 +13,11 @@ from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
 from amigen.kubeproxy.config import text_diff, with_changes
 from amigen.kubeproxy.detect import ChooseBy, WayName
+from amigen.kubeproxy.fields import FIELDS, Value, refusals
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import readiness
-from amigen.kubeproxy.refused import refusals
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import FIELDS, Settings, Value, check_together
+from amigen.kubeproxy.settings import Settings, check_together
 from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS
 from amigen.kubernetes.kinds import DAEMON_SETS, PODS

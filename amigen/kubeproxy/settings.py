@@ -8,52 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
-from typing import Literal, TypeAlias
 
 from amigen.base.errors import InputError
 from amigen.base.nearest import nearest
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
+from amigen.kubeproxy.fields import FIELDS, KEYWORDS, Value, refused_value
+from amigen.spec.kubelet_values import seconds
 from amigen.spec.model import NodeImage
 from amigen.spec.values import ProxyMode
 
-Value: TypeAlias = str | bool | int | list[str] | None
-Kind: TypeAlias = Literal["duration", "scheduler", "bool", "cidrs", "bit", "gate", "text"]
-
-# Go's time.ParseDuration, as far as kube-proxy accepts it: `30s`, `1h0m0s`, `250ms`, `0`.
-_DURATION = re.compile(r"0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-FIELDS: dict[str, Kind] = {
-    "ipvs.scheduler": "scheduler",
-    "ipvs.syncPeriod": "duration",
-    "ipvs.minSyncPeriod": "duration",
-    "ipvs.excludeCIDRs": "cidrs",
-    "ipvs.strictARP": "bool",
-    "ipvs.tcpTimeout": "duration",
-    "ipvs.tcpFinTimeout": "duration",
-    "ipvs.udpTimeout": "duration",
-    "iptables.masqueradeAll": "bool",
-    "iptables.masqueradeBit": "bit",
-    "iptables.syncPeriod": "duration",
-    "iptables.minSyncPeriod": "duration",
-    "nftables.masqueradeAll": "bool",
-    "nftables.masqueradeBit": "bit",
-    "nftables.syncPeriod": "duration",
-    "nftables.minSyncPeriod": "duration",
-    "nodePortAddresses": "cidrs",
-    "conntrack.tcpEstablishedTimeout": "duration",
-    "conntrack.tcpCloseWaitTimeout": "duration",
-    "conntrack.udpTimeout": "duration",
-    "conntrack.udpStreamTimeout": "duration",
-    "conntrack.tcpBeLiberal": "bool",
-}
 # What kube-proxy takes for a field that is unset or 0s (pkg/proxy/apis/config/v1alpha1/defaults.go).
 _SYNC_PERIOD = "30s"
 _MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
-# In place of CIDRs (validateKubeProxyNodePortAddress in pkg/proxy/apis/config/validation).
-KEYWORDS = ("primary", "localhost", "all")
 _GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
 
 
@@ -84,46 +50,29 @@ def read_field(assignment: str) -> tuple[str, Value]:
     path, equals, text = assignment.partition("=")
     if not equals:
         raise InputError(f"--set {assignment!r} is not PATH=VALUE", "such as --set ipvs.strictARP=true")
-    kind: Kind | None = "gate" if _GATE.fullmatch(path) else FIELDS.get(path)
+    kind = "bool" if _GATE.fullmatch(path) else FIELDS.get(path)
     if kind is None:
         near = nearest(path, FIELDS)
         raise InputError(
             f"--set {path}: amigen does not know this field of KubeProxyConfiguration",
             f"did you mean {near}?" if near else "known are " + ", ".join(FIELDS) + " and featureGates.NAME",
         )
-    return path, _value(path, kind, text)
-
-
-def _value(path: str, kind: Kind, text: str) -> Value:
-    if kind == "duration":
-        return duration_text(path, text)
-    if kind == "scheduler":
-        return scheduler(text)
-    if kind in ("bool", "gate"):
-        if text not in ("true", "false"):
-            raise InputError(f"{path}={text}: true or false expected")
-        return text == "true"
-    if kind == "bit":
-        if not text.isascii() or not text.isdigit() or len(text) > 2 or int(text) > 31:
-            raise InputError(f"{path}={text}: 0 to 31 expected")
-        return int(text)
-    return _cidrs(path, text)
-
-
-def _cidrs(path: str, text: str) -> list[str]:
-    networks = [part.strip() for part in text.split(",") if part.strip()]
-    for network in networks:
-        if path == "nodePortAddresses" and network in KEYWORDS:
-            if networks.count(network) > 1:
-                raise InputError(f"{path}={text}: duplicate keyword {network}")
-            continue
-        try:
-            ip_network(network, strict=False)
-        except ValueError:
-            raise InputError(f"{path}: {network!r} is not a CIDR", "such as 192.0.2.0/24,2001:db8::/32") from None
-        if "/" not in network:
-            raise InputError(f"{path}: {network!r} has no prefix length", f"such as {network}/32")
-    return networks
+    value: Value = text
+    if kind == "bool":
+        value = {"true": True, "false": False}.get(text, text)
+    elif kind == "int":
+        value = int(text) if re.fullmatch("[0-9]{1,9}", text) else text
+    elif kind == "cidrs":
+        value = [part.strip() for part in text.split(",") if part.strip()]
+        if twice := [one for one in KEYWORDS if value.count(one) > 1]:
+            raise InputError(f"--set {assignment}: duplicate keyword {twice[0]}")
+    elif path == "ipvs.scheduler":
+        scheduler(text)
+    for why in refused_value(path, value):
+        raise InputError(f"--set {assignment}: {why}")
+    if path.endswith(".syncPeriod") and seconds(text) == 0:
+        raise InputError(f"--set {assignment}: must be greater than 0")
+    return path, value
 
 
 def scheduler(text: str) -> str:
@@ -141,22 +90,8 @@ def scheduler(text: str) -> str:
     )
 
 
-def duration_text(path: str, text: str) -> str:
-    """A Go duration, not negative; InputError otherwise."""
-    if not _DURATION.fullmatch(text) or len(text) > 32:
-        raise InputError(f"{path}={text}: a duration such as 30s, 15m or 1h0m0s expected")
-    if path.endswith(".syncPeriod") and duration_seconds(text) <= 0:
-        raise InputError(f"{path}={text}: must be greater than 0")
-    return text
-
-
-def duration_seconds(text: str) -> float:
-    """Seconds of a Go duration."""
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-
-
 def _period(value: Value, default: str) -> str:
-    return value if isinstance(value, str) and duration_seconds(value) > 0 else default
+    return value if isinstance(value, str) and seconds(value) > 0 else default
 
 
 def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
@@ -171,7 +106,7 @@ def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
     mode = settings.mode
     longest = _period(effective.get(f"{mode}.syncPeriod"), _SYNC_PERIOD)
     shortest = _period(effective.get(f"{mode}.minSyncPeriod"), _MIN_SYNC_PERIOD[mode])
-    if duration_seconds(shortest) > duration_seconds(longest):
+    if seconds(shortest) > seconds(longest):
         raise InputError(
             f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}",
             "kube-proxy refuses that; of what is unset or 0s it takes its defaults"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from ipaddress import ip_network
 from typing import Any
 
-from amigen.base.errors import CouldNotCheckError, InputError
+from amigen.base.errors import CouldNotCheckError
 from amigen.ipvs.compare import Comparison, compare
 from amigen.ipvs.connections import draining, judge_connections
 from amigen.ipvs.expected import Expected
@@ -172,10 +171,7 @@ def judge_table(
 
 
 def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
-    try:
-        return tuple(ip_network(text, strict=False) for text in config.get("ipvs.excludeCIDRs") or ())
-    except (ValueError, TypeError):
-        raise InputError(f"{config.where}: ipvs.excludeCIDRs is not a list of CIDRs") from None
+    return tuple(config.network("ipvs.excludeCIDRs", text) for text in config.texts("ipvs.excludeCIDRs"))
 
 
 def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Comparison, bound: object) -> tuple[str, ...]:

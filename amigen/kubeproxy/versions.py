@@ -18,7 +18,7 @@ from amigen.knowledge import (
     statement,
     version_tuple,
 )
-from amigen.kubeproxy.settings import KEYWORDS, Value
+from amigen.kubeproxy.fields import KEYWORDS, Value
 from amigen.spec.values import ProxyMode
 
 

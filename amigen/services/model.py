@@ -5,9 +5,10 @@ Sources are in `amigen.services.objects`, which reads them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -43,6 +44,15 @@ def read_address(text: object) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def read_network(text: object) -> Network | None:
+    """A CIDR as `ParseCIDRSloppy` of k8s.io/utils/net reads it; None where it is not one."""
+    host, _, bits = text.partition("/") if isinstance(text, str) else ("", "", "")
+    address = read_address(host)
+    if address is None or not re.fullmatch("[0-9]{1,3}", bits) or int(bits) > address.max_prefixlen:
+        return None
+    return ip_network(f"{address}/{bits}", strict=False)
 
 
 def place_text(address: Address, port: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 from amigen.services.model import (
@@ -25,6 +24,7 @@ from amigen.services.model import (
     ServicePorts,
     Target,
     read_address,
+    read_network,
 )
 
 Json: TypeAlias = Mapping[str, Any]
@@ -209,17 +209,9 @@ def _load_balancer_ips(service: Json) -> list[Address]:
 
 
 def _source_ranges(spec: Json, family: Family) -> tuple[Network, ...]:
-    found: list[Network] = []
-    for text in spec.get("loadBalancerSourceRanges") or []:
-        host, _, prefix = str(text).strip().partition("/")
-        address = read_address(host)
-        try:
-            network = ip_network(f"{address}/{int(prefix)}", strict=False) if address and prefix else None
-        except ValueError:
-            network = None
-        if network is not None and network.version == family:
-            found.append(network)
-    return () if any(one.prefixlen == 0 for one in found) else tuple(found)
+    read = (read_network(str(text).strip()) for text in spec.get("loadBalancerSourceRanges") or [])
+    found = tuple(one for one in read if one is not None and one.version == family)
+    return () if any(one.prefixlen == 0 for one in found) else found
 
 
 def _add_slice(

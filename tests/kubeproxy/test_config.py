@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from amigen.base.errors import InputError
 from amigen.kubeproxy.config import ProxyConfig, read_config
-from amigen.kubeproxy.settings import Value
+from amigen.kubeproxy.fields import Value
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
 
 HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"

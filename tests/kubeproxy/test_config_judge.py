@@ -15,8 +15,7 @@ import pytest
 
 from amigen.base.errors import InputError
 from amigen.kubeproxy.config import UnreadableError, read_config
-from amigen.kubeproxy.refused import refusals
-from amigen.kubeproxy.settings import Value
+from amigen.kubeproxy.fields import Value, refusals
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
 from tests.kubeproxy.test_rules import ask
 

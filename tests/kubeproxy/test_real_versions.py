@@ -16,8 +16,9 @@ import yaml
 from amigen.base.errors import RefusedError
 from amigen.knowledge import GATES, PROXY_MODES
 from amigen.kubeproxy.change import ChangeRequest
+from amigen.kubeproxy.fields import KEYWORDS
 from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.settings import KEYWORDS, Settings
+from amigen.kubeproxy.settings import Settings
 from tests.kubeproxy.test_plan import observed
 from tests.real.build import program
 from tests.real.control_plane import PROXIES

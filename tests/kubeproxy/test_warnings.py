@@ -11,8 +11,9 @@ import pytest
 from amigen.base.errors import InputError, RefusedError
 from amigen.kubeproxy import show
 from amigen.kubeproxy.change import ChangeRequest
+from amigen.kubeproxy.fields import Value
 from amigen.kubeproxy.plan import make_plan
-from amigen.kubeproxy.settings import Settings, Value
+from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.versions import gates_refused, states
 from tests.kubeproxy import samples
 from tests.kubeproxy.test_plan import ADDON, observed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amigen.kubeproxy.refused import refusals
+from amigen.kubeproxy.fields import refusals
 from amigen.userdata.explain import explain
 
 NINES, HEX = "9" * 5000, "0x" + "f" * 6000

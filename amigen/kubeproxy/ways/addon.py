@@ -13,10 +13,10 @@ from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.config import contradictions, text_diff
+from amigen.kubeproxy.fields import Value
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import Value
 from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Restored
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
