@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amigen.base.errors import InputError
+from amigen.base.errors import ChecksFailedError, InputError
 from amigen.kubeproxy.addon_values import read_values
 from amigen.kubeproxy.config import contradictions, value_at
 from amigen.kubeproxy.fields import FIELDS
@@ -48,6 +48,12 @@ def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]
     if drift := addon_drift(observed):
         found.append(f"the ConfigMap contradicts the add-on: {'; '.join(drift)}")
     return tuple(found)
+
+
+def refuse_problems(observed: Observed, modes: tuple[NodeMode, ...]) -> None:
+    """Raise ChecksFailedError where something is not as it should be."""
+    if found := problems(observed, modes):
+        raise ChecksFailedError("\n".join(found))
 
 
 def notes(observed: Observed) -> tuple[str, ...]:

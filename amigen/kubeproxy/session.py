@@ -13,6 +13,7 @@ from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.connections.model import Connection
 from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
+from amigen.knowledge import version_tuple
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.addon_values import Update
@@ -28,11 +29,13 @@ from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import NodeStatus, features_of, judge, judge_table, service_ports
+from amigen.kubeproxy.status import NodeStatus, judge, judge_table
 from amigen.kubeproxy.versions import minor_version
 from amigen.kubernetes.cluster import Cluster, connect
-from amigen.kubernetes.kinds import NODES
+from amigen.kubernetes.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from amigen.kubernetes.kubeconfig import IN_CLUSTER
+from amigen.services.model import ProxyFeatures
+from amigen.services.objects import read_services
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,25 +217,21 @@ class Session:
         else:
             config, metrics = self.observed.config, self.observed.metrics
             version, nodes = self.observed.proxy_version, self.observed.nodes
-        features = features_of(config, version)
-        ports = service_ports(self.cluster, features)
+        features = ProxyFeatures.of(version_tuple(version), config.get("featureGates") or {})
+        services = list(self.cluster.list(SERVICES, namespace=""))
+        ports = read_services(services, self.cluster.list(ENDPOINT_SLICES, namespace=""), features)
         found = []
         for one, facts in zip(asked, gather_all(asked, metrics), strict=True):
             if isinstance(facts, CouldNotCheckError):
-                found.append(NodeStatus(subject=one.target.text, target=one.target.text, unseen=facts))
+                found.append(NodeStatus(subject=one.target.text, key=one.target.text, unseen=facts))
                 continue
             if isinstance(facts, AmigenError):
                 raise facts
             node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", nodes)
             name = f"{node.name} ({one.target.text})" if node else one.target.text
-            state = judge(
-                facts,
-                config,
-                wanted_on(node, ports, config, features, facts.addresses),
-                name,
-                (ports, where(node, features)),
-            )
-            found.append(replace(state, target=one.target.text))
+            wanted = wanted_on(node, ports, config, features, facts.addresses)
+            state = judge(facts, config, wanted, name, (ports, where(node, features)))
+            found.append(replace(state, key=one.target.text))
         if listing is not None:
             wanted = wanted_on(None, ports, config, features, None)
             found.append(judge_table(listing, config, wanted, "the saved listing"))

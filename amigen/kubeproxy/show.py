@@ -195,6 +195,19 @@ def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Differenc
     return "\n".join(lines) + "\n"
 
 
+def node_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) -> dict[str, Any]:
+    """The comparison of one node, for a program."""
+    return {
+        "subject": status.subject,
+        "unseen": status.unseen.message if status.unseen else None,
+        "facts": list(status.facts),
+        "notes": list(status.notes),
+        "differences": [
+            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in status.differences
+        ],
+    }
+
+
 def migration_text(found: Migration) -> str:
     """The way to nftables."""
     there = found.mode == "nftables"

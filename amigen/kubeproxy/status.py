@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from amigen.base.errors import CouldNotCheckError
@@ -11,16 +10,12 @@ from amigen.ipvs.compare import Comparison, compare
 from amigen.ipvs.connections import draining, judge_connections
 from amigen.ipvs.expected import Expected
 from amigen.ipvs.model import Table
-from amigen.knowledge import version_tuple
 from amigen.kubeproxy import kernel_state
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import scheduler as valid_scheduler
-from amigen.kubernetes.cluster import Cluster
-from amigen.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
 from amigen.nftables.compare import compare as compare_nft
-from amigen.services.model import Difference, Kind, Network, ProxyFeatures, ServicePorts
-from amigen.services.objects import read_services
+from amigen.services.model import Difference, ServicePorts
 from amigen.services.topology import Where
 
 
@@ -33,7 +28,7 @@ class NodeStatus:
         facts: What is as it should be, in words.
         differences: What is not.
         notes: What is worth knowing and is no difference.
-        target: How the user named it; a watch knows it again by that.
+        key: What identifies the node in a watch: how the user named it.
         unseen: Why it could not be looked at; None: it could.
     """
 
@@ -41,23 +36,8 @@ class NodeStatus:
     facts: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
-    target: str = ""
+    key: str = ""
     unseen: CouldNotCheckError | None = None
-
-    @property
-    def key(self) -> str:
-        """What identifies the node in a watch."""
-        return self.target or self.subject
-
-
-# What cannot be said to be right of a listing that hides some services.
-_NEEDS_ALL: frozenset[Kind] = frozenset({"missing-service", "stale-service"})
-
-
-def service_ports(cluster: Cluster, features: ProxyFeatures) -> ServicePorts:
-    """All Service ports of the cluster that kube-proxy handles."""
-    services = list(cluster.list(SERVICES, namespace=""))
-    return read_services(services, cluster.list(ENDPOINT_SLICES, namespace=""), features)
 
 
 def assumed_config(scheduler: str) -> ProxyConfig:
@@ -68,12 +48,6 @@ def assumed_config(scheduler: str) -> ProxyConfig:
     """
     head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n"
     return read_config(f"{head}ipvs: {{scheduler: {valid_scheduler(scheduler)}}}\n", "--scheduler")
-
-
-def features_of(config: ProxyConfig, version: str) -> ProxyFeatures:
-    """What this kube-proxy does by its version and its feature gates."""
-    gates = config.get("featureGates")
-    return ProxyFeatures.of(version_tuple(version), gates if isinstance(gates, Mapping) else {})
 
 
 def judge(
@@ -92,14 +66,8 @@ def judge(
         facts.append(f"/proxyMode says {found.mode}, as configured")
     else:
         said = f"/proxyMode says {found.mode}" if found.mode else "kube-proxy does not answer to /proxyMode"
-        differences.append(
-            Difference(
-                kind="mode",
-                subject=subject,
-                says=f"{said}, configured is {config.mode}",
-                why="kube-proxy does not run, listens elsewhere (metricsBindAddress), or was not restarted",
-            )
-        )
+        why = "kube-proxy does not run, listens elsewhere (metricsBindAddress), or was not restarted"
+        differences.append(Difference("mode", subject, f"{said}, configured is {config.mode}", why))
     if config.mode != "ipvs":
         differences.extend(kernel_state.orphans(found, subject, config.mode))
         facts += [] if len(differences) else ["nothing of ipvs is left over"]
@@ -108,14 +76,9 @@ def judge(
             facts += rules.facts
             differences += rules.differences
     elif found.table is None:
-        differences.append(
-            Difference(
-                kind="missing-service",
-                subject="the IPVS table",
-                says="the node has no IPVS table: the module ip_vs is not loaded",
-                why="kube-proxy cannot run in ipvs mode here; load the modules, or use an image that persists them",
-            )
-        )
+        says = "the node has no IPVS table: the module ip_vs is not loaded"
+        why = "kube-proxy cannot run in ipvs mode here; load the modules, or use an image that persists them"
+        differences.append(Difference("missing-service", "the IPVS table", says, why))
     else:
         table = judge_table(found.table, config, wanted, subject, bound=found.bound or frozenset())
         facts += table.facts
@@ -132,92 +95,78 @@ def judge(
 def judge_nft(found: NodeFacts, ports: ServicePorts, where: Where, subject: str) -> NodeStatus:
     """Compare kube-proxy's nftables table with the cluster."""
     if found.nftables is None:
-        missing = Difference(
-            kind="missing-service",
-            subject="the nftables table",
-            says="the node has no nftables table kube-proxy"
+        says, why = (
+            (
+                "the node has no nftables table kube-proxy",
+                "kube-proxy did not create it (is it running, and in nftables mode?)",
+            )
             if found.nft
-            else "the nftables table cannot be read: the node has no nft",
-            why="kube-proxy did not create it (is it running, and in nftables mode?)"
-            if found.nft
-            else "install nftables on the node; kube-proxy has its own nft in its image",
+            else (
+                "the nftables table cannot be read: the node has no nft",
+                "install nftables on the node; kube-proxy has its own nft in its image",
+            )
         )
+        missing = Difference("missing-service", "the nftables table", says, why)
         return NodeStatus(subject=subject, differences=(missing,))
     result = compare_nft(found.nftables, ports, where)
-    kinds = {one.kind for one in result.differences}
     places = ", ".join(f"{number} {reach}" for reach, number in result.places.items())
-    candidates: list[tuple[set[str], str]] = [
+    facts = _right(
+        {one.kind for one in result.differences},
         (
             {"missing-service", "refused"},
             f"{result.addresses} of {result.addresses} Service addresses are in the nftables table ({places})",
         ),
         ({"missing-server", "missing-service"}, f"{result.servers} of {result.servers} endpoints are reached"),
         ({"stale-server", "stale-service", "stale-address"}, "nothing is stale"),
-    ]
-    return NodeStatus(
-        subject=subject,
-        facts=tuple(text for against, text in candidates if not kinds & against),
-        differences=result.differences,
     )
+    return NodeStatus(subject=subject, facts=facts, differences=result.differences)
+
+
+def _right(kinds: set[str], *candidates: tuple[set[str], str]) -> tuple[str, ...]:
+    """What was found to be right: each text that no difference of its kinds contradicts."""
+    return tuple(text for against, text in candidates if not kinds & against)
 
 
 def judge_table(
     table: Table, config: ProxyConfig, wanted: Expected, subject: str, *, bound: frozenset[Any] | None = None
 ) -> NodeStatus:
     """An IPVS table alone, such as a saved listing."""
-    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=_excluded(config))
+    excluded = [config.network("ipvs.excludeCIDRs", text) for text in config.texts("ipvs.excludeCIDRs")]
+    found = compare(table, wanted, scheduler=config.scheduler, bound=bound, excluded=excluded)
     facts = _facts(table, config, wanted, found, bound)
     return NodeStatus(subject=subject, facts=facts, differences=tuple(found.differences))
 
 
-def _excluded(config: ProxyConfig) -> tuple[Network, ...]:
-    return tuple(config.network("ipvs.excludeCIDRs", text) for text in config.texts("ipvs.excludeCIDRs"))
-
-
 def _facts(table: Table, config: ProxyConfig, wanted: Expected, found: Comparison, bound: object) -> tuple[str, ...]:
     """What was found to be right, counted; a line is there only if nothing contradicts it."""
-    kinds = {one.kind for one in found.differences}
-    if found.unjudged:
-        kinds |= _NEEDS_ALL
+    # Of a listing that hides some services, it cannot be said that none is missing or stale.
+    unknown: set[str] = {"missing-service", "stale-service"} if found.unjudged else set()
+    kinds = unknown | {one.kind for one in found.differences}
     servers = sum(len(one.choice.required) for one in wanted.services)
     number = len(wanted.services)
     kinds_of = ", ".join(f"{many} {reach}" for reach, many in wanted.count().items())
     served = f"{number} of {number} Service addresses have a virtual service ({kinds_of})"
     ended = f"{servers} of {servers} endpoints that this node uses are real servers"
-    candidates: list[tuple[set[str], str]] = [
-        ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
-        (
-            {"dns-service", "missing-service"},
-            "the DNS service and its endpoints are there"
-            if wanted.dns
-            else "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged",
-        ),
-        ({"missing-service"}, served),
-        ({"scheduler", "missing-service"}, f"each with the scheduler {config.scheduler}"),
-        ({"missing-server", "weight", "missing-service"}, ended),
-        ({"stale-server", "stale-service", "unreadable"}, "nothing is stale"),
-    ]
-    if bound is not None:
-        candidates.append(
-            ({"missing-address", "stale-address"}, f"kube-ipvs0 has all {len(wanted.addresses)} addresses and no other")
-        )
     size = f", connection table of {table.size}" if table.size else ""
     head = (
         f"{len(table.services)} virtual services, {sum(len(one.servers) for one in table.services)} real servers{size}"
     )
     if found.unjudged:
         head += f"; {len(found.unjudged)} Service addresses may be behind names that say nothing, and were not judged"
-    return (head, *(text for against, text in candidates if not kinds & against))
-
-
-def as_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) -> dict[str, Any]:
-    """For `--output json`."""
-    return {
-        "subject": status.subject,
-        "unseen": status.unseen.message if status.unseen else None,
-        "facts": list(status.facts),
-        "notes": list(status.notes),
-        "differences": [
-            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in status.differences
-        ],
-    }
+    dns = (
+        "the DNS service and its endpoints are there"
+        if wanted.dns
+        else "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged"
+    )
+    addresses = f"kube-ipvs0 has all {len(wanted.addresses)} addresses and no other"
+    return _right(
+        kinds,
+        (set(), head),
+        ({"api-service", "missing-service"}, "the API service and its endpoints are there"),
+        ({"dns-service", "missing-service"}, dns),
+        ({"missing-service"}, served),
+        ({"scheduler", "missing-service"}, f"each with the scheduler {config.scheduler}"),
+        ({"missing-server", "weight", "missing-service"}, ended),
+        ({"stale-server", "stale-service", "unreadable"}, "nothing is stale"),
+        *([({"missing-address", "stale-address"}, addresses)] if bound is not None else []),
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from amigen.base.errors import AmigenError, CouldNotCheckError
+from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubernetes.transport import UnreachableError
@@ -15,21 +14,6 @@ from amigen.services.model import Difference
 
 # Node, kind and subject: the same difference on two nodes is two.
 _Key: TypeAlias = tuple[str, str, str]
-
-
-@dataclass
-class Memory:
-    """Remembers since when each difference has been there; of a node that was not seen, it keeps what it knew."""
-
-    since: dict[_Key, float] = field(default_factory=dict)
-
-    def see(self, states: tuple[NodeStatus, ...]) -> dict[tuple[str, Difference], float]:
-        """Seconds that each of these has lasted; what is no longer there is forgotten."""
-        now = time.monotonic()
-        unseen = {state.key for state in states if state.unseen}
-        found = {(state.key, one.kind, one.subject): (state.key, one) for state in states for one in state.differences}
-        self.since = {key: begun for key, begun in self.since.items() if key in found or key[0] in unseen}
-        return {pair: now - self.since.setdefault(key, now) for key, pair in found.items()}
 
 
 def watch(
@@ -50,14 +34,14 @@ def watch(
     Raises:
         UnreachableError, CouldNotCheckError: The last comparison failed.
     """
-    memory = Memory()
+    since: dict[_Key, float] = {}
     told: dict[_Key, str] = {}
     away: AmigenError | None = None
     states: tuple[NodeStatus, ...] = ()
     lasted: dict[tuple[str, Difference], float] = {}
 
     def settled() -> bool:
-        nonlocal told, away, states, lasted
+        nonlocal since, told, away, states, lasted
         try:
             states, away = compare_once(), None
         except (UnreachableError, CouldNotCheckError) as error:
@@ -66,7 +50,13 @@ def watch(
                 say(f"not seen: {error.message}")
             told[("", "away", "")] = error.message
             return False
-        lasted = memory.see(states)
+        since = _since(since, states)
+        now = time.monotonic()
+        lasted = {
+            (state.key, one): now - since[state.key, one.kind, one.subject]
+            for state in states
+            for one in state.differences
+        }
         if seconds:
             told = _tell(told, states, say)
         return not (lasted or any(state.unseen for state in states))
@@ -75,6 +65,14 @@ def watch(
     if away:
         raise away
     return states, lasted
+
+
+def _since(before: dict[_Key, float], states: tuple[NodeStatus, ...]) -> dict[_Key, float]:
+    """Since when each difference has been there; of a node that was not seen, what was known stays."""
+    unseen = {state.key for state in states if state.unseen}
+    found = {(state.key, one.kind, one.subject) for state in states for one in state.differences}
+    kept = {key: begun for key, begun in before.items() if key in found or key[0] in unseen}
+    return dict.fromkeys(found, time.monotonic()) | kept
 
 
 def _tell(told: dict[_Key, str], states: tuple[NodeStatus, ...], say: Callable[[str], None]) -> dict[_Key, str]:
@@ -92,3 +90,16 @@ def _tell(told: dict[_Key, str], states: tuple[NodeStatus, ...], say: Callable[[
     for key in told.keys() - current.keys():
         say("seen again" + (f": {key[0]}" if key[0] else "") if key[1] == "away" else f"settled: {told[key]}")
     return current
+
+
+def refuse_differences(states: tuple[NodeStatus, ...], lasted: Mapping[tuple[str, Difference], float]) -> None:
+    """The verdict.
+
+    Raises:
+        ChecksFailedError: Something differs.
+        CouldNotCheckError: Nothing differs where it could be seen, and a node was not seen.
+    """
+    if lasted:
+        raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
+    if unseen := [state.unseen for state in states if state.unseen]:
+        raise CouldNotCheckError("\n".join(error.message for error in unseen), unseen[0].hint)
