@@ -51,11 +51,11 @@ class Connections:
         }
 
 
-def parse_connections(text: str, bits: str) -> Connections:
+def parse_connections(text: str, bits: int | None) -> Connections:
     """Read the node's summary.
 
     Args:
-        bits: `/sys/module/ip_vs/parameters/conn_tab_bits`: since Linux 7.1 /proc/net/ip_vs prints the present size.
+        bits: The parameter conn_tab_bits of ip_vs; None: not known.
 
     Raises:
         InputError: Not such a summary.
@@ -73,7 +73,7 @@ def parse_connections(text: str, bits: str) -> Connections:
             raise InputError(
                 f"the connections of IPVS cannot be read: {line!r}", "does /proc/net/ip_vs_conn exist there?"
             ) from None
-    return Connections(counts=counts, buckets=1 << int(bits) if bits.isascii() and bits.isdigit() else 0)
+    return Connections(counts=counts, buckets=0 if bits is None else 1 << bits)
 
 
 def _address(text: str) -> Address:

@@ -67,7 +67,6 @@ _OTHERS = {
     "timeouts": _TIMEOUTS,
     "sets": _SETS,
 }
-_BITS = "/sys/module/ip_vs/parameters/conn_tab_bits"
 _SYSCTLS = ("net/ipv4/vs/expire_nodest_conn", "net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/all/arp_announce")
 
 
@@ -111,11 +110,8 @@ def _commands(metrics: str) -> dict[str, str]:
     if not (re.fullmatch(r"[0-9A-Fa-f.:\[\]]{2,45}", host) and port.isascii() and port.isdigit()):
         host, port = "127.0.0.1", "10249"
     mode = _MODE.replace("HOST", host).replace("PORT", port)
-    nft = {f"nftables{family}": _NFT.replace("MODE", mode).replace("FAMILY", name) for family, name in _FAMILIES}
-    return {"mode": mode, **_OTHERS, **nft}
-
-
-_FAMILIES: tuple[tuple[int, str], ...] = ((4, "ip"), (6, "ip6"))
+    tables = {name: _NFT.replace("MODE", mode).replace("FAMILY", name) for name in ("ip", "ip6")}
+    return {"mode": mode, **_OTHERS, **tables}
 
 
 def wanted(metrics: str = DEFAULT_METRICS) -> Wanted:
@@ -123,7 +119,6 @@ def wanted(metrics: str = DEFAULT_METRICS) -> Wanted:
     modules = [name for names in MODE_MODULES.values() for name in names]
     return Wanted(
         modules=tuple(dict.fromkeys([*modules, *map(scheduler_module, SCHEDULERS)])),
-        texts=(_BITS,),
         settings=tuple(f"/proc/sys/{name}" for name in _SYSCTLS),
         commands=tuple(_commands(metrics).values()),
     )
@@ -170,7 +165,7 @@ def read_node(found: Facts, metrics: str = DEFAULT_METRICS) -> NodeFacts:
     """Read what a node answered; raises as `gather`."""
     answers = {name: found.commands[command] for name, command in _commands(metrics).items()}
     said = {name: answer.stdout if answer.code == 0 else "" for name, answer in answers.items()}
-    tables = {family: said[f"nftables{family}"] for family, _ in _FAMILIES}
+    tables = {4: said["ip"], 6: said["ip6"]}
     return NodeFacts(
         host=said["host"].strip(),
         mode=_mode(said["mode"]),
@@ -179,7 +174,7 @@ def read_node(found: Facts, metrics: str = DEFAULT_METRICS) -> NodeFacts:
         addresses=_own(said["addresses"]) if said["addresses"].strip() else None,
         nft=tuple(map(int, match[1].split("."))) if (match := re.search(r"\bv(\d+(?:\.\d+)+)", said["nft"])) else (),
         nftables=parse_nft(tables) if any(text.strip() for text in tables.values()) else None,
-        connections=parse_connections(said["connections"], found.texts.get(_BITS, "").strip())
+        connections=parse_connections(said["connections"], found.connection_table_bits)
         if answers["connections"].code == 0
         else None,
         timeouts=_timeouts(said["timeouts"]),

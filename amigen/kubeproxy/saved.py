@@ -6,19 +6,19 @@ One JSON file per change under `${XDG_STATE_HOME:-~/.local/state}/amigen/kube-pr
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from amigen.base.errors import InputError
 from amigen.base.files import read_text, write_atomically
 from amigen.base.paths import state_home
 
 
-@dataclass(frozen=True, kw_only=True)
-class Saved:
+class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A configuration that was replaced.
 
     Attributes:
@@ -29,6 +29,7 @@ class Saved:
         at: When, RFC 3339.
     """
 
+    format: Literal["amigen kube-proxy 1"] = "amigen kube-proxy 1"
     cluster: str
     server: str
     way: Literal["addon", "configmap"]
@@ -56,8 +57,7 @@ def save(saved: Saved, *, aside: bool = False) -> Path:
     stamp = re.sub(r"[^0-9TZ]", "", saved.at)
     count = len(list(where.glob(f"{stamp}-*.json")))
     path = where / f"{stamp}-{count}.json"
-    text = json.dumps({"format": "amigen kube-proxy 1", **asdict(saved)}, indent=2) + "\n"
-    write_atomically(path, text.encode(), mode=0o600)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n", mode=0o600)
     return path
 
 
@@ -68,13 +68,9 @@ def load(path: Path, server: str) -> Saved:
         InputError: Not there, not a saved configuration, or of another cluster.
     """
     try:
-        content = json.loads(read_text(path, hint="the saved configurations are listed by `rollback --list`"))
-        if content.pop("format") != "amigen kube-proxy 1":
-            raise ValueError("another format")
-        saved = Saved(**content)
-        if saved.way not in ("addon", "configmap") or not all(isinstance(value, str) for value in content.values()):
-            raise ValueError("wrong values")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        content = read_text(path, hint="the saved configurations are listed by `rollback --list`")
+        saved = msgspec.json.decode(content, type=Saved)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(f"{path}: not a configuration that amigen saved ({error})") from None
     if saved.server != server:
         raise InputError(f"{path}: saved from {saved.server}, and this context is {server}", "choose another --context")

@@ -26,7 +26,7 @@ LINES = """\
 
 def test_connections_to_real_servers() -> None:
     """Those of weight 0 are counted, and no difference."""
-    found = parse_connections(LINES, "12")
+    found = parse_connections(LINES, 12)
 
     assert (found.total, found.buckets) == (8, 4096)
     assert list(judge_connections(found, TABLE, expires=False)) == []
@@ -42,7 +42,7 @@ def test_connections_to_real_servers() -> None:
 )
 def test_connections_to_a_server_that_is_gone(line: str, says: str, why: str) -> None:
     """Each with what to do."""
-    (found,) = judge_connections(parse_connections(LINES + line, ""), TABLE, expires=False)
+    (found,) = judge_connections(parse_connections(LINES + line, None), TABLE, expires=False)
 
     assert says in found.says
     assert why in found.why
@@ -52,13 +52,13 @@ def test_a_table_that_is_too_full() -> None:
     """More than eight connections a bucket; a size that is not known is not judged."""
     full = "2100 TCP 0A600032 0050 0A010003 1F90"
 
-    assert [one.subject for one in judge_connections(parse_connections(full, "8"), TABLE, expires=True)] == [
+    assert [one.subject for one in judge_connections(parse_connections(full, 8), TABLE, expires=True)] == [
         "the connection table"
     ]
-    assert list(judge_connections(parse_connections(full, ""), TABLE, expires=True)) == []
+    assert list(judge_connections(parse_connections(full, None), TABLE, expires=True)) == []
 
 
 def test_lines_that_the_node_did_not_print() -> None:
     """One clear error."""
     with pytest.raises(InputError, match="connections of IPVS cannot be read"):
-        parse_connections("nonsense", "12")
+        parse_connections("nonsense", 12)
