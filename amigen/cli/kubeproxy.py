@@ -120,7 +120,7 @@ def _request(options: dict[str, Any]) -> ChangeRequest:
         resolve=options["resolve"],
         by_pool=options["by_pool"] or bool(options["pools"]),
         pools=options["pools"],
-        verified=read_verified(options.get("verified", ())),
+        verified=dict(map(read_verified, options.get("verified", ()))),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +151,7 @@ def _edit(text: str, path: list[str], value: Value, where: str) -> str:
         if depth == len(path) - 1:
             return mark + _replace(text, node, value)
         if isinstance(node, yaml.ScalarNode):  # null: read_config has looked at all sections
-            return mark + _put(text, node.start_mark.index, node.end_mark.index, _flow(path[depth + 1 :], value))
+            return mark + _put(text, node.start_mark.index, node.end_mark.index, _token(value, path[depth + 1 :]))
         assert isinstance(node, yaml.MappingNode)
         parent = node
     raise AssertionError("a path is never empty")
@@ -176,16 +176,11 @@ def _is_alias(key: yaml.Node, node: yaml.Node) -> bool:
     return bool(node.start_mark.index < key.end_mark.index)
 
 
-def _yaml(value: Any) -> str:
-    """A value as one token; JSON is YAML's flow style, and quotes keep `0` and `on` from becoming something else."""
+def _token(value: Any, path: Iterable[str] = ()) -> str:
+    """A value below a path as one token: JSON is YAML's flow style, and quotes keep `0` and `on` text."""
+    for key in reversed(tuple(path)):
+        value = {key: value}
     return json.dumps(value)
-
-
-def _flow(path: list[str], value: Value) -> str:
-    text = _yaml(value)
-    for key in reversed(path):
-        text = "{" + f"{json.dumps(key)}: {text}" + "}"
-    return text
 
 
 def _line_end(text: str) -> str:
@@ -194,11 +189,11 @@ def _line_end(text: str) -> str:
 
 def _replace(text: str, node: yaml.Node, value: Value) -> str:
     """Another value in a node's place; comments behind it stay."""
-    start, end, new = node.start_mark.index, _end(text, node), _yaml(value)
+    start, end, new = node.start_mark.index, _end(text, node), _token(value)
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and text[start] == "-":
         # A block list may begin at its parent's column, where only another block list may stand.
         gap = _line_end(text) + " " * node.start_mark.column
-        new = gap.join(f"- {_yaml(one)}" for one in value) if isinstance(value, list) and value else f"  {new}"
+        new = gap.join(f"- {_token(one)}" for one in value) if isinstance(value, list) and value else f"  {new}"
     return _put(text, start, end, new)
 
 
@@ -221,11 +216,11 @@ def _end(text: str, node: yaml.Node) -> int:
 def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value) -> str:
     """Add a key that is not there: in block style as the last line of its mapping, or inside the braces."""
     if parent.flow_style:
-        return _insert_in_braces(text, parent, f"{json.dumps(path[0])}: {_flow(path[1:], value)}")
+        return _insert_in_braces(text, parent, _token(value, path)[1:-1])
     first, last = parent.value[0][0], parent.value[-1]
     indent = " " * first.start_mark.column
     lines = [f"{indent}{'  ' * depth}{key}:" for depth, key in enumerate(path)]
-    lines[-1] += " " + _yaml(value)
+    lines[-1] += " " + _token(value)
     at = _end_of_line(text, last)
     line_end = _line_end(text)
     start = text[:at]
@@ -236,12 +231,10 @@ def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value) 
 
 def _insert_in_braces(text: str, parent: yaml.MappingNode, pair: str) -> str:
     """Behind the last value, where no comment can swallow it; or before the closing brace of an empty mapping."""
-    key, node = parent.value[-1] if parent.value else (None, None)
-    if key is None or node is None or _is_alias(key, node):
-        at = parent.end_mark.index - 1
-        return text[:at] + (", " if parent.value else "") + pair + text[at:]
-    at = max(key.end_mark.index, node.end_mark.index)
-    return text[:at] + f", {pair}" + text[at:]
+    at = parent.end_mark.index - 1
+    if parent.value and not _is_alias(*parent.value[-1]):
+        at = max(one.end_mark.index for one in parent.value[-1])
+    return text[:at] + (", " if parent.value else "") + pair + text[at:]
 
 
 def _end_of_line(text: str, pair: tuple[yaml.Node, yaml.Node]) -> int:

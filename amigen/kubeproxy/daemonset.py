@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from amigen.base.errors import KubernetesError
 from amigen.base.moments import moment_of
+from amigen.kubeproxy.config import value_at
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -84,11 +85,9 @@ def config_sources(daemon_set: Json) -> tuple[ConfigSource, ...]:
     Raises:
         KubernetesError: kube-proxy is configured some other way.
     """
-    spec = daemon_set["spec"]["template"]["spec"]
-    volumes = {one["name"]: one for one in spec.get("volumes") or []}
-    for container in sorted(spec.get("containers") or [], key=lambda one: one.get("name") != NAME):
-        words = " ".join([*(container.get("command") or []), *(container.get("args") or [])])
-        match = re.search(r"--config[= ](\S+)", words)
+    volumes = {one["name"]: one for one in value_at(daemon_set, "spec.template.spec.volumes") or []}
+    for container in _containers(daemon_set):
+        match = re.search(r"--config[= ](\S+)", " ".join(_words(container)))
         if match is None:
             continue
         path = normpath(match[1])
@@ -116,20 +115,27 @@ def _holding(volume: Json, file: str) -> Iterator[ConfigSource]:
             yield ConfigSource(name=source["name"], key=keys[-1] if keys else file)
 
 
+def _containers(daemon_set: Json) -> list[Json]:
+    """Its containers, kube-proxy's own first."""
+    found = value_at(daemon_set, "spec.template.spec.containers") or []
+    return sorted(found, key=lambda one: one.get("name") != NAME)
+
+
+def _words(container: Json) -> list[str]:
+    return [*(container.get("command") or []), *(container.get("args") or [])]
+
+
 def proxy_version(daemon_set: Json) -> str:
     """The tag of kube-proxy's image, such as `v1.33.3-minimal-eksbuild.4`; empty where it has none (a digest)."""
-    for container in daemon_set["spec"]["template"]["spec"].get("containers") or []:
-        tag = re.search(r":(v?1\.[1-9][0-9](?:[.+-][^@]*)?)(?:@|$)", str(container.get("image", "")).rsplit("/", 1)[-1])
-        if container.get("name") == NAME and tag:
-            return tag[1]
-    return ""
+    images = [str(one.get("image", "")) for one in _containers(daemon_set) if one.get("name") == NAME]
+    tag = re.search(r":(v?1\.[1-9][0-9](?:[.+-][^@]*)?)(?:@|$)", images[0].rsplit("/", 1)[-1]) if images else None
+    return tag[1] if tag else ""
 
 
 def ignored_flags(daemon_set: Json) -> tuple[str, ...]:
     """Flags of mode and scheduler beside `--config`, which makes kube-proxy ignore them."""
     found: list[str] = []
-    for container in daemon_set["spec"]["template"]["spec"].get("containers") or []:
-        words = [*(container.get("command") or []), *(container.get("args") or [])]
+    for words in map(_words, _containers(daemon_set)):
         if any(word.split("=")[0] == "--config" for word in words):
             found += [word for word in words if re.match(r"--(proxy-mode|ipvs-[a-z-]+)(=|$)", word)]
     return tuple(found)
@@ -137,13 +143,13 @@ def ignored_flags(daemon_set: Json) -> tuple[str, ...]:
 
 def selector(daemon_set: Json) -> str:
     """The label selector of its pods; only matchLabels, which is what all known manifests have."""
-    labels = (daemon_set["spec"].get("selector") or {}).get("matchLabels") or {}
+    labels = value_at(daemon_set, "spec.selector.matchLabels") or {}
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def restarted_for(daemon_set: Json) -> tuple[str, str]:
     """`restartedAt` of its pod template and the digest of the configuration that it was for; empty: neither."""
-    annotations = (daemon_set["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    annotations = value_at(daemon_set, "spec.template.metadata.annotations") or {}
     return str(annotations.get(RESTARTED, "")), str(annotations.get(CONFIG_DIGEST, ""))
 
 
@@ -154,12 +160,12 @@ def digest(text: str) -> str:
 
 def strategy(daemon_set: Json) -> str:
     """`RollingUpdate` or `OnDelete`."""
-    return str((daemon_set["spec"].get("updateStrategy") or {}).get("type") or "RollingUpdate")
+    return str(value_at(daemon_set, "spec.updateStrategy.type") or "RollingUpdate")
 
 
 def kept_strategy(daemon_set: Json) -> Json | None:
     """The update strategy that an earlier, unfinished run of amigen put aside; None without one."""
-    text = ((daemon_set.get("metadata") or {}).get("annotations") or {}).get(KEPT_STRATEGY)
+    text = (value_at(daemon_set, "metadata.annotations") or {}).get(KEPT_STRATEGY)
     try:
         kept = json.loads(text) if text else None
     except ValueError:
@@ -173,22 +179,23 @@ def pods(items: Iterable[Json], daemon_set: Json | None = None) -> tuple[Pod, ..
     Args:
         daemon_set: Only the pods that it owns: those of a deleted one live on for a while. None: all.
     """
-    owner = ((daemon_set or {}).get("metadata") or {}).get("uid")
+    owner = value_at(daemon_set, "metadata.uid")
     found = []
     for item in items:
         meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
         if owner and owner not in [one.get("uid") for one in meta.get("ownerReferences") or []]:
             continue
         conditions = {one["type"]: one for one in status.get("conditions") or []}
+        annotations = meta.get("annotations") or {}
         found.append(
             Pod(
                 name=meta["name"],
                 uid=meta["uid"],
                 node=spec.get("nodeName") or _pinned_node(spec),
                 created=meta.get("creationTimestamp") or "",
-                stamp=(meta.get("annotations") or {}).get(RESTARTED, ""),
-                digest=(meta.get("annotations") or {}).get(CONFIG_DIGEST, ""),
-                ready=(conditions.get("Ready") or {}).get("status") == "True",
+                stamp=annotations.get(RESTARTED, ""),
+                digest=annotations.get(CONFIG_DIGEST, ""),
+                ready=value_at(conditions, "Ready.status") == "True",
                 ending=bool(meta.get("deletionTimestamp")),
                 why=_why(status, conditions),
                 restarts=sum(one.get("restartCount") or 0 for one in status.get("containerStatuses") or []),
@@ -199,10 +206,8 @@ def pods(items: Iterable[Json], daemon_set: Json | None = None) -> tuple[Pod, ..
 
 def _pinned_node(spec: Json) -> str:
     """The node that the DaemonSet controller chose, for a pod that the scheduler has not bound yet."""
-    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ) or {}
-    for term in affinity.get("nodeSelectorTerms") or []:
+    affinity = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+    for term in value_at(spec, affinity) or []:
         for field in term.get("matchFields") or []:
             if field.get("key") == "metadata.name" and field.get("values"):
                 return str(field["values"][0])
@@ -212,7 +217,7 @@ def _pinned_node(spec: Json) -> str:
 def _why(status: Json, conditions: Mapping[str, Json]) -> str:
     parts = []
     for container in status.get("containerStatuses") or []:
-        waiting = (container.get("state") or {}).get("waiting") or {}
+        waiting = value_at(container, "state.waiting") or {}
         ended = (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated")
         if waiting.get("reason"):
             parts.append(f"{waiting['reason']} {waiting.get('message', '')}".strip())
@@ -238,19 +243,16 @@ def nodes(items: Iterable[Json], pool_label: str = "") -> tuple[Node, ...]:
     for item in items:
         meta, status = item["metadata"], item.get("status") or {}
         labels = meta.get("labels") or {}
-        info = status.get("nodeInfo") or {}
-        ready = any(
-            one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or []
-        )
+        conditions = {one.get("type"): one.get("status") for one in status.get("conditions") or []}
         addresses = {one["type"]: one["address"] for one in reversed(status.get("addresses") or [])}
         keys = (pool_label,) if pool_label else POOL_LABELS
         found.append(
             Node(
                 name=meta["name"],
                 pool=next((labels[key] for key in keys if labels.get(key)), NO_POOL),
-                ready=ready,
-                kernel=info.get("kernelVersion") or "",
-                os_image=info.get("osImage") or "",
+                ready=conditions.get("Ready") == "True",
+                kernel=value_at(status, "nodeInfo.kernelVersion") or "",
+                os_image=value_at(status, "nodeInfo.osImage") or "",
                 labels=labels,
                 address=addresses.get("InternalIP") or addresses.get("Hostname") or meta["name"],
                 addresses=tuple(one["address"] for one in status.get("addresses") or []),
@@ -261,9 +263,8 @@ def nodes(items: Iterable[Json], pool_label: str = "") -> tuple[Node, ...]:
 
 def changed_at(config_map: Json) -> datetime | None:
     """When the ConfigMap was last written, by its managed fields; None where the server does not say."""
-    times = [one.get("time") for one in (config_map.get("metadata") or {}).get("managedFields") or []]
-    read = [moment for moment in map(moment_of, times) if moment]
-    return max(read) if read else None
+    times = [one.get("time") for one in value_at(config_map, "metadata.managedFields") or []]
+    return max(filter(None, map(moment_of, times)), default=None)
 
 
 def is_stale(pod: Pod, text: str, moment: datetime | None) -> bool:
@@ -280,5 +281,4 @@ def is_stale(pod: Pod, text: str, moment: datetime | None) -> bool:
 
 def managers(item: Json) -> frozenset[str]:
     """Who owns fields of an object, by server-side apply or update."""
-    entries = (item.get("metadata") or {}).get("managedFields") or []
-    return frozenset(str(one.get("manager")) for one in entries)
+    return frozenset(str(one.get("manager")) for one in value_at(item, "metadata.managedFields") or [])

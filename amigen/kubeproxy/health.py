@@ -14,7 +14,7 @@ _NAMED = 10
 
 def missing(observed: Observed) -> tuple[int, tuple[str, ...]]:
     """How many pods the DaemonSet wants and does not have, and the nodes without any (maybe more than it wants)."""
-    wanted = (observed.daemon_set.get("status") or {}).get("desiredNumberScheduled") or 0
+    wanted = value_at(observed.daemon_set, "status.desiredNumberScheduled") or 0
     nodes = {pod.node for pod in observed.pods if not pod.ending}
     number = max(0, int(wanted) - len(nodes))
     return number, tuple(node.name for node in observed.nodes if node.name not in nodes) if number else ()

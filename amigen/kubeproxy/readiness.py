@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -112,23 +112,15 @@ def _of_report(verified: Mapping[str, str], mode: ProxyMode, scheduler: str) -> 
     return None
 
 
-def counts(found: tuple[Readiness, ...]) -> Mapping[Verdict, int]:
-    """How many nodes of each verdict."""
-    verdicts: tuple[Verdict, ...] = ("ready", "not ready", "not known")
-    return {verdict: sum(one.verdict == verdict for one in found) for verdict in verdicts}
+def read_verified(text: str) -> tuple[str, dict[str, str]]:
+    """Read `NODE=FILE` with a report of `amigen verify --output json`.
 
-
-def read_verified(given: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Node -> check -> outcome, of `NODE=FILE` with a report of `amigen verify --output json`; of several phases the
-    worst.
+    Returns:
+        The node, and the outcome of each check: of several phases the worst.
 
     Raises:
         InputError: No such form, or no report.
     """
-    return dict(map(_verified, given))
-
-
-def _verified(text: str) -> tuple[str, dict[str, str]]:
     node, equals, file = text.partition("=")
     if not equals or not node or not file:
         raise InputError(f"--verified {text!r} is not NODE=FILE")

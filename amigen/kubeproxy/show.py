@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from amigen.kubeproxy.daemonset import NO_POOL
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import NodeMode, Observed
 from amigen.kubeproxy.plan import disruption
-from amigen.kubeproxy.readiness import Readiness, counts
+from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubeproxy.versions import states
 from amigen.kubeproxy.ways import WAYS
@@ -115,7 +116,7 @@ def _fact_json(fact: ModeFact) -> dict[str, Any]:
 
 
 def _readiness(found: tuple[Readiness, ...], mode: str) -> list[str]:
-    number = counts(found)
+    number = Counter(one.verdict for one in found)
     lines = [
         f"nodes for {mode}: {number['ready']} ready, {number['not ready']} not ready, {number['not known']} not known"
     ]
@@ -141,15 +142,8 @@ def cluster_text(observed: Observed, modes: tuple[NodeMode, ...]) -> str:
     lines += _facts(states(observed.proxy_version))
     lines.append(f"kube-proxy pods: {ready} of {len(observed.pods)} ready")
     lines += [f"  {pod.node}: {pod.name} not ready: {pod.why}" for pod in observed.pods if not pod.ready]
-    number, without = health.missing(observed)
-    if number:
-        lines.append(f"{number} more are wanted by the DaemonSet; nodes without one: {health.names(without)}")
-    if observed.stale_pods:
-        names = ", ".join(pod.node for pod in observed.stale_pods)
-        lines.append(f"older than the configuration, so not restarted since: {names}")
-    if drift := health.addon_drift(observed):
-        lines.append(f"{observed.config.where} contradicts the add-on:")
-        lines += [f"  {one}" for one in drift]
+    lines += [f"problem: {one}" for one in health.problems(observed, modes)]
+    if health.addon_drift(observed):
         lines.append("  the same `apply` again sends the add-on's values again (--resolve-conflicts OVERWRITE)")
     lines += [f"note: {one}" for one in health.notes(observed)]
     lines += ["mode of each node:", *modes_text(modes)]

@@ -93,7 +93,7 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], code: int, says: st
 
 def test_reports_of_verify(tmp_path: Path) -> None:
     """The outcomes of a real report; anything else is an error."""
-    from amigen.kubeproxy.readiness import _verified
+    from amigen.kubeproxy.readiness import read_verified
     from amigen.verify.report import Report, Result, to_json
 
     results = (
@@ -107,10 +107,10 @@ def test_reports_of_verify(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     file.write_bytes(to_json((made,)))
 
-    assert _verified(f"a={file}") == ("a", {"test_module_loaded[ip_vs]": "failed"})
+    assert read_verified(f"a={file}") == ("a", {"test_module_loaded[ip_vs]": "failed"})
     for text in ("a", "=x", f"a={tmp_path}/none", f"a={__file__}"):
         with pytest.raises(InputError):
-            _verified(text)
+            read_verified(text)
 
 
 def test_migrate_without_a_cluster(tmp_path: Path) -> None:

@@ -374,7 +374,7 @@ def test_status_says_which_nodes_lag(world: World) -> None:
     result = world.run("status")
 
     assert result.exit_code == 6
-    assert "older than the configuration, so not restarted since: node-a, node-b" in result.stdout
+    assert "problem: node-a, node-b: kube-proxy is older than the configuration" in result.stdout
     assert "node-a: iptables (by log)" in result.stdout
     plan = json.loads(world.run("plan", "--mode", "ipvs", "--output", "json").stdout)
     assert plan["changes"] is False
