@@ -17,10 +17,9 @@ from amigen.kubernetes.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 from amigen.kubernetes.kubeconfig import Access, read_access
 from amigen.kubernetes.transport import Answer, Transport, UnreachableError
 
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 _PAGE = 500
 _PAGES = 10_000  # five million objects
-
-
 _LONGEST = 2000  # of what a server says, in a message
 # What webhooks and admission policies say with the status that RBAC has too.
 _ADMISSION = re.compile(r"admission webhook|admission ?policy|denied (the )?request", re.IGNORECASE)
@@ -51,21 +50,21 @@ class Cluster:
 
     def get(self, kind: Kind, name: str) -> dict[str, Any]:
         """One object."""
-        return self._json("GET", "get", kind, kind.path(name), name)
+        return self._json("get", Asked(kind, name))
 
     def list(self, kind: Kind, namespace: str = NAMESPACE, labels: str = "") -> Iterator[dict[str, Any]]:
         """All objects, page by page; `namespace=""` for all namespaces."""
+        asked = Asked(kind, "", namespace)
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         seen: set[str] = set()
         while True:
-            path = f"{kind.path('', namespace)}?{urlencode(query)}"
-            answer = self._json("GET", "list", kind, path, "", namespace=namespace)
+            answer = self._json("list", asked, query)
             yield from answer["items"] or []
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise self._misfit("list", Asked(kind, "", namespace), "it returns too many pages")
+                raise self._misfit("list", asked, "it returns too many pages")
             seen.add(token)
             query["continue"] = token
 
@@ -76,25 +75,21 @@ class Cluster:
             ConflictError: The object has changed since it was read.
         """
         assert (body.get("metadata") or {}).get("resourceVersion"), "a replace without resourceVersion loses changes"
-        path = f"{kind.path(name)}?fieldManager=amigen"
-        return self._json("PUT", "update", kind, path, name, body=body)
+        return self._json("update", Asked(kind, name), {"fieldManager": "amigen"}, body)
 
     def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A strategic merge patch: only the fields in `body` change."""
-        path = f"{kind.path(name)}?fieldManager=amigen"
-        kind_of_body = "application/strategic-merge-patch+json"
-        return self._json("PATCH", "patch", kind, path, name, body=body, content_type=kind_of_body)
+        return self._json("patch", Asked(kind, name), {"fieldManager": "amigen"}, body)
 
     def delete(self, kind: Kind, name: str, *, uid: str) -> None:
         """Delete this very object; one of the same name that came after it stays."""
-        path = kind.path(name)
-        self._json("DELETE", "delete", kind, path, name, body={"preconditions": {"uid": uid}})
+        self._json("delete", Asked(kind, name), body={"preconditions": {"uid": uid}})
 
     def version(self) -> str:
         """The server's `gitVersion`, such as `v1.33.4-eks-1a2b3c4`."""
         answer = self._send("GET", "/version")
         if answer.status == 401:
-            raise self._failure(answer.status, "get", Asked(NODES, "", ""), "")
+            raise self._failure(answer.status, "get", Asked(NODES), "")
         if answer.status != 200:
             raise KubernetesError(
                 f"{self.server} answers HTTP {answer.status} to GET /version", "is it a Kubernetes API?"
@@ -112,8 +107,7 @@ class Cluster:
         attributes |= {"name": name} if name else {}
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         body["spec"] = {"resourceAttributes": attributes}
-        answer = self._json("POST", "create", REVIEWS, REVIEWS.path(), "", body=body)
-        status = answer.get("status")
+        status = self._json("create", Asked(REVIEWS), body=body).get("status")
         return isinstance(status, dict) and status.get("allowed") is True
 
     def now(self) -> str:
@@ -134,19 +128,11 @@ class Cluster:
         return answer.text if answer.status == 200 else None
 
     def _json(
-        self,
-        method: str,
-        verb: str,
-        kind: Kind,
-        path: str,
-        name: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-        namespace: str = NAMESPACE,
+        self, verb: str, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        asked = Asked(kind, name, namespace)
-        answer = self._send(method, path, body, content_type)
+        path = asked.kind.path(asked.name, asked.namespace) + (f"?{urlencode(query)}" if query else "")
+        kind_of_body = "application/strategic-merge-patch+json" if verb == "patch" else "application/json"
+        answer = self._send(_METHODS[verb], path, body, kind_of_body)
         found = answer.json()
         if not 200 <= answer.status < 300:
             said = str(found.get("message") or "") if isinstance(found, dict) else answer.text
@@ -154,7 +140,8 @@ class Cluster:
         if not isinstance(found, dict):
             raise self._misfit(verb, asked, f"it is no JSON object (content type {answer.kind or 'unset'})")
         # What was deleted is answered as itself or as a Status.
-        wanted = [f"{kind.name}List"] if verb == "list" else [kind.name, *(["Status"] if verb == "delete" else [])]
+        name = asked.kind.name
+        wanted = {"list": [f"{name}List"], "delete": [name, "Status"]}.get(verb, [name])
         if found.get("kind") not in wanted:
             raise self._misfit(verb, asked, f"its kind is {found.get('kind')!r}, expected {wanted[0]}")
         if verb == "list" and not isinstance(found.get("items", ""), list | None):

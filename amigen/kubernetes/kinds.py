@@ -47,8 +47,8 @@ class Asked:
     """What was asked for and where, in the words of RBAC."""
 
     kind: Kind
-    name: str
-    namespace: str
+    name: str = ""
+    namespace: str = NAMESPACE
 
     @property
     def what(self) -> str:

@@ -18,7 +18,7 @@ import yaml
 
 from amigen.kubeproxy.daemonset import pods as read_pods
 from amigen.kubernetes.cluster import Cluster
-from amigen.kubernetes.kinds import CONFIG_MAPS, NODES, PODS, Kind
+from amigen.kubernetes.kinds import CONFIG_MAPS, NODES, PODS, Asked, Kind
 
 BINDINGS = Kind(name="Status", root="/api/v1", plural="bindings")
 
@@ -101,7 +101,7 @@ class PretendKubelet:
             "kind": "Node",
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name} | (labels or {})},
         }
-        self.cluster._json("POST", "create", NODES, NODES.path(), name, body=node)
+        self.cluster._json("create", Asked(NODES), body=node)
         status = {
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": name}],
