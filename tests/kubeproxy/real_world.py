@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from amigen.base.errors import AmigenError
 from amigen.cli import cli
 from amigen.kubernetes.cluster import Cluster
-from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
+from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Asked, Kind
 from tests.real.control_plane import ControlPlane
 from tests.real.kubelet import PretendKubelet
 
@@ -28,7 +28,7 @@ class World:
     extra: list[str] = field(default_factory=list)
 
     def create(self, kind: Kind, body: dict[str, Any], namespace: str = "kube-system") -> dict[str, Any]:
-        return self.cluster._json("POST", "create", kind, kind.path("", namespace), body["metadata"]["name"], body=body)
+        return self.cluster._json("create", Asked(kind, "", namespace), body=body)
 
     def text(self) -> str:
         return str(self.cluster.get(CONFIG_MAPS, "kube-proxy")["data"]["config.conf"])
