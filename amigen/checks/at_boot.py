@@ -19,6 +19,7 @@ class ModuleOptionCheck(Check, frozen=True, kw_only=True):
     test = "test_module_option"
     place = 35
     level = Level.BOOT_CONFIGURATION
+    wanted = Wanted(modules=("ip_vs",))
     option: str
     value: str
 
@@ -27,14 +28,6 @@ class ModuleOptionCheck(Check, frozen=True, kw_only=True):
         if not isinstance(step, LoadModules) or step.conn_tab_bits is None:
             return ()
         return (cls(option="conn_tab_bits", value=str(step.conn_tab_bits)),)
-
-    @property
-    def row(self) -> str:
-        return self.value
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(modules=("ip_vs",))
 
     suite = """
 # Option of ip_vs -> its value.
@@ -72,6 +65,7 @@ class SysctlAtBootCheck(Check, frozen=True, kw_only=True):
     test = "test_sysctl_at_boot"
     place = 36
     level = Level.BOOT_CONFIGURATION
+    wanted = Wanted(commands=(CAT_SYSCTLS,))
     key: str
     value: str
 
@@ -82,10 +76,6 @@ class SysctlAtBootCheck(Check, frozen=True, kw_only=True):
     @property
     def row(self) -> tuple[str, str]:
         return sysctl_path(self.key), " ".join(self.value.split())
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(commands=(CAT_SYSCTLS,))
 
     suite = """
 # Kernel parameter -> its path, and the value that is set at boot.

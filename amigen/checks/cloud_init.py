@@ -24,18 +24,12 @@ class CloudInitCheck(Check, frozen=True, kw_only=True):
     place = 140
     level = Level.NODE
     needs = "boot"
+    subject = "done"
+    wanted = Wanted(texts=(RESULT,))
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(),) if step is None else ()
-
-    @property
-    def subject(self) -> str:
-        return "done"
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(texts=(RESULT,))
 
     suite = """
 @pytest.mark.needs_boot
@@ -82,15 +76,12 @@ class CloudInitOnceCheck(Check, frozen=True, kw_only=True):
     needs = "boot"
     # An image is first booted without any user data, and a node may be given another's.
     optional = True
+    subject = "user-data"
     digest: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(digest=spec_digest(spec)),) if step is None else ()
-
-    @property
-    def subject(self) -> str:
-        return "user-data"
 
     @property
     def row(self) -> str:

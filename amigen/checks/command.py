@@ -26,10 +26,6 @@ class CommandCheck(Check, frozen=True, kw_only=True):
         return (cls(command="nft"),) if nft else ()
 
     @property
-    def row(self) -> str:
-        return self.argument
-
-    @property
     def wanted(self) -> Wanted:
         return Wanted(commands=(shlex.join((self.command, self.argument)),))
 

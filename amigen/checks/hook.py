@@ -29,10 +29,6 @@ class HookCheck(Check, frozen=True, kw_only=True):
         return (cls(name=step.name, sha256=hashlib.sha256(step.script.encode()).hexdigest()),)
 
     @property
-    def row(self) -> str:
-        return self.sha256
-
-    @property
     def stamp(self) -> str:
         """The file in which a hook that has run to its end leaves the sha256 of its script."""
         return f"{STAMPS}/{self.name}.sha256"

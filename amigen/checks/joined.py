@@ -23,15 +23,12 @@ class JoinedCheck(Check, frozen=True, kw_only=True):
     place = 170
     level = Level.NODE
     needs = "cluster"
+    subject = "kubelet"
     units: tuple[str, ...] = ("kubelet.service",)
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(units=platform.kubelet_units),) if isinstance(step, JoinCluster) else ()
-
-    @property
-    def subject(self) -> str:
-        return "kubelet"
 
     @property
     def kubelets(self) -> tuple[str, ...]:

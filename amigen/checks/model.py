@@ -96,8 +96,12 @@ class Check(Struct, frozen=True, kw_only=True):
 
     @property
     def row(self) -> object:
-        """What the suite has to know of the subject."""
-        return None
+        """What the suite has to know of the subject: the second field, where a kind says nothing else."""
+        return getattr(self, self.__struct_fields__[1]) if self._has_rows() else None
+
+    @classmethod
+    def _has_rows(cls) -> bool:
+        return cls.row is not Check.row or len(cls.__struct_fields__) > 1
 
     @property
     def wanted(self) -> Wanted:
@@ -112,7 +116,7 @@ class Check(Struct, frozen=True, kw_only=True):
     def table(cls, checks: Sequence[Any]) -> dict[Any, Any] | tuple[Any, ...]:
         """The table of the suite for checks of this kind."""
         rows = {check.subject: check.row for check in checks}
-        return tuple(rows) if cls.row is Check.row else rows
+        return rows if cls._has_rows() else tuple(rows)
 
     @classmethod
     def suite_text(cls, checks: Sequence[Self]) -> str:

@@ -25,10 +25,6 @@ class PackageCheck(Check, frozen=True, kw_only=True):
             return ()
         return tuple(cls(name=package.name, version=package.version) for package in step.packages)
 
-    @property
-    def row(self) -> str | None:
-        return self.version
-
     suite = """
 # Package -> the version that the spec pins, or None.
 PACKAGES = {table}

@@ -18,20 +18,13 @@ class ReleaseCheck(Check, frozen=True, kw_only=True):
     level = Level.IDENTITY
     headline = "not built by amigen from this spec"
     todo = "run amigen build, or verify it with the spec and the state of it that it was made from"
+    wanted = Wanted(texts=(RELEASE_PATH,))
     name: str
     digest: str
 
     @classmethod
     def of(cls, step: Step | None, spec: NodeImage, platform: PlatformFact) -> tuple[Self, ...]:
         return (cls(name=step.name, digest=step.digest),) if isinstance(step, WriteRelease) else ()
-
-    @property
-    def row(self) -> str:
-        return self.digest
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(texts=(RELEASE_PATH,))
 
     suite = """
 # Spec -> its digest.

@@ -94,6 +94,9 @@ class NoFailedUnitCheck(Check, frozen=True, kw_only=True):
     place = 160
     level = Level.NODE
     needs = "boot"
+    subject = "systemd"
+    # With any unit, the failed ones are gathered, too.
+    wanted = Wanted(units=(GATE_UNIT,))
     besides: tuple[str, ...] = ()
 
     @classmethod
@@ -101,17 +104,8 @@ class NoFailedUnitCheck(Check, frozen=True, kw_only=True):
         return (cls(),) if step is None else ()
 
     @property
-    def subject(self) -> str:
-        return "systemd"
-
-    @property
     def row(self) -> tuple[str, ...]:
         return self.besides
-
-    @property
-    def wanted(self) -> Wanted:
-        # With any unit, the failed ones are gathered, too.
-        return Wanted(units=(GATE_UNIT,))
 
     suite = """
 # Whose units -> those that fail on every machine that joins no cluster.
