@@ -1,9 +1,14 @@
-"""Times as AWS and Kubernetes write them."""
+"""Times as AWS, Kubernetes and the records of amigen write them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-11-23T12:15:00Z`, of a time in UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment_of(text: Any) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from amigen.build.aws import AwsBuild, build_aws
 from amigen.build.aws_look import require_subnet
 from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, find_account, noted
 from amigen.build.record import BuildRecord, read_record, write_record
-from amigen.build.run import BuildRequest, Built, Order, keep_record, now_utc, run_build
+from amigen.build.run import BuildRequest, Built, Order, keep_record, run_build
 from amigen.build.spread import spread
 from amigen.build.stop import Stop
 from amigen.publish.names import regions
@@ -101,7 +102,7 @@ def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
 
 
 def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, waiter: Waiter) -> Built:
-    record, failures = spread(aws, order.request.spec, record, path, waiter, now_utc())
+    record, failures = spread(aws, order.request.spec, record, path, waiter, datetime.now(UTC))
     write_record(record, path)
     count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
     order.progress.end(JOB, count, well=not failures)

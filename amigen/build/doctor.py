@@ -24,7 +24,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that this machine has or lacks.
 
     Attributes:
-        name: What it is.
         found: What is there, such as a version; empty where there is none.
         needed_for: The commands that need it.
         install: How to get it; empty where it is there.

@@ -20,12 +20,7 @@ _OLDEST = {"local": (1, 6, 6), "aws": (1, 7, 0)}
 
 @dataclass(frozen=True, kw_only=True)
 class Packer:
-    """A Packer.
-
-    Attributes:
-        path: The program.
-        version: Such as (1, 6, 6).
-    """
+    """A Packer, with its version as numbers."""
 
     path: str
     version: tuple[int, int, int]

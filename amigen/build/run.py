@@ -20,6 +20,7 @@ import msgspec
 
 from amigen.base.errors import AmigenError, BuildError, InputError
 from amigen.base.locks import exclusive_lock
+from amigen.base.moments import rfc3339
 from amigen.base.version import __version__
 from amigen.build.packer_tool import Packer
 from amigen.build.progress import Progress
@@ -92,6 +93,11 @@ class BuildRequest:
         return self.jobs[0].plan.spec
 
 
+def new_build_id() -> str:
+    """`20261123-121500-3f9a1c`: sorts by time, and two builds at once differ."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """A request, and what its build runs with."""
@@ -99,7 +105,7 @@ class Order:
     request: BuildRequest
     packer: Packer
     progress: Progress
-    build_id: str = field(default_factory=lambda: new_build_id(now_utc()))
+    build_id: str = field(default_factory=new_build_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,27 +118,12 @@ class Built:
     interrupted: bool
 
 
-def new_build_id(now: datetime) -> str:
-    """`20261123-121500-3f9a1c`: sorts by time, and two builds at once differ."""
-    return f"{now:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
-
-
-def now_utc() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
-
-
-def rfc3339(time: datetime) -> str:
-    """`2026-11-23T12:15:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
     """Build all images; one that fails does not hide the others.
 
     Ctrl-C, SIGTERM and SIGHUP end it: running programs are asked to end, and amigen waits for them.
     """
-    started, request = now_utc(), order.request
+    started, request = datetime.now(UTC), order.request
     folder = request.output / "builds" / order.build_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +152,7 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
         amigen_version=__version__,
         packer_version=order.packer.text,
         started_at=rfc3339(started),
-        finished_at=rfc3339(now_utc()),
+        finished_at=rfc3339(datetime.now(UTC)),
         spec=recorded_spec(request.spec),
         images=tuple(images[job.name] for job in request.jobs if job.name in images),
     )

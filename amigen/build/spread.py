@@ -11,7 +11,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.build.record import BuildRecord, ImageRecord
 from amigen.publish.apply import apply
-from amigen.publish.ledger import open_ledger
+from amigen.publish.ledger import ledger_beside, open_ledger
 from amigen.publish.names import regions
 from amigen.publish.place_run import Means
 from amigen.publish.plan import PublishRequest
@@ -36,7 +36,7 @@ def spread(
     request = PublishRequest(spec=spec, digest=record.spec_digest, user_data={}, now=now, templates=False)
     failures: dict[str, AmigenError] = {}
     amis: dict[str, dict[str, str]] = {}
-    with open_ledger(path.with_name("publish-ledger.json"), spec.name) as ledger:
+    with open_ledger(ledger_beside(path), spec.name) as ledger:
         left: list[str] | None = None
         for _ in range(_TRIES):
             runs = look(aws, request, read_images(path, spec), regions(spec), waiter)

@@ -39,29 +39,20 @@ literal() {
 
 
 def gather_script(wanted: Wanted, token: str) -> str:
-    """The script that prints what is wanted.
-
-    Args:
-        token: Letters and digits that nothing on the target can guess.
-    """
+    """The script that prints what is wanted; nothing on the target can guess the token of letters and digits."""
     parts = [
         f"token={shlex.quote(token)}\n",
         _PRELUDE.replace("RUNS_SYSTEMD", RUNS_SYSTEMD),
         _literal("loaded", 0, LOADED),
+        _literal("kernel", 0, RUNNING_KERNEL),
+        _literal("surroundings", 0, LOOK_AROUND),
+        *(_modules(wanted) if wanted.modules else ()),
+        *_bulk(wanted),
+        *_units(wanted.units),
+        *(_literal("command", number, command) for number, command in enumerate(wanted.commands)),
+        _schedulers(wanted.schedulers) if wanted.schedulers else "",
+        "section end\n",
     ]
-    parts += [_literal("kernel", 0, RUNNING_KERNEL), _literal("surroundings", 0, LOOK_AROUND)]
-    parts.append(
-        "section table; { read -r table && printf '%s\\n' \"$table\"; } 2>/dev/null </proc/net/ip_vs; section code 0\n"
-        "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
-        if wanted.modules
-        else ""
-    )
-    parts += _modules(wanted) if wanted.modules else ()
-    parts += _bulk(wanted)
-    parts += _units(wanted.units)
-    parts += (_literal("command", number, command) for number, command in enumerate(wanted.commands))
-    parts.append(_schedulers(wanted.schedulers) if wanted.schedulers else "")
-    parts.append("section end\n")
     return "".join(parts)
 
 
@@ -72,6 +63,10 @@ def _literal(section: str, number: int, command: str) -> str:
 def _modules(wanted: Wanted) -> Iterator[str]:
     """All modules at once in each installed kernel and in the running one, and what modprobe.d says of them."""
     names = names_pattern(wanted.modules)
+    yield (
+        "section table; { read -r table && printf '%s\\n' \"$table\"; } 2>/dev/null </proc/net/ip_vs; section code 0\n"
+        "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
+    )
     yield shell_library("at-boot.sh") + shell_library("option-at-boot.sh")
     yield _literal("kernels", 0, LIST_KERNELS)
     yield _literal("persisted", 0, LIST_PERSISTED)

@@ -12,12 +12,10 @@ class Wanted:
 
     Attributes:
         modules: Kernel modules.
-        packages: Names of packages.
         files: Paths whose attributes and sha256 are needed.
         texts: Paths whose content is needed.
         settings: Paths below /proc/sys.
         commands: Shell commands whose result is needed. They run in this order and must not change anything.
-        units: systemd units.
         schedulers: IPVS schedulers to try, after all else.
     """
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from amigen.base.errors import AmigenError, ConflictError, KubernetesError, plain
+from amigen.base.moments import rfc3339
 from amigen.kubernetes.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 from amigen.kubernetes.kubeconfig import Access, read_access
 from amigen.kubernetes.transport import Answer, Transport, UnreachableError
@@ -115,7 +116,7 @@ class Cluster:
         if not self._date:
             self.version()
         try:
-            return parsedate_to_datetime(self._date).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return rfc3339(parsedate_to_datetime(self._date))
         except (ValueError, TypeError, LookupError, OverflowError):
             raise KubernetesError(f"{self.server} answers with an invalid Date: {self._date!r}", _PROXY) from None
 

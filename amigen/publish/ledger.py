@@ -18,6 +18,7 @@ import msgspec
 from amigen.base.errors import ConflictError, InputError
 from amigen.base.files import MissingFileError, read_file, write_atomically
 from amigen.base.locks import exclusive_lock
+from amigen.base.moments import rfc3339
 
 SCHEMA = "amigen/ledger/v1"
 
@@ -126,7 +127,7 @@ def ledger_beside(record: Path) -> Path:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(datetime.now(UTC))
 
 
 @contextlib.contextmanager

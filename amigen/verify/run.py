@@ -17,6 +17,7 @@ from msgspec import structs
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
 from amigen.base.interrupt import ending_programs
+from amigen.base.moments import rfc3339
 from amigen.base.version import __version__
 from amigen.checks.model import RELEASE_PATH
 from amigen.connections import connect, parse_target
@@ -155,7 +156,7 @@ def make_report(
         target=target.text,
         kind=target.kind,
         amigen=__version__,
-        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        started=rfc3339(started),
         seconds=round(seconds, 3),
         verdict=verdict_of(results),
         results=results,

@@ -35,8 +35,7 @@ class SessionInput:
     Attributes:
         folder: A private folder with the rendered tests; nothing else is in it.
         files: Test files or folders in it.
-        own: Tests of the user's, or None.
-        phase: The name of the phase in the results.
+        own: Tests of the user's.
         joined: The hosts must have joined their cluster.
         image: The host is to be checked as an image, also where it runs.
     """

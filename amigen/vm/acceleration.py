@@ -30,14 +30,7 @@ _ANSWER = 0x2A
 
 @dataclass(frozen=True, kw_only=True)
 class Acceleration:
-    """How a guest's processor is made.
-
-    Attributes:
-        name: QEMU's accelerator.
-        cpu: QEMU's `-cpu`.
-        accel: QEMU's `-accel`.
-        reason: Why it is this one, in words for the user.
-    """
+    """How a guest's processor is made, in the words of QEMU's options; and why, in words for the user."""
 
     name: Literal["kvm", "tcg"]
     cpu: str

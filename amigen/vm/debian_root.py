@@ -70,9 +70,7 @@ class RootRecipe:
     """All that decides what the root will be.
 
     Attributes:
-        title: What it is, for people.
         arch: The distribution's word for the architecture.
-        kernel_package: The kernel.
         login_user: Default user of cloud-init, with sudo and without a password.
         packages: Packages besides those that every root has.
     """
