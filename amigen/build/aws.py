@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from amigen.build.aws_look import find_usable_base
 from amigen.build.hook import Event
 from amigen.build.host_key import bastion_command, require_builder, write_known_hosts
 from amigen.build.record import ImageRecord
+from amigen.build.run import Order
 from amigen.build.session import Session, manifest_artifact
 from amigen.plan.source import source_of
 from amigen.publish.state import Image
@@ -27,15 +28,18 @@ class AwsBuild:
 
     Attributes:
         endpoint_url: Another address of EC2; then region and credentials are not asked for either.
-        packer_vars: Variables of the Packer files that the user sets.
-        environment: For Packer: how it gets its credentials.
     """
 
     aws: Aws
-    build_id: str
+    order: Order
     endpoint_url: str | None = None
-    packer_vars: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment of Packer, whose plugins know the address of the other services (Systems Manager) by it alone."""
+        request = self.order.request
+        found = {"AWS_PROFILE": request.profile, "AWS_ENDPOINT_URL": request.endpoint_url}
+        return {name: value for name, value in found.items() if value}
 
 
 def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
@@ -52,7 +56,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     new_key(session.work)
     source_image = base.image.id
     if bastion := session.plan.spec.aws.builder.bastion:
-        session.proxy = bastion_command(bastion, build.packer_vars.get(BASTION_KEY))
+        session.proxy = bastion_command(bastion, build.order.request.variables.get(BASTION_KEY))
 
     def on_event(event: Event) -> None:
         nonlocal source_image
@@ -106,11 +110,11 @@ def _look_at_builder(session: Session, build: AwsBuild, event: Event) -> str:
 def packer_variables(session: Session, build: AwsBuild, source: Image) -> dict[str, Any]:
     """Variables for the rendered file; those of the user override ours."""
     public = session.key.with_suffix(".pub").read_text().strip()
-    found: dict[str, Any] = {"build": build.build_id}
+    found: dict[str, Any] = {"build": build.order.build_id}
     if source.root_device:
         found["root_device"] = source.root_device
-    found |= build.packer_vars
-    if key := build.packer_vars.get(BASTION_KEY):
+    found |= build.order.request.variables
+    if key := found.get(BASTION_KEY):
         # Packer runs in another folder.
         found[BASTION_KEY] = str(Path(key).expanduser().absolute())
     found["verify_public_key"] = public

@@ -44,21 +44,13 @@ def build_on_aws(order: Order) -> Built:
     done = built_already(request)
     for name in sorted(done):
         say(f"{name} is built already")
-    build = AwsBuild(
-        aws=aws,
-        build_id=order.build_id,
-        endpoint_url=ec2_url,
-        packer_vars=request.variables,
-        # Packer's plugins of today know the address of the other services (Systems Manager) by the environment.
-        environment={k: v for k, v in (("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)) if v},
-    )
-    stop = Stop()
+    build = AwsBuild(aws=aws, order=order, endpoint_url=ec2_url)
     left = tuple(job for job in request.jobs if job.name not in done)
     spot = spec.aws.builder.spot is not None
     if left:
         with noted(order.build_id, spec.aws.region, account, spot=spot):
             left_order = dataclasses.replace(order, request=dataclasses.replace(request, jobs=left))
-            built = run_build(left_order, lambda session: build_aws(session, build), stop)
+            built = run_build(left_order, lambda session: build_aws(session, build), Stop())
             # Version 1.8.2 of Packer's plugin crashes where a fleet is refused, and removes nothing.
             if built.interrupted or (spot and built.errors):
                 kept = frozenset(image.image_id for image in built.record.images if image.image_id)
@@ -70,7 +62,6 @@ def build_on_aws(order: Order) -> Built:
 
 def _finish(aws: Aws, order: Order, built: Built, path: Path, waiter: Waiter) -> Built:
     """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
-    spec = order.request.spec
     try:
         record = keep_record(built, path)
         if record is None:
@@ -82,14 +73,14 @@ def _finish(aws: Aws, order: Order, built: Built, path: Path, waiter: Waiter) ->
         order.progress.end(JOB, "interrupted; the images stay", well=False)
     except AmigenError as error:
         order.progress.end(JOB, f"failed; the images stay: {error.message}", well=False)
-        failed = dataclasses.replace(built, errors={**built.errors, "tag, copy and share": error})
-        return _unfinished(failed, path, dict.fromkeys(regions(spec), error.message))
-    cut = dataclasses.replace(built, interrupted=True)
-    return _unfinished(cut, path, dict.fromkeys(regions(spec), "interrupted"))
+        built = dataclasses.replace(built, errors={**built.errors, "tag, copy and share": error})
+        return _unfinished(built, path, order, error.message)
+    return _unfinished(dataclasses.replace(built, interrupted=True), path, order, "interrupted")
 
 
-def _unfinished(built: Built, path: Path, errors: dict[str, str]) -> Built:
+def _unfinished(built: Built, path: Path, order: Order, why: str) -> Built:
     """Images are there, and which regions have what they should is not known: the next `--resume` looks."""
+    errors = dict.fromkeys(regions(order.request.spec), why)
     images = tuple(
         msgspec.structs.replace(image, region_errors=errors) if image.outcome == "built" else image
         for image in built.record.images

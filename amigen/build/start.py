@@ -26,13 +26,13 @@ def packer_for(request: BuildRequest, *, dry_run: bool) -> Packer:
     Raises:
         ToolError: Something is missing; all of it is named.
     """
+    missing = [] if dry_run else lacking(request)
     try:
         found = find_packer(request.packer, target=request.target)
     except ToolError as error:
-        require_all([error, *([] if dry_run else lacking(request))])
+        require_all([error, *missing])
         raise
-    if not dry_run:
-        require_all(lacking(request))
+    require_all(missing)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from amigen.build.session import Session
 from amigen.build.stop import Stop
 from amigen.publish.state import Image
 from tests.build.test_packer_files import plan_of
+from tests.build.test_run import order
 
 SOURCE = Image(id="ami-1", name="base", state="available", architecture="x86_64", root_device="/dev/sda1")
 
@@ -32,15 +34,17 @@ def session(tmp_path: Path) -> Session:
     )
 
 
-def test_the_root_volume_is_that_of_the_ami(session: Session) -> None:
+def test_the_root_volume_is_that_of_the_ami(session: Session, tmp_path: Path) -> None:
     """Amazon Linux has /dev/xvda; an AMI of one's own may have another name, and would get a second disk."""
-    found = packer_variables(session, AwsBuild(aws=Aws(), build_id="b1"), SOURCE)
+    found = packer_variables(session, AwsBuild(aws=Aws(), order=order(tmp_path)), SOURCE)
     assert (found["root_device"], found["source_ami_x86_64"]) == ("/dev/sda1", "ami-1")
     assert "endpoint_url" not in found
 
 
-def test_the_users_own_variables_win(session: Session) -> None:
-    build = AwsBuild(aws=Aws(), build_id="b1", packer_vars={"root_device": "/dev/xvdb"}, endpoint_url="http://ec2")
+def test_the_users_own_variables_win(session: Session, tmp_path: Path) -> None:
+    given = order(tmp_path)
+    given = replace(given, request=replace(given.request, variables={"root_device": "/dev/xvdb"}))
+    build = AwsBuild(aws=Aws(), order=given, endpoint_url="http://ec2")
     found = packer_variables(session, build, SOURCE)
     assert found["root_device"] == "/dev/xvdb"
     assert (found["endpoint_url"], found["offline"]) == ("http://ec2", True)
