@@ -113,11 +113,11 @@ def _make(recipe: RootRecipe, folder: Path, log: Callable[[str], None]) -> None:
     shutil.rmtree(work)
 
 
-def pack_root(root: Path, folder: Path, *, log: Callable[[str], None], size_gib: int = BUILT_IN_GIB) -> None:
+def pack_root(root: Path, folder: Path, *, log: Callable[[str], None]) -> None:
     """A qcow2 of the root with its kernel and initrd beside it, as `disk.qcow2`, `disk.vmlinuz`, `disk.initrd`."""
     take_kernel(root, folder)
     raw = folder / "disk.raw"
-    make_disk(root, raw, size_gib=size_gib, log=log)
+    make_disk(root, raw, size_gib=BUILT_IN_GIB, log=log)
     qemu_img = find_program("qemu-img", package="qemu-utils", purpose="make a disk image")
     run_tool(
         [qemu_img, "convert", "-q", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")],

@@ -59,7 +59,6 @@ class Machine:
         instance_id: str | None = None,
         hostname: str = "amigen-vm",
         memory_mib: int = MEMORY_MIB,
-        cpus: int = 2,
         disk_gib: int | None = None,
         ssh_port: int | None = None,
         acceleration: Acceleration | None = None,
@@ -84,7 +83,7 @@ class Machine:
         )
         self._acceleration = acceleration or probe(image.architecture, image.kernel)
         self.command = qemu_command(
-            image, work, memory_mib=memory_mib, cpus=cpus, acceleration=self._acceleration, ssh_port=self.port
+            image, work, memory_mib=memory_mib, acceleration=self._acceleration, ssh_port=self.port
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -170,13 +169,13 @@ class Machine:
             self._process.wait()
         self._reserved.close()
 
-    def console_tail(self, lines: int = _CONSOLE_LINES) -> str:
+    def console_tail(self) -> str:
         """The last lines of the serial console, for error messages."""
         try:
             text = read_tail(self.console, 65536)
         except OSError:
             return "(no console)"
-        kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-lines:]
+        kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-_CONSOLE_LINES:]
         return "\n".join(f"  console: {line}" for line in kept) or "  (the console is empty)"
 
 

@@ -50,14 +50,13 @@ def qemu_command(
     work: Path,
     *,
     memory_mib: int,
-    cpus: int,
     acceleration: Acceleration,
     ssh_port: int,
 ) -> list[str]:
     """The whole command; the files of the guest are in `work` (see `Machine`)."""
     return [
         *bare_command(image.architecture, acceleration, _machine(image)),
-        *("-smp", str(cpus), "-m", str(memory_mib)),
+        *("-smp", "2", "-m", str(memory_mib)),
         *("-drive", disk_drive(work / "disk.qcow2")),
         *("-drive", seed_drive(work / "seed.iso")),
         *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22", "-device", "virtio-net-pci,netdev=net"),

@@ -130,16 +130,16 @@ class SshTarget:
                 "these units are still starting",
             ) from None
 
-    def copy_from(self, source: str, target: Path, *, timeout: float = 300) -> None:
+    def copy_from(self, source: str, target: Path) -> None:
         """Copy a file or folder from there.
 
         Raises:
-            ToolError: It failed, or did not end within `timeout` seconds.
+            ToolError: It failed, or did not end within five minutes.
         """
         scp = find_program("scp", package="openssh-client", purpose="copy files")
         ends = [f"{self.user}@{self.host}:{source}", str(target)]
         command = [scp, "-q", "-r", *self.arguments, "-P", str(self.port), "--", *ends]
-        run_tool(command, doing=f"copy {ends[0]} to {ends[1]}", timeout=timeout)
+        run_tool(command, doing=f"copy {ends[0]} to {ends[1]}", timeout=300)
 
     def disconnect(self) -> None:
         """End the shared connection."""

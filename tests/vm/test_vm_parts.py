@@ -443,7 +443,7 @@ def test_the_probe_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_comma_in_a_path_does_not_become_an_option(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"memory_mib": 512, "cpus": 1, "acceleration": EMULATION, "ssh_port": 2222}
+    given: dict[str, Any] = {"memory_mib": 512, "acceleration": EMULATION, "ssh_port": 2222}
     image = VmImage(disk=tmp_path / "d", format="raw")
     try:
         command = qemu_command(image, Path("/a,snapshot=on"), **given)
