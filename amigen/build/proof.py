@@ -64,13 +64,12 @@ def _on_machine(plan: ImagePlan, target: SshTarget, when: When) -> tuple[CheckRe
 
 def check_record(found: Result, when: When) -> CheckRecord:
     """The result of a check, for the build record."""
-    said = {"expected": found.expected, "found": found.found, "to do": found.todo}
     return CheckRecord(
         id=found.id,
         when=when,
         # A test of the user's that skips itself proves as little as one that cannot run.
         outcome="not provable" if found.outcome == "skipped" else found.outcome,
-        message="\n".join(f"{word}: {text}" for word, text in said.items() if text),
+        message="\n".join(f"{label}: {text}" for label, text in found.explanation if label != "diff"),
         seconds=found.seconds,
         phase=found.phase,
     )

@@ -48,13 +48,7 @@ def _suite(root: ET.Element, report: Report, phase: str, results: list[Result]) 
             element = {"failed": "failure", "error": "error"}.get(result.outcome, "skipped")
             found = f"not provable here: {result.found}" if result.outcome == "not provable" else result.found
             child = ET.SubElement(case, element, message=_xml(found))
-            child.text = _xml("\n".join(line for line in explanation_lines(result)))
-
-
-def explanation_lines(result: Result) -> list[str]:
-    """What was expected, found and is to do; only what there is."""
-    labels = (("expected", result.expected), ("found", result.found), ("diff", result.diff), ("to do", result.todo))
-    return [f"{label}: {text}" for label, text in labels if text]
+            child.text = _xml("\n".join(f"{label}: {text}" for label, text in result.explanation))
 
 
 def _xml(text: str) -> str:

@@ -47,6 +47,12 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     own: bool = False
     step: str = ""
 
+    @property
+    def explanation(self) -> list[tuple[str, str]]:
+        """Label and text of what there is to say."""
+        said = (("expected", self.expected), ("found", self.found), ("diff", self.diff), ("to do", self.todo))
+        return [(label, text) for label, text in said if text]
+
 
 class Cause(Struct, frozen=True, kw_only=True, rename="camel"):
     """Why checks failed.

@@ -98,9 +98,7 @@ def _explained(results: list[Result]) -> RenderableType:
     grid = Table.grid(padding=(0, 1, 0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    expected = first.expected + (f" (and so for {len(results) - 1} more)" if len(results) > 1 else "")
-    found = (("expected", expected), ("found", first.found), ("diff", first.diff), ("to do", first.todo))
-    for label, text in found:
-        if text:
-            grid.add_row(label, Text(text))
+    more = f" (and so for {len(results) - 1} more)" if len(results) > 1 else ""
+    for label, text in first.explanation:
+        grid.add_row(label, Text(text + more if label == "expected" else text))
     return Group(Text(" ".join(result.id for result in results), style="bold"), grid)
