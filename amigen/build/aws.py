@@ -66,7 +66,6 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     session.begin("start the builder")
     session.run_packer(
         folder / "packer/aws",
-        single="image.pkr.hcl",
         only=f"amazon-ebs.{session.architecture}",
         variables=packer_variables(session, build, base.image),
         on_event=on_event,

@@ -84,7 +84,6 @@ def _run_packer(session: Session, base: Base, acceleration: Acceleration, packer
     session.begin("boot the builder")
     session.run_packer(
         folder / "packer/local",
-        single="image.pkr.hcl",
         only="qemu.image",
         variables={**_variables(session, base, acceleration, output), **packer_vars},
         on_event=on_event,

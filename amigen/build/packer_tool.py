@@ -78,10 +78,10 @@ def parse_line(line: str) -> tuple[str, list[str]]:
     return kind, [p.replace("%!(PACKER_COMMA)", ",").replace("\\r", "\r").replace("\\n", "\n") for p in data]
 
 
-def build_command(packer: Packer, folder: Path, *, single: str, variables: Path, only: str) -> list[str]:
-    """The command for one source, run in `folder`.
+def build_command(packer: Packer, *, variables: Path, only: str) -> list[str]:
+    """The command for one source, run in the folder of its files.
 
-    Packer 1.6 has its builders inside and refuses the file that names plugins, so it is given the file `single` alone.
+    Packer 1.6 has its builders inside and refuses the file that names plugins, so it is given the other one alone.
     """
-    what = "." if packer.modern else single
+    what = "." if packer.modern else "image.pkr.hcl"
     return [packer.path, "build", "-machine-readable", f"-only={only}", f"-var-file={variables}", what]

@@ -27,8 +27,7 @@ from amigen.build.proof import check_builder, check_cleaned, require_passed
 from amigen.build.record import CheckRecord, package_diff
 from amigen.build.stop import Stop
 from amigen.plan.model import ImagePlan
-from amigen.render.packer import packer_files
-from amigen.scripts.bootstrap import bootstrap_script, hygiene_script
+from amigen.render.artifacts import build_files
 from amigen.spec.values import Architecture
 from amigen.vm.ssh import SshTarget
 
@@ -100,10 +99,7 @@ class Session:
     def write_files(self) -> Path:
         """The folder with this platform's scripts and Packer files, as `amigen render` writes them."""
         folder = self.work / "rendered"
-        scripts = {"bootstrap": bootstrap_script(self.plan, user_data=False), "hygiene": hygiene_script(self.plan)}
-        files = {f"scripts/{name}.sh": text for name, text in scripts.items()}
-        files |= {f"packer/{name}": text for name, text in packer_files(self.plan).items()}
-        for name, text in files.items():
+        for name, text in build_files(self.plan).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -125,7 +121,6 @@ class Session:
         self,
         folder: Path,
         *,
-        single: str,
         only: str,
         variables: dict[str, Any],
         on_event: Callable[[Event], None],
@@ -156,7 +151,7 @@ class Session:
             file = self.work / "amigen.pkrvars.json"
             given = {**variables, "hook": server.command, "manifest": str(self.work / "manifest.json")}
             file.write_text(json.dumps(given), encoding="utf-8")
-            command = build_command(self.packer, folder, single=single, variables=file, only=only)
+            command = build_command(self.packer, variables=file, only=only)
             env = self._environment(environment or {})
             if self.packer.modern:
                 run_tool(

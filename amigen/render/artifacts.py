@@ -61,18 +61,26 @@ def _platform(plan: ImagePlan, merge: bytes | None) -> Iterator[Artifact]:
     # Where it is too large, the image carries it all, and README.md says so.
     with contextlib.suppress(SizeError):
         yield Artifact(path=f"{base}/user-data.{suffix}", content=user_data(plan, merge=merge), private=private)
-    script = bootstrap_script(plan, user_data=False).encode()
-    yield Artifact(path=f"{base}/scripts/bootstrap.sh", content=script, executable=True, private=private)
-    yield Artifact(path=f"{base}/scripts/hygiene.sh", content=hygiene_script(plan).encode(), executable=True)
+    for path, text in build_files(plan).items():
+        executable = path.startswith("scripts/")
+        hidden = private and path == "scripts/bootstrap.sh"
+        yield Artifact(path=f"{base}/{path}", content=text.encode(), executable=executable, private=hidden)
     for file in plan.files:
         if file.path.startswith("/etc/modules-load.d/"):
             yield Artifact(path=f"{base}/modules-load.d/{PurePosixPath(file.path).name}", content=file.content)
     plan_json = msgspec.json.format(msgspec.json.encode(plan_document(plan)), indent=2)
     yield Artifact(path=f"{base}/plan.json", content=plan_json + b"\n")
-    for path, text in packer_files(plan).items():
-        yield Artifact(path=f"{base}/packer/{path}", content=text.encode())
     for path, text in suite_files(plan).items():
         yield Artifact(path=f"{base}/{path}", content=text.encode())
+
+
+def build_files(plan: ImagePlan) -> dict[str, str]:
+    """What an image build needs: path below the platform's folder -> text."""
+    scripts = {"bootstrap": bootstrap_script(plan, user_data=False), "hygiene": hygiene_script(plan)}
+    return {
+        **{f"scripts/{name}.sh": text for name, text in scripts.items()},
+        **{f"packer/{path}": text for path, text in packer_files(plan).items()},
+    }
 
 
 def _without_user_data(plans: tuple[ImagePlan, ...], found: list[Artifact]) -> list[str]:

@@ -50,7 +50,7 @@ def test_a_builder_with_a_failed_check(
     if keep:
         threading.Timer(2, stop.ask).start()
     with pytest.raises(ChecksFailedError, match="the module is not there"):
-        session.run_packer(folder, single="x", only="x", variables={}, on_event=lambda *_: None)
+        session.run_packer(folder, only="x", variables={}, on_event=lambda *_: None)
     # Kept until it was asked to end.
     assert stop.asked == keep
     enter = f"enter it with: ssh -i {folder}/id_ed25519 -p 2222 "

@@ -53,6 +53,6 @@ def test_what_is_no_such_line(line: str) -> None:
 def test_packer_16_is_given_the_one_file_and_later_ones_the_folder() -> None:
     def last(version: tuple[int, int, int]) -> str:
         packer = Packer(path="packer", version=version)
-        return build_command(packer, Path("/f"), single="image.pkr.hcl", variables=Path("/v"), only="qemu.image")[-1]
+        return build_command(packer, variables=Path("/v"), only="qemu.image")[-1]
 
     assert (last((1, 6, 6)), last((1, 7, 0))) == ("image.pkr.hcl", ".")

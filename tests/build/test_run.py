@@ -144,7 +144,6 @@ def test_a_build_that_failed_does_not_touch_what_stands(tmp_path: Path) -> None:
 def run_packer(session: Session, *, only: str = "qemu.image") -> None:
     session.run_packer(
         session.write_files() / "packer/local",
-        single="image.pkr.hcl",
         only=only,
         variables={},
         on_event=lambda _event: None,
