@@ -53,18 +53,17 @@ def findings() -> Iterator[Finding]:
     yield Finding(name="python", found=platform.python_version(), needed_for="amigen itself")
     yield from _packer()
     for name, needed_for, install in _PROGRAMS:
-        found = _version(name)
-        yield Finding(name=name, found=found, needed_for=needed_for, install="" if found else install)
+        yield _finding(name, _version(name), needed_for, install)
     yield _kvm()
     yield _credentials()
     kubeconfig = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     there = any(Path(part).is_file() for part in kubeconfig.split(os.pathsep))
-    yield Finding(
-        name="kubeconfig",
-        found=kubeconfig if there else "",
-        needed_for="kube-proxy",
-        install="" if there else "aws eks update-kubeconfig --name CLUSTER",
-    )
+    install = "aws eks update-kubeconfig --name CLUSTER"
+    yield _finding("kubeconfig", kubeconfig if there else "", "kube-proxy", install)
+
+
+def _finding(name: str, found: str, needed_for: str, install: str) -> Finding:
+    return Finding(name=name, found=found, needed_for=needed_for, install="" if found else install)
 
 
 def _version(program: str) -> str:
@@ -97,10 +96,8 @@ def _packer() -> Iterator[Finding]:
     )
     for name, needed_for in plugins.items():
         found = re.search(rf"packer-plugin-{name}_v([0-9][0-9.]*)", done.stdout)
-        install = "" if found else "packer init, in the folder `packer` that amigen renders"
-        yield Finding(
-            name=f"packer-plugin-{name}", found=found[1] if found else "", needed_for=needed_for, install=install
-        )
+        install = "packer init, in the folder `packer` that amigen renders"
+        yield _finding(f"packer-plugin-{name}", found[1] if found else "", needed_for, install)
 
 
 def _kvm() -> Finding:
@@ -109,10 +106,9 @@ def _kvm() -> Finding:
     try:
         made = probe(machine_architecture())
     except ToolError as error:
-        return Finding(name=name, found="", needed_for=needed_for, install=f"{error.hint}, to see whether it works")
-    works = made.name == "kvm"
-    install = "" if works else f"{made.reason}; virtual machines are emulated, which is slow"
-    return Finding(name=name, found=made.reason if works else "", needed_for=needed_for, install=install)
+        return _finding(name, "", needed_for, f"{error.hint}, to see whether it works")
+    install = f"{made.reason}; virtual machines are emulated, which is slow"
+    return _finding(name, made.reason if made.name == "kvm" else "", needed_for, install)
 
 
 def _credentials() -> Finding:
@@ -120,8 +116,7 @@ def _credentials() -> Finding:
     files = [Path(os.environ.get(f"AWS_{kind}_FILE") or Path.home() / ".aws" / name) for kind, name in _AWS_FILES]
     found = next((name for name in _AWS_VARIABLES if os.environ.get(name)), "")
     found = found or next((str(path) for path in files if path.is_file()), "")
-    install = "aws configure sso, or AWS_PROFILE" if not found else ""
-    return Finding(name="AWS credentials", found=found, needed_for="build, publish, fleet, images", install=install)
+    return _finding("AWS credentials", found, "build, publish, fleet, images", "aws configure sso, or AWS_PROFILE")
 
 
 _AWS_FILES = (("SHARED_CREDENTIALS", "credentials"), ("CONFIG", "config"))

@@ -18,7 +18,7 @@ from amigen.aws import build_calls as calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import BuildError, ToolError
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import wait_for
 from amigen.spec.model import Bastion
 from amigen.vm.ssh import HOST_KEY_NAME, SshTarget
 
@@ -59,14 +59,9 @@ def write_known_hosts(aws: Aws, region: str, instance: str, path: Path) -> None:
         AwsError: The call failed.
         BuildError: The output shows no host key.
     """
-    found: list[str] = []
     every = float(os.environ.get("AMIGEN_POLL_SECONDS", "10"))
-
-    def shown() -> bool:
-        found[:] = host_keys(_console_output(aws, region, instance))
-        return bool(found)
-
-    if not wait_until(shown, seconds=_SECONDS, every=every):
+    found = wait_for(lambda: host_keys(_console_output(aws, region, instance)) or None, seconds=_SECONDS, every=every)
+    if found is None:
         raise BuildError(
             f"the console output of builder {instance} shows no ssh host key: nothing says that it was this builder"
             " that answered ssh",

@@ -173,15 +173,12 @@ def remove_image(aws: Aws, region: str, image: dict[str, Any]) -> list[str]:
 def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -> list[str]:
     """Terminate the build's instances and wait, since their security groups cannot be deleted before."""
     living = [*tagged, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
-    ids = [i["InstanceId"] for i in _instances(aws, region, what, living)]
-    if not ids:
+    instances = _instances(aws, region, what, living)
+    if not instances:
         return []
-    groups = {
-        group["GroupId"]
-        for instance in _instances(aws, region, what, living)
-        for group in instance.get("SecurityGroups", ())
-        if group["GroupName"].startswith("packer_")
-    }
+    ids = [instance["InstanceId"] for instance in instances]
+    groups = {group["GroupId"]: group["GroupName"] for each in instances for group in each.get("SecurityGroups", ())}
+    packers = sorted(id_ for id_, name in groups.items() if name.startswith("packer_"))
     aws.call(calls.TERMINATE, region, what, InstanceIds=ids)
 
     def terminated() -> bool:
@@ -190,9 +187,9 @@ def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -
     if not wait_until(terminated, seconds=_GONE_SECONDS, every=float(os.environ.get("AMIGEN_POLL_SECONDS", "5"))):
         message = f"{', '.join(ids)} in {region} did not terminate within {_GONE_SECONDS} s"
         raise AwsError(message, "look at them in the console")
-    for group in sorted(groups):
+    for group in packers:
         aws.call(calls.DELETE_SECURITY_GROUP, region, group, GroupId=group)
-    return [*ids, *sorted(groups)]
+    return [*ids, *packers]
 
 
 def _instances(aws: Aws, region: str, what: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
