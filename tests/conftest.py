@@ -8,12 +8,15 @@ from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # ci: the same examples at every run, so that a failure is the change's and not the dice's. dev: new ones, and more.
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
 settings.register_profile("dev", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+# It also draws constants out of the modules of ours that happen to be loaded, which differ from run to run.
+providers._get_local_constants = lambda: providers._local_constants
 
 
 # What ignores them (nohup, a shell's `&`) passes that on, and the programs of the tests are to hear them as users' do.

@@ -181,3 +181,34 @@ def test_the_python_page_lists_what_is_public() -> None:
 
     page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
     assert [name for name in amigen.__all__ if name not in page] == []
+
+
+EXAMPLES = """
+import sys
+import tests.conftest
+from hypothesis import given, strategies as st
+
+for name in sys.argv[1:]:
+    __import__(name)
+
+@given(st.text(max_size=200), st.integers())
+def show(text, number):
+    print(repr(text), number)
+
+show()
+"""
+
+
+def test_the_examples_are_the_same_at_every_run() -> None:
+    """Whatever modules a worker has loaded before."""
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", EXAMPLES, *modules],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "HYPOTHESIS_PROFILE": "ci"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for modules in ((), ("amigen.spec.load", "amigen.kubeproxy.plan"))
+    ]
+    assert runs[0].count(b"\n") == 100
+    assert runs[0] == runs[1]
