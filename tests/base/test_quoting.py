@@ -30,7 +30,7 @@ LISTS = st.lists(st.one_of(st.sampled_from(HOSTILE), TEXT), max_size=40)
 def bash_prints(command: str) -> list[str]:
     """What a command of bash prints, split at the NULs between its words."""
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, check=True, timeout=60, env={"PATH": "/usr/bin:/bin"}
+        ["bash", "-c", command], capture_output=True, check=True, timeout=300, env={"PATH": "/usr/bin:/bin"}
     )
     return done.stdout.decode().split("\0")[:-1]
 
@@ -114,7 +114,7 @@ def test_packer_reads_hcl_back(tmp_path: Path) -> None:
         input=asked,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     printed = [base64.b64decode(word).decode() for word in done.stdout.strip().split(",")]

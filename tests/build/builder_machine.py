@@ -48,7 +48,7 @@ class BuilderMachine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end.set()
-        self._thread.join(60)
+        self._thread.join(300)
         if self.error is not None:
             raise self.error
 

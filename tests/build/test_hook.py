@@ -22,7 +22,12 @@ EVENT = {
 def ask(command: str) -> subprocess.CompletedProcess[str]:
     """What Packer's shell-local does."""
     return subprocess.run(
-        ["/bin/sh", "-c", command], env={**os.environ, **EVENT}, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", command],
+        env={**os.environ, **EVENT},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 

@@ -114,7 +114,7 @@ def server(folder: Path, authorized: Path, address: str = "127.0.0.1") -> Iterat
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, f"-oListenAddress={host}:{port}"], stderr=log)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while b"listening" not in (folder / "log").read_bytes():
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.05)

@@ -75,10 +75,10 @@ def test_a_real_builder_is_entered(folder: Path) -> None:
             said.append(line)
         assert any("test_file[/etc/motd]" in each for each in said), said
         enter = line.partition("enter it with: ")[2].strip()
-        done = subprocess.run(f"{enter} cat /etc/motd", shell=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(f"{enter} cat /etc/motd", shell=True, capture_output=True, text=True, timeout=300)
         assert done.stdout == "broken", done.stderr
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         assert process.returncode == 130
     assert processes(folder) == []
     assert left_in(folder) == []

@@ -24,7 +24,7 @@ from tests.build.test_packer_files import plan_of
 
 def twice(work: Callable[[], Any]) -> list[Any]:
     with ThreadPoolExecutor(2) as pool:
-        return [future.result(60) for future in [pool.submit(work), pool.submit(work)]]
+        return [future.result(300) for future in [pool.submit(work), pool.submit(work)]]
 
 
 def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_two_vms_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target(text="disk.qcow2", kind="image", name="disk.qcow2")
 
     def verify(plan: Any, *_given: Any) -> Any:
-        both.wait(30)
+        both.wait(300)
         return make_report(plan, target, datetime.now(UTC), 0.0, ())
 
     monkeypatch.setattr("amigen.build.proof.verify_image", verify)

@@ -93,7 +93,7 @@ def test_one_after_the_other_is_not_side_by_side(tmp_path: Path) -> None:
     both = threading.Barrier(2)
 
     def builder(session: Session) -> ImageRecord:
-        both.wait(30)
+        both.wait(300)
         return built(session)
 
     done = run_build(order(tmp_path, "al2023", "debian-12"), builder, Stop())
@@ -208,7 +208,7 @@ def test_a_signal_lets_packer_clean_up(tmp_path: Path, number: int) -> None:
     program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
     with _building(tmp_path, program) as process:
         process.send_signal(number)
-        assert process.communicate(timeout=60)[0].splitlines()[-1] == "interrupted True"
+        assert process.communicate(timeout=300)[0].splitlines()[-1] == "interrupted True"
     assert (tmp_path / "cleaned").exists()
 
 
@@ -216,7 +216,7 @@ def test_packer_cleans_up_even_when_amigen_is_killed(tmp_path: Path) -> None:
     program = stand_in_packer(tmp_path, _PATIENT.format(folder=tmp_path))
     with _building(tmp_path, program) as process:
         process.kill()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
         _wait_for(tmp_path / "cleaned")
     # What is left is a folder without an owner, which the next build removes.
     sweep()
@@ -243,7 +243,7 @@ print(run_build(order(Path(sys.argv[1])), builder, Stop()).record.images[0].erro
 
 def test_a_program_that_starts_after_the_signal_is_ended_too(tmp_path: Path) -> None:
     with started([sys.executable, "-c", _LATE, str(tmp_path)]) as process:
-        assert process.communicate(timeout=60)[0].splitlines()[-1] == "sleep ended with -15"
+        assert process.communicate(timeout=300)[0].splitlines()[-1] == "sleep ended with -15"
 
 
 @contextmanager
@@ -254,7 +254,7 @@ def _building(tmp_path: Path, program: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not come"
         time.sleep(0.05)

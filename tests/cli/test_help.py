@@ -56,7 +56,7 @@ def test_completion_is_a_script_of_its_shell(shell: str, amigen: Amigen) -> None
     assert done.returncode == 0
     assert b"_AMIGEN_COMPLETE" in done.stdout
     if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=done.stdout, check=True, timeout=30)
+        subprocess.run([shell, "-n"], input=done.stdout, check=True, timeout=120)
 
 
 def test_completion_knows_commands(amigen: Amigen) -> None:
@@ -326,9 +326,9 @@ def completed(shell: str, line: str, folder: Path, expected: list[str]) -> str:
 
 
 def read_until(terminal: int, words: list[str]) -> str:
-    """What the terminal shows until it has shown all words, at most 30 seconds."""
+    """What the terminal shows until it has shown all words, at most two minutes."""
     found = b""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not all(word.encode() in found for word in words):
         ready, _, _ = select.select([terminal], [], [], max(0, until - time.monotonic()))
         if not ready:

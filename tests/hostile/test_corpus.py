@@ -194,7 +194,7 @@ def test_packer_reads_the_corpus_back(make: Any, tmp_path: Path) -> None:
             input="base64encode(jsonencode(local.tags))",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
             env={**os.environ, **packer_environment()},
         )
@@ -240,7 +240,7 @@ def test_packer_reads_where_an_image_starts_from(make: Any, line: str, at_least:
         input=f"base64encode(jsonencode([{', '.join(rendered)}]))",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert json.loads(base64.b64decode(done.stdout)) == [text.replace("{arch}", "amd64") for text in kept], done.stderr

@@ -52,7 +52,7 @@ class World:
             raise result.exception
         return result
 
-    def wait_pods(self, number: int, seconds: float = 60) -> None:
+    def wait_pods(self, number: int, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             items = list(self.cluster.list(PODS))

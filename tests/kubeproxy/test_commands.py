@@ -447,7 +447,7 @@ def test_pools_go_in_the_order_of_the_options(api: FakeApi) -> None:
 def test_one_machine_does_not_speak_for_all_nodes(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """--look without a place for the node's own name; several looks go side by side."""
     asked: list[str] = []
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=300)
 
     def look(node: Any, metrics: str) -> NodeFacts:
         del metrics

@@ -215,7 +215,7 @@ def test_by_pool_stops_at_the_first_sick_pool(world: World) -> None:
     for item in world.cluster.list(PODS):  # the crashed pod is repaired
         if item["spec"]["nodeName"] == "node-a":
             world.kubelet._start(item, "node-a", PODS.path(item["metadata"]["name"]))
-    again = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "30")
+    again = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "300")
 
     assert again.exit_code == 0, again.stderr
     assert "node-b: ipvs" in again.stderr
@@ -236,7 +236,7 @@ def test_an_unfinished_last_pool_is_gone_on_with(world: World) -> None:
     assert "still held" in world.run("plan", "--mode", "ipvs").stdout
     world.kubelet._start(pod, "node-b", PODS.path(pod["metadata"]["name"]))
 
-    result = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "30")
+    result = world.run("apply", "--mode", "ipvs", "--yes", "--by-pool", "--timeout", "300")
 
     assert result.exit_code == 0, result.stderr
     found = world.cluster.get(DAEMON_SETS, "kube-proxy")
@@ -282,7 +282,7 @@ def _grant_reading(world: World) -> None:
         "roleRef": {"kind": "ClusterRole", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"},
     }
     world.cluster._send("POST", f"{root}/clusterrolebindings", binding)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while world.run("plan", "--mode", "ipvs", user="reader").exit_code and time.monotonic() < deadline:
         time.sleep(0.5)
 

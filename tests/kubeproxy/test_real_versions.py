@@ -45,7 +45,7 @@ def exits(proxy: Path, folder: Path, mode: str, fields: dict[str, Any]) -> str:
     file = folder / "config.conf"
     file.write_text(yaml.safe_dump(document(mode, fields)))
     command = [str(proxy), f"--config={file}", f"--write-config-to={folder / 'read.conf'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return done.stderr if done.returncode else ""
 
 

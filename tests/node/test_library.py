@@ -28,7 +28,7 @@ def run(place: Path, parts: tuple[str, ...], commands: str) -> str:
     )
     text = f"set -euo pipefail\n{library}\n{stand_ins}\n{commands}"
     done = subprocess.run(
-        ["bash", "-c", text], capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin"}
+        ["bash", "-c", text], capture_output=True, text=True, timeout=300, check=False, env={"PATH": "/usr/bin:/bin"}
     )
     assert not done.stderr, done.stderr
     return done.stdout

@@ -54,7 +54,7 @@ def background(node: Node, *command: str, sign: str = "root/held") -> Iterator[N
         start_new_session=True,
     ) as process:
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 300
             while not (node.root / sign).exists():
                 assert process.poll() is None, f"{command} ended before it held its lock"
                 assert time.monotonic() < until, f"{command} does not hold its lock"

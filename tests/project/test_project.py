@@ -39,7 +39,7 @@ def test_workflows_and_action_have_their_form(schema: str, pattern: str) -> None
     files = [str(file) for file in sorted(ROOT.glob(pattern))]
     assert files
     command = [tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *files]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stdout
 
@@ -58,7 +58,7 @@ def test_workflows_and_action_have_their_form(schema: str, pattern: str) -> None
 def test_files_pass_their_linter(command: list[str]) -> None:
     """Where it is installed."""
     done = subprocess.run(
-        [tool(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [tool(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -87,7 +87,7 @@ def action(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -112,7 +112,7 @@ def test_the_action_compares_the_rendered_folder(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
-        timeout=120,
+        timeout=300,
         capture_output=True,
     )
     assert action(tmp_path, SPECS="node-image.yaml", RENDERED="out").returncode == 0
@@ -166,7 +166,7 @@ def test_the_example_of_the_python_page_runs(tmp_path: Path, monkeypatch: pytest
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -140,7 +140,7 @@ def one_kill(world: World, scenario: Scenario, position: Position, kind: FaultKi
     process = world.start(*scenario.command(world))
     world.gateway.victim = process.pid
     try:
-        process.join(120)
+        process.join(300)
     finally:
         process.kill()
         process.join()

@@ -294,7 +294,7 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(world: World) -> None:
             world.gateway.before = None
             thread = threading.Thread(target=lambda: results.append(other.publish("--set-default")))
             thread.start()
-            thread.join(60)
+            thread.join(300)
 
     world.gateway.before = meanwhile
 
@@ -324,7 +324,7 @@ def test_of_two_first_publishers_one_makes_the_template(world: World) -> None:
             client.delete_parameter(Name="/amigen/ipvs-nodes/al2023/x86_64")
             thread = threading.Thread(target=lambda: results.append(other.publish()))
             thread.start()
-            thread.join(60)
+            thread.join(300)
 
     world.gateway.before = meanwhile
 
@@ -726,7 +726,7 @@ def test_half_a_request_is_none() -> None:
     """A command that is killed while it sends must not look like a fault of the stand-in."""
     with Gateway(moto="http://127.0.0.1:1") as gateway:
         address = urlsplit(gateway.url)
-        with socket.create_connection(("127.0.0.1", address.port or 0), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", address.port or 0), timeout=60) as client:
             client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nActi")
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b""

@@ -161,7 +161,7 @@ class Node:
             [*UNSHARE, "sh", "-c", inner, "sh", str(self.root), shell],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
 
 

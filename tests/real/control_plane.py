@@ -115,7 +115,7 @@ class ControlPlane:
 
     def _wait_ready(self) -> None:
         context = ssl._create_unverified_context()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             for program, process in self.processes.items():
                 if process.poll() is not None:
@@ -129,7 +129,7 @@ class ControlPlane:
                 if opener.open(request, timeout=5).status == 200:
                     return
             time.sleep(0.3)
-        raise RuntimeError("kube-apiserver is not ready after 120 s")
+        raise RuntimeError("kube-apiserver is not ready after 300 s")
 
     def stop(self, program: str) -> None:
         """End one program; waits for it."""
@@ -137,7 +137,7 @@ class ControlPlane:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(20)

@@ -42,7 +42,7 @@ def started(*commands: str) -> Iterator[None]:
     finally:
         for process in processes:
             process.terminate()
-            process.wait(20)
+            process.wait(120)
 
 
 def wait(ready: Callable[[], bool], what: str) -> None:
@@ -85,7 +85,7 @@ def warns_of_unset_mode(program: Path, kubeconfig: Path, folder: Path) -> bool:
         wait(lambda: "Using iptables Proxier" in log.read_text(), f"{program} does not start")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
     return "No kube-proxy mode specified" in log.read_text()
 
 
@@ -116,7 +116,7 @@ def moves(plane: ControlPlane, folder: Path) -> list[dict[str, Any]]:
         with started(*holding):
             wait(lambda: len(list(folder.glob("*.json"))) == len(CLIENTS), "the clients do not connect")
             current.terminate()
-            current.wait(20)
+            current.wait(120)
             current = proxy(then)
             files = list(folder.glob("*.json"))
             begun = min(json.loads(file.read_text())["rounds"] for file in files)
@@ -127,7 +127,7 @@ def moves(plane: ControlPlane, folder: Path) -> list[dict[str, Any]]:
                 time.sleep(1)
             found.append({"then": then, **seen})
     current.terminate()
-    current.wait(20)
+    current.wait(120)
     return found
 
 

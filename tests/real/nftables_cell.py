@@ -131,7 +131,7 @@ def cell(plane: ControlPlane, folder: Path, worlds: int) -> list[dict[str, Any]]
         return [look(cluster, kubeconfig, seed) for seed in range(worlds)]
     finally:
         proxy.terminate()
-        proxy.wait(20)
+        proxy.wait(120)
 
 
 def look(cluster: Cluster, kubeconfig: Path, seed: int) -> dict[str, Any]:

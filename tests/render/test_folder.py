@@ -326,7 +326,7 @@ def test_a_real_render_killed_at_random(tmp_path: Path) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=dice.uniform(0.1, 1.2))
         process.kill()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
         assert tree(out) in [*states, {}]
     subprocess.run([*command, str(specs[0])], env=env, capture_output=True, timeout=120, check=True)
     assert states[0] == tree(out)
@@ -341,7 +341,7 @@ def test_two_writers_take_turns(out: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code, str(out), state], env=env) for state in ("NEW", "OLD", "NEW")
     ]
 
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(timeout=300) for writer in writers] == [0, 0, 0]
     assert tree(out) in (content(OLD), content(NEW))
     assert os.listdir(out.parent) == ["out"]
 

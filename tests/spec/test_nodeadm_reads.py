@@ -38,7 +38,7 @@ def nodeadm(command: str, content: bytes, folder: Path, *more: str) -> subproces
     file.write_bytes(content)
     return subprocess.run(
         [str(program("nodeadm")), "config", command, "--config-source", f"file://{file}", *more],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

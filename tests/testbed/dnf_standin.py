@@ -202,7 +202,7 @@ def _make_repository(root: Path, work: Path) -> None:
             work / f"rpm-{version}", repository, name="ipvsadm", version=version, files=[root / "usr/sbin/ipvsadm"]
         )
     createrepo = find_program("createrepo_c", package="createrepo-c", purpose="make the dnf stand-in")
-    run_tool([createrepo, "-q", str(repository)], doing="make the repository", timeout=60)
+    run_tool([createrepo, "-q", str(repository)], doing="make the repository", timeout=300)
 
 
 def make_rpm(
@@ -245,7 +245,7 @@ Debian's binary in an RPM, for tests.
         "x86_64",
         str(work / "package.spec"),
     ]
-    run_tool(command, doing=f"make an RPM of {name}", timeout=120)
+    run_tool(command, doing=f"make an RPM of {name}", timeout=300)
     [built] = (work / "RPMS").rglob("*.rpm")
     return Path(shutil.copy(built, repository))
 

@@ -171,7 +171,7 @@ def test_user_data_is_ascii() -> None:
         ["bash", "-c", quoting.ascii_only(f"printf %s {quoting.sh(FOREIGN['files'][-1]['path'])}")],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert script(made).isascii()

@@ -49,7 +49,7 @@ def on_disk(folder: Path, content: bytes) -> Path:
 
 
 def run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([script, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([script, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_it_runs_what_is_inside(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_comment_says_how_to_read_it(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert done.stdout == INSIDE
@@ -121,7 +121,7 @@ def test_tools_find_nothing(tmp_path: Path, tool: list[str], name: str) -> None:
     if not shutil.which(tool[0]):
         pytest.skip(f"needs {tool[0]}")
     (tmp_path / "script.sh").write_bytes(packed.pack(part(name=name)).content)
-    done = subprocess.run([*tool, "script.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*tool, "script.sh"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -220,7 +220,7 @@ def test_packed_cloud_config_is_valid_and_carries_the_script(
     )
     unpacked = subprocess.run(
         [SYSTEM_PYTHON, "-c", code, file["encoding"]],
-        input=file["content"].encode(), capture_output=True, timeout=60, check=True, env=cloud_init_environment,
+        input=file["content"].encode(), capture_output=True, timeout=300, check=True, env=cloud_init_environment,
     )  # fmt: skip
 
     assert cloud_init_leaves(document).schema == ""

@@ -104,7 +104,7 @@ def ssh_hosts(root: Path, count: int = 1) -> Iterator[SshHosts]:
 
 
 def _wait(address: str, port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             with socket.create_connection((address, port), timeout=5):

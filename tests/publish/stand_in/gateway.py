@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
 
+from amigen.base.waiting import wait_until
 from tests.publish.stand_in.model_server import ModelServer, client_at
 from tests.publish.stand_in.moto_gaps import Gaps, without_snapshot_tags
 from tests.publish.stand_in.wire import (
@@ -232,7 +233,9 @@ class Gateway:
             return None
 
     def _kill(self) -> None:
-        assert self.victim is not None, "nobody to kill"
+        # The test may say a moment later whom it has started.
+        assert wait_until(lambda: self.victim is not None, seconds=60, every=0.01), "nobody to kill"
+        assert self.victim is not None
         os.kill(self.victim, signal.SIGKILL)
         raise ConnectionAbortedError
 

@@ -56,7 +56,7 @@ def run_on_this_machine(health: str, commands: list[str]) -> tuple[int, str, str
         cloud_init.write_text("#!/bin/sh\necho 'status: done'\n")
         cloud_init.chmod(0o755)
         env = {"PATH": f"{place}:{os.environ['PATH']}", "NODE_HEALTH": health}
-        done = subprocess.run(["sh", "-c", "\n".join(commands)], env=env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["sh", "-c", "\n".join(commands)], env=env, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
 
 
