@@ -186,7 +186,7 @@ def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[in
         by_port.setdefault((one.key[0], one.key[2]), []).append(one)
     seen: set[tuple[str, int]] = set()
     for service in table.services if by_port else ():
-        if id(service) in known or service.protocol is None or service.place is None or service.place.port is None:
+        if id(service) in known or service.place.port is None:
             continue
         pair: tuple[str, int] = (service.protocol, service.place.port)
         for node_port in by_port.get(pair, ()):
@@ -212,10 +212,7 @@ def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Net
     for service in table.services:
         if id(service) in known:
             continue
-        if service.firewall_mark is not None:
-            continue  # not of kube-proxy, which makes none
         place = service.place
-        assert place is not None
         if place.address is not None and any(place.address in network for network in excluded):
             continue
         if place.address is None and may_be_known > 0:

@@ -25,9 +25,9 @@ class Finder:
         for service in table.services:
             if (key := service.key) is not None:
                 self._by_key[key] = service
-            elif service.place is not None and service.place.address is not None:
+            elif service.place.address is not None:
                 self._by_address.setdefault((service.protocol, service.place.address), []).append(service)
-            elif service.place is not None:
+            else:
                 self._nameless.add((service.protocol, service.place.port))
                 if called := _called(service.place.name):
                     self._by_name.setdefault((service.protocol, called), []).append(service)
@@ -49,7 +49,7 @@ class Finder:
 
 
 def _only(services: Iterable[VirtualService], port: int) -> VirtualService | None:
-    matches = [one for one in services if one.place and one.place.port in (None, port)]
+    matches = [one for one in services if one.place.port in (None, port)]
     return matches[0] if len(matches) == 1 else None
 
 

@@ -46,39 +46,39 @@ class RealServer:
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualService:
-    """One virtual service: an address and port of one protocol, or a firewall mark.
+    """One virtual service: an address and port of one protocol.
 
     Attributes:
-        protocol, place: None where `firewall_mark` is set.
         scheduler: Its name; `none` where the kernel has none attached.
         persistent: Seconds for which a client stays with its server; None: not persistent.
         ticks: True where `persistent` counts the kernel's ticks (CONFIG_HZ a second), as `/proc/net/ip_vs` does.
     """
 
+    protocol: Protocol
+    place: Place
     scheduler: str
-    protocol: Protocol | None = None
-    place: Place | None = None
-    firewall_mark: int | None = None
     persistent: int | None = None
     ticks: bool = False
     servers: tuple[RealServer, ...] = ()
 
     @property
     def key(self) -> Key | None:
-        """What it is found by; None for firewall marks and where a listing hides address or port."""
-        if self.protocol is None or self.place is None or self.place.address is None or self.place.port is None:
+        """What it is found by; None where a listing hides address or port."""
+        if self.place.address is None or self.place.port is None:
             return None
         return self.protocol, self.place.address, self.place.port
 
     def __str__(self) -> str:
-        if self.firewall_mark is not None:
-            return f"FWM {self.firewall_mark}"
         return f"{self.protocol} {self.place}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The whole table; `size` is that of the connection table in buckets, 0 where the listing has no first line."""
+    """The virtual services of addresses, which are kube-proxy's: it makes none of a firewall mark.
+
+    Attributes:
+        size: Buckets of the connection table; 0 where the listing has no first line.
+    """
 
     size: int = 0
     services: tuple[VirtualService, ...] = ()

@@ -13,17 +13,17 @@ net/netfilter/ipvs/ip_vs_ctl.c of Linux. What matters of them here:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NoReturn, cast
+from typing import NamedTuple, NoReturn, cast
 
 from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Forward, Place, Protocol, RealServer, Table, VirtualService
 
 _FIRST = re.compile(r"IP Virtual Server version \d+\.\d+\.\d+ \(size=(\d+)\)")
-_PROTOCOLS = ("TCP", "UDP", "SCTP")
-_FORWARDS = ("Masq", "Local", "Tunnel", "Route")
+_SERVICE = re.compile(r"(TCP|UDP|SCTP)\s+(\S+)\s+([a-z0-9_]{1,16})(?:\s+(.*))?")
+_SERVER = re.compile(r"->\s+(\S+)\s+(Masq|Local|Tunnel|Route)\s+(-?[0-9]{1,20})(?:\s+-?[0-9]{1,20}){2}")
 # A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
 _EC2_NAME = re.compile(r"ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})(?:\.|:|$)")
 # Other outputs about IPVS, known by a line of theirs; none of them has all that a comparison needs.
@@ -66,16 +66,11 @@ _PORTS = {name: int(port) for name, port in (pair.split("/") for pair in _NAMES.
 _HEX_ADDRESS = re.compile(r"(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})")
 
 
-@dataclass
-class _Line:
+class _Line(NamedTuple):
     """A line and its number, for messages that say where."""
 
     number: int
     text: str
-    words: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.words = self.text.split()
 
     def wrong(self, why: str) -> NoReturn:
         shown = self.text if len(self.text) <= 120 else self.text[:117] + "..."
@@ -83,12 +78,6 @@ class _Line:
             f"line {self.number} of the IPVS listing: {why}: {shown!r}",
             "expected the output of `ipvsadm -L -n`, `ipvsadm -L` or `cat /proc/net/ip_vs`",
         )
-
-    def number_of(self, word: str, *, base: int = 10, what: str) -> int:
-        digits = r"-?[0-9]{1,20}" if base == 10 else r"[0-9A-Fa-f]{1,8}"
-        if not re.fullmatch(digits, word):
-            self.wrong(f"{what} is not a number")
-        return int(word, base)
 
 
 def parse(text: str) -> Table:
@@ -110,19 +99,21 @@ def parse(text: str) -> Table:
     first = _FIRST.fullmatch(lines[0].text)
     body = [line for line in lines[1 if first else 0 :] if not _is_title(line)]
     proc = any(_is_proc(line) for line in body)
-    services: list[tuple[VirtualService, list[RealServer]]] = []
+    services: list[tuple[VirtualService | None, list[RealServer]]] = []
     for line in body:
-        if line.words[0] == "->":
-            if not services:
-                line.wrong("a real server without its virtual service")
+        if line.text.split(maxsplit=1)[0] == "FWM":
+            services.append((None, []))  # a firewall mark: not of kube-proxy
+        elif not line.text.startswith("->"):
+            services.append((_service(line, proc=proc), []))
+        elif services:
             services[-1][1].append(_server(line, proc=proc))
         else:
-            services.append((_service(line, proc=proc), []))
+            line.wrong("a real server without its virtual service")
     if not first and not services:
         lines[0].wrong("not an IPVS listing")
     return Table(
         size=int(first[1][:12]) if first else 0,
-        services=tuple(replace(service, servers=tuple(servers)) for service, servers in services),
+        services=tuple(replace(service, servers=tuple(servers)) for service, servers in services if service),
     )
 
 
@@ -141,57 +132,29 @@ def _lines(text: str) -> list[_Line]:
 
 
 def _is_title(line: _Line) -> bool:
-    return line.words[0] == "Prot" or line.words[:2] == ["->", "RemoteAddress:Port"]
+    return re.match(r"Prot\b|->\s+RemoteAddress:Port", line.text) is not None
 
 
 def _is_proc(line: _Line) -> bool:
-    """In `/proc/net/ip_vs` a port is four hexadecimal digits, after eight for IPv4 or a full IPv6 address.
-
-    A mark of eight decimal digits in a table without any address reads as `ipvsadm -L -n`, where it is not padded.
-    """
-    if len(line.words) < 2:
-        return False
-    if line.words[0] == "FWM":
-        return bool(re.fullmatch(r"0[0-9A-F]{7}|(?=[0-9A-F]*[A-F])[0-9A-F]{8}", line.words[1]))
-    match = _HEX_ADDRESS.fullmatch(line.words[1])
+    """In `/proc/net/ip_vs` a port is four hexadecimal digits, after eight for IPv4 or a full IPv6 address."""
+    words = line.text.split(maxsplit=2)
+    match = _HEX_ADDRESS.fullmatch(words[1]) if len(words) > 1 else None
     return match is not None and (match[1] is not None or len(match[2]) == 39)
 
 
 def _service(line: _Line, *, proc: bool) -> VirtualService:
-    kind, rest = line.words[0], line.words[1:]
-    if kind == "FWM":
-        return _mark(line, rest, proc=proc)
-    if kind not in _PROTOCOLS:
-        line.wrong(f"{kind!r} is not TCP, UDP, SCTP, FWM or `->`")
-    if len(rest) < 2:
-        line.wrong("expected an address and a scheduler")
-    place = _hex_place(line, rest[0]) if proc else _place(line, rest[0])
+    """`TCP  10.100.0.1:443 rr persistent 300`."""
+    match = _SERVICE.fullmatch(line.text)
+    if match is None:
+        line.wrong("expected TCP, UDP or SCTP, an address and a scheduler")
+    seconds = _persistence(line, (match[4] or "").split(), proc=proc)
     return VirtualService(
-        protocol=cast("Protocol", kind),
-        place=place,
-        scheduler=_scheduler(line, rest[1]),
-        persistent=(seconds := _persistence(line, rest[2:], proc=proc)),
+        protocol=cast("Protocol", match[1]),
+        place=_place(line, match[2], proc=proc),
+        scheduler=match[3],
+        persistent=seconds,
         ticks=proc and seconds is not None,
     )
-
-
-def _mark(line: _Line, rest: Sequence[str], *, proc: bool) -> VirtualService:
-    """`FWM  7 rr`, `FWM  7 IPv6 rr`, and `FWM  00000007 rr` in /proc."""
-    if len(rest) < 2:
-        line.wrong("expected a firewall mark and a scheduler")
-    # ipvsadm prints the unsigned mark with %d.
-    mark = line.number_of(rest[0], base=16 if proc else 10, what="the firewall mark") % 2**32
-    rest = rest[2:] if rest[1] == "IPv6" and not proc else rest[1:]
-    if not rest:
-        line.wrong("expected a scheduler")
-    _persistence(line, rest[1:], proc=proc)  # not compared: kube-proxy makes no service of a mark
-    return VirtualService(firewall_mark=mark, scheduler=_scheduler(line, rest[0]))
-
-
-def _scheduler(line: _Line, word: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_]{1,16}", word):
-        line.wrong(f"{word!r} is not the name of a scheduler")
-    return word
 
 
 def _persistence(line: _Line, words: Iterable[str], *, proc: bool) -> int | None:
@@ -202,7 +165,10 @@ def _persistence(line: _Line, words: Iterable[str], *, proc: bool) -> int | None
     rest, found = iter(words), None
     for word in rest:
         if word == "persistent":
-            found = line.number_of(next(rest, ""), what="the persistence timeout")
+            seconds = next(rest, "")
+            if not re.fullmatch("[0-9]{1,20}", seconds):
+                line.wrong("the persistence timeout is not a number")
+            found = int(seconds)
         if word in ("mask", "pe") or (proc and word == "persistent"):
             next(rest, None)
         elif word not in ("persistent", "ops") and not (word.startswith("(") and word.endswith(")")):
@@ -212,21 +178,17 @@ def _persistence(line: _Line, words: Iterable[str], *, proc: bool) -> int | None
 
 def _server(line: _Line, *, proc: bool) -> RealServer:
     """`-> 10.0.0.7:8080   Masq    1      0          0`."""
-    words = line.words[1:]
-    if len(words) != 5:
-        line.wrong("expected address, forward method, weight, active and inactive connections")
-    if words[1] not in _FORWARDS:
-        line.wrong(f"{words[1]!r} is not one of {', '.join(_FORWARDS)}")
-    place = _hex_place(line, words[0]) if proc else _place(line, words[0])
-    weight, *_ = (
-        line.number_of(word, what=what)
-        for word, what in zip(words[2:], ("the weight", "the count", "the count"), strict=True)
-    )
-    return RealServer(place=place, forward=cast("Forward", words[1]), weight=weight)
+    match = _SERVER.fullmatch(line.text)
+    if match is None:
+        line.wrong("expected an address, Masq, Local, Tunnel or Route, the weight and two counts of connections")
+    place = _place(line, match[1], proc=proc)
+    return RealServer(place=place, forward=cast("Forward", match[2]), weight=int(match[3]))
 
 
-def _place(line: _Line, word: str) -> Place:
-    """`10.0.0.1:80`, `[fd00::1]:80`, `host.name:https`, or a name that was cut."""
+def _place(line: _Line, word: str, *, proc: bool) -> Place:
+    """`10.0.0.1:80`, `[fd00::1]:80`, `host.name:https`, a name that was cut, or hexadecimal in /proc."""
+    if proc:
+        return _hex_place(line, word)
     if word.startswith("["):
         host, bracket, port = word[1:].partition("]")
         if not bracket or not port.startswith(":"):
