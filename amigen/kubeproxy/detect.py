@@ -36,16 +36,17 @@ class Managed:
     certain: bool = True
 
 
+# As the AWS CLI and eksctl write them.
+_EKS_NAMES = (
+    re.compile(r"arn:aws[a-z-]*:eks:(?P<region>[a-z0-9-]+):[0-9]{12}:cluster/(?P<cluster>[A-Za-z0-9_-]+)"),
+    re.compile(r"(?:[^@\s]+@)?(?P<cluster>[A-Za-z0-9_-]+)\.(?P<region>[a-z0-9-]+)\.eksctl\.io"),
+)
+
+
 def eks_name(*names: str) -> EksName | None:
-    """The EKS cluster out of names of cluster and context in a kubeconfig, as the AWS CLI and eksctl write them."""
-    for name in names:
-        match = re.fullmatch(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):[0-9]{12}:cluster/([A-Za-z0-9_-]+)", name)
-        if match:
-            return EksName(region=match[1], cluster=match[2])
-        match = re.fullmatch(r"(?:[^@\s]+@)?([A-Za-z0-9_-]+)\.([a-z0-9-]+)\.eksctl\.io", name)
-        if match:
-            return EksName(cluster=match[1], region=match[2])
-    return None
+    """The EKS cluster out of names of cluster and context in a kubeconfig."""
+    matches = (pattern.fullmatch(name) for name in names for pattern in _EKS_NAMES)
+    return next((EksName(**match.groupdict()) for match in matches if match), None)
 
 
 def is_eks(server: str) -> bool:

@@ -47,16 +47,16 @@ class Migration:
 
     mode: str
     version: str
-    fact: ModeFact
+    state: ModeFact
     blocked: RefusedError | None
-    rows: tuple[Row, ...]
+    settings: tuple[Row, ...]
     differences: tuple[str, ...]
-    nodes: tuple[Readiness, ...]
     needs: tuple[str, ...]
-    cleanup: tuple[str, ...]
+    nodes: tuple[Readiness, ...]
     steps: tuple[str, ...]
+    cleanup: tuple[str, ...]
     spec: str
-    strangers: tuple[str, ...] = ()
+    strangers: tuple[str, ...]
 
 
 def plan_migration(
@@ -91,9 +91,9 @@ def plan_migration(
     return Migration(
         mode=config.mode,
         version=version,
-        fact=mode_fact("nftables", version),
+        state=mode_fact("nftables", version),
         blocked=why_not("nftables", version, gates),
-        rows=rows,
+        settings=rows,
         differences=tuple(differences(config, version, patch, nodes, gathered)) if config.mode != "nftables" else (),
         nodes=tuple(readiness(node, "nftables", "", gathered=gathered.get(node.name)) for node in nodes),
         needs=_NEEDS,

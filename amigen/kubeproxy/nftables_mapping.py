@@ -71,12 +71,12 @@ def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
     found = [_row("mode", mode, "one field decides", becomes="mode=nftables", matters=True)]
     if mode == "ipvs":
         ipvs.setdefault("scheduler", None)
-        found += [_ipvs(key, value) for key, value in ipvs.items()]
+        found += [_mapped("ipvs", key, value, version) for key, value in ipvs.items()]
         # ipvs mode takes its masquerade settings from the iptables section, and no other.
         iptables = {key: value for key, value in iptables.items() if key in ("masqueradeAll", "masqueradeBit")}
     if mode == "iptables":
         iptables.setdefault("localhostNodePorts", None)
-    found += [_iptables(key, value, version) for key, value in iptables.items()]
+    found += [_mapped("iptables", key, value, version) for key, value in iptables.items()]
     ports = config.get("nodePortAddresses")
     note = (
         "stays as it is" if ports else _note("nftables-node-port-addresses", version) + " (not through the EKS add-on)"
@@ -139,39 +139,27 @@ def _named(nodes: Sequence[str]) -> str:
     return f"{', '.join(nodes[:3])}{more}: " if nodes else ""
 
 
-def _ipvs(key: str, value: Any) -> Row:
-    setting = f"ipvs.{key}"
-    if key == "scheduler":
+def _mapped(section: str, key: str, value: Any, version: str) -> Row:
+    """One setting of ipvs or iptables mode."""
+    setting = f"{section}.{key}"
+    if key in ("syncPeriod", "minSyncPeriod") or setting in ("iptables.masqueradeAll", "iptables.masqueradeBit"):
+        usual = {"syncPeriod": "30s", "masqueradeAll": False, "masqueradeBit": 14}
+        same = value in (None, usual.get(key)) or (key.endswith("Period") and not _is_set(value))
+        becomes = "" if same else f"nftables.{key}={_text(value)}"
+        matters = not same and key.startswith("masquerade")
+        return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, matters=matters, default=same)
+    if setting == "ipvs.scheduler":
         other = bool(value) and value != "rr"
         return _row(setting, value or "rr", _NO_SCHEDULER if other else _RANDOM, matters=other, default=not other)
-    if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, key, value)
-    if key == "strictARP":
+    if setting == "ipvs.strictARP":
         return _row(setting, value, _NO_ARP, matters=value is True, default=not value)
-    if key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
+    if setting in ("ipvs.tcpTimeout", "ipvs.tcpFinTimeout", "ipvs.udpTimeout"):
         return _row(setting, value, _NO_TIMEOUT, matters=_is_set(value), default=not _is_set(value))
-    if key == "excludeCIDRs":
+    if setting == "ipvs.excludeCIDRs":
         return _row(setting, value, _NO_EXCLUDED, matters=bool(value), default=not value)
-    return _row(setting, value, _UNKNOWN, matters=True)
-
-
-def _iptables(key: str, value: Any, version: str) -> Row:
-    setting = f"iptables.{key}"
-    if key in ("masqueradeAll", "masqueradeBit"):
-        same = value in (None, {"masqueradeAll": False, "masqueradeBit": 14}[key])
-        becomes = "" if same else f"nftables.{key}={_text(value)}"
-        return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, matters=not same, default=same)
-    if key in ("syncPeriod", "minSyncPeriod"):
-        return _period(setting, key, value)
-    if key == "localhostNodePorts":
+    if setting == "iptables.localhostNodePorts":
         return _row(setting, value, _note("nftables-localhost-node-ports", version), matters=value is not False)
     return _row(setting, value, _UNKNOWN, matters=True)
-
-
-def _period(setting: str, key: str, value: Any) -> Row:
-    same = not _is_set(value) or (key == "syncPeriod" and value == "30s")
-    becomes = "" if same else f"nftables.{key}={value}"
-    return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, default=same)
 
 
 def _is_set(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,11 +78,9 @@ class Session:
     @cached_property
     def eks(self) -> EksName | None:
         """The cluster's name in EKS: by option, or out of the kubeconfig."""
-        found = eks_name(self.cluster.name, self.cluster.context)
-        name, region = self._access.cluster_name, self._access.region
-        if name:
-            return EksName(cluster=name, region=region or (found.region if found else ""))
-        return EksName(cluster=found.cluster, region=region or found.region) if found else None
+        found = eks_name(self.cluster.name, self.cluster.context) or EksName(cluster="")
+        name = self._access.cluster_name or found.cluster
+        return EksName(cluster=name, region=self._access.region or found.region) if name else None
 
     @cached_property
     def addon(self) -> Addon | None:
@@ -176,25 +174,18 @@ class Session:
         access, request = self._access, plan.request
         context = self.cluster.context
         options = {
+            **asdict(access),
             "kubeconfig": _absolute(access.kubeconfig),
             "context": None if context == IN_CLUSTER else context,
-            "cluster-name": access.cluster_name,
-            "region": access.region,
-            "profile": access.profile,
-            "pool-label": access.pool_label,
-            "look": access.look,
-            "ssh-option": access.ssh_options,
+            "ssh_options": None,
             "identity": _absolute(access.identity),
-            "pool": request.pools,
         }
-        words = ["amigen", "kube-proxy", "rollback"]
-        for name, value in options.items():
-            given = (value,) if isinstance(value, str) else value or ()
-            words += [f"--{name}={each}" for each in given if each]
+        words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value]
+        words += [f"--ssh-option={one}" for one in access.ssh_options] + [f"--pool={one}" for one in request.pools]
         words += ["--by-pool"] if request.by_pool else []
         words += ["--despite-addon"] if plan.way != plan.observed.managed.way else []
         words += [f"--saved={saved}"] if saved else []
-        return shlex.join(words)
+        return shlex.join(["amigen", "kube-proxy", "rollback", *words])
 
     def connections(self, targets: tuple[str, ...]) -> tuple[Connection, ...]:
         """One for each target; a wrong one is an error before anything is asked."""

@@ -206,11 +206,11 @@ def migration_text(found: Migration) -> str:
     """The way to nftables."""
     there = found.mode == "nftables"
     head = "already nftables: nothing to migrate" if there else f"from {found.mode} to nftables"
-    lines = [f"{head}, kube-proxy {found.version}", *_facts([found.fact])]
+    lines = [f"{head}, kube-proxy {found.version}", *_facts([found.state])]
     if found.blocked:
         lines += [f"not yet: {found.blocked.message}", f"  {found.blocked.hint}"]
     lines += [] if there else ["", "settings:"]
-    for row in () if there else found.rows:
+    for row in () if there else found.settings:
         mark = "!" if row.matters else " "
         lines.append(f" {mark} {row.setting}={row.value} -> {row.target}")
         lines.append(f"     {row.note}")
@@ -230,16 +230,9 @@ def migration_text(found: Migration) -> str:
 def migration_json(found: Migration) -> dict[str, Any]:
     """The same for a program."""
     return {
-        "mode": found.mode,
-        "version": found.version,
-        "state": _fact_json(found.fact),
+        **vars(found),
+        "state": _fact_json(found.state),
         "blocked": found.blocked.message if found.blocked else None,
-        "settings": [asdict(row) for row in found.rows],
-        "differences": list(found.differences),
-        "needs": list(found.needs),
+        "settings": [asdict(row) for row in found.settings],
         "nodes": [asdict(one) for one in found.nodes],
-        "steps": list(found.steps),
-        "cleanup": list(found.cleanup),
-        "spec": found.spec,
-        "strangers": list(found.strangers),
     }

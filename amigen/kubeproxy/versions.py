@@ -28,10 +28,10 @@ def minor_version(text: str, what: str) -> str:
     Raises:
         InputError: It is no Kubernetes version.
     """
-    match = re.match(r"v?(1)\.([0-9]{1,3})(?:[.+-]|$)", text)
+    match = re.match(r"v?(1\.[0-9]{1,3})(?:[.+-]|$)", text)
     if match is None:
         raise InputError(f"{what} {text!r} is not a Kubernetes version", "such as 1.33")
-    return f"{match[1]}.{match[2]}"
+    return match[1]
 
 
 def patch_version(text: str) -> int | None:
@@ -72,7 +72,8 @@ def why_not(mode: ProxyMode, version: str, gates: Mapping[str, object]) -> Refus
         gates: `featureGates` as they will be.
     """
     fact = mode_fact(mode, version)
-    usable = ", ".join(other for other in PROXY_MODES if other != mode and _works(other, version))
+    good = ("beta", "stable", "deprecated")
+    usable = ", ".join(one for one in PROXY_MODES if one != mode and mode_fact(one, version).state in good)
     if fact.state in ("absent", "removed"):
         return RefusedError(
             f"{mode} cannot work with kube-proxy {version}: {fact.statement} [{fact.source}]",
@@ -92,10 +93,6 @@ def why_not(mode: ProxyMode, version: str, gates: Mapping[str, object]) -> Refus
     return None
 
 
-def _works(mode: ProxyMode, version: str) -> bool:
-    return mode_fact(mode, version).state in ("beta", "stable", "deprecated")
-
-
 # From good to bad; what comes before is as good as `stable` here, because it only gets better.
 _RANK: Mapping[State, int] = {"deprecated": 1, "gated": 2, "removed": 3}
 
@@ -108,8 +105,7 @@ def states(version: str) -> tuple[ModeFact, ...]:
 
 def worse(mode: ProxyMode, version: str) -> tuple[ModeFact, ...]:
     """The states of a mode after this version that are each worse than the one before, the next one first."""
-    found: list[ModeFact] = []
-    rank = _RANK.get(mode_fact(mode, version).state, 0)
+    found, rank = [], _RANK.get(mode_fact(mode, version).state, 0)
     for fact in MODE_FACTS:
         if fact.mode == mode and fact.since > version_tuple(version) and _RANK.get(fact.state, 0) > rank:
             rank = _RANK[fact.state]

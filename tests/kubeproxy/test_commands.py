@@ -262,7 +262,7 @@ def test_a_listing_of_a_cluster_without_a_config_map(api: FakeApi) -> None:
     ("arguments", "text", "says"),
     [
         (("--listing", "-"), b"\xff\xfe\x00", "not UTF-8"),
-        (("--listing", "-"), b"nonsense\n", "is not TCP, UDP"),
+        (("--listing", "-"), b"nonsense\n", "expected TCP, UDP"),
         (("--listing", "-"), b"TCP  10.0.0.1:80 rr\n" * 3_600_000, "has more than 67108864 bytes"),
         (("--listing", "/no/such"), b"", "/no/such"),
         (("--wait", "5"), b"", "--wait watches nodes"),

@@ -459,7 +459,7 @@ def test_migration_from_ipvs() -> None:
 
     found = plan_migration(read_config(text, "x"), "1.33", nodes)
 
-    rows = {row.setting: row for row in found.rows}
+    rows = {row.setting: row for row in found.settings}
     assert rows["ipvs.scheduler"].becomes == ""
     assert rows["ipvs.scheduler"].matters
     assert rows["ipvs.syncPeriod"].becomes == "nftables.syncPeriod=10s"
@@ -467,7 +467,7 @@ def test_migration_from_ipvs() -> None:
     assert "conntrack" in rows["ipvs.tcpTimeout"].note
     assert rows["nodePortAddresses"].matters
     assert rows["ipvs.minSyncPeriod"].target == "nothing to set"
-    assert len([row for row in found.rows if row.setting == "ipvs.scheduler"]) == 1
+    assert len([row for row in found.settings if row.setting == "ipvs.scheduler"]) == 1
     assert [(one.node, one.verdict) for one in found.nodes] == [("a", "not ready"), ("b", "ready")]
     assert "kube-ipvs0" in " ".join(found.cleanup)
     assert found.blocked is None
@@ -580,7 +580,7 @@ def test_what_only_clusters_that_leave_ipvs_are_told() -> None:
 
     assert any("a pod with hostNetwork" in one and "listen on 0.0.0.0" in one for one in of_ipvs.differences)
     assert not any("hostNetwork" in one for one in of_iptables.differences)
-    (excluded,) = (row for row in of_ipvs.rows if row.setting == "ipvs.excludeCIDRs")
+    (excluded,) = (row for row in of_ipvs.settings if row.setting == "ipvs.excludeCIDRs")
     assert excluded.matters
     assert "flushes the whole IPVS table" in excluded.note
 
