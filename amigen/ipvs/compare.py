@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from amigen.ipvs.expected import Expected, ExpectedService
 from amigen.ipvs.match import Finder, Places
 from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
-from amigen.services.model import Difference, Kind, Network, in_order, place_text
+from amigen.services.model import (
+    Difference,
+    Kind,
+    Network,
+    in_order,
+    missing_server,
+    place_text,
+    stale_server,
+    wrong_affinity,
+)
 
 
 @dataclass
@@ -113,12 +122,7 @@ def _service(found: Comparison, expectation: ExpectedService, service: VirtualSe
     shown = Places(server.place for server in service.servers)
     for target in sorted(required - shown.exact, key=in_order):
         if not shown.may_show(target):
-            found.add(
-                "missing-server",
-                f"{subject} -> {place_text(*target)}",
-                f"{service} lacks the endpoint {place_text(*target)}",
-                "connections do not reach this endpoint; kube-proxy lags behind, or something deleted it",
-            )
+            found.differences.append(missing_server(subject, str(service), place_text(*target)))
     may = Places(required | allowed)
     for server in service.servers:
         _server(found, expectation, service, server, may)
@@ -128,13 +132,8 @@ def _affinity(found: Comparison, expectation: ExpectedService, service: VirtualS
     is_, wanted = service.persistent, expectation.port.affinity
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
-    found.add(
-        "affinity",
-        subject,
-        f"{service} is {'not persistent' if is_ is None else f'persistent for {is_} s'}, the Service says "
-        + ("no session affinity" if wanted is None else f"ClientIP for {wanted} s"),
-        "clients stay with their endpoint longer or shorter than the Service promises",
-    )
+    has = "not persistent" if is_ is None else f"persistent for {is_} s"
+    found.differences.append(wrong_affinity(subject, str(service), has, expectation.port))
 
 
 def _server(
@@ -145,20 +144,9 @@ def _server(
     if not may.may_be(place):
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
-            known = (place.address, place.port) in expectation.endpoints
-            found.add(
-                "stale-server",
-                name,
-                f"{service} still sends to {place}, which "
-                + (
-                    "this node must not use: it is not ready, or traffic policy or topology hints exclude it"
-                    if known
-                    else f"is no endpoint of {expectation.port.owner}"
-                ),
-                "connections go to an endpoint that cannot or must not take them"
-                if known
-                else "connections go to an address that is gone or belongs to another pod",
-            )
+            of_port = (place.address, place.port) in expectation.endpoints
+            stale = stale_server(expectation.subject, str(service), str(place), expectation.port, of_port=of_port)
+            found.differences.append(stale)
         return
     required = (place.address, place.port) in expectation.choice.required
     if required and server.weight != 1:

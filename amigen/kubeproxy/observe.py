@@ -165,10 +165,7 @@ def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig
     where = f"configmap {NAMESPACE}/{source.name}, key {source.key}"
     text = (config_map.get("data") or {}).get(source.key)
     if text is None:
-        missing: AmigenError = InputError(
-            f"{where}: no such key", f"it has: {', '.join(config_map.get('data') or {}) or 'none'}"
-        )
-        raise missing
+        raise InputError(f"{where}: no such key", f"it has: {', '.join(config_map.get('data') or {}) or 'none'}")
     return read_config(text, where)
 
 

@@ -62,30 +62,26 @@ class Rollout:
         kept = daemonset.kept_strategy(self.daemon_set) or self.daemon_set["spec"].get("updateStrategy") or {}
         if daemonset.strategy(self.daemon_set) == "OnDelete" and not daemonset.kept_strategy(self.daemon_set):
             return
-        body = {
-            "metadata": {"annotations": {daemonset.KEPT_STRATEGY: json.dumps(kept, sort_keys=True)}},
-            "spec": {"updateStrategy": {"$patch": "replace", "type": "OnDelete"}},
-        }
-        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+        self._set_strategy({"type": "OnDelete"}, json.dumps(kept, sort_keys=True))
 
     def release(self) -> None:
         """Give the DaemonSet back the update strategy that it had."""
-        fresh = self.tools.cluster.get(DAEMON_SETS, daemonset.NAME)
-        kept = daemonset.kept_strategy(fresh)
-        if kept is None:
-            return
+        kept = daemonset.kept_strategy(self.tools.cluster.get(DAEMON_SETS, daemonset.NAME))
+        if kept is not None:
+            self._set_strategy(kept, None)
+
+    def _set_strategy(self, strategy: Json, kept: str | None) -> None:
         body = {
-            "metadata": {"annotations": {daemonset.KEPT_STRATEGY: None}},
-            "spec": {"updateStrategy": {"$patch": "replace", **kept}},
+            "metadata": {"annotations": {daemonset.KEPT_STRATEGY: kept}},
+            "spec": {"updateStrategy": {"$patch": "replace", **strategy}},
         }
         self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def restart(self) -> None:
         """What `kubectl rollout restart` does, and for which configuration."""
-        template = {
-            "metadata": {"annotations": {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: self.digest}}
-        }
-        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, {"spec": {"template": template}})
+        annotations = {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: self.digest}
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        self.tools.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def pods(self) -> tuple[Pod, ...]:
         """kube-proxy's pods now."""

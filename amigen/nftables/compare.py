@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from amigen.nftables.table import Key, NftTable
-from amigen.services.model import Difference, Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
+from amigen.services.model import (
+    Difference,
+    Endpoint,
+    ServicePort,
+    ServicePorts,
+    Target,
+    in_order,
+    missing_server,
+    place_text,
+    stale_server,
+    wrong_affinity,
+)
 from amigen.services.topology import Usable, Where, usable
 
 
@@ -165,28 +176,14 @@ def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *,
         pairs.append((" for connections from the node", reached.inside or frozenset(), one.inside or frozenset()))
     for suffix, has, wanted in pairs:
         for target in sorted(wanted - has, key=in_order) if known else ():
-            yield Difference(
-                "missing-server",
-                f"{subject} -> {place_text(*target)}{suffix}",
-                f"{name} lacks the endpoint {place_text(*target)}{suffix}",
-                "connections do not reach this endpoint; " + _LAGS,
-            )
+            yield missing_server(subject, name, place_text(*target) + suffix)
         for target in sorted(has - (wanted if known else everything), key=in_order):
-            yield Difference(
-                "stale-server",
-                f"{subject} -> {place_text(*target)}{suffix}",
-                f"{name} still sends to {place_text(*target)}{suffix}, which "
-                + ("this node must not use" if target in everything else "is no endpoint of the Service"),
-                "connections go to an endpoint that cannot or must not take them",
-            )
+            end = place_text(*target) + suffix
+            yield stale_server(subject, name, end, one.port, of_port=target in everything)
     affinity = frozenset() if one.port.affinity is None else frozenset((one.port.affinity,))
     if (reached.targets or reached.inside) and reached.affinity != affinity:
-        yield Difference(
-            "affinity",
-            subject,
-            f"{name} keeps clients for {_seconds(reached.affinity)}; the Service says {_seconds(affinity)}",
-            "clients stay with their endpoint longer or shorter than the Service promises",
-        )
+        times = " and ".join(f"{each} s" for each in sorted(reached.affinity))
+        yield wrong_affinity(subject, name, f"persistent for {times}" if times else "not persistent", one.port)
 
 
 def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int]) -> Iterator[Difference]:
@@ -196,10 +193,6 @@ def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int])
         yield Difference("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
     for address in table.cluster_ips - wanted:
         yield Difference("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
-
-
-def _seconds(found: frozenset[int]) -> str:
-    return " and ".join(f"{one} s" for one in sorted(found)) or "no time"
 
 
 def _name(key: Key) -> str:

@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
-Family: TypeAlias = Literal[4, 6]
 Network: TypeAlias = IPv4Network | IPv6Network
 Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
 # Address and port of an endpoint.
@@ -160,6 +159,37 @@ class Difference:
     subject: str
     says: str
     why: str
+
+
+def missing_server(subject: str, service: str, endpoint: str) -> Difference:
+    """A service, as messages call it, that lacks an endpoint."""
+    says = f"{service} lacks the endpoint {endpoint}"
+    why = "connections do not reach this endpoint; kube-proxy lags behind, or something edited its rules"
+    return Difference("missing-server", f"{subject} -> {endpoint}", says, why)
+
+
+def stale_server(subject: str, service: str, endpoint: str, port: ServicePort, *, of_port: bool) -> Difference:
+    """A service that sends to what it must not; `of_port`: to an endpoint of its port that this node does not use."""
+    which, why = (
+        (
+            "this node must not use: it is not ready, or traffic policy or topology hints exclude it",
+            "connections go to an endpoint that cannot or must not take them",
+        )
+        if of_port
+        else (
+            f"is no endpoint of {port.owner}",
+            "connections go to an address that is gone or belongs to another pod",
+        )
+    )
+    says = f"{service} still sends to {endpoint}, which {which}"
+    return Difference("stale-server", f"{subject} -> {endpoint}", says, why)
+
+
+def wrong_affinity(subject: str, service: str, has: str, port: ServicePort) -> Difference:
+    """A service that keeps clients for another time than its Service says."""
+    wanted = "no session affinity" if port.affinity is None else f"ClientIP for {port.affinity} s"
+    why = "clients stay with their endpoint longer or shorter than the Service promises"
+    return Difference("affinity", subject, f"{service} is {has}, the Service says {wanted}", why)
 
 
 @dataclass(frozen=True, kw_only=True)

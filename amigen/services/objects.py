@@ -16,7 +16,6 @@ from amigen.services.model import (
     Address,
     Difference,
     Endpoint,
-    Family,
     Network,
     Protocol,
     ProxyFeatures,
@@ -128,18 +127,17 @@ def _of_service(
         or spec.get("type") == "ExternalName"
     ):
         return []
-    families: tuple[Family, Family] = (4, 6)
     found: list[ServicePort] = []
     endpoints: dict[tuple[str, str, int], dict[Target, Endpoint]] = {}
     for slice_ in slices:
         _add_slice(endpoints, slice_, owner, odd)
-    for family in families:
+    for family in (4, 6):
         if text := _cluster_ip(spec, family):
-            found += _of_family(service, owner, spec, _address(text), family, features, endpoints)
+            found += _of_family(service, owner, _address(text), features, endpoints)
     return found
 
 
-def _cluster_ip(spec: Json, family: Family) -> str:
+def _cluster_ip(spec: Json, family: int) -> str:
     """The ClusterIP of a family, as `GetClusterIPByFamily` finds it."""
     families = spec.get("ipFamilies") or []
     if not families:
@@ -152,19 +150,13 @@ def _cluster_ip(spec: Json, family: Family) -> str:
 def _of_family(
     service: Json,
     owner: str,
-    spec: Json,
     cluster_ip: Address,
-    family: Family,
     features: ProxyFeatures,
     endpoints: Mapping[tuple[str, str, int], Mapping[Target, Endpoint]],
 ) -> list[ServicePort]:
-    external = tuple(
-        dict.fromkeys(
-            one
-            for text in spec.get("externalIPs") or []
-            if (one := read_address(text)) is not None and one.version == family
-        )
-    )
+    spec, family = service["spec"], cluster_ip.version
+    given = map(read_address, spec.get("externalIPs") or [])
+    external = tuple(dict.fromkeys(one for one in given if one is not None and one.version == family))
     balancers = tuple(dict.fromkeys(one for one in _load_balancer_ips(service) if one.version == family))
     kind = spec.get("type") or "ClusterIP"
     # `ExternallyAccessible` of the API package decides about the policy, that of kube-proxy about its use.
@@ -208,7 +200,7 @@ def _load_balancer_ips(service: Json) -> list[Address]:
     return [_address(one["ip"]) for one in ingress if one.get("ip") and one.get("ipMode") in (None, "VIP")]
 
 
-def _source_ranges(spec: Json, family: Family) -> tuple[Network, ...]:
+def _source_ranges(spec: Json, family: int) -> tuple[Network, ...]:
     read = (read_network(str(text).strip()) for text in spec.get("loadBalancerSourceRanges") or [])
     found = tuple(one for one in read if one is not None and one.version == family)
     return () if any(one.prefixlen == 0 for one in found) else found
