@@ -125,16 +125,15 @@ class Machine:
                 return False
             try:
                 done = self.ssh.run("true", timeout=60)
+                answer, well = done.stderr or answer, done.returncode == 0
             except ToolError as error:
-                answer = error.message
-                return False
-            answer = done.stderr or answer
+                answer, well = error.message, False
             if "Permission denied" in answer and _CLOUD_INIT_ENDED.search(self.console_tail()):
                 raise ToolError(
-                    f"the VM lets nobody in as {self.ssh.user}, and cloud-init has ended ({answer.strip()})",
+                    f"the VM lets nobody in as {self.ssh.user}, and cloud-init has ended",
                     "does the image have this user? name another one with --user",
                 )
-            return done.returncode == 0
+            return well
 
         if not wait_until(ready, seconds=timeout, every=0.3):
             raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({answer})\n{self.console_tail()}")
