@@ -7,13 +7,13 @@ import os
 import shutil
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 from uuid import uuid4
 
 import msgspec
@@ -37,6 +37,7 @@ from amigen.vm.scratch import scratch
 _NO_ROOM = 1 << 20
 
 Builder = Callable[[Session], ImageRecord]
+_Outcome: TypeAlias = tuple[ImageRecord, AmigenError | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,20 +130,11 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {folder}: {error.strerror}", "name another folder by --output-folder") from None
-    errors: dict[str, AmigenError] = {}
-    images: dict[str, ImageRecord] = {}
-    lock = threading.Lock()
-
-    def one(job: Job) -> None:
-        image, error = _build_one(order, job, builder, folder, stop)
-        with lock:
-            images[job.name] = image
-            if error is not None:
-                errors[job.name] = error
-
     at_once = request.parallel or (1 if request.target == "local" else len(request.jobs))
     with signals_noted(stop), ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="build") as pool:
-        _wait_for_all([pool.submit(one, job) for job in request.jobs], stop)
+        running = {job.name: pool.submit(_build_one, order, job, builder, folder, stop) for job in request.jobs}
+        _wait_for_all(running.values(), stop)
+    done = {name: future.result() for name, future in running.items() if not future.cancelled()}
     record = BuildRecord(
         build=order.build_id,
         target=request.target,
@@ -154,14 +146,15 @@ def run_build(order: Order, builder: Builder, stop: Stop) -> Built:
         started_at=rfc3339(started),
         finished_at=rfc3339(datetime.now(UTC)),
         spec=recorded_spec(request.spec),
-        images=tuple(images[job.name] for job in request.jobs if job.name in images),
+        images=tuple(image for image, _ in done.values()),
     )
     path = folder / "record.json"
     write_record(record, path)
+    errors = {name: error for name, (_, error) in done.items() if error}
     return Built(record=record, path=path, errors=errors, interrupted=stop.asked)
 
 
-def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
+def _wait_for_all(futures: Iterable[Future[_Outcome]], stop: Stop) -> None:
     waiting = set(futures)
     while waiting:
         # With a bound, so that a signal is seen soon.
@@ -177,9 +170,7 @@ def _wait_for_all(futures: Sequence[Future[None]], stop: Stop) -> None:
             stop.end_children()
 
 
-def _build_one(
-    order: Order, job: Job, builder: Builder, folder: Path, stop: Stop
-) -> tuple[ImageRecord, AmigenError | None]:
+def _build_one(order: Order, job: Job, builder: Builder, folder: Path, stop: Stop) -> _Outcome:
     with scratch("build") as work, _room_watched(work) as full:
         session = Session(
             plan=job.plan,

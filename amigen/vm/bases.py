@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.base.paths import cache_home
-from amigen.base.processes import find_program, run_tool
+from amigen.base.processes import run_tool
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import Mirror
@@ -17,7 +17,7 @@ from amigen.vm.acceleration import machine_architecture, runs_programs_of
 from amigen.vm.apt_sources import sources_of_machine, sources_of_mirror
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.debian_root import RootRecipe, make_disk, make_root, take_kernel
-from amigen.vm.image import VmImage
+from amigen.vm.image import VmImage, qemu_img
 
 # Of the built-in disk; a build grows it to the spec's size, and cloud-init the file system.
 BUILT_IN_GIB = 2
@@ -118,10 +118,6 @@ def pack_root(root: Path, folder: Path, *, log: Callable[[str], None]) -> None:
     take_kernel(root, folder)
     raw = folder / "disk.raw"
     make_disk(root, raw, size_gib=BUILT_IN_GIB, log=log)
-    qemu_img = find_program("qemu-img", package="qemu-utils", purpose="make a disk image")
-    run_tool(
-        [qemu_img, "convert", "-q", "-O", "qcow2", str(raw), str(folder / "disk.qcow2")],
-        doing="make a disk image",
-        timeout=600,
-    )
+    command = qemu_img("convert", "-q", "-O", "qcow2", str(raw), str(folder / "disk.qcow2"))
+    run_tool(command, doing="make a disk image", timeout=600)
     raw.unlink()

@@ -67,6 +67,15 @@ class VmImage:
         )
 
 
+def qemu_img(*words: str) -> list[str]:
+    """A command of qemu-img(1).
+
+    Raises:
+        ToolError: It is not installed.
+    """
+    return [find_program("qemu-img", package="qemu-utils", purpose="read and make disk images"), *words]
+
+
 def image_info(disk: Path) -> dict[str, object]:
     """What `qemu-img info` says: `format`, `virtual-size` in bytes, ...
 
@@ -77,8 +86,7 @@ def image_info(disk: Path) -> dict[str, object]:
         raise InputError(f"{disk}: there is no such image file")
     if not os.access(disk, os.R_OK):
         raise InputError(f"{disk}: no permission to read it")
-    program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
-    done = run_capped([program, "info", "--force-share", "--output=json", str(disk)], timeout=60)
+    done = run_capped(qemu_img("info", "--force-share", "--output=json", str(disk)), timeout=60)
     if done.returncode != 0:
         raise InputError(f"{disk}: not a disk image: {done.stderr.decode(errors='replace').strip()}")
     return msgspec.json.decode(done.stdout, type=dict[str, object])
@@ -109,8 +117,7 @@ def require_bootable(image: VmImage) -> None:
 
 def _require_whole(image: VmImage) -> None:
     """QEMU reads zeros where a cut qcow2 file ends; qemu-img(1), check: 1 not checked, 2 corrupted."""
-    program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
-    done = run_capped([program, "check", "-q", "-U", "-f", image.format, str(image.disk)], timeout=600)
+    done = run_capped(qemu_img("check", "-q", "-U", "-f", image.format, str(image.disk)), timeout=600)
     if done.returncode in (1, 2):
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["qemu-img check fails"]
         raise InputError(
@@ -123,18 +130,16 @@ def _first_sectors(image: VmImage) -> bytes:
     """As the guest sees them."""
     if image.format == "raw":
         return read_at_most(image.disk, _SECTORS)
-    program = find_program("qemu-img", package="qemu-utils", purpose="read disk images")
     with scratch("look") as folder:
         start = folder / "sectors"
-        command = [program, "dd", "-U", "-f", image.format, "-O", "raw", f"bs={_SECTORS}", "count=1"]
+        command = qemu_img("dd", "-U", "-f", image.format, "-O", "raw", f"bs={_SECTORS}", "count=1")
         run_tool([*command, f"if={image.disk}", f"of={start}"], doing=f"read {image.disk}", timeout=60)
         return start.read_bytes()
 
 
 def make_overlay(image: VmImage, overlay: Path, *, size_gib: int | None = None) -> None:
     """A throw-away qcow2 on top of the image, which stays as it is."""
-    program = find_program("qemu-img", package="qemu-utils", purpose="make disk overlays")
-    command = [program, "create", "-q", "-f", "qcow2", "-F", image.format, "-b", str(image.disk), str(overlay)]
-    if size_gib is not None:
-        command.append(f"{size_gib}G")
+    size = () if size_gib is None else (f"{size_gib}G",)
+    files = ("-F", image.format, "-b", str(image.disk), str(overlay))
+    command = qemu_img("create", "-q", "-f", "qcow2", *files, *size)
     run_tool(command, doing=f"make an overlay of {image.disk}", timeout=60)
