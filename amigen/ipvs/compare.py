@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from amigen.ipvs.expected import Expected, ExpectedService
-from amigen.ipvs.match import Finder, Places
+from amigen.ipvs.expected import Expected, ExpectedService, Finder, Places
 from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
 from amigen.services.model import (
     Difference,

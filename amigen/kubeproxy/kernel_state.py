@@ -31,21 +31,12 @@ def judge_settings(found: NodeFacts, config: ProxyConfig) -> Iterator[Difference
         # 0 and nothing leave the kernel's own.
         wanted = int(seconds_of(str(config.get(f"ipvs.{key}") or "")))
         if wanted and wanted != seconds:
-            yield Difference(
-                kind="setting",
-                subject=f"ipvs.{key}",
-                says=f"ipvs.{key} is {seconds} s in the kernel, the configuration says {wanted} s",
-                why=_RESTART,
-            )
-    if config.get("ipvs.strictARP") is True:
-        for name, value in _ARP.items():
-            if found.sysctls.get(name, value) != value:
-                yield Difference(
-                    kind="setting",
-                    subject=name,
-                    says=f"{name} is {found.sysctls[name]}, strictARP needs {value}",
-                    why=_RESTART,
-                )
+            says = f"ipvs.{key} is {seconds} s in the kernel, the configuration says {wanted} s"
+            yield Difference("setting", f"ipvs.{key}", says, _RESTART)
+    for name, value in _ARP.items() if config.get("ipvs.strictARP") is True else ():
+        if found.sysctls.get(name, value) != value:
+            says = f"{name} is {found.sysctls[name]}, strictARP needs {value}"
+            yield Difference("setting", name, says, _RESTART)
 
 
 def orphans(found: NodeFacts, subject: str, mode: str) -> Iterator[Difference]:
@@ -57,28 +48,16 @@ def orphans(found: NodeFacts, subject: str, mode: str) -> Iterator[Difference]:
     else:
         clean = "left over from ipvs mode: {}, or replace the node; " + statement("kube-proxy-cleanup")
     if found.bound is not None:
-        yield Difference(
-            kind="stale-address",
-            subject=f"{subject} kube-ipvs0",
-            says=f"kube-ipvs0 is still there with {len(found.bound)} addresses",
-            why=clean.format("`ip link del kube-ipvs0`"),
-        )
+        says = f"kube-ipvs0 is still there with {len(found.bound)} addresses"
+        yield Difference("stale-address", f"{subject} kube-ipvs0", says, clean.format("`ip link del kube-ipvs0`"))
     if found.table is not None and found.table.services:
-        yield Difference(
-            kind="stale-service",
-            subject=f"{subject} IPVS table",
-            says=f"{len(found.table.services)} virtual services are still there",
-            why=clean.format("`ipvsadm -C`"),
-        )
+        says = f"{len(found.table.services)} virtual services are still there"
+        yield Difference("stale-service", f"{subject} IPVS table", says, clean.format("`ipvsadm -C`"))
     if found.sets & IPVS_SETS:  # of IPv6 alone: see `notes`
         sets = sorted(found.sets & (IPVS_SETS | IPVS_IPV6_SETS))
         more = f" and {len(sets) - 3} more" if len(sets) > 3 else ""
-        yield Difference(
-            kind="leftover",
-            subject=f"{subject} ipsets",
-            says=f"{len(sets)} ipsets of ipvs mode are still there: {', '.join(sets[:3])}{more}",
-            why=clean.format("`ipset destroy NAME` of each"),
-        )
+        says = f"{len(sets)} ipsets of ipvs mode are still there: {', '.join(sets[:3])}{more}"
+        yield Difference("leftover", f"{subject} ipsets", says, clean.format("`ipset destroy NAME` of each"))
 
 
 def notes(found: NodeFacts, mode: str) -> Iterator[str]:

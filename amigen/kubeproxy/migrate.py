@@ -154,25 +154,19 @@ _NEEDS = (
 def _cleanup(mode: str) -> tuple[str, ...]:
     if mode == "nftables":
         return ("`amigen kube-proxy status --node TARGET` says what an earlier mode has left over on a node",)
-    common = "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; check it:"
-    check = "`amigen kube-proxy status --node TARGET` says what is left over on a node"
-    if mode == "ipvs":
-        return (
-            common,
-            "`ip link show kube-ipvs0` must find nothing; else `ip link del kube-ipvs0`",
-            "`ipvsadm -L -n` must be empty; else `ipvsadm -C`",
-            "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY, and"
-            " `ipset list -n` no KUBE- sets but those of IPv6 (KUBE-6-); else restart kube-proxy, which cleans up at"
-            " each start",
-            f"{statement('ipvs-cleanup')}; `ipset destroy NAME` of each, or replace the node",
-            "`/etc/modules-load.d/ipvs.conf` keeps loading ip_vs at boot until the nodes have the new image",
-            check,
-        )
+    chains = "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY"
+    restart = "else restart kube-proxy, which cleans up at each start"
+    of_ipvs = (
+        "`ip link show kube-ipvs0` must find nothing; else `ip link del kube-ipvs0`",
+        "`ipvsadm -L -n` must be empty; else `ipvsadm -C`",
+        f"{chains}, and `ipset list -n` no KUBE- sets but those of IPv6 (KUBE-6-); {restart}",
+        f"{statement('ipvs-cleanup')}; `ipset destroy NAME` of each, or replace the node",
+        "`/etc/modules-load.d/ipvs.conf` keeps loading ip_vs at boot until the nodes have the new image",
+    )
     return (
-        common,
-        "`iptables-save` must show no KUBE- chains but kubelet's KUBE-FIREWALL, KUBE-KUBELET-CANARY; else restart"
-        " kube-proxy, which cleans up at each start",
-        check,
+        "kube-proxy removes what ipvs and iptables mode left when it starts in nftables mode; check it:",
+        *(of_ipvs if mode == "ipvs" else (f"{chains}; {restart}",)),
+        "`amigen kube-proxy status --node TARGET` says what is left over on a node",
     )
 
 

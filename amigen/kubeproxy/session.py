@@ -23,13 +23,12 @@ from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
-from amigen.kubeproxy.node_match import matching_node, wanted_on, where
 from amigen.kubeproxy.observe import NodeMode, Observed, Reach, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import NodeStatus, judge, judge_table
+from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, wanted_on, where
 from amigen.kubeproxy.versions import minor_version
 from amigen.kubernetes.cluster import Cluster, connect
 from amigen.kubernetes.kinds import ENDPOINT_SLICES, NODES, SERVICES

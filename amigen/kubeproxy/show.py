@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,30 +33,20 @@ def plan_text(plan: ChangePlan) -> str:
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
     if plan.follow:
-        lines += [
-            "",
-            f"the add-on update {plan.follow} is under way with these values: it is followed, and none is sent",
-        ]
+        lines += ["", f"the add-on update {plan.follow} is under way with these values; amigen follows it"]
     elif plan.drift:
         lines += ["", f"the add-on is set so; {observed.config.where} says otherwise, so it is sent again:"]
         lines += [f"  {one}" for one in plan.drift]
     elif not plan.changes:
         lines += ["", f"it is configured so; {len(plan.stale)} kube-proxy have not read it, or are not up since"]
         lines += ["an earlier run is unfinished: the DaemonSet is still held (OnDelete)"] if plan.observed.held else []
-    lines += [
-        "",
-        "why this is disruptive:",
-        *(f"  - {one}" for one in disruption(observed.config.mode, plan.settings.mode)),
-    ]
-    if plan.warnings:
-        lines += ["", "mind:", *(f"  - {one}" for one in plan.warnings)]
+    lines += _section("why this is disruptive:", disruption(observed.config.mode, plan.settings.mode))
+    lines += _section("mind:", plan.warnings)
     lines += ["", *_readiness(plan.readiness, plan.settings.mode)]
-    title = (
-        "node pools, in this order:"
-        if plan.request.by_pool
-        else "restarted together, as the DaemonSet's strategy says:"
-    )
-    lines += ["", title, *(f"  - {pool.name}: {len(pool.nodes)} nodes" for pool in plan.pools)]
+    title = "node pools, in this order:"
+    if not plan.request.by_pool:
+        title = "restarted together, as the DaemonSet's strategy says:"
+    lines += _section(title, [f"{pool.name}: {len(pool.nodes)} nodes" for pool in plan.pools])
     lines += ["", "calls:", *(f"  {number}. {call}" for number, call in enumerate(plan.calls, start=1))]
     if plan.diff:
         lines += ["", "diff:", plan.diff.rstrip("\n")]
@@ -93,6 +83,10 @@ def _head(observed: Observed) -> list[str]:
         f"Kubernetes {observed.version}, kube-proxy {observed.proxy_version}",
         f"managed by: {observed.managed.evidence}",
     ]
+
+
+def _section(title: str, items: Collection[str]) -> list[str]:
+    return ["", title, *(f"  - {one}" for one in items)] if items else []
 
 
 def _now(observed: Observed) -> str:
@@ -214,14 +208,13 @@ def migration_text(found: Migration) -> str:
         mark = "!" if row.matters else " "
         lines.append(f" {mark} {row.setting}={row.value} -> {row.target}")
         lines.append(f"     {row.note}")
-    if found.differences:
-        lines += ["", "what works otherwise:", *(f"  - {one}" for one in found.differences)]
-    lines += ["", "what nodes need:", *(f"  - {one}" for one in found.needs)]
+    lines += _section("what works otherwise:", found.differences)
+    lines += _section("what nodes need:", found.needs)
     if found.nodes:
         lines += ["", *_readiness(found.nodes, "nftables")]
     if not there:
         lines += ["", "steps:", *(f"  {number}. {step}" for number, step in enumerate(found.steps, start=1))]
-    lines += ["", "to clean up after:", *(f"  - {one}" for one in found.cleanup)]
+    lines += _section("to clean up after:", found.cleanup)
     lines += ["", "image spec:", *(f"  {line}" for line in found.spec.splitlines())]
     lines += [f"amigen makes no images of {one}: these nodes need another way" for one in found.strangers]
     return "\n".join(lines) + "\n"

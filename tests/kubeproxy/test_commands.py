@@ -17,8 +17,8 @@ from amigen.base.errors import CouldNotCheckError
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.node_match import matching_node
 from amigen.kubeproxy.rollout import restarting_nodes
+from amigen.kubeproxy.status import matching_node
 from amigen.kubernetes.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
 from tests.kubeproxy import samples

@@ -11,13 +11,12 @@ from amigen.base.errors import ConflictError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
 from amigen.kubeproxy.config import contradictions, text_diff
 from amigen.kubeproxy.fields import Value
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Restored
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 
 # How long the ConfigMap may take to follow an update that EKS calls successful.

@@ -8,12 +8,11 @@ from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
 from amigen.kubeproxy.addon_values import Update
-from amigen.kubeproxy.change import ChangePlan
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
 from amigen.kubeproxy.config import read_config, text_diff
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.ways.way import NOTHING_CHANGED, Restored
 from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
 from amigen.kubernetes.transport import UnreachableError
 
