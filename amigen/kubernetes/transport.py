@@ -70,38 +70,30 @@ class Transport:
             UnreachableError: No answer.
             InputError: Credentials have ended, and there are no new ones.
         """
-        with self._lock:
-            if self._credentials.ended and self._credentials.renewable:
-                self._renew()
-            used, pool = self._credentials, self._pool
-        answer = self._send(pool, used, method, path, body, content_type)
-        if answer.status != 401 or not used.renewable:
-            return answer
-        with self._lock:
-            if used is self._credentials:
-                self._renew()
-            used, pool = self._credentials, self._pool
-        return self._send(pool, used, method, path, body, content_type)
+        used: Credentials | None = None
+        for _ in range(2):
+            with self._lock:
+                now = self._credentials
+                if now.renewable and (now.ended or now is used):
+                    self._renew()
+                used, pool = self._credentials, self._pool
+            headers = urllib3.HTTPHeaderDict({"Accept": "application/json, */*"})
+            headers.extend(used.headers)
+            if body is not None:
+                headers["Content-Type"] = content_type
+            answer = self._request(pool, method, path, headers, None if body is None else json.dumps(body))
+            if answer.status != 401 or not used.renewable:
+                break
+        return answer
 
-    def _send(
-        self,
-        pool: urllib3.PoolManager,
-        used: Credentials,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        content_type: str,
+    def _request(
+        self, pool: urllib3.PoolManager, method: str, path: str, headers: urllib3.HTTPHeaderDict, body: str | None
     ) -> Answer:
-        headers = urllib3.HTTPHeaderDict({"Accept": "application/json, */*"})
-        for name, value in used.headers:
-            headers.add(name, value)
-        if body is not None:
-            headers["Content-Type"] = content_type
         try:
             response = pool.request(
                 method,
                 self._access.server.rstrip("/") + path,
-                body=None if body is None else json.dumps(body),
+                body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
                 retries=False,
