@@ -11,12 +11,28 @@ from amigen.services.model import (
     Difference,
     Kind,
     Network,
+    address_order,
     in_order,
     missing_server,
     place_text,
     stale_server,
     wrong_affinity,
 )
+
+# What each difference means, or what commonly causes it.
+_WHY: dict[Kind, str] = {
+    "api-service": "its endpoints are not ready, or kube-proxy does not see them",
+    "dns-service": "its endpoints are not ready, or kube-proxy does not see them",
+    "missing-service": "kube-proxy did not create it (is it running, and in ipvs mode?), or something deleted it",
+    "shared": "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
+    "scheduler": "kube-proxy runs with an older configuration (restart its DaemonSet), or something edited the service",
+    "forward": "kube-proxy only masquerades; another program made this entry",
+    "unreadable": "use `ipvsadm -L -n`, which resolves nothing and cuts nothing",
+    "stale-service": "left over from a deleted Service or an earlier mode, or made by another program"
+    " (see ipvs.excludeCIDRs)",
+    "missing-address": "the node does not take packets for it as its own, so IPVS never sees them",
+    "stale-address": "left over from a deleted Service: the node swallows packets to it",
+}
 
 
 @dataclass
@@ -26,9 +42,9 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
 
-    def add(self, kind: Kind, subject: str, says: str, why: str) -> None:
+    def add(self, kind: Kind, subject: str, says: str, why: str = "") -> None:
         """Add a difference."""
-        self.differences.append(Difference(kind, subject, says, why))
+        self.differences.append(Difference(kind, subject, says, why or _WHY[kind]))
 
 
 def compare(
@@ -48,12 +64,7 @@ def compare(
     found = Comparison(list(wanted.odd))
     finder = Finder(table)
     for key, owners in wanted.shared.items():
-        found.add(
-            "shared",
-            _key(key),
-            f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}",
-            "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
-        )
+        found.add("shared", _key(key), f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}")
     _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
     for expectation in wanted.services if table.services else ():
@@ -62,12 +73,9 @@ def compare(
             found.unjudged.append(expectation.subject)
             continue
         if service is None:
-            found.add(
-                "missing-service",
-                f"{expectation.subject} {_key(expectation.key)}",
-                f"{expectation.reach} {_key(expectation.key)} of {expectation.port.owner} has no virtual service",
-                "kube-proxy did not create it (is it running, and in ipvs mode?), or something deleted it",
-            )
+            address = _key(expectation.key)
+            says = f"{expectation.reach} {address} of {expectation.port.owner} has no virtual service"
+            found.add("missing-service", f"{expectation.subject} {address}", says)
             continue
         known.add(id(service))
         if expectation.key not in wanted.shared:
@@ -83,39 +91,28 @@ def compare(
 def _core(found: Comparison, wanted: Expected, finder: Finder, *, empty: bool) -> None:
     """The API service and DNS: without them nothing else in the cluster works. An empty table is one difference."""
     if empty and wanted.services:
-        found.add(
-            "missing-service",
-            "the IPVS table",
-            f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service",
-            "kube-proxy did not create them (is it running, and in ipvs mode?), or something cleared the table",
-        )
+        says = f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service"
+        why = "kube-proxy did not create them (is it running, and in ipvs mode?), or something cleared the table"
+        found.add("missing-service", "the IPVS table", says, why)
+    api = "the API service default/kubernetes"
+    if not wanted.api:
+        found.add("api-service", api, f"{api} is not in the cluster", "every cluster has it")
     core: tuple[tuple[Kind, tuple[Key, ...], str], ...] = (
-        ("api-service", wanted.api, "the API service default/kubernetes"),
+        ("api-service", wanted.api, api),
         ("dns-service", wanted.dns, "the DNS service"),
     )
-    if not wanted.api:
-        found.add("api-service", core[0][2], f"{core[0][2]} is not in the cluster", "every cluster has it")
     for kind, keys, what in core:
         for key in keys:
             service = finder.at(key)
             if service is not None and not any(server.weight > 0 for server in service.servers):
-                found.add(
-                    kind,
-                    what,
-                    f"{_key(key)} has no real server that takes connections",
-                    "its endpoints are not ready, or kube-proxy does not see them",
-                )
+                found.add(kind, what, f"{_key(key)} has no real server that takes connections")
 
 
 def _service(found: Comparison, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
     subject = expectation.subject
     if service.scheduler != scheduler:
-        found.add(
-            "scheduler",
-            subject,
-            f"{service} has the scheduler {service.scheduler}; the configuration says {scheduler}",
-            "kube-proxy runs with an older configuration (restart its DaemonSet), or something edited the service",
-        )
+        says = f"{service} has the scheduler {service.scheduler}; the configuration says {scheduler}"
+        found.add("scheduler", subject, says)
     _affinity(found, expectation, service, subject)
     required, allowed = expectation.choice.required, expectation.choice.allowed
     shown = Places(server.place for server in service.servers)
@@ -149,21 +146,11 @@ def _server(
         return
     required = (place.address, place.port) in expectation.choice.required
     if required and server.weight != 1:
-        found.add(
-            "weight",
-            name,
-            f"{service} has {place} with weight {server.weight}; kube-proxy sets 1",
-            "an endpoint that gets no new connections"
-            if server.weight == 0
-            else "something else edited the table; the endpoint gets more than its share",
-        )
+        more = "something else edited the table; the endpoint gets more than its share"
+        why = more if server.weight else "an endpoint that gets no new connections"
+        found.add("weight", name, f"{service} has {place} with weight {server.weight}; kube-proxy sets 1", why)
     if server.forward not in ("Masq", "Local"):
-        found.add(
-            "forward",
-            name,
-            f"{service} forwards to {place} by {server.forward}",
-            "kube-proxy only masquerades; another program made this entry",
-        )
+        found.add("forward", name, f"{service} forwards to {place} by {server.forward}")
 
 
 def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
@@ -184,12 +171,9 @@ def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[in
                 _service(found, node_port, service, scheduler)
     for missing in by_port.keys() - seen:
         one = by_port[missing][0]
-        found.add(
-            "missing-service",
-            one.subject,
-            f"node port {one.key[0]} {one.key[2]} of {one.port.owner} has no virtual service",
-            "kube-proxy did not create it, or nodePortAddresses matches no address of this node",
-        )
+        says = f"node port {one.key[0]} {one.key[2]} of {one.port.owner} has no virtual service"
+        why = "kube-proxy did not create it, or nodePortAddresses matches no address of this node"
+        found.add("missing-service", one.subject, says, why)
 
 
 def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Network, ...]) -> None:
@@ -206,53 +190,25 @@ def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Net
             may_be_known -= 1
             continue
         if place.address is None or place.port is None:
-            found.add(
-                "unreadable",
-                str(service),
-                f"{service} cannot be matched: the listing does not show its address and port",
-                "use `ipvsadm -L -n`, which resolves nothing and cuts nothing",
-            )
-            continue
-        found.add(
-            "stale-service",
-            str(service),
-            f"{service} belongs to no Service of the cluster",
-            "left over from a deleted Service or an earlier mode, or made by another program (see ipvs.excludeCIDRs)",
-        )
+            says = f"{service} cannot be matched: the listing does not show its address and port"
+            found.add("unreadable", str(service), says)
+        else:
+            found.add("stale-service", str(service), f"{service} belongs to no Service of the cluster")
 
 
 def _addresses(found: Comparison, wanted: Expected, bound: frozenset[Address]) -> None:
     missing = wanted.addresses - bound
     if len(missing) > 1 and missing == wanted.addresses:
-        found.add(
-            "missing-address",
-            "kube-ipvs0",
-            f"kube-ipvs0 has none of the {len(missing)} addresses of Services",
-            "the node does not take packets for them as its own, so IPVS never sees them",
-        )
+        says = f"kube-ipvs0 has none of the {len(missing)} addresses of Services"
+        found.add("missing-address", "kube-ipvs0", says)
         missing = frozenset()
     owners = {one.key[1]: one.port.owner for one in wanted.services} if missing else {}
-    for address in sorted(missing, key=_by_value):
-        owner = owners[address]
-        found.add(
-            "missing-address",
-            str(address),
-            f"kube-ipvs0 lacks {address} of {owner}",
-            "the node does not take packets for this address as its own, so IPVS never sees them",
-        )
-    for address in sorted(bound - wanted.addresses - wanted.may, key=_by_value):
+    for address in sorted(missing, key=address_order):
+        found.add("missing-address", str(address), f"kube-ipvs0 lacks {address} of {owners[address]}")
+    for address in sorted(bound - wanted.addresses - wanted.may, key=address_order):
         # kube-proxy looks for and binds IPv6 link-local addresses of its own accord nowhere: the kernel adds one.
         if not address.is_link_local:
-            found.add(
-                "stale-address",
-                str(address),
-                f"kube-ipvs0 has {address}, which no Service has",
-                "left over from a deleted Service: the node swallows packets to it",
-            )
-
-
-def _by_value(address: Address) -> tuple[int, int]:
-    return address.version, int(address)
+            found.add("stale-address", str(address), f"kube-ipvs0 has {address}, which no Service has")
 
 
 def _key(key: Key) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from amigen.ipvs.model import Address, Key, Place, Table, VirtualService
-from amigen.services.model import Difference, Network, Reach, ServicePort, ServicePorts, Target
+from amigen.services.model import Difference, Network, Reach, ServicePort, ServicePorts, Target, address_order
 from amigen.services.topology import Choice, Where, choose
 
 API_SERVICE = "default/kubernetes"
@@ -60,8 +60,7 @@ class NodeAddresses:
 
     def serving(self) -> tuple[Address, ...]:
         """Addresses that serve node ports, without loopback and IPv6 link-local ones."""
-        serving = (one for one in self.own or () if self._serves(one))
-        return tuple(sorted(serving, key=lambda one: (one.version, int(one))))
+        return tuple(sorted(filter(self._serves, self.own or ()), key=address_order))
 
     def _serves(self, address: Address) -> bool:
         if address.is_loopback or (address.version == 6 and address.is_link_local):

@@ -59,9 +59,14 @@ def place_text(address: Address, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
+def address_order(address: Address) -> tuple[int, int]:
+    """What sorts addresses: family, then value."""
+    return address.version, int(address)
+
+
 def in_order(target: Target) -> tuple[int, int, int]:
-    """What sorts endpoints: family, address, port."""
-    return target[0].version, int(target[0]), target[1]
+    """What sorts endpoints: address, then port."""
+    return (*address_order(target[0]), target[1])
 
 
 @dataclass(frozen=True, kw_only=True)
