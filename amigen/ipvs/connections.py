@@ -38,11 +38,7 @@ class Connections:
 
     def removed(self, table: Table) -> dict[tuple[Key, Target], int]:
         """Those of known services whose server is no longer in the table."""
-        servers = {
-            key: {(one.place.address, one.place.port) for one in service.servers}
-            for service in table.services
-            if (key := service.key) is not None
-        }
+        servers = _weights(table)
         # Templates of session affinity have port 0 for both.
         return {
             (key, target): count
@@ -88,32 +84,32 @@ def judge_connections(found: Connections, table: Table, *, expires: bool) -> Ite
             (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and no difference.
     """
     for (key, target), count in found.removed(table).items() if not expires else ():
-        yield Difference(
-            kind="connections",
-            subject=f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}",
-            says=f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]}, "
-            "which is no longer a real server",
-            why="packets of these clients are dropped as long as they keep sending: `sysctl -w"
+        says = (
+            f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]},"
+            " which is no longer a real server"
+        )
+        why = (
+            "packets of these clients are dropped as long as they keep sending: `sysctl -w"
             " net.ipv4.vs.expire_nodest_conn=1` ends each connection at its next packet; kube-proxy sets that at its"
-            " start",
+            " start"
         )
+        yield Difference("connections", f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}", says, why)
     if found.buckets and found.total > _FULL * found.buckets:
-        yield Difference(
-            kind="connections",
-            subject="the connection table",
-            says=f"{found.total} connections in {found.buckets} buckets",
-            why="lookups become slow; raise kubeProxy.ipvs.connTabBits in the spec and replace the node",
-        )
+        says = f"{found.total} connections in {found.buckets} buckets"
+        why = "lookups become slow; raise kubeProxy.ipvs.connTabBits in the spec and replace the node"
+        yield Difference("connections", "the connection table", says, why)
 
 
 def draining(found: Connections, table: Table) -> tuple[int, int]:
     """Connections on servers of weight 0, and how many such servers."""
-    drained = {
-        (key, (one.place.address, one.place.port))
-        for service in table.services
-        if (key := service.key) is not None
-        for one in service.servers
-        if one.weight == 0
-    }
-    counts = [count for pair, count in found.counts.items() if pair in drained]
+    weights = _weights(table)
+    counts = [count for (key, target), count in found.counts.items() if weights.get(key, {}).get(target) == 0]
     return sum(counts), len(counts)
+
+
+def _weights(table: Table) -> dict[Key, dict[object, int]]:
+    """The weight of each server, by service."""
+    services = ((service.key, service.servers) for service in table.services)
+    return {
+        key: {(one.place.address, one.place.port): one.weight for one in servers} for key, servers in services if key
+    }

@@ -26,6 +26,8 @@ from amigen.services.model import (
 )
 from amigen.services.topology import Usable, Where, usable
 
+_LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -84,20 +86,20 @@ def _targets(ends: tuple[Endpoint, ...]) -> frozenset[Target]:
 
 def _inside(port: ServicePort, use: Usable) -> Wanted:
     ends = use.local if port.internal_local else use.cluster
-    refused = "" if ends else "drop" if use.anywhere else "reject"
-    return Wanted(port=port, reach="ClusterIP", targets=_targets(ends) if ends else None, refused=refused)
+    targets = _targets(ends) if ends else None
+    return Wanted(port=port, reach="ClusterIP", targets=targets, refused=_refused(ends, use))
 
 
 def _outside(port: ServicePort, use: Usable) -> Wanted:
     """A node port's; an external address is treated the same."""
     ends = use.local if port.external_local else use.cluster
-    return Wanted(
-        port=port,
-        reach="node port",
-        targets=_targets(ends) if use.anywhere else None,
-        inside=_targets(use.cluster) if port.external_local and use.anywhere else None,
-        refused="" if ends else "drop" if use.anywhere else "reject",
-    )
+    targets = _targets(ends) if use.anywhere else None
+    inside = _targets(use.cluster) if port.external_local and use.anywhere else None
+    return Wanted(port=port, reach="node port", targets=targets, inside=inside, refused=_refused(ends, use))
+
+
+def _refused(ends: tuple[Endpoint, ...], use: Usable) -> str:
+    return "" if ends else "drop" if use.anywhere else "reject"
 
 
 def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison:
@@ -112,14 +114,8 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
     for key, one in wanted.items():
         found += _service(table, key, one, known=where.node is not None)
     for key in (table.services.keys() | table.refused.keys()) - wanted.keys():
-        found.append(
-            Difference(
-                "stale-service",
-                _name(key),
-                f"{_name(key)} is in the table and belongs to no Service of the cluster",
-                "left over from a deleted Service: kube-proxy lags behind, or something edited its table",
-            )
-        )
+        says = f"{_name(key)} is in the table and belongs to no Service of the cluster"
+        found.append(Difference("stale-service", _name(key), says, f"left over from a deleted Service: {_LAGS}"))
     found += _cluster_ips(table, ports, families)
     return NftComparison(
         differences=tuple(found),
@@ -127,9 +123,6 @@ def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison
         servers=sum(len(one.targets or ()) for one in wanted.values()),
         places=Counter(one.reach for one in wanted.values()),
     )
-
-
-_LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
 
 
 def _service(table: NftTable, key: Key, one: Wanted, *, known: bool) -> Iterator[Difference]:
@@ -143,29 +136,20 @@ def _service(table: NftTable, key: Key, one: Wanted, *, known: bool) -> Iterator
         yield Difference("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
     elif one.targets is not None and not has_chain:
         yield Difference("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
-    if known and table.refused.get(key, "") != one.refused:
-        yield Difference(
-            "refused",
-            subject,
-            f"{name} {_refusal(table.refused.get(key, ''))}; by its endpoints kube-proxy {_refusal(one.refused)}",
-            _LAGS,
-        )
+    refused = table.refused.get(key, "")
+    if known and refused != one.refused:
+        says = f"{name} {_refusal(refused)}; by its endpoints kube-proxy {_refusal(one.refused)}"
+        yield Difference("refused", subject, says, _LAGS)
     if one.guarded != (key in table.guarded):
-        yield Difference(
-            "refused",
-            subject,
-            f"{name}: loadBalancerSourceRanges are "
-            + ("not enforced" if one.guarded else "enforced, but the Service has none"),
-            _LAGS,
-        )
+        which = "not enforced" if one.guarded else "enforced, but the Service has none"
+        yield Difference("refused", subject, f"{name}: loadBalancerSourceRanges are {which}", _LAGS)
     if has_chain and (one.targets is not None or not known):
         yield from _servers(table, key, one, name, subject, known=known)
 
 
 def _refusal(verdict: str) -> str:
-    return {"": "does not refuse connections", "reject": "rejects connections", "drop": "drops connections"}.get(
-        verdict, f"sends connections to {verdict}"
-    )
+    known = {"": "does not refuse connections", "reject": "rejects connections", "drop": "drops connections"}
+    return known.get(verdict, f"sends connections to {verdict}")
 
 
 def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *, known: bool) -> Iterator[Difference]:
