@@ -7,10 +7,11 @@ does not fail on UPDATE_FAILED, so the update itself is polled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from amigen.aws import calls
 from amigen.aws.answer import Fields
@@ -88,12 +89,10 @@ class Addon:
         """The JSON schema that this version of the add-on publishes."""
         answer = self._call(calls.DESCRIBE_ADDON_CONFIGURATION, addonVersion=version)
         try:
-            schema = json.loads(answer["configurationSchema"])
-        except (ValueError, RecursionError):
-            schema = None
-        if not isinstance(schema, dict):
-            raise AwsError(f"DescribeAddonConfiguration: the schema of {ADDON} {version} is not a JSON object")
-        return schema
+            return msgspec.json.decode(answer["configurationSchema"], type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError):
+            what = f"the schema of {ADDON} {version} is not a JSON object"
+            raise AwsError(f"DescribeAddonConfiguration: {what}") from None
 
     def update(self, values: str, resolve: Resolve) -> str:
         """Start the update; its id. botocore adds the clientRequestToken, so its own retries start no second one.

@@ -180,21 +180,16 @@ def matching_node(facts: NodeFacts, host: str, nodes: tuple[Node, ...]) -> Node 
     Args:
         host: Where it was looked at; empty: on this machine.
     """
-    for same in (_called, _called_shortly):
-        found = [node for node in nodes if same(node, facts.host)]
+    # One of the two may be a fully qualified name.
+    for form in (str, lambda name: name.split(".")[0]):
+        found = [node for node in nodes if facts.host and form(facts.host) in map(form, _names(node))]
         if len(found) == 1:
             return found[0]
     return next((node for node in nodes if host and _plain(host) in map(_plain, node.addresses)), None)
 
 
-def _called(node: Node, host: str) -> bool:
-    return bool(host) and host in (node.name, node.labels.get("kubernetes.io/hostname"))
-
-
-def _called_shortly(node: Node, host: str) -> bool:
-    """One of the two may be a fully qualified name."""
-    names = {node.name, node.labels.get("kubernetes.io/hostname") or node.name}
-    return bool(host) and host.split(".")[0] in {name.split(".")[0] for name in names}
+def _names(node: Node) -> tuple[str, str]:
+    return node.name, node.labels.get("kubernetes.io/hostname") or node.name
 
 
 def _plain(address: str) -> str:
