@@ -39,15 +39,12 @@ def conclusion(record: BuildRecord, path: Path, asked: Asked) -> str:
         passed = sum(check.outcome == "passed" for check in image.checks)
         unproven = sum(check.outcome == "not provable" for check in image.checks)
         note = f", {unproven} not provable here" if unproven else ""
-        lines.append(f"{name}: {_where(image)}; {passed} checks passed{note}; {sum(image.phases.values()):.0f} s")
+        where = image.file or ", ".join(f"{ami} in {region}" for region, ami in image.amis.items())
+        lines.append(f"{name}: {where}; {passed} checks passed{note}; {sum(image.phases.values()):.0f} s")
         lines += [f"  {region}: not yet: {why}" for region, why in image.region_errors.items()]
     lines.append(f"record: {path}")
     lines += [f"next: {line}" for line in _next(record, asked)]
     return "\n".join(lines)
-
-
-def _where(image: ImageRecord) -> str:
-    return image.file or ", ".join(f"{ami} in {region}" for region, ami in image.amis.items())
 
 
 def _next(record: BuildRecord, asked: Asked) -> Iterator[str]:

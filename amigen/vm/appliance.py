@@ -274,9 +274,10 @@ def _initrd(root: Path, release: str, init: str) -> bytes:
         for file in (each for each in needs if Path(each).name.partition(".ko")[0].replace("-", "_") == module):
             wanted |= dict.fromkeys((file, *needs[file]))
     dependencies = "".join(f"{file}: {' '.join(needs[file])}\n" for file in wanted)
+    busybox = next(path for path in (root / "bin/busybox", root / "usr/bin/busybox") if path.is_file())
     files: dict[str, tuple[int, bytes]] = {
         "init": (0o100755, init.encode()),
-        "bin/busybox": (0o100755, _busybox(root).read_bytes()),
+        "bin/busybox": (0o100755, busybox.read_bytes()),
         f"{folder}/modules.dep": (0o100644, dependencies.encode()),
         **{f"{folder}/{file}": (0o100644, (root / folder / file).read_bytes()) for file in wanted},
     }
@@ -293,7 +294,3 @@ def _entry(number: int, name: str, mode: int, content: bytes) -> bytes:
 
 def _padded(part: bytes) -> bytes:
     return part + b"\0" * (-len(part) % 4)
-
-
-def _busybox(root: Path) -> Path:
-    return next(path for path in (root / "bin/busybox", root / "usr/bin/busybox") if path.is_file())

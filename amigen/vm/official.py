@@ -58,12 +58,6 @@ def official_image(fact: PlatformFact, architecture: Architecture) -> CloudImage
     return found
 
 
-def site_of(image: CloudImage) -> str:
-    """The site, or its folder in the mirror."""
-    mirror = os.environ.get(MIRROR, "").rstrip("/")
-    return f"{mirror}/{image.site.partition('://')[2]}" if mirror else image.site
-
-
 def newest(image: CloudImage) -> OfficialImage:
     """The newest version that is published.
 
@@ -71,7 +65,8 @@ def newest(image: CloudImage) -> OfficialImage:
         InputError: It cannot be asked for, or the answer names no image.
         ToolError: The signature cannot be verified here.
     """
-    site = site_of(image)
+    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    site = f"{mirror}/{image.site.partition('://')[2]}" if mirror else image.site
     named, _ = _text(f"{site}/{image.newest}")
     version = re.search(image.version, named, re.MULTILINE)
     if version is None:
