@@ -66,8 +66,6 @@ class Facts:
         commands: Command -> what it did.
         enabled, active: Unit -> the states of systemctl(1).
         failed: Rows of `systemctl list-units --failed`; None: systemctl did not answer.
-        connection_table: First line of /proc/net/ip_vs; empty: ip_vs is not loaded. Its size is that of the moment
-            from Linux 7.1 on.
         connection_table_bits: The parameter conn_tab_bits of ip_vs; None: ip_vs is not loaded.
         schedulers: Scheduler -> what ipvsadm did; none where the kernel is not the node's own.
         builtin_without_files: Modules that sysfs lists, for a running kernel that has no files.
@@ -89,7 +87,6 @@ class Facts:
     enabled: Mapping[str, str] = field(default_factory=dict)
     active: Mapping[str, str] = field(default_factory=dict)
     failed: tuple[str, ...] | None = None
-    connection_table: str = ""
     connection_table_bits: int | None = None
     schedulers: Mapping[str, Answer] = field(default_factory=dict)
     builtin_without_files: frozenset[str] = frozenset()

@@ -57,7 +57,6 @@ def read_facts(wanted: Wanted, output: bytes, token: str) -> Facts:
         enabled=dict(zip(wanted.units, (enabled.get(str(n), "") for n in range(len(wanted.units))), strict=True)),
         active={unit: states.get(unit, "inactive") for unit in wanted.units if active_said.code == 0},
         failed=tuple(filter(None, _lines(failed_said.stdout))) if failed_said.code == 0 else None,
-        connection_table=one("table").strip(),
         connection_table_bits=int(bits) if (bits := one("bits").strip()).isdecimal() else None,
         schedulers=_schedulers(wanted, one("schedulers")),
         builtin_without_files=frozenset(one("sysfs").split()),

@@ -63,10 +63,7 @@ def _literal(section: str, number: int, command: str) -> str:
 def _modules(wanted: Wanted) -> Iterator[str]:
     """All modules at once in each installed kernel and in the running one, and what modprobe.d says of them."""
     names = names_pattern(wanted.modules)
-    yield (
-        "section table; { read -r table && printf '%s\\n' \"$table\"; } 2>/dev/null </proc/net/ip_vs; section code 0\n"
-        "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
-    )
+    yield "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
     yield shell_library("at-boot.sh") + shell_library("option-at-boot.sh")
     yield _literal("kernels", 0, LIST_KERNELS)
     yield _literal("persisted", 0, LIST_PERSISTED)

@@ -38,7 +38,6 @@ class OfficialImage:
     """
 
     url: str
-    version: str
     checksum: str
     proof: str
 
@@ -79,7 +78,7 @@ def newest(image: CloudImage) -> OfficialImage:
     else:
         proof = f"its checksum over {came_from.partition(':')[0]}; the publisher does not sign"
     name, checksum = _entry(checksums, image.file.replace("{version}", re.escape(version[1])), folder)
-    return OfficialImage(url=f"{folder}/{name}", version=version[1], checksum=checksum, proof=proof)
+    return OfficialImage(url=f"{folder}/{name}", checksum=checksum, proof=proof)
 
 
 def _text(url: str) -> tuple[str, str]:
