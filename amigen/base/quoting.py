@@ -5,7 +5,6 @@ Structured formats (YAML, JSON, MIME) are not here: they are dumped from data.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 
@@ -104,11 +103,6 @@ def _entry(label: str, value: object) -> str:
     if len(line) <= _PY_WIDTH + 1 or not isinstance(value, (tuple, list)):
         return line
     return f"    {label}(\n" + "".join(f"        {py(v)},\n" for v in value) + "    ),\n"
-
-
-def js(value: object) -> str:
-    """A JSON document in one line."""
-    return json.dumps(value, sort_keys=True)
 
 
 def comment(value: object) -> str:

@@ -22,11 +22,18 @@ def environment(name: Folder) -> Environment:
         autoescape=False,  # noqa: S701 - no HTML here; each language has its own quoting filter
         auto_reload=False,
     )
-    for filter_ in (quoting.sh, quoting.words, quoting.hcl, quoting.hcl_inner, quoting.js, quoting.comment):
-        env.filters[filter_.__name__] = filter_
+    languages = (
+        quoting.sh,
+        quoting.words,
+        quoting.hcl,
+        quoting.hcl_inner,
+        quoting.comment,
+        quoting.py,
+        quoting.py_block,
+    )
+    env.filters.update({filter_.__name__: filter_ for filter_ in languages})
     # No template needs Jinja's own globals, and each rendering would copy them.
     env.globals.clear()
-    env.filters.update(py=quoting.py, py_block=quoting.py_block)
     return env
 
 

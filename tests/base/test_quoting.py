@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import json
 import re
 import shutil
 import subprocess
@@ -151,16 +150,3 @@ PY_VALUES = st.recursive(
 def test_python_reads_py_back(value: object) -> None:
     """A literal of Python: strings, numbers, None, tuples and dicts."""
     assert value == ast.literal_eval(quoting.py(value))
-
-
-@given(
-    st.dictionaries(
-        st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))
-    )
-)
-def test_json_reads_js_back(value: dict[str, str]) -> None:
-    """JSON in one line, with its keys in order."""
-    text = quoting.js(value)
-
-    assert value == json.loads(text)
-    assert "\n" not in text
