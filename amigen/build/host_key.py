@@ -9,7 +9,6 @@ one connection: RFC 4252, section 7).
 from __future__ import annotations
 
 import base64
-import os
 import re
 import shlex
 from pathlib import Path
@@ -25,6 +24,7 @@ from amigen.vm.ssh import HOST_KEY_NAME, SshTarget
 # Without Nitro, EC2 posts the output some minutes after the start
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshoot-unreachable-instance.html).
 _SECONDS = 600
+_POLL_SECONDS = 10.0
 _TRIES = 3
 # cloud-init's module keys_to_console; a line of the kernel may come between.
 _BLOCK = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
@@ -59,8 +59,9 @@ def write_known_hosts(aws: Aws, region: str, instance: str, path: Path) -> None:
         AwsError: The call failed.
         BuildError: The output shows no host key.
     """
-    every = float(os.environ.get("AMIGEN_POLL_SECONDS", "10"))
-    found = wait_for(lambda: host_keys(_console_output(aws, region, instance)) or None, seconds=_SECONDS, every=every)
+    found = wait_for(
+        lambda: host_keys(_console_output(aws, region, instance)) or None, seconds=_SECONDS, every=_POLL_SECONDS
+    )
     if found is None:
         raise BuildError(
             f"the console output of builder {instance} shows no ssh host key: nothing says that it was this builder"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from amigen.base.waiting import wait_until
 TAG_BUILD = "amigen/build"
 _VERIFIED = "amigen/verified"
 _GONE_SECONDS = 600
+_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def _terminate(aws: Aws, region: str, what: str, tagged: list[dict[str, Any]]) -
     def terminated() -> bool:
         return all(i["State"]["Name"] == "terminated" for i in _instances(aws, region, what, tagged))
 
-    if not wait_until(terminated, seconds=_GONE_SECONDS, every=float(os.environ.get("AMIGEN_POLL_SECONDS", "5"))):
+    if not wait_until(terminated, seconds=_GONE_SECONDS, every=_POLL_SECONDS):
         message = f"{', '.join(ids)} in {region} did not terminate within {_GONE_SECONDS} s"
         raise AwsError(message, "look at them in the console")
     for group in packers:

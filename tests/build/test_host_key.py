@@ -58,7 +58,7 @@ def known(aws: Any, folder: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMIGEN_POLL_SECONDS", "0")
+    monkeypatch.setattr("amigen.build.host_key._POLL_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("nitro", [True, False])

@@ -25,8 +25,9 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """moto in this process: every role that is assumed leads into an account of its own."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {**KEYS, "XDG_CACHE_HOME": str(tmp_path), "AMIGEN_POLL_SECONDS": "0", **_QUICK}.items():
+    for name, value in {**KEYS, "XDG_CACHE_HOME": str(tmp_path), **_QUICK}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("amigen.build.leftovers._POLL_SECONDS", 0.0)
     with mock_aws():
         yield
 

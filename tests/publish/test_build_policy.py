@@ -80,7 +80,8 @@ def leftover(world: World) -> list[str]:
 
 def test_a_build_needs_what_the_policy_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packer's calls, those that amigen makes beside it, those after it, and the clean-up after a killed one."""
-    monkeypatch.setenv("AMIGEN_POLL_SECONDS", "0")
+    monkeypatch.setattr("amigen.build.host_key._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("amigen.build.leftovers._POLL_SECONDS", 0.0)
     world.client("iam").create_instance_profile(InstanceProfileName="node")
     world.write_spec(SPEC)
     base = public_base(world)
