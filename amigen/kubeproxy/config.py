@@ -19,7 +19,7 @@ import yaml
 
 from amigen.base import goyaml
 from amigen.base.errors import InputError
-from amigen.kubeproxy.fields import FIELDS, Value
+from amigen.kubeproxy.fields import FIELDS, Value, value_text
 from amigen.services.model import Network, read_network
 from amigen.spec.kubelet_values import seconds
 
@@ -123,14 +123,14 @@ def read_config(text: str, where: str) -> ProxyConfig:
         raise InputError(
             f"{where}: unsupported apiVersion {version!r}", f"amigen edits {API_GROUP}v1alpha1; edit it by hand"
         )
-    for section in ("ipvs", "iptables", "nftables", "featureGates"):
-        if not isinstance(values.get(section), (dict, type(None))):
-            raise InputError(f"{where}: {section} is not a mapping; kube-proxy cannot read this either")
-    config = ProxyConfig(text=text, where=where, values=values)
-    for path in ("mode", "ipvs.scheduler"):
-        if not isinstance(config.get(path), (str, type(None))):
-            raise InputError(f"{where}: {path} is not text; kube-proxy cannot read this either")
-    return config
+    kinds: dict[str, tuple[type, str]] = {
+        **dict.fromkeys(("ipvs", "iptables", "nftables", "featureGates"), (dict, "a mapping")),
+        **dict.fromkeys(("mode", "ipvs.scheduler"), (str, "text")),
+    }
+    for path, (kind, name) in kinds.items():
+        if not isinstance(value_at(values, path), kind | None):
+            raise InputError(f"{where}: {path} is not {name}; kube-proxy cannot read this either")
+    return ProxyConfig(text=text, where=where, values=values)
 
 
 def _edit(text: str, path: list[str], value: Value, where: str) -> str:
@@ -274,7 +274,7 @@ def contradictions(config: ProxyConfig, wanted: Mapping[str, Any]) -> tuple[str,
     for path, value in wanted.items():
         now, then = (one or _DEFAULTS.get(path) for one in (config.get(path), value))
         if not _same(path, now, then):
-            found.append(f"{path} is {_text(now)}, not {_text(then)}")
+            found.append(f"{path} is {value_text(now)}, not {value_text(then)}")
     return tuple(found)
 
 
@@ -282,10 +282,6 @@ def _same(path: str, one: Any, other: Any) -> bool:
     if FIELDS.get(path) == "duration" and isinstance(one, str) and isinstance(other, str):
         return seconds(one) == seconds(other)
     return bool(one == other) or (not one and not other)
-
-
-def _text(value: Any) -> str:
-    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def text_diff(before: str, after: str, label: str, then: str = "then") -> str:

@@ -62,6 +62,13 @@ _RANGES: dict[str, tuple[int, int]] = {
 _LOCAL = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "")
 
 
+def value_text(value: Any, unset: str = "unset") -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return unset if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def refusals(values: Mapping[str, Any], mode: ProxyMode, version: str) -> Iterator[str]:
     """Why kube-proxy would exit with this configuration in this mode, one sentence each.
 

@@ -13,6 +13,7 @@ from typing import Any
 from amigen.knowledge import NFT_MINIMUM, NFTABLES_DIFFERENCES, nft_clashes, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.versions import kernel_below
 from amigen.spec.kubelet_values import seconds
@@ -87,7 +88,14 @@ def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
 def _row(
     setting: str, value: Any, note: str, *, becomes: str = "", matters: bool = False, default: bool = False
 ) -> Row:
-    return Row(setting=setting, value=_text(value), becomes=becomes, note=note, matters=matters, default=default)
+    return Row(
+        setting=setting,
+        value=value_text(value, "(unset)"),
+        becomes=becomes,
+        note=note,
+        matters=matters,
+        default=default,
+    )
 
 
 def differences(
@@ -145,7 +153,7 @@ def _mapped(section: str, key: str, value: Any, version: str) -> Row:
     if key in ("syncPeriod", "minSyncPeriod") or setting in ("iptables.masqueradeAll", "iptables.masqueradeBit"):
         usual = {"syncPeriod": "30s", "masqueradeAll": False, "masqueradeBit": 14}
         same = value in (None, usual.get(key)) or (key.endswith("Period") and not _is_set(value))
-        becomes = "" if same else f"nftables.{key}={_text(value)}"
+        becomes = "" if same else f"nftables.{key}={value_text(value)}"
         matters = not same and key.startswith("masquerade")
         return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, matters=matters, default=same)
     if setting == "ipvs.scheduler":
@@ -164,7 +172,3 @@ def _mapped(section: str, key: str, value: Any, version: str) -> Row:
 
 def _is_set(value: Any) -> bool:
     return bool(value) and not (isinstance(value, str) and seconds(value) == 0)
-
-
-def _text(value: Any) -> str:
-    return "(unset)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,6 +11,7 @@ from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect, health
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import NO_POOL
+from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.migrate import Migration
 from amigen.kubeproxy.observe import NodeMode, Observed
 from amigen.kubeproxy.plan import disruption
@@ -27,7 +28,7 @@ def plan_text(plan: ChangePlan) -> str:
     """The plan for a person."""
     observed = plan.observed
     lines = [*_head(observed), f"now: {_now(observed)}"]
-    then = ", ".join(f"{path}={value}" for path, value in plan.settings.changes.items())
+    then = ", ".join(f"{path}={value_text(value)}" for path, value in plan.settings.changes.items())
     lines.append(f"then: {then} (by the {WAYS[plan.way].label})")
     lines += ["", "modes in this version:", *_facts(states(observed.proxy_version))]
     if plan.nothing_to_do:

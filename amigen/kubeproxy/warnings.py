@@ -6,6 +6,7 @@ from amigen.knowledge import GATES, mode_fact, statement
 from amigen.kubeproxy import versions
 from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import ignored_flags
+from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.migrate import NFT_NEEDED
 from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
@@ -90,4 +91,4 @@ def _of_nftables(observed: Observed, settings: Settings) -> list[str]:
 def _there(observed: Observed, becomes: str) -> bool:
     path, _, value = becomes.partition("=")
     now = observed.config.get(path) if path else None
-    return now is not None and str(now).lower() == value
+    return now is not None and value_text(now) == value

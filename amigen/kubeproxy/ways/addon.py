@@ -13,7 +13,7 @@ from amigen.kubeproxy import addon_values as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
 from amigen.kubeproxy.config import contradictions, text_diff
-from amigen.kubeproxy.fields import Value
+from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
@@ -33,7 +33,7 @@ class AddonWay:
         state, settings = detect.known_addon(plan.observed.managed), plan.settings
         assert schema is not None, "the caller fetches the schema of the add-on that it found"
         values = eks.merged(state.values, settings)
-        fields = "".join(f" --set {path}={_assigned(value)}" for path, value in settings.fields.items())
+        fields = "".join(f" --set {path}={value_text(value)}" for path, value in settings.fields.items())
         leave = detect.leave_addon(plan.request.cluster_name)
         other = f"{leave}: `amigen kube-proxy apply --by configmap --mode {settings.mode}{fields}`"
         eks.validate(values, schema, state.version, other)
@@ -93,12 +93,6 @@ class AddonWay:
         current, before, after = (eks.read_values(text) for text in (state.values, saved.before, saved.after))
         same, mode = current == before, str(before.get("mode") or "iptables")
         return Restored(current=state.values, same=same, known=same or current == after, mode=mode)
-
-
-def _assigned(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _check_unchanged(tools: Tools, plan: ChangePlan) -> None:
