@@ -17,7 +17,7 @@ from amigen.build.diff import ImageDiff
 from amigen.build.doctor import Finding
 from amigen.build.record import BuildRecord, record_schema
 from amigen.kubeproxy.nftables_mapping import Row
-from amigen.kubeproxy.observe import NodeMode
+from amigen.kubeproxy.node_facts import NodeMode
 from amigen.kubeproxy.readiness import Readiness
 from amigen.publish.ledger import ledger_schema
 from amigen.spec.schema import json_schema

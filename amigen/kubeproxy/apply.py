@@ -11,7 +11,8 @@ from amigen.base.errors import AmigenError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.change import ChangePlan, Pool
-from amigen.kubeproxy.observe import NodeMode, Reach, embedded, read_modes
+from amigen.kubeproxy.node_facts import NodeMode
+from amigen.kubeproxy.observe import Connector, embedded, read_modes
 from amigen.kubeproxy.rollout import Rollout, Tools, restarting_nodes
 from amigen.kubeproxy.saved import Saved, save
 from amigen.kubeproxy.ways import WAYS
@@ -33,7 +34,7 @@ class Executor:
     """
 
     tools: Tools
-    reach: Reach | None
+    reach: Connector | None
     back: Callable[[ChangePlan, Path | None], str]
 
     def apply(self, plan: ChangePlan, *, back: bool = False) -> tuple[NodeMode, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from amigen.base.errors import RefusedError
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon_values import Resolve, Update
+from amigen.kubeproxy.addon import Resolve, Update
 from amigen.kubeproxy.detect import ChooseBy, WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness

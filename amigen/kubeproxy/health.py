@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amigen.base.errors import ChecksFailedError, InputError
-from amigen.kubeproxy.addon_values import read_values
+from amigen.kubeproxy.addon import read_values
 from amigen.kubeproxy.config import contradictions, value_at
 from amigen.kubeproxy.fields import FIELDS
-from amigen.kubeproxy.observe import NodeMode, Observed
+from amigen.kubeproxy.node_facts import NodeMode
+from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.versions import unset_mode
 
 _NAMED = 10

@@ -103,6 +103,20 @@ class NodeFacts:
     of_node: Facts = field(default_factory=Facts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NodeMode:
+    """One node's mode.
+
+    Attributes:
+        mode: Empty where nothing says it.
+        by: `looked` (on the node), `proxy` (/proxyMode through the API server), `log`; empty with an empty mode.
+    """
+
+    node: str
+    mode: str
+    by: str
+
+
 def _commands(metrics: str) -> dict[str, str]:
     """What is asked, for kube-proxy's `metricsBindAddress`."""
     host, _, port = metrics.rpartition(":")

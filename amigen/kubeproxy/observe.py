@@ -16,13 +16,13 @@ from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import ConfigSource, Node, Pod
 from amigen.kubeproxy.detect import Managed, detect
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, gather, gather_all
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeFacts, NodeMode, gather, gather_all
 from amigen.kubeproxy.versions import minor_version, patch_version
 from amigen.kubernetes.cluster import Cluster, NotFoundError
 from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NAMESPACE, NODES, PODS
 
 # The way to a node.
-Reach: TypeAlias = Callable[[Node], Connection]
+Connector: TypeAlias = Callable[[Node], Connection]
 # "Using ipvs Proxier" (pkg/proxy/ipvs/proxier.go, cmd/kube-proxy/app/server_linux.go); the last one counts.
 _LOG_LINE = re.compile(r"Using (ipvs|iptables|nftables) [Pp]rox")
 
@@ -84,7 +84,7 @@ def observe(
     *,
     strict: bool = False,
     pool_label: str = "",
-    reach: Reach | None = None,
+    reach: Connector | None = None,
 ) -> Observed:
     """Read everything.
 
@@ -169,21 +169,9 @@ def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig
     return read_config(text, where)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeMode:
-    """One node's mode.
-
-    Attributes:
-        mode: Empty where nothing says it.
-        by: `looked` (on the node), `proxy` (/proxyMode through the API server), `log`; empty with an empty mode.
-    """
-
-    node: str
-    mode: str
-    by: str
-
-
-def read_modes(cluster: Cluster, observed: Observed, pods: Iterable[Pod], reach: Reach | None) -> tuple[NodeMode, ...]:
+def read_modes(
+    cluster: Cluster, observed: Observed, pods: Iterable[Pod], reach: Connector | None
+) -> tuple[NodeMode, ...]:
     """Read the mode of each pod's node, several at a time.
 
     A kube-proxy that serves its metrics on 127.0.0.1 only (kubeadm's default) is out of reach of the API server; then

@@ -8,7 +8,7 @@ from typing import Any
 
 from amigen.base.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy import addon_values as eks
+from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import daemonset, detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
 from amigen.kubeproxy.config import text_diff, with_changes

@@ -15,15 +15,14 @@ from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
 from amigen.knowledge import version_tuple
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon import Addon
-from amigen.kubeproxy.addon_values import Update
+from amigen.kubeproxy.addon import Addon, Update
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import EksName, eks_name
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, gather_all, node_at
-from amigen.kubeproxy.observe import NodeMode, Observed, Reach, observe, read_modes
+from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeMode, gather_all, node_at
+from amigen.kubeproxy.observe import Connector, Observed, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
@@ -97,7 +96,7 @@ class Session:
         return ssh_words(self._access.ssh_options, self._access.identity)
 
     @property
-    def reach(self) -> Reach | None:
+    def reach(self) -> Connector | None:
         """The way to a node by --look; None without it."""
         template = self._access.look
         if not template:

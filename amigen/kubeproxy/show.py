@@ -13,7 +13,8 @@ from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import NO_POOL
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.migrate import Migration
-from amigen.kubeproxy.observe import NodeMode, Observed
+from amigen.kubeproxy.node_facts import NodeMode
+from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import disruption
 from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.status import NodeStatus

@@ -17,7 +17,7 @@ from amigen.facts import Answer, Facts, GatherError, Wanted, read_facts
 from amigen.facts.modules import parse_loaded, parse_look_up, parse_persisted
 from amigen.ipvs.parse import parse as parse_ipvs
 from amigen.kubeproxy import node_facts
-from amigen.kubeproxy.addon_values import read_values
+from amigen.kubeproxy.addon import read_values
 from amigen.kubeproxy.config import read_config
 from amigen.plan.make import plan_image
 from amigen.publish.ledger import read_ledger

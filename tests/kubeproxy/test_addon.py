@@ -13,8 +13,7 @@ from amigen.aws.session import Aws, AwsOptions
 from amigen.base import waiting
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
-from amigen.kubeproxy.addon import Addon, AddonState
-from amigen.kubeproxy.addon_values import merged, validate
+from amigen.kubeproxy.addon import Addon, AddonState, merged, validate
 from amigen.kubeproxy.detect import choose, detect, known_addon
 from amigen.kubeproxy.settings import Settings
 from tests.kubeproxy import samples

@@ -18,8 +18,8 @@ from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.daemonset import ConfigSource
 from amigen.kubeproxy.detect import Managed, eks_name
 from amigen.kubeproxy.migrate import plan_migration
-from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.observe import NodeMode, Observed
+from amigen.kubeproxy.node_facts import NodeFacts, NodeMode
+from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.saved import Saved, load, newest, save

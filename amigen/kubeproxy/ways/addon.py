@@ -9,7 +9,7 @@ from typing import Any
 
 from amigen.base.errors import ConflictError, KubernetesError
 from amigen.base.waiting import wait_until
-from amigen.kubeproxy import addon_values as eks
+from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
 from amigen.kubeproxy.config import contradictions, text_diff

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
-from amigen.kubeproxy.addon_values import Update
+from amigen.kubeproxy.addon import Update
 from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
 from amigen.kubeproxy.config import read_config, text_diff
 from amigen.kubeproxy.observe import Observed
