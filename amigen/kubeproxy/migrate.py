@@ -138,7 +138,7 @@ def write_image_spec(found: Migration, file: str) -> None:
         with Path(file).open("x", encoding="utf-8") as stream:
             stream.write(found.spec)
     except FileExistsError:
-        raise InputError(f"{file} is there already", "name another file") from None
+        raise InputError(f"{file} already exists", "choose another file") from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
 
