@@ -102,7 +102,7 @@ def _nodeadm(spec: Mapping[str, Any]) -> Iterator[Finding]:
     for problem in pods_expression(expression, "spec.kubelet.maxPodsExpression") if expression else ():
         yield by("nodeadm", replace(problem, severity="warning"), where=problem.path, rule="at-start")
     toml = (spec.get("containerd") or {}).get("config")
-    for problem in containerd_config(toml, "spec.containerd.config") if isinstance(toml, str) and toml else ():
+    for problem in containerd_config(toml, "spec.containerd.config") if toml else ():
         yield by("nodeadm", problem, where=problem.path, rule="at-start")
     for server in ((spec.get("instance") or {}).get("network") or {}).get("nameservers") or ():
         if not _is_ip(server):
@@ -152,6 +152,10 @@ def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _flags(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     where, given = "spec.kubelet.flags", dict[str, str]()
+    lost = _joined(kubelet.get("flags") or [])[1]
+    if lost.strip():
+        message = f"holds a line break: the kubelet gets nothing of what follows it, {lost.strip()[:40]!r}"
+        yield Problem(severity="warning", path=where, message=message, hint="write each flag as an item of its own")
     for word in _words(api, kubelet.get("flags") or []):
         name, _, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
@@ -175,9 +179,15 @@ def _flags(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
         given[name] = value
 
 
+def _joined(flags: list[str]) -> tuple[str, str]:
+    """The line of an environment file that nodeadm writes (kubelet/environment.go), and what stands on lines below."""
+    line, *below = re.split("[\r\n]", " ".join(flags), maxsplit=1)
+    return line, "".join(below)
+
+
 def _words(api: KubeletApi, flags: list[str]) -> Iterator[str]:
     """The flags as the kubelet gets them: nodeadm joins all with blanks, systemd splits, pflag takes the next word."""
-    line = " ".join(flags)
+    line, _ = _joined(flags)
     try:
         words = shlex.split(line)
     except ValueError:

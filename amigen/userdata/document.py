@@ -18,6 +18,7 @@ from amigen.userdata import gomime, mime
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part
+from amigen.userdata.nodeconfig import kind_of
 from amigen.userdata.parts import expanded, opened, read_part
 
 
@@ -65,7 +66,11 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
     else:
         type_ = mime.NODE_CONFIG if _is_node_config(content) else type_
         part, problems = opened(Part(type=type_, content=content, origin=origin), "the script")
-        problems = [*_single(part.type, content), *problems]
+        if type_ == "text/plain" and (alone := _alone(content)):
+            part, problems = read_part(alone, 1, origin)
+            type_ = part.type
+        else:
+            problems = [*_single(part.type, content), *problems]
         parts, more = expanded(part, 0) if content.strip() else ((), [])
         problems += more
     return Document(
@@ -77,6 +82,14 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
         problems=(*problems, *_not_utf8(type_, content)),
         go=go,
     )
+
+
+def _alone(content: bytes) -> Message | None:
+    """MIME of one part, which cloud-init reads as mail, and nodeadm does not."""
+    if b"mime-version:" not in content[:4096].lower():
+        return None
+    message = email.message_from_bytes(content, policy=email.policy.compat32)
+    return message if "content-type" in message and not message.is_multipart() else None
 
 
 def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) -> tuple[Part, ...]:
@@ -107,7 +120,15 @@ _MEANT = (
     (rb"(?m)^#cloud-config\b", "put #cloud-config into the first line"),
     (rb"(?m)^\[settings[.\]]", "this is TOML for Bottlerocket, which takes no user data of amigen"),
     (rb"(?i)<(powershell|script)>", "this is for Windows"),
-    (rb"\A[A-Za-z0-9+/\r\n]{8,}=*\s*\Z", "this is base64 in base64: encode it once"),
+    (
+        rb"\A(?:\xef\xbb\xbf)?[A-Za-z0-9+/_\"\s-]{8,}=*[\"\s]*\Z",
+        "this may be base64 that is broken or in base64: encode it once",
+    ),
+    (rb"\A\xef\xbb\xbf", "save the file without the byte order mark (BOM) at its beginning"),
+    (rb"(?m)^kind: *\W?(EC2Node|NodePool|ClusterConfig)|\A\s*userData:", "give the user data alone, not what holds it"),
+    (rb"\A.*<<-?\s*\W?EO[FT]", "give the text alone, without the marks of its here-document"),
+    (rb"\A#\s+!|\A[#!]/", "the first two characters must be #!"),
+    (rb"\A(\x28\xb5\x2f\xfd|BZh|\x78|\xfd7z|PK)", "pack it as gzip, or not at all"),
 )
 
 
@@ -115,12 +136,20 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     found = []
     if not content.strip():
         return (Problem(severity="warning", message="is empty"),)
+    if b"\r" in content and b"\n" not in content:
+        message = "ends its lines in a carriage return (CR) alone, which is no line end for bash and nodeadm"
+        return (Problem(message=message, hint="save it with Unix line ends"),)
     if type_ == "text/plain":
         hint = next(
             (hint for sign, hint in _MEANT if re.search(sign, content)), "begin with #!, #cloud-config or MIME headers"
         )
         found.append(
-            Problem(message="is of a kind that neither cloud-init nor nodeadm knows: cloud-init ignores it", hint=hint)
+            Finding(
+                message="is of a kind that neither cloud-init nor nodeadm knows: both ignore it",
+                hint=hint,
+                reader="nodeadm",
+                rule="kind",
+            )
         )
     if b"mime-version:" in content[:4096].lower() and not content.isascii():
         # A first line such as #! is no header, so that all of it becomes the body: text without a charset.
@@ -137,13 +166,13 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
 
 def _is_node_config(content: bytes) -> bool:
     """Nodeadm reads all that is not multi-part as a NodeConfig, also below a comment that other programs obey."""
-    if b"node.eks.aws/" not in content or not content.lstrip().startswith(b"#") or content.lstrip().startswith(b"#!"):
+    if b"node.eks.aws/" not in content or content.lstrip().startswith(b"#!"):
         return False
     try:
         value = goyaml.read(content).value
     except ValueError:
         return False
-    return isinstance(value, dict) and str(value.get("apiVersion", "")).startswith("node.eks.aws/")
+    return isinstance(value, dict) and str(kind_of(value)[0]).startswith("node.eks.aws/")
 
 
 def _not_utf8(type_: str, content: bytes) -> Iterator[Problem]:
@@ -170,11 +199,14 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
         return (), [Problem(message=f"has broken MIME headers: {error}")]
     except RecursionError:
         return (), [Problem(message="is multi-part in multi-part, too deep to be read")]
+    if "content-type" not in message:
+        return (), [_headless(content)]
     if not boundary:
         hint = 'write Content-Type: multipart/mixed; boundary="..."'
         return (), [Problem(message="is multi-part without a boundary", hint=hint)]
     if not message.is_multipart():
-        return (), [Problem(message=f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")]
+        text = f"names the boundary {boundary!r}, and no line `--{boundary}` is in it"
+        return (), [Finding(message=text, reader="cloud-init", rule="mime-end")]
     problems += _head(content)
     if any(word in str(message.epilogue or "") for word in ("Content-Type:", f"--{boundary}")):
         text = f"holds parts behind its closing boundary `--{boundary}--`: nobody reads them"
@@ -206,13 +238,23 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
     return tuple(parts), problems
 
 
+def _headless(content: bytes) -> Finding:
+    """For Python's email the headers end at the first line that is none (email/feedparser.py)."""
+    lines = content.split(b"\n")
+    line = next((n for n, text in enumerate(lines, 1) if not re.match(rb"[!-9;-~]+:|[ \t]", text)), 1)
+    message = f"line {line} is no header for cloud-init: it finds no Content-Type before it, and runs nothing"
+    hint = "write NAME: VALUE, without blanks before the colon, and no other line"
+    source = "email/feedparser.py"
+    return Finding(line=line, message=message, hint=hint, source=source, reader="cloud-init", rule="mime-header")
+
+
 def _head(content: bytes) -> Iterator[Problem]:
     """What the head of a multi-part document lacks for cloud-init and nodeadm."""
     if content.startswith(mime.BOM):
         message = "begins with a byte order mark (BOM): cloud-init finds no MIME headers behind it, and runs nothing"
         source = "email.message_from_string in cloudinit/util.py"
         yield Finding(message=message, hint="save the file without BOM", source=source, reader="cloud-init", rule="bom")
-    if content[:1] in (b"\n", b"\r"):
+    if content[:1] in (b"\n", b"\r", b"\f", b"\v"):
         message = "begins with an empty line, which ends the MIME headers before they begin: nothing in it is found"
         source = "email.message_from_string in cloudinit/util.py, Go's net/mail in nodeadm"
         yield Problem(message=message, hint="remove the empty line", source=source)

@@ -107,6 +107,15 @@ def explain(
     hidden = tuple(f"part {n}{after}" for n in arrival.coded if given[n - 1].type != mime.NODE_CONFIG for after in " :")
     read = [p for p in read if not (hidden and p.message.startswith(hidden))]
     found = [*arrival.findings, *read, *lint(document, placed, about, nodeadm=nodeadm)]
+    # One cause, one finding: what nodeadm cannot read as a whole, or nobody.
+    unread = {_rule(p) for p in found if p.severity == "error" and getattr(p, "reader", "") == "nodeadm"}
+    unread = {rule for rule in unread if rule == "kind" or rule.startswith("mime-")}
+    found = [
+        p
+        for p in found
+        if not (unread and _rule(p) == "nothing-joins")
+        and not (_rule(p) in unread and getattr(p, "reader", "") == "cloud-init")
+    ]
     return Explanation(
         system=system,
         about=about,
@@ -117,6 +126,10 @@ def explain(
         fields=fields,
         problems=tuple(p if isinstance(p, Finding) else by("", p) for p in found),
     )
+
+
+def _rule(problem: Problem) -> str:
+    return problem.rule if isinstance(problem, Finding) else ""
 
 
 def _known(part: Part) -> Part:
@@ -175,8 +188,8 @@ def _fields(
             any_config = True
             add(f"part {each.number} ({each.part.origin})", each.part.content, f"part {each.number}")
     unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
-    if any_config and about.node_config is None and not unread:
-        for p in nodeconfig.validate(merged):
+    if any_config and not unread:
+        for p in nodeconfig.validate(merged, whole=about.node_config is None):
             problems.append(by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster"))
     for drop_in in written:
         if drop_in.content is not None:

@@ -144,9 +144,10 @@ def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
             yield Finding(message=message, hint=hint, source=source, reader="cloud-init", rule="names")
     for name, each in scripts:
         filename = each.part.filename
-        if filename and not mime.cleaned(filename):
+        # Nothing is left of it, or no file can be called so.
+        if filename and (mime.cleaned(filename) in ("", ".", "..") or len(mime.cleaned(filename)) > 255):
             message = (
-                f"part {each.place} is called {filename[:30]!r}: cloud-init keeps nothing of that, and never runs it"
+                f"part {each.place} is called {filename[:30]!r}: cloud-init cannot write that file, and never runs it"
             )
             source = "cloudinit/util.py, clean_filename"
             yield Finding(message=message, hint="use letters", source=source, reader="cloud-init", rule="names")

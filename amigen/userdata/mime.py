@@ -47,7 +47,6 @@ SIGNS: tuple[tuple[str, str], ...] = (
     ("#cloud-config-archive", "text/cloud-config-archive"),
     ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
     ("#cloud-config", CLOUD_CONFIG),
-    ("#upstart-job", "text/upstart-job"),
     ("#part-handler", "text/part-handler"),
     ("#cloud-boothook", BOOTHOOK),
     ("## template: jinja", "text/jinja2"),
@@ -82,7 +81,7 @@ def detect(content: bytes) -> str:
     """The MIME type that cloud-init gives to a document by its first characters; `text/plain` where it knows none."""
     if content[:2] in UTF16:
         content = content.decode("utf-16", "replace").encode()
-    head = content.lstrip()[:64].decode("utf-8", "replace").lower()
+    head = content[:1024].decode("utf-8", "replace").lstrip()[:64].lower()
     if is_multipart(content):
         return MULTIPART
     for sign, type_ in SIGNS:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 from amigen.base import goyaml
 from amigen.base.errors import Problem
+from amigen.spec.rules.nodeadm import toml
 
 API_VERSION = "node.eks.aws/v1alpha1"
 REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
@@ -84,9 +84,9 @@ def read(content: bytes, *, words_are_text: bool = False) -> Read:
     config = document.value
     if not isinstance(config, dict):
         return Read(errors=(Problem(message="the NodeConfig is not a mapping", source=source),))
-    if config.get("apiVersion") != API_VERSION or config.get("kind") != "NodeConfig":
-        found = f"{config.get('apiVersion')} {config.get('kind')}"[:80]
-        message = f"is not a NodeConfig of {API_VERSION}: apiVersion and kind are {found}"
+    if kind_of(config) != (API_VERSION, "NodeConfig"):
+        found = " ".join(map(str, kind_of(config)))
+        message = f"is not a NodeConfig of {API_VERSION}: apiVersion and kind are {found[:80]}"
         hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
         return Read(errors=(Problem(message=message, hint=hint, source=source),))
     decoder = _Decoder(document.lines, words_are_text=words_are_text)
@@ -96,6 +96,12 @@ def read(content: bytes, *, words_are_text: bool = False) -> Read:
         message = "holds several YAML documents: nodeadm reads the first"
         warnings = [*warnings, Problem(severity="warning", message=message, source=source)]
     return Read(config=kept, errors=tuple(decoder.errors), warnings=tuple(warnings))
+
+
+def kind_of(config: dict[str, Any]) -> tuple[Any, Any]:
+    """Its apiVersion and kind, whose names alone Go reads in any case (apimachinery serializer/json/meta.go)."""
+    folded = {key.lower(): value for key, value in config.items()}
+    return config.get("apiVersion", folded.get("apiversion")), config.get("kind", folded.get("kind"))
 
 
 class _Decoder:
@@ -118,7 +124,8 @@ class _Decoder:
             below = f"{path}.{key}" if path else key
             kind = api().kind(below)
             if not kind:
-                self._unknown(below, path)
+                if path or key.lower() not in ("apiversion", "kind"):
+                    self._unknown(below, path)
                 continue
             kept = self.struct(child, below) if kind == "struct" else self.value(child, kind, below)
             if kept is not None:
@@ -253,26 +260,13 @@ def _merged(earlier: Any, later: Any, path: str) -> Any:
         # A pointer that is not nil counts, whatever it points to.
         return later if later or earlier is None else earlier
     if manner == "toml":
-        first, second = toml(earlier), toml(later or "")
-        both = isinstance(first, dict) and isinstance(second, dict)
-        return deep(first, second) if both and later else f"{earlier}\n{later or ''}" if later else earlier
+        try:
+            return deep(toml(earlier), toml(later)) if later else earlier
+        except ValueError as error:
+            raise MergeError(f"spec.containerd.config is not TOML: {error}") from None
     if manner == "inline":
         return deep(earlier, later) if later else earlier
     return later or earlier
-
-
-def toml(value: Any) -> Any:
-    """A containerd configuration as a mapping.
-
-    Raises:
-        MergeError: It is not TOML.
-    """
-    if isinstance(value, dict):
-        return value
-    try:
-        return tomllib.loads(value)
-    except tomllib.TOMLDecodeError as error:
-        raise MergeError(f"spec.containerd.config is not TOML: {error}") from None
 
 
 def deep(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -284,9 +278,19 @@ def deep(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def validate(config: dict[str, Any]) -> Iterator[Problem]:
-    """internal/api/validation.go, and the empty certificate that it lets through."""
+def validate(config: dict[str, Any], *, whole: bool = True) -> Iterator[Problem]:
+    """internal/api/validation.go, and the empty certificate that it lets through.
+
+    Args:
+        config: After all merging.
+        whole: False where a system still sets the cluster's own fields.
+    """
     cluster = config.get("spec", {}).get("cluster", {})
+    if cluster.get("enableOutpost") and not cluster.get("id"):
+        message = "spec.cluster.id is missing: with enableOutpost nodeadm does not start without it"
+        yield Problem(message=message, source=api().source)
+    if not whole:
+        return
     # nodeadm asks whether the certificate is there, and not whether it is empty.
     empty = cluster.get("certificateAuthority") in ("", [])
     missing = [name for name in REQUIRED if not cluster.get(name) and not (empty and name == "certificateAuthority")]
@@ -299,6 +303,3 @@ def validate(config: dict[str, Any]) -> Iterator[Problem]:
         verb = "are" if len(missing) > 1 else "is"
         message = f"spec.cluster.{', spec.cluster.'.join(missing)} {verb} missing or empty: nodeadm does not start"
         yield Problem(message=message, hint="set join.eks", source=api().source)
-    if cluster.get("enableOutpost") and not cluster.get("id"):
-        message = "spec.cluster.id is missing: with enableOutpost nodeadm does not start without it"
-        yield Problem(message=message, source=api().source)

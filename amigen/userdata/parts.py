@@ -108,11 +108,13 @@ def _garbled(content: bytes, type_: str, wrapped: list[str], number: int) -> lis
 
     What cannot be written as UTF-8 then (U+0080 to U+00FF) makes its handler fail; the rest becomes an escape.
     """
-    if content.isascii() or type_ == mime.NODE_CONFIG or (wrapped and "gzip" not in wrapped):
-        return []
-    how = "packed, and" if wrapped else "without a transfer encoding, and"
     text = content.decode("utf-8", "surrogateescape")
-    dropped = any("\x80" <= char <= "\xff" or "\ud800" <= char <= "\udfff" for char in text)
+    broken = any("\ud800" <= char <= "\udfff" for char in text)
+    coded = bool(wrapped) and "gzip" not in wrapped
+    if content.isascii() or type_ == mime.NODE_CONFIG or (coded and not broken):
+        return []
+    how = "in base64, is not UTF-8, and" if coded else "packed, and" if wrapped else "without a transfer encoding, and"
+    dropped = broken or any("\x80" <= char <= "\xff" for char in text)
     then = "cloud-init drops the whole part" if dropped else "cloud-init garbles it"
     line = content.count(b"\n", 0, next(n for n, byte in enumerate(content) if byte > 127)) + 1
     message = f"part {number} is {how} holds more than ASCII (line {line} of the part): {then}"

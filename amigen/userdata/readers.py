@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 import jinja2
@@ -12,10 +11,8 @@ import jinja2.sandbox
 from jinja2 import nodes
 from msgspec.structs import replace
 
-from amigen.base import cloudyaml
-from amigen.userdata import gomime, mime
+from amigen.userdata import cloud_config, gomime, mime
 from amigen.userdata.document import Document
-from amigen.userdata.drop_ins import file_content
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import media_type
 from amigen.userdata.mime import Part
@@ -86,7 +83,7 @@ def effective(part: Part) -> Part:
 
 def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
     """What cloud-init drops, ignores or replaces."""
-    configs: list[tuple[int, dict[str, Any]]] = []
+    configs: list[tuple[int, Part]] = []
     for number, part in enumerate(parts, 1):
         if part.type in ("text/x-include-url", "text/x-include-once-url"):
             message = (
@@ -114,18 +111,9 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             message = f"part {number} has no #! where cloud-init runs it from: it never runs (Exec format error)"
             hint = "begin the script with #!/usr/bin/env bash"
             yield _finding("error", message, hint, "cloudinit/handlers/boot_hook.py; cloudinit/subp.py", "shebang")
-        inner = effective(part)
-        if inner.type != mime.CLOUD_CONFIG or part.type == "text/jinja2":
-            continue
-        config, problem = _cloud_config(inner, number)
-        if problem:
-            yield problem
-        elif config is not None:
-            yield from _misspelled(number, config)
-            yield from _lists(number, config)
-            yield from _unmerged(number, config, inner)
-            yield from _replaced(configs, number, config, inner)
-            configs.append((number, config))
+        if part.type == mime.CLOUD_CONFIG:
+            configs.append((number, part))
+    yield from cloud_config.findings(configs)
 
 
 def _runs(part: Part) -> bool:
@@ -160,106 +148,6 @@ def _unrendered(content: bytes) -> str:
 
 def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> Finding:
     return Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule=rule)
-
-
-def _cloud_config(part: Part, number: int) -> tuple[dict[str, Any] | None, Finding | None]:
-    try:
-        value = cloudyaml.read(part.content)
-        why = "" if isinstance(value, dict) else "is not a mapping"
-    except ValueError as error:
-        value, why = None, str(error)
-    if not why:
-        return value, None
-    message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
-    return None, _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
-
-
-_OFTEN = (
-    "bootcmd",
-    "mounts",
-    "package_update",
-    "package_upgrade",
-    "packages",
-    "runcmd",
-    "ssh_authorized_keys",
-    "write_files",
-)
-
-
-def _misspelled(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
-    """Keys like the ones that are used most, which cloud-init silently ignores."""
-    for key in config:
-        meant = get_close_matches(str(key).lower(), _OFTEN, 1, 0.86)
-        if meant and key not in _OFTEN:
-            message = f"cloud-init does not know `{str(key)[:40]}` of part {number}, and ignores it"
-            source = "cloudinit/config/schemas/schema-cloud-config-v1.json"
-            yield _finding("warning", message, f"did you mean `{meant[0]}`?", source, "cloud-config-key")
-
-
-def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
-    """Lists of commands and files for which cloud-init's module fails."""
-    for key, what, kinds, source in _LISTS:
-        value = config.get(key) or []
-        if not isinstance(value, list):
-            message = f"`{key}` of part {number} is not a list: cloud-init does nothing of it"
-            yield _finding("error", message, f"begin each {what} with a hyphen", source, "module")
-            continue
-        wrong = next((entry for entry in value if not isinstance(entry, kinds)), None)
-        if wrong is not None:
-            message = (
-                f"`{key}` of part {number} holds {str(wrong)[:40]}, which is no {what}: cloud-init does nothing of it"
-            )
-            hint = "put a command with `: ` in it into quotes" if isinstance(wrong, dict) else f"write a {what}"
-            yield _finding("error", message, hint, source, "module")
-        elif key == "write_files":
-            yield from _files(number, value, source)
-
-
-def _files(number: int, files: list[dict[str, Any]], source: str) -> Iterator[Finding]:
-    for place, file in enumerate(files, 1):
-        try:
-            file_content(file)
-            why = "" if isinstance(file.get("path") or "", str) else "has a path that is not text"
-        except ValueError as error:
-            why = f"has a content that cannot be decoded ({error})"
-        if why:
-            message = f"entry {place} in `write_files` of part {number} {why}: cloud-init stops there"
-            yield _finding("error", message, "encoding: b64, or gz+b64, or none", source, "module")
-            return
-
-
-_SHELLIFY = "cloudinit/util.py, shellify"
-_COMMAND = (str, list, type(None))
-_LISTS: tuple[tuple[str, str, tuple[type, ...], str], ...] = (
-    ("bootcmd", "command", _COMMAND, _SHELLIFY),
-    ("runcmd", "command", _COMMAND, _SHELLIFY),
-    ("write_files", "mapping", (dict,), "cloudinit/config/cc_write_files.py"),
-)
-
-
-def _unmerged(number: int, config: dict[str, Any], part: Part) -> Iterator[Finding]:
-    """A way to merge that names no merger of mappings takes nothing over: a cloud-config is a mapping."""
-    how = [config[key] for key in ("merge_how", "merge_type") if key in config]
-    how += [value for key, value in part.headers if key.lower() in ("merge-type", "x-merge-type")]
-    if how and "dict" not in str(how[-1]):
-        message = f"part {number} is merged by {str(how[-1])[:40]!r}, without dict(): cloud-init ignores it"
-        hint = "list(append)+dict(no_replace,recurse_list)+str()"
-        yield _finding("error", message, hint, "cloudinit/mergers/__init__.py", "merge")
-
-
-def _replaced(
-    configs: list[tuple[int, dict[str, Any]]], number: int, config: dict[str, Any], part: Part
-) -> Iterator[Finding]:
-    """Keys of an earlier cloud-config that this one replaces: the default of cloud-init's merging."""
-    says_how = any(key in config for key in ("merge_how", "merge_type"))
-    if says_how or any(key.lower() in ("merge-type", "x-merge-type") for key, _ in part.headers):
-        return
-    for before, earlier in configs:
-        lost = [key for key in config if key in earlier and earlier[key] and earlier[key] != config[key]]
-        for key in lost:
-            message = f"`{key}` of part {number} replaces `{key}` of part {before}, which is lost"
-            hint = "add merge_how to the later one, or write one cloud-config"
-            yield _finding("warning", message, hint, "cloud-init issue 5866", "replaced")
 
 
 _FLAG_OF = {

@@ -24,28 +24,39 @@ def repair(existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
     """
     document = parse(existing)
     notes: list[str] = []
+    if document.content.startswith(mime.BOM):
+        document = parse(document.content.removeprefix(mime.BOM))
+        notes.append("removed the byte order mark (BOM) at the beginning of the user data")
     if document.type == mime.MULTIPART:
         document = _multipart(document, notes)
-    errors = [p for p in document.problems if p.severity == "error" and _stays(p)]
+    parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
+    dead = tuple(
+        f"part {number} "
+        for number, part in enumerate(parts, 1)
+        if part.type == mime.SHELL and not part.content.startswith(b"#!")
+    )
+    errors = [p for p in document.problems if p.severity == "error" and _stays(p, dead)]
     if errors:
         lines = "\n".join(f"    {p.message}" for p in errors)
         raise InputError(f"the user data cannot be used:\n{lines}", errors[0].hint)
     if any(getattr(p, "rule", "") == "not-ascii" for p in document.problems):
         notes.append("encoded what holds more than ASCII, which cloud-init would drop or garble")
-    parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
     return parts, [Problem(severity="note", message=note) for note in dict.fromkeys(notes)]
 
 
-def _stays(problem: Problem) -> bool:
-    """Whether a problem outlives the repair: parts are written anew, in base64 or packed where they are not ASCII."""
-    return getattr(problem, "rule", "") not in ("not-ascii", "shebang")
+def _stays(problem: Problem, dead: tuple[str, ...]) -> bool:
+    """Whether a problem outlives the repair: parts are written anew, in base64 or packed where they are not ASCII.
+
+    Args:
+        problem: In the document as it was given.
+        dead: How messages begin about parts that are scripts without `#!` still.
+    """
+    rule = getattr(problem, "rule", "")
+    return rule != "not-ascii" and (rule != "shebang" or problem.message.startswith(dead))
 
 
 def _multipart(document: Document, notes: list[str]) -> Document:
     content = document.content
-    if content.startswith(mime.BOM):
-        content = content.removeprefix(mime.BOM)
-        notes.append("removed the byte order mark (BOM) at the beginning of the user data")
     if content[:1].isspace():
         content = content.lstrip()
         notes.append("removed the blanks and empty lines before the MIME headers")
@@ -80,7 +91,9 @@ def _mended(content: bytes, error: gomime.GoError, notes: list[str]) -> bytes:
 
 
 def _script(part: Part, number: int, notes: list[str]) -> Part:
-    if part.type != mime.SHELL or part.content.startswith(b"#!") or not part.content.lstrip().startswith(b"#!"):
+    before = re.match(rb"(?:\s|\xef\xbb\xbf|\xc2\xa0)+(?=#!)", part.content)
+    if part.type != mime.SHELL or not before:
         return part
-    notes.append(f"removed the empty lines and blanks before #! in part {number}")
-    return replace(part, content=part.content.lstrip())
+    what = "empty lines and blanks" if before[0].decode().isspace() else "byte order mark (BOM)"
+    notes.append(f"removed the {what} before #! in part {number}")
+    return replace(part, content=part.content[before.end() :])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from amigen.userdata import mime, packed
 from amigen.userdata.document import parse
@@ -160,6 +161,11 @@ write_files: [{path: /x}]
 write_files: [{path: 5}]
 write_files: [{path: /x, content: 5}]
 write_files: [{path: /x, content: null}]
+write_files: [null]
+write_files: [{path: /x, content: a, encoding: 5}]
+write_files: [{path: /x, owner: 1000}]
+write_files: [{path: /x, owner: root}]
+write_files: [{path: [/x]}]
 write_files: ''
 runcmd: [a]\nruncmd: [b]
 a: &x [b]\nruncmd: *x
@@ -257,6 +263,96 @@ def test_a_template_that_is_not_rendered(head: str, cloud_init_leaves: Callable[
             wrong.append((line, left, found))
 
     assert wrong == []
+
+
+# What a second and third cloud-config say of merging: in the text, and in a header.
+_HOW = (
+    "", "", "dict()+list(append)", "dict(recurse_array)+list(append)", "dict(replace)+list()", "dict()", "list(append)",
+    "list(append)+dict(no_replace, recurse_list)+str()", "dict(recurse_list)+list()", "dict(recurse_str)+str(append)",
+    "dict(recurse_array)+list(no_replace)", "dict(recurse_list)+list(prepend)", "dict(recurse_array)+list(apend)",
+    "dict", "dicts()+list()", '"dict()"', "dict(),list(append)", "Dict(recurse-list)+LIST(append)",
+    "dict(allow_delete)",
+)  # fmt: skip
+_KEYS_OF = (
+    "runcmd: [a]", "runcmd: [b, c]", "runcmd: []", "runcmd:", "hostname: x", "hostname: y", "apt: {a: 1}",
+    "apt: {b: {c: [d]}}", "apt: {b: {c: [e]}}", "packages: [[a, b]]", "packages: [[c]]", "packages: jq", "ntp: {a: b}",
+)  # fmt: skip
+
+
+def holds(whole: object, value: object) -> bool:
+    if isinstance(value, dict) and isinstance(whole, dict):
+        return all(key in whole and holds(whole[key], child) for key, child in value.items())
+    return (
+        all(each in whole for each in value) if isinstance(value, list) and isinstance(whole, list) else whole == value
+    )
+
+
+def test_what_is_lost_when_cloud_configs_are_merged(cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    """Whatever they say of merging: all of each is in effect, or explain says what is not."""
+    chance = random.Random(7)
+    wrong, sound = [], 0
+    for _ in range(400):
+        parts, configs = [], []
+        for _ in range(chance.choice((2, 2, 3))):
+            keys = {line.split(":")[0]: line for line in chance.sample(_KEYS_OF, chance.choice((1, 2)))}
+            how = chance.choice(_HOW)
+            where = chance.choice(("merge_how: ", "merge_type: ", "Merge-Type", "X-Merge-Type", "merge-type"))
+            says = f"{where}{json.dumps(how)}\n" if how and ":" in where else ""
+            body = "\n".join(keys.values()) + "\n"
+            configs.append(yaml.safe_load(body))
+            headers = ((where, how),) if how and not says else ()
+            content = f"#cloud-config\n{says}{body}".encode()
+            parts.append(Part(type=mime.CLOUD_CONFIG, content=content, headers=headers))
+        document = mime.write(tuple(parts))
+        left = cloud_init_leaves(document)
+        lost = [
+            key
+            for config in configs
+            for key, value in config.items()
+            if value and not holds(left.config.get(key), value)
+        ]
+        found = [p.rule for p in explain(document, "self-managed").problems if p.rule in ("merge", "replaced")]
+        sound += not lost
+        if bool(lost) != ("replaced" in found) and not (lost and "merge" in found):
+            wrong.append((document.decode(), left.config, lost, found))
+
+    assert wrong == []
+    assert sound > 50
+
+
+def test_a_mode_that_is_a_decimal_number(cloud_init_environment: dict[str, str]) -> None:
+    code = "from cloudinit.config.cc_write_files import decode_perms; print(oct(decode_perms(644, None)))"
+    done = subprocess.run([SYSTEM_PYTHON, "-c", code], check=True, capture_output=True, env=cloud_init_environment)
+    text_ = "#cloud-config\nwrite_files: [{path: /a, permissions: 644}, {path: /b, permissions: 0644}]\n"
+    (found,) = [p.message for p in explain(text_.encode(), "self-managed").problems if p.rule == "mode"]
+
+    assert done.stdout.decode().strip() == "0o1204"
+    assert found == "entry 1 in `write_files` of part 1 gets the mode 1204: 644 is a decimal number"
+
+
+# The modules that cloud-init runs of a list, as its configuration argv[1] names them.
+_MODULES_OF = """
+import json, sys
+from unittest import mock
+from cloudinit.config import modules
+known = modules.Modules(mock.Mock())
+known._cached_cfg = {"cloud_final_modules": json.loads(sys.argv[1])}
+listed = known._read_modules("cloud_final_modules")
+print(json.dumps([each["mod"].replace("-", "_") for each in listed]))
+"""
+
+
+@pytest.mark.parametrize(
+    "listed", [["scripts-user"], [["scripts-user", "always"]], [["scripts_user", "always"]], ["runcmd"], []]
+)
+def test_a_list_of_modules_without_scripts(listed: list[object], cloud_init_environment: dict[str, str]) -> None:
+    """It replaces the image's, so that no script runs."""
+    command = [SYSTEM_PYTHON, "-c", _MODULES_OF, json.dumps(listed)]
+    done = subprocess.run(command, check=True, capture_output=True, env=cloud_init_environment)
+    document = b"#cloud-config\ncloud_final_modules: " + json.dumps(listed).encode() + b"\n"
+    found = [p for p in explain(document, "self-managed").problems if p.rule == "modules"]
+
+    assert ("scripts_user" in json.loads(done.stdout)) != bool(found)
 
 
 # A boothook's handler on the text of argv[2], in the folder argv[1].

@@ -8,6 +8,7 @@ import pytest
 
 from amigen.base.errors import InputError
 from amigen.userdata import mime
+from amigen.userdata.document import parse
 from amigen.userdata.explain import Explanation, explain
 from amigen.userdata.make import make
 from tests.specs import joins
@@ -16,6 +17,7 @@ from tests.userdata.judges import karpenter, nodeadm
 from tests.userdata.kinds import KINDS
 from tests.userdata.test_cloud_init_judges import predicted, text
 from tests.userdata.test_documents import plan
+from tests.userdata.test_nodeadm_judges import NODE
 
 # They fetch, or run a program that may join: nobody can know, and explain does not say that nothing joins.
 MAY_JOIN = ("include", "part-handler", "env shebang")
@@ -67,6 +69,7 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
 
     assert [p.message for p in found.problems if p.severity == "error"] == []
     assert found.parts[-1].type == mime.NODE_CONFIG
+    assert all(part.content.startswith(b"#!") for part in parse(made.content).parts if part.type == mime.SHELL)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +78,14 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
         ("latin1", "is not UTF-8 (line 2): cloud-init runs nothing of it"),
         ("latin1 NC", "is not UTF-8 (line 18): cloud-init runs nothing of it"),
         ("mergetype", "without dict(): cloud-init ignores it"),
-        ("filename only umlaut", "cloud-init keeps nothing of that"),
+        ("filename only umlaut", "cloud-init cannot write that file"),
         ("NC text/plain", "part 2 is a NodeConfig by its content, and text/plain by its type: nodeadm ignores it"),
         ("bootstrap call", "calls /etc/eks/bootstrap.sh, which was removed from Amazon Linux 2023"),
         ("AL2's kubelet-config.json", "which nodeadm writes after all scripts"),
         ("parts after final", "holds parts behind its closing boundary `--BND--`"),
+        ("MIME-Version with a blank", "line 1 is no header for cloud-init"),
+        ("gzip without its type", "does not begin with #!"),
+        ("latin1 in base64", "is in base64, is not UTF-8, and holds more than ASCII"),
         ("a bad name server", "'dns.internal' is not an IP address"),
         ("bootstrap in comment", "nothing in it joins the node to a cluster: there is no NodeConfig"),
     ],
@@ -96,7 +102,38 @@ def test_what_is_said(name: str, words: str) -> None:
         ("toml bottlerocket", "TOML for Bottlerocket"),
         ("powershell", "this is for Windows"),
         ("b64 twice", "encode it once"),
+        ("gzip of base64", "encode it once"),
+        ("bom shell", "without the byte order mark (BOM)"),
+        ("NC in a NodeClass", "give the user data alone"),
     ],
 )
 def test_what_was_probably_meant(name: str, hint: str) -> None:
     assert hint in " ".join(p.hint for p in explain(KINDS[name], "self-managed").problems)
+
+
+@pytest.mark.parametrize("name", ["boundary row", "cc below a comment", "spaces first", "no final", "gzip of base64"])
+def test_one_cause_is_one_finding(name: str) -> None:
+    documents = KINDS | {
+        "boundary row": KINDS["params"].replace(b'boundary="BND"', b'boundary="other"'),
+        "spaces first": b"".join(b"  " + line for line in KINDS["params"].splitlines(keepends=True)),
+    }
+
+    assert [p.reader for p in explain(documents[name], "self-managed").problems if p.severity == "error"] == ["nodeadm"]
+
+
+@pytest.mark.parametrize(
+    ("config", "reader", "words"),
+    [
+        ('kubelet: {flags: ["--max-pods=20\\n", --v=2]}', "kubelet", "line break: the kubelet gets nothing of"),
+        (
+            """containerd: {config: '[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]'}""",
+            "nodeadm",
+            "registry.mirrors beside the config_path",
+        ),
+    ],
+)
+def test_what_no_judge_here_says(config: str, reader: str, words: str) -> None:
+    """systemd reads the flags, containerd its configuration (internal/cri/config/config.go, ValidateImageConfig)."""
+    found = explain(NODE + f"  {config}\n".encode(), "self-managed").problems
+
+    assert [(p.reader, words in p.message) for p in found if p.reader == reader] == [(reader, True)]

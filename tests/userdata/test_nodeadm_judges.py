@@ -17,6 +17,7 @@ import pytest
 from amigen.plan.make import plan_images
 from amigen.platforms import PLATFORMS
 from amigen.spec.load import load_spec
+from amigen.spec.rules.nodeadm import toml
 from amigen.userdata import mime, nodeconfig
 from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
@@ -231,7 +232,7 @@ def test_nodeadm_merges_as_explain_does() -> None:
         text = spec.get("containerd", {}).get("config")
         if text:
             spec["containerd"]["config"] = tomllib.loads(text)
-            ours["containerd"]["config"] = nodeconfig.toml(ours["containerd"]["config"])
+            ours["containerd"]["config"] = toml(ours["containerd"]["config"])
         assert (verdict.error, without_empty(ours)) == ("", without_empty(json.loads(json.dumps(spec))))
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -177,19 +178,51 @@ def containerd(spec: NodeImage) -> Iterator[Problem]:
             yield Problem(path=where, message=message, hint=f"known: {', '.join(_RUNTIME_SPEC)}")
 
 
-def containerd_config(text: str, where: str) -> Iterator[Problem]:
-    """Why nodeadm could not merge a configuration of containerd."""
+def containerd_config(given: str | dict[str, Any], where: str) -> Iterator[Problem]:
+    """Why nodeadm could not merge a configuration of containerd, or containerd serves no pods with it."""
     try:
-        config = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        config = toml(given)
+    except ValueError as error:
         hint = "containerd's configuration is TOML: https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md"
         yield Problem(path=where, message=f"is not valid TOML: {error}", hint=hint)
         return
     sections = ("io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime")
-    if config.get("version") == 3 and not any(section in text for section in sections):
+    plugins = config.get("plugins")
+    plugins = plugins if isinstance(plugins, dict) else {}
+    if config.get("version") == 3 and not any(section in plugins for section in sections):
         message = f"has version 3 but neither {sections[0]} nor {sections[1]}: nodeadm merges it into version 2"
         source = "amazon-eks-ami nodeadm/internal/containerd/config.go"
         yield Problem(path=where, message=message, hint="remove `version = 3`", source=source)
+    for name in (sections[0], "io.containerd.grpc.v1.cri"):
+        registry = plugins[name].get("registry") if isinstance(plugins.get(name), dict) else None
+        if isinstance(registry, dict) and registry.get("mirrors") and registry.get("config_path") != "":
+            message = "sets registry.mirrors beside the config_path that nodeadm sets: containerd runs no pods then"
+            hint = "write /etc/containerd/certs.d/REGISTRY/hosts.toml with a script or `files`"
+            yield Problem(path=where, message=message, hint=hint, source="containerd internal/cri/config/config.go")
+
+
+def toml(given: str | dict[str, Any]) -> dict[str, Any]:
+    """TOML as go-toml reads it, which knows no number of more than 64 bits; a mapping as it is.
+
+    Raises:
+        ValueError: It is not TOML.
+    """
+    if isinstance(given, dict):
+        return given
+
+    def number(text: str) -> float:
+        if abs(value := float(text)) == float("inf") and "inf" not in text:
+            raise ValueError(f"{text[:40]} is too large a number")
+        return value
+
+    config = tomllib.loads(given, parse_float=number)
+    values: list[Any] = [config]
+    while values:
+        value = values.pop()
+        values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{value} is too large a number")
+    return config
 
 
 def instance(spec: NodeImage) -> Iterator[Problem]:
