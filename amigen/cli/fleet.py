@@ -16,10 +16,10 @@ from amigen.cli.options import Group, load, load_on_aws, spec_argument
 from amigen.cli.outputs import FleetInstance
 from amigen.cli.reports import report_options, show_reports, write_reports
 from amigen.export.ssm_document import ssm_document
-from amigen.fleet.verify import Node, preview, verify_fleet
+from amigen.fleet.verify import preview, verify_fleet
 from amigen.plan.choose import one_plan
 from amigen.publish.names import TAG_NAME, chosen_regions
-from amigen.publish.run_command import Rate
+from amigen.publish.run_command import Answer, Rate
 from amigen.publish.wait import Waiter
 from amigen.verify.report import Report
 
@@ -88,7 +88,7 @@ def verify(
         raise found.error
 
 
-def _as_json(node: Node, outcome: Report | AmigenError) -> FleetInstance:
+def _as_json(node: Answer, outcome: Report | AmigenError) -> FleetInstance:
     failed = isinstance(outcome, AmigenError)
     return {
         "instance": node.instance,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amigen.aws import calls
 from amigen.aws.session import Aws
@@ -14,31 +14,13 @@ from amigen.plan.make import plan_images
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe, proof
-from amigen.publish.proof import Gathered, SuiteProof
-from amigen.publish.run_command import Rate, run_script
+from amigen.publish.run_command import Answer, Rate, run_script
 from amigen.publish.state import Instance
 from amigen.publish.wait import Waiter, attempt
 from amigen.spec.model import NodeImage
 from amigen.verify.report import Report
 
 _UNMANAGED = "is not managed by Systems Manager: agent, role or network is missing"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """A running instance, and what it answered.
-
-    Attributes:
-        platform: Of the spec; empty where its tags do not say.
-        output: What the script printed; None where nothing came home.
-        problem: Why nothing came home.
-    """
-
-    instance: str
-    region: str
-    platform: str
-    output: bytes | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +34,7 @@ class FleetResult:
         tag: Key and value.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[Answer, ...]
     outcomes: tuple[Report | AmigenError, ...]
     failures: tuple[tuple[str, AmigenError], ...]
     tag: tuple[str, str]
@@ -87,19 +69,31 @@ def verify_fleet(
 ) -> FleetResult:
     """Ask the running instances with a tag in several regions, and judge what they answer."""
     plans = {plan.platform: plan for plan in plan_images(spec)}
-    suite, token = proof.SuiteProof(), secrets.token_hex(16)
-    found = attempt(
-        lambda region: ask_region(
-            aws, region, plans=plans, tag=tag, proof=suite, token=token, rate=rate, waiter=waiter
-        ),
-        regions,
-        waiter,
-    )
+    token = secrets.token_hex(16)
+    script = one_script(plans, token)
+
+    def ask(region: str) -> list[Answer]:
+        """All running instances of a region, with one command."""
+        there = _running(aws, region, tag)
+        if not there:
+            return []
+        answers, stopped = run_script(aws, region, script, call=calls.SEND_COMMAND, waiter=waiter, rate=rate, tag=tag)
+        unasked = f"is not managed by Systems Manager, or {rate.not_asked}" if stopped else _UNMANAGED
+        only = next(iter(plans)) if len(plans) == 1 else ""
+        return [
+            replace(
+                answers.get(each.id) or Answer(instance=each.id, region=region, problem=unasked),
+                platform=each.tags.get(names.TAG_PLATFORM) or only,
+            )
+            for each in there
+        ]
+
+    found = attempt(ask, regions, waiter)
     nodes = tuple(node for each in found if not isinstance(each, AmigenError) for node in each)
     failures = tuple(
         (region, each) for region, each in zip(regions, found, strict=True) if isinstance(each, AmigenError)
     )
-    return FleetResult(nodes=nodes, outcomes=tuple(judge(plans, nodes, suite, token)), failures=failures, tag=tag)
+    return FleetResult(nodes=nodes, outcomes=tuple(judge(plans, nodes, token)), failures=failures, tag=tag)
 
 
 def preview(
@@ -117,75 +111,26 @@ def _running(aws: Aws, region: str, tag: tuple[str, str]) -> list[Instance]:
     return [each for each in found if each.state == "running"]
 
 
-def ask_region(
-    aws: Aws,
-    region: str,
-    *,
-    plans: Mapping[str, ImagePlan],
-    tag: tuple[str, str],
-    proof: SuiteProof,
-    token: str,
-    rate: Rate,
-    waiter: Waiter,
-) -> tuple[Node, ...]:
-    """Ask all running instances with a tag in one region, with one command.
-
-    Raises:
-        AwsError: A call failed.
-        CouldNotCheckError: The command did not get to its end.
-    """
-    there = _running(aws, region, tag)
-    if not there:
-        return ()
-    script = one_script(plans, proof, token)
-    asked = run_script(aws, region, script, call=calls.SEND_COMMAND, waiter=waiter, rate=rate, tag=tag)
-    by_instance = {answer.instance: answer for answer in asked.answers}
-    unasked = f"is not managed by Systems Manager, or {rate.not_asked}" if asked.stopped else _UNMANAGED
-    out = []
-    for instance in there:
-        answer = by_instance.get(instance.id)
-        problem = answer.problem if answer else unasked
-        platform = instance.tags.get(names.TAG_PLATFORM) or (next(iter(plans)) if len(plans) == 1 else "")
-        out.append(
-            Node(
-                instance=instance.id,
-                region=region,
-                platform=platform,
-                output=answer.output if answer else None,
-                problem=problem,
-            )
-        )
-    return tuple(out)
-
-
-def one_script(plans: Mapping[str, ImagePlan], proof: SuiteProof, token: str) -> str:
+def one_script(plans: Mapping[str, ImagePlan], token: str) -> str:
     """Each platform's script in a branch of its own, chosen on the node by its os-release."""
     if len(plans) == 1:
-        return proof.script(next(iter(plans.values())), token)
+        return proof.script_of(next(iter(plans.values())), token)
     lines = [". /etc/os-release", 'case "$ID:$VERSION_ID" in']
     for plan in plans.values():
         fact = PLATFORMS[plan.platform]
-        lines += [f"{fact.os_id}:{fact.os_version}*)", proof.script(plan, token).rstrip("\n"), ";;"]
+        lines += [f"{fact.os_id}:{fact.os_version}*)", proof.script_of(plan, token).rstrip("\n"), ";;"]
     return "\n".join([*lines, "esac", ""])
 
 
-def judge(
-    plans: Mapping[str, ImagePlan], nodes: Sequence[Node], proof: SuiteProof, token: str
-) -> list[Report | AmigenError]:
+def judge(plans: Mapping[str, ImagePlan], nodes: Sequence[Answer], token: str) -> list[Report | AmigenError]:
     """A report for each node, or why there is none, in their order."""
-    by_platform: dict[str, list[Gathered]] = defaultdict(list)
-    for node in nodes:
-        if node.output is not None and node.platform in plans:
-            by_platform[node.platform].append(Gathered(instance=node.instance, region=node.region, output=node.output))
+    by_platform: dict[str, list[Answer]] = defaultdict(list)
     judged: dict[str, Report | CouldNotCheckError] = {}
-    for platform, gathered in by_platform.items():
-        judged |= proof.judge(plans[platform], token, gathered)
-    return [judged.get(node.instance) or _unproven(node, plans) for node in nodes]
-
-
-def _unproven(node: Node, plans: Mapping[str, ImagePlan]) -> CouldNotCheckError:
-    where = f"{node.instance} in {node.region}"
-    if node.output is None:
-        return CouldNotCheckError(f"{where}: {node.problem}", "see it in Fleet Manager")
-    known = ", ".join(plans)
-    return CouldNotCheckError(f"{where}: its platform is not known", f"tag it {names.TAG_PLATFORM}=..., one of {known}")
+    hint = f"tag it {names.TAG_PLATFORM}=..., one of {', '.join(plans)}"
+    for node in nodes:
+        by_platform[node.platform].append(node)
+        unknown = ("its platform is not known", hint)
+        judged[node.instance] = node.unproven(*((node.problem, "see it in Fleet Manager") if node.problem else unknown))
+    for platform, plan in plans.items():
+        judged |= proof.judge(plan, token, by_platform[platform])
+    return [judged[node.instance] for node in nodes]

@@ -12,12 +12,11 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
-from amigen.publish import names, observe
+from amigen.publish import names, observe, proof
 from amigen.publish.canary_launch import launch_params
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
-from amigen.publish.proof import Gathered, SuiteProof
-from amigen.publish.run_command import Rate, only_answer, run_script
+from amigen.publish.run_command import Answer, Rate, run_script
 from amigen.publish.state import Instance
 from amigen.publish.wait import TooLongError, Waiter
 
@@ -38,7 +37,6 @@ class CanaryRunner:
 
     aws: Aws
     plans: Mapping[str, ImagePlan]
-    proof: SuiteProof
     ledger: Ledger
     waiter: Waiter
     subnets: Mapping[str, str]
@@ -189,17 +187,17 @@ class CanaryRunner:
     def _prove(self, place: Place, instance: str, what: str) -> None:
         plan = self.plans[place.target.platform]
         token = uuid.uuid4().hex
-        asked = run_script(
+        answers, _ = run_script(
             self.aws,
             place.region,
-            _WAIT_FOR_USER_DATA + self.proof.script(plan, token),
+            _WAIT_FOR_USER_DATA + proof.script_of(plan, token),
             call=calls.SEND_CANARY_COMMAND,
             waiter=self.waiter,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        gathered = [Gathered(instance=instance, region=place.region, output=only_answer(asked.answers))]
-        report = self.proof.judge(plan, token, gathered)[instance]
+        silent = Answer(instance=instance, region=place.region, problem="was not asked: is its SSM agent online?")
+        report = proof.judge(plan, token, [answers.get(instance, silent)])[instance]
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:
             raise type(error)(

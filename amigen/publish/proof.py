@@ -1,90 +1,70 @@
-"""Nodes proven from afar: one script gathers what the checks ask, and the checks themselves are run here on its output.
+"""Nodes proven from afar: one script gathers what the checks ask, and the checks are run here on its output.
 
-They are the same checks, run the same way, as those of `amigen verify`; only the way of the facts is another.
+They are the checks of `amigen verify`, run the same way; only the facts come another way.
 """
 
 from __future__ import annotations
 
 import secrets
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-from testinfra.backend.base import BaseBackend
 
 from amigen.base.errors import CouldNotCheckError
-from amigen.connections.model import Target
+from amigen.connections.model import Connection, Target
 from amigen.facts import Facts, GatherError, Wanted, gather_script, read_facts
 from amigen.plan.model import ImagePlan
-from amigen.render.suite import facts_of, suite_files
+from amigen.publish.run_command import Answer
+from amigen.render.suite import facts_of
+from amigen.testing.backend import backend_over
 from amigen.verify.report import Report, Result
-from amigen.verify.run import make_report
+from amigen.verify.run import NODE, make_report, write_suite
 from amigen.verify.session import SessionInput, run_session
+from amigen.vm.scratch import scratch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gathered:
-    """What the script printed on one node."""
+class _Gathered(Connection):
+    """A node that has answered, and cannot be asked anything more."""
 
-    instance: str
-    region: str
-    output: bytes
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        raise RuntimeError(f"was not gathered, and the node is not asked again: {script[:80]}")
 
 
-class SuiteProof:
-    """Gathers and judges, by the rendered suite."""
+def script_of(plan: ImagePlan, token: str) -> str:
+    """A script that prints what the checks of a plan ask; `token` marks its sections. It changes nothing."""
+    return gather_script(Wanted.of(facts_of(plan)), token)
 
-    def script(self, plan: ImagePlan, token: str) -> str:
-        """A script that prints what the checks of a plan ask; `token` marks its sections. It changes nothing."""
-        return gather_script(Wanted.of(facts_of(plan)), token)
 
-    def judge(self, plan: ImagePlan, token: str, gathered: list[Gathered]) -> dict[str, Report | CouldNotCheckError]:
-        """Instance -> report, or why there is none."""
-        wanted = Wanted.of(facts_of(plan))
-        known: dict[str, Facts] = {}
-        out: dict[str, Report | CouldNotCheckError] = {}
-        for each in gathered:
-            try:
+def judge(plan: ImagePlan, token: str, answers: Sequence[Answer]) -> dict[str, Report | CouldNotCheckError]:
+    """Instance -> report, or why there is none, of what `script_of` printed there."""
+    wanted = Wanted.of(facts_of(plan))
+    known: dict[str, Facts] = {}
+    out: dict[str, Report | CouldNotCheckError] = {}
+    targets: dict[str, Target] = {}
+    for each in answers:
+        text = f"ssm://{each.instance}?region={each.region}"
+        targets[each.instance] = Target(text=text, kind="ssm", name=each.instance)
+        try:
+            if each.output is None:
+                out[each.instance] = each.unproven(each.problem, "see it in Fleet Manager")
+            else:
                 known[each.instance] = read_facts(wanted, each.output, token)
-            except GatherError as error:
-                out[each.instance] = CouldNotCheckError(f"{each.instance}: {error}", "is its disk full? run again")
-        started = datetime.now(UTC)
-        results = _session(plan, known) if known else {}
-        regions = {each.instance: each.region for each in gathered}
-        for instance, found in results.items():
-            target = Target(text=f"ssm://{instance}?region={regions[instance]}", kind="ssm")
-            seconds = (datetime.now(UTC) - started).total_seconds()
-            notes = ("gathered over SSM Run Command",)
-            out[instance] = make_report(plan, target, started, seconds, found, notes=notes)
-        return out
+        except GatherError as error:
+            out[each.instance] = each.unproven(str(error), "is its disk full? run again")
+    started = datetime.now(UTC)
+    for instance, found in _session(plan, targets, known).items() if known else ():
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        notes = ("gathered over SSM Run Command",)
+        out[instance] = make_report(plan, targets[instance], started, seconds, found, notes=notes)
+    return out
 
 
-def _session(plan: ImagePlan, known: Mapping[str, Facts]) -> dict[str, list[Result]]:
+def _session(plan: ImagePlan, targets: Mapping[str, Target], known: Mapping[str, Facts]) -> dict[str, list[Result]]:
     run = secrets.token_hex(4)
     keys = {f"{run}-{number}": instance for number, instance in enumerate(known)}
-    backends: Any = {key: silent_backend(instance) for key, instance in keys.items()}
+    backends = {key: backend_over(_Gathered(targets[instance])) for key, instance in keys.items()}
     facts = {key: known[instance] for key, instance in keys.items()}
-    with tempfile.TemporaryDirectory(prefix="amigen-fleet-") as place:
-        text = next(text for name, text in suite_files(plan).items() if Path(name).name == "test_node.py")
-        file = Path(place) / "test_node.py"
-        file.write_text(text, encoding="utf-8")
-        found = run_session(SessionInput(folder=Path(place), files=(file,), phase="node"), backends, lambda: facts)
-    return {instance: list(found.get(key, ())) for key, instance in keys.items()}
-
-
-def silent_backend(instance: str) -> Any:
-    """A testinfra backend of a node that cannot be asked anything more."""
-
-    class SilentBackend(BaseBackend):  # type: ignore[misc,unused-ignore]
-        NAME = "ssm-run-command"
-
-        def get_pytest_id(self) -> str:
-            return instance
-
-        def run(self, command: str, *args: str, **kwargs: Any) -> Any:
-            raise RuntimeError(f"was not gathered, and the node is not asked again: {command[:80]}")
-
-    return SilentBackend(instance)
+    with scratch("fleet") as folder:
+        given = SessionInput(folder=folder, files=write_suite(plan, folder, hygiene=False), phase=NODE)
+        found = run_session(given, backends, lambda: facts)
+    return {instance: found.get(key, []) for key, instance in keys.items()}

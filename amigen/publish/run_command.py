@@ -37,25 +37,20 @@ class Answer:
     """What one instance answered.
 
     Attributes:
+        platform: Of the spec; empty where it is not known.
         output: What the script printed; None where it could not be brought home.
         problem: Why there is no output; empty where there is.
     """
 
     instance: str
+    region: str
+    platform: str = ""
     output: bytes | None = None
     problem: str = ""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What came of a command.
-
-    Attributes:
-        stopped: It had more errors than it may: instances that are not among the answers were not asked.
-    """
-
-    answers: tuple[Answer, ...]
-    stopped: bool = False
+    def unproven(self, why: str, hint: str) -> CouldNotCheckError:
+        """The instance has no verdict."""
+        return CouldNotCheckError(f"{self.instance} in {self.region}: {why}", hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +89,14 @@ def run_script(
     rate: Rate | None = None,
     instances: Sequence[str] = (),
     tag: tuple[str, str] | None = None,
-) -> Asked:
+) -> tuple[dict[str, Answer], bool]:
     """Run a script on instances by their ids, or on all with a tag.
 
     The script is one of POSIX sh, and changes nothing: a repeated SendCommand only looks twice.
+
+    Returns:
+        Instance -> its answer, and whether the command had more errors than it may: instances that are not among the
+        answers were not asked then.
 
     Raises:
         CouldNotCheckError: The command did not get to its end.
@@ -127,9 +126,9 @@ def run_script(
         _cancel(aws, region, command, waiter)
         raise
     found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
-    answers = tuple(_answer(aws, region, command, item, limits) for item in found)
+    answers = {item["InstanceId"]: _answer(aws, region, command, item, limits) for item in found}
     # "The value of MaxErrors or more command invocations shows a status of Failed" (API_Command, StatusDetails).
-    return Asked(answers=answers, stopped=status == "Failed")
+    return answers, status == "Failed"
 
 
 def _await(aws: Aws, region: str, command: str, where: str, waiter: Waiter) -> str:
@@ -153,16 +152,23 @@ def _cancel(aws: Aws, region: str, command: str, waiter: Waiter) -> None:
 
 
 def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: Rate) -> Answer:
+    found = _output(aws, region, command, item, limits)
+    output, problem = (None, found) if isinstance(found, str) else (found, "")
+    return Answer(instance=item["InstanceId"], region=region, output=output, problem=problem)
+
+
+def _output(aws: Aws, region: str, command: str, item: dict[str, Any], limits: Rate) -> bytes | str:
+    """What the script printed on one instance, or why that could not be brought home."""
     instance = item["InstanceId"]
     details = item.get("StatusDetails") or item["Status"]
     if details == "Terminated":
         # "The parent command exceeded its MaxErrors limit and subsequent command invocations were canceled by the
         # system" (API_CommandInvocation, StatusDetails).
-        return Answer(instance=instance, problem=limits.not_asked)
+        return limits.not_asked
     if item["Status"] in ("TimedOut", "Cancelled"):
-        return Answer(instance=instance, problem=f"did not answer ({details}): is its SSM agent online?")
+        return f"did not answer ({details}): is its SSM agent online?"
     if item["Status"] != "Success" and details in _NOT_DELIVERED:
-        return Answer(instance=instance, problem=f"the command did not reach it: {_NOT_DELIVERED[details]}")
+        return f"the command did not reach it: {_NOT_DELIVERED[details]}"
     try:
         output = aws.call(
             calls.GET_COMMAND_INVOCATION, region, f"instance {instance}", CommandId=command, InstanceId=instance
@@ -171,31 +177,18 @@ def _answer(aws: Aws, region: str, command: str, item: dict[str, Any], limits: R
         # The answer of one node: the others have theirs. Credentials, rate and AWS itself concern all of them.
         if error.concerns_all and error.code != "ThrottlingException":
             raise
-        return Answer(instance=instance, problem=f"its answer could not be fetched: {error.message}")
+        return f"its answer could not be fetched: {error.message}"
     code, stderr = output.get("ResponseCode"), output.get("StandardErrorContent", "")
     try:
         size, _, packed = begun(instance, output.get("StandardOutputContent", ""))
         if len(packed) < size:
-            return Answer(instance=instance, problem="the output is cut off: Run Command keeps 24,000 characters")
+            return "the output is cut off: Run Command keeps 24,000 characters"
         code, stdout, errors = unpacked(packed)
         if not code:
-            return Answer(instance=instance, output=stdout)
+            return stdout
         stderr = errors.decode(errors="replace")
     except UnreachableError as error:
         if item["Status"] == "Success":
-            return Answer(instance=instance, problem=error.message)
+            return error.message
     last = stderr.strip().splitlines()[-1:]
-    return Answer(instance=instance, problem=": ".join([f"the script ended with {code}", *last]))
-
-
-def only_answer(answers: Sequence[Answer]) -> bytes:
-    """The output of the one instance that was asked.
-
-    Raises:
-        CouldNotCheckError: There is none.
-    """
-    if not answers:
-        raise CouldNotCheckError("no instance was asked", "is its SSM agent online?")
-    if answers[0].output is None:
-        raise CouldNotCheckError(f"{answers[0].instance}: {answers[0].problem}", "see the instance in Fleet Manager")
-    return answers[0].output
+    return ": ".join([f"the script ended with {code}", *last])

@@ -11,7 +11,7 @@ from pathlib import Path
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError, RefusedError
 from amigen.plan.make import plan_images
-from amigen.publish import proof, record
+from amigen.publish import record
 from amigen.publish.apply import apply
 from amigen.publish.canary import CanaryRunner
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
@@ -114,9 +114,7 @@ def publish(
         if found.changes:
             ask("Apply this plan?")
         plans = {plan.platform: plan for plan in plan_images(spec)}
-        canary = CanaryRunner(
-            aws=aws, plans=plans, proof=proof.SuiteProof(), ledger=ledger, waiter=waiter, subnets=subnets
-        )
+        canary = CanaryRunner(aws=aws, plans=plans, ledger=ledger, waiter=waiter, subnets=subnets)
         found.ledger = ledger.path
         means = Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None)
         apply(means, runs)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.publish.stand_in import moto
+from tests.publish.stand_in import moto, proof
 from tests.publish.stand_in.gateway import Gateway
-from tests.publish.stand_in.proof import StandInProof
 from tests.publish.world import KEYS, World
 
 
@@ -49,7 +48,8 @@ def world(
     monkeypatch.setenv("AWS_ENDPOINT_URL", shared_gateway.url)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setattr("amigen.publish.proof.SuiteProof", StandInProof)
+    monkeypatch.setattr("amigen.publish.proof.script_of", proof.script_of)
+    monkeypatch.setattr("amigen.publish.proof.judge", proof.judge)
     moto.reset(moto_url)
     shared_gateway.reset()
     shared_gateway.broken.clear()

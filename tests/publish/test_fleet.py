@@ -13,7 +13,7 @@ from tests.publish.stand_in.gateway import Fault
 from tests.publish.stand_in.wire import Refusal, Request
 from tests.publish.world import BUILD_REGION, COPY_REGION, World
 
-REAL_PROOF = proof.SuiteProof
+REAL_PROOF = (proof.script_of, proof.judge)
 FLEET = ("fleet", "verify", "--poll", "0")
 
 
@@ -208,7 +208,8 @@ def test_tags_that_find_nothing(world: World, tag: str, code: int, said: str) ->
 
 def test_the_real_checks_find_that_this_machine_is_no_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the stand-in: the rendered suite, its facts gathered by a shell through the packed command."""
-    monkeypatch.setattr("amigen.publish.proof.SuiteProof", REAL_PROOF)
+    monkeypatch.setattr("amigen.publish.proof.script_of", REAL_PROOF[0])
+    monkeypatch.setattr("amigen.publish.proof.judge", REAL_PROOF[1])
     world.write_spec(copy_regions="")
     instance = launch(world)[0]
 
