@@ -78,7 +78,6 @@ EXAMPLES = {
     "images drift": ("amigen images drift node-image.yaml --no-base", "publish"),
     "images diff": ("amigen images diff ami-0123456789abcdef0 ami-0fedcba9876543210 --output markdown", "publish"),
     "fleet verify": ("amigen fleet verify node-image.yaml --tag pool=web --html report.html", "publish"),
-    "fleet document": ("amigen fleet document node-image.yaml --joined > checks.json", "launch-ssm-document"),
     "kube-proxy plan": ("amigen kube-proxy plan --mode ipvs --by-pool", "kube-proxy"),
     "kube-proxy apply": ("amigen kube-proxy apply --mode ipvs --by-pool", "kube-proxy"),
     "kube-proxy status": ("amigen kube-proxy status --node ssh://ec2-user@10.0.0.7 --wait 5m", "kube-proxy"),

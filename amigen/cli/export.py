@@ -36,6 +36,7 @@ from amigen.spec.load import existing_user_data
     type=click.Path(dir_okay=False, path_type=Path),
     help="Take the AMI ids of this build record.",
 )
+@click.option("--joined", is_flag=True, help="ssm-document: the nodes must have joined their cluster.")
 @output_folder_option("Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.")
 @check_option
 @diff_option
@@ -48,6 +49,7 @@ def export_command(
     cluster: str,
     image: ImageSource | None,
     record: Path | None,
+    joined: bool,
     folder: Path | None,
     check_only: bool,
     diff_only: bool,
@@ -70,6 +72,7 @@ def export_command(
             amis=amis.get(plan.platform, {}),
             cluster=cluster,
             merge=merge,
+            joined=joined,
         )
         for plan in chosen_plans(node_image, platforms, architectures)
     }

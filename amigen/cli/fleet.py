@@ -1,4 +1,4 @@
-"""`amigen fleet verify | document`."""
+"""`amigen fleet verify`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from amigen.base.errors import AmigenError
 from amigen.cli.aws import aws_options, parse_tag, wait_options
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import Group, load, load_on_aws, spec_argument
+from amigen.cli.options import Group, load_on_aws, spec_argument
 from amigen.cli.outputs import FleetInstance
 from amigen.cli.reports import report_options, show_reports, write_reports
-from amigen.export.ssm_document import ssm_document
 from amigen.fleet.verify import preview, verify_fleet
-from amigen.plan.choose import one_plan
 from amigen.publish.names import TAG_NAME, chosen_regions
 from amigen.publish.run_command import Answer, Rate
 from amigen.publish.wait import Waiter
@@ -97,12 +95,3 @@ def _as_json(node: Answer, outcome: Report | AmigenError) -> FleetInstance:
         "problem": outcome.message if isinstance(outcome, AmigenError) else None,
         "report": None if failed else msgspec.to_builtins(outcome),
     }
-
-
-@fleet.command()
-@spec_argument
-@click.option("--platform", help="Platform. Required if the spec has several.")
-@click.option("--joined", is_flag=True, help="The nodes must have joined their cluster.")
-def document(spec: str, platform: str | None, joined: bool) -> None:
-    """Print an SSM document (JSON) that checks a node of SPEC by itself, for State Manager associations."""
-    echo_json(ssm_document(one_plan(load(spec), platform), joined=joined))

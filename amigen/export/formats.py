@@ -37,7 +37,7 @@ class Format(Struct, frozen=True, kw_only=True):
 
 
 def _ssm_files(export: Export) -> dict[str, bytes]:
-    return {"checks.json": template_json(ssm_document(export.plan))}
+    return {"checks.json": template_json(ssm_document(export.plan, joined=export.joined))}
 
 
 FORMATS: Mapping[FormatName, Format] = MappingProxyType(
@@ -61,6 +61,7 @@ def export(
     amis: Mapping[str, str] | None = None,
     cluster: str = "",
     merge: bytes | None = None,
+    joined: bool = False,
 ) -> tuple[Artifact, ...]:
     """The files of one format for one platform, sorted by path; the same input gives the same bytes.
 
@@ -69,6 +70,7 @@ def export(
         amis: Architecture -> AMI id in the region of the spec, of a build record.
         cluster: Name of the cluster, where the spec does not join one.
         merge: Content of the file that `userData.merge` names, from `amigen.spec.load.existing_user_data`.
+        joined: ssm-document: the nodes must have joined their cluster.
 
     Raises:
         InputError: The format cannot have what was asked for; says why and what can be.
@@ -76,6 +78,8 @@ def export(
     """
     if cluster and not _CLUSTER.fullmatch(cluster):
         raise InputError(f"{cluster!r} is not the name of an EKS cluster", "give letters, digits, - and _")
+    if joined and name != "ssm-document":
+        raise InputError(f"{name} does not check that nodes have joined their cluster", "leave out --joined")
     kind = FORMATS[name]
     default: ImageSource = kind.images[0] if kind.images else "stock"
     source: ImageSource = image or ("record" if amis else default)
@@ -84,7 +88,8 @@ def export(
         hint = ", ".join("--record FILE" if each == "record" else f"--image {each}" for each in kind.images)
         raise InputError(f"{name} cannot take {what}", f"it takes: {hint}")
     document = user_data(plan, merge=merge) if kind.user_data else b""
-    found = kind.files(Export(plan=plan, user_data=document, image=source, amis=dict(amis or {}), cluster=cluster))
+    given = Export(plan=plan, user_data=document, image=source, amis=dict(amis or {}), cluster=cluster, joined=joined)
+    found = kind.files(given)
     # User data may hold a file that is not for everybody, as in the rendered folder.
     private = kind.user_data and plan.has_private_files
     return tuple(Artifact(path=path, content=content, private=private) for path, content in sorted(found.items()))

@@ -32,6 +32,7 @@ class Export(Struct, frozen=True, kw_only=True):
         image: Where the AMI comes from.
         amis: With `record`: architecture -> AMI id in the region of the spec.
         cluster: Name of the cluster; empty where it is not known.
+        joined: The nodes must have joined it; for formats that check nodes.
     """
 
     plan: ImagePlan
@@ -39,6 +40,7 @@ class Export(Struct, frozen=True, kw_only=True):
     image: ImageSource
     amis: dict[str, str] = {}
     cluster: str = ""
+    joined: bool = False
 
     @property
     def spec(self) -> NodeImage:

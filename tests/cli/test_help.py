@@ -182,7 +182,6 @@ SINGLE = {
     ("user-data print", "--platform"),
     ("user-data print", "--architecture"),
     ("user-data explain", "--platform"),
-    ("fleet document", "--platform"),
     ("verify", "--platform"),
     ("verify", "--architecture"),
 }

@@ -370,3 +370,13 @@ def test_a_source_ami_that_the_spec_names_is_the_stock_image() -> None:
     for name in ("terraform", "karpenter", "cloudformation", "image-builder"):
         found = export(plan, name, image="stock", cluster="web")
         assert any(ami.encode() in each.content for each in found), name
+
+
+def test_only_what_checks_nodes_asks_whether_they_have_joined() -> None:
+    [plan] = plan_images(spec(joins()))
+    [alone], [joined] = (export(plan, "ssm-document", joined=each) for each in (False, True))
+
+    assert b"test_joined" not in alone.content
+    assert b"test_joined" in joined.content
+    with pytest.raises(InputError, match="karpenter does not check"):
+        export(plan, "karpenter", joined=True)
