@@ -1,7 +1,7 @@
 """What can be proved of a node: one module for each kind of check, all of which are found here.
 
-The plan, the rendered suite, the facts to gather, the document of `amigen export ssm-document` and the causes of a report
-are all made of these classes.
+The plan, the rendered suite, the facts to gather, the document of `amigen export ssm-document` and the causes of a
+report are all made of these classes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from amigen.images import kernel
 from amigen.plan.source import Source, source_of
 from amigen.publish import observe
 from amigen.publish.names import Target
-from amigen.publish.record import default_path, last_kernels, last_sources
+from amigen.publish.record import default_path, last_bases
 from amigen.publish.state import Image
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
@@ -62,14 +62,13 @@ def look_at_bases(
     Args:
         path: Build record; None for the one that `amigen build` writes, if it is there.
     """
-    record = path or default_path(spec)
-    used = last_sources(record, spec, required=path is not None)
-    kernels = last_kernels(record, spec)
+    built = last_bases(path or default_path(spec), spec, required=path is not None)
     now = datetime.now(UTC)
 
     def status(target: Target) -> BaseStatus:
-        base, last = find_base(aws, spec, target, spec.aws.region), used.get(target, "")
-        old = kernel.series_of_release(kernels.get(target, "")) if last else None
+        base = find_base(aws, spec, target, spec.aws.region)
+        last, running = built.get(target, ("", ""))
+        old = kernel.series_of_release(running) if last else None
         new = kernel.series_of_image(target.platform, base.image.name)
         return BaseStatus(
             base=base,

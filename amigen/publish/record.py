@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.base.files import MissingFileError, read_file
 from amigen.publish.names import Target
 from amigen.spec.load import spec_digest
 from amigen.spec.model import NodeImage
+from amigen.spec.values import Architecture, Platform
 
-_T = TypeVar("_T")
+_NAME_IT = "name the record.json that `amigen build` wrote"
+
+
+class _Kernel(Struct):
+    running: str = ""
+
+
+class _Image(Struct, rename="camel"):
+    """What is read of an image; a record holds more."""
+
+    platform: Platform
+    architecture: Architecture
+    region: str = ""
+    image_id: str = ""
+    verified: bool = False
+    source_image: str = ""
+    kernel: _Kernel | None = None
+
+    def target(self, spec: NodeImage) -> Target:
+        return Target(name=spec.name, platform=self.platform, architecture=self.architecture)
+
+
+class _Record(Struct, rename="camel"):
+    spec_digest: str
+    finished_at: datetime
+    images: tuple[_Image, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +70,8 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
         InputError: There is no record, or it cannot be read.
         RefusedError: It holds an image whose checks have not passed.
     """
-    return _each(path, lambda document, each: _image(document, each, spec, path))
+    record = _read(path)
+    return tuple(_proven(record, each, each.target(spec), path) for each in record.images)
 
 
 def recorded_amis(path: Path, spec: NodeImage) -> Mapping[str, dict[str, str]]:
@@ -64,49 +92,35 @@ def recorded_amis(path: Path, spec: NodeImage) -> Mapping[str, dict[str, str]]:
     return found
 
 
-def _each(path: Path, read: Callable[[dict[str, Any], dict[str, Any]], _T]) -> tuple[_T, ...]:
-    """What is read of each image of a record."""
+def _read(path: Path) -> _Record:
     try:
-        document = json.loads(read_file(path, hint="name the record.json that `amigen build` wrote"))
+        return msgspec.json.decode(read_file(path, hint=_NAME_IT), type=_Record)
     except MissingFileError:
         raise InputError(
             f"no build record at {path}", "build first (`amigen build SPEC --target aws`), or name it with --record"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"cannot read the build record {path}: {error}", "name the record.json that `amigen build` wrote"
-        ) from None
-    try:
-        return tuple(read(document, each) for each in document["images"])
-    except KeyError as error:
-        raise InputError(f"{path} is not a build record: it has no {error.args[0]}", "build again") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a build record: {error}", "build again") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a build record: {error}", _NAME_IT) from None
 
 
-def _image(document: dict[str, Any], each: dict[str, Any], spec: NodeImage, path: Path) -> ProvenImage:
-    target = _target(each, spec)
-    if not (each["imageId"] and each["region"]):
+def _proven(record: _Record, image: _Image, target: Target, path: Path) -> ProvenImage:
+    if not (image.image_id and image.region):
         raise InputError(
             f"{path}: {target.key} is not an AMI; it is a local image, or its build failed",
             "build it with `amigen build SPEC --target aws`",
         )
-    if each.get("verified") is not True:
+    if not image.verified:
         raise RefusedError(
-            f"{path}: the checks of {target.key} ({each['imageId']}) have not passed", "build and verify it again"
+            f"{path}: the checks of {target.key} ({image.image_id}) have not passed", "build and verify it again"
         )
     return ProvenImage(
         target=target,
-        region=each["region"],
-        image=each["imageId"],
-        digest=document["specDigest"],
-        source=each.get("sourceImage", ""),
-        built=datetime.fromisoformat(document["finishedAt"].replace("Z", "+00:00")),
+        region=image.region,
+        image=image.image_id,
+        digest=record.spec_digest,
+        source=image.source_image,
+        built=record.finished_at,
     )
-
-
-def _target(each: dict[str, Any], spec: NodeImage) -> Target:
-    return Target(name=spec.name, platform=each["platform"], architecture=each["architecture"])
 
 
 def default_path(spec: NodeImage) -> Path:
@@ -125,25 +139,16 @@ def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: P
         raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
 
 
-def last_kernels(path: Path, spec: NodeImage) -> dict[Target, str]:
-    """The kernel that the builder of the last build of each target ran, as `uname -r`; empty where nothing says it.
+def last_bases(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, tuple[str, str]]:
+    """The base image that the last build of each target used, and the kernel that its builder ran, as `uname -r`.
+
+    Whatever came of that build: an image that was not verified was made of its base all the same. Either is empty where
+    the record does not say it; no targets where there is no record and none is required.
 
     Raises:
-        InputError: The record cannot be read.
-    """
-    if not path.exists():
-        return {}
-    return dict(_each(path, lambda _, each: (_target(each, spec), str((each.get("kernel") or {}).get("running", "")))))
-
-
-def last_sources(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, str]:
-    """The base image that the last build of each target used; empty where there is no record and none is required.
-
-    Whatever came of that build: an image that was not verified was made of its base all the same.
-
-    Raises:
-        InputError: It is required and not there, or it cannot be read.
+        InputError: The record is required and not there, or it cannot be read.
     """
     if not required and not path.exists():
         return {}
-    return dict(_each(path, lambda _, each: (_target(each, spec), str(each.get("sourceImage") or ""))))
+    images = _read(path).images
+    return {each.target(spec): (each.source_image, each.kernel.running if each.kernel else "") for each in images}
