@@ -10,13 +10,12 @@ import msgspec
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.build.record import BuildRecord, ImageRecord
-from amigen.publish.apply import apply
 from amigen.publish.ledger import ledger_beside, open_ledger
 from amigen.publish.names import regions
-from amigen.publish.place_run import Means
 from amigen.publish.plan import PublishRequest
 from amigen.publish.record import read_images
 from amigen.publish.run import look
+from amigen.publish.steps import Means, apply
 from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 

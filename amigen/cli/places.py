@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amigen.cli.document import echo_line
 from amigen.cli.outputs import PlaceResult, Rollout
-from amigen.publish.place_run import PlaceRun
+from amigen.publish.steps import PlaceRun
 from amigen.rollout.group import GroupRun
 from amigen.rollout.release import Released
 

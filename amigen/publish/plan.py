@@ -10,27 +10,16 @@ from typing import Any
 
 from amigen.base.errors import RefusedError
 from amigen.publish import names
-from amigen.publish.actions import (
-    Action,
-    AwaitImage,
-    CopyImage,
-    CreateTemplate,
-    CreateVersion,
-    DeprecateImage,
-    PlacePlan,
-    PutParameter,
-    RemoveFailedCopy,
-    RunCanary,
-    SetDefault,
-    ShareImage,
-    TagImage,
-)
 from amigen.publish.diff import difference
+from amigen.publish.image_steps import AwaitImage, CopyImage, DeprecateImage, RemoveFailedCopy, ShareImage, TagImage
 from amigen.publish.names import Place
+from amigen.publish.promote import PutParameter, RunCanary, SetDefault
 from amigen.publish.record import ProvenImage
 from amigen.publish.same import same_version
 from amigen.publish.state import Image, PlaceState, Template
+from amigen.publish.steps import Action, PlacePlan
 from amigen.publish.template import PENDING_IMAGE, desired
+from amigen.publish.template_steps import CreateTemplate, CreateVersion
 from amigen.spec.model import NodeImage
 
 

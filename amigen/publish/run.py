@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from amigen.aws.session import Aws
 from amigen.base.errors import RefusedError
 from amigen.publish import names, observe
-from amigen.publish.actions import PlacePlan
 from amigen.publish.names import Place
-from amigen.publish.place_run import PlaceRun
 from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
+from amigen.publish.steps import PlacePlan, PlaceRun
 from amigen.publish.wait import Waiter, attempt
 
 

@@ -12,7 +12,7 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
 from amigen.publish import names
-from amigen.publish.place_run import Means
+from amigen.publish.steps import Means
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.roller import Roller
 from amigen.rollout.way_back import go_back

@@ -13,7 +13,7 @@ from typing import Any
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
-from amigen.publish.place_run import Means
+from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template

@@ -12,13 +12,12 @@ from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError, RefusedError
 from amigen.plan.make import plan_images
 from amigen.publish import record
-from amigen.publish.apply import apply
 from amigen.publish.canary import CanaryRunner
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
-from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.request import make_request
 from amigen.publish.run import look, require_digest
+from amigen.publish.steps import Means, PlaceRun, apply
 from amigen.publish.wait import Waiter, attempt
 from amigen.rollout.group import Group, GroupRun, Preferences, parse_group
 from amigen.rollout.rollback import plan_rollback

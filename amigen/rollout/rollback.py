@@ -5,10 +5,11 @@ from __future__ import annotations
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError, RefusedError
 from amigen.publish import observe
-from amigen.publish.actions import Action, PlacePlan, PutParameter, SetDefault
 from amigen.publish.diff import difference
 from amigen.publish.names import Place, read_history, read_rollback
+from amigen.publish.promote import PutParameter, SetDefault
 from amigen.publish.state import Template, Version
+from amigen.publish.steps import Action, PlacePlan
 
 
 def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from amigen.aws.answer import Fields
 from amigen.aws.grants import Call
-from amigen.publish.place_run import Means
+from amigen.publish.steps import Means
 from amigen.rollout.group import Group, Release, TargetVersion
 from amigen.rollout.way_back import default_back
 

@@ -8,8 +8,9 @@ from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
-from amigen.publish.actions import CreateVersion, SetDefault
-from amigen.publish.place_run import Means, PlaceRun
+from amigen.publish.promote import SetDefault
+from amigen.publish.steps import Means, PlaceRun
+from amigen.publish.template_steps import CreateVersion
 from amigen.publish.wait import StoppedError, TooLongError, Waiter
 from amigen.rollout.group import Group, GroupRun, RolloutError, TakenBackError, TargetVersion
 from amigen.rollout.nodegroup import ManagedNodegroup

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from amigen.base.errors import AmigenError
 from amigen.publish import observe
-from amigen.publish.apply import apply
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import read_history, read_rollback
-from amigen.publish.place_run import Means, PlaceRun
 from amigen.publish.promote import agreed
 from amigen.publish.state import Template
+from amigen.publish.steps import Means, PlaceRun, apply
 from amigen.rollout.group import Release, RolloutError, TakenBackError
 from amigen.rollout.rollback import plan_rollback
 
