@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import msgspec
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, DiffersError
@@ -14,11 +15,11 @@ from amigen.cli.aws import aws_options, confirm, progress, record_option, target
 from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
-from amigen.cli.image_rows import base_json, finding_json, listed_json, prune_json, show_base, show_image, show_prune
 from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
-from amigen.images.base import look_at_bases
-from amigen.images.drift import look_at_drift
-from amigen.images.prune import Rules, list_regions, plan_regions
+from amigen.cli.outputs import ListedImage, RegionResult
+from amigen.images.base import BaseRow, look_at_bases
+from amigen.images.drift import Intended, look_at_drift
+from amigen.images.prune import Listed, RegionPrune, Rules, list_regions, plan_regions
 from amigen.publish import names
 
 _ANY_REGION = click.option(
@@ -47,10 +48,10 @@ def base(
     found = look_at_bases(aws, image, targets, record)
     seen = [each for each in found if not isinstance(each, AmigenError)]
     if output == "json":
-        echo_json({"bases": [base_json(each) for each in seen]})
+        echo_json({"bases": msgspec.to_builtins(seen)})
     else:
         for each in seen:
-            show_base(each)
+            _show_base(each)
     raise_failures(zip([target.key for target in targets], found, strict=True))
 
 
@@ -65,12 +66,12 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
     plans = list_regions(aws, names.chosen_regions(image, regions, anywhere=True), image.name)
     if output == "json":
         gaps = [{"region": plan.region, "what": what} for plan in plans for what in plan.usage.unresolved]
-        echo_json({"images": [listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
+        echo_json({"images": [_listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
     else:
         for plan in plans:
             echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
             for each in plan.images:
-                show_image(each, ", ".join(each.used) or "not used")
+                _show_image(each, ", ".join(each.used) or "not used")
             for what in plan.usage.unresolved:
                 echo_line(f"  note: {what}, which cannot be resolved: any image may be in use")
     raise_failures([each for plan in plans for each in plan.failures])
@@ -119,7 +120,7 @@ def prune(
     plans, remove = plan_regions(aws, where, image, record, rules)
     if output == "text":
         for plan in plans:
-            show_prune(plan)
+            _show_prune(plan)
     if apply:
         if any(plan.doomed or plan.snapshots for plan in plans):
             confirm(yes, "Remove these for good?")
@@ -127,7 +128,7 @@ def prune(
             confirm(yes, "Request these usage reports?")
         remove(progress)
     if output == "json":
-        echo_json({"dryRun": not apply, "regions": [prune_json(plan) for plan in plans]})
+        echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots or plan.reports for plan in plans):
         echo_line("nothing was done; --apply does it")
     raise_failures([each for plan in plans for each in plan.failures])
@@ -154,19 +155,19 @@ def drift(
     results = look_at_drift(aws, image, spec, places, base=not no_base)
     found = [(place.key, mine) for place, mine in zip(places, results, strict=True)]
     seen = [each for _, mine in found if not isinstance(mine, AmigenError) for each in mine]
-    findings = [each for each in seen if not each.note]
+    notes = [each for each in seen if isinstance(each, Intended)]
+    findings = [each for each in seen if not isinstance(each, Intended)]
     if output == "json":
-        notes = [finding_json(each) for each in seen if each.note]
-        echo_json({"drift": [finding_json(each) for each in findings], "notes": notes})
+        echo_json(msgspec.to_builtins({"drift": findings, "notes": notes}))
     else:
         for key, mine in found:
             if isinstance(mine, AmigenError):
                 echo_line(key)
                 continue
-            echo_line(key + (": as the spec says" if all(each.note for each in mine) else ""))
+            echo_line(key + (": as the spec says" if all(isinstance(each, Intended) for each in mine) else ""))
             for each in mine:
-                echo_line(f"  {'note: ' * each.note}{each.subject}: {each.what} {each.message}")
-                for line in each.lines:
+                echo_line(f"  {'note: ' * isinstance(each, Intended)}{each.subject}: {each.what} {each.message}")
+                for line in each.diff:
                     echo_line(f"       {line}")
                 echo_line(f"    hint: {each.hint}")
     raise_failures(found)
@@ -203,3 +204,84 @@ def diff(
     else:
         for line in diff_lines(chosen) if output == "text" else diff_markdown(chosen):
             echo_line(line)
+
+
+def _show_base(each: BaseRow) -> None:
+    """A base image, its age, and whether the last build used it."""
+    age = "age unknown" if each.age_days is None else f"{each.age_days} days old"
+    echo_line(f"{each.platform}/{each.architecture} in {each.region}: {each.image} {each.name} ({age})")
+    echo_line(f"  from {each.source}")
+    if each.deprecated:
+        echo_line(f"  deprecated since {each.deprecated}")
+    if not each.last_build:
+        echo_line("  no build yet")
+    elif each.newer:
+        echo_line(f"  NEWER than that of the last build, {each.last_build}: build again to take it")
+    elif each.another:
+        echo_line(f"  another than that of the last build, {each.last_build}, and not known to be newer")
+    else:
+        echo_line("  the last build used it")
+    for line in each.kernel_changes:
+        echo_line(f"  {line}")
+    if each.another and each.last_kernel and not each.kernel:
+        echo_line(f"  the last build ran kernel {each.last_kernel}; the name of this image does not say its kernel")
+
+
+def _show_prune(plan: RegionPrune) -> None:
+    """What prune would do in one region."""
+    echo_line(plan.region + (": cannot be looked at" if plan.error and not plan.images else ""))
+    for note in plan.notes:
+        echo_line(f"  note: {note}")
+    for image in plan.reports:
+        echo_line(f"  request the usage report of {image}: it is or was shared, and other accounts may use it")
+    for snapshot in plan.snapshots:
+        echo_line(f"  remove {snapshot} (its image is gone already)")
+    for each in plan.images:
+        _show_image(each, f"stays: {each.keep}" if each.keep else "REMOVE, with its snapshots")
+
+
+def _show_image(each: Listed, words: str) -> None:
+    """One image in a line."""
+    image = each.image
+    echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
+
+
+def _prune_json(plan: RegionPrune) -> RegionResult:
+    """What prune would do, and did, in one region."""
+    return {
+        "region": plan.region,
+        "error": plan.error.message if plan.error else None,
+        "leftoverSnapshots": list(plan.snapshots),
+        "usageReports": list(plan.reports),
+        "notes": list(plan.notes),
+        "images": [
+            {
+                **_listed_json(each),
+                "usedByAccounts": list(each.accounts),
+                "remove": not each.keep,
+                "why": each.keep or None,
+            }
+            for each in plan.images
+        ],
+        "removed": plan.removed,
+        "failed": [{"what": what, "error": error.message} for what, error in plan.failed],
+    }
+
+
+def _listed_json(each: Listed) -> ListedImage:
+    """One image with what refers to it, for a program."""
+    image = each.image
+    return {
+        "region": each.region,
+        "image": image.id,
+        "name": image.name,
+        "state": image.state,
+        "created": image.created,
+        "deprecated": image.deprecated or None,
+        "lastLaunched": image.launched or None,
+        "digest": image.tags.get("amigen/digest"),
+        "platform": image.tags.get("amigen/platform"),
+        "architecture": image.tags.get("amigen/architecture"),
+        "snapshots": [s.id for s in image.snapshots],
+        "usedBy": list(each.used),
+    }

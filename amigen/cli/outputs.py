@@ -16,6 +16,8 @@ from amigen.base.errors import InputError, Problem
 from amigen.build.diff import ImageDiff
 from amigen.build.doctor import Finding
 from amigen.build.record import BuildRecord, record_schema
+from amigen.images.base import BaseRow
+from amigen.images.drift import Difference
 from amigen.kubeproxy.nftables_mapping import Row
 from amigen.kubeproxy.node_facts import NodeMode
 from amigen.kubeproxy.readiness import Readiness
@@ -96,28 +98,6 @@ class RolledBack(TypedDict):
 
 
 # -- images ----------------------------------------------------------------------------------------------------------
-BaseRow = TypedDict(
-    "BaseRow",
-    {
-        "platform": str,
-        "architecture": str,
-        "region": str,
-        "from": Annotated[str, Meta(description="Where it was looked up, in words.")],
-        "image": str,
-        "name": str,
-        "created": str,
-        "ageDays": int | None,
-        "deprecated": str | None,
-        "lastBuild": Annotated[str | None, Meta(description="The base that the last build used.")],
-        "newer": bool,
-        "another": bool,
-        "kernel": Annotated[str | None, Meta(description="Kernel series, such as 6.12; null: its name does not say.")],
-        "lastKernel": Annotated[str | None, Meta(description="Kernel series of the last build.")],
-        "kernelChanges": Annotated[list[str], Meta(description="What another kernel series means for the spec.")],
-    },
-)
-
-
 class Bases(TypedDict):
     """`images base`."""
 
@@ -188,19 +168,6 @@ class Pruned(TypedDict):
 
     dryRun: bool
     regions: list[RegionResult]
-
-
-class Difference(TypedDict):
-    """What runs and is not what the spec says."""
-
-    region: str
-    platform: str
-    architecture: str
-    subject: str
-    what: str
-    message: str
-    hint: str
-    diff: list[str]
 
 
 class Drift(TypedDict):

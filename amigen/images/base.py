@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
@@ -34,29 +36,29 @@ class Base:
     image: Image
 
 
-@dataclass(frozen=True, kw_only=True)
-class BaseStatus:
-    """The base that a build would start from now, beside that of the last build.
+class BaseRow(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The base that a build would start from now, beside that of the last build; as `images base` prints it."""
 
-    Attributes:
-        last: The AMI of the last build; empty where there was none.
-        comparison: What the base of now is to that.
-        kernel, last_kernel: Their kernel series, such as `6.12`; None where it is not known.
-        kernel_changes: What another kernel series means for the spec.
-    """
-
-    base: Base
+    platform: str
+    architecture: str
+    region: str
+    source: Annotated[str, Meta(description="Where it was looked up, in words.")] = field(name="from")
+    image: str
+    name: str
+    created: str
     age_days: int | None
-    last: str
-    comparison: Comparison
-    kernel: str | None
-    last_kernel: str | None
-    kernel_changes: tuple[str, ...]
+    deprecated: str | None
+    last_build: Annotated[str | None, Meta(description="The base that the last build used.")]
+    newer: bool
+    another: bool
+    kernel: Annotated[str | None, Meta(description="Kernel series, such as 6.12; null: its name does not say.")]
+    last_kernel: Annotated[str | None, Meta(description="Kernel series of the last build.")]
+    kernel_changes: Annotated[tuple[str, ...], Meta(description="What another kernel series means for the spec.")]
 
 
 def look_at_bases(
     aws: Aws, spec: NodeImage, targets: Sequence[Target], path: Path | None
-) -> list[BaseStatus | AmigenError]:
+) -> list[BaseRow | AmigenError]:
     """The base of each target.
 
     Args:
@@ -65,22 +67,31 @@ def look_at_bases(
     built = last_bases(path or default_path(spec), spec, required=path is not None)
     now = datetime.now(UTC)
 
-    def status(target: Target) -> BaseStatus:
+    def row(target: Target) -> BaseRow:
         base = find_base(aws, spec, target, spec.aws.region)
         last, running = built.get(target, ("", ""))
         old = kernel.series_of_release(running) if last else None
         new = kernel.series_of_image(target.platform, base.image.name)
-        return BaseStatus(
-            base=base,
+        compared = compared_to(aws, base, last) if last else "same"
+        return BaseRow(
+            platform=target.platform,
+            architecture=target.architecture,
+            region=base.region,
+            source=base.source.text,
+            image=base.image.id,
+            name=base.image.name,
+            created=base.image.created,
             age_days=(now - made).days if (made := base.image.created_at) else None,
-            last=last,
-            comparison=compared_to(aws, base, last) if last else "same",
+            deprecated=base.image.deprecated or None,
+            last_build=last or None,
+            newer=compared == "newer",
+            another=compared != "same",
             kernel=kernel.text(new) if new else None,
             last_kernel=kernel.text(old) if old else None,
             kernel_changes=tuple(kernel.what_changes(spec, old, new)) if old and new and old != new else (),
         )
 
-    return attempt(status, targets)
+    return attempt(row, targets)
 
 
 def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:

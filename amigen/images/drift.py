@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Literal
+
+from msgspec import Struct
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
@@ -21,31 +22,32 @@ from amigen.publish.template import desired
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
-Subject = Literal["template", "image", "parameter", "instance", "base", "canary"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One difference.
+class Difference(Struct, frozen=True, kw_only=True):
+    """What runs and is not what the spec says; as `images drift` prints it.
 
     Attributes:
         what: The thing: `i-0abc`, `ipvs-nodes-al2023-x86_64 version 3`.
-        lines: Details, as of a diff.
-        note: Worth knowing, and no difference: somebody has asked for it.
+        diff: Details, as of a diff.
     """
 
-    place: Place
-    subject: Subject
+    region: str
+    platform: str
+    architecture: str
+    subject: str
     what: str
     message: str
     hint: str
-    lines: tuple[str, ...] = ()
-    note: bool = False
+    diff: tuple[str, ...]
+
+
+class Intended(Difference, frozen=True, kw_only=True):
+    """Worth knowing, and asked for by somebody."""
 
 
 def look_at_drift(
     aws: Aws, spec: NodeImage, path: str, places: Sequence[Place], *, base: bool
-) -> list[tuple[Finding, ...] | AmigenError]:
+) -> list[tuple[Difference, ...] | AmigenError]:
     """The differences of each place, to the spec of a file.
 
     Args:
@@ -57,7 +59,7 @@ def look_at_drift(
 
 def find_drift(
     aws: Aws, request: PublishRequest, place: Place, *, build_region: str, base: bool = True
-) -> tuple[Finding, ...]:
+) -> tuple[Difference, ...]:
     """Look at one place and compare.
 
     Raises:
@@ -71,12 +73,12 @@ def find_drift(
     image_id = template.default_version.image if template else ""
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     image = observe.find_image(aws, place.region, image_id) if image_id.startswith("ami-") else None
-    findings = compare(request, place, template, image, parameter, own)
+    found = list(compare(request, place, template, image, parameter, own))
     used = image.tags.get(names.TAG_SOURCE) if image else None
     if base and image and used and place.region == build_region:
-        found = find_base(aws, request.spec, place.target, place.region)
-        findings += _stale(place, image, found, used, compared_to(aws, found, used))
-    return findings
+        now = find_base(aws, request.spec, place.target, place.region)
+        found += _stale(place, image, now, used, compared_to(aws, now, used))
+    return tuple(found)
 
 
 def _belongs(instance: Instance, place: Place) -> bool:
@@ -91,27 +93,53 @@ def compare(
     image: Image | None,
     parameter: str | None,
     instances: Sequence[Instance],
-) -> tuple[Finding, ...]:
+) -> Iterator[Difference]:
     """All differences but the age of the base. Pure."""
-    name = place.target.template
     if template is None:
-        hint = "amigen publish SPEC"
-        return (Finding(place=place, subject="template", what=name, message="does not exist", hint=hint),)
-    return (
-        *_template(request, place, template, image),
-        *_image(request, place, template, image),
-        *_parameter(place, template, parameter),
-        *_instances(place, template, instances),
+        yield _difference(place, "template", place.target.template, "does not exist", "amigen publish SPEC")
+        return
+    yield from _template(request, place, template, image)
+    yield from _image(request, place, template, image)
+    launches, value = template.default_version.image, parameter or "not there"
+    if value != launches:
+        message = f"is {value}; the template's default launches {launches}"
+        yield _difference(place, "parameter", place.target.parameter, message, "amigen publish SPEC --set-default")
+    for instance in instances:
+        if names.TAG_CANARY in instance.tags:
+            hint = "amigen publish SPEC --canary takes it up again; or terminate it"
+            yield _difference(place, "canary", instance.id, "a canary of an earlier publish is still there", hint)
+        elif message := _runs(template, instance):
+            yield _difference(place, "instance", instance.id, message, "amigen publish SPEC --rollout asg:NAME")
+
+
+def _difference(
+    place: Place,
+    subject: Literal["template", "image", "parameter", "instance", "base", "canary"],
+    what: str,
+    message: str,
+    hint: str,
+    diff: tuple[str, ...] = (),
+    kind: type[Difference] = Difference,
+) -> Difference:
+    return kind(
+        region=place.region,
+        platform=place.target.platform,
+        architecture=place.target.architecture,
+        subject=subject,
+        what=what,
+        message=message,
+        hint=hint,
+        diff=diff,
     )
 
 
-def _template(request: PublishRequest, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+def _template(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:
     version = template.default_version
     what = f"{template.name} version {version.number}"
     hint = "amigen publish SPEC --set-default"
     if version.label is None:
-        message = "the default version was not made by amigen"
-        return (Finding(place=place, subject="template", what=what, message=message, hint=hint),)
+        yield _difference(place, "template", what, "the default version was not made by amigen", hint)
+        return
     make = functools.partial(
         desired,
         spec=request.spec,
@@ -122,13 +150,11 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
         user_data=request.user_data[place.target.platform],
     )
     if is_default_same(template, make, version.image):
-        return ()
-    lines = difference(version.data, make(version.data))
+        return
+    message = "differs from the spec"
     if version.label.spec != request.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {request.digest[:12]})"
-    else:
-        message = "differs from the spec"
-    return (Finding(place=place, subject="template", what=what, message=message, hint=hint, lines=lines),)
+    yield _difference(place, "template", what, message, hint, difference(version.data, make(version.data)))
 
 
 def _root_device(data: dict[str, object]) -> str:
@@ -136,52 +162,24 @@ def _root_device(data: dict[str, object]) -> str:
     return str(disks[0].get("DeviceName", "")) if isinstance(disks, list) and disks else ""
 
 
-def _image(request: PublishRequest, place: Place, template: Template, image: Image | None) -> tuple[Finding, ...]:
+def _image(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:
     version = template.default_version
-    named = version.image
     if image is None:
         message = f"the image of the default version of {template.name} is gone: new nodes cannot start"
         hint = "amigen rollback SPEC --to VERSION, or publish a new one"
-        return (Finding(place=place, subject="image", what=named or "(none)", message=message, hint=hint),)
+        yield _difference(place, "image", version.image or "(none)", message, hint)
+        return
     digest = image.tags.get(names.TAG_DIGEST)
     if digest == request.digest:
-        return ()
+        return
     was = f"digest {digest[:12]}" if digest else "no digest"
     message = f"was built from another spec ({was}, the spec has {request.digest[:12]})"
     if version.label and version.label.spec == request.digest:
         message += f"; version {version.number} of {template.name} is of this spec and names it on purpose"
         hint = "`publish --keep-image` did that; a build of the spec ends it"
-        return (Finding(place=place, subject="image", what=image.id, message=message, hint=hint, note=True),)
-    return (Finding(place=place, subject="image", what=image.id, message=message, hint="amigen build, then publish"),)
-
-
-def _parameter(place: Place, template: Template, parameter: str | None) -> tuple[Finding, ...]:
-    wanted = template.default_version.image
-    value = parameter or "not there"
-    if value == wanted:
-        return ()
-    return (
-        Finding(
-            place=place,
-            subject="parameter",
-            what=place.target.parameter,
-            message=f"is {value}; the template's default launches {wanted}",
-            hint="amigen publish SPEC --set-default",
-        ),
-    )
-
-
-def _instances(place: Place, template: Template, instances: Sequence[Instance]) -> tuple[Finding, ...]:
-    out = []
-    for instance in instances:
-        if names.TAG_CANARY in instance.tags:
-            message = "a canary of an earlier publish is still there"
-            hint = "amigen publish SPEC --canary takes it up again; or terminate it"
-            out.append(Finding(place=place, subject="canary", what=instance.id, message=message, hint=hint))
-        elif message := _runs(template, instance):
-            hint = "amigen publish SPEC --rollout asg:NAME"
-            out.append(Finding(place=place, subject="instance", what=instance.id, message=message, hint=hint))
-    return tuple(out)
+        yield _difference(place, "image", image.id, message, hint, kind=Intended)
+    else:
+        yield _difference(place, "image", image.id, message, "amigen build, then publish")
 
 
 def _runs(template: Template, instance: Instance) -> str:
@@ -204,17 +202,8 @@ def _runs(template: Template, instance: Instance) -> str:
     return ""
 
 
-def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison) -> tuple[Finding, ...]:
-    if is_now == "same":
-        return ()
-    words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
-    now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
-    return (
-        Finding(
-            place=place,
-            subject="base",
-            what=image.id,
-            message=f"was made from {used}; {now}",
-            hint="amigen build SPEC --target aws",
-        ),
-    )
+def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison) -> Iterator[Difference]:
+    if is_now != "same":
+        words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
+        now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
+        yield _difference(place, "base", image.id, f"was made from {used}; {now}", "amigen build SPEC --target aws")
