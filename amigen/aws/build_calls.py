@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
 from amigen.aws.grants import BUILDER, IMAGE, INSTANCE, OURS, SNAPSHOT, Call, call
-from amigen.aws.packer import REMOVE_GROUP, REMOVE_KEY_PAIR, REMOVE_TEMPLATE
-
-_of_packer = functools.partial(Call, service="ec2", purposes=("build",))
 
 # Needs no permission (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
 WHO_AM_I = Call(service="sts", operation="GetCallerIdentity", purposes=("build",), grants=())
@@ -17,12 +12,9 @@ DESCRIBE_SECURITY_GROUPS = call("ec2", "DescribeSecurityGroups", "build")
 DESCRIBE_KEY_PAIRS = call("ec2", "DescribeKeyPairs", "build")
 DESCRIBE_SUBNETS = call("ec2", "DescribeSubnets", "build", when=("find-subnet",))
 GET_CONSOLE_OUTPUT = call("ec2", "GetConsoleOutput", "build", on=(INSTANCE,), condition=BUILDER, when=("console",))
-# Only after a build that was killed and could not clean up by itself.
+# Only after a build that was killed and could not clean up by itself; so are those of Packer above.
 TERMINATE = call("ec2", "TerminateInstances", "build", on=(INSTANCE,), condition=BUILDER)
-DELETE_KEY_PAIR = _of_packer(operation="DeleteKeyPair", grants=REMOVE_KEY_PAIR)
-DELETE_SECURITY_GROUP = _of_packer(operation="DeleteSecurityGroup", grants=REMOVE_GROUP)
 DESCRIBE_TEMPLATES = call("ec2", "DescribeLaunchTemplates", "build", when=("spot",))
-DELETE_TEMPLATE = _of_packer(operation="DeleteLaunchTemplate", grants=REMOVE_TEMPLATE)
 DEREGISTER = call("ec2", "DeregisterImage", "build", on=(IMAGE,), condition=OURS)
 DELETE_SNAPSHOT = call("ec2", "DeleteSnapshot", "build", on=(SNAPSHOT,), condition=OURS)
 

@@ -15,18 +15,18 @@ from amigen.aws.grants import (
     NODEGROUP,
     OURS,
     PARAMETER,
+    RESOLVED_PARAMETER,
     SNAPSHOT,
     STAYS_OURS,
     TEMPLATE,
+    TEMPLATE_LAUNCH,
     USAGE_REPORT,
     Call,
-    Grant,
     call,
     created_tags,
+    grant,
     kms,
     on_ours,
-    resolved_parameter,
-    template_launch_grants,
 )
 
 # -- EC2: images -----------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ DELETE_SNAPSHOT = on_ours("DeleteSnapshot", "prune", on=(SNAPSHOT,))
 DESCRIBE_REFERENCES = call("ec2", "DescribeImageReferences", "prune")
 DESCRIBE_USAGE_REPORTS = call("ec2", "DescribeImageUsageReports", "prune")
 DESCRIBE_USAGE_ENTRIES = call("ec2", "DescribeImageUsageReportEntries", "prune")
-_REPORT = Grant(action="ec2:CreateImageUsageReport", resources=(USAGE_REPORT,))
+_REPORT = grant("ec2:CreateImageUsageReport", USAGE_REPORT)
 CREATE_USAGE_REPORT = on_ours("CreateImageUsageReport", "prune", on=(IMAGE,), also=(_REPORT,))
 
 # -- EC2: launch templates -------------------------------------------------------------------------------------------
@@ -79,11 +79,9 @@ CREATE_TEMPLATE = call(
     "publish",
     on=(TEMPLATE,),
     condition=MADE_OURS,
-    also=(created_tags("CreateLaunchTemplate", TEMPLATE), resolved_parameter()),
+    also=(created_tags("CreateLaunchTemplate", TEMPLATE), RESOLVED_PARAMETER),
 )
-CREATE_TEMPLATE_VERSION = on_ours(
-    "CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(resolved_parameter(),)
-)
+CREATE_TEMPLATE_VERSION = on_ours("CreateLaunchTemplateVersion", "publish", on=(TEMPLATE,), also=(RESOLVED_PARAMETER,))
 SET_DEFAULT_VERSION = on_ours("ModifyLaunchTemplate", "publish", "canary", "rollback", on=(TEMPLATE,))
 _HISTORY_TAGS = ("amigen/default-history", "amigen/rollback")
 TAG_TEMPLATE = call(
@@ -97,7 +95,7 @@ TAG_TEMPLATE = call(
 )
 
 # -- EC2: the canary -------------------------------------------------------------------------------------------------
-RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=template_launch_grants())
+RUN_CANARY = Call(service="ec2", operation="RunInstances", purposes=("canary",), grants=TEMPLATE_LAUNCH)
 TERMINATE_CANARY = call("ec2", "TerminateInstances", "canary", on=(INSTANCE,), condition=CANARY)
 
 # -- Systems Manager -------------------------------------------------------------------------------------------------
@@ -114,7 +112,7 @@ GET_SOURCE_PARAMETER = call(
 GET_PARAMETER = call("ssm", "GetParameter", "publish", "rollback", "images", on=(PARAMETER,))
 # Any template of the account may name its image by a parameter, and prune must know which image that is. Those of
 # others are named by the user: all of them would be every secret of the account that is kept as a SecureString.
-_NAMED = Grant(action="ssm:GetParameters", resources=("arn:{p}:ssm:*:{a}:parameter{named}",), when=("named-parameter",))
+_NAMED = grant("ssm:GetParameters", "arn:{p}:ssm:*:{a}:parameter{named}", when=("named-parameter",))
 GET_NAMED_PARAMETERS = call("ssm", "GetParameters", "images", "prune", on=(PARAMETER, _PUBLIC), also=(_NAMED,))
 PUT_PARAMETER = call("ssm", "PutParameter", "publish", "rollback", on=(PARAMETER,))
 DESCRIBE_MANAGED_INSTANCES = call("ssm", "DescribeInstanceInformation", "canary")
@@ -123,15 +121,11 @@ LIST_COMMAND_INVOCATIONS = call("ssm", "ListCommandInvocations", "canary", "flee
 GET_COMMAND_INVOCATION = call("ssm", "GetCommandInvocation", "canary", "fleet", "verify")
 CANCEL_COMMAND = call("ssm", "CancelCommand", "canary", "fleet")
 _SHELL = ("arn:{p}:ssm:*::document/AWS-RunShellScript",)
-_TAGGED = Grant(
-    action="ssm:SendCommand",
-    resources=(INSTANCE,),
-    condition={"StringEquals": {"ssm:resourceTag/{tag}": "{value}"}},
-)
+_TAGGED = grant("ssm:SendCommand", INSTANCE, condition={"StringEquals": {"ssm:resourceTag/{tag}": "{value}"}})
 SEND_COMMAND = call("ssm", "SendCommand", "fleet", "verify", on=_SHELL, also=(_TAGGED,))
-_CANARIES = Grant(
-    action="ssm:SendCommand",
-    resources=(INSTANCE,),
+_CANARIES = grant(
+    "ssm:SendCommand",
+    INSTANCE,
     condition={
         "StringEquals": {"ssm:resourceTag/amigen/name": "{name}"},
         "StringLike": {"ssm:resourceTag/amigen/canary": "{name}-*"},
@@ -145,12 +139,12 @@ DESCRIBE_LAUNCH_CONFIGURATIONS = call("autoscaling", "DescribeLaunchConfiguratio
 DESCRIBE_REFRESHES = call("autoscaling", "DescribeInstanceRefreshes", "rollout")
 # Auto Scaling checks that the caller could launch the template that it is to use
 # (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html).
-START_REFRESH = call("autoscaling", "StartInstanceRefresh", "rollout", on=(GROUP,), also=template_launch_grants())
+START_REFRESH = call("autoscaling", "StartInstanceRefresh", "rollout", on=(GROUP,), also=TEMPLATE_LAUNCH)
 CANCEL_REFRESH = call("autoscaling", "CancelInstanceRefresh", "rollout", on=(GROUP,))
 
 # -- EKS -------------------------------------------------------------------------------------------------------------
 DESCRIBE_NODEGROUP = call("eks", "DescribeNodegroup", "rollout", on=(NODEGROUP,))
-UPDATE_NODEGROUP = call("eks", "UpdateNodegroupVersion", "rollout", on=(NODEGROUP,), also=template_launch_grants())
+UPDATE_NODEGROUP = call("eks", "UpdateNodegroupVersion", "rollout", on=(NODEGROUP,), also=TEMPLATE_LAUNCH)
 LIST_UPDATES = call("eks", "ListUpdates", "rollout", on=(CLUSTER, NODEGROUP), pages_by="nextToken")
 DESCRIBE_UPDATE = call("eks", "DescribeUpdate", "rollout", on=(CLUSTER, NODEGROUP))
 

@@ -92,6 +92,11 @@ class Grant:
     when: tuple[Need, ...] = ()
 
 
+def grant(action: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Grant:
+    """A permission; without `resources` for all."""
+    return Grant(action=action, resources=resources or ("*",), condition=condition or {}, when=when)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """An operation of a service, what it is used for, and what it needs.
@@ -122,11 +127,9 @@ def kms(*actions: str) -> tuple[Grant, ...]:
     """
     through_ec2: Condition = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com*"}}
     key = "arn:{p}:kms:*:{a}:key/*"
-    grants = tuple(
-        Grant(action=f"kms:{action}", resources=(key,), condition=through_ec2, when=("kms-key",)) for action in actions
-    )
+    grants = (grant(f"kms:{action}", key, condition=through_ec2, when=("kms-key",)) for action in actions)
     for_service: Condition = {**through_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return (*grants, Grant(action="kms:CreateGrant", resources=(key,), condition=for_service, when=("kms-key",)))
+    return (*grants, grant("kms:CreateGrant", key, condition=for_service, when=("kms-key",)))
 
 
 def created_tags(action: str, *resources: str, when: tuple[Need, ...] = ()) -> Grant:
@@ -135,7 +138,7 @@ def created_tags(action: str, *resources: str, when: tuple[Need, ...] = ()) -> G
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
     """
     condition: Condition = {"StringEquals": {"ec2:CreateAction": action, **MADE_OURS["StringEquals"]}}
-    return Grant(action="ec2:CreateTags", resources=resources, condition=condition, when=when)
+    return grant("ec2:CreateTags", *resources, condition=condition, when=when)
 
 
 def call(
@@ -157,7 +160,7 @@ def call(
         also: What AWS checks besides.
         pages_by: Parameter and field of paging.
     """
-    own = Grant(action=f"{service}:{operation}", resources=on, condition=condition or {}, when=when)
+    own = grant(f"{service}:{operation}", *on, condition=condition, when=when)
     return Call(service=service, operation=operation, purposes=purposes, grants=(own, *also), pages_by=pages_by)
 
 
@@ -168,91 +171,56 @@ def _pass_role(when: Need) -> Grant:
     """
     condition = {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}}
     roles = ("arn:{p}:iam::{a}:role/{role}", "arn:{p}:iam::{a}:role/*/{role}")
-    return Grant(action="iam:PassRole", resources=roles, condition=condition, when=(when,))
+    return grant("iam:PassRole", *roles, condition=condition, when=(when,))
 
 
-def resolved_parameter() -> Grant:
-    """The parameter that a template resolves: who makes or launches such a template must be able to read it.
+# The parameter that a template resolves: who makes or launches such a template must be able to read it.
+# Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html,
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html
+RESOLVED_PARAMETER = grant("ssm:GetParameters", PARAMETER, when=("resolved-parameter",))
 
-    Sources: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html,
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html
-    """
-    return Grant(action="ssm:GetParameters", resources=(PARAMETER,), when=("resolved-parameter",))
-
-
+_RUN = "ec2:RunInstances"
 _USED = tuple(f"arn:{{p}}:ec2:*:{{a}}:{kind}/*" for kind in ("subnet", "security-group", "key-pair"))
 _MAKE_TAGGED = created_tags("RunInstances", INSTANCE, VOLUME, INTERFACE)
+# RunInstances of one of our templates, whose disks are encrypted as the spec says: what is made carries our tags, what
+# is used is read. Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html (RunInstances)
+TEMPLATE_LAUNCH = (
+    grant(_RUN, TEMPLATE, condition=OURS),
+    grant(_RUN, INSTANCE, VOLUME, condition=MADE_OURS),
+    grant(_RUN, IMAGE, SNAPSHOT, INTERFACE, *_USED),
+    _MAKE_TAGGED,
+    _pass_role("instance-profile"),
+    *kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKeyWithoutPlaintext"),
+    RESOLVED_PARAMETER,
+)
 
-
-def launch_grants() -> tuple[Grant, ...]:
-    """RunInstances: what is made carries our tags, what is used is read.
-
-    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ExamplePolicies_EC2.html (RunInstances)
-    """
-    return (
-        Grant(action="ec2:RunInstances", resources=(INSTANCE, VOLUME), condition=MADE_OURS),
-        Grant(action="ec2:RunInstances", resources=(IMAGE, SNAPSHOT, INTERFACE, *_USED)),
-        _MAKE_TAGGED,
-        _pass_role("instance-profile"),
-    )
-
-
-def builder_launch_grants() -> tuple[Grant, ...]:
-    """RunInstances of the builder, with the instance profile of the spec and no other.
-
-    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (RunInstances:
-    ec2:InstanceProfile and ec2:InstanceType of the instance)
-    """
-    profiles = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
-    with_profile: Condition = {"ArnLike": {"ec2:InstanceProfile": profiles}}
-    without: Condition = {"Null": {"ec2:InstanceProfile": "true"}}
-
-    def launch(*resources: str, condition: Condition, when: tuple[Need, ...]) -> Grant:
-        return Grant(action="ec2:RunInstances", resources=resources, condition=condition, when=when)
-
-    return (
-        launch(INSTANCE, condition={**MADE_OURS, **with_profile}, when=("builder-profile", "launch-tags")),
-        launch(INSTANCE, condition={**MADE_OURS, **without}, when=("no-builder-profile", "launch-tags")),
-        launch(VOLUME, condition=MADE_OURS, when=("launch-tags",)),
-        launch(INSTANCE, condition=with_profile, when=("builder-profile", "tags-afterwards")),
-        launch(INSTANCE, condition=without, when=("no-builder-profile", "tags-afterwards")),
-        launch(VOLUME, condition={}, when=("tags-afterwards",)),
-        # A dry run without tags shows Packer whether EC2 knows the profile (common/step_iam_instance_profile.go).
-        launch(
-            INSTANCE,
-            condition={**with_profile, "StringEquals": {"ec2:InstanceType": "t3.nano"}},
-            when=("temporary-profile", "launch-tags"),
-        ),
-        launch(VOLUME, condition={}, when=("temporary-profile", "launch-tags")),
-        launch(IMAGE, SNAPSHOT, INTERFACE, *_USED, condition={}, when=()),
-        launch(TEMPLATE, condition=OURS, when=("spot",)),
-        launch(SPOT_REQUEST, condition={}, when=("spot",)),
-        dataclasses.replace(_MAKE_TAGGED, when=("launch-tags",)),
-        _pass_role("builder-profile"),
-    )
-
-
-def fleet_grants() -> tuple[Grant, ...]:
-    """CreateFleet: what it launches, of which template and with which tags, is judged as RunInstances.
-
-    Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (CreateFleet), and
-    the policy of Karpenter, which makes such fleets (https://github.com/aws/karpenter-provider-aws,
-    website/content/en/preview/upgrading/v1beta1-controller-policy.json).
-    """
-    return (
-        Grant(action="ec2:CreateFleet", when=("spot",)),
-        created_tags("CreateFleet", FLEET, INSTANCE, VOLUME, INTERFACE, when=("spot",)),
-    )
-
-
-def template_launch_grants() -> tuple[Grant, ...]:
-    """RunInstances of one of our templates, whose disks are encrypted as the spec says."""
-    return (
-        Grant(action="ec2:RunInstances", resources=(TEMPLATE,), condition=OURS),
-        *launch_grants(),
-        *kms("DescribeKey", "Decrypt", "ReEncrypt*", "GenerateDataKeyWithoutPlaintext"),
-        resolved_parameter(),
-    )
+BUILDER_PROFILES = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
+_WITH_PROFILE: Condition = {"ArnLike": {"ec2:InstanceProfile": BUILDER_PROFILES}}
+_WITHOUT_PROFILE: Condition = {"Null": {"ec2:InstanceProfile": "true"}}
+# RunInstances of the builder, with the instance profile of the spec and no other.
+# Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (RunInstances:
+# ec2:InstanceProfile and ec2:InstanceType of the instance)
+BUILDER_LAUNCH = (
+    grant(_RUN, INSTANCE, condition={**MADE_OURS, **_WITH_PROFILE}, when=("builder-profile", "launch-tags")),
+    grant(_RUN, INSTANCE, condition={**MADE_OURS, **_WITHOUT_PROFILE}, when=("no-builder-profile", "launch-tags")),
+    grant(_RUN, VOLUME, condition=MADE_OURS, when=("launch-tags",)),
+    grant(_RUN, INSTANCE, condition=_WITH_PROFILE, when=("builder-profile", "tags-afterwards")),
+    grant(_RUN, INSTANCE, condition=_WITHOUT_PROFILE, when=("no-builder-profile", "tags-afterwards")),
+    grant(_RUN, VOLUME, when=("tags-afterwards",)),
+    # A dry run without tags shows Packer whether EC2 knows the profile (common/step_iam_instance_profile.go).
+    grant(
+        _RUN,
+        INSTANCE,
+        condition={**_WITH_PROFILE, "StringEquals": {"ec2:InstanceType": "t3.nano"}},
+        when=("temporary-profile", "launch-tags"),
+    ),
+    grant(_RUN, VOLUME, when=("temporary-profile", "launch-tags")),
+    grant(_RUN, IMAGE, SNAPSHOT, INTERFACE, *_USED),
+    grant(_RUN, TEMPLATE, condition=OURS, when=("spot",)),
+    grant(_RUN, SPOT_REQUEST, when=("spot",)),
+    dataclasses.replace(_MAKE_TAGGED, when=("launch-tags",)),
+    _pass_role("builder-profile"),
+)
 
 
 def on_ours(operation: str, *purposes: Purpose, on: tuple[str, ...], also: tuple[Grant, ...] = ()) -> Call:

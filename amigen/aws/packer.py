@@ -14,6 +14,9 @@ from __future__ import annotations
 from amigen.aws.grants import (
     BECOMES_OURS,
     BUILDER,
+    BUILDER_LAUNCH,
+    BUILDER_PROFILES,
+    FLEET,
     IMAGE,
     INSTANCE,
     INTERFACE,
@@ -29,19 +32,13 @@ from amigen.aws.grants import (
     Condition,
     Grant,
     Need,
-    builder_launch_grants,
     created_tags,
-    fleet_grants,
+    grant,
 )
 
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
 _KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*-{name}-*"
-_PROFILES = ("arn:{p}:iam::{a}:instance-profile/{builder}", "arn:{p}:iam::{a}:instance-profile/*/{builder}")
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
-
-
-def _grant(action: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Grant:
-    return Grant(action=action, resources=resources or ("*",), condition=condition or {}, when=when)
 
 
 def _call(operation: str, *grants: Grant, service: str = "ec2") -> Call:
@@ -49,30 +46,34 @@ def _call(operation: str, *grants: Grant, service: str = "ec2") -> Call:
 
 
 def _describe(what: str, *when: Need) -> Call:
-    return _call(f"Describe{what}", _grant(f"ec2:Describe{what}", when=when))
+    return _call(f"Describe{what}", grant(f"ec2:Describe{what}", when=when))
 
 
 # A temporary group, and how it and the temporary key pair are told apart from those of others: by the tag that they
 # are made with, or by having none.
 _OWN: tuple[Need, ...] = ("temporary-group", "tags-while-made")
 _BARE: tuple[Need, ...] = ("temporary-group", "untagged-helpers")
-REMOVE_KEY_PAIR = (
-    _grant("ec2:DeleteKeyPair", _KEY, condition=OURS, when=("tags-while-made",)),
-    _grant("ec2:DeleteKeyPair", _KEY, condition=UNNAMED, when=("untagged-helpers",)),
+DELETE_KEY_PAIR = _call(
+    "DeleteKeyPair",
+    grant("ec2:DeleteKeyPair", _KEY, condition=OURS, when=("tags-while-made",)),
+    grant("ec2:DeleteKeyPair", _KEY, condition=UNNAMED, when=("untagged-helpers",)),
 )
 # The temporary instance profile and its role have one name: packer-UUID.
 _TEMPORARY_PROFILE, _TEMPORARY_ROLE = "arn:{p}:iam::{a}:instance-profile/packer-*", "arn:{p}:iam::{a}:role/packer-*"
-REMOVE_TEMPLATE = (_grant("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OURS, when=("spot",)),)
-REMOVE_GROUP = (
-    _grant("ec2:DeleteSecurityGroup", _GROUP, condition=OURS, when=_OWN),
-    _grant("ec2:DeleteSecurityGroup", _GROUP, condition=UNNAMED, when=_BARE),
+DELETE_TEMPLATE = _call(
+    "DeleteLaunchTemplate", grant("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OURS, when=("spot",))
+)
+DELETE_GROUP = _call(
+    "DeleteSecurityGroup",
+    grant("ec2:DeleteSecurityGroup", _GROUP, condition=OURS, when=_OWN),
+    grant("ec2:DeleteSecurityGroup", _GROUP, condition=UNNAMED, when=_BARE),
 )
 
 
 def _on_temporary(operation: str, resource: str, condition: Condition = OURS, *, tag: str = "") -> Call:
     """A call on the temporary profile or its role; `tag`: the action that tags what the call makes."""
     actions = (f"iam:{operation}", *([f"iam:{tag}"] if tag else []))
-    grants = (_grant(each, resource, condition=condition, when=("temporary-profile",)) for each in actions)
+    grants = (grant(each, resource, condition=condition, when=("temporary-profile",)) for each in actions)
     return _call(operation, *grants, service="iam")
 
 
@@ -89,25 +90,29 @@ PACKER_CALLS: tuple[Call, ...] = (
     _describe("InstanceTypeOfferings", "choose-subnet"),
     _call(
         "CreateKeyPair",
-        _grant("ec2:CreateKeyPair", _KEY),
+        grant("ec2:CreateKeyPair", _KEY),
         created_tags("CreateKeyPair", _KEY, when=("tags-while-made",)),
     ),
-    _call("DeleteKeyPair", *REMOVE_KEY_PAIR),
+    DELETE_KEY_PAIR,
     _call(
         "CreateSecurityGroup",
-        _grant("ec2:CreateSecurityGroup", "arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
-        _grant("ec2:CreateSecurityGroup", _GROUP, condition=MADE_OURS, when=_OWN),
+        grant("ec2:CreateSecurityGroup", "arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
+        grant("ec2:CreateSecurityGroup", _GROUP, condition=MADE_OURS, when=_OWN),
         created_tags("CreateSecurityGroup", _GROUP, when=_OWN),
-        _grant("ec2:CreateSecurityGroup", _GROUP, when=_BARE),
+        grant("ec2:CreateSecurityGroup", _GROUP, when=_BARE),
     ),
     # Nothing is opened for Session Manager (SkipSSHRuleCreation).
     _call(
         "AuthorizeSecurityGroupIngress",
-        _grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=OURS, when=(*_OWN, "ssh")),
-        _grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=UNNAMED, when=(*_BARE, "ssh")),
+        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=OURS, when=(*_OWN, "ssh")),
+        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=UNNAMED, when=(*_BARE, "ssh")),
     ),
-    _call("DeleteSecurityGroup", *REMOVE_GROUP),
-    _call("GetInstanceProfile", _grant("iam:GetInstanceProfile", *_PROFILES, when=("builder-profile",)), service="iam"),
+    DELETE_GROUP,
+    _call(
+        "GetInstanceProfile",
+        grant("iam:GetInstanceProfile", *BUILDER_PROFILES, when=("builder-profile",)),
+        service="iam",
+    ),
     # common/step_iam_instance_profile.go
     _on_temporary("CreateInstanceProfile", _TEMPORARY_PROFILE, MADE_OURS, tag="TagInstanceProfile"),
     _on_temporary("CreateRole", _TEMPORARY_ROLE, MADE_OURS, tag="TagRole"),
@@ -118,47 +123,55 @@ PACKER_CALLS: tuple[Call, ...] = (
     _on_temporary("DeleteRolePolicy", _TEMPORARY_ROLE),
     _on_temporary("DeleteRole", _TEMPORARY_ROLE),
     _on_temporary("DeleteInstanceProfile", _TEMPORARY_PROFILE),
-    _call("RunInstances", *builder_launch_grants()),
+    _call("RunInstances", *BUILDER_LAUNCH),
     # common/step_run_spot_instance.go: a launch template of one build, and a fleet of one instance.
     _call(
         "CreateLaunchTemplate",
-        _grant("ec2:CreateLaunchTemplate", TEMPLATE, condition=MADE_OURS, when=("spot",)),
+        grant("ec2:CreateLaunchTemplate", TEMPLATE, condition=MADE_OURS, when=("spot",)),
         created_tags("CreateLaunchTemplate", TEMPLATE, when=("spot",)),
     ),
-    _call("CreateFleet", *fleet_grants()),
-    _call("DeleteLaunchTemplate", *REMOVE_TEMPLATE),
-    _call("StopInstances", _grant("ec2:StopInstances", INSTANCE, condition=BUILDER, when=("on-demand",))),
-    _call("TerminateInstances", _grant("ec2:TerminateInstances", INSTANCE, condition=BUILDER)),
+    # What a fleet launches, of which template and with which tags, is judged as RunInstances.
+    # Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (CreateFleet), and
+    # the policy of Karpenter, which makes such fleets (https://github.com/aws/karpenter-provider-aws,
+    # website/content/en/preview/upgrading/v1beta1-controller-policy.json).
+    _call(
+        "CreateFleet",
+        grant("ec2:CreateFleet", when=("spot",)),
+        created_tags("CreateFleet", FLEET, INSTANCE, VOLUME, INTERFACE, when=("spot",)),
+    ),
+    DELETE_TEMPLATE,
+    _call("StopInstances", grant("ec2:StopInstances", INSTANCE, condition=BUILDER, when=("on-demand",))),
+    _call("TerminateInstances", grant("ec2:TerminateInstances", INSTANCE, condition=BUILDER)),
     # Disks of the base image that the rendered file does not name and that outlive the instance
     # (common/step_cleanup_volumes.go).
-    _call("DeleteVolume", _grant("ec2:DeleteVolume", VOLUME, condition=BUILDER)),
+    _call("DeleteVolume", grant("ec2:DeleteVolume", VOLUME, condition=BUILDER)),
     _call(
         "CreateImage",
-        _grant("ec2:CreateImage", INSTANCE, condition=BUILDER),
-        _grant("ec2:CreateImage", IMAGE, SNAPSHOT, condition=MADE_OURS, when=("image-tags-while-made",)),
+        grant("ec2:CreateImage", INSTANCE, condition=BUILDER),
+        grant("ec2:CreateImage", IMAGE, SNAPSHOT, condition=MADE_OURS, when=("image-tags-while-made",)),
         created_tags("CreateImage", IMAGE, SNAPSHOT, when=("image-tags-while-made",)),
-        _grant("ec2:CreateImage", IMAGE, SNAPSHOT, when=("image-tags-afterwards",)),
+        grant("ec2:CreateImage", IMAGE, SNAPSHOT, when=("image-tags-afterwards",)),
     ),
     # No condition says that a thing was made just now; that nobody has named it, one does.
     _call(
         "CreateTags",
-        _grant("ec2:CreateTags", IMAGE, SNAPSHOT, condition=BECOMES_OURS, when=("image-tags-afterwards",)),
-        _grant("ec2:CreateTags", INSTANCE, INTERFACE, VOLUME, condition=BECOMES_OURS, when=("tags-afterwards",)),
-        _grant("ec2:CreateTags", INSTANCE, VOLUME, condition=STAYS_OURS, when=("spot",)),
-        _grant("ec2:CreateTags", SPOT_REQUEST, condition=BECOMES_OURS, when=("spot",)),
+        grant("ec2:CreateTags", IMAGE, SNAPSHOT, condition=BECOMES_OURS, when=("image-tags-afterwards",)),
+        grant("ec2:CreateTags", INSTANCE, INTERFACE, VOLUME, condition=BECOMES_OURS, when=("tags-afterwards",)),
+        grant("ec2:CreateTags", INSTANCE, VOLUME, condition=STAYS_OURS, when=("spot",)),
+        grant("ec2:CreateTags", SPOT_REQUEST, condition=BECOMES_OURS, when=("spot",)),
     ),
     # Before the image is tagged.
     _call(
         "ModifyImageAttribute",
-        _grant("ec2:ModifyImageAttribute", IMAGE, condition=UNNAMED, when=("image-tags-afterwards",)),
+        grant("ec2:ModifyImageAttribute", IMAGE, condition=UNNAMED, when=("image-tags-afterwards",)),
     ),
     _call(
         "EnableImageDeprecation",
-        _grant("ec2:EnableImageDeprecation", IMAGE, condition=UNNAMED, when=("deprecation", "image-tags-afterwards")),
+        grant("ec2:EnableImageDeprecation", IMAGE, condition=UNNAMED, when=("deprecation", "image-tags-afterwards")),
     ),
     _call(
         "StartSession",
-        _grant(
+        grant(
             "ssm:StartSession",
             INSTANCE,
             # Without the check of the document, access to the instance would open a shell on it
@@ -170,8 +183,8 @@ PACKER_CALLS: tuple[Call, ...] = (
             },
             when=("session-manager",),
         ),
-        _grant("ssm:StartSession", "arn:{p}:ssm:*::document/AWS-StartPortForwardingSession", when=("session-manager",)),
+        grant("ssm:StartSession", "arn:{p}:ssm:*::document/AWS-StartPortForwardingSession", when=("session-manager",)),
         service="ssm",
     ),
-    _call("TerminateSession", _grant("ssm:TerminateSession", _SESSION, when=("session-manager",)), service="ssm"),
+    _call("TerminateSession", grant("ssm:TerminateSession", _SESSION, when=("session-manager",)), service="ssm"),
 )
