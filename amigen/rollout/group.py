@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from amigen.base.errors import AmigenError, AwsError, InputError
 from amigen.publish.names import Place
@@ -152,12 +152,7 @@ def parse_group(text: str, regions: Sequence[str]) -> Group:
     return Group(name=found["name"], region=region, cluster=found.get("cluster") or "")
 
 
-class _OfTemplate(Protocol):
-    @property
-    def template(self) -> str: ...
-
-
-_T = TypeVar("_T", bound=_OfTemplate)
+_T = TypeVar("_T", TargetVersion, Release)
 
 
 def of_template(group: Group, template: str, known: Sequence[_T]) -> _T:

@@ -10,7 +10,7 @@ from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
-from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
+from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.steps import Means
 from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
@@ -69,10 +69,10 @@ class ManagedNodegroup(Roller):
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
         self._waiter.say(f"{message}; rolling back")
         raise go_back(
+            self._means,
             message,
             "see the update in EKS and the new version; then publish again",
             [release],
-            self._default_back,
             lambda: self._back(release, after=(*updates, update)),
         )
 
@@ -81,17 +81,10 @@ class ManagedNodegroup(Roller):
         return f"{self._group.text}: {self._back(release, after=self._updates())}"
 
     def _back(self, release: Release, *, after: Sequence[str]) -> str:
-        """Bring nodes that are new already back to the old version; says what was done."""
         old = str(release.old) if self._old == str(release.version) else self._old
         if not old.isdecimal():
             raise RolloutError("the previous version of its nodes is unknown; leaving them unchanged")
-        try:
-            ended, why = self._await(self._start(release.template, int(old), after=after))
-        except AmigenError as error:
-            raise RolloutError(f"its nodes are not back at version {old}: {error.message}", error.hint) from None
-        if ended == "Successful":
-            return f"its nodes are back at version {old}"
-        raise RolloutError(f"bringing its nodes back to version {old} is {ended}: {why}")
+        return self._brought_back("nodes", old, lambda: self._start(release.template, int(old), after=after))
 
     def _require_all(self, release: Release) -> None:
         """An update that has ended well may have been somebody else's word, or somebody else came after it."""
@@ -137,18 +130,13 @@ class ManagedNodegroup(Roller):
 
     def _start(self, template: str, version: int, *, after: Sequence[str]) -> str:
         """Begin; the token names the updates before: the same intent twice is one update, and later another."""
-        before, self.begun = self.begun, True
-        try:
-            answer = self._call(
-                calls.UPDATE_NODEGROUP,
-                launchTemplate={"id": template, "version": str(version)},
-                clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
-                **({"force": True} if self._group.preferences.force else {}),
-                **self._names,
-            )
-        except CallError as error:
-            self.begun = before or error.concerns_all
-            raise
+        answer = self._begin(
+            calls.UPDATE_NODEGROUP,
+            launchTemplate={"id": template, "version": str(version)},
+            clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
+            **({"force": True} if self._group.preferences.force else {}),
+            **self._names,
+        )
         return str(answer["update"]["id"])
 
     def _describe(self, update: str) -> dict[str, Any]:

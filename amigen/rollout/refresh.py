@@ -12,7 +12,7 @@ from typing import Any
 
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
-from amigen.base.errors import AmigenError, ConflictError, InputError, RefusedError
+from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
@@ -162,17 +162,16 @@ class InstanceRefresh(Roller):
         already.
         """
         more: dict[str, Any] = {"Preferences": {"SkipMatching": skip, **self._group.preferences.of_refresh()}}
-        before, self.begun = self.begun, True
         if desired:
             more["DesiredConfiguration"] = desired
         if rollback:
             more["Preferences"]["AutoRollback"] = True
         try:
-            answer = self._call(calls.START_REFRESH, AutoScalingGroupName=self._group.name, Strategy="Rolling", **more)
+            answer = self._begin(calls.START_REFRESH, AutoScalingGroupName=self._group.name, Strategy="Rolling", **more)
         except CallError as error:
             if error.code != "InstanceRefreshInProgress":
-                self.begun = before or error.concerns_all
                 raise
+            self.begun = True
             # A repeated call whose first answer was lost, and the refresh that runs is ours; or somebody was faster.
             running = self._running()
             if running is None:
@@ -210,10 +209,10 @@ class InstanceRefresh(Roller):
         self._waiter.say(f"{message}; rolling back")
         used = {template for template, _ in templates.signature(self._before)}
         raise go_back(
+            self._means,
             message,
             "see the group's activity and the new version; then publish again",
             [each for each in releases if each.template in used],
-            self._default_back,
             None if status == "RollbackSuccessful" else lambda: self._back(releases),
             # What `$Default` and parameters say decides what instances are made of.
             ordered=not self._aws_goes_back(self._way_back(releases), releases),
@@ -228,19 +227,11 @@ class InstanceRefresh(Roller):
         return templates.configuration(self._before, templates.backward(new, old))
 
     def _back(self, releases: Sequence[Release]) -> str:
-        """Bring instances that are new already back to the old version."""
         desired = self._way_back(releases)
         release = of_template(self._group, self.template, releases)
         version = templates.base(desired)[1] if desired else "$Default"
         old = version if version.isdigit() else str(release.old)
-        try:
-            refresh, _ = self._start(desired, skip=True)
-            status, reason = self._await(refresh)
-        except AmigenError as error:
-            raise RolloutError(f"its instances are not back at version {old}: {error.message}", error.hint) from None
-        if status == "Successful":
-            return f"its instances are back at version {old}"
-        raise RolloutError(f"bringing its instances back to version {old} is {status}{f': {reason}' if reason else ''}")
+        return self._brought_back("instances", old, lambda: self._start(desired, skip=True)[0])
 
     def _cancel(self, refresh: str, why: str) -> None:
         try:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from amigen.aws.answer import Fields
+from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
+from amigen.base.errors import AmigenError
 from amigen.publish.steps import Means
-from amigen.rollout.group import Group, Release, TargetVersion
-from amigen.rollout.way_back import default_back
+from amigen.rollout.group import Group, Release, RolloutError, TargetVersion
 
 _T = TypeVar("_T")
 _LOOKS = 4  # AWS writes the new version to the group a moment after a rollout has ended
@@ -67,8 +68,33 @@ class Roller(ABC):
     def _pages(self, call: Call, key: str, **params: Any) -> Iterator[Any]:
         return self._means.aws.pages(call, self._group.region, self._group.text, key, **params)
 
-    def _default_back(self, release: Release) -> str:
-        return default_back(self._means, release)
+    def _begin(self, call: Call, **params: Any) -> Fields:
+        """A call after which nodes are being replaced, unless AWS has refused it."""
+        before, self.begun = self.begun, True
+        try:
+            return self._call(call, **params)
+        except CallError as error:
+            self.begun = before or error.concerns_all
+            raise
+
+    @abstractmethod
+    def _await(self, rollout: str) -> tuple[str, str]:
+        """The status of a rollout at its end, and the reason."""
+
+    def _brought_back(self, nodes: str, old: str, begin: Callable[[], str]) -> str:
+        """Bring nodes that are new already back to the old version by the rollout that `begin` begins; what was done.
+
+        Raises:
+            RolloutError: They are not back.
+        """
+        try:
+            status, reason = self._await(begin())
+        except AmigenError as error:
+            raise RolloutError(f"its {nodes} are not back at version {old}: {error.message}", error.hint) from None
+        if status == "Successful":
+            return f"its {nodes} are back at version {old}"
+        because = f": {reason}" if reason else ""
+        raise RolloutError(f"bringing its {nodes} back to version {old} is {status}{because}")
 
     def _settled(self, look: Callable[[], _T], is_done: Callable[[_T], bool]) -> _T:
         """What a look sees as soon as it is as wanted, or after some looks."""

@@ -16,7 +16,7 @@ from amigen.rollout.group import Group, GroupRun, RolloutError, TakenBackError, 
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
 from amigen.rollout.roller import Roller
-from amigen.rollout.way_back import default_back, go_back, releases_of
+from amigen.rollout.way_back import go_back, releases_of
 
 
 def roller(means: Means, group: Group) -> Roller:
@@ -92,7 +92,7 @@ def _ended(
         here = [run for run in moved if run.place.region == group.region]
         try:
             releases = releases_of(means, group.region, here) if here else ()
-            error = go_back(error.message, error.hint or "", releases, lambda each: default_back(means, each), None)
+            error = go_back(means, error.message, error.hint, releases)
         except AmigenError as failed:
             error = RolloutError(f"{error.message}; {failed.message}", failed.hint)
     returned: set[tuple[str, str]] = set()

@@ -85,11 +85,11 @@ def default_back(means: Means, release: Release) -> str:
 
 
 def go_back(
+    means: Means,
     failed: str,
     hint: str,
     releases: Sequence[Release],
-    default: Callable[[Release], str],
-    group: Callable[[], str] | None,
+    group: Callable[[], str] | None = None,
     *,
     ordered: bool = False,
 ) -> RolloutError:
@@ -99,7 +99,6 @@ def go_back(
         failed: What failed, in words.
         hint: The way out where all of this goes well.
         releases: Whose default goes back.
-        default: Brings the default of a release back; says what it did.
         group: Brings the nodes back; None where AWS has done so.
         ordered: The nodes would only be made anew of the bad version where the default is not back; else each is
             tried, whatever came of the others.
@@ -111,7 +110,7 @@ def go_back(
     returned: list[Release] = []
     for release in releases:
         try:
-            said.append(default(release))
+            said.append(default_back(means, release))
             returned.append(release)
         except AmigenError as error:
             said.append(error.message)
