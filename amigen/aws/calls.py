@@ -145,14 +145,14 @@ CANCEL_REFRESH = call("autoscaling", "CancelInstanceRefresh", "rollout", on=(GRO
 # -- EKS -------------------------------------------------------------------------------------------------------------
 DESCRIBE_NODEGROUP = call("eks", "DescribeNodegroup", "rollout", on=(NODEGROUP,))
 UPDATE_NODEGROUP = call("eks", "UpdateNodegroupVersion", "rollout", on=(NODEGROUP,), also=TEMPLATE_LAUNCH)
-LIST_UPDATES = call("eks", "ListUpdates", "rollout", on=(CLUSTER, NODEGROUP), pages_by="nextToken")
+LIST_UPDATES = call("eks", "ListUpdates", "rollout", on=(CLUSTER, NODEGROUP))
 DESCRIBE_UPDATE = call("eks", "DescribeUpdate", "rollout", on=(CLUSTER, NODEGROUP))
 
 # -- EKS: the add-on kube-proxy --------------------------------------------------------------------------------------
 DESCRIBE_ADDON = call("eks", "DescribeAddon", "kube-proxy", on=(ADDON,))
 DESCRIBE_ADDON_CONFIGURATION = call("eks", "DescribeAddonConfiguration", "kube-proxy")
 UPDATE_ADDON = call("eks", "UpdateAddon", "kube-proxy", on=(ADDON,))
-LIST_ADDON_UPDATES = call("eks", "ListUpdates", "kube-proxy", on=(CLUSTER, ADDON), pages_by="nextToken")
+LIST_ADDON_UPDATES = call("eks", "ListUpdates", "kube-proxy", on=(CLUSTER, ADDON))
 DESCRIBE_ADDON_UPDATE = call("eks", "DescribeUpdate", "kube-proxy", on=(CLUSTER, ADDON))
 
 CALLS: tuple[Call, ...] = tuple(value for value in vars().values() if isinstance(value, Call))

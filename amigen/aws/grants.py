@@ -105,14 +105,12 @@ class Call:
         service: botocore's name.
         operation: As in botocore's service model.
         grants: The permissions; the first is the call's own, the others are those that AWS checks besides it.
-        pages_by: Parameter and field of paging.
     """
 
     service: str
     operation: str
     purposes: tuple[Purpose, ...]
     grants: tuple[Grant, ...]
-    pages_by: str = "NextToken"
 
     def words(self, region: str, what: str) -> str:
         """The call and its resource, for messages."""
@@ -149,7 +147,6 @@ def call(
     condition: Condition | None = None,
     when: tuple[Need, ...] = (),
     also: tuple[Grant, ...] = (),
-    pages_by: str = "NextToken",
 ) -> Call:
     """A call that needs the permission of its own name.
 
@@ -158,10 +155,9 @@ def call(
         purposes: As in `Call`.
         on, condition, when: Of the permission; without `on` the call takes no resource in a policy.
         also: What AWS checks besides.
-        pages_by: Parameter and field of paging.
     """
     own = grant(f"{service}:{operation}", *on, condition=condition, when=when)
-    return Call(service=service, operation=operation, purposes=purposes, grants=(own, *also), pages_by=pages_by)
+    return Call(service=service, operation=operation, purposes=purposes, grants=(own, *also))
 
 
 def _pass_role(when: Need) -> Grant:

@@ -16,6 +16,12 @@ def loader() -> Any:
     return botocore.session.get_session().get_component("data_loader")
 
 
+def pagination(service: str, operation: str) -> dict[str, str]:
+    """How an operation answers in pages: `result_key`, `input_token` and `output_token`."""
+    found: dict[str, str] = loader().load_service_model(service, "paginators-1")["pagination"][operation]
+    return found
+
+
 @cache
 def shape(service: str, name: str) -> Any:
     """A shape of a service, such as EC2's RequestLaunchTemplateData."""

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
 from amigen.aws.grants import Call
-from amigen.aws.model import loader
+from amigen.aws.model import loader, pagination
 from amigen.base.errors import AwsError, InputError, RefusedError
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
@@ -82,24 +82,26 @@ class Aws:
         except (ClientError, BotoCoreError) as error:
             raise translate(error, call=call, region=region, what=what) from None
 
-    def pages(self, call: Call, region: str, what: str, key: str, **params: Any) -> Iterator[Any]:
-        """The items under `key` of all pages of a call that answers in pages.
+    def pages(self, call: Call, region: str, what: str, **params: Any) -> Iterator[Any]:
+        """The items of all pages of a call that answers in pages, as botocore describes them.
 
-        The list is there in every answer of AWS, if only empty: without it the answer is none, and "nothing uses this
-        image" would be concluded from the page of a proxy.
+        botocore's own paginator takes a page without its list for an empty one. The list is there in every answer of
+        AWS, if only empty: without it the answer is none, and "nothing uses this image" would be concluded from the
+        page of a proxy.
         """
+        pages = pagination(call.service, call.operation)
         more: dict[str, str] = {}
         seen: set[str] = set()
         while True:
             page = self.call(call, region, what, **params, **more)
-            yield from page[key]
-            token = page.get(call.pages_by)
+            yield from page[pages["result_key"]]
+            token = page.get(pages["output_token"])
             if not token:
                 return
             if token in seen or len(seen) >= _PAGES:
-                raise page.error(call.pages_by, "goes on without end")
+                raise page.error(pages["output_token"], "goes on without end")
             seen.add(token)
-            more = {call.pages_by: token}
+            more = {pages["input_token"]: token}
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:

@@ -138,11 +138,7 @@ def _references(aws: Aws, region: str, images: Sequence[str], notes: list[str]) 
             batch = list(images[start : start + _REFERENCES_AT_ONCE])
             types = [{"ResourceType": each} for each in _REFERENCES]
             what = "references of images"
-            found += list(
-                aws.pages(
-                    calls.DESCRIBE_REFERENCES, region, what, "ImageReferences", ImageIds=batch, ResourceTypes=types
-                )
-            )
+            found += list(aws.pages(calls.DESCRIBE_REFERENCES, region, what, ImageIds=batch, ResourceTypes=types))
     except CallError as error:
         if not error.denied:
             raise
@@ -159,7 +155,7 @@ def _reports(
     for start in range(0, len(images), _REPORTS_AT_ONCE):
         batch = list(images[start : start + _REPORTS_AT_ONCE])
         what = "usage reports of images"
-        for each in aws.pages(calls.DESCRIBE_USAGE_REPORTS, region, what, "ImageUsageReports", ImageIds=batch):
+        for each in aws.pages(calls.DESCRIBE_USAGE_REPORTS, region, what, ImageIds=batch):
             if _covers_all(each) and now - each["CreationTime"] < _REPORT_AGE:
                 found[each["ImageId"]].append(each)
     available: dict[str, str] = {}
@@ -198,6 +194,6 @@ def _entries(aws: Aws, region: str, reports: dict[str, str]) -> list[Any]:
     for start in range(0, len(ids), _REPORTS_AT_ONCE):
         batch = ids[start : start + _REPORTS_AT_ONCE]
         what = "usage reports of images"
-        pages = aws.pages(calls.DESCRIBE_USAGE_ENTRIES, region, what, "ImageUsageReportEntries", ReportIds=batch)
+        pages = aws.pages(calls.DESCRIBE_USAGE_ENTRIES, region, what, ReportIds=batch)
         found += [each for each in pages if each["ReportId"] in reports]
     return found

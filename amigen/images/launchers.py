@@ -48,10 +48,10 @@ def find_launchers(aws: Aws, region: str) -> tuple[Launcher, ...]:
         CouldNotCheckError: This machine's botocore is too old to see all that they name.
         AwsError: A call failed.
     """
-    groups = aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region", "AutoScalingGroups")
-    fleets = aws.pages(calls.DESCRIBE_FLEETS, region, "EC2 Fleets of the region", "Fleets")
-    spot_fleets = aws.pages(calls.DESCRIBE_SPOT_FLEETS, region, "Spot Fleets of the region", "SpotFleetRequestConfigs")
-    requests = aws.pages(calls.DESCRIBE_SPOT_REQUESTS, region, "Spot requests of the region", "SpotInstanceRequests")
+    groups = aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region")
+    fleets = aws.pages(calls.DESCRIBE_FLEETS, region, "EC2 Fleets of the region")
+    spot_fleets = aws.pages(calls.DESCRIBE_SPOT_FLEETS, region, "Spot Fleets of the region")
+    requests = aws.pages(calls.DESCRIBE_SPOT_REQUESTS, region, "Spot requests of the region")
     return (
         *map(_group, groups),
         *(_fleet(each) for each in fleets if _goes_on(each.get("FleetState"))),

@@ -221,14 +221,7 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
         {"Name": "tag-key", "Values": [names.TAG_PRUNED]},
     ]
     found = list(
-        aws.pages(
-            calls.DESCRIBE_SNAPSHOTS,
-            region,
-            "snapshots of pruned images",
-            "Snapshots",
-            OwnerIds=["self"],
-            Filters=filters,
-        )
+        aws.pages(calls.DESCRIBE_SNAPSHOTS, region, "snapshots of pruned images", OwnerIds=["self"], Filters=filters)
     )
     marks = {
         item["SnapshotId"]: tag["Value"] for item in found for tag in item["Tags"] if tag["Key"] == names.TAG_PRUNED

@@ -96,7 +96,6 @@ def _current_versions(aws: Aws, region: str) -> list[_Known]:
         calls.DESCRIBE_TEMPLATE_VERSIONS,
         region,
         "launch templates of the region",
-        "LaunchTemplateVersions",
         Versions=["$Default", "$Latest"],
         MaxResults=_PAGE,
     )
@@ -138,7 +137,6 @@ def _versions_of(aws: Aws, region: str, template: str, numbers: list[str]) -> li
         calls.DESCRIBE_TEMPLATE_VERSIONS,
         region,
         f"launch template {template}",
-        "LaunchTemplateVersions",
         Versions=numbers,
         MaxResults=_PAGE,
         **{key: template},
@@ -153,9 +151,7 @@ def _versions_of(aws: Aws, region: str, template: str, numbers: list[str]) -> li
 
 
 def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:
-    found = aws.pages(
-        calls.DESCRIBE_LAUNCH_CONFIGURATIONS, region, "launch configurations of the region", "LaunchConfigurations"
-    )
+    found = aws.pages(calls.DESCRIBE_LAUNCH_CONFIGURATIONS, region, "launch configurations of the region")
     return [(item.get("ImageId", ""), f"launch configuration {item['LaunchConfigurationName']}") for item in found]
 
 

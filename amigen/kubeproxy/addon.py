@@ -132,7 +132,7 @@ class Addon:
     def under_way(self) -> Update | None:
         """The update that is in progress, amigen's own or another; None without one."""
         updates = {"name": self.cluster, "addonName": ADDON}
-        for update_id in self._aws.pages(calls.LIST_ADDON_UPDATES, self._region, self._what, "updateIds", **updates):
+        for update_id in self._aws.pages(calls.LIST_ADDON_UPDATES, self._region, self._what, **updates):
             found = self._update(update_id)
             if found.get("status") == "InProgress":
                 params = {one.get("type"): one.get("value") for one in found.get("params") or []}

@@ -22,6 +22,7 @@ from amigen.publish.wait import TooLongError, Waiter
 
 # A version that EC2 does not know after this is not there.
 _VISIBLE_SECONDS = 60.0
+_ENDED = ("shutting-down", "terminated")
 # User data must have ended before anything is judged; its own failure is one of the checks.
 _WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1 || true; fi\n"
 
@@ -118,18 +119,14 @@ class CanaryRunner:
             return None
         instance: str = answer.first("Instances")["InstanceId"]
         # The answer to a token that was used is the first answer, so that the state in it says nothing.
-        return None if known and self._ended(place, instance) else instance
+        gone = known and self._described(place, instance).get("State", {}).get("Name") in _ENDED
+        return None if gone else instance
 
-    def _ended(self, place: Place, instance: str) -> bool:
-        found = self.aws.pages(
-            calls.DESCRIBE_INSTANCES,
-            place.region,
-            f"instance {instance}",
-            "Reservations",
-            Filters=[{"Name": "instance-id", "Values": [instance]}],
-        )
-        states = [each["State"]["Name"] for reservation in found for each in reservation["Instances"]]
-        return bool(states) and states[0] in ("shutting-down", "terminated")
+    def _described(self, place: Place, instance: str) -> dict[str, Any]:
+        """What EC2 says of an instance; nothing where it does not see it (yet), which by its id would be an error."""
+        filters = [{"Name": "instance-id", "Values": [instance]}]
+        pages = self.aws.pages(calls.DESCRIBE_INSTANCES, place.region, f"instance {instance}", Filters=filters)
+        return next((each for reservation in pages for each in reservation["Instances"]), {})
 
     def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
         return observe.running_instances(self.aws, place.region, f"canaries of {mark}", **{names.TAG_CANARY: mark})
@@ -152,26 +149,18 @@ class CanaryRunner:
         return self.waiter.until(f"{place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
 
     def _await_online(self, place: Place, instance: str) -> None:
-        what = f"instance {instance}"
-
         def look() -> tuple[bool | None, str]:
-            found: list[dict[str, Any]] = next(
-                self.aws.pages(calls.DESCRIBE_INSTANCES, place.region, what, "Reservations", InstanceIds=[instance]),
-                {"Instances": []},
-            )["Instances"]
-            state = found[0]["State"]["Name"] if found else "not visible yet"
-            if state in ("shutting-down", "terminated", "stopping", "stopped"):
-                reason = found[0].get("StateReason", {}).get("Message", "")
+            found = self._described(place, instance)
+            state = found["State"]["Name"] if found else "not visible yet"
+            if state in (*_ENDED, "stopping", "stopped"):
+                reason = found.get("StateReason", {}).get("Message", "")
                 raise CouldNotCheckError(
                     f"the canary {instance} in {place.region} is {state}" + (f": {reason}" if reason else ""),
                     "see the instance's console output; the default version is unchanged",
                 )
             filters = [{"Key": "InstanceIds", "Values": [instance]}]
-            managed = list(
-                self.aws.pages(
-                    calls.DESCRIBE_MANAGED_INSTANCES, place.region, what, "InstanceInformationList", Filters=filters
-                )
-            )
+            what = f"instance {instance}"
+            managed = list(self.aws.pages(calls.DESCRIBE_MANAGED_INSTANCES, place.region, what, Filters=filters))
             online = bool(managed) and managed[0].get("PingStatus") == "Online"
             return (True if online else None), "online" if online else f"{state}, SSM agent not online yet"
 

@@ -50,7 +50,7 @@ def _own(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
 
 
 def _describe(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
-    return map(read_image, aws.pages(calls.DESCRIBE_IMAGES, region, what, "Images", **params))
+    return map(read_image, aws.pages(calls.DESCRIBE_IMAGES, region, what, **params))
 
 
 def read_image(item: dict[str, Any]) -> Image:
@@ -111,16 +111,11 @@ def find_template(aws: Aws, region: str, name: str) -> Template | None:
     """
     filters = [{"Name": "launch-template-name", "Values": [name]}]
     what = f"launch template {name}"
-    found = next(aws.pages(calls.DESCRIBE_TEMPLATES, region, what, "LaunchTemplates", Filters=filters), None)
+    found = next(aws.pages(calls.DESCRIBE_TEMPLATES, region, what, Filters=filters), None)
     if found is None:
         return None
     versions = aws.pages(
-        calls.DESCRIBE_TEMPLATE_VERSIONS,
-        region,
-        what,
-        "LaunchTemplateVersions",
-        LaunchTemplateId=found["LaunchTemplateId"],
-        MaxResults=200,
+        calls.DESCRIBE_TEMPLATE_VERSIONS, region, what, LaunchTemplateId=found["LaunchTemplateId"], MaxResults=200
     )
     read = tuple(sorted((read_version(v) for v in versions), key=lambda v: v.number))
     if found["DefaultVersionNumber"] not in {version.number for version in read}:
@@ -172,7 +167,7 @@ def running_instances(aws: Aws, region: str, what: str, **tags: str) -> tuple[In
     """Instances with these tags that are not on their way out; all of the region without tags."""
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
     filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
-    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, "Reservations", Filters=filters)
+    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, Filters=filters)
     return tuple(read_instance(item) for reservation in pages for item in reservation["Instances"])
 
 

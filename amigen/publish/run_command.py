@@ -125,7 +125,7 @@ def run_script(
     except BaseException:
         _cancel(aws, region, command, waiter)
         raise
-    found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, "CommandInvocations", CommandId=command)
+    found = aws.pages(calls.LIST_COMMAND_INVOCATIONS, region, where, CommandId=command)
     answers = {item["InstanceId"]: _answer(aws, region, command, item, limits) for item in found}
     # "The value of MaxErrors or more command invocations shows a status of Failed" (API_Command, StatusDetails).
     return answers, status == "Failed"
@@ -135,7 +135,7 @@ def _await(aws: Aws, region: str, command: str, where: str, waiter: Waiter) -> s
     """Wait for its end; how it ended."""
 
     def look() -> tuple[str | None, str]:
-        found: dict[str, Any] = next(aws.pages(calls.LIST_COMMANDS, region, where, "Commands", CommandId=command), {})
+        found: dict[str, Any] = next(aws.pages(calls.LIST_COMMANDS, region, where, CommandId=command), {})
         seen = f"{found.get('CompletedCount', 0)} of {found.get('TargetCount', 0)} answered"
         status = str(found.get("Status"))
         return (status if status in _DONE else None), seen

@@ -116,7 +116,7 @@ class ManagedNodegroup(Roller):
 
     def _updates(self) -> tuple[str, ...]:
         group = self._group
-        found = self._pages(calls.LIST_UPDATES, "updateIds", name=group.cluster, nodegroupName=group.name)
+        found = self._pages(calls.LIST_UPDATES, name=group.cluster, nodegroupName=group.name)
         return tuple(sorted(map(str, found)))
 
     def _running(self, updates: Sequence[str]) -> tuple[str, str]:

@@ -89,7 +89,7 @@ class InstanceRefresh(Roller):
     # -- what is there -------------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
-        found = self._pages(calls.DESCRIBE_GROUPS, "AutoScalingGroups", AutoScalingGroupNames=[self._group.name])
+        found = self._pages(calls.DESCRIBE_GROUPS, AutoScalingGroupNames=[self._group.name])
         group: dict[str, Any] | None = next(found, None)
         if group is None:
             raise InputError(f"there is no {self._group.text}", "check its name and region")

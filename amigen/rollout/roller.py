@@ -65,8 +65,8 @@ class Roller(ABC):
     def _call(self, call: Call, **params: Any) -> Fields:
         return self._means.aws.call(call, self._group.region, self._group.text, **params)
 
-    def _pages(self, call: Call, key: str, **params: Any) -> Iterator[Any]:
-        return self._means.aws.pages(call, self._group.region, self._group.text, key, **params)
+    def _pages(self, call: Call, **params: Any) -> Iterator[Any]:
+        return self._means.aws.pages(call, self._group.region, self._group.text, **params)
 
     def _begin(self, call: Call, **params: Any) -> Fields:
         """A call after which nodes are being replaced, unless AWS has refused it."""
