@@ -15,10 +15,9 @@ from amigen.publish import names, observe
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest
-from amigen.publish.request import make_request
-from amigen.publish.same import is_default_same
+from amigen.publish.run import make_request
 from amigen.publish.state import Image, Instance, Template
-from amigen.publish.template import desired
+from amigen.publish.template import desired, is_default_same
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 

@@ -15,10 +15,9 @@ from amigen.publish.image_steps import AwaitImage, CopyImage, DeprecateImage, Re
 from amigen.publish.names import Place
 from amigen.publish.promote import PutParameter, RunCanary, SetDefault
 from amigen.publish.record import ProvenImage
-from amigen.publish.same import same_version
 from amigen.publish.state import Image, PlaceState, Template
 from amigen.publish.steps import Action, PlacePlan
-from amigen.publish.template import PENDING_IMAGE, desired
+from amigen.publish.template import PENDING_IMAGE, desired, same_version
 from amigen.publish.template_steps import CreateTemplate, CreateVersion
 from amigen.spec.model import NodeImage
 

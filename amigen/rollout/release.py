@@ -15,8 +15,7 @@ from amigen.publish import record
 from amigen.publish.canary import CanaryRunner
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
-from amigen.publish.request import make_request
-from amigen.publish.run import look, require_digest
+from amigen.publish.run import look, make_request, require_digest
 from amigen.publish.steps import Means, PlaceRun, apply
 from amigen.publish.wait import Waiter, attempt
 from amigen.rollout.group import Group, GroupRun, Preferences, parse_group

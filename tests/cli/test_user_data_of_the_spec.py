@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.publish.request import make_request
+from amigen.publish.run import make_request
 from amigen.spec.load import existing_user_data, load_spec
 from amigen.userdata.document import parse
 from amigen.userdata.make import make
