@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -123,15 +123,30 @@ class GroupRun:
 
 
 class RolloutError(AwsError):
-    """A rollout that ended badly, with what was done about it."""
+    """A rollout, or the way back of one, that ended badly."""
 
 
-class TakenBackError(RolloutError):
-    """A rollout that ended badly; default and parameter of these releases are back."""
+class FailedRolloutError(RolloutError):
+    """A rollout that has failed while nodes were being replaced, with its way back.
 
-    def __init__(self, message: str, hint: str, releases: Sequence[Release]) -> None:
+    Attributes:
+        releases: Whose default and parameter go back.
+        nodes: Brings the nodes back, and says what was done; None where AWS has done so.
+        ordered: Nodes would only be made anew of the bad version where the default is not back; else each is tried,
+            whatever came of the others.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str,
+        releases: Sequence[Release],
+        nodes: Callable[[], str] | None,
+        *,
+        ordered: bool = False,
+    ) -> None:
         super().__init__(message, hint)
-        self.releases = tuple(releases)
+        self.releases, self.nodes, self.ordered = releases, nodes, ordered
 
 
 def parse_group(text: str, regions: Sequence[str]) -> Group:

@@ -13,9 +13,8 @@ from amigen.aws.errors import CallError
 from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.steps import Means
-from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.roller import Roller
-from amigen.rollout.way_back import go_back
 
 
 class ManagedNodegroup(Roller):
@@ -68,8 +67,7 @@ class ManagedNodegroup(Roller):
             return f"{self._group.text}: version {release.version} is rolled out"
         message = f"the update of {self._group.text} to version {release.version} is {status}: {reason}"
         self._waiter.say(f"{message}; rolling back")
-        raise go_back(
-            self._means,
+        raise FailedRolloutError(
             message,
             "see the update in EKS and the new version; then publish again",
             [release],

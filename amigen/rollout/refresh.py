@@ -16,9 +16,8 @@ from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
-from amigen.rollout.group import Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, TargetVersion, of_template
 from amigen.rollout.roller import Roller
-from amigen.rollout.way_back import go_back
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")
@@ -203,8 +202,7 @@ class InstanceRefresh(Roller):
         message += f": {reason}" if reason else ""
         self._waiter.say(f"{message}; rolling back")
         used = {template for template, _ in templates.signature(self._before)}
-        raise go_back(
-            self._means,
+        raise FailedRolloutError(
             message,
             "see the group's activity and the new version; then publish again",
             [each for each in releases if each.template in used],

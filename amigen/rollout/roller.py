@@ -47,10 +47,10 @@ class Roller(ABC):
 
     @abstractmethod
     def to(self, releases: Sequence[Release]) -> str:
-        """Bring it to the version of its own template; where that fails, bring group, default and parameter back.
+        """Bring it to the version of its own template.
 
         Raises:
-            RolloutError: The rollout failed; the message says what it is now.
+            FailedRolloutError: The rollout failed, and is to be taken back.
             AmigenError: As `look`.
         """
 

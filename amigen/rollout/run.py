@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
@@ -11,12 +12,12 @@ from amigen.publish import observe
 from amigen.publish.promote import SetDefault
 from amigen.publish.steps import Means, PlaceRun
 from amigen.publish.template_steps import CreateVersion
-from amigen.publish.wait import StoppedError, TooLongError, Waiter
-from amigen.rollout.group import Group, GroupRun, RolloutError, TakenBackError, TargetVersion
+from amigen.publish.wait import StoppedError, TooLongError
+from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release, RolloutError, TargetVersion
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
 from amigen.rollout.roller import Roller
-from amigen.rollout.way_back import go_back, releases_of
+from amigen.rollout.way_back import default_back, releases_of
 
 
 def roller(means: Means, group: Group) -> Roller:
@@ -62,7 +63,7 @@ def roll_out(means: Means, groups: Sequence[GroupRun], runs: Sequence[PlaceRun])
     """One group after the other: what goes wrong with the first must not happen to the second, too.
 
     Where AWS refuses one before its nodes are replaced, default and parameter of its region go back; where one fails,
-    its own code has taken them back. The groups before it that got the same release are brought back, too: they would
+    its nodes, too. The groups before it that got the same release are brought back, too: they would
     run a version that is the default of nothing, and `$Default` groups a mix. Where the next run can go on (no answer,
     limited rate, expired credentials), nothing is taken back. Each error says what stays.
     """
@@ -85,43 +86,47 @@ def _ended(
     runs: Sequence[PlaceRun],
     before: Sequence[tuple[GroupRun, Roller]],
 ) -> AmigenError:
-    """The failure of a group: what was taken back, and what stays."""
-    kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
-    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.plan.actions) and run.default]
-    if not (isinstance(error, (TakenBackError, TooLongError, StoppedError)) or mine.begun or _passing(error)):
-        here = [run for run in moved if run.place.region == group.region]
+    """Take back what has to be; the failure of a group with what was taken back, what was not, and what stays."""
+    said, hints = [error.message], list[str]()
+
+    def is_done(step: Callable[[], str], otherwise: str = "") -> bool:
         try:
-            releases = releases_of(means, group.region, here) if here else ()
-            error = go_back(means, error.message, error.hint, releases)
+            said.append(step())
         except AmigenError as failed:
-            error = RolloutError(f"{error.message}; {failed.message}", failed.hint)
-    returned: set[tuple[str, str]] = set()
-    if isinstance(error, TakenBackError):
-        returned = {(each.place.region, each.template) for each in error.releases}
-        error = _with_the_others(error, before, means.waiter)
-    stays = [
+            said.append(f"{otherwise}{failed.message}")
+            hints.append(failed.hint)
+            return False
+        return True
+
+    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.plan.actions) and run.default]
+    releases: Sequence[Release] = ()
+    if isinstance(error, FailedRolloutError):
+        releases = error.releases
+    elif not (mine.begun or _goes_on(error)):
+        try:
+            releases = releases_of(means, group.region, [run for run in moved if run.place.region == group.region])
+        except AmigenError as failed:
+            said.append(failed.message)
+            hints.append(failed.hint)
+    returned = [each for each in releases if is_done(partial(default_back, means, each))]
+    if isinstance(error, FailedRolloutError) and error.nodes and (not error.ordered or len(returned) == len(releases)):
+        is_done(error.nodes)
+    hints = hints or [error.hint]
+    for rolled, earlier in reversed(before):
+        if earlier.template in {each.template for each in returned}:
+            means.waiter.say(f"{rolled.group.text}: rolling back, too")
+            if is_done(partial(earlier.back, returned), f"{rolled.group.text} is left at the new version: "):
+                rolled.returned = said[-1]
+    back = {(each.place.region, each.template) for each in returned}
+    said += [
         f"the default of {run.place.target.template} in {run.place.region} stays version {run.default}"
         for run in moved
-        if (run.place.region, run.template) not in returned
+        if (run.place.region, run.template) not in back
     ]
-    return kind("; ".join((error.message, *stays)), error.hint) if stays or kind is not RolloutError else error
+    kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
+    return kind("; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))))
 
 
-def _passing(error: AmigenError) -> bool:
-    return isinstance(error, CallError) and error.concerns_all
-
-
-def _with_the_others(error: TakenBackError, before: Sequence[tuple[GroupRun, Roller]], waiter: Waiter) -> AmigenError:
-    """The failure of a group, with what became of the groups before it that got a release which was taken back."""
-    said, hints = [error.message], [error.hint]
-    for rolled, mine in reversed(before):
-        if mine.template not in {each.template for each in error.releases}:
-            continue
-        waiter.say(f"{rolled.group.text}: rolling back, too")
-        try:
-            rolled.returned = mine.back(error.releases)
-            said.append(rolled.returned)
-        except AmigenError as failed:
-            said.append(f"{rolled.group.text} is left at the new version: {failed.message}")
-            hints.append(failed.hint)
-    return RolloutError("; ".join(said), "; ".join(dict.fromkeys(filter(None, hints))))
+def _goes_on(error: AmigenError) -> bool:
+    """The next run can go on where this one ended."""
+    return isinstance(error, (TooLongError, StoppedError)) or (isinstance(error, CallError) and error.concerns_all)

@@ -1,8 +1,8 @@
-"""The way back of a rollout: which versions stand now, and how default, parameter and nodes return."""
+"""The way back of a rollout: which versions stand now, and how default and parameter return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from amigen.base.errors import AmigenError
@@ -12,7 +12,7 @@ from amigen.publish.names import read_history, read_rollback
 from amigen.publish.promote import agreed
 from amigen.publish.state import Template
 from amigen.publish.steps import Means, PlaceRun, apply
-from amigen.rollout.group import Release, RolloutError, TakenBackError
+from amigen.rollout.group import Release, RolloutError
 from amigen.rollout.rollback import plan_rollback
 
 
@@ -82,44 +82,3 @@ def default_back(means: Means, release: Release) -> str:
         )
     means.ledger.went_back(release.place.key, default=release.old)
     return f"the default is version {release.old} again"
-
-
-def go_back(
-    means: Means,
-    failed: str,
-    hint: str,
-    releases: Sequence[Release],
-    group: Callable[[], str] | None = None,
-    *,
-    ordered: bool = False,
-) -> RolloutError:
-    """Take a failed rollout back.
-
-    Args:
-        failed: What failed, in words.
-        hint: The way out where all of this goes well.
-        releases: Whose default goes back.
-        group: Brings the nodes back; None where AWS has done so.
-        ordered: The nodes would only be made anew of the bad version where the default is not back; else each is
-            tried, whatever came of the others.
-
-    Returns:
-        The error that says all of it, with the ways out of what failed.
-    """
-    said, hints = [failed], []
-    returned: list[Release] = []
-    for release in releases:
-        try:
-            said.append(default_back(means, release))
-            returned.append(release)
-        except AmigenError as error:
-            said.append(error.message)
-            hints.append(error.hint or "")
-    if group and (not ordered or len(returned) == len(releases)):
-        try:
-            said.append(group())
-        except AmigenError as error:
-            said.append(error.message)
-            hints.append(error.hint or "")
-    message, way_out = "; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))) or hint
-    return TakenBackError(message, way_out, returned) if returned else RolloutError(message, way_out)
