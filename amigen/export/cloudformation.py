@@ -26,9 +26,12 @@ def template(export: Export) -> dict[str, Any]:
         "Parameters": {logical("Image", each): _image(export, each) for each in architectures},
         "Resources": {logical("LaunchTemplate", each): _launch_template(export, each) for each in architectures},
         "Outputs": {
-            logical(what, each): {"Value": value(logical("LaunchTemplate", each))}
+            logical(what, each): {"Value": value}
             for each in architectures
-            for what, value in (("Id", _id), ("Version", _version))
+            for what, value in (
+                ("Id", {"Ref": logical("LaunchTemplate", each)}),
+                ("Version", {"Fn::GetAtt": [logical("LaunchTemplate", each), "LatestVersionNumber"]}),
+            )
         },
     }
 
@@ -49,7 +52,7 @@ def _launch_template(export: Export, architecture: Architecture) -> dict[str, An
             "HttpTokens": "required",
             "HttpPutResponseHopLimit": own.hop_limit,
         },
-        "BlockDeviceMappings": [{"DeviceName": export.fact.root_device, "Ebs": export.volume()}],
+        "BlockDeviceMappings": [{"DeviceName": export.fact.root_device, "Ebs": export.volume}],
         "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
     }
     if named := own.instance_types.get(architecture):
@@ -63,11 +66,3 @@ def _launch_template(export: Export, architecture: Architecture) -> dict[str, An
         "Type": "AWS::EC2::LaunchTemplate",
         "Properties": {"LaunchTemplateName": f"{export.name}-{architecture}", "LaunchTemplateData": data},
     }
-
-
-def _id(resource: str) -> dict[str, str]:
-    return {"Ref": resource}
-
-
-def _version(resource: str) -> dict[str, list[str]]:
-    return {"Fn::GetAtt": [resource, "LatestVersionNumber"]}

@@ -56,7 +56,7 @@ def cluster_config(export: Export) -> dict[str, Any]:
 
 
 def _group(export: Export, architecture: Architecture) -> dict[str, Any]:
-    volume = export.volume()
+    volume = export.volume
     group = {
         "name": f"{export.name}-{architecture}".replace("_", "-").replace(".", "-"),
         "amiFamily": _FAMILIES[export.plan.platform],

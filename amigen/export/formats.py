@@ -10,9 +10,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from amigen.base.errors import InputError
-from amigen.export import cloudformation, eksctl, image_builder, karpenter, terraform
-from amigen.export.model import Export, ImageSource, template_json
-from amigen.export.ssm_document import ssm_document
+from amigen.export import cloudformation, eksctl, image_builder, karpenter, ssm_document, terraform
+from amigen.export.model import Export, ImageSource
 from amigen.plan.model import ImagePlan
 from amigen.render.artifacts import Artifact
 from amigen.userdata.make import user_data
@@ -36,10 +35,6 @@ class Format(Struct, frozen=True, kw_only=True):
     user_data: bool = True
 
 
-def _ssm_files(export: Export) -> dict[str, bytes]:
-    return {"checks.json": template_json(ssm_document(export.plan, joined=export.joined))}
-
-
 FORMATS: Mapping[FormatName, Format] = MappingProxyType(
     {
         "terraform": Format(files=terraform.files, images=("parameter", "record", "stock")),
@@ -48,7 +43,7 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
         "eksctl": Format(files=eksctl.files, images=("stock", "record")),
         "cloudformation": Format(files=cloudformation.files, images=("parameter", "record", "stock")),
         "image-builder": Format(files=image_builder.files, images=("stock",), user_data=False),
-        "ssm-document": Format(files=_ssm_files, images=(), user_data=False),
+        "ssm-document": Format(files=ssm_document.files, images=(), user_data=False),
     }
 )
 

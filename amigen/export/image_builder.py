@@ -111,7 +111,12 @@ def _data(document: dict[str, Any]) -> str:
 
 def _version(export: Export) -> str:
     """A version that no other content has: components and recipes of one version cannot be changed."""
-    parts = (bootstrap_script(export.plan, user_data=False), _checks(export), str(export.volume()), str(export.tags()))
+    parts = (
+        bootstrap_script(export.plan, user_data=False),
+        _checks(export),
+        str(export.volume),
+        str(export.tags()),
+    )
     return f"1.0.{int(hashlib.sha256(''.join(parts).encode()).hexdigest()[:7], 16)}"
 
 
@@ -136,7 +141,7 @@ def _recipe(export: Export, architecture: Architecture, version: str, components
             "Version": version,
             "ParentImage": export.source(architecture).image or f"ssm:{export.parameter(architecture)}",
             "Components": [{"ComponentArn": {"Fn::GetAtt": [each, "Arn"]}} for each in components],
-            "BlockDeviceMappings": [{"DeviceName": export.fact.root_device, "Ebs": export.volume()}],
+            "BlockDeviceMappings": [{"DeviceName": export.fact.root_device, "Ebs": export.volume}],
             "Tags": export.tags(architecture),
         },
     }

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from amigen.base.errors import InputError
-from amigen.export.model import Export, go_arch, text
+from amigen.export.model import GO_ARCH, Export, text
 from amigen.userdata.own import yaml_for_go
 
 # Karpenter sets these itself and refuses them in `tags` (validation rules of the CRD).
@@ -32,7 +32,7 @@ def files(export: Export) -> dict[str, bytes]:
 def node_class(export: Export) -> dict[str, Any]:
     """The EC2NodeClass."""
     discovery = [{"tags": {"karpenter.sh/discovery": export.require_cluster()}}]
-    volume = export.volume()
+    volume = export.volume
     ebs = {
         "volumeSize": f"{volume['VolumeSize']}Gi",
         "volumeType": volume["VolumeType"],
@@ -94,7 +94,7 @@ def _selector(export: Export) -> list[dict[str, Any]]:
 def node_pool(export: Export) -> dict[str, Any]:
     """The NodePool: what the nodes may be, and what pods have to know of them."""
     types = [export.spec.aws.launch_template.instance_types.get(each) for each in export.plan.architectures]
-    architectures = [go_arch(each) for each in export.plan.architectures]
+    architectures = [GO_ARCH[each] for each in export.plan.architectures]
     requirements = [
         {"key": "kubernetes.io/arch", "operator": "In", "values": architectures},
         {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},

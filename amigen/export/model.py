@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from amigen.base.errors import InputError
@@ -21,7 +20,7 @@ from amigen.spec.values import Architecture
 # writes; `tags`: those of an image whose checks have passed; `stock`: the source AMI, and user data does it all.
 ImageSource = Literal["record", "parameter", "tags", "stock"]
 # The words of EC2 and of Kubernetes (`kubernetes.io/arch`).
-_GO_ARCH: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
+GO_ARCH: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
 
 
 class Export(Struct, frozen=True, kw_only=True):
@@ -124,6 +123,7 @@ class Export(Struct, frozen=True, kw_only=True):
         """The instance type of the nodes: that of the spec, or a small one."""
         return self.spec.aws.launch_template.instance_types.get(architecture, INSTANCE_TYPES[architecture])
 
+    @property
     def volume(self) -> dict[str, Any]:
         """See `root_volume`."""
         return root_volume(self.spec)
@@ -175,11 +175,6 @@ def root_volume(spec: NodeImage) -> dict[str, Any]:
     }
 
 
-def go_arch(architecture: Architecture) -> str:
-    """The word of Kubernetes for an architecture."""
-    return _GO_ARCH[architecture]
-
-
 def logical(prefix: str, architecture: Architecture) -> str:
     """A logical id of CloudFormation, which takes letters and digits."""
     return prefix + architecture.replace("_", "").title()
@@ -195,8 +190,3 @@ def text(export: Export) -> str:
         return export.user_data.decode()
     except UnicodeDecodeError:
         raise InputError("the user data is not UTF-8 text", "look at it: `amigen user-data explain SPEC`") from None
-
-
-def template_json(document: dict[str, Any]) -> bytes:
-    """A document in JSON, for people too."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

@@ -13,15 +13,28 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from amigen.base.errors import SizeError
 from amigen.base.templates import render
 from amigen.checks.model import Check
+from amigen.export.model import Export
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 
 # Systems Manager takes documents of 64 KB (https://docs.aws.amazon.com/general/latest/gr/ssm.html, quotas).
 LIMIT = 64 * 1024
 _TIMEOUT_SECONDS = 600
+
+
+def files(export: Export) -> dict[str, bytes]:
+    """`checks.json`, for `aws ssm create-document`.
+
+    Raises:
+        SizeError: It is larger than Systems Manager takes.
+    """
+    document = ssm_document(export.plan, joined=export.joined)
+    return {"checks.json": msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"}
 
 
 def ssm_document(plan: ImagePlan, *, joined: bool = False) -> dict[str, Any]:

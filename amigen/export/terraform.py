@@ -82,7 +82,7 @@ def _context(export: Export) -> dict[str, Any]:
         "hop_limit": own.hop_limit,
         "profile": own.iam_instance_profile,
         "security_group_ids": own.security_group_ids,
-        "volume": [(_snake(key), value) for key, value in export.volume().items()],
+        "volume": [(_snake(key), value) for key, value in export.volume.items()],
     }
 
 
