@@ -16,7 +16,6 @@ from amigen.cli.options import complete_architecture, complete_platform, find_sp
 from amigen.knowledge import EKS_CALENDAR, EKS_CALENDAR_AS_OF, version_tuple
 from amigen.platforms import PLATFORMS
 from amigen.spec.first import SCHEMA, first_spec, write_first
-from amigen.spec.load import Checked
 from amigen.spec.model import NodeImage
 from amigen.spec.schema import json_schema
 from amigen.userdata.check import check_rendered
@@ -98,19 +97,20 @@ def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
     """Check each SPEC, and report all problems with line, key path and allowed values."""
-    checked = [_checked(find_spec(spec), strict=strict) for spec in specs or (None,)]
-    failed = [each for each, ok in checked if not ok]
+    checked = [check_rendered(find_spec(spec)) for spec in specs or (None,)]
+    failed = [each for each in checked if not each.passes(strict=strict)]
     if output == "json":
         documents = [
-            {"file": each.file, "ok": ok, "problems": msgspec.to_builtins(each.problems)} for each, ok in checked
+            {"file": each.file, "ok": each not in failed, "problems": msgspec.to_builtins(each.problems)}
+            for each in checked
         ]
         # One spec has the form that it had when one was all that could be checked.
         echo_json(documents[0] if len(documents) == 1 else {"ok": not failed, "files": documents})
         if failed:
             raise SystemExit(SpecError.exit_code)
         return
-    for each, ok in checked:
-        if ok:
+    for each in checked:
+        if each not in failed:
             show(each.problems, each.file, each.content, err=False)
             warnings = sum(p.severity == "warning" for p in each.problems)
             counted = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
@@ -120,13 +120,6 @@ def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
         click.echo(f"{plain(each.file)}: not ok", err=True)
     if failed:
         raise SpecError(failed[-1].file, failed[-1].problems, failed[-1].content)
-
-
-def _checked(path: str, *, strict: bool) -> tuple[Checked, bool]:
-    """What the check of a file found, and whether it passes."""
-    checked = check_rendered(path)
-    stops = ("error", "warning") if strict else ("error",)
-    return checked, not any(p.severity in stops for p in checked.problems)
 
 
 @click.command()

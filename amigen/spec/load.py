@@ -43,6 +43,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         """The findings that stop."""
         return tuple(p for p in self.problems if p.severity == "error")
 
+    def passes(self, *, strict: bool) -> bool:
+        """Whether nothing stops; with `strict`, warnings stop, too."""
+        return not self.errors and not (strict and any(p.severity == "warning" for p in self.problems))
+
     def require(self) -> NodeImage:
         """The spec.
 
