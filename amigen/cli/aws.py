@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +13,11 @@ import click
 
 from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import InputError, RefusedError
-from amigen.cli.document import echo_line
+from amigen.cli.document import echo_line, output_option
 from amigen.cli.durations import Duration
-from amigen.cli.options import architecture_option, platform_option, with_options
+from amigen.cli.options import architecture_option, load_on_aws, platform_option, spec_argument, with_options
 from amigen.publish.wait import Waiter
+from amigen.spec.model import NodeImage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -49,19 +51,35 @@ record_option = click.option(
 )
 
 
-def aws_options(command: _F) -> _F:
-    """As whom and where to call; the command gets them as `aws`, an `Aws`."""
+@dataclass(frozen=True, kw_only=True)
+class OnAws:
+    """What a command on AWS works with.
+
+    Attributes:
+        path: File of the spec.
+        json: Whether it prints the document of `--output json`.
+    """
+
+    spec: NodeImage
+    path: str
+    aws: Aws
+    json: bool
+
+
+def on_aws(command: _F) -> _F:
+    """A command on a spec, with `--output` and the options of AWS; it gets them as `on`, an `OnAws`."""
 
     @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, spec: str, output: str, **kwargs: Any) -> Any:
         names = ("profile", "endpoint_url", "role_arn", "external_id", "read_timeout")
         given = {name: kwargs.pop(name) for name in names}
         if given["external_id"] and not given["role_arn"]:
             raise InputError("--external-id belongs to --role-arn", "name the role, too")
         options = AwsOptions(**given, connect_timeout=min(10, given["read_timeout"]))
-        return command(*args, aws=Aws(options), **kwargs)
+        on = OnAws(spec=load_on_aws(spec, given["profile"]), path=spec, aws=Aws(options), json=output == "json")
+        return command(*args, on=on, **kwargs)
 
-    return with_options(*_OPTIONS)(wrapped)  # type: ignore[return-value]
+    return with_options(spec_argument, output_option, *_OPTIONS)(wrapped)  # type: ignore[return-value]
 
 
 def wait_options(command: _F) -> _F:
@@ -80,22 +98,20 @@ def progress(line: str) -> None:
 
 
 def asking(yes: bool) -> Callable[[str], None]:
-    """How to ask before the world is changed; see `confirm`."""
-    return functools.partial(confirm, yes)
+    """What asks a question before the world is changed; with `yes` it does not.
 
-
-def confirm(yes: bool, question: str) -> None:
-    """Ask before the world is changed.
-
-    Raises:
-        RefusedError: There is no terminal, or the user did not confirm.
+    It raises RefusedError where there is no terminal, or the user did not confirm.
     """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise RefusedError("cannot ask for confirmation: there is no terminal", "use --yes, or --dry-run")
-    if not click.confirm(question, default=False, err=True):
-        raise RefusedError("nothing was changed", "not confirmed")
+
+    def ask(question: str) -> None:
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise RefusedError("cannot ask for confirmation: there is no terminal", "use --yes, or --dry-run")
+        if not click.confirm(question, default=False, err=True):
+            raise RefusedError("nothing was changed", "not confirmed")
+
+    return ask
 
 
 def parse_tag(text: str) -> tuple[str, str]:

@@ -7,12 +7,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
-from amigen.cli.aws import aws_options, parse_tag, wait_options
-from amigen.cli.document import echo_json, echo_line, echo_text, output_option
+from amigen.cli.aws import OnAws, on_aws, parse_tag, wait_options
+from amigen.cli.document import echo_json, echo_line, echo_text
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import Group, load_on_aws, spec_argument
+from amigen.cli.options import Group
 from amigen.cli.outputs import FleetInstance
 from amigen.cli.reports import report_options, show_reports, write_reports
 from amigen.fleet.verify import preview, verify_fleet
@@ -28,7 +27,6 @@ def fleet() -> None:
 
 
 @fleet.command()
-@spec_argument
 @click.option("--tag", metavar="KEY=VALUE", help="Select instances by this tag. Default: amigen/name of the spec.")
 @click.option("--region", "regions", multiple=True, help="Only this region of the spec. May be repeated.")
 @click.option(
@@ -37,11 +35,9 @@ def fleet() -> None:
 @click.option("--max-errors", default="10%", show_default=True, help="Stop after so many errors.")
 @report_options
 @click.option("--dry-run", is_flag=True, help="Show which instances would be verified.")
-@output_option
 @wait_options
-@aws_options
+@on_aws
 def verify(
-    spec: str,
     tag: str | None,
     regions: tuple[str, ...],
     max_concurrency: str,
@@ -50,26 +46,24 @@ def verify(
     html: Path | None,
     verbose: bool,
     dry_run: bool,
-    output: str,
-    aws: Aws,
+    on: OnAws,
     waiter: Waiter,
 ) -> None:
     """Run the checks of SPEC on running instances with Run Command. Changes nothing on them."""
-    image = load_on_aws(spec, aws.profile)
-    wanted = parse_tag(tag) if tag else (TAG_NAME, image.name)
-    where = chosen_regions(image, regions)
+    wanted = parse_tag(tag) if tag else (TAG_NAME, on.spec.name)
+    where = chosen_regions(on.spec, regions)
     if dry_run:
-        there, failures = preview(aws, where, wanted)
-        if output == "json":
+        there, failures = preview(on.aws, where, wanted)
+        if on.json:
             echo_json({"dryRun": True, "instances": there})
         else:
             for region, ids in there.items():
                 echo_line(f"{region}: would ask {', '.join(ids) or 'none'}")
         raise_failures(failures)
         return
-    found = verify_fleet(aws, image, where, wanted, Rate(concurrency=max_concurrency, errors=max_errors), waiter)
+    found = verify_fleet(on.aws, on.spec, where, wanted, Rate(concurrency=max_concurrency, errors=max_errors), waiter)
     reports = [each for each in found.outcomes if not isinstance(each, AmigenError)]
-    if output == "json":
+    if on.json:
         pairs = zip(found.nodes, found.outcomes, strict=True)
         echo_json({"summary": found.counts, "instances": [_as_json(node, each) for node, each in pairs]})
     else:

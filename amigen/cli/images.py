@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, DiffersError
 from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
-from amigen.cli.aws import aws_options, confirm, progress, record_option, target_options
-from amigen.cli.document import echo_json, echo_line, markdown_output_option, output_option
+from amigen.cli.aws import OnAws, asking, on_aws, progress, record_option, target_options
+from amigen.cli.document import echo_json, echo_line, markdown_output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import Group, architecture_option, load_on_aws, platform_option, spec_argument
+from amigen.cli.options import Group, architecture_option, platform_option
 from amigen.cli.outputs import ListedImage, RegionResult
 from amigen.images.base import BaseRow, look_at_bases
 from amigen.images.drift import Intended, look_at_drift
@@ -33,21 +32,16 @@ def images() -> None:
 
 
 @images.command()
-@spec_argument
 @record_option
 @platform_option
 @architecture_option
-@output_option
-@aws_options
-def base(
-    spec: str, record: Path | None, platforms: tuple[str, ...], architectures: tuple[str, ...], output: str, aws: Aws
-) -> None:
+@on_aws
+def base(record: Path | None, platforms: tuple[str, ...], architectures: tuple[str, ...], on: OnAws) -> None:
     """Show the AMI that a build of SPEC would start from, its age, and whether the last build used an older one."""
-    image = load_on_aws(spec, aws.profile)
-    targets = names.targets(image, platforms, architectures)
-    found = look_at_bases(aws, image, targets, record)
+    targets = names.targets(on.spec, platforms, architectures)
+    found = look_at_bases(on.aws, on.spec, targets, record)
     seen = [each for each in found if not isinstance(each, AmigenError)]
-    if output == "json":
+    if on.json:
         echo_json({"bases": msgspec.to_builtins(seen)})
     else:
         for each in seen:
@@ -56,15 +50,12 @@ def base(
 
 
 @images.command(name="list")
-@spec_argument
 @_ANY_REGION
-@output_option
-@aws_options
-def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
+@on_aws
+def list_(regions: tuple[str, ...], on: OnAws) -> None:
     """List the images of SPEC by region, newest first, with what refers to them."""
-    image = load_on_aws(spec, aws.profile)
-    plans = list_regions(aws, names.chosen_regions(image, regions, anywhere=True), image.name)
-    if output == "json":
+    plans = list_regions(on.aws, names.chosen_regions(on.spec, regions, anywhere=True), on.spec.name)
+    if on.json:
         gaps = [{"region": plan.region, "what": what} for plan in plans for what in plan.usage.unresolved]
         echo_json({"images": [_listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
     else:
@@ -78,7 +69,6 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 
 
 @images.command()
-@spec_argument
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
@@ -92,10 +82,8 @@ def list_(spec: str, regions: tuple[str, ...], output: str, aws: Aws) -> None:
 @click.option("--apply", is_flag=True, help="Apply the plan. Default: show it only.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing (default).")
 @click.option("--yes", is_flag=True, help="Apply the plan, and do not ask for confirmation.")
-@output_option
-@aws_options
+@on_aws
 def prune(
-    spec: str,
     keep: int,
     older_than: float,
     regions: tuple[str, ...],
@@ -103,8 +91,7 @@ def prune(
     apply: bool,
     dry_run: bool,
     yes: bool,
-    output: str,
-    aws: Aws,
+    on: OnAws,
 ) -> None:
     """Remove old images of SPEC with their snapshots; never one that a template, a group or an instance relies on.
 
@@ -114,20 +101,19 @@ def prune(
     apply = apply or yes
     if apply and dry_run:
         raise click.UsageError("--apply (or --yes) and --dry-run exclude each other")
-    image = load_on_aws(spec, aws.profile)
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
-    where = names.chosen_regions(image, regions, anywhere=True)
-    plans, remove = plan_regions(aws, where, image, record, rules)
-    if output == "text":
+    where = names.chosen_regions(on.spec, regions, anywhere=True)
+    plans, remove = plan_regions(on.aws, where, on.spec, record, rules)
+    if not on.json:
         for plan in plans:
             _show_prune(plan)
     if apply:
         if any(plan.doomed or plan.snapshots for plan in plans):
-            confirm(yes, "Remove these for good?")
+            asking(yes)("Remove these for good?")
         elif any(plan.reports for plan in plans):
-            confirm(yes, "Request these usage reports?")
+            asking(yes)("Request these usage reports?")
         remove(progress)
-    if output == "json":
+    if on.json:
         echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots or plan.reports for plan in plans):
         echo_line("nothing was done; --apply does it")
@@ -135,29 +121,24 @@ def prune(
 
 
 @images.command()
-@spec_argument
 @target_options
 @click.option("--no-base", is_flag=True, help="Do not check for a newer base image.")
-@output_option
-@aws_options
+@on_aws
 def drift(
-    spec: str,
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
     regions: tuple[str, ...],
     no_base: bool,
-    output: str,
-    aws: Aws,
+    on: OnAws,
 ) -> None:
     """Show differences between SPEC and what is deployed. Exit code 4 if there are any."""
-    image = load_on_aws(spec, aws.profile)
-    places = names.places(image, platforms, architectures, regions)
-    results = look_at_drift(aws, image, spec, places, base=not no_base)
+    places = names.places(on.spec, platforms, architectures, regions)
+    results = look_at_drift(on.aws, on.spec, on.path, places, base=not no_base)
     found = [(place.key, mine) for place, mine in zip(places, results, strict=True)]
     seen = [each for _, mine in found if not isinstance(mine, AmigenError) for each in mine]
     notes = [each for each in seen if isinstance(each, Intended)]
     findings = [each for each in seen if not isinstance(each, Intended)]
-    if output == "json":
+    if on.json:
         echo_json(msgspec.to_builtins({"drift": findings, "notes": notes}))
     else:
         for key, mine in found:
@@ -172,7 +153,7 @@ def drift(
                 echo_line(f"    hint: {each.hint}")
     raise_failures(found)
     if findings:
-        raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {spec}")
+        raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {on.path}")
 
 
 @images.command()

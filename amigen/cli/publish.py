@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from amigen.aws.session import Aws
-from amigen.cli.aws import asking, aws_options, progress, record_option, target_options, wait_options
-from amigen.cli.document import echo_json, echo_line, output_option
+from amigen.cli.aws import OnAws, asking, on_aws, progress, record_option, target_options, wait_options
+from amigen.cli.document import echo_json, echo_line
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
-from amigen.cli.options import load_on_aws, spec_argument, with_options
+from amigen.cli.options import with_options
 from amigen.cli.places import conclude, place_json, rollout_json, show
 from amigen.publish import names
 from amigen.publish.wait import Waiter
@@ -43,7 +42,6 @@ _preference_options = with_options(
 
 
 @click.command()
-@spec_argument
 @record_option
 @target_options
 @click.option("--set-default", is_flag=True, help="Move the templates' default version to the new one.")
@@ -75,17 +73,14 @@ _preference_options = with_options(
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@output_option
 @wait_options
-@aws_options
+@on_aws
 def publish(
-    spec: str,
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
     regions: tuple[str, ...],
     yes: bool,
-    output: str,
-    aws: Aws,
+    on: OnAws,
     waiter: Waiter,
     **given: Any,
 ) -> None:
@@ -97,17 +92,16 @@ def publish(
     if given["subnets"] and not given["canary"]:
         raise click.UsageError("--canary-subnet belongs to --canary")
     preferences = Preferences(**{field.name: given.pop(field.name) for field in dataclasses.fields(Preferences)})
-    image = load_on_aws(spec, aws.profile)
     order = PublishOrder(
-        spec=image,
-        path=spec,
-        targets=names.targets(image, platforms, architectures),
-        regions=names.chosen_regions(image, regions),
+        spec=on.spec,
+        path=on.path,
+        targets=names.targets(on.spec, platforms, architectures),
+        regions=names.chosen_regions(on.spec, regions),
         preferences=preferences,
         **given,
     )
-    found = release.publish(aws, order, waiter, show=show if output == "text" else _hidden, ask=asking(yes))
-    if output == "json":
+    found = release.publish(on.aws, order, waiter, show=_hidden if on.json else show, ask=asking(yes))
+    if on.json:
         ledger = {"ledger": str(found.ledger)} if found.ledger else {}
         echo_json(
             {
@@ -124,16 +118,13 @@ def publish(
 
 
 @click.command()
-@spec_argument
 @click.option("--to", type=click.IntRange(min=1), help="Version to go back to. Default: the previous default.")
 @record_option
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show what would change, do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@output_option
-@aws_options
+@on_aws
 def rollback(
-    spec: str,
     to: int | None,
     record: Path | None,
     platforms: tuple[str, ...],
@@ -141,24 +132,22 @@ def rollback(
     regions: tuple[str, ...],
     dry_run: bool,
     yes: bool,
-    output: str,
-    aws: Aws,
+    on: OnAws,
 ) -> None:
     """Move the default version of SPEC's launch templates back, and the parameters with it."""
-    image = load_on_aws(spec, aws.profile)
-    places = names.places(image, platforms, architectures, regions)
+    places = names.places(on.spec, platforms, architectures, regions)
     found = release.roll_back(
-        aws,
-        image,
+        on.aws,
+        on.spec,
         places,
         to,
         Waiter(progress, every=1),
         path=record,
         dry_run=dry_run,
-        show=show if output == "text" else _hidden,
+        show=_hidden if on.json else show,
         ask=asking(yes),
     )
-    if output == "json":
+    if on.json:
         echo_json({"dryRun": dry_run, "places": [place_json(run) for run in found.runs]})
     elif any(run.applied for run in found.runs):
         conclude(found)
