@@ -74,6 +74,26 @@ def read_images(path: Path, spec: NodeImage) -> tuple[ProvenImage, ...]:
     return tuple(_proven(record, each, each.target(spec), path) for each in record.images)
 
 
+def images_of(path: Path, spec: NodeImage, targets: Sequence[Target], *, keep_image: bool) -> list[ProvenImage]:
+    """The proven images of these targets, built of this very spec, unless the caller wants to `keep_image`.
+
+    Raises:
+        InputError: As `read_images`; or the build did not make them all.
+        RefusedError: As `read_images`; or the spec has changed since the build.
+    """
+    found = [each for each in read_images(path, spec) if each.target in targets]
+    if missing := [each.key for each in targets if each not in [image.target for image in found]]:
+        raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
+    digest = spec_digest(spec)
+    if not keep_image and (other := next((each for each in found if each.digest != digest), None)):
+        raise RefusedError(
+            f"the spec has changed since {other.image} was built"
+            f" (digest {digest[:12]}, the image has {other.digest[:12]})",
+            "build again; or, if what changed is not in the image (launch template, sharing, tags), use --keep-image",
+        )
+    return found
+
+
 def recorded_amis(path: Path, spec: NodeImage) -> Mapping[str, dict[str, str]]:
     """Platform -> architecture -> AMI id in the region of the spec, of images whose checks have passed.
 
@@ -126,17 +146,6 @@ def _proven(record: _Record, image: _Image, target: Target, path: Path) -> Prove
 def default_path(spec: NodeImage) -> Path:
     """Where `amigen build --target aws` puts the record of a spec."""
     return Path("amigen-build") / spec.name / "record.json"
-
-
-def require_all(proven: Sequence[ProvenImage], wanted: Sequence[Target], path: Path) -> None:
-    """Every wanted target has its image.
-
-    Raises:
-        InputError: The build did not make them all.
-    """
-    missing = [each.key for each in wanted if each not in [p.target for p in proven]]
-    if missing:
-        raise InputError(f"{path} has no image of {', '.join(missing)}", "build them, or choose with --platform")
 
 
 def last_bases(path: Path, spec: NodeImage, *, required: bool) -> dict[Target, tuple[str, str]]:

@@ -52,21 +52,6 @@ def look(
     return [PlaceRun.of(place, each) for (_, place), each in zip(pairs, found, strict=True)]
 
 
-def require_digest(proven: Sequence[ProvenImage], digest: str, *, keep_image: bool) -> None:
-    """The images are of this very spec, or the caller knows that they are not.
-
-    Raises:
-        RefusedError: The spec has changed since the build.
-    """
-    other = [each for each in proven if each.digest != digest]
-    if other and not keep_image:
-        raise RefusedError(
-            f"the spec has changed since {other[0].image} was built"
-            f" (digest {digest[:12]}, the image has {other[0].digest[:12]})",
-            "build again; or, if what changed is not in the image (launch template, sharing, tags), use --keep-image",
-        )
-
-
 def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) -> PlacePlan:
     built = observe.find_image(aws, proven.region, proven.image)
     if built is None:

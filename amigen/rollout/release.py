@@ -15,13 +15,12 @@ from amigen.publish import record
 from amigen.publish.canary import CanaryRunner
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
-from amigen.publish.run import look, make_request, require_digest
+from amigen.publish.run import look, make_request
 from amigen.publish.steps import Means, PlaceRun, apply
 from amigen.publish.wait import Waiter, attempt
 from amigen.rollout.group import Group, GroupRun, Preferences, parse_group
 from amigen.rollout.rollback import plan_rollback
 from amigen.rollout.run import look_at, roll_out
-from amigen.spec.load import spec_digest
 from amigen.spec.model import NodeImage
 
 
@@ -96,9 +95,7 @@ def publish(
     groups = _groups(order)
     subnets = _subnets(order)
     path = order.record or record.default_path(spec)
-    proven = [each for each in record.read_images(path, spec) if each.target in order.targets]
-    record.require_all(proven, order.targets, path)
-    require_digest(proven, spec_digest(spec), keep_image=order.keep_image)
+    proven = record.images_of(path, spec, order.targets, keep_image=order.keep_image)
     request = make_request(
         spec, order.path, set_default=order.set_default, canary=order.canary, templates=not order.images_only
     )
