@@ -107,7 +107,7 @@ class Aws:
         with self._lock:
             if (service, region) not in self._clients:
                 session = self._boto_session(region)
-                config = _config(_attempts(session), self._options)
+                config = _config(session, self._options)
                 try:
                     self._clients[service, region] = boto3.Session(botocore_session=session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
@@ -134,7 +134,11 @@ def _session(profile: str | None) -> Any:
     return session
 
 
-def _config(attempts: int, options: AwsOptions) -> Config:
+def _config(session: Any, options: AwsOptions) -> Config:
+    try:
+        attempts = int(session.get_config_variable("max_attempts") or _ATTEMPTS)
+    except ValueError as error:
+        raise InputError(f"AWS_MAX_ATTEMPTS or max_attempts of the profile: {error}", "write a number") from None
     mode, more = ("adaptive", 5) if options.patient else ("standard", 0)
     return Config(
         connect_timeout=options.connect_timeout,
@@ -201,14 +205,6 @@ def require_region(region: str, profile: str | None, file: str) -> str:
         )
     missing = f"{file}: note: aws.region is not in the spec, nor a region in the environment: {region}"
     return "" if configured else missing
-
-
-def _attempts(session: Any) -> int:
-    try:
-        configured = session.get_config_variable("max_attempts")
-        return int(configured) if configured else _ATTEMPTS
-    except ValueError as error:
-        raise InputError(f"AWS_MAX_ATTEMPTS or max_attempts of the profile: {error}", "write a number") from None
 
 
 def _assume(session: Any, options: AwsOptions, region: str) -> None:

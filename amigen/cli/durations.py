@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from amigen.cli.document import echo_line
+from amigen.cli.options import is_quiet
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -43,21 +46,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         number, unit = float(found[1]), found[2] or self.unit
         amount = number * _SECONDS[unit] / _SECONDS[self.unit]
         if not self.least <= amount <= self.most:
-            limits = f"{self.least:g}{self.unit} or more" if self.most == float("inf") else self._range()
+            limits = f"{self.least:g}{self.unit} " + (
+                "or more" if self.most == float("inf") else f"to {self.most:g}{self.unit}"
+            )
             self.fail(f"{value!r} is not in the range. Give {limits}.", param, ctx)
         if self.whole and amount != int(amount):
             self.fail(f"{value!r} is not a whole number of {_WORDS[self.unit]}.", param, ctx)
         if not found[2] and number and param is not None:
-            _note(f"{param.opts[0]} {value} has no unit: read as {_WORDS[self.unit]}; write {value}{self.unit}")
+            words = f"{param.opts[0]} {value} has no unit: read as {_WORDS[self.unit]}; write {value}{self.unit}"
+            if not is_quiet():
+                echo_line(f"note: {words}", err=True)
         return int(amount) if self.whole else amount
-
-    def _range(self) -> str:
-        return f"{self.least:g}{self.unit} to {self.most:g}{self.unit}"
-
-
-def _note(text: str) -> None:
-    from amigen.cli.document import echo_line
-    from amigen.cli.options import is_quiet
-
-    if not is_quiet():
-        echo_line(f"note: {text}", err=True)

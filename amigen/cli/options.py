@@ -100,10 +100,6 @@ spec_argument = click.argument(
 )
 
 
-def _complete(*words: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    return lambda _, __, incomplete: [word for word in words if word.startswith(incomplete)]
-
-
 def complete_platform(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The platforms that amigen knows, for the shell."""
     from amigen.platforms import PLATFORMS
@@ -111,7 +107,9 @@ def complete_platform(_: click.Context, __: click.Parameter, incomplete: str) ->
     return [name for name in PLATFORMS if name.startswith(incomplete)]
 
 
-complete_architecture = _complete("x86_64", "arm64")
+def complete_architecture(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The architectures that amigen knows, for the shell."""
+    return [name for name in ("x86_64", "arm64") if name.startswith(incomplete)]
 
 
 def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from amigen.aws import calls
-from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError
 from amigen.images import kernel
@@ -129,28 +128,18 @@ def compared_to(aws: Aws, base: Base, used: str) -> Comparison:
 
 
 def _by_id(aws: Aws, region: str, source: Source) -> Image | None:
-    image = source.image
-    if source.parameter:
-        call = (
-            calls.GET_PUBLIC_PARAMETER if source.parameter.startswith("/aws/service/") else calls.GET_SOURCE_PARAMETER
-        )
-        try:
-            answer = aws.call(call, region, f"parameter {source.parameter}", Name=source.parameter)
-        except CallError as error:
-            if error.code == "ParameterNotFound":
-                return None
-            raise
-        image = str(answer["Parameter"]["Value"])
-    return observe.find_image(aws, region, image)
+    image: str | None = source.image
+    if name := source.parameter:
+        public = name.startswith("/aws/service/")
+        call = calls.GET_PUBLIC_PARAMETER if public else calls.GET_SOURCE_PARAMETER
+        image = observe.find_parameter(aws, region, name, call)
+    return observe.find_image(aws, region, image) if image else None
 
 
 def _by_filter(aws: Aws, region: str, source: Source, target: Target) -> Image | None:
-    found = observe.search_images(
-        aws,
-        region,
-        f"base images {source.text}",
-        owners=source.owners,
-        name=source.name_filter,
-        architecture=target.architecture,
-    )
-    return max(found, key=lambda image: (image.created, image.id), default=None)
+    """The newest that is available; names may have `*` and `?`."""
+    wanted = {"name": source.name_filter, "architecture": target.architecture, "state": "available"}
+    filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    what = f"base images {source.text}"
+    found = observe.find_images(aws, region, what, Owners=list(source.owners), Filters=filters)
+    return found[0] if found else None

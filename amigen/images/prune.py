@@ -127,7 +127,8 @@ def _by_region(plans: list[RegionPrune], work: Callable[[RegionPrune], None]) ->
 
 def list_images(aws: Aws, plan: RegionPrune, name: str) -> None:
     """Look at the images of a spec in one region, newest first, with what refers to them; all of them stay."""
-    images = observe.tagged_images(aws, plan.region, names.TAG_NAME, name)
+    filters = observe.tagged(**{names.TAG_NAME: name})
+    images = observe.own_images(aws, plan.region, f"images with {names.TAG_NAME}={name}", Filters=filters)
     plan.usage = find_usage(aws, plan.region) if images else Usage()
     plan.images = tuple(Listed(region=plan.region, image=image, used=plan.usage.of(image.id)) for image in images)
 
@@ -216,10 +217,7 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
 
 def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
     """Snapshots that were marked for removal, whose image is gone, and which no other image uses."""
-    filters = [
-        {"Name": f"tag:{names.TAG_NAME}", "Values": [name]},
-        {"Name": "tag-key", "Values": [names.TAG_PRUNED]},
-    ]
+    filters = [*observe.tagged(**{names.TAG_NAME: name}), {"Name": "tag-key", "Values": [names.TAG_PRUNED]}]
     found = list(
         aws.pages(calls.DESCRIBE_SNAPSHOTS, region, "snapshots of pruned images", OwnerIds=["self"], Filters=filters)
     )
@@ -228,7 +226,7 @@ def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
     }
     if not marks:
         return ()
-    own = observe.own_images(aws, region)
+    own = observe.own_images(aws, region, "own images of the region")
     there = {image.id for image in own} | {s.id for image in own for s in image.snapshots}
     return tuple(sorted(snapshot for snapshot, image in marks.items() if not {snapshot, image} & there))
 

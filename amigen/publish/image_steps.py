@@ -91,7 +91,7 @@ class CopyImage(Action):
             SourceImageId=self.source,
             SourceRegion=self.source_region,
             Name=self.name,
-            ClientToken=names.token("copy", self.source, region, means.ledger.image(key)),
+            ClientToken=names.token("copy", self.source, region, means.ledger.entry(key).image),
             TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")],
             **({"Encrypted": True} if self.encrypted else {}),
             **({"KmsKeyId": self.kms_key} if self.kms_key else {}),

@@ -72,10 +72,6 @@ class Ledger:
         with self._lock:
             return msgspec.structs.replace(self._document.entries.get(key, Entry()))
 
-    def image(self, key: str) -> str:
-        """The image of `Place.key` that was noted last; empty where there is none."""
-        return self.entry(key).image
-
     def warning(self, key: str, version: int) -> str:
         """What EC2 could not validate of a version; empty: nothing is known."""
         number, _, text = self.entry(key).warning.partition(":")
@@ -163,8 +159,6 @@ def ledger_if_there(path: Path, name: str, say: Callable[[str], None]) -> Iterat
                 notes = stack.enter_context(open_ledger(path, name))
             except (ConflictError, InputError) as error:
                 say(f"{path} is not written: {error.message}")
-            except OSError as error:
-                say(f"{path} is not written: {error}")
         yield notes
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
+from amigen.aws.grants import Call
 from amigen.aws.session import Aws
-from amigen.publish.names import TAG_COPIED_FROM, Target
 from amigen.publish.state import Image, Instance, Snapshot, Template, Version
 from amigen.publish.template import as_request
 
@@ -18,39 +17,27 @@ _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malf
 def find_image(aws: Aws, region: str, image: str) -> Image | None:
     """An AMI by its id; None where it does not exist (any more)."""
     try:
-        found = list(_describe(aws, region, f"image {image}", ImageIds=[image]))
+        return next(iter(find_images(aws, region, f"image {image}", ImageIds=[image])), None)
     except CallError as error:
         if error.code in _GONE:
             return None
         raise
-    return found[0] if found else None
 
 
-def find_copies(aws: Aws, region: str, target: Target, source: str) -> tuple[Image, ...]:
-    """The copies of an AMI that amigen made in this region, in any state, newest first."""
-    filters = [{"Name": f"tag:{TAG_COPIED_FROM}", "Values": [source]}]
-    found = _describe(aws, region, f"copies of {source} ({target.key})", Owners=["self"], Filters=filters)
+def find_images(aws: Aws, region: str, what: str, **params: Any) -> tuple[Image, ...]:
+    """AMIs, newest first; `params` of DescribeImages."""
+    found = map(read_image, aws.pages(calls.DESCRIBE_IMAGES, region, what, **params))
     return tuple(sorted(found, key=lambda image: (image.created, image.id), reverse=True))
 
 
-def tagged_images(aws: Aws, region: str, tag: str, value: str) -> tuple[Image, ...]:
-    """The account's own AMIs with a tag, newest first; deprecated and disabled ones too."""
-    filters = [{"Name": f"tag:{tag}", "Values": [value]}]
-    found = _own(aws, region, f"images with {tag}={value}", Filters=filters)
-    return tuple(sorted(found, key=lambda image: (image.created, image.id), reverse=True))
+def own_images(aws: Aws, region: str, what: str, **params: Any) -> tuple[Image, ...]:
+    """The account's own AMIs, newest first; deprecated and disabled ones too."""
+    return find_images(aws, region, what, Owners=["self"], IncludeDeprecated=True, IncludeDisabled=True, **params)
 
 
-def own_images(aws: Aws, region: str) -> tuple[Image, ...]:
-    """All of the account's own AMIs, deprecated and disabled ones too."""
-    return tuple(_own(aws, region, "own images of the region"))
-
-
-def _own(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
-    return _describe(aws, region, what, Owners=["self"], IncludeDeprecated=True, IncludeDisabled=True, **params)
-
-
-def _describe(aws: Aws, region: str, what: str, **params: Any) -> Iterable[Image]:
-    return map(read_image, aws.pages(calls.DESCRIBE_IMAGES, region, what, **params))
+def tagged(**tags: str) -> list[dict[str, Any]]:
+    """Filters for things with these tags."""
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
 
 
 def read_image(item: dict[str, Any]) -> Image:
@@ -140,10 +127,10 @@ def read_version(item: dict[str, Any]) -> Version:
     )
 
 
-def find_parameter(aws: Aws, region: str, name: str) -> str | None:
+def find_parameter(aws: Aws, region: str, name: str, call: Call = calls.GET_PARAMETER) -> str | None:
     """The value of an SSM parameter; None where there is none."""
     try:
-        answer = aws.call(calls.GET_PARAMETER, region, f"parameter {name}", Name=name)
+        answer = aws.call(call, region, f"parameter {name}", Name=name)
     except CallError as error:
         if error.code == "ParameterNotFound":
             return None
@@ -151,23 +138,10 @@ def find_parameter(aws: Aws, region: str, name: str) -> str | None:
     return str(answer["Parameter"]["Value"])
 
 
-def search_images(
-    aws: Aws, region: str, what: str, *, owners: tuple[str, ...], name: str, architecture: str
-) -> tuple[Image, ...]:
-    """Available images by name with `*` and `?`, of these owners only."""
-    filters = [
-        {"Name": "name", "Values": [name]},
-        {"Name": "architecture", "Values": [architecture]},
-        {"Name": "state", "Values": ["available"]},
-    ]
-    return tuple(_describe(aws, region, what, Owners=list(owners), Filters=filters))
-
-
 def running_instances(aws: Aws, region: str, what: str, **tags: str) -> tuple[Instance, ...]:
     """Instances with these tags that are not on their way out; all of the region without tags."""
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
-    filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
-    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, Filters=filters)
+    pages = aws.pages(calls.DESCRIBE_INSTANCES, region, what, Filters=[*filters, *tagged(**tags)])
     return tuple(read_instance(item) for reservation in pages for item in reservation["Instances"])
 
 

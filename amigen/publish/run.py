@@ -63,7 +63,8 @@ def _state(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place,
     image: Image | None = built
     failed: tuple[Image, ...] = ()
     if place.region != proven.region:
-        copies = observe.find_copies(aws, place.region, place.target, proven.image)
+        what, filters = f"copies of {proven.image}", observe.tagged(**{names.TAG_COPIED_FROM: proven.image})
+        copies = observe.find_images(aws, place.region, what, Owners=["self"], Filters=filters)
         image = next((each for each in copies if each.state in ("available", "pending")), None)
         failed = tuple(each for each in copies if each.state in names.BROKEN_IMAGE)
     if image:
