@@ -17,7 +17,6 @@ from amigen.publish.canary_launch import launch_params
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
 from amigen.publish.run_command import Answer, Rate, run_script
-from amigen.publish.state import Instance
 from amigen.publish.wait import TooLongError, Waiter
 
 # A version that EC2 does not know after this is not there.
@@ -76,7 +75,9 @@ class CanaryRunner:
     def _find_or_launch(self, place: Place, *, name: str, template: str, version: int, image: str) -> str:
         """The canary of a run that was cut off is taken up again, whether it was seen to be launched or not."""
         mark = f"{name}/{version}"
-        there = [i for i in self._canaries(place, mark) if i.state in ("pending", "running")]
+        what = f"canaries of {mark}"
+        found = observe.running_instances(self.aws, place.region, what, **{names.TAG_CANARY: mark})
+        there = [each for each in found if each.state in ("pending", "running")]
         if there:
             self.waiter.say(f"{place.key}: resuming canary {there[0].id} of an earlier run")
             for other in there[1:]:
@@ -127,9 +128,6 @@ class CanaryRunner:
         filters = [{"Name": "instance-id", "Values": [instance]}]
         pages = self.aws.pages(calls.DESCRIBE_INSTANCES, place.region, f"instance {instance}", Filters=filters)
         return next((each for reservation in pages for each in reservation["Instances"]), {})
-
-    def _canaries(self, place: Place, mark: str) -> tuple[Instance, ...]:
-        return observe.running_instances(self.aws, place.region, f"canaries of {mark}", **{names.TAG_CANARY: mark})
 
     def _data(self, place: Place, template: str, version: int) -> dict[str, Any]:
         """What the version says. It was made just now: EC2 may need a moment to know it everywhere."""
