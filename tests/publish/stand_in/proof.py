@@ -28,7 +28,7 @@ def judge(plan: ImagePlan, token: str, answers: Sequence[Answer]) -> dict[str, R
     out: dict[str, Report | CouldNotCheckError] = {}
     for each in answers:
         if each.output is None:
-            out[each.instance] = each.unproven(each.problem, "")
+            out[each.instance] = each.unproven(each.problem, "see it in Fleet Manager")
             continue
         said, _, health = each.output.decode().strip().partition(" ")
         if said != token:
