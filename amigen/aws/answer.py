@@ -84,7 +84,8 @@ def ask(client: Any, operation: str, call: str, **params: Any) -> Fields:
     except RecursionError:
         raise AnswerError(call, "it is nested too deeply") from None
     except (ResponseParserError, *_PARSERS_RAISE) as error:
-        raise AnswerError(call, f"it cannot be read: {_first_line(error)}") from None
+        said = (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+        raise AnswerError(call, f"it cannot be read: {said}") from None
 
 
 def _check_body(http_response: Any, model: Any, **_: Any) -> None:
@@ -119,7 +120,3 @@ def _fields(value: Any, call: str, path: str) -> Any:
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__

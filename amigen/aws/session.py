@@ -106,10 +106,15 @@ class Aws:
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
             if (service, region) not in self._clients:
-                session = self._boto_session(region)
-                config = _config(session, self._options)
+                if self._session is None:
+                    session = _session(self._options.profile)
+                    if self._options.role_arn:
+                        _assume(session, self._options, region)
+                    # Not before: without the role it would call as somebody else.
+                    self._session = session
+                config = _config(self._session, self._options)
                 try:
-                    self._clients[service, region] = boto3.Session(botocore_session=session).client(
+                    self._clients[service, region] = boto3.Session(botocore_session=self._session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
                     )
                 except ValueError as error:
@@ -117,14 +122,6 @@ class Aws:
                     hint = "write it as https://HOST or http://HOST:PORT; see --endpoint-url and AWS_ENDPOINT_URL"
                     raise InputError(f"cannot call {service}: {error}", hint) from None
             return self._clients[service, region]
-
-    def _boto_session(self, region: str) -> Any:
-        if self._session is None:
-            session = _session(self._options.profile)
-            if self._options.role_arn:
-                _assume(session, self._options, region)
-            self._session = session
-        return self._session
 
 
 def _session(profile: str | None) -> Any:

@@ -68,7 +68,8 @@ def find_drift(
     instances = observe.running_instances(
         aws, place.region, f"instances of {place.target.key}", **{"amigen/name": place.target.name}
     )
-    own = [i for i in instances if _belongs(i, place)]
+    tags = place.target.tags
+    own = [each for each in instances if all(each.tags.get(key, value) == value for key, value in tags.items())]
     image_id = template.default_version.image if template else ""
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     image = observe.find_image(aws, place.region, image_id) if image_id.startswith("ami-") else None
@@ -78,11 +79,6 @@ def find_drift(
         now = find_base(aws, request.spec, place.target, place.region)
         found += _stale(place, image, now, used, compared_to(aws, now, used))
     return tuple(found)
-
-
-def _belongs(instance: Instance, place: Place) -> bool:
-    wanted = place.target.tags
-    return all(instance.tags.get(key, value) == value for key, value in wanted.items())
 
 
 def compare(
@@ -139,13 +135,14 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
     if version.label is None:
         yield _difference(place, "template", what, "the default version was not made by amigen", hint)
         return
+    disks = version.data.get("BlockDeviceMappings") or [{}]
     make = functools.partial(
         desired,
         spec=request.spec,
         target=place.target,
         digest=request.digest,
         image=version.image,
-        root_device=image.root_device if image else _root_device(version.data),
+        root_device=image.root_device if image else str(disks[0].get("DeviceName", "")),
         user_data=request.user_data[place.target.platform],
     )
     if is_default_same(template, make, version.image):
@@ -154,11 +151,6 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
     if version.label.spec != request.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {request.digest[:12]})"
     yield _difference(place, "template", what, message, hint, difference(version.data, make(version.data)))
-
-
-def _root_device(data: dict[str, object]) -> str:
-    disks = data.get("BlockDeviceMappings")
-    return str(disks[0].get("DeviceName", "")) if isinstance(disks, list) and disks else ""
 
 
 def _image(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:

@@ -26,18 +26,12 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
             lines.append(f"+ {path}: {new_text}")
         else:
             lines.append(f"~ {path}: {old_text} -> {new_text}")
-    lines += user_data_difference(old.get("UserData", ""), new.get("UserData", ""))
+    if (had := old.get("UserData", "")) != (has := new.get("UserData", "")):
+        if readable(had) == readable(has):
+            lines.append("~ UserData: packed differently, the content is the same")
+        else:
+            lines += ["~ UserData:", *(f"    {line}" for line in _unified(readable(had), readable(has)))]
     return tuple(lines)
-
-
-def user_data_difference(old: str, new: str) -> list[str]:
-    """A unified diff of decoded user data; says so where only its packing differs."""
-    if old == new:
-        return []
-    before, after = readable(old), readable(new)
-    if before == after:
-        return ["~ UserData: packed differently, the content is the same"]
-    return ["~ UserData:", *(f"    {line}" for line in _unified(before, after))]
 
 
 def _unified(before: list[str], after: list[str]) -> Iterator[str]:

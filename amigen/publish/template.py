@@ -57,7 +57,8 @@ def desired(
         "HttpTokens": "required",
         "HttpPutResponseHopLimit": own.hop_limit,
     }
-    data["BlockDeviceMappings"] = _disks(previous.get("BlockDeviceMappings", ()), spec, root_device)
+    others = [disk for disk in previous.get("BlockDeviceMappings", ()) if disk.get("DeviceName") != root_device]
+    data["BlockDeviceMappings"] = [*others, {"DeviceName": root_device, "Ebs": root_volume(spec)}]
     tags = {**spec.aws.tags, **target.tags, TAG_DIGEST: digest}
     data["TagSpecifications"] = _tag_specifications(previous, tags)
     if own.instance_types.get(target.architecture):
@@ -67,11 +68,6 @@ def desired(
     if own.security_group_ids:
         _set_groups(data, list(own.security_group_ids))
     return canonical(data)
-
-
-def _disks(previous: Any, spec: NodeImage, root_device: str) -> list[dict[str, Any]]:
-    others = [disk for disk in previous if disk.get("DeviceName") != root_device]
-    return [*others, {"DeviceName": root_device, "Ebs": root_volume(spec)}]
 
 
 def tagged_at_launch(data: dict[str, Any]) -> tuple[str, ...]:
