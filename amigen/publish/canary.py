@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe, proof
-from amigen.publish.canary_launch import launch_params
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
 from amigen.publish.run_command import Answer, Rate, run_script
+from amigen.publish.template import as_tags, cut, tagged_at_launch
 from amigen.publish.wait import TooLongError, Waiter
+from amigen.render.packer import INSTANCE_TYPES
 
 # A version that EC2 does not know after this is not there.
 _VISIBLE_SECONDS = 60.0
@@ -27,43 +27,55 @@ _WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init stat
 
 
 @dataclass(frozen=True, kw_only=True)
-class CanaryRunner:
-    """Launches, proves and terminates canaries.
+class Canary:
+    """The canary of one version: launched, proven, terminated.
 
     Attributes:
-        plans: The plan of each platform.
-        subnets: Region -> subnet to launch in; the default VPC's elsewhere.
+        plan: Of the platform.
+        subnet: Where to launch; None for the builder's subnet, or as EC2 chooses.
+        name, template, version: What is launched: name and id of the template, and its version.
+        image: The AMI of the version.
     """
 
     aws: Aws
-    plans: Mapping[str, ImagePlan]
+    plan: ImagePlan
     ledger: Ledger
     waiter: Waiter
-    subnets: Mapping[str, str]
+    subnet: str | None
+    place: Place
+    name: str
+    template: str
+    version: int
+    image: str
 
-    def __call__(self, place: Place, *, name: str, template: str, version: int, image: str) -> None:
-        """Prove one version.
+    @property
+    def _mark(self) -> str:
+        """What the tag of the canary says."""
+        return f"{self.name}/{self.version}"
+
+    def prove(self) -> None:
+        """Prove the version.
 
         Raises:
             ChecksFailedError: A check failed; the default is unchanged.
             CouldNotCheckError: The instance did not come up, or did not answer.
             AwsError: A call failed.
         """
-        instance = self._find_or_launch(place, name=name, template=template, version=version, image=image)
+        instance = self._find_or_launch()
         try:
-            self._await_online(place, instance)
-            self._prove(place, instance, f"{name} version {version}")
+            self._await_online(instance)
+            self._judge(instance)
         except AmigenError as error:
-            raise self._ended_by(error, place, instance) from None
+            raise self._ended_by(error, instance) from None
         except BaseException:
-            self._terminate(place, instance)
+            self._terminate(instance)
             raise
-        self._terminate(place, instance)
+        self._terminate(instance)
 
-    def _ended_by(self, error: AmigenError, place: Place, instance: str) -> AmigenError:
+    def _ended_by(self, error: AmigenError, instance: str) -> AmigenError:
         """Terminate a canary that failed. Where that fails, too, both are told: the one must not hide the other."""
         try:
-            self._terminate(place, instance)
+            self._terminate(instance)
         except AmigenError as left:
             kind = type(error) if type(error).__init__ is AmigenError.__init__ else AwsError
             return kind(
@@ -72,71 +84,77 @@ class CanaryRunner:
             )
         return error
 
-    def _find_or_launch(self, place: Place, *, name: str, template: str, version: int, image: str) -> str:
+    def _find_or_launch(self) -> str:
         """The canary of a run that was cut off is taken up again, whether it was seen to be launched or not."""
-        mark = f"{name}/{version}"
-        what = f"canaries of {mark}"
-        found = observe.running_instances(self.aws, place.region, what, **{names.TAG_CANARY: mark})
-        there = [each for each in found if each.state in ("pending", "running")]
+        key, what = self.place.key, f"canaries of {self._mark}"
+        found = observe.running_instances(self.aws, self.place.region, what, **{names.TAG_CANARY: self._mark})
+        there = [each.id for each in found if each.state in ("pending", "running")]
         if there:
-            self.waiter.say(f"{place.key}: resuming canary {there[0].id} of an earlier run")
+            self.waiter.say(f"{key}: resuming canary {there[0]} of an earlier run")
             for other in there[1:]:
-                self._terminate(place, other.id)
-            return there[0].id
-        token = self.ledger.entry(place.key).canary_token
-        known = token.startswith(f"{version}-")
-        token = token if known else self._new_token(place, version)
-        params = launch_params(
-            self.plans[place.target.platform],
-            place,
-            template=template,
-            version=version,
-            data=self._data(place, template, version),
-            image=image,
-            mark=mark,
-            subnet=self.subnets.get(place.region),
-        )
-        instance = self._launch(place, params, token, f"canary of {mark}", known=known)
+                self._terminate(other)
+            return there[0]
+        params, token = self._params(), self.ledger.entry(key).canary_token
+        instance = self._launch(params, token, known=True) if token.startswith(f"{self.version}-") else None
         if instance is None:
-            instance = self._launch(place, params, self._new_token(place, version), f"canary of {mark}", known=False)
+            token = f"{self.version}-{uuid.uuid4().hex}"
+            self.ledger.note(key, canary_token=token)
+            instance = self._launch(params, token, known=False)
         assert instance is not None, "a new token is not used up"
-        self.waiter.say(f"{place.key}: launched canary {instance}")
+        self.waiter.say(f"{key}: launched canary {instance}")
         return instance
 
-    def _new_token(self, place: Place, version: int) -> str:
-        token = f"{version}-{uuid.uuid4().hex}"
-        self.ledger.note(place.key, canary_token=token)
-        return token
-
-    def _launch(self, place: Place, params: dict[str, Any], token: str, what: str, *, known: bool) -> str | None:
+    def _launch(self, params: dict[str, Any], token: str, *, known: bool) -> str | None:
         """RunInstances; None where the token of an earlier run is used up: by an instance that somebody has terminated
         since, or by a launch with other parameters.
         """
+        what = f"canary of {self._mark}"
         try:
-            answer = self.aws.call(calls.RUN_CANARY, place.region, what, **params, ClientToken=token)
+            answer = self.aws.call(calls.RUN_CANARY, self.place.region, what, **params, ClientToken=token)
         except CallError as error:
             if not known or error.code != "IdempotentParameterMismatch":
                 raise
             return None
         instance: str = answer.first("Instances")["InstanceId"]
         # The answer to a token that was used is the first answer, so that the state in it says nothing.
-        gone = known and self._described(place, instance).get("State", {}).get("Name") in _ENDED
+        gone = known and self._described(instance).get("State", {}).get("Name") in _ENDED
         return None if gone else instance
 
-    def _described(self, place: Place, instance: str) -> dict[str, Any]:
+    def _params(self) -> dict[str, Any]:
+        """As the template says, with what it leaves open; without the client token."""
+        spec, target, data = self.plan.spec.aws, self.place.target, self._data()
+        tags = {**spec.tags, **target.tags, names.TAG_DIGEST: self.plan.digest, names.TAG_CANARY: self._mark}
+        params: dict[str, Any] = {
+            "LaunchTemplate": {"LaunchTemplateId": self.template, "Version": str(self.version)},
+            "MinCount": 1,
+            "MaxCount": 1,
+            "TagSpecifications": [{"ResourceType": kind, "Tags": as_tags(tags)} for kind in tagged_at_launch(data)],
+        }
+        if spec.launch_template.resolve_ssm_parameter:
+            params["ImageId"] = self.image  # the parameter moves only after this
+        if not (data.get("InstanceType") or data.get("InstanceRequirements")):
+            # The template leaves the type to the node group.
+            architecture = target.architecture
+            params["InstanceType"] = spec.instance_types.get(architecture, INSTANCE_TYPES[architecture])
+        if spec.iam_instance_profile and not data.get("IamInstanceProfile"):
+            params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
+        own = spec.subnet_id if self.place.region == spec.region else None
+        return {**params, **_subnet(data, self.subnet, own)}
+
+    def _described(self, instance: str) -> dict[str, Any]:
         """What EC2 says of an instance; nothing where it does not see it (yet), which by its id would be an error."""
         filters = [{"Name": "instance-id", "Values": [instance]}]
-        pages = self.aws.pages(calls.DESCRIBE_INSTANCES, place.region, f"instance {instance}", Filters=filters)
+        pages = self.aws.pages(calls.DESCRIBE_INSTANCES, self.place.region, f"instance {instance}", Filters=filters)
         return next((each for reservation in pages for each in reservation["Instances"]), {})
 
-    def _data(self, place: Place, template: str, version: int) -> dict[str, Any]:
+    def _data(self) -> dict[str, Any]:
         """What the version says. It was made just now: EC2 may need a moment to know it everywhere."""
-        what = f"launch template {template} version {version}"
-        wanted = {"LaunchTemplateId": template, "Versions": [str(version)]}
+        what = f"launch template {self.template} version {self.version}"
+        wanted = {"LaunchTemplateId": self.template, "Versions": [str(self.version)]}
 
         def look() -> tuple[dict[str, Any] | None, str]:
             try:
-                found = self.aws.call(calls.DESCRIBE_TEMPLATE_VERSIONS, place.region, what, **wanted)
+                found = self.aws.call(calls.DESCRIBE_TEMPLATE_VERSIONS, self.place.region, what, **wanted)
             except CallError as error:
                 if error.code != "InvalidLaunchTemplateId.VersionNotFound":
                     raise
@@ -144,26 +162,26 @@ class CanaryRunner:
             data: dict[str, Any] = found.first("LaunchTemplateVersions")["LaunchTemplateData"]
             return data, ""
 
-        return self.waiter.until(f"{place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
+        return self.waiter.until(f"{self.place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
 
-    def _await_online(self, place: Place, instance: str) -> None:
+    def _await_online(self, instance: str) -> None:
         def look() -> tuple[bool | None, str]:
-            found = self._described(place, instance)
+            found = self._described(instance)
             state = found["State"]["Name"] if found else "not visible yet"
             if state in (*_ENDED, "stopping", "stopped"):
                 reason = found.get("StateReason", {}).get("Message", "")
                 raise CouldNotCheckError(
-                    f"the canary {instance} in {place.region} is {state}" + (f": {reason}" if reason else ""),
+                    f"the canary {instance} in {self.place.region} is {state}" + (f": {reason}" if reason else ""),
                     "see the instance's console output; the default version is unchanged",
                 )
             filters = [{"Key": "InstanceIds", "Values": [instance]}]
             what = f"instance {instance}"
-            managed = list(self.aws.pages(calls.DESCRIBE_MANAGED_INSTANCES, place.region, what, Filters=filters))
+            managed = list(self.aws.pages(calls.DESCRIBE_MANAGED_INSTANCES, self.place.region, what, Filters=filters))
             online = bool(managed) and managed[0].get("PingStatus") == "Online"
             return (True if online else None), "online" if online else f"{state}, SSM agent not online yet"
 
         try:
-            self.waiter.until(f"{place.key}: canary {instance}", look)
+            self.waiter.until(f"{self.place.key}: canary {instance}", look)
         except TooLongError as error:
             raise CouldNotCheckError(
                 error.message,
@@ -171,36 +189,55 @@ class CanaryRunner:
                 " and a way to the SSM endpoints",
             ) from None
 
-    def _prove(self, place: Place, instance: str, what: str) -> None:
-        plan = self.plans[place.target.platform]
+    def _judge(self, instance: str) -> None:
         token = uuid.uuid4().hex
         answers, _ = run_script(
             self.aws,
-            place.region,
-            _WAIT_FOR_USER_DATA + proof.script_of(plan, token),
+            self.place.region,
+            _WAIT_FOR_USER_DATA + proof.script_of(self.plan, token),
             call=calls.SEND_CANARY_COMMAND,
             waiter=self.waiter,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        silent = Answer(instance=instance, region=place.region, problem="was not asked: is its SSM agent online?")
-        report = proof.judge(plan, token, [answers.get(instance, silent)])[instance]
+        silent = Answer(instance=instance, region=self.place.region, problem="was not asked: is its SSM agent online?")
+        report = proof.judge(self.plan, token, [answers.get(instance, silent)])[instance]
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:
             raise type(error)(
-                f"the canary of {what} in {place.region}: {error.message}",
+                f"the canary of {self.name} version {self.version} in {self.place.region}: {error.message}",
                 f"the default version is unchanged; {error.hint}",
             )
         assert not isinstance(report, CouldNotCheckError), "an error was raised above"
-        self.waiter.say(f"{place.key}: canary {instance}: {report.summary}")
+        self.waiter.say(f"{self.place.key}: canary {instance}: {report.summary}")
 
-    def _terminate(self, place: Place, instance: str) -> None:
+    def _terminate(self, instance: str) -> None:
         # Its token is spent: EC2 would answer it with this instance again, gone as it is. Forgotten before the call, as
         # after a cut the instance itself is found by its tag.
-        self.ledger.note(place.key, canary_token="")
+        self.ledger.note(self.place.key, canary_token="")
         try:
-            self.aws.call(calls.TERMINATE_CANARY, place.region, f"instance {instance}", InstanceIds=[instance])
+            self.aws.call(calls.TERMINATE_CANARY, self.place.region, f"instance {instance}", InstanceIds=[instance])
         except CallError as error:
             if error.code != "InvalidInstanceID.NotFound":
                 raise
-        self.waiter.say(f"{place.key}: terminated canary {instance}")
+        self.waiter.say(f"{self.place.key}: terminated canary {instance}")
+
+
+def _subnet(data: dict[str, Any], asked: str | None, own: str | None) -> dict[str, Any]:
+    """Where to launch: beside network interfaces EC2 takes no subnet, it belongs into the first of them.
+
+    All of them are sent, as the template has them: so it is the same whether EC2 puts what a request says in their
+    place or beside them. Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
+    (SubnetId: "If you specify a network interface, you must specify any subnets as part of the network interface").
+    """
+    subnet = asked or own
+    if not subnet:
+        return {}
+    shape = model.shape("ec2", "InstanceNetworkInterfaceSpecification")
+    interfaces: list[dict[str, Any]] = [cut(each, shape) for each in data.get("NetworkInterfaces", ())]
+    if not interfaces:
+        return {"SubnetId": subnet}
+    first = min(interfaces, key=lambda each: int(each.get("DeviceIndex", 0)))
+    if first.get("NetworkInterfaceId") or (first.get("SubnetId") and not asked):
+        return {}
+    return {"NetworkInterfaces": [{**each, "SubnetId": subnet} if each is first else each for each in interfaces]}

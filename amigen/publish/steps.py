@@ -116,7 +116,7 @@ class Means:
     """What the steps of a plan need of the world.
 
     Attributes:
-        canary: Proves one version of a template, as `amigen.publish.canary.CanaryRunner`.
+        canary: Proves one version of a template, by `amigen.publish.canary.Canary`.
     """
 
     aws: Aws

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError, RefusedError
 from amigen.plan.make import plan_images
 from amigen.publish import record
-from amigen.publish.canary import CanaryRunner
+from amigen.publish.canary import Canary
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
 from amigen.publish.run import look, make_request
@@ -109,7 +110,11 @@ def publish(
         if found.changes:
             ask("Apply this plan?")
         plans = {plan.platform: plan for plan in plan_images(spec)}
-        canary = CanaryRunner(aws=aws, plans=plans, ledger=ledger, waiter=waiter, subnets=subnets)
+
+        def canary(place: Place, **version: Any) -> None:
+            plan, subnet = plans[place.target.platform], subnets.get(place.region)
+            Canary(aws=aws, plan=plan, ledger=ledger, waiter=waiter, subnet=subnet, place=place, **version).prove()
+
         found.ledger = ledger.path
         means = Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None)
         apply(means, runs)
