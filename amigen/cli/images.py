@@ -57,7 +57,9 @@ def list_(regions: tuple[str, ...], on: OnAws) -> None:
     plans = list_regions(on.aws, names.chosen_regions(on.spec, regions, anywhere=True), on.spec.name)
     if on.json:
         gaps = [{"region": plan.region, "what": what} for plan in plans for what in plan.usage.unresolved]
-        echo_json({"images": [_listed_json(each) for plan in plans for each in plan.images], "unresolved": gaps})
+        echo_json(
+            {"images": [_listed_json(plan.region, each) for plan in plans for each in plan.images], "unresolved": gaps}
+        )
     else:
         for plan in plans:
             echo_line(f"{plan.region}" + ("" if plan.images or plan.error else ": none"))
@@ -237,7 +239,7 @@ def _prune_json(plan: RegionPrune) -> RegionResult:
         "notes": list(plan.notes),
         "images": [
             {
-                **_listed_json(each),
+                **_listed_json(plan.region, each),
                 "usedByAccounts": list(each.accounts),
                 "remove": not each.keep,
                 "why": each.keep or None,
@@ -249,11 +251,11 @@ def _prune_json(plan: RegionPrune) -> RegionResult:
     }
 
 
-def _listed_json(each: Listed) -> ListedImage:
+def _listed_json(region: str, each: Listed) -> ListedImage:
     """One image with what refers to it, for a program."""
     image = each.image
     return {
-        "region": each.region,
+        "region": region,
         "image": image.id,
         "name": image.name,
         "state": image.state,

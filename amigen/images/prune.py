@@ -36,7 +36,6 @@ class Listed:
         keep: Why prune leaves it; empty where it would remove it.
     """
 
-    region: str
     image: Image
     used: tuple[str, ...]
     accounts: tuple[str, ...] = ()
@@ -54,9 +53,11 @@ class Rules:
 
 @dataclass(kw_only=True)
 class RegionPrune:
-    """What prune would do, and did, in one region.
+    """One region: what prune would do there, and did.
 
     Attributes:
+        name: Of the spec.
+        images: Newest first.
         snapshots: Of images that are gone already: a run before this one was cut off in between.
         reports: Shared images whose usage by other accounts is not known; prune requests these reports, and removes
             nothing of the region before they are there.
@@ -65,7 +66,9 @@ class RegionPrune:
         error: Why the region as a whole could not be looked at, or was left in the middle.
     """
 
+    aws: Aws
     region: str
+    name: str
     images: tuple[Listed, ...] = ()
     snapshots: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
@@ -86,10 +89,134 @@ class RegionPrune:
         """What is to be removed."""
         return tuple(each for each in self.images if not each.keep)
 
+    def look(self) -> None:
+        """Look at the images of the spec, with what refers to them; all of them stay."""
+        what, filters = f"images with {names.TAG_NAME}={self.name}", observe.tagged(**{names.TAG_NAME: self.name})
+        images = observe.own_images(self.aws, self.region, what, Filters=filters)
+        self.usage = find_usage(self.aws, self.region) if images else Usage()
+        self.images = tuple(Listed(image=image, used=self.usage.of(image.id)) for image in images)
+
+    def plan(self, rules: Rules, shared: Shared) -> None:
+        """Look, and decide.
+
+        Raises:
+            CouldNotCheckError: Nobody can tell which images of the region are in use.
+        """
+        self.look()
+        self.usage.require_complete(self.region)
+        judged = judge(self.images, rules)
+        # Until the end of all looks nothing of the region is to be removed, also where one of them fails.
+        self.images = ()
+        candidates = [each.image for each in judged if not each.keep]
+        elsewhere = look_elsewhere(self.aws, self.region, candidates, shared, rules.now)
+        self.images = tuple(each if each.keep else _judged_elsewhere(each, elsewhere) for each in judged)
+        self.reports, self.notes = elsewhere.missing, elsewhere.notes
+        if elsewhere.pending:
+            self.error = self._waits_for(elsewhere.pending)
+        elif not self.reports:
+            self.snapshots = self._leftovers()
+
+    def apply(self, shared: Shared, now: datetime, say: Callable[[str], None]) -> None:
+        """Remove what was shown. Looked at once more right before: what has come into use since stays.
+
+        The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go.
+        Marked snapshots without their image are what the next run finds.
+
+        Args:
+            say: Told of each step.
+
+        Raises:
+            CouldNotCheckError: Usage reports had to be requested; nothing was removed.
+        """
+        aws, region = self.aws, self.region
+        for shared_image in self.reports:
+            request_report(aws, region, shared_image, now)
+            say(f"{region}: requested the usage report of {shared_image}")
+        if self.reports:
+            raise self._waits_for(self.reports)
+        for snapshot in self.snapshots:
+            with self._going_on(snapshot, say):
+                is_gone = self._delete_snapshot(snapshot)
+                end = f"removed {snapshot}, left by an earlier run"
+                say(f"{region}: {end if is_gone else f'{snapshot} is kept: another image uses it'}")
+        if not self.doomed:
+            return
+        usage = find_usage(aws, region)
+        usage.require_complete(region)
+        elsewhere = look_elsewhere(aws, region, [each.image for each in self.doomed], shared, now)
+        if waits := (*elsewhere.missing, *elsewhere.pending):
+            raise self._waits_for(waits)
+        for image in (each.image for each in self.doomed):
+            if used := (*usage.of(image.id), *elsewhere.used.get(image.id, ())):
+                say(f"{region}: {image.id} is kept: it is now used by {', '.join(used)}")
+                continue
+            with self._going_on(image.id, say):
+                stay = self._remove(image)
+                but = f"; {', '.join(stay)} are kept: another image uses them" if stay else ""
+                say(f"{region}: removed {image.id} and its snapshots{but}")
+
+    def _waits_for(self, images: Sequence[str]) -> CouldNotCheckError:
+        before = f"before EC2 has made the usage reports of shared images: {', '.join(images)}"
+        return CouldNotCheckError(
+            f"nothing is removed in {self.region} {before}",
+            "run the same command again later; a report takes minutes to hours",
+        )
+
+    def _leftovers(self) -> tuple[str, ...]:
+        """Snapshots that were marked for removal, whose image is gone, and which no other image uses."""
+        what = "snapshots of pruned images"
+        filters = [*observe.tagged(**{names.TAG_NAME: self.name}), {"Name": "tag-key", "Values": [names.TAG_PRUNED]}]
+        found = self.aws.pages(calls.DESCRIBE_SNAPSHOTS, self.region, what, OwnerIds=["self"], Filters=filters)
+        marks = {
+            item["SnapshotId"]: tag["Value"] for item in found for tag in item["Tags"] if tag["Key"] == names.TAG_PRUNED
+        }
+        if not marks:
+            return ()
+        own = observe.own_images(self.aws, self.region, "own images of the region")
+        there = {image.id for image in own} | {s.id for image in own for s in image.snapshots}
+        return tuple(sorted(snapshot for snapshot, image in marks.items() if not {snapshot, image} & there))
+
+    @contextlib.contextmanager
+    def _going_on(self, what: str, say: Callable[[str], None]) -> Iterator[None]:
+        """What cannot be removed (protected, forbidden) does not keep the others; what concerns all of them does."""
+        try:
+            yield
+        except CallError as error:
+            if error.concerns_all:
+                raise
+            self.failed.append((what, error))
+            say(f"{self.region}: {what} is not removed: {error.message}")
+
+    def _remove(self, image: Image) -> list[str]:
+        """Remove an image with its snapshots; returns the ones kept because another image uses them."""
+        snapshots = [s.id for s in image.snapshots]
+        if snapshots:
+            what, tags = f"snapshots of {image.id}", [{"Key": names.TAG_PRUNED, "Value": image.id}]
+            self.aws.call(calls.MARK_SNAPSHOT, self.region, what, Resources=snapshots, Tags=tags)
+        try:
+            self.aws.call(calls.DEREGISTER_IMAGE, self.region, f"image {image.id}", ImageId=image.id)
+        except CallError as error:
+            if error.code not in _GONE:
+                raise
+        self.removed.append(image.id)
+        return [snapshot for snapshot in snapshots if not self._delete_snapshot(snapshot)]
+
+    def _delete_snapshot(self, snapshot: str) -> bool:
+        """False if another image uses it."""
+        try:
+            self.aws.call(calls.DELETE_SNAPSHOT, self.region, f"snapshot {snapshot}", SnapshotId=snapshot)
+        except CallError as error:
+            if error.code == "InvalidSnapshot.InUse":
+                return False
+            if error.code != "InvalidSnapshot.NotFound":
+                raise
+        self.removed.append(snapshot)
+        return True
+
 
 def list_regions(aws: Aws, regions: Sequence[str], name: str) -> list[RegionPrune]:
     """Look at the images of a spec in regions; each keeps its own error."""
-    return _by_region([RegionPrune(region=region) for region in regions], lambda plan: list_images(aws, plan, name))
+    return _by_region([RegionPrune(aws=aws, region=region, name=name) for region in regions], RegionPrune.look)
 
 
 def plan_regions(
@@ -108,12 +235,11 @@ def plan_regions(
         images=shared_images(ledger_beside(record or default_path(spec))),
         by_spec=bool(share.accounts or share.organizations or share.organizational_units or share.public),
     )
-    plans = [RegionPrune(region=region) for region in regions]
-    _by_region(plans, lambda plan: plan_prune(aws, plan, spec.name, rules, shared))
+    plans = [RegionPrune(aws=aws, region=region, name=spec.name) for region in regions]
+    _by_region(plans, lambda plan: plan.plan(rules, shared))
 
     def apply(say: Callable[[str], None]) -> None:
-        seen = [plan for plan in plans if not plan.error]
-        _by_region(seen, lambda plan: apply_prune(aws, plan, shared, rules.now, say))
+        _by_region([plan for plan in plans if not plan.error], lambda plan: plan.apply(shared, rules.now, say))
 
     return plans, apply
 
@@ -125,51 +251,12 @@ def _by_region(plans: list[RegionPrune], work: Callable[[RegionPrune], None]) ->
     return plans
 
 
-def list_images(aws: Aws, plan: RegionPrune, name: str) -> None:
-    """Look at the images of a spec in one region, newest first, with what refers to them; all of them stay."""
-    filters = observe.tagged(**{names.TAG_NAME: name})
-    images = observe.own_images(aws, plan.region, f"images with {names.TAG_NAME}={name}", Filters=filters)
-    plan.usage = find_usage(aws, plan.region) if images else Usage()
-    plan.images = tuple(Listed(region=plan.region, image=image, used=plan.usage.of(image.id)) for image in images)
-
-
-def plan_prune(aws: Aws, plan: RegionPrune, name: str, rules: Rules, shared: Shared) -> None:
-    """Look at one region, and decide.
-
-    Raises:
-        CouldNotCheckError: Nobody can tell which images of the region are in use.
-    """
-    list_images(aws, plan, name)
-    plan.usage.require_complete(plan.region)
-    judged = judge(plan.images, rules)
-    # Until the end of all looks nothing of the region is to be removed, also where one of them fails.
-    plan.images = ()
-    candidates = [each.image for each in judged if not each.keep]
-    elsewhere = look_elsewhere(aws, plan.region, candidates, shared, rules.now)
-    plan.images = tuple(_judged_elsewhere(each, elsewhere) for each in judged)
-    plan.reports, plan.notes = elsewhere.missing, elsewhere.notes
-    if elsewhere.pending:
-        plan.error = _waits_for(plan.region, elsewhere.pending)
-    elif not plan.reports:
-        plan.snapshots = _leftovers(aws, plan.region, name)
-
-
 def _judged_elsewhere(each: Listed, elsewhere: Elsewhere) -> Listed:
-    used = elsewhere.used.get(each.image.id, ())
-    if each.keep:
-        return each
+    used, accounts = elsewhere.used.get(each.image.id, ()), elsewhere.accounts.get(each.image.id, ())
     waits = (*elsewhere.missing, *elsewhere.pending)
-    keep = f"used by {', '.join(used)}" if used else ""
-    keep = keep or (f"waits for the usage report of {', '.join(waits)}" if waits else "")
-    accounts = elsewhere.accounts.get(each.image.id, ())
+    keep = f"waits for the usage report of {', '.join(waits)}" if waits else ""
+    keep = f"used by {', '.join(used)}" if used else keep
     return replace(each, used=(*each.used, *used), accounts=accounts, keep=keep)
-
-
-def _waits_for(region: str, images: Sequence[str]) -> CouldNotCheckError:
-    return CouldNotCheckError(
-        f"nothing is removed in {region} before EC2 has made the usage reports of shared images: {', '.join(images)}",
-        "run the same command again later; a report takes minutes to hours",
-    )
 
 
 def judge(images: Sequence[Listed], rules: Rules) -> tuple[Listed, ...]:
@@ -213,98 +300,3 @@ def _reason(each: Listed, rank: int | None, rules: Rules) -> str:
         # Also launches by accounts that it is shared with, whose instances cannot be seen from here.
         return f"was launched on {image.launched[:10]}"
     return ""
-
-
-def _leftovers(aws: Aws, region: str, name: str) -> tuple[str, ...]:
-    """Snapshots that were marked for removal, whose image is gone, and which no other image uses."""
-    filters = [*observe.tagged(**{names.TAG_NAME: name}), {"Name": "tag-key", "Values": [names.TAG_PRUNED]}]
-    found = list(
-        aws.pages(calls.DESCRIBE_SNAPSHOTS, region, "snapshots of pruned images", OwnerIds=["self"], Filters=filters)
-    )
-    marks = {
-        item["SnapshotId"]: tag["Value"] for item in found for tag in item["Tags"] if tag["Key"] == names.TAG_PRUNED
-    }
-    if not marks:
-        return ()
-    own = observe.own_images(aws, region, "own images of the region")
-    there = {image.id for image in own} | {s.id for image in own for s in image.snapshots}
-    return tuple(sorted(snapshot for snapshot, image in marks.items() if not {snapshot, image} & there))
-
-
-def apply_prune(aws: Aws, plan: RegionPrune, shared: Shared, now: datetime, say: Callable[[str], None]) -> None:
-    """Remove what was shown. Looked at once more right before: what has come into use since stays.
-
-    The order makes a cut harmless: snapshots are marked with the image's id, the image goes, the snapshots go. Marked
-    snapshots without their image are what the next run finds.
-
-    Raises:
-        CouldNotCheckError: Usage reports had to be requested; nothing was removed.
-    """
-    region = plan.region
-    for image in plan.reports:
-        request_report(aws, region, image, now)
-        say(f"{region}: requested the usage report of {image}")
-    if plan.reports:
-        raise _waits_for(region, plan.reports)
-    for snapshot in plan.snapshots:
-        with _kept_going(plan, snapshot, say):
-            if _delete_snapshot(aws, region, snapshot, plan.removed):
-                say(f"{region}: removed {snapshot}, left by an earlier run")
-            else:
-                say(f"{region}: {snapshot} is kept: another image uses it")
-    if not plan.doomed:
-        return
-    usage = find_usage(aws, region)
-    usage.require_complete(region)
-    elsewhere = look_elsewhere(aws, region, [each.image for each in plan.doomed], shared, now)
-    if waits := (*elsewhere.missing, *elsewhere.pending):
-        raise _waits_for(region, waits)
-    for each in plan.doomed:
-        used = (*usage.of(each.image.id), *elsewhere.used.get(each.image.id, ()))
-        if used:
-            say(f"{region}: {each.image.id} is kept: it is now used by {', '.join(used)}")
-            continue
-        with _kept_going(plan, each.image.id, say):
-            stay = _remove(aws, region, each.image, plan.removed)
-            but = f"; {', '.join(stay)} are kept: another image uses them" if stay else ""
-            say(f"{region}: removed {each.image.id} and its snapshots{but}")
-
-
-@contextlib.contextmanager
-def _kept_going(plan: RegionPrune, what: str, say: Callable[[str], None]) -> Iterator[None]:
-    """One that cannot be removed (protected, forbidden) does not keep the others; what concerns all of them does."""
-    try:
-        yield
-    except CallError as error:
-        if error.concerns_all:
-            raise
-        plan.failed.append((what, error))
-        say(f"{plan.region}: {what} is not removed: {error.message}")
-
-
-def _remove(aws: Aws, region: str, image: Image, removed: list[str]) -> list[str]:
-    """Remove an image with its snapshots; returns the ones kept because another image uses them."""
-    snapshots = [s.id for s in image.snapshots]
-    if snapshots:
-        tags = [{"Key": names.TAG_PRUNED, "Value": image.id}]
-        aws.call(calls.MARK_SNAPSHOT, region, f"snapshots of {image.id}", Resources=snapshots, Tags=tags)
-    try:
-        aws.call(calls.DEREGISTER_IMAGE, region, f"image {image.id}", ImageId=image.id)
-    except CallError as error:
-        if error.code not in _GONE:
-            raise
-    removed.append(image.id)
-    return [snapshot for snapshot in snapshots if not _delete_snapshot(aws, region, snapshot, removed)]
-
-
-def _delete_snapshot(aws: Aws, region: str, snapshot: str, removed: list[str]) -> bool:
-    """False if another image uses it."""
-    try:
-        aws.call(calls.DELETE_SNAPSHOT, region, f"snapshot {snapshot}", SnapshotId=snapshot)
-    except CallError as error:
-        if error.code == "InvalidSnapshot.InUse":
-            return False
-        if error.code != "InvalidSnapshot.NotFound":
-            raise
-    removed.append(snapshot)
-    return True
