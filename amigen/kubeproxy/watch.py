@@ -14,6 +14,9 @@ from amigen.services.model import Difference
 
 # Node, kind and subject: the same difference on two nodes is two.
 _Key: TypeAlias = tuple[str, str, str]
+# Since when each has been there, and its text.
+_Told: TypeAlias = dict[_Key, tuple[float, str]]
+_API_AWAY: _Key = ("", "away", "")
 
 
 def watch(
@@ -34,31 +37,30 @@ def watch(
     Raises:
         UnreachableError, CouldNotCheckError: The last comparison failed.
     """
-    since: dict[_Key, float] = {}
-    told: dict[_Key, str] = {}
+    told: _Told = {}
     away: AmigenError | None = None
     states: tuple[NodeStatus, ...] = ()
     lasted: dict[tuple[str, Difference], float] = {}
 
     def settled() -> bool:
-        nonlocal since, told, away, states, lasted
+        nonlocal told, away, states, lasted
         try:
             states, away = compare_once(), None
         except (UnreachableError, CouldNotCheckError) as error:
             away = error
-            if seconds and ("", "away", "") not in told:
+            if seconds and _API_AWAY not in told:
                 say(f"not seen: {error.message}")
-            told[("", "away", "")] = error.message
+            told[_API_AWAY] = (time.monotonic(), error.message)
             return False
-        since = _since(since, states)
-        now = time.monotonic()
+        current = _current(told, states, time.monotonic())
+        if seconds:
+            _tell(told, current, say)
+        told = current
         lasted = {
-            (state.key, one): now - since[state.key, one.kind, one.subject]
+            (state.key, one): time.monotonic() - told[state.key, one.kind, one.subject][0]
             for state in states
             for one in state.differences
         }
-        if seconds:
-            told = _tell(told, states, say)
         return not (lasted or any(state.unseen for state in states))
 
     wait_until(settled, seconds=seconds, every=interval)
@@ -67,29 +69,25 @@ def watch(
     return states, lasted
 
 
-def _since(before: dict[_Key, float], states: tuple[NodeStatus, ...]) -> dict[_Key, float]:
-    """Since when each difference has been there; of a node that was not seen, what was known stays."""
-    unseen = {state.key for state in states if state.unseen}
-    found = {(state.key, one.kind, one.subject) for state in states for one in state.differences}
-    kept = {key: begun for key, begun in before.items() if key in found or key[0] in unseen}
-    return dict.fromkeys(found, time.monotonic()) | kept
-
-
-def _tell(told: dict[_Key, str], states: tuple[NodeStatus, ...], say: Callable[[str], None]) -> dict[_Key, str]:
-    many = len(states) > 1
-    current: dict[_Key, str] = {}
+def _current(told: _Told, states: tuple[NodeStatus, ...], now: float) -> _Told:
+    """What there is to tell now; of a node that was not seen, what was known stays."""
+    current: _Told = {}
     for state in states:
-        name = f"{state.subject}: " if many else ""
+        name = f"{state.subject}: " if len(states) > 1 else ""
         if state.unseen:
-            current[state.key, "away", ""] = f"{name}{state.unseen.message}"
-            # What was told of it is neither settled nor new.
-            current |= {key: text for key, text in told.items() if key[0] == state.key and key[1] != "away"}
-        current |= {(state.key, one.kind, one.subject): name + one.says for one in state.differences}
-    for key in current.keys() - told.keys():
-        say(f"{'not seen' if key[1] == 'away' else 'differs'}: {current[key]}")
-    for key in told.keys() - current.keys():
-        say("seen again" + (f": {key[0]}" if key[0] else "") if key[1] == "away" else f"settled: {told[key]}")
+            current |= {key: known for key, known in told.items() if key[0] == state.key}
+            current[state.key, "away", ""] = (now, f"{name}{state.unseen.message}")
+        for one in state.differences:
+            key = (state.key, one.kind, one.subject)
+            current[key] = (told[key][0] if key in told else now, name + one.says)
     return current
+
+
+def _tell(told: _Told, current: _Told, say: Callable[[str], None]) -> None:
+    for key in current.keys() - told.keys():
+        say(f"{'not seen' if key[1] == 'away' else 'differs'}: {current[key][1]}")
+    for key in told.keys() - current.keys():
+        say("seen again" + (f": {key[0]}" if key[0] else "") if key[1] == "away" else f"settled: {told[key][1]}")
 
 
 def refuse_differences(states: tuple[NodeStatus, ...], lasted: Mapping[tuple[str, Difference], float]) -> None:
