@@ -38,14 +38,14 @@ def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]
     """Each thing that is not as it should be, in a sentence; empty: all is well."""
     found = []
     if wrong := [one.node for one in modes if one.mode and one.mode != observed.config.mode]:
-        found.append(f"{names(wrong)}: not in the configured mode {observed.config.mode}")
+        found.append(f"{_names(wrong)}: not in the configured mode {observed.config.mode}")
     if not_ready := [pod.node for pod in observed.pods if not pod.ready and not pod.ending]:
-        found.append(f"{names(not_ready)}: kube-proxy is not ready")
+        found.append(f"{_names(not_ready)}: kube-proxy is not ready")
     number, without = missing(observed)
     if number:
-        found.append(f"{number} nodes have no kube-proxy ({names(without)})")
+        found.append(f"{number} nodes have no kube-proxy ({_names(without)})")
     if stale := [pod.node for pod in observed.stale_pods]:
-        found.append(f"{names(stale)}: kube-proxy is older than the configuration")
+        found.append(f"{_names(stale)}: kube-proxy is older than the configuration")
     if drift := addon_drift(observed):
         found.append(f"the ConfigMap contradicts the add-on: {'; '.join(drift)}")
     return tuple(found)
@@ -63,7 +63,7 @@ def notes(observed: Observed) -> tuple[str, ...]:
     return (unset,) if unset else ()
 
 
-def names(nodes: list[str] | tuple[str, ...]) -> str:
+def _names(nodes: list[str] | tuple[str, ...]) -> str:
     """The first ten, and how many more."""
     more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
     return ", ".join(nodes[:_NAMED]) + more

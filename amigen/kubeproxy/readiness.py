@@ -59,12 +59,11 @@ def readiness(
         return Readiness(node=node.name, pool=node.pool, verdict=verdict, by=by, why=why)
 
     if isinstance(gathered, NodeFacts):
-        missing = lacks(gathered, mode, scheduler)
+        missing = _lacks(gathered, mode, scheduler)
         return found("not ready" if missing else "ready", "looked", missing or "all that the mode needs is there")
     tail = f" ({gathered})" if gathered else ""
-    if mode == "nftables" and kernel_below(node.kernel, NFTABLES_MIN_KERNEL):
-        need = ".".join(map(str, NFTABLES_MIN_KERNEL))
-        return found("not ready", "kernel", f"kernel {node.kernel} is older than {need}")
+    if old := _too_old(node.kernel, mode):
+        return found("not ready", "kernel", old)
     if verified is not None and (said := _of_report(verified, mode, scheduler)):
         return found(said[0], "verification", said[1] + tail)
     label = node.labels.get(LABEL_PREFIX + mode)
@@ -79,21 +78,27 @@ def readiness(
     )
 
 
-def lacks(gathered: NodeFacts, mode: ProxyMode, scheduler: str) -> str:
+def _lacks(gathered: NodeFacts, mode: ProxyMode, scheduler: str) -> str:
     """What a node lacks for a mode, one sentence; empty: nothing.
 
     A module that is only a file counts as lacking: kube-proxy may load it by itself and may not
     (https://github.com/k0sproject/k0s/issues/4626), and after a reboot the same question comes back.
     """
     facts = gathered.of_node
-    if mode == "nftables" and kernel_below(facts.kernel, NFTABLES_MIN_KERNEL):
-        return f"kernel {facts.kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
+    if old := _too_old(facts.kernel, mode):
+        return old
     unloaded = [name for name in _modules(mode, scheduler) if not facts.is_loaded(name)]
     files = [name for name in unloaded if facts.availability(name, facts.kernel).is_available]
     gone = [name for name in unloaded if name not in files]
     parts = [f"the kernel has no module {', '.join(gone)}"] if gone else []
     parts += [f"not loaded: {', '.join(files)}"] if files else []
     return "; ".join(parts)
+
+
+def _too_old(kernel: str, mode: ProxyMode) -> str:
+    if mode != "nftables" or not kernel_below(kernel, NFTABLES_MIN_KERNEL):
+        return ""
+    return f"kernel {kernel} is older than {'.'.join(map(str, NFTABLES_MIN_KERNEL))}"
 
 
 def _modules(mode: ProxyMode, scheduler: str) -> tuple[str, ...]:
