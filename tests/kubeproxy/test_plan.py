@@ -438,6 +438,33 @@ def test_saved_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         load(path, "https://x.eks.amazonaws.com")
 
 
+def test_a_configuration_that_0_1_0_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text, byte by byte, is read and written as before."""
+    text = (
+        '{\n  "format": "amigen kube-proxy 1",\n  "cluster": "prod",\n  "server": "https://x",\n  "way": "configmap",\n'
+        '  "name": "kube-proxy",\n  "key": "config.conf",\n  "before": "mode: \\"\\"\\n# caf\\u00e9\\n",\n'
+        '  "after": "y",\n'
+        '  "at": "2026-05-01T10:00:00Z"\n}\n'
+    )
+    (tmp_path / "old.json").write_text(text)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    saved = load(tmp_path / "old.json", "https://x")
+
+    assert saved.before == 'mode: ""\n# café\n'
+    assert json.loads(save(saved).read_text()) == json.loads(text)
+    for wrong in (
+        text.replace("configmap", "x"),
+        text.replace('"y"', "1"),
+        text.replace("proxy 1", "proxy 2"),
+        "[]",
+        "x",
+    ):
+        (tmp_path / "old.json").write_text(wrong)
+        with pytest.raises(InputError, match="not a configuration that amigen saved"):
+            load(tmp_path / "old.json", "https://x")
+
+
 def test_rollback_through_the_addon() -> None:
     """Its values go back; a change by somebody else is a conflict."""
     saved = a_saved(way="addon", name="prod", before="", after='{"mode": "ipvs"}')
