@@ -97,17 +97,11 @@ def judge(
 def judge_nft(found: NodeFacts, ports: ServicePorts, where: Where, subject: str) -> NodeStatus:
     """Compare kube-proxy's nftables table with the cluster."""
     if found.nftables is None:
-        says, why = (
-            (
-                "the node has no nftables table kube-proxy",
-                "kube-proxy did not create it (is it running, and in nftables mode?)",
-            )
-            if found.nft
-            else (
-                "the nftables table cannot be read: the node has no nft",
-                "install nftables on the node; kube-proxy has its own nft in its image",
-            )
-        )
+        says = "the node has no nftables table kube-proxy"
+        why = "kube-proxy did not create it (is it running, and in nftables mode?)"
+        if not found.nft:
+            says = "the nftables table cannot be read: the node has no nft"
+            why = "install nftables on the node; kube-proxy has its own nft in its image"
         missing = Difference("missing-service", "the nftables table", says, why)
         return NodeStatus(subject=subject, differences=(missing,))
     result = compare_nft(found.nftables, ports, where)

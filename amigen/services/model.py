@@ -175,17 +175,11 @@ def missing_server(subject: str, service: str, endpoint: str) -> Difference:
 
 def stale_server(subject: str, service: str, endpoint: str, port: ServicePort, *, of_port: bool) -> Difference:
     """A service that sends to what it must not; `of_port`: to an endpoint of its port that this node does not use."""
-    which, why = (
-        (
-            "this node must not use: it is not ready, or traffic policy or topology hints exclude it",
-            "connections go to an endpoint that cannot or must not take them",
-        )
-        if of_port
-        else (
-            f"is no endpoint of {port.owner}",
-            "connections go to an address that is gone or belongs to another pod",
-        )
-    )
+    which = f"is no endpoint of {port.owner}"
+    why = "connections go to an address that is gone or belongs to another pod"
+    if of_port:
+        which = "this node must not use: it is not ready, or traffic policy or topology hints exclude it"
+        why = "connections go to an endpoint that cannot or must not take them"
     says = f"{service} still sends to {endpoint}, which {which}"
     return Difference("stale-server", f"{subject} -> {endpoint}", says, why)
 
