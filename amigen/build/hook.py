@@ -84,13 +84,13 @@ class HookServer:
             fields = json.loads(stream.readline() or "{}")
         try:
             self._answer(Event(**fields))
-            said = {"go": True, "why": ""}
+            objection = ""
         except Exception as error:
             # Whatever it is, it must end the build and reach the main thread.
             self.failure = self.failure or error
-            said = {"go": False, "why": str(error)}
+            objection = str(error) or type(error).__name__
         with contextlib.suppress(OSError):
-            connection.sendall((json.dumps(said) + "\n").encode())
+            connection.sendall((json.dumps(objection) + "\n").encode())
 
 
 def main(path: str) -> int:
@@ -107,17 +107,12 @@ def main(path: str) -> int:
             connection.connect(path)
             connection.sendall((json.dumps(event) + "\n").encode())
             with connection.makefile("r", encoding="utf-8") as stream:
-                line = stream.readline()
+                objection = json.loads(stream.readline() or '"amigen is gone"')
     except OSError as error:
-        print(f"amigen is gone: {error}")
-        return 1
-    if not line:
-        print("amigen is gone")
-        return 1
-    said = json.loads(line)
-    if not said["go"]:
-        print(said["why"])
-    return 0 if said["go"] else 1
+        objection = f"amigen is gone: {error}"
+    if objection:
+        print(objection)
+    return 1 if objection else 0
 
 
 if __name__ == "__main__":
