@@ -30,11 +30,11 @@ def print_reports(reports: Sequence[Report], console: Console, *, every: bool = 
     Targets with the same results share one table, and have a line each: of fifty nodes, one is read, and those that
     differ.
     """
-    alike: dict[tuple[object, ...], list[Report]] = {}
+    groups: dict[tuple[object, ...], list[Report]] = {}
     for report in reports:
         results = (structs.replace(result, seconds=0.0) for result in report.results)
-        alike.setdefault((report.spec, report.platform, report.machine, report.notes, *results), []).append(report)
-    for group in alike.values():
+        groups.setdefault((report.spec, report.platform, report.machine, report.notes, *results), []).append(report)
+    for group in groups.values():
         _print_group(group, console, every=every)
 
 
