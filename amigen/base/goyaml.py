@@ -254,17 +254,19 @@ def _resolved(text: str, line: int) -> Any:
     if not text or text[0] not in "+-.0123456789":
         return text
     plain = text if text[0] == "." else text.replace("_", "")
-    if _INT.fullmatch(plain) and len(plain) < 80:
-        value = _integer(plain)
-        if -(2**63) <= value < 2**64:
-            return value
+    value = whole(plain)
+    if value is not None and -(2**63) <= value < 2**64:
+        return value
     if _FLOAT.fullmatch(plain):
         number = float(plain)
         return text if number in (float("inf"), float("-inf")) else number
     return text
 
 
-def _integer(text: str) -> int:
+def whole(text: str) -> int | None:
+    """A whole number as `strconv.ParseInt` of Go reads it with base 0; None for another text."""
+    if not _INT.fullmatch(text) or len(text) >= 80:
+        return None
     sign, digits = (-1 if text[0] == "-" else 1), text.lstrip("+-").lower()
     if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
         digits = f"0o{digits[1:]}"

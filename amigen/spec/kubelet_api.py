@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from amigen.base.errors import Problem
+from amigen.base.goyaml import whole
 from amigen.base.nearest import nearest
 from amigen.spec.kubelet_values import DURATION, QUANTITY, field_of, refused, together, wrong
 from amigen.spec.paths import key_path
@@ -51,12 +52,19 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
     feature_gates: dict[str, str]
     types: dict[str, dict[str, str]]
 
-    def check(self, config: Mapping[str, Any], path: str) -> Iterator[Problem]:
-        """What the kubelet would refuse, or silently ignore, in a configuration."""
+    def check(self, config: Mapping[str, Any], path: str, flags: Iterable[str] = ()) -> Iterator[Problem]:
+        """What the kubelet would refuse, or silently ignore, in a configuration.
+
+        Args:
+            config: A KubeletConfiguration.
+            path: Where it stands.
+            flags: `--NAME=VALUE`, which the kubelet reads over it, and judges with it.
+        """
         yield from self._struct(config, ROOT_TYPE, path)
         for key, value in config.items():
             yield from self._meaning(key, value, key_path(path, key))
-        yield from together(config, path, self.version)
+        given = (self._field(flag) for flag in flags)
+        yield from together({**config, **{pair[0]: pair[1] for pair in given if pair}}, path, self.version)
 
     def _meaning(self, field: str, value: object, path: str) -> Iterator[Problem]:
         if field == "featureGates" and isinstance(value, dict):
@@ -106,6 +114,7 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
             for key, item in value.items():
                 yield from self._value(item, type_[5:], key_path(path, key))
         elif type_ in _INTEGERS:
+            value = int(value) if isinstance(value, float) and value.is_integer() else value
             if not isinstance(value, int) or isinstance(value, bool) or not _fits(value, type_):
                 low, high = _span(type_)
                 yield wrong(value, f"a whole number from {low} to {high}", path)
@@ -131,21 +140,37 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
                 message = f"--{name} needs a value: the kubelet would read the next flag as its value"
                 yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
             return
-        value = value.strip("\"'")
-        # LangleSeparatedMapStringString of k8s.io/component-base, which says that it is a mapStringString, too.
-        shown, words = value, _FLAG_WORDS.get(type_, type_)
-        if name in ("eviction-hard", "eviction-soft"):
-            value, words = value.replace("=", " ").replace("<", "="), words.replace("=", "<")
+        words = _FLAG_WORDS.get(type_, type_)
+        words = words.replace("=", "<") if name in _LANGLE else words
         # Labels have rules of their own (amigen.spec.rules.join).
-        if name != "node-labels" and not _is_flag_value(value, type_):
-            yield Problem(path=path, message=f"--{name} takes {words}, not {shown[:60]!r}", hint="")
-            return
-        yield from self._meaning(field_of(name), _flag_value(value, type_), path)
+        if name != "node-labels" and not _is_flag_value(_unquoted(name, value), type_):
+            shown = value.strip("\"'")[:60]
+            yield Problem(path=path, message=f"--{name} takes {words}, not {shown!r}", hint="")
+        elif field := self._field(flag):
+            yield from self._meaning(*field, path)
+
+    def _field(self, flag: str) -> tuple[str, object] | None:
+        """The field of the configuration that a flag sets, and its value, where that is judged here."""
+        name, _, value = flag.removeprefix("--").partition("=")
+        type_, value = self.flags.get(name, ""), _unquoted(name, value)
+        field = field_of(name) if _is_flag_value(value, type_) else ""
+        return (field, _flag_value(value, type_)) if field else None
+
+
+# LangleSeparatedMapStringString of k8s.io/component-base, which says that it is a mapStringString, too.
+_LANGLE = ("eviction-hard", "eviction-soft")
+
+
+def _unquoted(name: str, value: str) -> str:
+    value = value.strip("\"'")
+    return value.replace("=", " ").replace("<", "=") if name in _LANGLE else value
 
 
 def _flag_value(value: str, type_: str) -> object:
     if type_ in _INTEGERS:
-        return int(value)
+        return whole(value)
+    if type_ == "bool":
+        return value.lower() in ("1", "t", "true")
     if type_ == "stringSlice":
         return value.split(",") if value else []
     if type_.startswith("mapString"):
@@ -172,7 +197,7 @@ def _is_flag_value(value: str, type_: str) -> bool:
         # strconv.ParseBool of Go.
         return value in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
     if type_ in _INTEGERS:
-        return bool(re.fullmatch(r"[-+]?[0-9]{1,19}", value)) and _fits(int(value), type_)
+        return (number := whole(value)) is not None and _fits(number, type_)
     if type_ == "duration":
         return bool(DURATION.fullmatch(value))
     if type_ == "ip":

@@ -12,6 +12,8 @@ from typing import Any
 
 from amigen.base.errors import Problem
 from amigen.spec.paths import key_path
+from amigen.spec.shape import shape
+from amigen.spec.values import Taint
 
 # time.ParseDuration of Go.
 _PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
@@ -33,6 +35,8 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "nodeStatusMaxImages": (-1, None),
     "oomScoreAdj": (-1000, 1000),
     "registryPullQPS": (0, None),
+    "tracing.samplingRatePerMillion": (0, None),
+    "userNamespaces.idsPerPod": (65536, None),
 }
 # Seconds; a duration of zero means the default, but where the least is more than a second.
 _DURATIONS: dict[str, tuple[float, float]] = {
@@ -51,8 +55,10 @@ _CHOICES = {
     "imagePullCredentialsVerificationPolicy": (
         *("NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"),
     ),
+    "logging.format": ("text", "json"),
     "memoryManagerPolicy": ("None", "Static"),
     "memoryReservationPolicy": ("None", "TieredReservation"),
+    "memorySwap.swapBehavior": ("LimitedSwap", "NoSwap"),
     "topologyManagerPolicy": ("none", "best-effort", "restricted", "single-numa-node"),
     "topologyManagerScope": ("container", "pod"),
 }
@@ -65,16 +71,20 @@ _AMOUNTS = {
     **dict.fromkeys(("kubeReserved", "systemReserved"), _RESOURCES),
     **dict.fromkeys(("evictionHard", "evictionSoft", "evictionMinimumReclaim", "evictionSoftGracePeriod"), _SIGNALS),
 }
+# Fields that are judged only beside others.
+_BESIDE = ("cgroupsPerQOS", "kubeReservedCgroup", "reservedSystemCPUs", "serializeImagePulls", "systemReservedCgroup")
 _BY_FLAG = {
     field.lower(): field
-    for field in (*_RANGES, *_CHOICES, *_DURATIONS, *_AMOUNTS, "containerLogMaxSize", "featureGates")
+    for field in (*_RANGES, *_CHOICES, *_DURATIONS, *_AMOUNTS, *_BESIDE, "containerLogMaxSize", "featureGates")
 }
 _RENAMED = {
     "event-qps": "eventrecordqps",
     "image-gc-high-threshold": "imagegchighthresholdpercent",
     "image-gc-low-threshold": "imagegclowthresholdpercent",
+    "logging-format": "logging.format",
     "minimum-image-ttl-duration": "imageminimumgcage",
     "registry-qps": "registrypullqps",
+    "reserved-cpus": "reservedsystemcpus",
 }
 
 
@@ -100,6 +110,14 @@ def refused(field: str, value: object, path: str) -> Iterator[Problem]:
     """What the kubelet refuses of one field."""
     if isinstance(value, dict):
         yield from _amounts(field, value, path)
+        for key, inner in value.items():
+            yield from refused(f"{field}.{key}", inner, key_path(path, key))
+    elif isinstance(value, list) and field == "registerWithTaints":
+        for index, each in enumerate(value):
+            if isinstance(each, dict) and not is_taint(_written(each)):
+                message = f"{_written(each)[:60]!r} is not a taint: the kubelet does not start"
+                hint = "key, and effect: NoSchedule, PreferNoSchedule or NoExecute"
+                yield Problem(path=f"{path}[{index}]", message=message, hint=hint)
     elif isinstance(value, str) and value:
         yield from _text(field, value, path)
     elif isinstance(value, list) and field in _CHOICES:
@@ -109,6 +127,16 @@ def refused(field: str, value: object, path: str) -> Iterator[Problem]:
         low, high = _RANGES[field]
         if value < low or (high is not None and value > high):
             yield wrong(value, f"a whole number from {low} {f'to {high}' if high is not None else 'on'}", path)
+
+
+def _written(taint: Mapping[str, Any]) -> str:
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint.get('key') or ''}{value}:{taint.get('effect') or ''}"
+
+
+def is_taint(text: str) -> bool:
+    """Whether the kubelet reads `KEY=VALUE:EFFECT` (pkg/util/taints/taints.go)."""
+    return bool(re.search(shape(Taint).pattern or "", text))
 
 
 def _text(field: str, value: str, path: str) -> Iterator[Problem]:
@@ -136,7 +164,9 @@ def _amounts(field: str, value: Mapping[str, object], path: str) -> Iterator[Pro
         elif field == "evictionSoftGracePeriod":
             if not DURATION.fullmatch(amount) or amount.startswith("-"):
                 yield wrong(amount, 'a duration such as "90s"', where)
-        elif not (percent and _PERCENT.fullmatch(amount)) and (amount[:1] == "-" or not QUANTITY.fullmatch(amount)):
+        elif not (percent and _PERCENT.fullmatch(amount) and float(amount[:-1]) <= 100) and (
+            amount[:1] == "-" or not QUANTITY.fullmatch(amount)
+        ):
             yield wrong(amount, 'a quantity such as "100Mi"' + (' or "5%"' if percent else ""), where)
 
 
@@ -153,6 +183,7 @@ def together(config: Mapping[str, Any], path: str, version: str) -> Iterator[Pro
         key = "imageGCLowThresholdPercent"
         where = f"{path}.{key if key in config else 'imageGCHighThresholdPercent'}"
         yield Problem(path=where, message=f"{key} is {low} and must be less than imageGCHighThresholdPercent, {high}")
+    yield from _excluded(config, path)
     soft, grace = config.get("evictionSoft"), config.get("evictionSoftGracePeriod") or {}
     if isinstance(soft, dict) and isinstance(grace, dict):
         for signal in sorted(set(soft) - set(grace)):
@@ -164,7 +195,54 @@ def together(config: Mapping[str, Any], path: str, version: str) -> Iterator[Pro
         message = f"excludes {' and '.join(cgroups)}, which nodeadm sets: the kubelet does not start"
         hint = "; ".join(f'{name}: ""' for name in cgroups)
         yield Problem(path=f"{path}.reservedSystemCPUs", message=message, hint=hint)
-    whole, critical = (config.get(f"shutdownGracePeriod{end}") for end in ("", "CriticalPods"))
+    whole, critical = (config.get(f"shutdownGracePeriod{end}", "0s") or "0s" for end in ("", "CriticalPods"))
     if isinstance(whole, str) and isinstance(critical, str) and seconds(critical) > seconds(whole):
         message = f"shutdownGracePeriodCriticalPods, {critical}, is longer than all of shutdownGracePeriod, {whole}"
         yield Problem(path=f"{path}.shutdownGracePeriod", message=message, hint="set both")
+
+
+def _excluded(config: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """What the kubelet refuses of a value, or beside others; what nodeadm sets stands for what is not there."""
+    gates, enforced = config.get("featureGates"), config.get("enforceNodeAllocatable", ["pods"])
+    pulls, oldest, youngest = (
+        config.get(name) for name in ("maxParallelImagePulls", "imageMaximumGCAge", "imageMinimumGCAge")
+    )
+    by_priority, period = config.get("shutdownGracePeriodByPodPriority"), config.get("shutdownGracePeriod")
+    factor = config.get("memoryThrottlingFactor")
+    for excluded, key, message in (
+        (config.get("runOnce") is True, "runOnce", "is no longer supported"),
+        (
+            isinstance(factor, int | float) and not 0 < factor <= 1,
+            "memoryThrottlingFactor",
+            "must be above 0 and up to 1",
+        ),
+        (
+            config.get("serializeImagePulls") is True and isinstance(pulls, int) and pulls > 1,
+            "maxParallelImagePulls",
+            "needs serializeImagePulls: false",
+        ),
+        (
+            isinstance(oldest, str) and 0 < seconds(oldest) <= seconds(youngest if isinstance(youngest, str) else "2m"),
+            "imageMaximumGCAge",
+            f"must be greater than imageMinimumGCAge, {youngest or '2m'}",
+        ),
+        (
+            config.get("cgroupsPerQOS") is False and isinstance(enforced, list) and "pods" in enforced,
+            "cgroupsPerQOS",
+            "needs enforceNodeAllocatable: []",
+        ),
+        (
+            isinstance(gates, dict)
+            and gates.get("RotateKubeletServerCertificate") is False
+            and config.get("serverTLSBootstrap") is not False,
+            "featureGates.RotateKubeletServerCertificate",
+            "is needed for serverTLSBootstrap, which nodeadm sets",
+        ),
+        (
+            by_priority and isinstance(period, str) and seconds(period) > 0,
+            "shutdownGracePeriodByPodPriority",
+            f"excludes shutdownGracePeriod, which is {period}",
+        ),
+    ):
+        if excluded:
+            yield Problem(path=f"{path}.{key}", message=f"{message}: the kubelet does not start", hint="")

@@ -17,10 +17,9 @@ from msgspec.structs import replace
 
 from amigen.base.errors import Problem
 from amigen.spec.kubelet_api import Ignored, KubeletApi, kubelet_api, versions
+from amigen.spec.kubelet_values import is_taint
 from amigen.spec.rules.join import labels_of
 from amigen.spec.rules.nodeadm import NODEADM_FLAGS, containerd_config, pods_expression
-from amigen.spec.shape import shape
-from amigen.spec.values import Taint
 from amigen.userdata.finding import Finding, Reader, by
 
 _STRATEGIES = ("raid0", "raid10", "mount", "none")
@@ -132,17 +131,7 @@ def _of_versions(
 
 def _config(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     config, where = kubelet.get("config") or {}, "spec.kubelet.config"
-    # Flags are read over the configuration, and both together are judged.
-    given = (word.removeprefix("--").partition("=") for word in _words(api, kubelet.get("flags") or []))
-    flags = {name: value for name, _, value in given}
-    for end in ("High", "Low"):
-        value = flags.get(f"image-gc-{end.lower()}-threshold", "")
-        config = (
-            {**config, f"imageGC{end}ThresholdPercent": int(value)} if re.fullmatch("[0-9]{1,3}", value) else config
-        )
-    if cpus := flags.get("reserved-cpus"):
-        config = {**config, "reservedSystemCPUs": cpus}
-    yield from api.check(config, where)
+    yield from api.check(config, where, _words(api, kubelet.get("flags") or []))
     for key, wanted in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if config.get(key, wanted) != wanted:
             yield Problem(
@@ -203,7 +192,13 @@ def _words(api: KubeletApi, flags: list[str]) -> Iterator[str]:
 
 
 def _taints(value: str, place: str) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
     for taint in value.split(","):
-        if taint and not re.search(shape(Taint).pattern or "", taint):
-            message = f"{taint[:60]!r} is not a taint: the kubelet does not start"
+        key = (taint.partition("=")[0].partition(":")[0], taint.rpartition(":")[2])
+        message = (
+            "is not a taint" if not is_taint(taint) else "has the key and the effect of another" if key in seen else ""
+        )
+        seen.add(key)
+        if taint and message:
+            message = f"{taint[:60]!r} {message}: the kubelet does not start"
             yield Problem(path=place, message=message, hint="KEY=VALUE:NoSchedule")

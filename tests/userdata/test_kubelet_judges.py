@@ -71,6 +71,17 @@ max-pods=20
 --cluster-dns=10.100.0.10
 --read-only-port=70000
 --hairpin-mode=x
+--register-with-taints=a=b:NoSchedule,a=c:NoSchedule
+--register-with-taints=a=b:NoSchedule,a=c:NoExecute
+--max-pods=0x10
+--max-pods=08
+--eviction-hard=memory.available<101%
+--eviction-soft=memory.available<5%
+--eviction-soft=memory.available<5% --eviction-soft-grace-period=memory.available=1m
+--cgroups-per-qos=false
+--cgroups-per-qos=false --enforce-node-allocatable=
+--serialize-image-pulls=true
+--logging-format=x
 """.strip("\n").split("\n")
 CONFIGS = """
 maxPods: '110'
@@ -151,6 +162,29 @@ containerLogMaxWorkers: 0
 cpuCFSQuota: 1
 memorySwap: {swapBehavior: LimitedSwap}
 memorySwap: true
+memorySwap: {swapBehavior: UnlimitedSwap}
+maxPods: 110.0
+registerWithTaints: [{key: a, effect: noSchedule}]
+registerWithTaints: [{key: a b, effect: NoSchedule}]
+registerWithTaints: [{effect: NoSchedule}]
+registerWithTaints: [{key: a, value: b, effect: NoExecute}, {key: a, value: b, effect: NoExecute}]
+featureGates: {RotateKubeletServerCertificate: false}
+{serverTLSBootstrap: false, featureGates: {RotateKubeletServerCertificate: false}}
+{serializeImagePulls: true, maxParallelImagePulls: 5}
+{serializeImagePulls: false, maxParallelImagePulls: 5}
+imageMaximumGCAge: 1m
+imageMaximumGCAge: 1h
+{imageMaximumGCAge: 1m, imageMinimumGCAge: 30s}
+shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 10}]
+shutdownGracePeriod: null
+{shutdownGracePeriod: null, shutdownGracePeriodCriticalPods: null}
+cgroupsPerQOS: false
+{cgroupsPerQOS: false, enforceNodeAllocatable: []}
+runOnce: true
+logging: {format: x}
+memoryThrottlingFactor: 2
+tracing: {samplingRatePerMillion: -1}
+userNamespaces: {idsPerPod: 5}
 """.strip("\n").split("\n")
 
 
