@@ -21,6 +21,10 @@ QEMU_PLUGIN = ">= 1.0.9, < 2.0.0"
 INSTANCE_TYPES: dict[Architecture, str] = {"x86_64": "t3.medium", "arm64": "t4g.medium"}
 # The baseline of gp3: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 _GP3_IOPS, _GP3_THROUGHPUT = 3000, 125
+# Volume type -> most IOPS, and most for each GiB (0: not looked at); EC2 takes more of io2 and gp3 by now.
+# packer-plugin-amazon 1.8.2, builder/common/block_device.go.
+_PACKER_IOPS = {"gp3": (16000, 0), "io1": (64000, 50), "io2": (64000, 500)}
+_PACKER_THROUGHPUT = 1000
 
 
 def packer_files(plan: ImagePlan) -> dict[str, str]:
@@ -84,13 +88,14 @@ def _common(plan: ImagePlan) -> dict[str, Any]:
 
 
 def _volume(plan: ImagePlan) -> dict[str, Any]:
+    """The volume of the builder and of the AMI, as far as Packer takes it; launch templates have all of the spec."""
     volume = plan.spec.aws.root_volume
-    gp3 = volume.type == "gp3"
+    most, by_size = _PACKER_IOPS.get(volume.type, (0, 0))
     return {
         "type": volume.type,
         "size": volume.size_gib,
-        "iops": volume.iops or (_GP3_IOPS if gp3 else None),
-        "throughput": (volume.throughput or _GP3_THROUGHPUT) if gp3 else None,
+        "iops": min(volume.iops or _GP3_IOPS, most, by_size * volume.size_gib or most),
+        "throughput": min(volume.throughput or _GP3_THROUGHPUT, _PACKER_THROUGHPUT) if volume.type == "gp3" else None,
     }
 
 

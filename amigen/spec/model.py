@@ -309,7 +309,12 @@ class RootVolume(_Model, frozen=True, kw_only=True):
 
     size_gib: Annotated[int, doc("Size in GiB.", ge=8, le=16384)] = field(name="sizeGiB", default=20)
     type: Annotated[Literal["gp3", "gp2", "io1", "io2"], doc("Volume type.")] = "gp3"
-    iops: Annotated[Annotated[int, Meta(ge=100, le=256000)] | None, doc("IOPS; required for io1 and io2.")] = None
+    iops: Annotated[
+        Annotated[int, Meta(ge=100, le=256000)] | None,
+        doc(
+            "IOPS; required for io1 and io2. Packer takes at most 16000 (gp3) or 64000; launch templates have them all."
+        ),
+    ] = None
     throughput: Annotated[Annotated[int, Meta(ge=125, le=2000)] | None, doc("MiB/s, gp3 only.")] = None
 
 

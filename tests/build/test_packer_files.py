@@ -97,6 +97,9 @@ CASES: dict[str, Aws] = {
     "no encryption": Aws(encryption=Encryption(enabled=False)),
     "io2": Aws(root_volume=RootVolume(type="io2", iops=4000, size_gib=100)),
     "gp2": Aws(root_volume=RootVolume(type="gp2")),
+    "io2 beyond Packer": Aws(root_volume=RootVolume(type="io2", iops=256000, size_gib=256)),
+    "io2 beyond Packer by size": Aws(root_volume=RootVolume(type="io2", iops=20000, size_gib=20)),
+    "gp3 beyond Packer": Aws(root_volume=RootVolume(iops=80000, throughput=2000, size_gib=160)),
     "tags": Aws(tags={"Owner": "me", "a b:c/d=e+f-g@h_i": "x"}, deprecate_after_days=90),
     # The spec refuses such a value; the filter must hold even where a rule has a hole.
     "hostile": Aws(tags={"Owner": HOSTILE}),
