@@ -147,6 +147,9 @@ def write_record(record: BuildRecord, path: Path) -> None:
     write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n", mode=0o644)
 
 
+_NAME_IT = "name the record.json that `amigen build` wrote, or build again"
+
+
 def read_record(path: Path) -> BuildRecord:
     """Read it back.
 
@@ -154,9 +157,9 @@ def read_record(path: Path) -> BuildRecord:
         InputError: The file does not exist, or is not a record of this schema.
     """
     try:
-        return msgspec.json.decode(read_file(path), type=BuildRecord)
+        return msgspec.json.decode(read_file(path, hint=_NAME_IT), type=BuildRecord)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a build record of this amigen: {error}", "build again") from None
+        raise InputError(f"{path} is not a build record of this amigen: {error}", _NAME_IT) from None
 
 
 def record_schema() -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _chosen(ctx: click.Context, spec: NodeImage) -> Iterator[str]:
 
     titles = ", ".join(PLATFORMS[platform].title for platform in spec.platforms)
     others = ", ".join(name for name in PLATFORMS if name not in spec.platforms)
-    yield f"{titles} ({why('platforms', 'the distribution of the EKS optimized images')}; also: {others or 'none'})"
+    reason = why("platforms", "the distribution of the EKS optimized images")
+    yield f"{titles} ({reason}{f'; also: {others}' if others else ''})"
     yield f"{', '.join(spec.architectures)} ({why('architectures', 'most instance types')})"
     known = version_tuple(spec.kubernetes_version) in EKS_CALENDAR
     reason = "in standard support of EKS" + (f" on {EKS_CALENDAR_AS_OF}" if known else "")

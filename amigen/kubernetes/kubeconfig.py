@@ -94,10 +94,9 @@ def read_access(kubeconfig: str | None = None, context: str | None = None) -> Ac
                 found[kind].setdefault(name, value)  # of the same name in several files the first counts
     chosen = context or current
     if chosen not in found["contexts"]:
-        names = ", ".join(sorted(found["contexts"])) or "none"
-        raise InputError(
-            f"{source}: no context {chosen!r}" if chosen else f"{source}: no current-context", f"there are: {names}"
-        )
+        names = ", ".join(sorted(found["contexts"]))
+        hint = f"there are: {names}" if names else "`aws eks update-kubeconfig --name CLUSTER` adds one"
+        raise InputError(f"{source}: no context {chosen!r}" if chosen else f"{source}: no current-context", hint)
     of = found["contexts"][chosen]
     name, user = str(of.get("cluster") or ""), str(of.get("user") or "")
     cluster = found["clusters"].get(name)

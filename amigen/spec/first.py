@@ -71,7 +71,10 @@ def _of_option(problem: Problem) -> Problem:
     """The problem with the option whose value is wrong, and not with a place in a file that there is not."""
     key = problem.path.partition("[")[0]
     names = {"platforms": "platform", "architectures": "architecture", "kubernetesVersion": "kubernetes-version"}
-    return replace(problem, path=f"--{names.get(key, key)}" if key else "", line=0, column=0)
+    path = f"--{names.get(key, key.removeprefix('kubeProxy.'))}" if key else ""
+    # Quotes are YAML's, and so are indexes.
+    message, hint = problem.message.partition(" (also ")[0], problem.hint.replace(", in quotes", "").replace('"', "")
+    return replace(problem, path=path, line=0, column=0, message=message, hint=hint)
 
 
 def write_first(file: Path, text: str) -> None:
