@@ -132,12 +132,7 @@ def _give(pipe: int, rest: memoryview) -> memoryview:
 
 
 def run_tool(
-    command: Sequence[str],
-    *,
-    doing: str,
-    timeout: float,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    command: Sequence[str], *, doing: str, timeout: float, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     """Run a program to its end and return its stdout; killed after `timeout` seconds.
 

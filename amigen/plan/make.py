@@ -98,11 +98,7 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     if spec.sysctls:
         yield from _sysctls(spec)
     yield from (_hook(hook) for hook in spec.hooks.after)
-    yield WriteRelease(
-        title=f"write {RELEASE_PATH}: what this node is",
-        name=spec.name,
-        digest=digest,
-    )
+    yield WriteRelease(title=f"write {RELEASE_PATH}: what this node is", name=spec.name, digest=digest)
     joins_by = PLATFORMS[platform].joins_by
     if spec.join.eks and joins_by:
         title = f"join the EKS cluster {spec.join.eks.name} by {joins_by}"

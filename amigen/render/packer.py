@@ -79,12 +79,7 @@ def _local(plan: ImagePlan) -> str:
 
 def _common(plan: ImagePlan) -> dict[str, Any]:
     fact = PLATFORMS[plan.platform]
-    return {
-        "title": fact.title,
-        "mode": plan.spec.kube_proxy.mode,
-        "version": __version__,
-        "user": fact.login_user,
-    }
+    return {"title": fact.title, "mode": plan.spec.kube_proxy.mode, "version": __version__, "user": fact.login_user}
 
 
 def _volume(plan: ImagePlan) -> dict[str, Any]:

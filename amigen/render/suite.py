@@ -20,11 +20,7 @@ def suite_files(plan: ImagePlan) -> dict[str, str]:
     A check `test_x[subject]` is the test function `test_x` with the parameter `subject`; testinfra puts the host before
     it (`test_x[ssh://node-subject]`).
     """
-    common: dict[str, Any] = {
-        "name": plan.spec.name,
-        "title": PLATFORMS[plan.platform].title,
-        "version": __version__,
-    }
+    common: dict[str, Any] = {"name": plan.spec.name, "title": PLATFORMS[plan.platform].title, "version": __version__}
     parts = _parts(plan, image=False)
     text = "".join(kind.suite for kind in {type(check) for check in plan.checks})
     files = {

@@ -44,9 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="The host runs, and is a cleaned builder: tests of an image before its first boot hold there.",
     )
     group.addoption(
-        "--amigen-prefetch",
-        action="store_true",
-        help="Accepted for suites of amigen 0.1.0; without effect.",
+        "--amigen-prefetch", action="store_true", help="Accepted for suites of amigen 0.1.0; without effect."
     )
     group.addoption(
         "--amigen-joined",

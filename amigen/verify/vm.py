@@ -151,11 +151,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     require_bootable(image)
     firmware = missing_firmware(architecture) if needs_uefi(image) else ()
     require_all([*missing_for_a_vm(architecture), *firmware])
-    with (
-        scratch("verify") as work,
-        ThreadPoolExecutor(max_workers=_nodes_at_once() + 1) as pool,
-        ending_programs(pool),
-    ):
+    with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once() + 1) as pool, ending_programs(pool):
         proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
         looking = pool.submit(_look_into, proof) if boot.hygiene else None
         first = pool.submit(_first_node, proof)

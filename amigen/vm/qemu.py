@@ -46,12 +46,7 @@ def kernel_options(architecture: Architecture, acceleration: Acceleration) -> st
 
 
 def qemu_command(
-    image: VmImage,
-    work: Path,
-    *,
-    memory_mib: int,
-    acceleration: Acceleration,
-    ssh_port: int,
+    image: VmImage, work: Path, *, memory_mib: int, acceleration: Acceleration, ssh_port: int
 ) -> list[str]:
     """The whole command; the files of the guest are in `work` (see `Machine`)."""
     return [

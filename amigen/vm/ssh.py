@@ -125,10 +125,7 @@ class SshTarget:
             self.run("systemctl is-system-running --wait", timeout=timeout)
         except ToolError:
             jobs = " ".join(self.run("systemctl list-jobs --no-legend", timeout=60).stdout.split())
-            raise ToolError(
-                f"still booting after {timeout:.0f} s: {jobs}",
-                "these units are still starting",
-            ) from None
+            raise ToolError(f"still booting after {timeout:.0f} s: {jobs}", "these units are still starting") from None
 
     def copy_from(self, source: str, target: Path) -> None:
         """Copy a file or folder from there.
