@@ -12,6 +12,7 @@ from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.ways import WAYS
+from amigen.spec.kubelet_api import kubelet_api
 from amigen.spec.values import ProxyMode
 
 # How many minor versions ahead a worse state of a mode is a warning, and not only a fact.
@@ -21,7 +22,11 @@ _AHEAD = 2
 def warnings(plan: ChangePlan) -> tuple[str, ...]:
     """All of them, in the order in which they matter."""
     observed, settings = plan.observed, plan.settings
-    found = [*_of_version(settings.mode, observed.proxy_version), *_of_gates(settings), *_of_flags(observed)]
+    found = [
+        *_of_version(settings.mode, observed.proxy_version),
+        *_of_gates(settings, observed.proxy_version),
+        *_of_flags(observed),
+    ]
     if settings.mode == "nftables" != observed.config.mode:
         found.extend(_of_nftables(observed, settings))
     if settings.mode == "ipvs" and settings.fields.get("ipvs.scheduler", "rr") != "rr":
@@ -52,8 +57,9 @@ def _of_version(mode: ProxyMode, version: str) -> list[str]:
     return found
 
 
-def _of_gates(settings: Settings) -> list[str]:
-    known = {gate.name for gate in GATES}
+def _of_gates(settings: Settings, version: str) -> list[str]:
+    api = kubelet_api(version)  # one table of gates for all programs of Kubernetes
+    known = {*(api.feature_gates if api else ()), *(gate.name for gate in GATES)}
     names = [path.split(".")[1] for path in settings.fields if path.startswith("featureGates.")]
     return [
         f"amigen does not know the feature gate {name}: kube-proxy exits where its version does not have it"

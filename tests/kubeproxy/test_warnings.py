@@ -113,6 +113,8 @@ def test_other_gates_are_a_warning() -> None:
     found = warned(settings, version="1.38")
 
     assert "does not know the feature gate Foo" in found
+    known = Settings(mode="ipvs", fields={"featureGates.ContextualLogging": True})
+    assert "does not know" not in warned(known, version="1.35")
     assert "gate KubeProxyIPVS:" not in found
 
 
