@@ -7,17 +7,8 @@ from dataclasses import dataclass, field
 
 from amigen.ipvs.expected import Expected, ExpectedService, Finder, Places
 from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
-from amigen.services.model import (
-    Difference,
-    Kind,
-    Network,
-    address_order,
-    in_order,
-    missing_server,
-    place_text,
-    stale_server,
-    wrong_affinity,
-)
+from amigen.services.difference import Difference, Kind, missing_server, stale_server, wrong_affinity
+from amigen.services.model import Network, address_order, in_order, place_text
 
 # What each difference means, or what commonly causes it.
 _WHY: dict[Kind, str] = {
@@ -129,7 +120,7 @@ def _affinity(found: Comparison, expectation: ExpectedService, service: VirtualS
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
     has = "not persistent" if is_ is None else f"persistent for {is_} s"
-    found.differences.append(wrong_affinity(subject, str(service), has, expectation.port))
+    found.differences.append(wrong_affinity(subject, str(service), has, wanted))
 
 
 def _server(
@@ -140,8 +131,8 @@ def _server(
     if not may.may_be(place):
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
-            of_port = (place.address, place.port) in expectation.endpoints
-            stale = stale_server(expectation.subject, str(service), str(place), expectation.port, of_port=of_port)
+            known = (place.address, place.port) in expectation.endpoints
+            stale = stale_server(expectation.subject, str(service), str(place), expectation.port.owner, known=known)
             found.differences.append(stale)
         return
     required = (place.address, place.port) in expectation.choice.required

@@ -13,7 +13,8 @@ from ipaddress import IPv4Address, ip_address
 
 from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Key, Table
-from amigen.services.model import Difference, Target
+from amigen.services.difference import Difference
+from amigen.services.model import Target
 
 # More connections than this for each bucket make every lookup slow.
 _FULL = 8

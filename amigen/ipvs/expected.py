@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from amigen.ipvs.model import Address, Key, Place, Table, VirtualService
-from amigen.services.model import Difference, Network, Reach, ServicePort, ServicePorts, Target, address_order
+from amigen.services.difference import Difference
+from amigen.services.model import Network, Reach, ServicePort, ServicePorts, Target, address_order
 from amigen.services.topology import Choice, Where, choose
 
 API_SERVICE = "default/kubernetes"

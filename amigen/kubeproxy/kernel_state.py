@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.services.model import Difference
+from amigen.services.difference import Difference
 from amigen.spec.kubelet_values import seconds as seconds_of
 
 _TIMEOUTS = ("tcpTimeout", "tcpFinTimeout", "udpTimeout")

@@ -20,7 +20,7 @@ from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubeproxy.versions import states
 from amigen.kubeproxy.ways import WAYS
-from amigen.services.model import Difference
+from amigen.services.difference import Difference
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
 

@@ -17,7 +17,8 @@ from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
 from amigen.kubeproxy.settings import scheduler as valid_scheduler
 from amigen.nftables.compare import compare as compare_nft
-from amigen.services.model import Address, Difference, Network, ProxyFeatures, ServicePorts, read_address
+from amigen.services.difference import Difference
+from amigen.services.model import Address, Network, ProxyFeatures, ServicePorts, read_address
 from amigen.services.topology import Where
 
 

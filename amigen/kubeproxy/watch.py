@@ -10,7 +10,7 @@ from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckErro
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubernetes.transport import UnreachableError
-from amigen.services.model import Difference
+from amigen.services.difference import Difference
 
 # Node, kind and subject: the same difference on two nodes is two.
 _Key: TypeAlias = tuple[str, str, str]

@@ -12,18 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from amigen.nftables.table import Key, NftTable
-from amigen.services.model import (
-    Difference,
-    Endpoint,
-    ServicePort,
-    ServicePorts,
-    Target,
-    in_order,
-    missing_server,
-    place_text,
-    stale_server,
-    wrong_affinity,
-)
+from amigen.services.difference import Difference, missing_server, stale_server, wrong_affinity
+from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
 
 _LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
@@ -163,11 +153,11 @@ def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *,
             yield missing_server(subject, name, place_text(*target) + suffix)
         for target in sorted(has - (wanted if known else everything), key=in_order):
             end = place_text(*target) + suffix
-            yield stale_server(subject, name, end, one.port, of_port=target in everything)
+            yield stale_server(subject, name, end, one.port.owner, known=target in everything)
     affinity = frozenset() if one.port.affinity is None else frozenset((one.port.affinity,))
     if (reached.targets or reached.inside) and reached.affinity != affinity:
         times = " and ".join(f"{each} s" for each in sorted(reached.affinity))
-        yield wrong_affinity(subject, name, f"persistent for {times}" if times else "not persistent", one.port)
+        yield wrong_affinity(subject, name, f"persistent for {times}" if times else "not persistent", one.port.affinity)
 
 
 def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int]) -> Iterator[Difference]:

@@ -1,7 +1,4 @@
-"""Service ports, their endpoints, and a difference between a node and its cluster, as types.
-
-Sources are in `amigen.services.objects`, which reads them.
-"""
+"""Service ports and their endpoints as types. Sources are in `amigen.services.objects`, which reads them."""
 
 from __future__ import annotations
 
@@ -11,18 +8,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal, TypeAlias
 
+from amigen.services.difference import Difference
+
 Address: TypeAlias = IPv4Address | IPv6Address
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
 Network: TypeAlias = IPv4Network | IPv6Network
 Reach: TypeAlias = Literal["ClusterIP", "external IP", "load balancer", "node port"]
 # Address and port of an endpoint.
 Target: TypeAlias = tuple[Address, int]
-# What a difference between a node and its cluster is about.
-Kind: TypeAlias = Literal[
-    "mode", "api-service", "dns-service", "missing-service", "scheduler", "affinity", "missing-server", "weight",
-    "forward", "stale-server", "stale-service", "missing-address", "stale-address", "unreadable", "shared",
-    "refused", "connections", "leftover", "setting",
-]  # fmt: skip
 
 
 def read_address(text: object) -> Address | None:
@@ -148,47 +141,6 @@ class ServicePort:
     def label(self) -> str:
         """The port as messages call it."""
         return f"{self.owner}:{self.name or self.port}"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that is not as it should be.
-
-    Attributes:
-        subject: What it is about; with `kind` the identity under which a watch follows it.
-        says: What is and what should be.
-        why: What it means, or what commonly causes it.
-    """
-
-    kind: Kind
-    subject: str
-    says: str
-    why: str
-
-
-def missing_server(subject: str, service: str, endpoint: str) -> Difference:
-    """A service, as messages call it, that lacks an endpoint."""
-    says = f"{service} lacks the endpoint {endpoint}"
-    why = "connections do not reach this endpoint; kube-proxy lags behind, or something edited its rules"
-    return Difference("missing-server", f"{subject} -> {endpoint}", says, why)
-
-
-def stale_server(subject: str, service: str, endpoint: str, port: ServicePort, *, of_port: bool) -> Difference:
-    """A service that sends to what it must not; `of_port`: to an endpoint of its port that this node does not use."""
-    which = f"is no endpoint of {port.owner}"
-    why = "connections go to an address that is gone or belongs to another pod"
-    if of_port:
-        which = "this node must not use: it is not ready, or traffic policy or topology hints exclude it"
-        why = "connections go to an endpoint that cannot or must not take them"
-    says = f"{service} still sends to {endpoint}, which {which}"
-    return Difference("stale-server", f"{subject} -> {endpoint}", says, why)
-
-
-def wrong_affinity(subject: str, service: str, has: str, port: ServicePort) -> Difference:
-    """A service that keeps clients for another time than its Service says."""
-    wanted = "no session affinity" if port.affinity is None else f"ClientIP for {port.affinity} s"
-    why = "clients stay with their endpoint longer or shorter than the Service promises"
-    return Difference("affinity", subject, f"{service} is {has}, the Service says {wanted}", why)
 
 
 @dataclass(frozen=True, kw_only=True)

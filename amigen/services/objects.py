@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from amigen.services.difference import Difference
 from amigen.services.model import (
     Address,
-    Difference,
     Endpoint,
     Network,
     Protocol,

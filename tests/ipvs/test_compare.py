@@ -16,7 +16,8 @@ from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.status import judge_table
-from amigen.services.model import Address, Difference, ProxyFeatures
+from amigen.services.difference import Difference
+from amigen.services.model import Address, ProxyFeatures
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.kubeproxy import samples
