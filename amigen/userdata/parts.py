@@ -71,12 +71,16 @@ def read_part(child: Message, number: int, origin: str) -> tuple[Part, list[Prob
             )
         )
     headers = tuple((key, str(value)) for key, value in child.items() if key.lower() not in _SAID_OTHERWISE)
+    type_name = str(child.get_param("name") or "")
+    if type_ != child.get_content_type() and "gzip" not in wrapped:
+        # cloud-init gives it a new Content-Type, without the old one's name (user_data.py, _process_msg).
+        del child["Content-Type"]
     part, found = opened(
         Part(
             type=type_,
             content=content,
             filename=child.get_filename() or "",
-            type_name=str(child.get_param("name") or ""),
+            type_name=type_name,
             origin=origin,
             wrapped=tuple(wrapped),
             headers=headers,

@@ -138,6 +138,11 @@ KINDS: dict[str, bytes] = {
         'Content-Type: text/x-shellscript\nContent-Disposition: attachment; filename="ä"\n\n'.encode() + S, NC
     ),
     "gzip all": gzip.compress(m(SH, NC)),
+    "gzip in members": gzip.compress(m(SH, NC)[:90]) + gzip.compress(m(SH, NC)[90:]),
+    "gzip and a character": gzip.compress(m(SH, NC)) + b"=",
+    "gzip part with a name": m(enc(b64(gzip.compress(S)), b'application/x-gzip; name="a.sh"'), NC),
+    "plain part with a name": m(b'Content-Type: text/plain; name="a.sh"\n\n' + S, NC),
+    "script with a name": m(b'Content-Type: text/x-shellscript; name="a.sh"\n\n' + S, NC),
     "gzip twice": gzip.compress(gzip.compress(m(SH, NC))),
     "b64 all": base64.b64encode(m(SH, NC)),
     "b64 twice": base64.b64encode(base64.b64encode(m(SH, NC))),
