@@ -8,12 +8,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 from amigen.base.errors import CouldNotCheckError
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _ended_by = signal.SIGINT
 
 
@@ -118,20 +121,37 @@ def _repeated_where_dropped() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+class ProgramPool(ThreadPoolExecutor):
+    """Threads that wait for programs. On an interrupt in its block, the programs are ended, and so are the threads."""
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        # An exception between the start of a thread and the note of it would leave a thread that nobody ends.
+        with _signals_held():
+            return super().submit(fn, *args, **kwargs)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown(wait=False, cancel_futures=kind is not None)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            ending = threading.Thread(target=self.shutdown)
+            ending.start()
+            # Again and again: a thread that was about to start a program starts it.
+            while ending.is_alive():
+                tell(descendants(), signal.SIGTERM)
+                ending.join(0.1)
+        self.shutdown()
+
+
 @contextlib.contextmanager
-def ending_programs(pool: Executor) -> Iterator[None]:
-    """On an interrupt, end the programs that the threads of the pool wait for, and the pool."""
-    try:
+def _signals_held() -> Iterator[None]:
+    """Let signals that come in this block take effect at its end."""
+    held: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    with signal_handlers(lambda number, _frame: held.append(number), *numbers):
         yield
-    except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
-        ending = threading.Thread(target=pool.shutdown)
-        ending.start()
-        # Again and again: a thread that was about to start a program starts it.
-        while ending.is_alive():
-            tell(descendants(), signal.SIGTERM)
-            ending.join(0.1)
-        raise
+    for number in held:
+        signal.raise_signal(number)
 
 
 def tell(processes: list[int], number: int) -> None:

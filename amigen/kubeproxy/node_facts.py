@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.base.interrupt import ending_programs
+from amigen.base.interrupt import ProgramPool
 from amigen.connections import connect, parse_target
 from amigen.connections.model import Connection, ConnectOptions, UnreachableError
 from amigen.facts import Facts, GatherError, Wanted
@@ -209,7 +208,7 @@ def gather_all(nodes: Sequence[Connection], metrics: str = DEFAULT_METRICS) -> l
         except (CouldNotCheckError, InputError) as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool, ending_programs(pool):
+    with ProgramPool(max_workers=_AT_ONCE) as pool:
         return list(pool.map(one, nodes))
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import structs
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError
-from amigen.base.interrupt import ending_programs
+from amigen.base.interrupt import ProgramPool
 from amigen.base.moments import rfc3339
 from amigen.base.version import __version__
 from amigen.checks.model import RELEASE_PATH
@@ -196,26 +196,22 @@ def check_hosts(
     run = secrets.token_hex(4)
     hosts = {f"{run}-{number}": connection for number, connection in enumerate(connections)}
     known: dict[str, Facts | CouldNotCheckError] = {}
-    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(hosts))))
-    try:
-        with ending_programs(pool), scratch("verify") as folder:
-            futures = {key: pool.submit(gather, connection, wanted) for key, connection in hosts.items()}
+    with ProgramPool(max_workers=min(_AT_ONCE, max(1, len(hosts)))) as pool, scratch("verify") as folder:
+        futures = {key: pool.submit(gather, connection, wanted) for key, connection in hosts.items()}
 
-            def settle() -> Mapping[str, Facts]:
-                known.update((key, _known(future)) for key, future in futures.items())
-                return {key: facts for key, facts in known.items() if isinstance(facts, Facts)}
+        def settle() -> Mapping[str, Facts]:
+            known.update((key, _known(future)) for key, future in futures.items())
+            return {key: facts for key, facts in known.items() if isinstance(facts, Facts)}
 
-            given = SessionInput(
-                folder=folder,
-                files=write_suite(plan, folder, hygiene=options.hygiene),
-                phase=phase,
-                own=options.own,
-                joined=options.joined,
-                image=options.hygiene,
-            )
-            results = run_session(given, {key: backend_over(each) for key, each in hosts.items()}, settle)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        given = SessionInput(
+            folder=folder,
+            files=write_suite(plan, folder, hygiene=options.hygiene),
+            phase=phase,
+            own=options.own,
+            joined=options.joined,
+            image=options.hygiene,
+        )
+        results = run_session(given, {key: backend_over(each) for key, each in hosts.items()}, settle)
     found: list[Checked | CouldNotCheckError] = []
     for key, connection in hosts.items():
         facts, own = known.get(key), results.get(key, [])

@@ -12,7 +12,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from typing import Any
 from msgspec import structs
 
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
-from amigen.base.interrupt import ending_programs
+from amigen.base.interrupt import ProgramPool
 from amigen.base.waiting import wait_until
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.checks.model import JoinCluster, RunHook
@@ -151,7 +150,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
     require_bootable(image)
     firmware = missing_firmware(architecture) if needs_uefi(image) else ()
     require_all([*missing_for_a_vm(architecture), *firmware])
-    with scratch("verify") as work, ThreadPoolExecutor(max_workers=_nodes_at_once() + 1) as pool, ending_programs(pool):
+    with scratch("verify") as work, ProgramPool(max_workers=_nodes_at_once() + 1) as pool:
         proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
         looking = pool.submit(_look_into, proof) if boot.hygiene else None
         first = pool.submit(_first_node, proof)

@@ -31,42 +31,42 @@ def ask(command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_event_arrives_and_the_build_goes_on(tmp_path: Path) -> None:
+def test_the_event_arrives_and_the_build_goes_on(folder: Path) -> None:
     heard: list[Event] = []
-    with HookServer(tmp_path / "hook", heard.append) as server:
+    with HookServer(folder / "hook", heard.append) as server:
         done = ask(server.command)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert heard == [Event(name="proven", instance="i-1", host="127.0.0.1", port=2222, user="admin")]
 
 
-def test_a_failure_ends_the_build_and_says_why(tmp_path: Path) -> None:
+def test_a_failure_ends_the_build_and_says_why(folder: Path) -> None:
     def refuse(_event: Event) -> None:
         raise ChecksFailedError("test_package[ipvsadm] failed")
 
-    with HookServer(tmp_path / "hook", refuse) as server:
+    with HookServer(folder / "hook", refuse) as server:
         done = ask(server.command)
         assert isinstance(server.failure, ChecksFailedError)
     assert (done.returncode, done.stdout) == (1, "test_package[ipvsadm] failed\n")
 
 
-def test_it_serves_event_after_event(tmp_path: Path) -> None:
+def test_it_serves_event_after_event(folder: Path) -> None:
     heard: list[Event] = []
-    with HookServer(tmp_path / "hook", heard.append) as server:
+    with HookServer(folder / "hook", heard.append) as server:
         codes = [ask(server.command).returncode for _ in range(3)]
     assert (codes, len(heard)) == ([0, 0, 0], 3)
 
 
-def test_without_amigen_the_build_ends(tmp_path: Path) -> None:
-    with HookServer(tmp_path / "hook", lambda _event: None) as server:
+def test_without_amigen_the_build_ends(folder: Path) -> None:
+    with HookServer(folder / "hook", lambda _event: None) as server:
         command = server.command
     done = ask(command)
     assert done.returncode == 1
     assert "amigen is gone" in done.stdout
 
 
-def test_a_path_with_spaces_and_quotes(tmp_path: Path) -> None:
-    folder = tmp_path / "it's here"
-    folder.mkdir()
-    with HookServer(folder / "hook", lambda _event: None) as server:
+def test_a_path_with_spaces_and_quotes(folder: Path) -> None:
+    quoted = folder / "it's here"
+    quoted.mkdir()
+    with HookServer(quoted / "hook", lambda _event: None) as server:
         assert ask(server.command).returncode == 0
     assert sys.executable in server.command

@@ -58,7 +58,7 @@ class BareRoot:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=300,
+            timeout=1200,
             check=False,
         )
 

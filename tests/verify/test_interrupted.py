@@ -141,9 +141,17 @@ def test_a_signal_ends_it_wherever_it_comes(number: int, place: str, tmp_path: P
 
 
 LATE = """
-import subprocess, threading, time
-from concurrent.futures import ThreadPoolExecutor
-from amigen.base.interrupt import Interrupted, ending_programs
+import os, subprocess, threading, time
+from amigen.base.interrupt import ProgramPool, signals_as_interrupt
+
+class Thread(threading.Thread):
+    def start(self):
+        super().start()
+        # When it runs, and before the pool knows of it.
+        if AT_START:
+            threading.Thread = plain
+            running.wait()
+            os.kill(os.getpid(), 2)
 
 def program():
     running.set()
@@ -151,18 +159,20 @@ def program():
     print(subprocess.run(["sleep", "600"]).returncode)
 
 running = threading.Event()
-with ThreadPoolExecutor(1) as pool, ending_programs(pool):
+plain, threading.Thread = threading.Thread, Thread
+with signals_as_interrupt(), ProgramPool(1) as pool:
     pool.submit(program)
     pool.submit(print, "it goes on")
     running.wait()
-    raise Interrupted(2)
+    os.kill(os.getpid(), 2)
 """
 
 
-def test_a_program_that_starts_after_the_interrupt_is_ended_too() -> None:
-    """And what is queued does not begin."""
+@pytest.mark.parametrize("at_start", [True, False])
+def test_a_program_that_starts_after_the_interrupt_is_ended_too(at_start: bool) -> None:
+    """Also where the signal comes while its thread starts; and what is queued does not begin."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", LATE]
+    command = [sys.executable, "-c", LATE.replace("AT_START", str(at_start))]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "-15\n"
 
