@@ -131,11 +131,7 @@ def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> WayName:
 
 
 def _startable(observed: Observed, settings: Settings) -> None:
-    """A restart reads all of the ConfigMap, also what somebody edited since the last one.
-
-    Raises:
-        InputError: kube-proxy would not start with it.
-    """
+    """Refuse what kube-proxy would not start with: a restart reads all of the ConfigMap, also what somebody edited."""
     after = with_changes(observed.config.values, settings.changes)
     if found := list(refusals(after, settings.mode, observed.proxy_version)):
         lines = "".join(f"\n    {line}" for line in found[:10])
@@ -144,12 +140,7 @@ def _startable(observed: Observed, settings: Settings) -> None:
 
 
 def _arranged(plan: ChangePlan, running: eks.Update | None) -> ChangePlan:
-    """A plan with its texts, and with pools, readiness, warnings and calls.
-
-    Raises:
-        ConflictError: Another update of the add-on is under way.
-        InputError: A pool that is not there, or pools through the add-on.
-    """
+    """A plan with its texts, and with pools, readiness, warnings and calls."""
     observed, settings = plan.observed, plan.settings
     pools = _pools(plan)
     plan = WAYS[plan.way].resumed(plan, running)

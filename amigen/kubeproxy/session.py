@@ -128,13 +128,7 @@ class Session:
         return make_plan(self.observed, settings, self._named(request), schema=schema, running=self.running)
 
     def plan_back(self, request: ChangeRequest, *, saved: Path | None, discard: bool) -> ChangePlan:
-        """The plan of a rollback.
-
-        Args:
-            request: How it is to go.
-            saved: The saved configuration; None: the newest of this cluster.
-            discard: Also where the configuration was changed since.
-        """
+        """The plan of a rollback to a saved configuration (None: the newest), with `discard` over later changes too."""
         record = load(saved or newest(self.cluster.name, self.cluster.server), self.cluster.server)
         return plan_rollback(self.observed, record, self._named(request), discard=discard, running=self.running)
 
@@ -150,12 +144,7 @@ class Session:
     def apply(
         self, plan: ChangePlan, say: Callable[[str], None], *, seconds: float, back: bool
     ) -> tuple[NodeMode, ...]:
-        """Carry a plan out; what each node runs afterwards.
-
-        Args:
-            seconds: Longest wait for each pool.
-            back: A rollback.
-        """
+        """Carry a plan out, with at most so many seconds for each pool; what each node runs afterwards."""
         tools = Tools(cluster=self.cluster, addon=self.addon, say=say, seconds=seconds)
         return Executor(tools=tools, reach=self.reach, back=self._way_back).apply(plan, back=back)
 
@@ -164,11 +153,7 @@ class Session:
         return read_modes(self.cluster, self.observed, self.observed.pods, self.reach)
 
     def _way_back(self, plan: ChangePlan, saved: Path | None) -> str:
-        """The command that takes the plan back, from whatever folder it is run, and whatever context is current then.
-
-        Args:
-            saved: The configuration to go to; None: the newest.
-        """
+        """The command that takes the plan back, from whatever folder it is run and whatever context is current then."""
         access, request = self._access, plan.request
         context = self.cluster.context
         options = {
@@ -195,7 +180,6 @@ class Session:
         """Look once on each node, and at a saved listing, against the cluster as it is now.
 
         Args:
-            asked: The way to each node.
             assumed: kube-proxy's configuration, where it is not in a ConfigMap.
         """
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile

@@ -132,8 +132,7 @@ def settings_of(
     """Options and spec as settings; what the options say beats the spec.
 
     Args:
-        mode: kube-proxy's mode; None: that of the spec.
-        scheduler: IPVS scheduler.
+        mode: None: that of the spec.
         assignments: `PATH=VALUE`.
         spec: Gives mode, scheduler and strictARP.
 
