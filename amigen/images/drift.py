@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 from msgspec import Struct
 
@@ -39,6 +39,28 @@ class Difference(Struct, frozen=True, kw_only=True):
     hint: str
     diff: tuple[str, ...]
 
+    @classmethod
+    def at(
+        cls,
+        place: Place,
+        subject: Literal["template", "image", "parameter", "instance", "base", "canary"],
+        what: str,
+        message: str,
+        hint: str,
+        diff: tuple[str, ...] = (),
+    ) -> Self:
+        """A difference in a place."""
+        return cls(
+            region=place.region,
+            platform=place.target.platform,
+            architecture=place.target.architecture,
+            subject=subject,
+            what=what,
+            message=message,
+            hint=hint,
+            diff=diff,
+        )
+
 
 class Intended(Difference, frozen=True, kw_only=True):
     """Worth knowing, and asked for by somebody."""
@@ -53,79 +75,36 @@ def look_at_drift(
         base: Whether to look for a newer base image, too.
     """
     request = make_request(spec, path)
-    return attempt(lambda place: find_drift(aws, request, place, build_region=spec.aws.region, base=base), places)
+    return attempt(lambda place: tuple(_differences(aws, request, place, base=base)), places)
 
 
-def find_drift(
-    aws: Aws, request: PublishRequest, place: Place, *, build_region: str, base: bool = True
-) -> tuple[Difference, ...]:
-    """Look at one place and compare.
-
-    Raises:
-        AwsError: A call failed.
-    """
-    template = observe.find_template(aws, place.region, place.target.template)
-    instances = observe.running_instances(
-        aws, place.region, f"instances of {place.target.key}", **{"amigen/name": place.target.name}
-    )
-    tags = place.target.tags
-    own = [each for each in instances if all(each.tags.get(key, value) == value for key, value in tags.items())]
-    image_id = template.default_version.image if template else ""
-    parameter = observe.find_parameter(aws, place.region, place.target.parameter)
-    image = observe.find_image(aws, place.region, image_id) if image_id.startswith("ami-") else None
-    found = list(compare(request, place, template, image, parameter, own))
-    used = image.tags.get(names.TAG_SOURCE) if image else None
-    if base and image and used and place.region == build_region:
-        now = find_base(aws, request.spec, place.target, place.region)
-        found += _stale(place, image, now, used, compared_to(aws, now, used))
-    return tuple(found)
-
-
-def compare(
-    request: PublishRequest,
-    place: Place,
-    template: Template | None,
-    image: Image | None,
-    parameter: str | None,
-    instances: Sequence[Instance],
-) -> Iterator[Difference]:
-    """All differences but the age of the base. Pure."""
+def _differences(aws: Aws, request: PublishRequest, place: Place, *, base: bool) -> Iterator[Difference]:
+    """Look at one place and compare."""
+    region, target = place.region, place.target
+    template = observe.find_template(aws, region, target.template)
     if template is None:
-        yield _difference(place, "template", place.target.template, "does not exist", "amigen publish SPEC")
+        yield Difference.at(place, "template", target.template, "does not exist", "amigen publish SPEC")
         return
+    launches = template.default_version.image
+    image = observe.find_image(aws, region, launches) if launches.startswith("ami-") else None
     yield from _template(request, place, template, image)
     yield from _image(request, place, template, image)
-    launches, value = template.default_version.image, parameter or "not there"
+    value = observe.find_parameter(aws, region, target.parameter) or "not there"
     if value != launches:
         message = f"is {value}; the template's default launches {launches}"
-        yield _difference(place, "parameter", place.target.parameter, message, "amigen publish SPEC --set-default")
-    for instance in instances:
-        if names.TAG_CANARY in instance.tags:
+        yield Difference.at(place, "parameter", target.parameter, message, "amigen publish SPEC --set-default")
+    for each in observe.running_instances(aws, region, f"instances of {target.key}", **{names.TAG_NAME: target.name}):
+        if not all(each.tags.get(key, value) == value for key, value in target.tags.items()):
+            continue
+        if names.TAG_CANARY in each.tags:
             hint = "amigen publish SPEC --canary takes it up again; or terminate it"
-            yield _difference(place, "canary", instance.id, "a canary of an earlier publish is still there", hint)
-        elif message := _runs(template, instance):
-            yield _difference(place, "instance", instance.id, message, "amigen publish SPEC --rollout asg:NAME")
-
-
-def _difference(
-    place: Place,
-    subject: Literal["template", "image", "parameter", "instance", "base", "canary"],
-    what: str,
-    message: str,
-    hint: str,
-    diff: tuple[str, ...] = (),
-    kind: type[Difference] = Difference,
-) -> Difference:
-    return kind(
-        region=place.region,
-        platform=place.target.platform,
-        architecture=place.target.architecture,
-        subject=subject,
-        what=what,
-        message=message,
-        hint=hint,
-        diff=diff,
-    )
+            yield Difference.at(place, "canary", each.id, "a canary of an earlier publish is still there", hint)
+        elif message := _runs(template, each):
+            yield Difference.at(place, "instance", each.id, message, "amigen publish SPEC --rollout asg:NAME")
+    used = image.tags.get(names.TAG_SOURCE) if image else None
+    if base and image and used and region == request.spec.aws.region:
+        now = find_base(aws, request.spec, target, region)
+        yield from _stale(place, image, now, used, compared_to(aws, now, used))
 
 
 def _template(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:
@@ -133,7 +112,7 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
     what = f"{template.name} version {version.number}"
     hint = "amigen publish SPEC --set-default"
     if version.label is None:
-        yield _difference(place, "template", what, "the default version was not made by amigen", hint)
+        yield Difference.at(place, "template", what, "the default version was not made by amigen", hint)
         return
     disks = version.data.get("BlockDeviceMappings") or [{}]
     make = functools.partial(
@@ -150,7 +129,7 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
     message = "differs from the spec"
     if version.label.spec != request.digest:
         message = f"is of another spec (digest {version.label.spec[:12]}, the spec has {request.digest[:12]})"
-    yield _difference(place, "template", what, message, hint, difference(version.data, make(version.data)))
+    yield Difference.at(place, "template", what, message, hint, difference(version.data, make(version.data)))
 
 
 def _image(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:
@@ -158,7 +137,7 @@ def _image(request: PublishRequest, place: Place, template: Template, image: Ima
     if image is None:
         message = f"the image of the default version of {template.name} is gone: new nodes cannot start"
         hint = "amigen rollback SPEC --to VERSION, or publish a new one"
-        yield _difference(place, "image", version.image or "(none)", message, hint)
+        yield Difference.at(place, "image", version.image or "(none)", message, hint)
         return
     digest = image.tags.get(names.TAG_DIGEST)
     if digest == request.digest:
@@ -168,9 +147,9 @@ def _image(request: PublishRequest, place: Place, template: Template, image: Ima
     if version.label and version.label.spec == request.digest:
         message += f"; version {version.number} of {template.name} is of this spec and names it on purpose"
         hint = "`publish --keep-image` did that; a build of the spec ends it"
-        yield _difference(place, "image", image.id, message, hint, kind=Intended)
+        yield Intended.at(place, "image", image.id, message, hint)
     else:
-        yield _difference(place, "image", image.id, message, "amigen build, then publish")
+        yield Difference.at(place, "image", image.id, message, "amigen build, then publish")
 
 
 def _runs(template: Template, instance: Instance) -> str:
@@ -197,4 +176,4 @@ def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison
     if is_now != "same":
         words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
         now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
-        yield _difference(place, "base", image.id, f"was made from {used}; {now}", "amigen build SPEC --target aws")
+        yield Difference.at(place, "base", image.id, f"was made from {used}; {now}", "amigen build SPEC --target aws")
