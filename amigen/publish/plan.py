@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,38 +42,54 @@ class PublishRequest:
     set_default: bool = False
     canary: bool = False
 
+    @property
+    def moves(self) -> bool:
+        """Whether `$Default` moves to the new version."""
+        return self.set_default or self.canary
 
-def plan_place(
-    request: PublishRequest, proven: ProvenImage, place: Place, built: Image, state: PlaceState
-) -> PlacePlan:
-    """The actions for one target in one region; `built` is the image of the build, in the build's region.
+
+def plan_place(request: PublishRequest, state: PlaceState) -> PlacePlan:
+    """The actions for one target in one region.
 
     Raises:
         RefusedError: The image is not what the record says, or the template is not ours.
     """
-    _refuse_wrong(proven, built)
-    image_actions, notes = _image_actions(request, proven, place, built, state)
-    image = state.image.id if state.image else None
-    template_actions: list[Action] = []
-    version = None
+    _refuse_wrong(state.proven, state.built)
+    actions, version = list(_image_actions(request, state)), None
     if request.templates:
-        _refuse_template(request, place, built, state.template)
-        template_actions, version = _template_actions(request, place, built, image, state)
-        if template_actions and state.template:
-            _refuse_foreign(state.template, place)
-        notes += _joins(request, template_actions)
-        if request.spec.aws.launch_template.resolve_ssm_parameter and not (request.set_default or request.canary):
-            notes.append(f"{place.target.parameter} is what the template resolves: it moves with --set-default")
+        _refuse_template(request, state)
+        more, version = _template_actions(request, state)
+        if more and state.template:
+            _refuse_foreign(state.template, state.place)
+        actions += more
     return PlacePlan(
-        place=place,
-        actions=(*image_actions, *template_actions),
+        place=state.place,
+        actions=tuple(actions),
         digest=request.digest,
-        built=proven.image,
-        image=image,
+        built=state.proven.image,
+        image=state.image.id if state.image else None,
         template=state.template.id if state.template else None,
         version=version,
-        notes=tuple(notes),
+        notes=tuple(_notes(request, state, actions)),
     )
+
+
+def _notes(request: PublishRequest, state: PlaceState, actions: Sequence[Action]) -> Iterator[str]:
+    share, have = request.spec.aws.share, (state.image.shared if state.image else None) or frozenset()
+    extra = have - {*share.accounts, *share.organizations, *share.organizational_units, "all" if share.public else ""}
+    if state.image and extra:
+        # Left: somebody may live on it.
+        others = ", ".join(sorted(extra))
+        yield f"{state.image.id} is also shared with {others}, which the spec does not name; left"
+    cluster = request.spec.join.eks
+    if cluster and any(isinstance(each, RunCanary) for each in actions):
+        # A canary has the user data of the nodes, and so becomes one.
+        yield (
+            f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may"
+            " be scheduled on it, and it is terminated without a drain"
+        )
+    if request.templates and request.spec.aws.launch_template.resolve_ssm_parameter and not request.moves:
+        yield f"{state.place.target.parameter} is what the template resolves: it moves with --set-default"
 
 
 def _refuse_wrong(proven: ProvenImage, built: Image) -> None:
@@ -90,23 +106,22 @@ def _refuse_wrong(proven: ProvenImage, built: Image) -> None:
         )
 
 
-def _refuse_template(request: PublishRequest, place: Place, built: Image, template: Template | None) -> None:
+def _refuse_template(request: PublishRequest, state: PlaceState) -> None:
     """What EC2 would refuse when the version is made, or only when it is launched.
 
     Sources: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html (VolumeSize: equal to or
     larger than the snapshot size), API_RequestLaunchTemplateData (InstanceRequirements: no InstanceType beside it)
     """
-    size = request.spec.aws.root_volume.size_gib
-    if built.root_gib > size:
+    key, needed, size = state.place.key, state.built.root_gib, request.spec.aws.root_volume.size_gib
+    if needed > size:
         raise RefusedError(
-            f"{place.key}: the root volume of {size} GiB is smaller than the snapshot of {built.id},"
-            f" {built.root_gib} GiB",
-            f"set aws.rootVolume.sizeGiB to {built.root_gib} or more",
+            f"{key}: the root volume of {size} GiB is smaller than the snapshot of {state.built.id}, {needed} GiB",
+            f"set aws.rootVolume.sizeGiB to {needed} or more",
         )
-    wanted = request.spec.aws.launch_template.instance_types.get(place.target.architecture)
-    if wanted and template and template.default_version.data.get("InstanceRequirements"):
+    wanted = request.spec.aws.launch_template.instance_types.get(state.place.target.architecture)
+    if wanted and state.template and state.template.default_version.data.get("InstanceRequirements"):
         raise RefusedError(
-            f"{place.key}: launch template {template.name} has InstanceRequirements, and EC2 takes no instance type"
+            f"{key}: launch template {state.template.name} has InstanceRequirements, and EC2 takes no instance type"
             f" ({wanted}) beside them",
             "remove aws.launchTemplate.instanceTypes, or the requirements from the default version of the template",
         )
@@ -125,167 +140,114 @@ def _refuse_foreign(template: Template, place: Place) -> None:
         )
 
 
-def _joins(request: PublishRequest, actions: Sequence[Action]) -> list[str]:
-    """A canary has the user data of the nodes, and so becomes one."""
-    cluster = request.spec.join.eks
-    if cluster is None or not any(isinstance(each, RunCanary) for each in actions):
-        return []
-    return [
-        f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may be"
-        " scheduled on it, and it is terminated without a drain"
-    ]
-
-
-def image_tags(request: PublishRequest, proven: ProvenImage) -> dict[str, str]:
-    """The tags of an image whose checks have passed."""
-    return {
+def _image_actions(request: PublishRequest, state: PlaceState) -> Iterator[Action]:
+    proven, built, image = state.proven, state.built, state.image
+    # Of an image whose checks have passed.
+    tags = {
         **request.spec.aws.tags,
         **proven.target.tags,
         names.TAG_DIGEST: proven.digest,
         **({names.TAG_SOURCE: proven.source} if proven.source else {}),
         names.TAG_VERIFIED: "true",
     }
-
-
-def _image_actions(
-    request: PublishRequest, proven: ProvenImage, place: Place, built: Image, state: PlaceState
-) -> tuple[list[Action], list[str]]:
-    actions: list[Action] = []
-    tags = image_tags(request, proven)
-    if place.region == proven.region:
+    if state.place.region == proven.region:
         if built.state == "pending":
-            actions.append(AwaitImage(image=built.id))
+            yield AwaitImage(image=built.id)
         if any(built.tags.get(key) != value for key, value in tags.items()):
-            actions.append(TagImage(image=built.id, snapshots=tuple(s.id for s in built.snapshots), tags=tags))
-    elif state.image is None:
-        actions += [RemoveFailedCopy(image=failed.id, reason=failed.reason) for failed in state.failed_copies]
-        actions.append(_copy(request, place, proven, built, tags))
-    elif state.image.state == "pending":
-        actions.append(AwaitImage(image=state.image.id))
-    share, notes = _share(request, state.image)
-    actions += [share] if share else []
-    deprecation = _deprecation(request, proven, state.image)
-    actions += [deprecation] if deprecation else []
-    return actions, notes
+            yield TagImage(image=built.id, snapshots=tuple(s.id for s in built.snapshots), tags=tags)
+    elif image is None:
+        yield from (RemoveFailedCopy(image=failed.id, reason=failed.reason) for failed in state.failed_copies)
+        keys = request.spec.aws.encryption
+        own = {key: value for key, value in built.tags.items() if not key.startswith("aws:")}
+        yield CopyImage(
+            source=built.id,
+            source_region=proven.region,
+            name=built.name,
+            tags={**own, **tags, names.TAG_COPIED_FROM: built.id},
+            encrypted=keys.enabled,
+            kms_key=keys.region_kms_key_ids.get(state.place.region, keys.kms_key_id) if keys.enabled else None,
+        )
+    elif image.state == "pending":
+        yield AwaitImage(image=image.id)
+    share = _share(request, image)
+    if share.title:
+        yield share
+    days = request.spec.aws.deprecate_after_days
+    at = proven.built + timedelta(days=days or 0)
+    # EC2 keeps whole minutes and refuses the past (API_EnableImageDeprecation).
+    text = at.strftime("%Y-%m-%dT%H:%M:00.000Z")
+    if days is not None and at > request.now and not (image and image.deprecated[:16] == text[:16]):
+        yield DeprecateImage(at=text)
 
 
-def _copy(request: PublishRequest, place: Place, proven: ProvenImage, built: Image, tags: dict[str, str]) -> CopyImage:
-    keys = request.spec.aws.encryption
-    own = {key: value for key, value in built.tags.items() if not key.startswith("aws:")}
-    return CopyImage(
-        source=built.id,
-        source_region=proven.region,
-        name=built.name,
-        tags={**own, **tags, names.TAG_COPIED_FROM: built.id},
-        encrypted=keys.enabled,
-        kms_key=keys.region_kms_key_ids.get(place.region, keys.kms_key_id) if keys.enabled else None,
-    )
-
-
-def _share(request: PublishRequest, image: Image | None) -> tuple[ShareImage | None, list[str]]:
-    """What is missing of the sharing; what is there beyond the spec is told and left: somebody may live on it.
+def _share(request: PublishRequest, image: Image | None) -> ShareImage:
+    """What is missing of the sharing.
 
     An account that launches a shared image needs no right on its snapshots; one that copies it does, and for encrypted
     ones that is the usual way (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html).
     """
     share = request.spec.aws.share
-    wanted = {*share.accounts, *share.organizations, *share.organizational_units, *(["all"] if share.public else [])}
     have = (image.shared if image else None) or frozenset()
     encrypted = any(s.encrypted for s in image.snapshots) if image else request.spec.aws.encryption.enabled
     have_snapshots = image.snapshots_shared if image else frozenset()
-    action = ShareImage(
+    return ShareImage(
         accounts=tuple(a for a in share.accounts if a not in have),
         organizations=tuple(a for a in share.organizations if a not in have),
         units=tuple(a for a in share.organizational_units if a not in have),
         public=share.public and "all" not in have,
         snapshot_accounts=tuple(a for a in share.accounts if a not in have_snapshots) if encrypted else (),
     )
-    extra = sorted(have - wanted)
-    notes = (
-        [f"{image.id} is also shared with {', '.join(extra)}, which the spec does not name; left"]
-        if image and extra
-        else []
-    )
-    return (action if action.title else None), notes
 
 
-def _deprecation(request: PublishRequest, proven: ProvenImage, image: Image | None) -> DeprecateImage | None:
-    """EC2 keeps whole minutes and refuses the past (API_EnableImageDeprecation)."""
-    days = request.spec.aws.deprecate_after_days
-    if days is None:
-        return None
-    at = proven.built + timedelta(days=days)
-    text = at.strftime("%Y-%m-%dT%H:%M:00.000Z")
-    if at <= request.now or (image and image.deprecated[:16] == text[:16]):
-        return None
-    return DeprecateImage(at=text)
-
-
-def _template_actions(
-    request: PublishRequest, place: Place, built: Image, image: str | None, state: PlaceState
-) -> tuple[list[Action], int | None]:
-    template = state.template
+def _template_actions(request: PublishRequest, state: PlaceState) -> tuple[list[Action], int | None]:
+    """The actions, and the version that is right already; None where one has to be made."""
+    template, target = state.template, state.place.target
+    image, name = state.image.id if state.image else None, target.template
     make = functools.partial(
         desired,
         spec=request.spec,
-        target=place.target,
+        target=target,
         digest=request.digest,
         image=image or PENDING_IMAGE,
-        root_device=built.root_device,
-        user_data=request.user_data[place.target.platform],
+        root_device=state.built.root_device,
+        user_data=request.user_data[target.platform],
     )
-    data = make(template.default_version.data if template else {})
+    before = template.default_version.data if template else {}
     found = same_version(template, make, image) if template and image else None
     version = found.number if found else None
-    name = place.target.template
-    made = _make(request, place, data, image, template) if found is None else None
-    canary = None
+    made: Action | None = None
+    if found is None:
+        data = make(before)
+        new: dict[str, Any] = {"name": name, "data": data, "image": image, "lines": difference(before, data)}
+        if template:
+            after, default = template.latest, template.default
+            made = CreateVersion(**new, digest=request.digest, template=template.id, after=after, default=default)
+        else:
+            made = CreateTemplate(**new, digest=request.digest, tags={**request.spec.aws.tags, **target.tags})
+    canary = move = None
     if request.canary and (made or (template and version != template.default)):
         canary = RunCanary(name=name, template=template.id if template else None, version=version, image=image)
-    move = None
-    if template and (request.set_default or request.canary) and version != template.default:
-        lines = difference(template.default_version.data, found.data) if found else ()
+    if template and request.moves and version != template.default:
+        lines = difference(before, found.data) if found else ()
         move = SetDefault(name=name, template=template.id, version=version, old=template.default, lines=lines)
-    parameter, first = _parameter(request, place, image, state)
+    parameter, first = _parameter(request, state)
     in_order = (parameter, made, canary, move) if first else (made, canary, parameter, move)
     return [action for action in in_order if action], version
 
 
-def _make(
-    request: PublishRequest, place: Place, data: dict[str, Any], image: str | None, template: Template | None
-) -> CreateTemplate | CreateVersion:
-    name = place.target.template
-    if template is None:
-        tags = {**request.spec.aws.tags, **place.target.tags}
-        lines = difference({}, data)
-        return CreateTemplate(name=name, data=data, image=image, digest=request.digest, tags=tags, lines=lines)
-    return CreateVersion(
-        name=name,
-        template=template.id,
-        after=template.latest,
-        default=template.default,
-        data=data,
-        image=image,
-        digest=request.digest,
-        lines=difference(template.default_version.data, data),
-    )
-
-
-def _parameter(
-    request: PublishRequest, place: Place, image: str | None, state: PlaceState
-) -> tuple[PutParameter | None, bool]:
+def _parameter(request: PublishRequest, state: PlaceState) -> tuple[PutParameter | None, bool]:
     """The parameter, and whether it comes before the template.
 
     Others launch what it names. So it waits for the canary; and where the template itself resolves it, it is the
     promotion and moves only together with the default. A template cannot resolve what is not there, though.
     """
     resolves = request.spec.aws.launch_template.resolve_ssm_parameter
-    old = state.parameter
+    old, image = state.parameter, state.image.id if state.image else None
     if image is not None and old == image:
         return None, True
-    put = PutParameter(name=place.target.parameter, image=image, old=old)
+    put = PutParameter(name=state.place.target.parameter, image=image, old=old)
     if resolves and old is None:
         return put, True
-    if resolves and not (request.set_default or request.canary):
+    if resolves and not request.moves:
         return None, True
     return put, not (resolves or request.canary)

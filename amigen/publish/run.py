@@ -56,25 +56,24 @@ def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) 
     built = observe.find_image(aws, proven.region, proven.image)
     if built is None:
         raise RefusedError(f"{proven.target.key}: {proven.image} does not exist in {proven.region}", "build it again")
-    return plan_place(request, proven, place, built, _state(aws, request, proven, place, built))
-
-
-def _state(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place, built: Image) -> PlaceState:
+    region, target = place.region, place.target
     image: Image | None = built
     failed: tuple[Image, ...] = ()
-    if place.region != proven.region:
+    if region != proven.region:
         what, filters = f"copies of {proven.image}", observe.tagged(**{names.TAG_COPIED_FROM: proven.image})
-        copies = observe.find_images(aws, place.region, what, Owners=["self"], Filters=filters)
+        copies = observe.find_images(aws, region, what, Owners=["self"], Filters=filters)
         image = next((each for each in copies if each.state in ("available", "pending")), None)
         failed = tuple(each for each in copies if each.state in names.BROKEN_IMAGE)
-    if image:
-        image = _with_permissions(aws, request, place.region, image)
-    return PlaceState(
-        image=image,
+    state = PlaceState(
+        place=place,
+        proven=proven,
+        built=built,
+        image=_with_permissions(aws, request, region, image) if image else None,
         failed_copies=failed,
-        template=observe.find_template(aws, place.region, place.target.template) if request.templates else None,
-        parameter=observe.find_parameter(aws, place.region, place.target.parameter) if request.templates else None,
+        template=observe.find_template(aws, region, target.template) if request.templates else None,
+        parameter=observe.find_parameter(aws, region, target.parameter) if request.templates else None,
     )
+    return plan_place(request, state)
 
 
 def _with_permissions(aws: Aws, request: PublishRequest, region: str, image: Image) -> Image:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from amigen.base.moments import moment_of
-from amigen.publish.names import VersionLabel
+from amigen.publish.names import Place, VersionLabel
+from amigen.publish.record import ProvenImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +111,15 @@ class PlaceState:
     """What stands in one region for one target.
 
     Attributes:
-        image: The build's AMI in its region, or its copy here; None where there is none (yet).
+        proven, built: The image of the build, by its record and as it is, in the region of the build.
+        image: It, in its region, or its copy here; None where there is none (yet).
         failed_copies: Copies of it that EC2 gave up; in the way of a new one by their name.
         parameter: The AMI that the SSM parameter names.
     """
 
+    place: Place
+    proven: ProvenImage
+    built: Image
     image: Image | None
     failed_copies: tuple[Image, ...] = ()
     template: Template | None = None
