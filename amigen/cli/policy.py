@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import Any
 
 import click
 
@@ -14,27 +14,15 @@ from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, load_checked, spec_argument
 from amigen.publish.policy import Scope, notes, policy
 
-# What may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
+# Option -> what may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
 _SCOPES = {
-    "--account": (r"\*|[0-9]{12}", "an account id: 12 digits"),
-    "--cluster": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,99}", "the name of an EKS cluster"),
-    "--nodegroup": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,62}", "the name of a node group"),
-    "--group": (r"\*|[^\x00-\x1f:*?$]{1,255}", "the name of an Auto Scaling group"),
-    "--parameter": (r"[A-Za-z0-9_./-]+", "the name of an SSM parameter"),
-    "--role": (r"[A-Za-z0-9_+=,.@/-]+", "the name of a role"),
+    "account": (r"\*|[0-9]{12}", "an account id: 12 digits"),
+    "cluster": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,99}", "the name of an EKS cluster"),
+    "nodegroup": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,62}", "the name of a node group"),
+    "group": (r"\*|[^\x00-\x1f:*?$]{1,255}", "the name of an Auto Scaling group"),
+    "parameters": (r"[A-Za-z0-9_./-]+", "the name of an SSM parameter"),
+    "roles": (r"[A-Za-z0-9_+=,.@/-]+", "the name of a role"),
 }
-
-
-def _checked(option: str, *values: str) -> None:
-    """Refuse what would make a policy that grants nothing, or more than it says.
-
-    Raises:
-        InputError: A value has not the form of its option.
-    """
-    pattern, words = _SCOPES[option]
-    for value in values:
-        if not re.fullmatch(pattern, value):
-            raise InputError(f"{option}: {value!r} is not {words}", "IAM's wildcards are not taken in a name")
 
 
 @click.command(name="iam-policy")
@@ -63,39 +51,24 @@ def _checked(option: str, *values: str) -> None:
     metavar="NAME",
     help="Role of the spec's instance profile. May be repeated. Default: the name of the profile.",
 )
-def iam_policy(
-    spec: str,
-    purposes: tuple[str, ...],
-    account: str,
-    group: str,
-    nodegroup: str,
-    cluster: str,
-    tag: str | None,
-    parameters: tuple[str, ...],
-    roles: tuple[str, ...],
-) -> None:
+def iam_policy(spec: str, purposes: tuple[Purpose, ...], nodegroup: str, tag: str | None, **given: Any) -> None:
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
-    of_nodegroup, slash, name = nodegroup.partition("/")
+    cluster, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
-    _checked("--account", account)
-    _checked("--cluster", of_nodegroup, cluster)
-    _checked("--nodegroup", name)
-    _checked("--group", group)
-    _checked("--parameter", *parameters)
-    _checked("--role", *roles)
-    scope = Scope(
-        account=account,
-        group=group,
-        cluster=of_nodegroup if cluster == "*" else cluster,
-        nodegroup=name,
-        tag=parse_tag(tag) if tag else None,
-        roles=roles,
-        parameters=parameters,
-    )
+    for option, value in [("cluster", cluster), ("nodegroup", name), *given.items()]:
+        pattern, words = _SCOPES[option]
+        for each in value if isinstance(value, tuple) else (value,):
+            # It would be a policy that grants nothing, or more than it says.
+            if not re.fullmatch(pattern, each):
+                hint = "IAM's wildcards are not taken in a name"
+                raise InputError(f"--{option.removesuffix('s')}: {each!r} is not {words}", hint)
+    if given["cluster"] == "*":
+        given["cluster"] = cluster
+    scope = Scope(**given, nodegroup=name, tag=parse_tag(tag) if tag else None)
     checked = load_checked(spec)
     image = checked.require()
-    document = policy(image, cast("tuple[Purpose, ...]", purposes) or PURPOSES, scope)
+    document = policy(image, purposes or PURPOSES, scope)
     echo_json(document)
     if REGION not in checked.written:
         echo_line(f"{checked.file}: note: {REGION} is not in the spec: {image.aws.region}", err=True)
