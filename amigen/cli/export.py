@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from amigen.base.errors import InputError
 from amigen.cli.options import architecture_option, load, output_folder_option, platform_option, spec_argument
-from amigen.cli.render import check_option, diff_option, force_option, write_or_compare
+from amigen.cli.render import folder_options, write_or_compare
 from amigen.export.formats import FORMATS, FormatName, export
 from amigen.export.model import ImageSource
 from amigen.plan.choose import chosen_plans
@@ -38,9 +38,7 @@ from amigen.spec.load import existing_user_data
 )
 @click.option("--joined", is_flag=True, help="ssm-document: the nodes must have joined their cluster.")
 @output_folder_option("Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.")
-@check_option
-@diff_option
-@force_option
+@folder_options
 def export_command(
     format_: FormatName,
     spec: str,
@@ -51,9 +49,7 @@ def export_command(
     record: Path | None,
     joined: bool,
     folder: Path | None,
-    check_only: bool,
-    diff_only: bool,
-    force: bool,
+    **how: bool,
 ) -> None:
     """Write SPEC for the tool that launches the nodes.
 
@@ -79,9 +75,9 @@ def export_command(
     wanted = [replace(each, path=f"{name}/{each.path}") for name, files in found.items() for each in files]
     if folder is not None:
         again = f"amigen export {format_} {shlex.quote(spec)} -o {shlex.quote(str(folder))}"
-        write_or_compare(folder / format_, tuple(wanted), spec, again, check_only, diff_only, force)
+        write_or_compare(folder / format_, tuple(wanted), spec, again, **how)
         return
-    if check_only or diff_only or force:
+    if any(how.values()):
         raise click.UsageError("--check, --diff and --force need --output-folder.")
     if len(wanted) > 1:
         hint = "write them to a folder: -o FOLDER" + (", or choose one with --platform" if len(found) > 1 else "")

@@ -7,36 +7,44 @@ from pathlib import Path
 import click
 
 from amigen.base.errors import DiffersError
-from amigen.cli.options import load, output_folder_option, spec_argument
+from amigen.cli.options import load, output_folder_option, spec_argument, with_options
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import change_diff, compare, write
 from amigen.spec.load import existing_user_data
 
-check_option = click.option(
-    "--check",
-    "check_only",
-    is_flag=True,
-    help="Write nothing; print a diff and exit with 4 if the folder differs from the spec.",
+# The command gets `check_only`, `diff_only` and `force`, for `write_or_compare`.
+folder_options = with_options(
+    click.option(
+        "--check",
+        "check_only",
+        is_flag=True,
+        help="Write nothing; print a diff and exit with 4 if the folder differs from the spec.",
+    ),
+    click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change."),
+    click.option("--force", is_flag=True, help="Overwrite files that were edited by hand."),
 )
-diff_option = click.option("--diff", "diff_only", is_flag=True, help="Write nothing; show what would change.")
-force_option = click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
 
 
 @click.command()
 @spec_argument
 @output_folder_option("Folder to write. Other files in it are kept.", required=True)
-@check_option
-@diff_option
-@force_option
-def render(spec: str, folder: Path, check_only: bool, diff_only: bool, force: bool) -> None:
+@folder_options
+def render(spec: str, folder: Path, **how: bool) -> None:
     """Render SPEC into a folder: user data, scripts, Packer files and checks, per platform."""
     image = load(spec)
     wanted = artifacts(image, merge=existing_user_data(image, spec))
-    write_or_compare(folder, wanted, spec, f"amigen render {spec} -o {folder}", check_only, diff_only, force)
+    write_or_compare(folder, wanted, spec, f"amigen render {spec} -o {folder}", **how)
 
 
 def write_or_compare(
-    folder: Path, wanted: tuple[Artifact, ...], spec: str, command: str, check_only: bool, diff_only: bool, force: bool
+    folder: Path,
+    wanted: tuple[Artifact, ...],
+    spec: str,
+    command: str,
+    *,
+    check_only: bool,
+    diff_only: bool,
+    force: bool,
 ) -> None:
     """Write the files, or show what would change.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -53,20 +54,12 @@ from amigen.userdata.check import check_rendered
     help="kube-proxy's mode.",
 )
 @click.pass_context
-def init(
-    ctx: click.Context,
-    file: Path,
-    name: str,
-    version: str,
-    platforms: tuple[str, ...],
-    architectures: tuple[str, ...],
-    mode: str,
-) -> None:
+def init(ctx: click.Context, /, file: Path, **given: Any) -> None:
     """Write a first spec to FILE (node-image.yaml), and its schema for editors to .amigen/schema.json beside it.
 
     An existing spec is never overwritten.
     """
-    text, made = first_spec(name=name, version=version, platforms=platforms, architectures=architectures, mode=mode)
+    text, made = first_spec(**given)
     write_first(file, text)
     click.echo(f"wrote {file}, and {SCHEMA} beside it for editors")
     for line in _chosen(ctx, made):
