@@ -52,14 +52,10 @@ def find_launchers(aws: Aws, region: str) -> tuple[Launcher, ...]:
     requests = aws.pages(calls.DESCRIBE_SPOT_REQUESTS, region, "Spot requests of the region")
     return (
         *map(_group, groups),
-        *(_fleet(each) for each in fleets if _goes_on(each.get("FleetState"))),
-        *(_spot_fleet(each) for each in spot_fleets if _goes_on(each.get("SpotFleetRequestState"))),
+        *(_fleet(each) for each in fleets if each.get("FleetState") not in _ENDED),
+        *(_spot_fleet(each) for each in spot_fleets if each.get("SpotFleetRequestState") not in _ENDED),
         *(_request(each) for each in requests if each.get("State") in _OPEN),
     )
-
-
-def _goes_on(state: str | None) -> bool:
-    return state not in _ENDED
 
 
 def _group(group: dict[str, Any]) -> Launcher:

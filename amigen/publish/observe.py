@@ -104,7 +104,15 @@ def find_template(aws: Aws, region: str, name: str) -> Template | None:
     versions = aws.pages(
         calls.DESCRIBE_TEMPLATE_VERSIONS, region, what, LaunchTemplateId=found["LaunchTemplateId"], MaxResults=200
     )
-    read = tuple(sorted((read_version(v) for v in versions), key=lambda v: v.number))
+    found_versions = (
+        Version(
+            number=each["VersionNumber"],
+            data=as_request(each.get("LaunchTemplateData", {})),
+            description=each.get("VersionDescription", ""),
+        )
+        for each in versions
+    )
+    read = tuple(sorted(found_versions, key=lambda version: version.number))
     if found["DefaultVersionNumber"] not in {version.number for version in read}:
         raise found.error("DefaultVersionNumber", "names a version that is not there")
     return Template(
@@ -114,16 +122,6 @@ def find_template(aws: Aws, region: str, name: str) -> Template | None:
         latest=found["LatestVersionNumber"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", ())},
         versions=read,
-    )
-
-
-def read_version(item: dict[str, Any]) -> Version:
-    """An element of DescribeLaunchTemplateVersions, its data as a request would have it."""
-    return Version(
-        number=item["VersionNumber"],
-        data=as_request(item.get("LaunchTemplateData", {})),
-        description=item.get("VersionDescription", ""),
-        created=str(item.get("CreateTime", "")),
     )
 
 

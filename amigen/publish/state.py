@@ -69,7 +69,6 @@ class Version:
     number: int
     data: dict[str, Any]
     description: str = ""
-    created: str = ""
 
     @property
     def label(self) -> VersionLabel | None:

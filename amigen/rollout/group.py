@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from amigen.base.errors import AmigenError, AwsError, InputError
 from amigen.publish.names import Place
 
-_ASG = re.compile(r"asg:(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
-_NODEGROUP = re.compile(r"nodegroup:(?P<cluster>[^/@]+)/(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
+_GROUP = re.compile(r"(?:asg:|nodegroup:(?P<cluster>[^/@]+)/)(?P<name>[^@]+)(?:@(?P<region>[a-z0-9-]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,16 +154,15 @@ def parse_group(text: str, regions: Sequence[str]) -> Group:
     Raises:
         InputError: It is neither.
     """
-    match = _ASG.fullmatch(text) or _NODEGROUP.fullmatch(text)
+    match = _GROUP.fullmatch(text)
     if match is None:
         raise InputError(f"{text!r} is not a group", "asg:NAME or nodegroup:CLUSTER/NAME, with @REGION")
-    found = match.groupdict()
-    region = found["region"] or (regions[0] if len(regions) == 1 else "")
+    region = match["region"] or (regions[0] if len(regions) == 1 else "")
     if region not in regions:
         known = ", ".join(regions)
         what = f"{region} is not a region of this publish" if region else f"{text!r} needs a region"
         raise InputError(what, f"{text.split('@')[0]}@REGION, one of: {known}")
-    return Group(name=found["name"], region=region, cluster=found.get("cluster") or "")
+    return Group(name=match["name"], region=region, cluster=match["cluster"] or "")
 
 
 _T = TypeVar("_T", TargetVersion, Release)

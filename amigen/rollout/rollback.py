@@ -32,35 +32,22 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
             f"version {version.number} of {name} in {place.region} launches {launches}, which {state}",
             "choose another with --to; `amigen images list SPEC` shows which images are there",
         )
+    actions: list[Action] = []
+    if version.number != template.default:
+        lines = difference(template.default_version.data, version.data)
+        ids = {"name": name, "template": template.id}
+        actions.append(SetDefault(**ids, version=version.number, old=template.default, back=True, lines=lines))
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
+    if parameter and parameter != image.id:
+        actions.append(PutParameter(name=place.target.parameter, image=image.id, old=parameter))
     return PlacePlan(
         place=place,
-        actions=_actions(place, template, version, parameter, image.id),
+        actions=tuple(actions),
         image=image.id,
         template=template.id,
         version=version.number,
         notes=notes,
     )
-
-
-def _actions(
-    place: Place, template: Template, version: Version, parameter: str | None, image: str
-) -> tuple[Action, ...]:
-    actions: list[Action] = []
-    if version.number != template.default:
-        actions.append(
-            SetDefault(
-                name=template.name,
-                template=template.id,
-                version=version.number,
-                old=template.default,
-                back=True,
-                lines=difference(template.default_version.data, version.data),
-            )
-        )
-    if parameter and parameter != image:
-        actions.append(PutParameter(name=place.target.parameter, image=image, old=parameter))
-    return tuple(actions)
 
 
 def _wanted(template: Template, place: Place, to: int | None) -> tuple[Version, tuple[str, ...]]:
