@@ -146,20 +146,15 @@ def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[
     from amigen.build.record import architecture_of
     from amigen.verify.vm import BootOptions, verify_image
 
+    report = given["html"] or given["junit"]
+    logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
     boot = BootOptions(
         user=given["user"],
         user_data=not given["no_user_data"],
         reboot=not given["no_reboot"],
         hygiene=given["hygiene"] is not False,
-        logs=_logs(given),
+        logs=logs.absolute() if logs else None,
         keep=given["keep"],
         architecture=architecture_of(plan.spec, Path(image.name), given["architecture"]),
     )
     return verify_image(plan, image, options, boot)
-
-
-def _logs(given: dict[str, Any]) -> Path | None:
-    """The folder that was named, or one beside the report."""
-    report = given["html"] or given["junit"]
-    logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
-    return logs.absolute() if logs else None
