@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-beh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from amigen.aws import calls
@@ -152,7 +152,7 @@ class ManagedNodegroup(Roller):
         return self._waiter.until(f"{self._group.text}: update {update}", look)
 
 
-def refused_in_template(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def refused_in_template(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What of a template's data EKS prohibits: in words, with the way out. Pure.
 
     Sources: https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html (Launch template configuration
@@ -160,57 +160,38 @@ def refused_in_template(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """
     out = "take it out of the default version of the template, then publish again"
     life = f"EKS controls the life of instances: {out}"
-    found: list[tuple[str, str, Any]] = [
-        (
-            "the template names an instance profile",
-            f"the role of the nodes belongs to the node group: remove aws.launchTemplate.iamInstanceProfile, or {out}",
-            data.get("IamInstanceProfile"),
-        ),
-        (
-            "the template names the subnet of a network interface",
-            f"subnets belong to the node group: {out}",
-            any(each.get("SubnetId") for each in data.get("NetworkInterfaces", ())),
-        ),
-        (
-            "the template asks for Spot instances",
-            f"Spot belongs to the node group (capacityType): {out}",
-            (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot",
-        ),
-        ("the template configures hibernation", life, (data.get("HibernationOptions") or {}).get("Configured")),
-        ("the template sets the shutdown behavior", life, data.get("InstanceInitiatedShutdownBehavior")),
-    ]
-    return tuple((words, hint) for words, hint, there in found if there)
+    if data.get("IamInstanceProfile"):
+        hint = (
+            f"the role of the nodes belongs to the node group: remove aws.launchTemplate.iamInstanceProfile, or {out}"
+        )
+        yield "the template names an instance profile", hint
+    if any(each.get("SubnetId") for each in data.get("NetworkInterfaces", ())):
+        yield "the template names the subnet of a network interface", f"subnets belong to the node group: {out}"
+    if (data.get("InstanceMarketOptions") or {}).get("MarketType") == "spot":
+        yield "the template asks for Spot instances", f"Spot belongs to the node group (capacityType): {out}"
+    if (data.get("HibernationOptions") or {}).get("Configured"):
+        yield "the template configures hibernation", life
+    if data.get("InstanceInitiatedShutdownBehavior"):
+        yield "the template sets the shutdown behavior", life
 
 
-def refused_in_group(group: dict[str, Any], data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def refused_in_group(group: dict[str, Any], data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What of a node group EKS prohibits beside a launch template: in words, with the way out. Pure.
 
     Source: https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html (configuration basics; limits and
     conditions when specifying an AMI ID)
     """
-    kind = group.get("amiType")
+    kind, wanted = group.get("amiType"), data.get("InstanceType")
     types = ", ".join(group.get("instanceTypes") or ())
     anew = "make a new node group from this template"
-    found: list[tuple[str, str, Any]] = [
-        (
-            f"its amiType is {kind}, and a template with an image needs CUSTOM",
-            f"a node group cannot switch to a custom image: {anew}",
-            kind and kind != "CUSTOM" and data.get("ImageId"),
-        ),
-        (
-            f"the template names the instance type {data.get('InstanceType')}, and the group has {types}",
-            "remove aws.launchTemplate.instanceTypes from the spec and the type from the template",
-            types and data.get("InstanceType"),
-        ),
-        (
-            "the group has a disk size",
-            f"the size belongs to the template (aws.rootVolume): {anew}",
-            group.get("diskSize"),
-        ),
-        (
-            "the group has remote access (an ssh key or source security groups)",
-            f"key and security groups belong to the template: {anew}",
-            group.get("remoteAccess"),
-        ),
-    ]
-    return tuple((words, hint) for words, hint, there in found if there)
+    if kind and kind != "CUSTOM" and data.get("ImageId"):
+        what = f"its amiType is {kind}, and a template with an image needs CUSTOM"
+        yield what, f"a node group cannot switch to a custom image: {anew}"
+    if types and wanted:
+        hint = "remove aws.launchTemplate.instanceTypes from the spec and the type from the template"
+        yield f"the template names the instance type {wanted}, and the group has {types}", hint
+    if group.get("diskSize"):
+        yield "the group has a disk size", f"the size belongs to the template (aws.rootVolume): {anew}"
+    if group.get("remoteAccess"):
+        what = "the group has remote access (an ssh key or source security groups)"
+        yield what, f"key and security groups belong to the template: {anew}"

@@ -30,6 +30,7 @@ class InstanceRefresh(Roller):
     def __init__(self, means: Means, group: Group) -> None:
         super().__init__(means, group)
         self._before: dict[str, Any] = {}
+        self._releases: Sequence[Release] = ()
 
     @property
     def template(self) -> str:
@@ -50,6 +51,7 @@ class InstanceRefresh(Roller):
         return version, own.version
 
     def to(self, releases: Sequence[Release]) -> str:
+        self._releases = releases
         group = self._before = self._describe()
         template, _ = templates.base(group)
         release = of_template(self._group, template, releases)
@@ -70,20 +72,21 @@ class InstanceRefresh(Roller):
             if not bad and not templates.elsewhere(self._describe(), new):
                 return f"{self._group.text}: all its instances have version {release.version}"
             desired = self._forward(group, new)
-            refresh, found = self._start(desired, skip=not bad, rollback=self._aws_goes_back(desired, releases))
+            refresh, found = self._start(desired, skip=not bad, rollback=self._aws_goes_back(desired))
         else:
             refresh, found, self.begun = str(running["InstanceRefreshId"]), True, True
-        self._follow(refresh, release, releases)
+        self._follow(refresh, release)
         if found and templates.elsewhere(self._describe(), new):
             # It went to what was the default when it began: the way back of an earlier run.
             desired = self._forward(group, new)
-            refresh, _ = self._start(desired, skip=True, rollback=self._aws_goes_back(desired, releases))
-            self._follow(refresh, release, releases)
+            refresh, _ = self._start(desired, skip=True, rollback=self._aws_goes_back(desired))
+            self._follow(refresh, release)
         self._require_all(new, release)
         return f"{self._group.text}: version {release.version} is rolled out"
 
     def back(self, releases: Sequence[Release]) -> str:
-        return f"{self._group.text}: {self._back(releases)}"
+        self._releases = releases
+        return f"{self._group.text}: {self._back()}"
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -175,17 +178,17 @@ class InstanceRefresh(Roller):
             return str(running["InstanceRefreshId"]), True
         return str(answer["InstanceRefreshId"]), False
 
-    def _aws_goes_back(self, desired: dict[str, Any], releases: Sequence[Release]) -> bool:
+    def _aws_goes_back(self, desired: dict[str, Any]) -> bool:
         """AutoRollback needs numbers only, and image ids (API_RollbackInstanceRefresh)."""
         named = (*templates.signature(self._before), *templates.signature(desired))
-        by_parameter = {(r.template, str(number)) for r in releases for number in r.resolving}
-        ours = {r.template for r in releases}
+        by_parameter = {(r.template, str(number)) for r in self._releases for number in r.resolving}
+        ours = {r.template for r in self._releases}
         return bool(desired) and all(
             version.isdigit() and template in ours and (template, version) not in by_parameter
             for template, version in named
         )
 
-    def _follow(self, refresh: str, release: Release, releases: Sequence[Release]) -> None:
+    def _follow(self, refresh: str, release: Release) -> None:
         """To its end.
 
         Raises:
@@ -205,23 +208,23 @@ class InstanceRefresh(Roller):
         raise FailedRolloutError(
             message,
             "see the group's activity and the new version; then publish again",
-            [each for each in releases if each.template in used],
-            None if status == "RollbackSuccessful" else lambda: self._back(releases),
+            [each for each in self._releases if each.template in used],
+            None if status == "RollbackSuccessful" else self._back,
             # What `$Default` and parameters say decides what instances are made of.
-            ordered=not self._aws_goes_back(self._way_back(releases), releases),
+            ordered=not self._aws_goes_back(self._way_back()),
         )
 
-    def _way_back(self, releases: Sequence[Release]) -> dict[str, Any]:
+    def _way_back(self) -> dict[str, Any]:
         """What the group was before; empty for one that names no number."""
-        new = {each.template: each.version for each in releases}
-        old = {each.template: each.old for each in releases if each.old is not None}
+        new = {each.template: each.version for each in self._releases}
+        old = {each.template: each.old for each in self._releases if each.old is not None}
         if not self._forward(self._before, new):
             return {}
         return templates.configuration(self._before, templates.backward(new, old))
 
-    def _back(self, releases: Sequence[Release]) -> str:
-        desired = self._way_back(releases)
-        release = of_template(self._group, self.template, releases)
+    def _back(self) -> str:
+        desired = self._way_back()
+        release = of_template(self._group, self.template, self._releases)
         version = templates.base(desired)[1] if desired else "$Default"
         old = version if version.isdigit() else str(release.old)
         return self._brought_back("instances", old, lambda: self._start(desired, skip=True)[0])
