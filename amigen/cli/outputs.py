@@ -18,6 +18,7 @@ from amigen.build.doctor import Finding
 from amigen.build.record import BuildRecord, record_schema
 from amigen.images.base import BaseRow
 from amigen.images.drift import Difference
+from amigen.kubeproxy.change import Pool
 from amigen.kubeproxy.nftables_mapping import Row
 from amigen.kubeproxy.node_facts import NodeMode
 from amigen.kubeproxy.readiness import Readiness
@@ -311,13 +312,6 @@ class Configured(TypedDict):
     scheduler: str
 
 
-class NodePool(TypedDict):
-    """A node pool."""
-
-    name: str
-    nodes: list[str]
-
-
 class ProxyPod(TypedDict):
     """A kube-proxy pod."""
 
@@ -365,7 +359,7 @@ class ProxyPlan(TypedDict):
     disruption: list[str]
     warnings: list[str]
     nodes: list[Readiness]
-    pools: list[NodePool]
+    pools: list[Pool]
     calls: list[str]
     diff: str
 
