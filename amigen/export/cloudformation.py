@@ -14,13 +14,8 @@ from amigen.userdata.own import yaml_for_go
 
 def files(export: Export) -> dict[str, bytes]:
     """`launch-templates.yaml`, for `aws cloudformation deploy`."""
-    return {"launch-templates.yaml": yaml_for_go(template(export))}
-
-
-def template(export: Export) -> dict[str, Any]:
-    """The template of the stack."""
     architectures = export.plan.architectures
-    return {
+    template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"Launch templates of {export.spec.name} on {export.plan.platform}.",
         "Parameters": {logical("Image", each): _image(export, each) for each in architectures},
@@ -34,6 +29,7 @@ def template(export: Export) -> dict[str, Any]:
             )
         },
     }
+    return {"launch-templates.yaml": yaml_for_go(template)}
 
 
 def _image(export: Export, architecture: Architecture) -> dict[str, str]:

@@ -35,14 +35,9 @@ def files(export: Export) -> dict[str, bytes]:
             f"eksctl runs no commands on its own image of {export.plan.platform}",
             "build an image and name its record: --record FILE",
         )
-    return {"cluster.yaml": yaml_for_go(cluster_config(export))}
-
-
-def cluster_config(export: Export) -> dict[str, Any]:
-    """The ClusterConfig."""
     spec = export.spec
     metadata = {"name": export.require_cluster(), "region": spec.aws.region, "version": spec.kubernetes_version}
-    return {
+    config = {
         "apiVersion": "eksctl.io/v1alpha5",
         "kind": "ClusterConfig",
         "metadata": metadata,
@@ -53,6 +48,7 @@ def cluster_config(export: Export) -> dict[str, Any]:
         ],
         "managedNodeGroups": [_group(export, architecture) for architecture in export.plan.architectures],
     }
+    return {"cluster.yaml": yaml_for_go(config)}
 
 
 def _group(export: Export, architecture: Architecture) -> dict[str, Any]:

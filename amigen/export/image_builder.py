@@ -36,7 +36,18 @@ def files(export: Export) -> dict[str, bytes]:
         SizeError: A component is larger than Image Builder takes.
         InputError: No SSM parameter names the source AMI.
     """
-    return {"image-builder.yaml": yaml_for_go(template(export))}
+    documents = component_documents(export)
+    data = {key: _data(each) for key, each in documents.items()}
+    version = _version(export)
+    recipes = {
+        logical("Recipe", each): _recipe(export, each, version, tuple(documents)) for each in export.plan.architectures
+    }
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"EC2 Image Builder components and recipes of {export.spec.name} on {export.plan.platform}.",
+        "Resources": {**{key: _component(documents[key], data[key], version) for key in documents}, **recipes},
+    }
+    return {"image-builder.yaml": yaml_for_go(template)}
 
 
 def component_documents(export: Export) -> dict[str, dict[str, Any]]:
@@ -81,21 +92,6 @@ def _checks(export: Export) -> str:
     return check_script(export.plan, besides=besides)
 
 
-def template(export: Export) -> dict[str, Any]:
-    """The template of the stack."""
-    documents = component_documents(export)
-    data = {key: _data(each) for key, each in documents.items()}
-    version = _version(export)
-    recipes = {
-        logical("Recipe", each): _recipe(export, each, version, tuple(documents)) for each in export.plan.architectures
-    }
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"EC2 Image Builder components and recipes of {export.spec.name} on {export.plan.platform}.",
-        "Resources": {**{key: _component(documents[key], data[key], version) for key in documents}, **recipes},
-    }
-
-
 def _data(document: dict[str, Any]) -> str:
     data = yaml_for_go(document).decode()
     if len(data) > LIMIT:
@@ -111,12 +107,8 @@ def _data(document: dict[str, Any]) -> str:
 
 def _version(export: Export) -> str:
     """A version that no other content has: components and recipes of one version cannot be changed."""
-    parts = (
-        bootstrap_script(export.plan, user_data=False),
-        _checks(export),
-        str(export.volume),
-        str(export.tags()),
-    )
+    script = bootstrap_script(export.plan, user_data=False)
+    parts = (script, _checks(export), str(export.volume), str(export.tags()))
     return f"1.0.{int(hashlib.sha256(''.join(parts).encode()).hexdigest()[:7], 16)}"
 
 
