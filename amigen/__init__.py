@@ -12,12 +12,12 @@ from amigen.base.version import __version__ as __version__
 if TYPE_CHECKING:
     from amigen.api import artifacts as artifacts
     from amigen.api import explain as explain
-    from amigen.api import export_files as export_files
     from amigen.api import plan_image as plan_image
     from amigen.api import plan_images as plan_images
     from amigen.base.errors import AmigenError as AmigenError
     from amigen.base.errors import Problem as Problem
     from amigen.base.errors import SpecError as SpecError
+    from amigen.export.formats import export_files as export_files
     from amigen.plan.model import ImagePlan as ImagePlan
     from amigen.render.artifacts import Artifact as Artifact
     from amigen.spec.load import check_file as check_file
@@ -39,7 +39,7 @@ _PLACES = {
     "check_file": "amigen.spec.load",
     "existing_user_data": "amigen.spec.load",
     "explain": "amigen.api",
-    "export_files": "amigen.api",
+    "export_files": "amigen.export.formats",
     "json_schema": "amigen.spec.schema",
     "load_spec": "amigen.spec.load",
     "parse_spec": "amigen.spec.load",

@@ -10,8 +10,6 @@ from typing import Any
 import msgspec
 
 from amigen.base.errors import InputError
-from amigen.export import formats
-from amigen.export.model import ImageSource
 from amigen.plan import make
 from amigen.plan.model import ImagePlan
 from amigen.render import artifacts as artifacts_of
@@ -68,26 +66,6 @@ def explain(raw: bytes, system: SystemName, *, origin: str = "yours", nodeadm: b
     if system not in SYSTEMS:
         raise InputError(f"unknown system {system!r}", f"known: {', '.join(SYSTEMS)}")
     return explanation.explain(raw, system, origin=origin, nodeadm=nodeadm)
-
-
-def export_files(
-    plan: ImagePlan,
-    name: formats.FormatName,
-    *,
-    image: ImageSource | None = None,
-    amis: dict[str, str] | None = None,
-    cluster: str = "",
-    merge: bytes | None = None,
-) -> tuple[Artifact, ...]:
-    """The files of one format of `amigen export` for one platform: see `amigen.export.formats.export`.
-
-    Raises:
-        InputError: No such format, or it cannot have what was asked for.
-        SizeError: User data, or a document, is larger than AWS takes.
-    """
-    if name not in formats.FORMATS:
-        raise InputError(f"unknown format {name!r}", f"known: {', '.join(formats.FORMATS)}")
-    return formats.export(plan, name, image=image, amis=amis, cluster=cluster, merge=merge)
 
 
 def _without_none(value: Any) -> Any:

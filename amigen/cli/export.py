@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from amigen.base.errors import InputError
 from amigen.cli.options import architecture_option, load, output_folder_option, platform_option, spec_argument
 from amigen.cli.render import folder_options, write_or_compare
-from amigen.export.formats import FORMATS, FormatName, export
+from amigen.export.formats import FORMATS, FormatName, export_files
 from amigen.export.model import ImageSource
 from amigen.plan.choose import chosen_plans
 from amigen.publish.record import recorded_amis
@@ -61,7 +61,7 @@ def export_command(
     merge = existing_user_data(node_image, spec)
     amis = recorded_amis(record, node_image) if record else {}
     found = {
-        plan.platform: export(
+        plan.platform: export_files(
             plan,
             format_,
             image="record" if record else image,

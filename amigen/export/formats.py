@@ -48,7 +48,7 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
 )
 
 
-def export(
+def export_files(
     plan: ImagePlan,
     name: FormatName,
     *,
@@ -68,9 +68,11 @@ def export(
         joined: ssm-document: the nodes must have joined their cluster.
 
     Raises:
-        InputError: The format cannot have what was asked for; says why and what can be.
+        InputError: No such format, or it cannot have what was asked for; says why and what can be.
         SizeError: User data, or a document, is larger than AWS takes.
     """
+    if name not in FORMATS:
+        raise InputError(f"unknown format {name!r}", f"known: {', '.join(FORMATS)}")
     if cluster and not _CLUSTER.fullmatch(cluster):
         raise InputError(f"{cluster!r} is not the name of an EKS cluster", "give letters, digits, - and _")
     if joined and name != "ssm-document":

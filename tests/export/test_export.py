@@ -23,7 +23,7 @@ import yaml
 
 from amigen.base.errors import InputError
 from amigen.export import image_builder, terraform
-from amigen.export.formats import FORMATS, export
+from amigen.export.formats import FORMATS, export_files
 from amigen.export.model import Export
 from amigen.export.terraform import escaped
 from amigen.plan.make import plan_image, plan_images
@@ -67,7 +67,7 @@ def all_exports() -> Iterator[tuple[str, Artifact]]:
                 if source == "stock" and case == "ubuntu" and name in ("karpenter", "eksctl"):
                     continue
                 amis = AMIS if source == "record" else None
-                for each in export(
+                for each in export_files(
                     plan_image(node_image, platform), name, image=source, amis=amis, cluster="web", merge=None
                 ):
                     yield f"{case}/{name}-{source}", each
@@ -345,7 +345,7 @@ def test_what_cannot_be_is_refused(change: Any, name: Any, options: Any, message
     """With the reason and the way out."""
     node_image = spec(change)
     with pytest.raises(InputError, match=message) as error:
-        export(plan_image(node_image, node_image.platforms[0]), name, **options)
+        export_files(plan_image(node_image, node_image.platforms[0]), name, **options)
 
     assert error.value.hint
 
@@ -368,15 +368,15 @@ def test_a_source_ami_that_the_spec_names_is_the_stock_image() -> None:
     ami = "ami-00000000000000001"
     plan = plan_image(spec({"aws": {"sourceAmis": {"al2023": {"id": ami}}}}), "al2023")
     for name in ("terraform", "karpenter", "cloudformation", "image-builder"):
-        found = export(plan, name, image="stock", cluster="web")
+        found = export_files(plan, name, image="stock", cluster="web")
         assert any(ami.encode() in each.content for each in found), name
 
 
 def test_only_what_checks_nodes_asks_whether_they_have_joined() -> None:
     [plan] = plan_images(spec(joins()))
-    [alone], [joined] = (export(plan, "ssm-document", joined=each) for each in (False, True))
+    [alone], [joined] = (export_files(plan, "ssm-document", joined=each) for each in (False, True))
 
     assert b"test_joined" not in alone.content
     assert b"test_joined" in joined.content
     with pytest.raises(InputError, match="karpenter does not check"):
-        export(plan, "karpenter", joined=True)
+        export_files(plan, "karpenter", joined=True)
