@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.base.files import MissingFileError, read_file
@@ -41,7 +42,7 @@ class _Image(Struct, rename="camel"):
 
 class _Record(Struct, rename="camel"):
     spec_digest: str
-    finished_at: datetime
+    finished_at: Annotated[datetime, Meta(tz=True)]
     images: tuple[_Image, ...]
 
 
