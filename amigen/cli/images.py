@@ -211,7 +211,6 @@ def _show_base(each: BaseRow) -> None:
 
 
 def _show_prune(plan: RegionPrune) -> None:
-    """What prune would do in one region."""
     echo_line(plan.region + (": cannot be looked at" if plan.error and not plan.images else ""))
     for note in plan.notes:
         echo_line(f"  note: {note}")
@@ -224,13 +223,11 @@ def _show_prune(plan: RegionPrune) -> None:
 
 
 def _show_image(each: Listed, words: str) -> None:
-    """One image in a line."""
     image = each.image
     echo_line(f"  {image.id} {image.created[:10]} {image.state} {image.name}: {words}")
 
 
 def _prune_json(plan: RegionPrune) -> RegionResult:
-    """What prune would do, and did, in one region."""
     return {
         "region": plan.region,
         "error": plan.error.message if plan.error else None,
@@ -252,7 +249,6 @@ def _prune_json(plan: RegionPrune) -> RegionResult:
 
 
 def _listed_json(region: str, each: Listed) -> ListedImage:
-    """One image with what refers to it, for a program."""
     image = each.image
     return {
         "region": region,

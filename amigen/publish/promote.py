@@ -134,7 +134,6 @@ class SetDefault(Action):
         region, template, what = run.place.region, self.template, f"launch template {self.name}"
 
         def look() -> tuple[int, dict[str, str]]:
-            """The default and the tags."""
             answer = means.aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
             found = answer.first("LaunchTemplates")
             return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
