@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,10 +12,14 @@ from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options, session_of
 from amigen.cli.kubeproxy_status import status
 from amigen.cli.options import Group
-
-if TYPE_CHECKING:
-    from amigen.kubeproxy.change import ChangePlan, ChangeRequest
-    from amigen.kubeproxy.session import Session
+from amigen.kubeproxy import show
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest, refuse_not_ready
+from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
+from amigen.kubeproxy.readiness import read_verified
+from amigen.kubeproxy.saved import listed
+from amigen.kubeproxy.session import Session
+from amigen.kubeproxy.settings import settings_of
+from amigen.spec.load import load_spec
 
 
 @click.group(cls=Group)
@@ -41,8 +45,6 @@ def plan(output: str, **options: Any) -> None:
 @output_option
 def apply(output: str, **options: Any) -> None:
     """Change the mode: show the plan, ask, save the old configuration, write, restart and verify."""
-    from amigen.kubeproxy.change import refuse_not_ready
-
     session = session_of(options)
     found = _plan(session, options)
     _print_plan(found, output)
@@ -61,8 +63,6 @@ def apply(output: str, **options: Any) -> None:
 @click.option("--discard-later-changes", is_flag=True, help="Roll back even if the configuration was changed since.")
 def rollback(output: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
     """Restore the configuration that `apply` saved."""
-    from amigen.kubeproxy.saved import listed
-
     session = session_of(options)
     if list_:
         for path in listed(session.cluster.name):
@@ -93,9 +93,6 @@ def migrate(
     **options: Any,
 ) -> None:
     """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
-    from amigen.kubeproxy import show
-    from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
-
     if config_file and not kubernetes_version:
         raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
     if config_file:
@@ -111,9 +108,6 @@ def migrate(
 
 
 def _request(options: dict[str, Any]) -> ChangeRequest:
-    from amigen.kubeproxy.change import ChangeRequest
-    from amigen.kubeproxy.readiness import read_verified
-
     return ChangeRequest(
         by=options.get("by", "auto"),
         despite_addon=options["despite_addon"],
@@ -125,9 +119,6 @@ def _request(options: dict[str, Any]) -> ChangeRequest:
 
 
 def _plan(session: Session, options: dict[str, Any]) -> ChangePlan:
-    from amigen.kubeproxy.settings import settings_of
-    from amigen.spec.load import load_spec
-
     request = _request(options)
     spec = load_spec(options["spec_file"]) if options["spec_file"] else None
     settings = settings_of(options["mode"], options["scheduler"], options["assignments"], spec)
@@ -135,8 +126,6 @@ def _plan(session: Session, options: dict[str, Any]) -> ChangePlan:
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:
-    from amigen.kubeproxy import show
-
     if output == "json":
         echo_json(show.plan_json(found))
     else:
@@ -145,8 +134,6 @@ def _print_plan(found: ChangePlan, output: str) -> None:
 
 def _execute(session: Session, plan: ChangePlan, output: str, options: dict[str, Any], *, back: bool) -> None:
     """Ask, then do it and say what each node runs."""
-    from amigen.kubeproxy import show
-
     if plan.nothing_to_do:
         return
     if options["dry_run"]:

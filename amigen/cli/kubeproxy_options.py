@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from amigen.cli.durations import Duration
 from amigen.cli.options import ssh_options, with_options
 from amigen.knowledge import PROXY_MODES
-
-if TYPE_CHECKING:
-    from amigen.kubeproxy.session import Session
+from amigen.kubeproxy.session import Access, Session
 
 cluster_options = with_options(
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
@@ -81,6 +79,4 @@ execute_options = with_options(
 
 def session_of(options: dict[str, Any]) -> Session:
     """The cluster that the options of `cluster_options` name."""
-    from amigen.kubeproxy.session import Access, Session
-
     return Session(Access(**{field.name: options[field.name] for field in dataclasses.fields(Access)}))

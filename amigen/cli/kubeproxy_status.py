@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,12 @@ from amigen.base.files import read_text
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.durations import Duration
 from amigen.cli.kubeproxy_options import cluster_options, session_of
-
-if TYPE_CHECKING:
-    from amigen.kubeproxy.session import Session
+from amigen.ipvs.parse import parse
+from amigen.kubeproxy import show
+from amigen.kubeproxy.health import refuse_problems
+from amigen.kubeproxy.session import Session
+from amigen.kubeproxy.status import assumed_config
+from amigen.kubeproxy.watch import refuse_differences, watch
 
 # A table of a hundred thousand real servers.
 _MAX_LISTING = 64 << 20
@@ -56,11 +59,6 @@ def status(
     **options: Any,
 ) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
-    from amigen.ipvs.parse import parse
-    from amigen.kubeproxy import show
-    from amigen.kubeproxy.status import assumed_config
-    from amigen.kubeproxy.watch import refuse_differences, watch
-
     session = session_of(options)
     configured = assumed_config(scheduler) if scheduler else None
     if wait and not targets:
@@ -89,9 +87,6 @@ def status(
 
 
 def _cluster(session: Session, output: str) -> None:
-    from amigen.kubeproxy import show
-    from amigen.kubeproxy.health import refuse_problems
-
     observed = session.observed
     modes = session.modes()
     if output == "json":
