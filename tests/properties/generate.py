@@ -51,7 +51,7 @@ _GOOD: dict[str, tuple[Any, ...]] = {
 
 def random_spec(rng: Random, *, hostile: float = 0.05) -> dict[str, Any]:
     """A spec as a mapping; each text is, with the probability `hostile`, one of the corpus."""
-    document = _struct(NodeImage, rng, hostile, share=rng.choice((0.1, 0.3, 0.8)))
+    document = random_struct(NodeImage, rng, hostile, share=rng.choice((0.1, 0.3, 0.8)))
     for key, value in MINIMAL.items():
         document.setdefault(key, value)
     # It names a file, and these specs have none beside them.
@@ -73,15 +73,20 @@ def _rekey(node: Any, all_: tuple[str, ...], chosen: list[str], rng: Random) -> 
 
 def valid_spec(rng: Random, *, hostile: float = 0.05) -> dict[str, Any]:
     """A random spec without what the check does not take; what is left is often still rich."""
-    document = random_spec(rng, hostile=hostile)
-    for _ in range(12):
+    return valid(random_spec(rng, hostile=hostile))
+
+
+def valid(document: dict[str, Any], fallback: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The document without what the check does not take; the smallest spec with `fallback` where nothing is left."""
+    for _ in range(15):
         errors = check_bytes(as_yaml(document)).errors
         if not errors:
             return document
         # From the end, so that the indexes of lists still hold.
         for problem in sorted(errors, key=lambda p: steps(p.path) and str(p.path), reverse=True):
             _remove(document, steps(problem.path))
-    return mapping()
+        document.update({key: value for key, value in (fallback or {}).items() if not document.get(key)})
+    return mapping(fallback or {})
 
 
 def as_yaml(document: dict[str, Any]) -> bytes:
@@ -104,7 +109,7 @@ def _remove(document: dict[str, Any], place: tuple[Any, ...]) -> None:
         document.pop(str(place[0]), None)
 
 
-def _struct(struct: Any, rng: Random, hostile: float, share: float) -> dict[str, Any]:
+def random_struct(struct: Any, rng: Random, hostile: float, share: float) -> dict[str, Any]:
     out = {}
     for key, (_, shape, required) in fields(struct).items():
         if required or rng.random() < share:
@@ -119,7 +124,7 @@ def _struct(struct: Any, rng: Random, hostile: float, share: float) -> dict[str,
 
 def _value(shape: Shape, rng: Random, hostile: float, share: float) -> Any:
     if shape.kind == "struct":
-        return _struct(shape.type, rng, hostile, share)
+        return random_struct(shape.type, rng, hostile, share)
     if shape.kind == "list":
         assert shape.item
         return [_value(shape.item, rng, hostile, share) for _ in range(rng.choice((0, 1, 1, 2, 3)))]

@@ -14,7 +14,7 @@ from amigen.platforms import PLATFORMS
 from amigen.platforms.apt import mirror_file
 from amigen.spec.load import check_bytes
 from amigen.spec.model import Mirror
-from tests.properties.generate import _struct, as_yaml
+from tests.properties.generate import as_yaml, random_struct
 from tests.specs import mapping
 
 FACT = PLATFORMS["ubuntu-24.04"]
@@ -43,7 +43,7 @@ def test_what_apt_does_not_read_is_refused() -> None:
 def test_apt_reads_what_a_spec_takes(tmp_path: Path) -> None:
     """Odd ones and random ones; `--print-uris` reads the sources and downloads nothing."""
     rng = Random(1)
-    made = GOOD + [_struct(Mirror, rng, 0.1, 0.8) for _ in range(400)]
+    made = GOOD + [random_struct(Mirror, rng, 0.1, 0.8) for _ in range(400)]
     read = 0
     for mirror in made:
         checked = check_bytes(_spec(mirror))
