@@ -51,7 +51,7 @@ def _export(spec: NodeImage, platform: str, folder: Path) -> None:
     for name, kind in FORMATS.items():
         for source in kind.images or (None,):
             try:
-                made = export(plan_image(spec, platform), name, image=source, cluster="web")  # type: ignore[arg-type]
+                made = export(plan_image(spec, platform), name, image=source, cluster="web")
             except (InputError, SizeError):
                 continue
             for each in made:
