@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from amigen.base.errors import InputError, SizeError
-from amigen.export.formats import FORMATS, export
+from amigen.export.formats import FORMATS, export_files
 from amigen.plan.make import plan_image, plan_images
 from amigen.render.artifacts import artifacts
 from amigen.render.folder import write
@@ -51,7 +51,7 @@ def _export(spec: NodeImage, platform: str, folder: Path) -> None:
     for name, kind in FORMATS.items():
         for source in kind.images or (None,):
             try:
-                made = export(plan_image(spec, platform), name, image=source, cluster="web")
+                made = export_files(plan_image(spec, platform), name, image=source, cluster="web")
             except (InputError, SizeError):
                 continue
             for each in made:
