@@ -171,8 +171,11 @@ def _fields(
 
     def add(who: str, content: bytes, where: str) -> None:
         nonlocal merged
-        found = nodeconfig.read(content, words_are_text=system == "eksctl" and who.startswith("part "))
-        problems.extend(by("nodeadm", p, where=where, rule="node-config") for p in (*found.errors, *found.warnings))
+        found = nodeconfig.read(content, through_eksctl=system == "eksctl" and who.startswith("part "))
+        problems.extend(
+            by("eksctl" if "eksctl" in p.message else "nodeadm", p, where=where, rule="node-config")
+            for p in (*found.errors, *found.warnings)
+        )
         for path, value in _flat(found.config.get("spec", {}), "spec"):
             setters.setdefault(path, []).append((who, value))
         try:
@@ -188,12 +191,13 @@ def _fields(
             any_config = True
             add(f"part {each.number} ({each.part.origin})", each.part.content, f"part {each.number}")
     unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
-    if any_config and not unread:
-        for p in nodeconfig.validate(merged, whole=about.node_config is None):
-            problems.append(by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster"))
-    for drop_in in written:
-        if drop_in.content is not None:
+    # nodeadm-config judges the user data, and nodeadm-run judges it with the drop-ins.
+    for drop_in in (None, *written):
+        if drop_in and drop_in.content is not None:
             add(f"{DROP_INS}/{drop_in.name}", drop_in.content, f"{DROP_INS}/{drop_in.name}, by {drop_in.by}")
+        for p in nodeconfig.validate(merged, whole=about.node_config is None) if any_config and not unread else ():
+            found = by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster")
+            problems += [found] if found not in problems else []
     for flag, field, value in beaten(merged):
         message = f"{flag} in spec.kubelet.flags beats spec.kubelet.config.{field} ({_shown(_text(value))})"
         problems.append(

@@ -68,17 +68,21 @@ class Read(Struct, frozen=True, kw_only=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def read(content: bytes, *, words_are_text: bool = False) -> Read:
+# What eksctl 0.215 does not know, whose nodeadm is of October 2025 (its go.mod).
+_NOT_BY_EKSCTL = ("spec.kubelet.maxPodsExpression", "spec.instance.environment", "spec.instance.network")
+
+
+def read(content: bytes, *, through_eksctl: bool = False) -> Read:
     """Decode one NodeConfig (internal/api/bridge/decode.go).
 
     Args:
         content: YAML or JSON.
-        words_are_text: A number or a boolean becomes text where text is wanted. sigs.k8s.io/yaml does so for eksctl,
-            which reads a NodeConfig into the API's types and writes it anew (convertToJSONableObject).
+        through_eksctl: eksctl reads it into the API's types and writes it anew: JSON is YAML, a number or a boolean
+            becomes text where text is wanted (sigs.k8s.io/yaml, convertToJSONableObject), and newer fields are gone.
     """
     source = api().source
     try:
-        document = goyaml.read(content)
+        document = goyaml.read(content, maybe_json=not through_eksctl)
     except ValueError as error:
         return Read(errors=(Problem(message=f"the NodeConfig {error}", source=source),))
     config = document.value
@@ -89,7 +93,7 @@ def read(content: bytes, *, words_are_text: bool = False) -> Read:
         message = f"is not a NodeConfig of {API_VERSION}: apiVersion and kind are {found[:80]}"
         hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
         return Read(errors=(Problem(message=message, hint=hint, source=source),))
-    decoder = _Decoder(document.lines, words_are_text=words_are_text)
+    decoder = _Decoder(document.lines, through_eksctl=through_eksctl)
     kept = decoder.struct(config, "")
     warnings = decoder.warnings
     if document.more:
@@ -107,9 +111,9 @@ def kind_of(config: dict[str, Any]) -> tuple[Any, Any]:
 class _Decoder:
     """Go's JSON decoding into the API types: names are case-sensitive, null leaves a field empty."""
 
-    def __init__(self, lines: dict[tuple[str, ...], int], *, words_are_text: bool) -> None:
+    def __init__(self, lines: dict[tuple[str, ...], int], *, through_eksctl: bool) -> None:
         self.lines = lines
-        self.words_are_text = words_are_text
+        self.through_eksctl = through_eksctl
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -123,6 +127,11 @@ class _Decoder:
         for key, child in value.items():
             below = f"{path}.{key}" if path else key
             kind = api().kind(below)
+            if self.through_eksctl and below in _NOT_BY_EKSCTL:
+                message = f"eksctl drops {below}{self._place(below)}: it knows an older NodeConfig"
+                hint = "set it in a file of the image in /etc/eks/nodeadm.d"
+                self.warnings.append(Problem(severity="warning", message=message, hint=hint, source="eksctl go.mod"))
+                continue
             if not kind:
                 if path or key.lower() not in ("apiversion", "kind"):
                     self._unknown(below, path)
@@ -164,7 +173,7 @@ class _Decoder:
 
     def _scalar(self, value: Any, kind: str, path: str) -> Any:
         if kind == "string":
-            if self.words_are_text and isinstance(value, bool | int | float):
+            if self.through_eksctl and isinstance(value, bool | int | float):
                 value = str(value).lower() if isinstance(value, bool) else f"{value}".removesuffix(".0")
             if not isinstance(value, str):
                 return self._wrong(path, "text (in quotes)", value)

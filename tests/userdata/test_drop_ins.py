@@ -36,6 +36,7 @@ CASES = {
     "wrong type": (joins(), files(a="  kubelet: {flags: --v=4}\n")),
     "not a NodeConfig": (joins(), files(a="  - x\n")),
     "unknown key": (joins(), files(a="  kubelets: {}\n")),
+    "an Outpost without its id": (joins(), files(a="  cluster: {enableOutpost: true}\n")),
 }
 
 

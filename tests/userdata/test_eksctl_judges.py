@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from amigen.plan.make import plan_images
 from amigen.spec.load import load_spec
@@ -66,6 +67,33 @@ def test_the_winners_are_those_of_nodeadm(group: dict[str, Any]) -> None:
             assert [flag.split("=")[0] for flag in got[path]] == ["--node-labels", "--v"]
         else:
             assert got[path] == (int(field.value) if field.value.isdigit() else field.value), path
+
+
+def test_eksctl_drops_what_explain_says() -> None:
+    """Fields that its API, which is older than nodeadm's, does not have."""
+    settings: dict[str, dict[str, Any]] = {
+        "cluster": {"enableOutpost": True, "id": "x"},
+        "kubelet": {"config": {"maxPods": 5}, "flags": ["--v=2"], "maxPodsExpression": "max_pods - 5"},
+        "containerd": {"config": "a = 1", "baseRuntimeSpec": {"a": "b"}},
+        "featureGates": {"FastImagePull": True},
+        "instance": {
+            "localStorage": {"strategy": "RAID0", "mountPath": "/x", "disabledMounts": ["PodLogs"]},
+            "environment": {"default": {"A": "b"}},
+            "network": {"nameservers": ["10.0.0.2"], "domains": ["a.b"]},
+        },
+    }
+    node = yaml.safe_load(NODE)
+    for key, value in settings.items():
+        node["spec"][key] = {**node["spec"].get(key, {}), **value}
+    document = yaml.safe_dump(node).encode()
+    (out,) = eksctl([config(document)])
+    kept = flat(yaml.safe_load(parse(out.document).parts[-1].content)["spec"])
+    lost = {path for path in flat(node["spec"]) if path not in kept}
+    said = [p.message.split()[4] for p in explain(document, "eksctl").problems if p.reader == "eksctl"]
+
+    assert said
+    assert {path for path in lost if not path.startswith(tuple(said))} == set()
+    assert all(any(path.startswith(each) for path in lost) for each in said)
 
 
 def scripts() -> list[bytes]:
