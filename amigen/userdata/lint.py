@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
@@ -55,6 +56,8 @@ def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodea
             if path.search(code):
                 message = f"part {number} {what}"
                 yield Finding(severity="warning", message=message, hint=hint, source=source, rule="bootstrap")
+        if not nodeadm and is_script(part.type) and not is_own_script(part):
+            yield from _bootstrap_words(part, number)
     if about.adds_most or any(_may_join(part, nodeadm=nodeadm) for part in given) or drop_ins(given):
         return
     what = "no NodeConfig" if nodeadm else "no call of /etc/eks/bootstrap.sh"
@@ -197,6 +200,44 @@ _GONE = (
     ),
 )
 _JOINS = re.compile(rb"\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b")
+
+
+def _bootstrap_words(part: Part, number: int) -> Iterator[Finding]:
+    """Kubelet flags that bootstrap.sh takes for words of its own, the first of which is the cluster's name.
+
+    Each of its options takes one word, so that several flags of --kubelet-extra-args need quotes around them all.
+    """
+    code = _code(part).decode("utf-8", "replace").replace("\\\n", " ")
+    for line in re.findall(
+        r"^[ \t]*(?:sudo[ \t]+)?(?:/bin/)?(?:ba|)(?:sh[ \t]+)?/etc/eks/bootstrap\.sh(.*)$", code, re.M
+    ):
+        try:
+            words = shlex.split(
+                re.split(r"[ \t]*(?:[;&|>]|2>)", line)[0] if "'" not in line and '"' not in line else line
+            )
+        except ValueError:
+            continue  # the quotes end on another line
+        own: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--kubelet-extra-args" or (word.startswith("--") and "=" not in word):
+                words = words[1:]
+            else:
+                own.append(word)
+        if "--kubelet-extra-args" in line and (flags := [word for word in own if word.startswith("--")]):
+            lost = "takes it for the cluster's name" if own[0] == flags[0] else "ignores it"
+            message = (
+                f"part {number} calls bootstrap.sh with {flags[0][:40]} outside of --kubelet-extra-args, which {lost}"
+            )
+            hint = "put all kubelet flags into one pair of quotes: --kubelet-extra-args '--A=B --C=D'"
+            source = "amazon-eks-ami templates/al2/runtime/bootstrap.sh"
+            yield Finding(
+                severity="error" if own[0] == flags[0] else "warning",
+                message=message,
+                hint=hint,
+                source=source,
+                rule="bootstrap",
+            )
 
 
 def _code(part: Part) -> bytes:

@@ -137,3 +137,23 @@ def test_what_no_judge_here_says(config: str, reader: str, words: str) -> None:
     found = explain(NODE + f"  {config}\n".encode(), "self-managed").problems
 
     assert [(p.reader, words in p.message) for p in found if p.reader == reader] == [(reader, True)]
+
+
+@pytest.mark.parametrize(
+    ("words", "severity"),
+    [
+        ("web --kubelet-extra-args '--node-labels=a=b --max-pods=5' --use-max-pods false", ""),
+        ("web --kubelet-extra-args --node-labels=a=b", ""),
+        ("web --kubelet-extra-args --node-labels=a=b --max-pods=5", "warning"),
+        ("--kubelet-extra-args --node-labels=a=b --max-pods=5 web", "error"),
+        ("--kubelet-extra-args '--node-labels=a=b' \\\n  --max-pods=5 web", "error"),
+        ('"${NAME}" --b64-cluster-ca "$CA" --apiserver-endpoint "$URL" --kubelet-extra-args "$ARGS" >/tmp/log', ""),
+        ("web --kubelet-extra-args --v=2 --max-pods=5 | tee /tmp/log", "warning"),
+    ],
+)
+def test_kubelet_flags_without_quotes(words: str, severity: str) -> None:
+    """bootstrap.sh of Ubuntu's images reads one word for each option, as the loop over its arguments has it."""
+    script = f"#!/bin/bash\nset -e\n/etc/eks/bootstrap.sh {words}\n".encode()
+    found = [p for p in explain(script, "self-managed", nodeadm=False).problems if p.rule == "bootstrap"]
+
+    assert [p.severity for p in found] == [severity] * bool(severity)
