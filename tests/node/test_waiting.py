@@ -366,7 +366,8 @@ def node_of(case: Case, place: Path, repository: Path) -> Iterator[Node]:
 def make_repository(node: Node, target: Path) -> None:
     """The real packages of the machine's own mirror, with a list made here."""
     target.mkdir()
-    node.run("apt-get update && apt-get install -y --download-only --no-install-recommends ipvsadm")
+    apt = "apt-get -o Acquire::Retries=3"
+    node.run(f"{apt} update && {apt} install -y --download-only --no-install-recommends ipvsadm")
     entries = []
     for deb in sorted((node.root / "var/cache/apt/archives").glob("*.deb")):
         shutil.copy(deb, target)

@@ -84,7 +84,7 @@ def mmdebstrap(
 ) -> None:
     """A root of this machine's distribution, or of another release of it, as a tar archive."""
     log(f"making a root with mmdebstrap ({', '.join(packages)}); the next time it comes from the cache")
-    options = [f"--aptopt={option}" for option in sources.options]
+    options = [f"--aptopt={option}" for option in (*sources.options, 'Acquire::Retries "3"')]
     command = ["mmdebstrap", "--mode=root", "--variant=apt", "--dpkgopt=path-exclude=/usr/share/doc/*", *options]
     _run([*command, f"--include={','.join(packages)}", codename or distribution()[1], str(target), *sources.lines])
 
