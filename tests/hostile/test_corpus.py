@@ -144,7 +144,7 @@ def no_proxy(texts: list[str]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "size", "at_least"),
-    [(files, 256, 1000), (hooks, 64, 950), (flags, 43, 400), (settings_, 256, 600), (no_proxy, 64, 80)],
+    [(files, 256, 1000), (hooks, 64, 950), (flags, 43, 380), (settings_, 256, 600), (no_proxy, 64, 80)],
     ids=["files", "hooks", "flags", "sysctls", "noProxy"],
 )
 def test_the_corpus_is_on_the_node_as_it_was_written(make: Any, size: int, at_least: int) -> None:
