@@ -239,7 +239,7 @@ def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Prob
 
 
 def _headless(content: bytes) -> Finding:
-    """For Python's email the headers end at the first line that is none (email/feedparser.py)."""
+    """To Python's email, the first line that is no header ends the headers (email/feedparser.py)."""
     lines = content.split(b"\n")
     line = next((n for n, text in enumerate(lines, 1) if not re.match(rb"[!-9;-~]+:|[ \t]", text)), 1)
     message = f"line {line} is no header for cloud-init: it finds no Content-Type before it, and runs nothing"
