@@ -77,7 +77,7 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
     if maybe_json and content.lstrip(b"\t\n\v\f\r ").startswith(b"{"):
         return Document(value=_json(content), lines={})
     text = decoded(content, "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
-    if other := re.match(r"\ufeff?(?:[ \t]*(?:#.*)?\n)*%YAML +(?!1\.1\s)(.*)", text):
+    if other := re.match(r"\ufeff?(?:[ \t]*(?:#.*)?\n)*%YAML +(?! |1\.1\s)(.*)", text):
         raise ValueError(f"says %YAML {other[1][:10]}: Go's reader takes 1.1 alone, or nothing")
     if "\n\ufeff" in text:
         raise ValueError(

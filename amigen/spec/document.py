@@ -90,10 +90,11 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str) -> Problem:
 
 
 def _decode(content: bytes) -> str:
+    content = content.removeprefix(b"\xef\xbb\xbf")
     try:
-        return content.removeprefix(b"\xef\xbb\xbf").decode()
+        return content.decode()
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode().removeprefix("\ufeff")
+        before = content[: error.start].decode()
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         hint = "save the file with the encoding UTF-8"
         raise DocumentError(Problem(line=line, column=column, message="is not UTF-8 text", hint=hint)) from None

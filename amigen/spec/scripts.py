@@ -19,7 +19,7 @@ from amigen.spec.model import Hook
 _SHELL = re.compile(r"#!\s*(/\S*/)?(env\s+(-S\s+)?)?(ba|da)?sh(\s|$)")
 _FOUND = re.compile(r"^[^:]*: line (\d+): (warning: )?(?:syntax error: )?(.*)$", re.MULTILINE)
 # Nothing behind such a line is read: an archive may follow.
-_END = re.compile(r"^(exit|exec)\b")
+_END = re.compile(r"^(exit\b|exec\s+[^\s<>0-9&{])")
 
 
 def with_scripts(checked: Checked) -> Checked:

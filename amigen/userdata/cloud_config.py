@@ -77,7 +77,8 @@ def _holds(whole: Any, value: Any) -> bool:
         return isinstance(whole, dict) and all(_holds(whole.get(key), child) for key, child in value.items())
     if isinstance(value, list):
         return isinstance(whole, list) and all(child in whole for child in value)
-    return bool(whole == value)
+    # A NaN is not equal to itself.
+    return whole is value or bool(whole == value)
 
 
 def _mergers(config: dict[str, Any], part: Part) -> Mergers:
@@ -123,6 +124,8 @@ def _named(how: Any) -> list[tuple[str, list[str]]]:
             found.append((name.replace("-", "_").strip(), list(options)))
     except (TypeError, LookupError, AttributeError):
         raise wrong from None
+    if not all(isinstance(option, str) for _, options in found for option in options):
+        raise wrong
     return found
 
 
@@ -224,7 +227,7 @@ def _files(number: int, files: list[dict[str, Any]], source: str) -> Iterator[Fi
             yield _finding("error", message, hint, source, "module")
             return
         mode = file.get("permissions")
-        if mode in _DECIMAL:
+        if isinstance(mode, int) and mode in _DECIMAL:
             message = (
                 f"entry {place} in `write_files` of part {number} gets the mode {mode:04o}: {mode} is a decimal number"
             )

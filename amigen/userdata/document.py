@@ -88,7 +88,10 @@ def _alone(content: bytes) -> Message | None:
     """MIME of one part, which cloud-init reads as mail, and nodeadm does not."""
     if b"mime-version:" not in content[:4096].lower():
         return None
-    message = email.message_from_bytes(content, policy=email.policy.compat32)
+    try:
+        message = email.message_from_bytes(content, policy=email.policy.compat32)
+    except RecursionError:
+        return None
     return message if "content-type" in message and not message.is_multipart() else None
 
 
@@ -121,14 +124,14 @@ _MEANT = (
     (rb"(?m)^\[settings[.\]]", "this is TOML for Bottlerocket, which takes no user data of amigen"),
     (rb"(?i)<(powershell|script)>", "this is for Windows"),
     (
-        rb"\A(?:\xef\xbb\xbf)?[A-Za-z0-9+/_\"\s-]{8,}=*[\"\s]*\Z",
+        rb"\A(?:\xef\xbb\xbf)?\"?[A-Za-z0-9+/\r\n]{8,}=*\"?\s*\Z",
         "this may be base64 that is broken or in base64: encode it once",
     ),
     (rb"\A\xef\xbb\xbf", "save the file without the byte order mark (BOM) at its beginning"),
     (rb"(?m)^kind: *\W?(EC2Node|NodePool|ClusterConfig)|\A\s*userData:", "give the user data alone, not what holds it"),
     (rb"\A.*<<-?\s*\W?EO[FT]", "give the text alone, without the marks of its here-document"),
     (rb"\A#\s+!|\A[#!]/", "the first two characters must be #!"),
-    (rb"\A(\x28\xb5\x2f\xfd|BZh|\x78|\xfd7z|PK)", "pack it as gzip, or not at all"),
+    (rb"\A(\x28\xb5\x2f\xfd|BZh|x[\x01\x5e\x9c\xda]|\xfd7z|PK\x03\x04)", "pack it as gzip, or not at all"),
 )
 
 

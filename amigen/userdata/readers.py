@@ -140,6 +140,8 @@ def _unrendered(content: bytes) -> str:
         return f"that cannot be rendered (line {error.lineno + 1} of the part: {error.message})"
     except RecursionError:
         return "that cannot be rendered (it is nested too deeply)"
+    except ValueError:
+        return "that cannot be rendered (a number in it is too long)"
     for what, node, known in named:
         if node.name not in known:
             return f"that cannot be rendered (line {node.lineno + 1} of the part: there is no {what} {node.name!r})"

@@ -215,7 +215,10 @@ def toml(given: str | dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{text[:40]} is too large a number")
         return value
 
-    config = tomllib.loads(given, parse_float=number)
+    try:
+        config = tomllib.loads(given, parse_float=number)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     values: list[Any] = [config]
     while values:
         value = values.pop()
