@@ -148,10 +148,12 @@ def _signals_held() -> Iterator[None]:
     """Let signals that come in this block take effect at its end."""
     held: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
-    with signal_handlers(lambda number, _frame: held.append(number), *numbers):
-        yield
-    for number in held:
-        signal.raise_signal(number)
+    try:
+        with signal_handlers(lambda number, _frame: held.append(number), *numbers):
+            yield
+    finally:
+        for number in held:
+            signal.raise_signal(number)
 
 
 def tell(processes: list[int], number: int) -> None:

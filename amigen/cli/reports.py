@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,4 +61,4 @@ def _write(file: Path, content: bytes) -> None:
     if file.exists() and not file.is_file():
         file.write_bytes(content)
     else:
-        write_atomically(file.resolve(), content)
+        write_atomically(Path(os.path.realpath(file)), content)

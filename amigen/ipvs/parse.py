@@ -102,7 +102,9 @@ def parse(text: str) -> Table:
     services: list[tuple[VirtualService | None, list[RealServer]]] = []
     for line in body:
         if line.text.split(maxsplit=1)[0] == "FWM":
-            services.append((None, []))  # a firewall mark: not of kube-proxy
+            if len(line.text.split()) < 3:
+                line.wrong("expected a firewall mark and a scheduler")
+            services.append((None, []))  # not of kube-proxy
         elif not line.text.startswith("->"):
             services.append((_service(line, proc=proc), []))
         elif services:

@@ -108,7 +108,7 @@ class Addon:
         answer = self._call(calls.DESCRIBE_ADDON_CONFIGURATION, addonVersion=version)
         try:
             return msgspec.json.decode(answer["configurationSchema"], type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             what = f"the schema of {ADDON} {version} is not a JSON object"
             raise AwsError(f"DescribeAddonConfiguration: {what}") from None
 

@@ -105,6 +105,7 @@ class Executor:
         name, key = WAYS[plan.way].place(plan)
         return save(
             Saved(
+                format="amigen kube-proxy 1",
                 cluster=self.tools.cluster.name,
                 server=self.tools.cluster.server,
                 way=plan.way,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
 from amigen.services.model import read_address, read_network
 from amigen.spec.kubelet_api import kubelet_api
-from amigen.spec.kubelet_values import DURATION
+from amigen.spec.kubelet_values import DURATION, seconds
 from amigen.spec.values import ProxyMode
 
 Value: TypeAlias = str | bool | int | list[str] | None
@@ -120,7 +120,8 @@ def refused_value(path: str, value: Any, mode: ProxyMode | None = None) -> Itera
 
 def _is(value: object, kind: str) -> bool:
     if kind == "duration":
-        return isinstance(value, str) and bool(DURATION.fullmatch(value))
+        # Go counts nanoseconds in 64 bits.
+        return isinstance(value, str) and bool(DURATION.fullmatch(value)) and abs(seconds(value)) < 2**63 / 1e9
     if kind == "cidrs":
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     wanted = {"bool": bool, "int": int, "map": dict}.get(kind, str)

@@ -29,7 +29,7 @@ def judge_settings(found: NodeFacts, config: ProxyConfig) -> Iterator[Difference
     """Settings of ipvs mode that did not take effect; what is not known is not judged."""
     for key, seconds in zip(_TIMEOUTS, found.timeouts or (), strict=False):
         # 0 and nothing leave the kernel's own.
-        wanted = int(seconds_of(str(config.get(f"ipvs.{key}") or "")))
+        wanted = int(min(seconds_of(str(config.get(f"ipvs.{key}") or "")), 2**63))
         if wanted and wanted != seconds:
             says = f"ipvs.{key} is {seconds} s in the kernel, the configuration says {wanted} s"
             yield Difference("setting", f"ipvs.{key}", says, _RESTART)

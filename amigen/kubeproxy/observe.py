@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from amigen.base.errors import AmigenError, CouldNotCheckError, InputError, KubernetesError
+from amigen.base.interrupt import ProgramPool
 from amigen.connections.model import Connection
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import daemonset
@@ -183,7 +183,7 @@ def read_modes(
         node = by_name.get(pod.node)
         return _read_mode(cluster, pod, reach(node) if reach and node else None, observed.metrics)
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ProgramPool(max_workers=8) as pool:
         return tuple(pool.map(one, [pod for pod in pods if not pod.ending]))
 
 

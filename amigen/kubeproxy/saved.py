@@ -29,7 +29,7 @@ class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         at: When, RFC 3339.
     """
 
-    format: Literal["amigen kube-proxy 1"] = "amigen kube-proxy 1"
+    format: Literal["amigen kube-proxy 1"]
     cluster: str
     server: str
     way: Literal["addon", "configmap"]

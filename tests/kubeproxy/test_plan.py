@@ -413,6 +413,7 @@ def test_stale_pods_are_restarted_without_a_change() -> None:
 
 def a_saved(**more: str) -> Saved:
     values = {
+        "format": "amigen kube-proxy 1",
         "cluster": "prod", "server": "https://x.eks.amazonaws.com", "way": "configmap", "name": "kube-proxy-config",
         "key": "config", "before": samples.EKS_CONFIG, "after": "x", "at": "2026-05-01T10:00:00Z",
     }  # fmt: skip
