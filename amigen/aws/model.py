@@ -28,6 +28,11 @@ def shape(service: str, name: str) -> Any:
     return ServiceModel(loader().load_service_model(service, "service-2"), service).shape_for(name)
 
 
+def knows(service: str, name: str, member: str) -> bool:
+    """Whether this machine's botocore has heard of a member of a shape: what it has not, it leaves out of answers."""
+    return member in shape(service, name).members
+
+
 @cache
 def partition_of(region: str) -> str:
     """The partition of a region as botocore knows them, such as `aws-cn`; `aws` for a region that it does not know."""

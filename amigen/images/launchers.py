@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.session import Aws
+from amigen.base.errors import CouldNotCheckError
 from amigen.rollout import templates
 
 # These launch nothing any more; what still runs of them is seen as instances.
@@ -44,6 +45,7 @@ def find_launchers(aws: Aws, region: str) -> tuple[Launcher, ...]:
     """All of a region.
 
     Raises:
+        CouldNotCheckError: This machine's botocore is too old to see all that they name.
         AwsError: A call failed.
     """
     groups = aws.pages(calls.DESCRIBE_GROUPS, region, "Auto Scaling groups of the region")
@@ -65,7 +67,7 @@ def _group(group: dict[str, Any]) -> Launcher:
     return Launcher(
         words=f"Auto Scaling group {group.get('AutoScalingGroupName')}",
         versions=tuple(_named((*templates.specifications(group), *filter(None, instances)))),
-        images=tuple(_images(mixed.get("Overrides", ()))),
+        images=tuple(_images(_overrides(mixed.get("Overrides", ()), "autoscaling", "LaunchTemplateOverrides"))),
     )
 
 
@@ -76,7 +78,7 @@ def _fleet(fleet: dict[str, Any]) -> Launcher:
     return Launcher(
         words=f"EC2 Fleet {fleet.get('FleetId')}",
         versions=tuple(_of_configs(configs)),
-        images=tuple(_images(overrides)),
+        images=tuple(_images(_overrides(overrides, "ec2", "FleetLaunchTemplateOverrides"))),
     )
 
 
@@ -100,6 +102,17 @@ def _request(request: dict[str, Any]) -> Launcher:
         words=f"Spot request {request.get('SpotInstanceRequestId')}",
         images=tuple(_images([request.get("LaunchSpecification") or {}])),
     )
+
+
+def _overrides(items: Iterable[dict[str, Any]], service: str, shape: str) -> tuple[dict[str, Any], ...]:
+    """Raise CouldNotCheckError where botocore is older than images of overrides: an image in use would not be seen."""
+    found = tuple(items)
+    if found and not model.knows(service, shape, "ImageId"):
+        raise CouldNotCheckError(
+            f"this machine's botocore does not know that overrides may name images ({service}, {shape})",
+            "update botocore; until then amigen cannot tell whether an image is in use",
+        )
+    return found
 
 
 def _named(specifications: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,7 @@ def find_usage(aws: Aws, region: str) -> Usage:
     written in a cluster is not seen: an EC2NodeClass of Karpenter that names an AMI, and has no node just now.
 
     Raises:
+        CouldNotCheckError: This machine's botocore is too old to see all that may name an image.
         AwsError: A call failed.
     """
     instances, launchers, configurations, current = all_at_once(

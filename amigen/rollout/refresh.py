@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amigen.aws import calls
+from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish.steps import Means
@@ -136,6 +136,11 @@ class InstanceRefresh(Roller):
         """What the group is to be; empty for one that names no number, which gets what is the default."""
         if not any(version.isdigit() for template, version in templates.signature(group) if template in new):
             return {}
+        if group.get("MixedInstancesPolicy") and not model.knows("autoscaling", "LaunchTemplateOverrides", "ImageId"):
+            raise RefusedError(
+                f"{self._group.text} has a mixed instances policy, and this machine's botocore does not know all of it",
+                "update botocore: what it does not know would be lost",
+            )
         return templates.configuration(group, templates.forward(new))
 
     def _require_all(self, new: dict[str, int], release: Release) -> None:

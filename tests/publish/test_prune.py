@@ -137,6 +137,19 @@ def test_what_a_fleet_or_an_override_names_stays(world: World, refer: Callable[[
     assert reasons[images[1]] is None
 
 
+def test_images_that_an_old_boto3_cannot_see_stop_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves out of an answer what it does not know."""
+    images = old_images(world, 3)
+    _override(world, images[0])
+    monkeypatch.setattr("amigen.aws.model.knows", lambda *_: False)
+
+    result = prune(world, "--apply", "--yes")
+
+    assert result.code == 7
+    assert "update botocore" in result.err
+    assert own(world) == images
+
+
 def test_a_fleet_that_is_deleted_keeps_nothing(world: World) -> None:
     images = old_images(world, 2)
     _fleet(world, images[0])

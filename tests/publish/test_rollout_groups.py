@@ -79,6 +79,20 @@ def test_a_mixed_group_keeps_its_policy(world: World) -> None:
     ]
 
 
+def test_a_policy_that_an_old_boto3_cannot_keep_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"LaunchTemplateId": _first_publish(world), "Version": "1"}
+    auto_scaling_group(
+        world, "workers", MixedInstancesPolicy={**POLICY, "LaunchTemplate": {"LaunchTemplateSpecification": own}}
+    )
+    monkeypatch.setattr("amigen.aws.model.knows", lambda *_: False)
+
+    result = _rolled_out(world)
+
+    assert result.code == 13
+    assert "update botocore" in result.err
+    assert _default(world) == 1
+
+
 # -- plan first --------------------------------------------------------------------------------------------------------
 
 
