@@ -187,22 +187,6 @@ class Update:
     values: str = ""
 
 
-def followed(running: Update | None, current: str, wanted: str) -> str:
-    """The id of the update that is under way, where it is the wanted one; empty without one.
-
-    Raises:
-        ConflictError: It is another one: its values would be lost, or these refused.
-    """
-    if running is None:
-        return ""
-    if read_values(running.values or current) == read_values(wanted):
-        return running.id
-    raise ConflictError(
-        f"another update of the add-on, {running.id}, is under way",
-        "wait for it (`aws eks describe-update`), run `amigen kube-proxy plan` again, then repeat",
-    )
-
-
 def merged(current: str, settings: Settings) -> str:
     """What is configured now with the wanted settings in it, as JSON in a stable order.
 

@@ -15,7 +15,6 @@ from amigen.kubeproxy.node_facts import NodeMode
 from amigen.kubeproxy.observe import Connector, embedded, read_modes
 from amigen.kubeproxy.rollout import Rollout, Tools, restarting_nodes
 from amigen.kubeproxy.saved import Saved, save
-from amigen.kubeproxy.ways import WAYS
 from amigen.kubernetes.cluster import ForbiddenError
 from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 
@@ -71,7 +70,7 @@ class Executor:
 
     def _rights(self, plan: ChangePlan) -> None:
         wanted: list[tuple[str, Kind, str]] = [("list", PODS, ""), ("list", NODES, "")]
-        wanted += WAYS[plan.way].rights(plan) if plan.changes else []
+        wanted += plan.way.rights if plan.changes else []
         wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
         if plan.on_delete:
             wanted.append(("delete", PODS, ""))
@@ -98,17 +97,17 @@ class Executor:
             if plan.on_delete:
                 rollout.release()
 
-        WAYS[plan.way].write(self.tools, plan, refused)
+        plan.way.write(self.tools, plan, refused)
 
     def _save(self, plan: ChangePlan, *, aside: bool) -> Path:
         """Keep what is configured now."""
-        name, key = WAYS[plan.way].place(plan)
+        name, key = plan.way.place
         return save(
             Saved(
                 format="amigen kube-proxy 1",
                 cluster=self.tools.cluster.name,
                 server=self.tools.cluster.server,
-                way=plan.way,
+                way=plan.way.name,
                 name=name,
                 key=key,
                 before=plan.before,

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from amigen.base.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy import addon as eks
-from amigen.kubeproxy import daemonset, detect, versions
-from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool
+from amigen.kubeproxy import detect, versions
+from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool, Way
 from amigen.kubeproxy.config import text_diff, with_changes
-from amigen.kubeproxy.detect import ChooseBy, WayName
+from amigen.kubeproxy.detect import ChooseBy
 from amigen.kubeproxy.fields import FIELDS, Value, refusals
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings, check_together
-from amigen.kubeproxy.warnings import warnings
 from amigen.kubeproxy.ways import WAYS
-from amigen.kubernetes.kinds import DAEMON_SETS, PODS
 
 # What becomes of established connections, by the modes before and after. Seen with kube-proxy 1.37.2: tests/kubeproxy,
 # test_real_moves.py (a node in a VM) and test_real_nftables.py.
@@ -82,10 +78,10 @@ def make_plan(
         raise refused
     effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
     check_together(settings, effective)
-    if way == "configmap":
+    if way.name == "configmap":
         _startable(observed, settings)
-    plan = ChangePlan(observed=observed, settings=settings, request=request, way=way)
-    return _arranged(WAYS[way].edited(plan, schema), running)
+    after = way.edited(settings, schema)
+    return _planned(observed, settings, request, way, after, running)
 
 
 def plan_rollback(
@@ -104,30 +100,39 @@ def plan_rollback(
         InputError: The saved configuration belongs to another ConfigMap.
     """
     way = _way(observed, request, saved.way)
-    found = WAYS[way].restored(observed, saved, running)
-    diff = text_diff(found.current, saved.before, "configuration", "saved")
-    if not found.known and not discard:
+    mode = way.restorable(saved)
+    way.follow(running, saved.before)  # before it is compared: it is still changing
+    known = map(way.shown, (saved.before, saved.after))
+    if not discard and way.shown(way.current) not in known:
         raise ConflictError(
-            "kube-proxy's configuration was changed after amigen's change; a rollback would lose that:\n" + diff,
+            "kube-proxy's configuration was changed after amigen's change; a rollback would lose that:\n"
+            + text_diff(way.current, saved.before, "configuration", "saved"),
             "merge it by hand, or use --discard-later-changes",
         )
-    if found.mode not in PROXY_MODES:
-        raise InputError(f"the saved configuration has mode {found.mode!r}, which amigen does not know")
-    plan = ChangePlan(
+    if mode not in PROXY_MODES:
+        raise InputError(f"the saved configuration has mode {mode!r}, which amigen does not know")
+    return _planned(observed, Settings(mode=mode), request, way, saved.before, running)
+
+
+def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> Way:
+    cluster = request.cluster_name or observed.cluster
+    way = detect.choose(observed.managed, by, despite_addon=request.despite_addon, cluster=cluster)
+    return WAYS[way](observed, request.cluster_name)
+
+
+def _planned(
+    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, after: str, running: eks.Update | None
+) -> ChangePlan:
+    return ChangePlan(
         observed=observed,
-        settings=Settings(mode=found.mode),
+        settings=settings,
         request=request,
         way=way,
-        before=found.current,
-        after=found.current if found.same else saved.before,
-        diff="" if found.same else diff,
+        before=way.current,
+        after=way.current if way.shown(way.current) == way.shown(after) else after,
+        pools=_pools(observed, request, way),
+        follow=way.follow(running, after),
     )
-    return _arranged(plan, running)
-
-
-def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> WayName:
-    cluster = request.cluster_name or observed.cluster
-    return detect.choose(observed.managed, by, despite_addon=request.despite_addon, cluster=cluster)
 
 
 def _startable(observed: Observed, settings: Settings) -> None:
@@ -139,68 +144,20 @@ def _startable(observed: Observed, settings: Settings) -> None:
         raise InputError(message, "repair it with `kubectl edit`, or set the field with --set, then try again")
 
 
-def _arranged(plan: ChangePlan, running: eks.Update | None) -> ChangePlan:
-    """A plan with its texts, and with pools, readiness, warnings and calls."""
-    observed, settings = plan.observed, plan.settings
-    pools = _pools(plan)
-    plan = WAYS[plan.way].resumed(plan, running)
-    members = {node for pool in pools for node in pool.nodes}
-    scheduler = str(settings.fields.get("ipvs.scheduler") or observed.config.scheduler)
-    plan = replace(
-        plan,
-        pools=pools,
-        stale=tuple(sorted({pod.node for pod in observed.pods_behind} & members)),
-        readiness=tuple(
-            readiness(
-                node,
-                settings.mode,
-                scheduler,
-                gathered=observed.gathered.get(node.name),
-                verified=plan.request.verified.get(node.name),
-            )
-            for node in observed.nodes
-            if node.name in members
-        ),
-    )
-    return replace(plan, warnings=warnings(plan), calls=_calls(plan))
-
-
-def _pools(plan: ChangePlan) -> tuple[Pool, ...]:
-    running = {pod.node for pod in plan.observed.pods}
-    nodes = [node for node in plan.observed.nodes if node.name in running]
-    if not plan.request.by_pool:
+def _pools(observed: Observed, request: ChangeRequest, way: Way) -> tuple[Pool, ...]:
+    running = {pod.node for pod in observed.pods}
+    nodes = [node for node in observed.nodes if node.name in running]
+    if not request.by_pool:
         return (Pool(name="all nodes", nodes=tuple(node.name for node in nodes)),)
-    if not WAYS[plan.way].by_pool:
+    if not way.by_pool:
         raise InputError(
             "--by-pool does not go with the add-on: EKS decides how kube-proxy restarts",
             "leave --by-pool out; or build a new node pool beside the old one and move the workload",
         )
     names = sorted({node.pool for node in nodes})
-    if unknown := sorted(set(plan.request.pools) - set(names)):
+    if unknown := sorted(set(request.pools) - set(names)):
         raise InputError(f"no node pool {', '.join(unknown)}", f"there are: {', '.join(names)} (see --pool-label)")
     return tuple(
         Pool(name=name, nodes=tuple(node.name for node in nodes if node.pool == name))
-        for name in plan.request.pools or names
+        for name in request.pools or names
     )
-
-
-def _calls(plan: ChangePlan) -> tuple[str, ...]:
-    if plan.nothing_to_do:
-        return ()
-    calls = []
-    path = DAEMON_SETS.path(daemonset.NAME)
-    if plan.on_delete:
-        calls.append(f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool")
-    if plan.follow:
-        calls.append(f"eks:DescribeUpdate: follow the update {plan.follow}, which is under way with these values")
-    elif plan.changes:
-        calls.append(WAYS[plan.way].call(plan))
-    calls.append(
-        f"PATCH {path}: annotation {daemonset.RESTARTED} of the pod template (a rollout restart), unless an unfinished"
-        " one is resumed"
-    )
-    if plan.on_delete:
-        calls.append(f"DELETE {PODS.path('POD')}: each old pod of a pool, one first, then the rest of the pool")
-        calls.append(f"PATCH {path}: updateStrategy as it was, after the last pool")
-    calls.append("GET /proxyMode of each kube-proxy")
-    return tuple(calls)

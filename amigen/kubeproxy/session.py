@@ -166,7 +166,7 @@ class Session:
         words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value]
         words += [f"--ssh-option={one}" for one in access.ssh_options] + [f"--pool={one}" for one in request.pools]
         words += ["--by-pool"] if request.by_pool else []
-        words += ["--despite-addon"] if plan.way != plan.observed.managed.way else []
+        words += ["--despite-addon"] if plan.way.name != plan.observed.managed.way else []
         words += [f"--saved={saved}"] if saved else []
         return shlex.join(["amigen", "kube-proxy", "rollback", *words])
 

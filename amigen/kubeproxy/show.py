@@ -19,7 +19,6 @@ from amigen.kubeproxy.plan import disruption
 from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubeproxy.versions import states
-from amigen.kubeproxy.ways import WAYS
 from amigen.services.difference import Difference
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
@@ -30,7 +29,7 @@ def plan_text(plan: ChangePlan) -> str:
     observed = plan.observed
     lines = [*_head(observed), f"now: {_now(observed)}"]
     then = ", ".join(f"{path}={value_text(value)}" for path, value in plan.settings.changes.items())
-    lines.append(f"then: {then} (by the {WAYS[plan.way].label})")
+    lines.append(f"then: {then} (by the {plan.way.label})")
     lines += ["", "modes in this version:", *_facts(states(observed.proxy_version))]
     if plan.nothing_to_do:
         return "\n".join([*lines, "", "nothing to do: it is configured so, and every kube-proxy has read it"]) + "\n"
@@ -62,7 +61,7 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "server": plan.observed.server,
         "proxyVersion": plan.observed.proxy_version,
         "managed": detect.summary(plan.observed.managed),
-        "way": plan.way,
+        "way": plan.way.name,
         "now": {"mode": plan.observed.config.mode, "scheduler": plan.observed.config.scheduler},
         "then": plan.settings.changes,
         "changes": plan.changes,

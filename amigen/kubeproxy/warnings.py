@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from amigen.knowledge import GATES, mode_fact, statement
 from amigen.kubeproxy import versions
-from amigen.kubeproxy.change import ChangePlan
 from amigen.kubeproxy.daemonset import ignored_flags
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.migrate import NFT_NEEDED
 from amigen.kubeproxy.nftables_mapping import differences, nftables_mapping
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.ways import WAYS
 from amigen.spec.kubelet_api import kubelet_api
 from amigen.spec.values import ProxyMode
 
@@ -19,9 +17,8 @@ from amigen.spec.values import ProxyMode
 _AHEAD = 2
 
 
-def warnings(plan: ChangePlan) -> tuple[str, ...]:
-    """All of them, in the order in which they matter."""
-    observed, settings = plan.observed, plan.settings
+def warnings(observed: Observed, settings: Settings) -> list[str]:
+    """Those of version, gates, flags and modes, in the order in which they matter."""
     found = [
         *_of_version(settings.mode, observed.proxy_version),
         *_of_gates(settings, observed.proxy_version),
@@ -39,11 +36,7 @@ def warnings(plan: ChangePlan) -> tuple[str, ...]:
             "kube-proxy does not clean up between ipvs and iptables [https://github.com/kubernetes/kubernetes/issues/102314]:"
             f" replace each node, or clean it: {statement('kube-proxy-cleanup')}"
         )
-    found += WAYS[plan.way].warnings(plan)
-    if plan.request.by_pool:
-        found.append("the ConfigMap is one for all pools: a pod that starts meanwhile, anywhere, has the new mode")
-    found.extend(f"node {node.name} is not Ready" for node in observed.nodes if not node.ready)
-    return tuple(found)
+    return found
 
 
 def _of_version(mode: ProxyMode, version: str) -> list[str]:

@@ -81,7 +81,7 @@ def test_a_configuration_that_kube_proxy_would_not_start_with() -> None:
         make_plan(observed(text=text), Settings(mode="ipvs"), ChangeRequest())
 
     assert (
-        make_plan(observed(text=text, addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).way
+        make_plan(observed(text=text, addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).way.name
         == "addon"
     )
 

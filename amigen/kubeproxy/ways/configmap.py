@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
-from amigen.kubeproxy.addon import Update
-from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Restored
-from amigen.kubeproxy.config import read_config, text_diff
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
+from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
-from amigen.kubernetes.kinds import CONFIG_MAPS, Kind
+from amigen.kubeproxy.settings import Settings
+from amigen.kubernetes.kinds import CONFIG_MAPS
 from amigen.kubernetes.transport import UnreachableError
 
 
-class ConfigMapWay:
+class ConfigMapWay(Way):
     """See `Way`."""
 
+    name = "configmap"
     label = "ConfigMap"
     by_pool = True
 
-    def edited(self, plan: ChangePlan, schema: Mapping[str, Any] | None) -> ChangePlan:
-        del schema
-        before = plan.observed.config
-        after = before.edited(plan.settings.changes)
-        diff = text_diff(before.text, after.text, before.where)
-        return replace(plan, before=before.text, after=after.text, diff=diff)
+    def __init__(self, observed: Observed, cluster: str) -> None:
+        del cluster
+        self._observed = observed
+        source, self.current, self.where = observed.source, observed.config.text, observed.config.where
+        self.place = source.name, source.key
+        self.rights = (("update", CONFIG_MAPS, source.name),)
 
-    def resumed(self, plan: ChangePlan, running: Update | None) -> ChangePlan:
-        del running
-        return plan
+    def edited(self, settings: Settings, schema: Mapping[str, Any] | None) -> str:
+        del schema
+        return self._observed.config.edited(settings.changes).text
+
+    def restorable(self, saved: Saved) -> str:
+        name, key = self.place
+        if (saved.name, saved.key) != self.place:
+            raise InputError(
+                f"saved from configmap {saved.name}, key {saved.key}; kube-proxy reads {name}, key {key} now"
+            )
+        return read_config(saved.before, "the saved configuration").mode
 
     def call(self, plan: ChangePlan) -> str:
         source, version = plan.observed.source, plan.observed.config_map["metadata"]["resourceVersion"]
@@ -42,12 +50,6 @@ class ConfigMapWay:
         if plan.observed.managed.way != "addon":
             return []
         return ["the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)"]
-
-    def rights(self, plan: ChangePlan) -> list[tuple[str, Kind, str]]:
-        return [("update", CONFIG_MAPS, plan.observed.source.name)]
-
-    def place(self, plan: ChangePlan) -> tuple[str, str]:
-        return plan.observed.source.name, plan.observed.source.key
 
     def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
         source = plan.observed.source
@@ -66,18 +68,6 @@ class ConfigMapWay:
                 error.hint = NOTHING_CHANGED
             raise
         tools.say(f"wrote configmap {source.name}, key {source.key}")
-
-    def restored(self, observed: Observed, saved: Saved, running: Update | None) -> Restored:
-        del running
-        source, current = observed.source, observed.config.text
-        if (saved.name, saved.key) != (source.name, source.key):
-            raise InputError(
-                f"saved from configmap {saved.name}, key {saved.key}; kube-proxy reads {source.name},"
-                f" key {source.key} now"
-            )
-        same = current == saved.before
-        mode = read_config(saved.before, "the saved configuration").mode
-        return Restored(current=current, same=same, known=same or current == saved.after, mode=mode)
 
 
 def _with_text(config_map: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
