@@ -1,34 +1,96 @@
-"""`amigen kube-proxy`: plan, apply, status, rollback, migrate."""
+"""`amigen kube-proxy`: plan, apply, status, rollback, migrate.
+
+Help imports neither the rooms of these commands nor boto3, which is imported where an EKS cluster is known.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from amigen.base.errors import InputError, RefusedError
+from amigen.base.errors import AwsError, InputError, RefusedError
 from amigen.base.files import read_text
 from amigen.cli.document import echo_json, echo_line, echo_text, output_option
 from amigen.cli.durations import Duration
-from amigen.cli.kubeproxy_options import change_options, cluster_options, execute_options, roll_options, session_of
-from amigen.cli.options import Group
-from amigen.ipvs.parse import parse
-from amigen.kubeproxy import show
-from amigen.kubeproxy.change import ChangePlan, ChangeRequest, refuse_not_ready
-from amigen.kubeproxy.health import refuse_problems
-from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
-from amigen.kubeproxy.readiness import read_verified
-from amigen.kubeproxy.saved import listed
-from amigen.kubeproxy.session import Session
-from amigen.kubeproxy.settings import settings_of
-from amigen.kubeproxy.status import assumed_config
-from amigen.kubeproxy.watch import refuse_differences, watch
-from amigen.spec.load import load_spec
+from amigen.cli.options import Group, ssh_options, with_options
+from amigen.knowledge import PROXY_MODES
+
+if TYPE_CHECKING:
+    from amigen.kubeproxy.addon import Addon
+    from amigen.kubeproxy.change import ChangePlan, ChangeRequest
+    from amigen.kubeproxy.detect import EksName
+    from amigen.kubeproxy.session import Session
 
 # A table of a hundred thousand real servers.
 _MAX_LISTING = 64 << 20
+
+cluster_options = with_options(
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config."),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: the current context."),
+    click.option(
+        "--cluster-name", metavar="NAME", help="EKS name of the cluster. Default: the name in the kubeconfig."
+    ),
+    click.option("--region", help="AWS region. Default: the region in the kubeconfig."),
+    click.option("--profile", help="AWS profile."),
+    click.option(
+        "--pool-label",
+        metavar="KEY",
+        default="",
+        help="Node label that names the pool. Default: the labels of EKS and Karpenter.",
+    ),
+    click.option(
+        "--look",
+        metavar="TARGET",
+        help="Target to inspect each node, such as ssh://ec2-user@{address}; {name} is the name of the node.",
+    ),
+    *ssh_options,
+)
+roll_options = with_options(
+    click.option(
+        "--by-pool",
+        is_flag=True,
+        help="Restart one node pool after the other, and stop at the first that is not healthy.",
+    ),
+    click.option(
+        "--pool", "pools", multiple=True, metavar="NAME", help="Only these pools, in this order; implies --by-pool."
+    ),
+    click.option("--despite-addon", is_flag=True, help="Edit the ConfigMap although the EKS add-on manages it."),
+    click.option(
+        "--resolve-conflicts",
+        "resolve",
+        type=click.Choice(["OVERWRITE", "PRESERVE", "NONE"]),
+        default="OVERWRITE",
+        show_default=True,
+        help="How the add-on resolves conflicts with manual edits.",
+    ),
+)
+change_options = with_options(
+    click.option("--mode", type=click.Choice(PROXY_MODES), help="kube-proxy's mode; required without --spec."),
+    click.option("--scheduler", metavar="NAME", help="IPVS scheduler; the same as --set ipvs.scheduler=NAME."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Set a field, such as ipvs.strictARP=true."
+    ),
+    click.option("--spec", "spec_file", metavar="FILE", help="Take mode, scheduler and strictARP from a spec."),
+    click.option("--by", type=click.Choice(["auto", "addon", "configmap"]), default="auto", show_default=True),
+    click.option(
+        "--verified", multiple=True, metavar="NODE=FILE", help="Report of `amigen verify` for a node. May be repeated."
+    ),
+)
+execute_options = with_options(
+    click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+    click.option("--dry-run", is_flag=True, help="Show the plan and change nothing."),
+    click.option(
+        "--timeout",
+        type=Duration("s", least=1, most=86400),
+        default="10m",
+        show_default=True,
+        help="Longest wait for each pool.",
+    ),
+)
 
 
 @click.group(cls=Group)
@@ -43,7 +105,7 @@ def kube_proxy() -> None:
 @output_option
 def plan(output: str, **options: Any) -> None:
     """Show what a change would do, and change nothing."""
-    _print_plan(_plan(session_of(options), options), output)
+    _print_plan(_plan(_session(options), options), output)
 
 
 @kube_proxy.command()
@@ -54,7 +116,9 @@ def plan(output: str, **options: Any) -> None:
 @output_option
 def apply(output: str, **options: Any) -> None:
     """Change the mode: show the plan, ask, save the old configuration, write, restart and verify."""
-    session = session_of(options)
+    from amigen.kubeproxy.change import refuse_not_ready
+
+    session = _session(options)
     found = _plan(session, options)
     _print_plan(found, output)
     if not options["dry_run"]:
@@ -72,7 +136,9 @@ def apply(output: str, **options: Any) -> None:
 @click.option("--discard-later-changes", is_flag=True, help="Roll back even if the configuration was changed since.")
 def rollback(output: str, saved: str | None, list_: bool, discard_later_changes: bool, **options: Any) -> None:
     """Restore the configuration that `apply` saved."""
-    session = session_of(options)
+    from amigen.kubeproxy.saved import listed
+
+    session = _session(options)
     if list_:
         for path in listed(session.cluster.name):
             click.echo(path)
@@ -119,7 +185,12 @@ def status(
     **options: Any,
 ) -> None:
     """Show kube-proxy's state; with --node, prove it there against Services and EndpointSlices."""
-    session = session_of(options)
+    from amigen.ipvs.parse import parse
+    from amigen.kubeproxy import show
+    from amigen.kubeproxy.status import assumed_config
+    from amigen.kubeproxy.watch import refuse_differences, watch
+
+    session = _session(options)
     configured = assumed_config(scheduler) if scheduler else None
     if wait and not targets:
         raise InputError("--wait watches nodes", "name them with --node TARGET")
@@ -162,12 +233,15 @@ def migrate(
     **options: Any,
 ) -> None:
     """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
+    from amigen.kubeproxy import show
+    from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
+
     if config_file and not kubernetes_version:
         raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
     if config_file:
         found = migration_of_file(config_file, str(kubernetes_version), name)
     else:
-        found = migration_of_cluster(session_of(options).observed, name)
+        found = migration_of_cluster(_session(options).observed, name)
     if write_spec:
         write_image_spec(found, write_spec)
     if output == "json":
@@ -177,6 +251,9 @@ def migrate(
 
 
 def _request(options: dict[str, Any]) -> ChangeRequest:
+    from amigen.kubeproxy.change import ChangeRequest
+    from amigen.kubeproxy.readiness import read_verified
+
     return ChangeRequest(
         by=options.get("by", "auto"),
         despite_addon=options["despite_addon"],
@@ -188,6 +265,9 @@ def _request(options: dict[str, Any]) -> ChangeRequest:
 
 
 def _plan(session: Session, options: dict[str, Any]) -> ChangePlan:
+    from amigen.kubeproxy.settings import settings_of
+    from amigen.spec.load import load_spec
+
     request = _request(options)
     spec = load_spec(options["spec_file"]) if options["spec_file"] else None
     settings = settings_of(options["mode"], options["scheduler"], options["assignments"], spec)
@@ -195,6 +275,8 @@ def _plan(session: Session, options: dict[str, Any]) -> ChangePlan:
 
 
 def _print_plan(found: ChangePlan, output: str) -> None:
+    from amigen.kubeproxy import show
+
     if output == "json":
         echo_json(show.plan_json(found))
     else:
@@ -203,6 +285,8 @@ def _print_plan(found: ChangePlan, output: str) -> None:
 
 def _execute(session: Session, plan: ChangePlan, output: str, options: dict[str, Any], *, back: bool) -> None:
     """Ask, then do it and say what each node runs."""
+    from amigen.kubeproxy.show import modes_text
+
     if plan.nothing_to_do:
         return
     if options["dry_run"]:
@@ -213,11 +297,14 @@ def _execute(session: Session, plan: ChangePlan, output: str, options: dict[str,
             raise RefusedError("--output json does not ask, so nothing was changed", "use --yes, or --dry-run")
         click.confirm(f"Change kube-proxy of {session.cluster.name} now?", abort=True, err=True)
     modes = session.apply(plan, lambda line: echo_line(line, err=True), seconds=options["timeout"], back=back)
-    for line in ("mode of each node, read back:", *show.modes_text(modes)):
+    for line in ("mode of each node, read back:", *modes_text(modes)):
         echo_line(line, err=True)
 
 
 def _cluster(session: Session, output: str) -> None:
+    from amigen.kubeproxy import show
+    from amigen.kubeproxy.health import refuse_problems
+
     observed = session.observed
     modes = session.modes()
     if output == "json":
@@ -225,3 +312,19 @@ def _cluster(session: Session, output: str) -> None:
     else:
         echo_text(show.cluster_text(observed, modes))
     refuse_problems(observed, modes)
+
+
+def _session(options: dict[str, Any]) -> Session:
+    from amigen.kubeproxy.session import Access, Session
+
+    return Session(Access(**{field.name: options[field.name] for field in fields(Access)}), _open_addon)
+
+
+def _open_addon(eks: EksName, profile: str | None) -> Addon:
+    from amigen.aws.session import Aws, AwsOptions, configured_region
+    from amigen.kubeproxy.addon import Addon
+
+    region = eks.region or configured_region(profile)
+    if not region:
+        raise AwsError(f"the region of the EKS cluster {eks.cluster} is not known", "name --region")
+    return Addon(Aws(AwsOptions(profile=profile)), eks.cluster, region)

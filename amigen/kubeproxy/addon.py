@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 from jsonschema import SchemaError
@@ -21,15 +21,16 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from amigen.aws import calls
-from amigen.aws.answer import Fields
 from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
-from amigen.aws.session import Aws
 from amigen.base import goyaml
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy.config import with_changes
 from amigen.kubeproxy.settings import Settings
+
+if TYPE_CHECKING:  # boto3 is imported where an EKS cluster is known
+    from amigen.aws.session import Aws
 
 _POLL_SECONDS = 5.0
 
@@ -83,7 +84,7 @@ class Addon:
     def _what(self) -> str:
         return f"add-on {ADDON} of cluster {self.cluster}"
 
-    def _call(self, call: Call, **params: Any) -> Fields:
+    def _call(self, call: Call, **params: Any) -> dict[str, Any]:
         return self._aws.call(call, self._region, self._what, addonName=ADDON, **params)
 
     def read(self) -> AddonState | None:

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from amigen.aws.session import Aws, AwsOptions, configured_region
-from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
+from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.connections.model import Connection
 from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
@@ -63,10 +62,15 @@ class Access:
 
 
 class Session:
-    """A cluster: connects on first use."""
+    """A cluster: connects on first use.
 
-    def __init__(self, access: Access) -> None:
+    Args:
+        open_addon: Makes the add-on's calls, for a cluster and a profile: boto3 is imported for EKS alone.
+    """
+
+    def __init__(self, access: Access, open_addon: Callable[[EksName, str | None], Addon]) -> None:
         self._access = access
+        self._open_addon = open_addon
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -83,13 +87,7 @@ class Session:
     @cached_property
     def addon(self) -> Addon | None:
         """The add-on's calls; None where no EKS cluster is known."""
-        if self.eks is None:
-            return None
-        profile = self._access.profile
-        region = self.eks.region or configured_region(profile)
-        if not region:
-            raise AwsError(f"the region of the EKS cluster {self.eks.cluster} is not known", "name --region")
-        return Addon(Aws(AwsOptions(profile=profile)), self.eks.cluster, region)
+        return self._open_addon(self.eks, self._access.profile) if self.eks else None
 
     @property
     def _ssh(self) -> tuple[str, ...]:

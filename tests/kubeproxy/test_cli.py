@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from amigen.base.errors import InputError
 from tests.command import forked
 from tests.kubeproxy import samples
+from tests.kubeproxy.fake_api import FakeApi
 
 
 def amigen(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -124,3 +126,27 @@ def test_migrate_without_a_cluster(tmp_path: Path) -> None:
     assert "from ipvs to nftables" in done.stdout
     assert "mode: nftables" in (tmp_path / "spec.yaml").read_text()
     assert amigen(*arguments, "--write-spec", str(tmp_path / "spec.yaml")).returncode == 14
+
+
+MODULES = """
+import atexit, sys
+atexit.register(lambda: print("modules:", *sys.modules, file=sys.stderr))
+from amigen.cli import main
+main()
+"""
+
+
+def test_what_is_imported(tmp_path: Path) -> None:
+    """Help takes nothing of these rooms, and a cluster that is not of EKS no boto3: each takes 0.25 s."""
+
+    def modules(*arguments: str) -> set[str]:
+        words = [sys.executable, "-c", MODULES, "kube-proxy", *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return set(done.stderr.partition("modules:")[2].split())
+
+    for arguments in ((), ("plan",), ("status",)):
+        assert not modules(*arguments, "--help") & {"boto3", "botocore", "amigen.kubeproxy", "amigen.kubernetes"}
+    with FakeApi() as api:
+        found = modules("status", "--kubeconfig", str(api.kubeconfig(tmp_path)))
+    assert "amigen.kubeproxy.session" in found
+    assert not found & {"boto3", "botocore"}
