@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from amigen.ipvs.expected import Expected, ExpectedService, Finder, Places
 from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
-from amigen.services.difference import Difference, Kind, missing_server, stale_server, wrong_affinity
+from amigen.services.difference import Findings, Kind
 from amigen.services.model import Network, address_order, in_order, place_text
 
 # What each difference means, or what commonly causes it.
@@ -26,16 +26,12 @@ _WHY: dict[Kind, str] = {
 }
 
 
-@dataclass
-class Comparison:
-    """What came out; `unjudged` are ports of Services that may be in the table under a name that says nothing."""
+class _Comparison(Findings):
+    """Differences of the IPVS table, whose explanation goes by their kind."""
 
-    differences: list[Difference] = field(default_factory=list)
-    unjudged: list[str] = field(default_factory=list)
-
-    def add(self, kind: Kind, subject: str, says: str, why: str = "") -> None:
+    def add(self, kind: Kind, subject: str, says: str) -> None:
         """Add a difference."""
-        self.differences.append(Difference(kind, subject, says, why or _WHY[kind]))
+        self.differs(kind, subject, says, _WHY[kind])
 
 
 def compare(
@@ -45,23 +41,24 @@ def compare(
     scheduler: str,
     bound: frozenset[Address] | None = None,
     excluded: Iterable[Network] = (),
-) -> Comparison:
-    """All differences, in the order: API and DNS, services, stale ones, addresses; and what could not be judged.
+) -> Findings:
+    """All differences, in the order: API and DNS, services, stale ones, addresses; and what is right.
 
     Args:
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
         excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """
-    found = Comparison(list(wanted.odd))
+    found = _Comparison(differences=list(wanted.odd))
     finder = Finder(table)
     for key, owners in wanted.shared.items():
         found.add("shared", _key(key), f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}")
     _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
+    unjudged = 0  # ports of Services that may be in the table under a name that says nothing
     for expectation in wanted.services if table.services else ():
         service = finder.find(expectation)
         if service is None and finder.may_hide(expectation.key):
-            found.unjudged.append(expectation.subject)
+            unjudged += 1
             continue
         if service is None:
             address = _key(expectation.key)
@@ -73,21 +70,47 @@ def compare(
             _service(found, expectation, service, scheduler)
     if table.services:
         _node_ports(found, table, wanted, known, scheduler)
-    _stale(found, table, known, tuple(excluded))
+    _stale(found, table, known, tuple(excluded), unjudged)
     if bound is not None:
         _addresses(found, wanted, bound)
+    _facts(found, table, wanted, scheduler, unjudged)
+    if bound is not None:
+        addresses = f"kube-ipvs0 has all {len(wanted.addresses)} addresses and no other"
+        found.right(addresses, "missing-address", "stale-address")
     return found
 
 
-def _core(found: Comparison, wanted: Expected, finder: Finder, *, empty: bool) -> None:
+def _facts(found: Findings, table: Table, wanted: Expected, scheduler: str, unjudged: int) -> None:
+    """What is right, counted."""
+    servers = sum(len(one.servers) for one in table.services)
+    size = f", connection table of {table.size}" if table.size else ""
+    hidden = "; {} Service addresses may be behind names that say nothing, and were not judged"
+    head = f"{len(table.services)} virtual services, {servers} real servers{size}"
+    found.facts.append(head + (hidden.format(unjudged) if unjudged else ""))
+    ended = sum(len(one.choice.required) for one in wanted.services)
+    dns = "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged"
+    if not unjudged:  # else it cannot be said that none is missing or stale
+        number, places = len(wanted.services), Counter(one.reach for one in wanted.services)
+        kinds = ", ".join(f"{many} {reach}" for reach, many in places.items())
+        found.right("the API service and its endpoints are there", "api-service", "missing-service")
+        there = "the DNS service and its endpoints are there"
+        found.right(there if wanted.dns else dns, "dns-service", "missing-service")
+        found.right(f"{number} of {number} Service addresses have a virtual service ({kinds})", "missing-service")
+        found.right(f"each with the scheduler {scheduler}", "scheduler", "missing-service")
+        used = f"{ended} of {ended} endpoints that this node uses are real servers"
+        found.right(used, "missing-server", "weight", "missing-service")
+        found.right("nothing is stale", "stale-server", "stale-service", "unreadable")
+
+
+def _core(found: _Comparison, wanted: Expected, finder: Finder, *, empty: bool) -> None:
     """The API service and DNS: without them nothing else in the cluster works. An empty table is one difference."""
     if empty and wanted.services:
         says = f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service"
         why = "kube-proxy did not create them (is it running, and in ipvs mode?), or something cleared the table"
-        found.add("missing-service", "the IPVS table", says, why)
+        found.differs("missing-service", "the IPVS table", says, why)
     api = "the API service default/kubernetes"
     if not wanted.api:
-        found.add("api-service", api, f"{api} is not in the cluster", "every cluster has it")
+        found.differs("api-service", api, f"{api} is not in the cluster", "every cluster has it")
     core: tuple[tuple[Kind, tuple[Key, ...], str], ...] = (
         ("api-service", wanted.api, api),
         ("dns-service", wanted.dns, "the DNS service"),
@@ -99,7 +122,7 @@ def _core(found: Comparison, wanted: Expected, finder: Finder, *, empty: bool) -
                 found.add(kind, what, f"{_key(key)} has no real server that takes connections")
 
 
-def _service(found: Comparison, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
+def _service(found: _Comparison, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
     subject = expectation.subject
     if service.scheduler != scheduler:
         says = f"{service} has the scheduler {service.scheduler}; the configuration says {scheduler}"
@@ -109,22 +132,22 @@ def _service(found: Comparison, expectation: ExpectedService, service: VirtualSe
     shown = Places(server.place for server in service.servers)
     for target in sorted(required - shown.exact, key=in_order):
         if not shown.may_show(target):
-            found.differences.append(missing_server(subject, str(service), place_text(*target)))
+            found.missing_server(subject, str(service), place_text(*target))
     may = Places(required | allowed)
     for server in service.servers:
         _server(found, expectation, service, server, may)
 
 
-def _affinity(found: Comparison, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
+def _affinity(found: _Comparison, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
     is_, wanted = service.persistent, expectation.port.affinity
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
     has = "not persistent" if is_ is None else f"persistent for {is_} s"
-    found.differences.append(wrong_affinity(subject, str(service), has, wanted))
+    found.wrong_affinity(subject, str(service), has, wanted)
 
 
 def _server(
-    found: Comparison, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
+    found: _Comparison, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
 ) -> None:
     place = server.place
     name = f"{expectation.subject} -> {place}"
@@ -132,19 +155,18 @@ def _server(
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
             known = (place.address, place.port) in expectation.endpoints
-            stale = stale_server(expectation.subject, str(service), str(place), expectation.port.owner, known=known)
-            found.differences.append(stale)
+            found.stale_server(expectation.subject, str(service), str(place), expectation.port.owner, known=known)
         return
     required = (place.address, place.port) in expectation.choice.required
     if required and server.weight != 1:
         more = "something else edited the table; the endpoint gets more than its share"
         why = more if server.weight else "an endpoint that gets no new connections"
-        found.add("weight", name, f"{service} has {place} with weight {server.weight}; kube-proxy sets 1", why)
+        found.differs("weight", name, f"{service} has {place} with weight {server.weight}; kube-proxy sets 1", why)
     if server.forward not in ("Masq", "Local"):
         found.add("forward", name, f"{service} forwards to {place} by {server.forward}")
 
 
-def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
+def _node_ports(found: _Comparison, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
     """Node ports of a node whose addresses are not known: each that the table shows is judged."""
     by_port: dict[tuple[str, int], list[ExpectedService]] = {}
     for one in wanted.node_ports:
@@ -164,13 +186,11 @@ def _node_ports(found: Comparison, table: Table, wanted: Expected, known: set[in
         one = by_port[missing][0]
         says = f"node port {one.key[0]} {one.key[2]} of {one.port.owner} has no virtual service"
         why = "kube-proxy did not create it, or nodePortAddresses matches no address of this node"
-        found.add("missing-service", one.subject, says, why)
+        found.differs("missing-service", one.subject, says, why)
 
 
-def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Network, ...]) -> None:
-    """What is in the table and belongs to no Service."""
-    # So many names that say nothing may be those of Services that were not found by address.
-    may_be_known = len(found.unjudged)
+def _stale(found: _Comparison, table: Table, known: set[int], excluded: tuple[Network, ...], may_be_known: int) -> None:
+    """What is in the table and belongs to no Service; so many names that say nothing may be those of Services."""
     for service in table.services:
         if id(service) in known:
             continue
@@ -187,7 +207,7 @@ def _stale(found: Comparison, table: Table, known: set[int], excluded: tuple[Net
             found.add("stale-service", str(service), f"{service} belongs to no Service of the cluster")
 
 
-def _addresses(found: Comparison, wanted: Expected, bound: frozenset[Address]) -> None:
+def _addresses(found: _Comparison, wanted: Expected, bound: frozenset[Address]) -> None:
     missing = wanted.addresses - bound
     if len(missing) > 1 and missing == wanted.addresses:
         says = f"kube-ipvs0 has none of the {len(missing)} addresses of Services"

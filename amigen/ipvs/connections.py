@@ -7,15 +7,16 @@ addresses and ports in hexadecimal for IPv4, and ports in hexadecimal for IPv6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 
 from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Key, Table
-from amigen.services.difference import Difference
+from amigen.services.difference import Findings
 from amigen.services.model import Target
 
+# Whether the kernel ends a connection to a removed server at its next packet.
+EXPIRE = "net.ipv4.vs.expire_nodest_conn"
 # More connections than this for each bucket make every lookup slow.
 _FULL = 8
 
@@ -77,35 +78,36 @@ def _address(text: str) -> Address:
     return IPv4Address(int(text, 16)) if len(text) == 8 and ":" not in text else ip_address(text)
 
 
-def judge_connections(found: Connections, table: Table, *, expires: bool) -> Iterator[Difference]:
+def judge_connections(found: Connections, table: Table, *, expires: bool) -> Findings:
     """Connections that stay with a server that is gone, and a table that is too full.
 
     Args:
         expires: The kernel ends a connection to a removed server at its next packet
-            (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and no difference.
+            (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and only a note.
     """
-    for (key, target), count in found.removed(table).items() if not expires else ():
+    judged, weights, removed = Findings(), _weights(table), found.removed(table)
+    for (key, target), count in removed.items() if not expires else ():
         says = (
             f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]},"
             " which is no longer a real server"
         )
         why = (
-            "packets of these clients are dropped as long as they keep sending: `sysctl -w"
-            " net.ipv4.vs.expire_nodest_conn=1` ends each connection at its next packet; kube-proxy sets that at its"
-            " start"
+            f"packets of these clients are dropped as long as they keep sending: `sysctl -w {EXPIRE}=1` ends each"
+            " connection at its next packet; kube-proxy sets that at its start"
         )
-        yield Difference("connections", f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}", says, why)
+        judged.differs("connections", f"{key[0]} {key[1]}:{key[2]} -> {target[0]}:{target[1]}", says, why)
+    if removed and expires:
+        judged.notes.append(
+            f"{sum(removed.values())} connections go to {len(removed)} removed servers: the kernel ends each at its"
+            f" next packet, or when it times out ({EXPIRE} is 1)"
+        )
     if found.buckets and found.total > _FULL * found.buckets:
         says = f"{found.total} connections in {found.buckets} buckets"
         why = "lookups become slow; raise kubeProxy.ipvs.connTabBits in the spec and replace the node"
-        yield Difference("connections", "the connection table", says, why)
-
-
-def draining(found: Connections, table: Table) -> tuple[int, int]:
-    """Connections on servers of weight 0, and how many such servers."""
-    weights = _weights(table)
-    counts = [count for (key, target), count in found.counts.items() if weights.get(key, {}).get(target) == 0]
-    return sum(counts), len(counts)
+        judged.differs("connections", "the connection table", says, why)
+    draining = [count for (key, target), count in found.counts.items() if weights.get(key, {}).get(target) == 0]
+    judged.facts.append(f"{found.total} connections, {sum(draining)} of them on {len(draining)} draining servers")
+    return judged
 
 
 def _weights(table: Table) -> dict[Key, dict[object, int]]:

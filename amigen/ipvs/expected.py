@@ -7,7 +7,6 @@ and node ports by the external one. Every real server has weight 1.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -90,10 +89,6 @@ class Expected:
     dns: tuple[Key, ...] = ()
     odd: tuple[Difference, ...] = ()
     shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
-
-    def count(self) -> dict[Reach, int]:
-        """How many virtual services each kind of address needs."""
-        return Counter(one.reach for one in self.services)
 
 
 def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Expected:

@@ -194,18 +194,19 @@ class Session:
         found = []
         for one, facts in zip(asked, gather_all(asked, metrics), strict=True):
             if isinstance(facts, CouldNotCheckError):
-                found.append(NodeStatus(subject=one.target.text, key=one.target.text, unseen=facts))
+                found.append(NodeStatus(subject=one.target.text, key=one.target.text, found=facts))
                 continue
             if isinstance(facts, AmigenError):
                 raise facts
             node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", nodes)
             name = f"{node.name} ({one.target.text})" if node else one.target.text
             wanted = wanted_on(node, ports, config, features, facts.addresses)
-            state = judge(facts, config, wanted, name, (ports, where(node, features)))
-            found.append(replace(state, key=one.target.text))
+            judged = judge(facts, config, wanted, name, (ports, where(node, features)))
+            found.append(NodeStatus(subject=name, key=one.target.text, found=judged))
         if listing is not None:
             wanted = wanted_on(None, ports, config, features, None)
-            found.append(judge_table(listing, config, wanted, "the saved listing"))
+            judged = judge_table(listing, config, wanted)
+            found.append(NodeStatus(subject="the saved listing", key="the saved listing", found=judged))
         return tuple(found)
 
 

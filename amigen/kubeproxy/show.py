@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from amigen.base.errors import CouldNotCheckError
 from amigen.knowledge import ModeFact
 from amigen.kubeproxy import detect, health
 from amigen.kubeproxy.change import ChangePlan
@@ -19,7 +20,7 @@ from amigen.kubeproxy.plan import disruption
 from amigen.kubeproxy.readiness import Readiness
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubeproxy.versions import states
-from amigen.services.difference import Difference
+from amigen.services.difference import Difference, Findings
 
 _ALL = 10  # nodes named one by one; of more only those that are not ready
 
@@ -171,14 +172,15 @@ def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Differenc
     """The comparison of nodes with the cluster."""
     lines: list[str] = []
     for state in states:
-        if state.unseen:
-            lines.append(f"{state.subject}: not seen: {state.unseen.message}")
+        found = state.found
+        if isinstance(found, CouldNotCheckError):
+            lines.append(f"{state.subject}: not seen: {found.message}")
             continue
-        number = len(state.differences)
+        number = len(found.differences)
         lines.append(f"{state.subject}: {'as it should be' if not number else f'{number} differences'}")
-        lines += [f"  ok: {fact}" for fact in state.facts]
-        lines += [f"  note: {note}" for note in state.notes]
-        for one in state.differences:
+        lines += [f"  ok: {fact}" for fact in found.facts]
+        lines += [f"  note: {note}" for note in found.notes]
+        for one in found.differences:
             since = f" (for {lasted.get((state.key, one), 0.0):.0f} s)" if watched else ""
             lines += [f"  differs: {one.says}{since}", f"    {one.why}"]
     return "\n".join(lines) + "\n"
@@ -186,13 +188,15 @@ def node_text(states: Iterable[NodeStatus], lasted: Mapping[tuple[str, Differenc
 
 def node_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]) -> dict[str, Any]:
     """The comparison of one node, for a program."""
+    unseen = status.found if isinstance(status.found, CouldNotCheckError) else None
+    found = Findings() if isinstance(status.found, CouldNotCheckError) else status.found
     return {
         "subject": status.subject,
-        "unseen": status.unseen.message if status.unseen else None,
-        "facts": list(status.facts),
-        "notes": list(status.notes),
+        "unseen": unseen.message if unseen else None,
+        "facts": found.facts,
+        "notes": found.notes,
         "differences": [
-            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in status.differences
+            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in found.differences
         ],
     }
 

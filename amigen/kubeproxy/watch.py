@@ -61,7 +61,7 @@ def watch(
             for state in states
             for one in state.differences
         }
-        return not (lasted or any(state.unseen for state in states))
+        return not (lasted or _unseen(states))
 
     wait_until(settled, seconds=seconds, every=interval)
     if away:
@@ -74,9 +74,9 @@ def _current(told: _Told, states: tuple[NodeStatus, ...], now: float) -> _Told:
     current: _Told = {}
     for state in states:
         name = f"{state.subject}: " if len(states) > 1 else ""
-        if state.unseen:
+        if isinstance(state.found, CouldNotCheckError):
             current |= {key: known for key, known in told.items() if key[0] == state.key}
-            current[state.key, "away", ""] = (now, f"{name}{state.unseen.message}")
+            current[state.key, "away", ""] = (now, f"{name}{state.found.message}")
         for one in state.differences:
             key = (state.key, one.kind, one.subject)
             current[key] = (told[key][0] if key in told else now, name + one.says)
@@ -99,5 +99,9 @@ def refuse_differences(states: tuple[NodeStatus, ...], lasted: Mapping[tuple[str
     """
     if lasted:
         raise ChecksFailedError(f"{len(lasted)} differences between the cluster and what is on the node")
-    if unseen := [state.unseen for state in states if state.unseen]:
+    if unseen := _unseen(states):
         raise CouldNotCheckError("\n".join(error.message for error in unseen), unseen[0].hint)
+
+
+def _unseen(states: tuple[NodeStatus, ...]) -> list[CouldNotCheckError]:
+    return [state.found for state in states if isinstance(state.found, CouldNotCheckError)]

@@ -8,11 +8,10 @@ endpoints of other nodes, except for connections from the node itself and its po
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from amigen.nftables.table import Key, NftTable
-from amigen.services.difference import Difference, missing_server, stale_server, wrong_affinity
+from amigen.services.difference import Findings
 from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
 
@@ -38,16 +37,6 @@ class Wanted:
     inside: frozenset[Target] | None = None
     refused: str = ""
     guarded: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class NftComparison:
-    """What came out, with counts of what was looked at."""
-
-    differences: tuple[Difference, ...]
-    addresses: int
-    servers: int
-    places: dict[str, int]
 
 
 def expected(ports: ServicePorts, where: Where, families: frozenset[int]) -> dict[Key, Wanted]:
@@ -92,49 +81,50 @@ def _refused(ends: tuple[Endpoint, ...], use: Usable) -> str:
     return "" if ends else "drop" if use.anywhere else "reject"
 
 
-def compare(table: NftTable, ports: ServicePorts, where: Where) -> NftComparison:
-    """All differences.
+def compare(table: NftTable, ports: ServicePorts, where: Where) -> Findings:
+    """All differences, and what is right.
 
     Args:
         where: The node; where it is not known, endpoints are judged only by whether they are some of the Service.
     """
-    found = list(ports.odd)
+    found = Findings(differences=list(ports.odd))
     families = frozenset(table.families)
     wanted = expected(ports, where, families)
     for key, one in wanted.items():
-        found += _service(table, key, one, known=where.node is not None)
+        _service(found, table, key, one, known=where.node is not None)
     for key in (table.services.keys() | table.refused.keys()) - wanted.keys():
         says = f"{_name(key)} is in the table and belongs to no Service of the cluster"
-        found.append(Difference("stale-service", _name(key), says, f"left over from a deleted Service: {_LAGS}"))
-    found += _cluster_ips(table, ports, families)
-    return NftComparison(
-        differences=tuple(found),
-        addresses=len(wanted),
-        servers=sum(len(one.targets or ()) for one in wanted.values()),
-        places=Counter(one.reach for one in wanted.values()),
-    )
+        found.differs("stale-service", _name(key), says, f"left over from a deleted Service: {_LAGS}")
+    _cluster_ips(found, table, ports, families)
+    number, servers = len(wanted), sum(len(one.targets or ()) for one in wanted.values())
+    places = ", ".join(f"{many} {reach}" for reach, many in Counter(one.reach for one in wanted.values()).items())
+    there = f"{number} of {number} Service addresses are in the nftables table ({places})"
+    found.right(there, "missing-service", "refused")
+    found.right(f"{servers} of {servers} endpoints are reached", "missing-server", "missing-service")
+    found.right("nothing is stale", "stale-server", "stale-service", "stale-address")
+    return found
 
 
-def _service(table: NftTable, key: Key, one: Wanted, *, known: bool) -> Iterator[Difference]:
+def _service(found: Findings, table: NftTable, key: Key, one: Wanted, *, known: bool) -> None:
     name = f"{one.reach} {_name(key)} of {one.port.owner}"
     subject = f"{one.port.label} {_name(key)}"
     has_chain = key in table.services
     if not known:
         if not has_chain and key not in table.refused:
-            yield Difference("missing-service", subject, f"{name} is not in the table", _LAGS)
+            found.differs("missing-service", subject, f"{name} is not in the table", _LAGS)
     elif one.targets is None and has_chain:
-        yield Difference("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
+        found.differs("stale-server", subject, f"{name} is served, but no endpoint may take connections", _LAGS)
     elif one.targets is not None and not has_chain:
-        yield Difference("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
+        found.differs("missing-service", subject, f"{name} is not in the map of service addresses", _LAGS)
     refused = table.refused.get(key, "")
     if known and refused != one.refused:
         says = f"{name} {_refusal(refused)}; by its endpoints kube-proxy {_refusal(one.refused)}"
-        yield Difference("refused", subject, says, _LAGS)
+        found.differs("refused", subject, says, _LAGS)
     if one.guarded != (key in table.guarded):
         which = "not enforced" if one.guarded else "enforced, but the Service has none"
-        yield Difference("refused", subject, f"{name}: loadBalancerSourceRanges are {which}", _LAGS)
+        found.differs("refused", subject, f"{name}: loadBalancerSourceRanges are {which}", _LAGS)
     if has_chain and (one.targets is not None or not known):
-        yield from _servers(table, key, one, name, subject, known=known)
+        _servers(found, table, key, one, name, subject, known=known)
 
 
 def _refusal(verdict: str) -> str:
@@ -142,7 +132,7 @@ def _refusal(verdict: str) -> str:
     return known.get(verdict, f"sends connections to {verdict}")
 
 
-def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *, known: bool) -> Iterator[Difference]:
+def _servers(found: Findings, table: NftTable, key: Key, one: Wanted, name: str, subject: str, *, known: bool) -> None:
     reached = table.reached(key)
     everything = frozenset(end.target for end in one.port.endpoints)
     pairs = [("", reached.targets, one.targets or frozenset())]
@@ -150,23 +140,23 @@ def _servers(table: NftTable, key: Key, one: Wanted, name: str, subject: str, *,
         pairs.append((" for connections from the node", reached.inside or frozenset(), one.inside or frozenset()))
     for suffix, has, wanted in pairs:
         for target in sorted(wanted - has, key=in_order) if known else ():
-            yield missing_server(subject, name, place_text(*target) + suffix)
+            found.missing_server(subject, name, place_text(*target) + suffix)
         for target in sorted(has - (wanted if known else everything), key=in_order):
             end = place_text(*target) + suffix
-            yield stale_server(subject, name, end, one.port.owner, known=target in everything)
+            found.stale_server(subject, name, end, one.port.owner, known=target in everything)
     affinity = frozenset() if one.port.affinity is None else frozenset((one.port.affinity,))
     if (reached.targets or reached.inside) and reached.affinity != affinity:
         times = " and ".join(f"{each} s" for each in sorted(reached.affinity))
-        yield wrong_affinity(subject, name, f"persistent for {times}" if times else "not persistent", one.port.affinity)
+        found.wrong_affinity(subject, name, f"persistent for {times}" if times else "not persistent", one.port.affinity)
 
 
-def _cluster_ips(table: NftTable, ports: ServicePorts, families: frozenset[int]) -> Iterator[Difference]:
+def _cluster_ips(found: Findings, table: NftTable, ports: ServicePorts, families: frozenset[int]) -> None:
     """Other ports of a ClusterIP are rejected, where its address is in this set."""
     wanted = {one.cluster_ip for one in ports.ports if one.cluster_ip.version in families}
     for address in wanted - table.cluster_ips:
-        yield Difference("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
+        found.differs("missing-address", str(address), f"the set cluster-ips lacks {address}", _LAGS)
     for address in table.cluster_ips - wanted:
-        yield Difference("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
+        found.differs("stale-address", str(address), f"the set cluster-ips has {address}, of no Service", _LAGS)
 
 
 def _name(key: Key) -> str:

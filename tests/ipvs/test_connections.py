@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.ipvs.connections import draining, judge_connections, parse_connections
+from amigen.ipvs.connections import judge_connections, parse_connections
 from amigen.ipvs.parse import parse
 
 TABLE = parse("""\
@@ -29,8 +29,8 @@ def test_connections_to_real_servers() -> None:
     found = parse_connections(LINES, 12)
 
     assert (found.total, found.buckets) == (8, 4096)
-    assert list(judge_connections(found, TABLE, expires=False)) == []
-    assert draining(found, TABLE) == (5, 1)
+    judged = judge_connections(found, TABLE, expires=False)
+    assert (judged.differences, judged.facts) == ([], ["8 connections, 5 of them on 1 draining servers"])
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_connections_to_real_servers() -> None:
 )
 def test_connections_to_a_server_that_is_gone(line: str, says: str, why: str) -> None:
     """Each with what to do."""
-    (found,) = judge_connections(parse_connections(LINES + line, None), TABLE, expires=False)
+    (found,) = judge_connections(parse_connections(LINES + line, None), TABLE, expires=False).differences
 
     assert says in found.says
     assert why in found.why
@@ -52,10 +52,9 @@ def test_a_table_that_is_too_full() -> None:
     """More than eight connections a bucket; a size that is not known is not judged."""
     full = "2100 TCP 0A600032 0050 0A010003 1F90"
 
-    assert [one.subject for one in judge_connections(parse_connections(full, 8), TABLE, expires=True)] == [
-        "the connection table"
-    ]
-    assert list(judge_connections(parse_connections(full, None), TABLE, expires=True)) == []
+    found = judge_connections(parse_connections(full, 8), TABLE, expires=True).differences
+    assert [one.subject for one in found] == ["the connection table"]
+    assert judge_connections(parse_connections(full, None), TABLE, expires=True).differences == []
 
 
 def test_lines_that_the_node_did_not_print() -> None:

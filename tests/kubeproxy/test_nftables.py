@@ -55,9 +55,9 @@ def real() -> dict[int, str]:
 
 def test_the_table_of_a_healthy_node(real: dict[int, str]) -> None:
     """No difference, and what was looked at is counted."""
-    found = judge_nft(NodeFacts(nft=(1, 0, 6), nftables=parse(real)), ports(), WHERE, "node-a")
+    found = judge_nft(NodeFacts(nft=(1, 0, 6), nftables=parse(real)), ports(), WHERE)
 
-    assert found.differences == ()
+    assert found.differences == []
     assert "7 of 7 Service addresses are in the nftables table" in found.facts[0]
 
 
@@ -97,7 +97,7 @@ def test_each_rule_and_element_counts(real: dict[int, str]) -> None:
 @pytest.mark.parametrize(("nft", "says"), [((), "has no nft"), ((1, 0, 6), "has no nftables table")])
 def test_a_node_without_a_table(nft: tuple[int, ...], says: str) -> None:
     """Never taken for a table that is right."""
-    (found,) = judge_nft(NodeFacts(nft=nft), ports(), WHERE, "node-a").differences
+    (found,) = judge_nft(NodeFacts(nft=nft), ports(), WHERE).differences
 
     assert says in found.says
 

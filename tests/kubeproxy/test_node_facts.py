@@ -82,7 +82,7 @@ def test_a_healthy_node() -> None:
     """All facts, no difference."""
     found = judge(a_node(), IPVS_CONFIG, wanted(), "node-a")
 
-    assert found.differences == ()
+    assert found.differences == []
     assert len(found.facts) == 9
 
 
@@ -123,8 +123,8 @@ def test_sets_of_other_programs_are_not_kube_proxys() -> None:
     """kube-router names its own KUBE-SRC-..., and in ipvs mode they are in use."""
     other = read_config(samples.EKS_CONFIG, "x")
 
-    assert judge(a_node({"mode": "iptables", "sets": "KUBE-SRC-ABC\n"}), other, wanted(), "n").differences == ()
-    assert judge(a_node(SAID | {"sets": "KUBE-CLUSTER-IP\n"}), IPVS_CONFIG, wanted(), "n").differences == ()
+    assert judge(a_node({"mode": "iptables", "sets": "KUBE-SRC-ABC\n"}), other, wanted(), "n").differences == []
+    assert judge(a_node(SAID | {"sets": "KUBE-CLUSTER-IP\n"}), IPVS_CONFIG, wanted(), "n").differences == []
 
 
 ARP = {"/proc/sys/net/ipv4/conf/all/arp_ignore": "1", "/proc/sys/net/ipv4/conf/all/arp_announce": "2"}
@@ -143,16 +143,16 @@ def test_settings_that_took_no_effect() -> None:
         "ipvs.tcpTimeout is 800 s in the kernel, the configuration says 900 s",
         "net.ipv4.conf.all.arp_ignore is 0, strictARP needs 1",
     ]
-    assert right.differences == ()
+    assert right.differences == []
     assert "timeouts of 900 s (TCP), 120 s (TCP after FIN), 300 s (UDP)" in right.facts
-    assert judge(a_node(), config, wanted(), "n").differences == ()
+    assert judge(a_node(), config, wanted(), "n").differences == []
 
 
 def test_arp_settings_that_are_left() -> None:
     """A note and no difference: MetalLB needs the same."""
     found = judge(a_node({"mode": "iptables"}, settings=ARP), read_config(samples.EKS_CONFIG, "x"), wanted(), "n")
 
-    assert found.differences == ()
+    assert found.differences == []
     assert "as strictARP of ipvs mode sets them" in found.notes[0]
 
 
@@ -166,7 +166,7 @@ def test_connections_to_removed_servers(protocol: str) -> None:
     idle = judge(a_node(said, settings={expire: "1"}), IPVS_CONFIG, wanted(), "n")
     stuck = judge(a_node(said, settings={expire: "0"}), IPVS_CONFIG, wanted(), "n")
 
-    assert (idle.differences, len(idle.notes)) == ((), 1)
+    assert (idle.differences, len(idle.notes)) == ([], 1)
     assert "3 connections go to 1 removed servers" in idle.notes[0]
     assert [one.kind for one in stuck.differences] == ["connections"]
     assert "sysctl -w net.ipv4.vs.expire_nodest_conn=1" in stuck.differences[0].why
@@ -292,7 +292,7 @@ def test_ipv6_sets_that_kube_proxy_leaves_behind() -> None:
 
     found = judge(a_node({"mode": "nftables", "sets": "\n".join(names)}), config, wanted(), "n")
 
-    assert found.differences == ()
+    assert found.differences == []
     assert found.notes[0].startswith("3 IPv6 ipsets of ipvs mode are left over, and harmless: ")
     assert "ipset destroy" in found.notes[0]
 
@@ -307,7 +307,7 @@ def test_watching_counts_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
     def once() -> tuple[NodeStatus, ...]:
-        return (judge(a_node(next(answers)), IPVS_CONFIG, wanted(), "node-a"),)
+        return (NodeStatus(subject="a", key="a", found=judge(a_node(next(answers)), IPVS_CONFIG, wanted(), "node-a")),)
 
     _, lasted = watch(once, seconds=10.0, interval=5.0, say=said.append)
 
@@ -320,7 +320,7 @@ def test_watching_ends_when_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("slept"))
 
     states, lasted = watch(
-        lambda: (judge(a_node(), IPVS_CONFIG, wanted(), "n"),),
+        lambda: (NodeStatus(subject="n", key="n", found=judge(a_node(), IPVS_CONFIG, wanted(), "n")),),
         seconds=60.0,
         interval=5.0,
         say=lambda line: pytest.fail(line),
