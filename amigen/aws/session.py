@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import get_environ_proxies
 
 from amigen.aws.answer import Fields, ask
 from amigen.aws.errors import translate
 from amigen.aws.grants import Call
 from amigen.aws.model import loader, pagination
 from amigen.base.errors import AwsError, InputError, RefusedError
+from amigen.base.nearest import nearest
+from amigen.knowledge import AWS_REGIONS
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.
 _ATTEMPTS = 6
@@ -114,14 +119,34 @@ class Aws:
                     self._session = session
                 config = _config(self._session, self._options)
                 try:
-                    self._clients[service, region] = boto3.Session(botocore_session=self._session).client(
+                    client = boto3.Session(botocore_session=self._session).client(
                         service, region_name=region, endpoint_url=self._options.endpoint_url, config=config
                     )
                 except ValueError as error:
                     # botocore raises it for an invalid endpoint URL, from whatever source.
                     hint = "write it as https://HOST or http://HOST:PORT; see --endpoint-url and AWS_ENDPOINT_URL"
                     raise InputError(f"cannot call {service}: {error}", hint) from None
+                if region not in AWS_REGIONS:
+                    _require_address(client.meta.endpoint_url, region)
+                self._clients[service, region] = client
             return self._clients[service, region]
+
+
+def _require_address(url: str, region: str) -> None:
+    """A region that is not known is newer than this amigen, or a slip: botocore would try the slip for a minute.
+
+    Raises:
+        AwsError: Its endpoint has no address.
+    """
+    host = urlsplit(url).hostname
+    if get_environ_proxies(url):  # which resolves names by itself
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        near = nearest(region, AWS_REGIONS)
+        hint = f"did you mean {near}?" if near else "`aws ec2 describe-regions --all-regions` lists them"
+        raise AwsError(f"there is no AWS region {region}: {host} has no address", hint) from None
 
 
 def _session(profile: str | None) -> Any:

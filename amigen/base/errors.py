@@ -12,6 +12,8 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
+from amigen.base.words import counted
+
 
 def plain(text: str, keep: str = "") -> str:
     """The text with control and invisible characters escaped, except those in `keep`."""
@@ -103,12 +105,10 @@ class SpecError(AmigenError):
         self.content = content
         errors = sum(p.severity == "error" for p in problems)
         warnings = sum(p.severity == "warning" for p in problems)
-        counted = f"{errors} error{'s'[: errors != 1]}"
+        found = counted(errors, "error")
         if not errors:
-            counted = (
-                f"{warnings} warning{'s'[: warnings != 1]}, treated as {'an error' if warnings == 1 else 'errors'}"
-            )
-        self.ending = f"{file}: {counted}; nothing was done"
+            found = f"{counted(warnings, 'warning')}, treated as {'an error' if warnings == 1 else 'errors'}"
+        self.ending = f"{file}: {found}; nothing was done"
         super().__init__("\n".join([*(p.text(file) for p in problems), self.ending]))
 
 

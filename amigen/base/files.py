@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,8 +93,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
         OSError: It cannot be written.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with errors_name(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
                 stream.write(content)
@@ -102,6 +103,27 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, hint: str = "name another place") -> None:
+    """Find out before the work, and not after it, that its result cannot be written. Leaves nothing behind.
+
+    Args:
+        path: A file, whose folder is made where it is missing, as by `write_atomically`; an existing one is replaced.
+
+    Raises:
+        InputError: Its folder cannot be written or made; names the folder.
+    """
+    if path.exists() and not path.is_file():  # `/dev/stdout`
+        return
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {folder}: {error.strerror}", hint) from None
 
 
 @contextmanager

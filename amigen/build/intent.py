@@ -1,12 +1,15 @@
-"""What a build would do of what, on this machine: for `--dry-run`, as text and as a document."""
+"""What a build would do of what, on this machine: the document of `--dry-run`, and its text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from amigen.base.errors import AmigenError, ToolError
+from amigen.base.words import counted
 from amigen.build.base import base_in_words, look_at_base
 from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer
@@ -17,8 +20,7 @@ from amigen.vm.acceleration import probe
 from amigen.vm.needs import require_all
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageIntent:
+class ImageIntent(Struct, frozen=True, kw_only=True):
     """One image.
 
     Attributes:
@@ -42,23 +44,16 @@ class ImageIntent:
     base: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """A build before it is begun.
-
-    Attributes:
-        lacks: What this machine has not and the build needs.
-        errors: By image, why it cannot be built.
-    """
+class Intent(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A build before it is begun."""
 
     target: Literal["local", "aws"]
-    packer: str
+    packer_version: str
     images: tuple[ImageIntent, ...]
     copy_regions: tuple[str, ...]
     shared_with: tuple[str, ...]
-    records: str
-    lacks: tuple[ToolError, ...]
-    errors: dict[str, AmigenError]
+    lacks: Annotated[tuple[str, ...], Meta(description="What this machine lacks and the build needs.")]
+    records: Annotated[str, Meta(description="Folder of the build records.")]
 
 
 def make_intent(
@@ -67,14 +62,17 @@ def make_intent(
     *,
     built: frozenset[str] = frozenset(),
     look: Callable[[Job], Base] | None = None,
-) -> Intent:
+) -> tuple[Intent, AmigenError | None]:
     """Look at what there is; nothing is made.
 
     Args:
         built: Names of the jobs whose images are there and would be kept.
         look: Asks AWS what the build would ask first; None: AWS is not asked.
+
+    Returns:
+        The intent, and what the build itself would end with before it begins; None where it would begin.
     """
-    errors: dict[str, AmigenError] = {}
+    stops: list[AmigenError] = []
     images = []
     for job in request.jobs:
         found: dict[str, Any] = {"built": job.name in built}
@@ -85,22 +83,28 @@ def make_intent(
             elif look and job.name not in built:
                 found["base"] = look(job).image.id
         except AmigenError as error:
-            errors[job.name] = error
+            stops.append(error)
             found["problem"] = str(error)
         images.append(_image(job, request, found))
     aws = request.spec.aws
     shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
     shared += ("everybody",) if aws.share.public else ()
-    return Intent(
+    lacks = lacking(replace(request, jobs=tuple(job for job in request.jobs if job.name not in built)))
+    try:
+        require_all(lacks)
+    except ToolError as error:
+        stops.insert(0, error)
+    on_aws = request.target == "aws"
+    intent = Intent(
         target=request.target,
-        packer=packer.text,
+        packer_version=packer.text,
         images=tuple(images),
-        copy_regions=aws.copy_regions if request.target == "aws" else (),
-        shared_with=shared if request.target == "aws" else (),
+        copy_regions=aws.copy_regions if on_aws else (),
+        shared_with=shared if on_aws else (),
+        lacks=tuple(error.message for error in lacks),
         records=str(request.output / "builds"),
-        lacks=tuple(lacking(replace(request, jobs=tuple(job for job in request.jobs if job.name not in built)))),
-        errors=errors,
     )
+    return intent, next(iter(stops), None)
 
 
 def _image(job: Job, request: BuildRequest, found: dict[str, Any]) -> ImageIntent:
@@ -125,7 +129,7 @@ def _image(job: Job, request: BuildRequest, found: dict[str, Any]) -> ImageInten
 def intent_lines(intent: Intent) -> Iterator[str]:
     """Lines of text output."""
     count = sum(not (image.built or image.problem) for image in intent.images)
-    yield f"would build {count} image{'s' if count != 1 else ''} with Packer {intent.packer}:"
+    yield f"would build {counted(count, 'image')} with Packer {intent.packer_version}:"
     for image in intent.images:
         name = f"  {image.platform}/{image.architecture}"
         if image.built:
@@ -144,27 +148,3 @@ def intent_lines(intent: Intent) -> Iterator[str]:
     if intent.shared_with:
         yield f"  then shared with {', '.join(intent.shared_with)}"
     yield f"records and logs: {intent.records}; nothing was done"
-
-
-def intent_document(intent: Intent) -> dict[str, Any]:
-    """The same for a program."""
-    return {
-        "target": intent.target,
-        "packerVersion": intent.packer,
-        "images": [asdict(image) for image in intent.images],
-        "copyRegions": list(intent.copy_regions),
-        "sharedWith": list(intent.shared_with),
-        "lacks": [error.message for error in intent.lacks],
-        "records": intent.records,
-    }
-
-
-def require_possible(intent: Intent) -> None:
-    """What the build itself would end with before it begins.
-
-    Raises:
-        AmigenError: A requirement is missing, or an image cannot be built (the first of several).
-    """
-    require_all(intent.lacks)
-    for error in intent.errors.values():
-        raise error

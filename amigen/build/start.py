@@ -36,8 +36,10 @@ def packer_for(request: BuildRequest, *, dry_run: bool) -> Packer:
     return found
 
 
-def preview(request: BuildRequest, packer: Packer, *, offline: bool, say: Callable[[str], None]) -> Intent:
-    """What would be built; on AWS it is asked for, unless `offline`."""
+def preview(
+    request: BuildRequest, packer: Packer, *, offline: bool, say: Callable[[str], None]
+) -> tuple[Intent, AmigenError | None]:
+    """What would be built, and why it would not begin; on AWS it is asked for, unless `offline`."""
     look = None if offline or request.target == "local" else _look_on_aws(request, say)
     return make_intent(request, packer, built=built_already(request), look=look)
 

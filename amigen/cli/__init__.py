@@ -185,6 +185,9 @@ def main(args: list[str] | None = None) -> Any:
         # A file name that is no text, or a terminal that knows no umlauts, must not end in a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:
+        raw = _LossyFile(sys.stderr.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", None, True)
     try:
         with signals_as_interrupt():
             cli.main(args=args, prog_name="amigen", standalone_mode=False, obj=options)
@@ -227,6 +230,16 @@ def _explain(error: AmigenError) -> None:
         return
     text = plain(str(error), keep="\n")
     click.echo(text if "\n" in text.split("\n  hint:")[0] else f"amigen: error: {text}", err=True)
+
+
+class _LossyFile(io.FileIO):
+    """stderr, whose reader may be gone: what it does not take is dropped, and the command ends as it would."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
 
 
 def _open_closed_streams() -> None:

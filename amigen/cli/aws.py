@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from amigen.aws.session import Aws, AwsOptions
 from amigen.base.errors import InputError, RefusedError
 from amigen.cli.document import echo_line, output_option
 from amigen.cli.durations import Duration
-from amigen.cli.options import architecture_option, load_on_aws, platform_option, spec_argument, with_options
+from amigen.cli.options import architecture_option, find_spec, load_on_aws, platform_option, spec_argument, with_options
 from amigen.publish.wait import Waiter
 from amigen.spec.model import NodeImage
 
@@ -53,31 +54,39 @@ record_option = click.option(
 
 @dataclass(frozen=True, kw_only=True)
 class OnAws:
-    """What a command on AWS works with.
+    """What a command on AWS works with; the spec is read when it is asked for, after all options were judged.
 
     Attributes:
-        path: File of the spec.
-        json: Whether it prints the document of `--output json`.
+        named: The spec, as for `find_spec`.
+        json: Whether the command prints the document of `--output json`.
     """
 
-    spec: NodeImage
-    path: str
+    named: str | None
     aws: Aws
     json: bool
+
+    @cached_property
+    def path(self) -> str:
+        """File of the spec."""
+        return find_spec(self.named)
+
+    @cached_property
+    def spec(self) -> NodeImage:
+        """The spec, in a region that people expect."""
+        return load_on_aws(self.path, self.aws.profile)
 
 
 def on_aws(command: _F) -> _F:
     """A command on a spec, with `--output` and the options of AWS; it gets them as `on`, an `OnAws`."""
 
     @functools.wraps(command)
-    def wrapped(*args: Any, spec: str, output: str, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, spec: str | None, output: str, **kwargs: Any) -> Any:
         names = ("profile", "endpoint_url", "role_arn", "external_id", "read_timeout")
         given = {name: kwargs.pop(name) for name in names}
         if given["external_id"] and not given["role_arn"]:
             raise InputError("--external-id belongs to --role-arn", "name the role, too")
         options = AwsOptions(**given, connect_timeout=min(10, given["read_timeout"]))
-        on = OnAws(spec=load_on_aws(spec, given["profile"]), path=spec, aws=Aws(options), json=output == "json")
-        return command(*args, on=on, **kwargs)
+        return command(*args, on=OnAws(named=spec, aws=Aws(options), json=output == "json"), **kwargs)
 
     return with_options(spec_argument, output_option, *_OPTIONS)(wrapped)  # type: ignore[return-value]
 

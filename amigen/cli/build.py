@@ -15,6 +15,7 @@ from amigen.cli.document import echo_json, echo_text, output_option
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import (
     architecture_option,
+    find_spec,
     load,
     load_on_aws,
     output_folder_option,
@@ -51,7 +52,7 @@ _FOLDER = Path("amigen-build")
 @click.option("--offline", is_flag=True, help="aws: with --dry-run, do not ask AWS.")
 @output_option
 def build(
-    spec: str,
+    spec: str | None,
     target: Literal["local", "aws"],
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
@@ -63,12 +64,13 @@ def build(
     **given: Any,
 ) -> None:
     """Build the images of SPEC with Packer, and keep those whose checks have passed."""
-    from amigen.build.intent import intent_document, intent_lines, require_possible
+    from amigen.build.intent import intent_lines
     from amigen.build.start import build_images, packer_for, packer_variables, preview
 
     if offline and not dry_run:
         raise click.UsageError("--offline belongs to --dry-run")
     _refuse_of_the_other_target(target, {**given, "offline": offline})
+    spec = find_spec(spec)
     node_image = load(spec) if target == "local" else load_on_aws(spec, given["profile"])
     request = BuildRequest(
         jobs=jobs_of(node_image, platforms, architectures),
@@ -81,12 +83,13 @@ def build(
     packer = packer_for(request, dry_run=dry_run)
     click.echo(f"Packer {packer.text} ({packer.path})", err=True)
     if dry_run:
-        intent = preview(request, packer, offline=offline, say=lambda line: click.echo(line, err=True))
+        intent, error = preview(request, packer, offline=offline, say=lambda line: click.echo(line, err=True))
         if output == "json":
-            echo_json(intent_document(intent))
+            echo_json(msgspec.to_builtins(intent))
         else:
             echo_text("\n".join(intent_lines(intent)))
-        require_possible(intent)
+        if error:
+            raise error
         return
     built = build_images(request, packer)
     if output == "json":

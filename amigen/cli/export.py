@@ -10,7 +10,14 @@ import click
 from msgspec.structs import replace
 
 from amigen.base.errors import InputError
-from amigen.cli.options import architecture_option, load, output_folder_option, platform_option, spec_argument
+from amigen.cli.options import (
+    architecture_option,
+    find_spec,
+    load,
+    output_folder_option,
+    platform_option,
+    spec_argument,
+)
 from amigen.cli.render import folder_options, write_or_compare
 from amigen.export.formats import FORMATS, FormatName, export_files
 from amigen.export.model import ImageSource
@@ -41,7 +48,7 @@ from amigen.spec.load import existing_user_data
 @folder_options
 def export_command(
     format_: FormatName,
-    spec: str,
+    spec: str | None,
     platforms: tuple[str, ...],
     architectures: tuple[str, ...],
     cluster: str,
@@ -57,6 +64,9 @@ def export_command(
     """
     if image and record:
         raise InputError("--image and --record both say where the AMI comes from", "leave one out")
+    if folder is None and any(how.values()):
+        raise click.UsageError("--check, --diff and --force need --output-folder.")
+    spec = find_spec(spec)
     node_image = load(spec)
     merge = existing_user_data(node_image, spec)
     amis = recorded_amis(record, node_image) if record else {}
@@ -77,8 +87,6 @@ def export_command(
         again = f"amigen export {format_} {shlex.quote(spec)} -o {shlex.quote(str(folder))}"
         write_or_compare(folder / format_, tuple(wanted), spec, again, **how)
         return
-    if any(how.values()):
-        raise click.UsageError("--check, --diff and --force need --output-folder.")
     if len(wanted) > 1:
         hint = "write them to a folder: -o FOLDER" + (", or choose one with --platform" if len(found) > 1 else "")
         raise InputError(f"{format_} has {len(wanted)} files for this spec", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -12,13 +13,15 @@ from amigen.cli.aws import OnAws, on_aws, parse_tag, wait_options
 from amigen.cli.document import echo_json, echo_line, echo_text
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import Group
-from amigen.cli.outputs import FleetInstance
 from amigen.cli.reports import report_options, show_reports, write_reports
 from amigen.fleet.verify import preview, verify_fleet
 from amigen.publish.names import TAG_NAME, chosen_regions
 from amigen.publish.run_command import Answer, Rate
 from amigen.publish.wait import Waiter
 from amigen.verify.report import Report
+
+if TYPE_CHECKING:
+    from amigen.cli.outputs import FleetInstance
 
 
 @click.group(cls=Group)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from amigen.base.errors import AmigenError, DiffersError
+from amigen.base.words import counted
 from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
 from amigen.cli.aws import OnAws, asking, on_aws, progress, record_option, target_options
 from amigen.cli.document import echo_json, echo_line, markdown_output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import Group, architecture_option, platform_option
-from amigen.cli.outputs import ListedImage, RegionResult
 from amigen.images.base import BaseRow, look_at_bases
 from amigen.images.drift import Intended, look_at_drift
 from amigen.images.prune import Listed, RegionPrune, Rules, list_regions, plan_regions
 from amigen.publish import names
+
+if TYPE_CHECKING:
+    from amigen.cli.outputs import ListedImage, RegionResult
 
 _ANY_REGION = click.option(
     "--region", "regions", multiple=True, help="Only this region, even if it is no longer in the spec. May be repeated."
@@ -155,7 +159,7 @@ def drift(
                 echo_line(f"    hint: {each.hint}")
     raise_failures(found)
     if findings:
-        raise DiffersError(f"{len(findings)} difference{'s'[: len(findings) != 1]} to {on.path}")
+        raise DiffersError(f"{counted(len(findings), 'difference')} to {on.path}")
 
 
 @images.command()

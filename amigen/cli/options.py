@@ -91,12 +91,9 @@ def is_spec(path: Path) -> bool:
     return False
 
 
-def _found(_: click.Context, __: click.Parameter, value: str | None) -> str:
-    return find_spec(value)
-
-
+# As named, or None: the command finds and reads it, after all that may be wrong in its options.
 spec_argument = click.argument(
-    "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True, readable=False), callback=_found
+    "spec", metavar="[SPEC]", required=False, type=click.Path(allow_dash=True, readable=False)
 )
 
 
@@ -164,17 +161,21 @@ ssh_options = (
 )
 
 
-def load_checked(path: str | Path) -> Checked:
+def load_checked(named: str | None) -> Checked:
     """The spec of a command, with what there is to say about it; warnings and notes go to stderr.
 
+    Args:
+        named: As for `find_spec`.
+
     Raises:
+        InputError: As `find_spec`.
         SpecError: It has errors.
     """
     # Here, and not above: `amigen verify` begins to connect while this is loaded.
     from amigen.spec.load import check_file
     from amigen.spec.scripts import with_scripts
 
-    checked = with_scripts(check_file(path))
+    checked = with_scripts(check_file(find_spec(named)))
     checked.require()
     for problem in () if is_quiet() else checked.problems:
         if problem.severity != "error":
@@ -182,12 +183,12 @@ def load_checked(path: str | Path) -> Checked:
     return checked
 
 
-def load(path: str | Path) -> NodeImage:
+def load(named: str | None) -> NodeImage:
     """As `load_checked`, the spec alone."""
-    return load_checked(path).require()
+    return load_checked(named).require()
 
 
-def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
+def load_on_aws(named: str | None, profile: str | None) -> NodeImage:
     """The spec of a command that calls AWS: in regions that people expect.
 
     Args:
@@ -199,7 +200,7 @@ def load_on_aws(path: str | Path, profile: str | None) -> NodeImage:
     """
     from amigen.aws.session import require_region
 
-    checked = load_checked(path)
+    checked = load_checked(named)
     spec = checked.require()
     if REGION not in checked.written and (note := require_region(spec.aws.region, profile, checked.file)):
         echo_line(note, err=True)

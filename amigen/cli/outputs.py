@@ -15,6 +15,7 @@ from msgspec import Meta
 from amigen.base.errors import InputError, Problem
 from amigen.build.diff import ImageDiff
 from amigen.build.doctor import Finding
+from amigen.build.intent import Intent
 from amigen.build.record import BuildRecord, record_schema
 from amigen.images.base import BaseRow
 from amigen.images.drift import Difference
@@ -209,19 +210,7 @@ class FleetResult(TypedDict):
     instances: list[FleetInstance]
 
 
-# -- build, plan, check, verify, doctor, user-data -------------------------------------------------------------------
-class BuildPreview(TypedDict):
-    """`build --dry-run`."""
-
-    target: str
-    packerVersion: str
-    images: list[dict[str, Any]]
-    copyRegions: list[str]
-    sharedWith: list[str]
-    lacks: Annotated[list[str], Meta(description="What this machine lacks and the build needs.")]
-    records: Annotated[str, Meta(description="Folder of the build records.")]
-
-
+# -- plan, check -------------------------------------------------------------------
 class PlannedPackage(TypedDict):
     """A package that is installed."""
 
@@ -405,7 +394,7 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "plan": (Plans,),
     "doctor": (list[Finding],),
     "user-data explain": (Explanation,),
-    "build": (BuildRecord, BuildPreview),
+    "build": (BuildRecord, Intent),
     "verify": (Report, Reports),
     "publish": (Published,),
     "rollback": (RolledBack,),

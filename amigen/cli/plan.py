@@ -14,7 +14,7 @@ from amigen.plan.describe import plan_document, plan_lines
 @spec_argument
 @platform_option
 @output_option
-def plan(spec: str, platforms: tuple[str, ...], output: str) -> None:
+def plan(spec: str | None, platforms: tuple[str, ...], output: str) -> None:
     """Show what will be on the node, step by step, and which check proves each step."""
     plans = chosen_plans(load(spec), platforms)
     if output == "json":

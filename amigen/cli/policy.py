@@ -51,7 +51,7 @@ _SCOPES = {
     metavar="NAME",
     help="Role of the spec's instance profile. May be repeated. Default: the name of the profile.",
 )
-def iam_policy(spec: str, purposes: tuple[Purpose, ...], nodegroup: str, tag: str | None, **given: Any) -> None:
+def iam_policy(spec: str | None, purposes: tuple[Purpose, ...], nodegroup: str, tag: str | None, **given: Any) -> None:
     """Print the IAM policy with exactly the actions, resources and conditions that the calls for SPEC need."""
     cluster, slash, name = nodegroup.partition("/")
     if not slash:

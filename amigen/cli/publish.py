@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,13 +13,15 @@ from amigen.cli.document import echo_json, echo_line
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
 from amigen.cli.options import with_options
-from amigen.cli.outputs import PlaceResult, Rollout
 from amigen.publish import names
 from amigen.publish.steps import PlaceRun
 from amigen.publish.wait import Waiter
 from amigen.rollout import release
 from amigen.rollout.group import GroupRun, Preferences
 from amigen.rollout.release import PublishOrder, Released
+
+if TYPE_CHECKING:
+    from amigen.cli.outputs import PlaceResult, Rollout
 
 _PERCENT = click.IntRange(min=0, max=100)
 _SECONDS = Duration("s", whole=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from amigen.base.errors import DiffersError
-from amigen.cli.options import load, output_folder_option, spec_argument, with_options
+from amigen.cli.options import find_spec, load, output_folder_option, spec_argument, with_options
 from amigen.render.artifacts import Artifact, artifacts
 from amigen.render.folder import change_diff, compare, write
 from amigen.spec.load import existing_user_data
@@ -29,8 +29,9 @@ folder_options = with_options(
 @spec_argument
 @output_folder_option("Folder to write. Other files in it are kept.", required=True)
 @folder_options
-def render(spec: str, folder: Path, **how: bool) -> None:
+def render(spec: str | None, folder: Path, **how: bool) -> None:
     """Render SPEC into a folder: user data, scripts, Packer files and checks, per platform."""
+    spec = find_spec(spec)
     image = load(spec)
     wanted = artifacts(image, merge=existing_user_data(image, spec))
     write_or_compare(folder, wanted, spec, f"amigen render {spec} -o {folder}", **how)

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from amigen.base.errors import SpecError, plain
+from amigen.base.words import counted
 from amigen.cli.document import echo_json, output_option
 from amigen.cli.excerpt import show
 from amigen.cli.options import complete_architecture, complete_platform, find_spec
@@ -107,8 +108,8 @@ def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
         if each not in failed:
             show(each.problems, each.file, each.content, err=False)
             warnings = sum(p.severity == "warning" for p in each.problems)
-            counted = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
-            click.echo(plain(f"{each.file}: ok") + counted)
+            more = f", {counted(warnings, 'warning')}" if warnings else ""
+            click.echo(plain(f"{each.file}: ok{more}"))
     for each in failed[:-1]:
         show(each.problems, each.file, each.content)
         click.echo(f"{plain(each.file)}: not ok", err=True)

@@ -75,7 +75,7 @@ def user_data() -> None:
 )
 @click.option("--base64", "as_base64", is_flag=True, help="Print base64, as launch templates require.")
 def print_(
-    spec: str,
+    spec: str | None,
     platform: str | None,
     architecture: str | None,
     format_: str | None,
@@ -87,6 +87,7 @@ def print_(
     as_json = format_ in ("parts", "external")
     if as_json and (gzip_ or as_base64):
         raise InputError(f"the format {format_} is JSON of text", "leave out --gzip and --base64")
+    spec = find_spec(spec)
     image = load(spec)
     plan = one_plan(image, platform, cast("Architecture | None", architecture))
     if merge and image.user_data.merge is not None:
@@ -109,26 +110,21 @@ def print_(
 
 
 @user_data.command("explain")
-@click.argument(
-    "file",
-    metavar="[SPEC|FILE]",
-    required=False,
-    type=click.Path(allow_dash=True, readable=False),
-    callback=lambda _, __, value: Path(find_spec(value)),
-)
+@click.argument("file", metavar="[SPEC|FILE]", required=False, type=click.Path(allow_dash=True, readable=False))
 @click.option(
     "--for", "system", type=click.Choice(list(SYSTEMS)), required=True, help="System that launches the nodes."
 )
 @click.option("--platform", help="Platform of the nodes: one of SPEC, or that of FILE (default: al2023).")
 @click.option("--show", type=click.IntRange(min=1), help="Print this part alone, unpacked: its place in the document.")
 @output_option
-def explain(file: Path, system: str, platform: str | None, show: int | None, output: str) -> None:
+def explain(file: str | None, system: str, platform: str | None, show: int | None, output: str) -> None:
     """Show the user data that a node receives after the system has merged its own parts. Accepts any user data."""
     source = click.get_current_context().get_parameter_source("output")
     if show and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--show prints one part as it is; it takes no --output.")
-    raw = _read(file)
-    received = of_spec(load(file), file, platform) if is_spec(raw) else of_file(raw, platform)
+    path = Path(find_spec(file))
+    raw = _read(path)
+    received = of_spec(load(str(path)), path, platform) if is_spec(raw) else of_file(raw, platform)
     if show:
         sys.stdout.buffer.write(received.part(show))
         return

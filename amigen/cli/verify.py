@@ -18,7 +18,7 @@ from amigen.cli.options import (
     load,
     ssh_options,
 )
-from amigen.cli.reports import report_options, show_reports, write_reports
+from amigen.cli.reports import report_options, show_reports, writable_folder, write_reports
 
 if TYPE_CHECKING:
     from amigen.connections.model import Target
@@ -31,26 +31,8 @@ if TYPE_CHECKING:
 _FOR_IMAGES = ("user", "no_user_data", "no_reboot", "logs", "keep")
 
 
-class _SpecMayBeMissing(click.Command):
-    """`amigen verify TARGET` takes the spec of the folder: what is left out is the first of two arguments."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        named = any(word == "-" or word.endswith((".yaml", ".yml")) or is_spec(Path(word)) for word in args)
-        if not named and any(not word.startswith("-") for word in args):
-            args = [find_spec(None), *args]
-        return super().parse_args(ctx, args)
-
-
-@click.command(cls=_SpecMayBeMissing)
-@click.argument(
-    "spec",
-    metavar="[SPEC]",
-    required=False,
-    callback=lambda _, __, value: find_spec(value),
-    # A target may stand in its place.
-    shell_complete=complete_target,
-)
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_target)
+@click.command()
+@click.argument("words", metavar="[SPEC] TARGET...", nargs=-1, required=True, shell_complete=complete_target)
 @click.option(
     "--platform",
     help="Platform of the target. Required if the spec has several.",
@@ -84,12 +66,13 @@ class _SpecMayBeMissing(click.Command):
 @click.option(
     "--logs",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=writable_folder,
     help="Image file: folder for the logs of a failed VM. Default: beside --html or --junit.",
 )
 @click.option("--keep", is_flag=True, help="Image file: leave a failed VM running until Ctrl-C.")
 @report_options
 @output_option
-def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> None:
+def verify(words: tuple[str, ...], output: str, **given: Any) -> None:
     """Prove that TARGET is what SPEC says.
 
     TARGET is an image file (booted in a VM, never changed), a folder, ssh://[USER@]HOST[:PORT], ssm://i-INSTANCE,
@@ -102,12 +85,17 @@ def verify(spec: str, targets: tuple[str, ...], output: str, **given: Any) -> No
     from amigen.plan.choose import one_plan
     from amigen.verify.run import image_among, verify_many, worst_of
 
+    named = words[0] == "-" or words[0].endswith((".yaml", ".yml")) or is_spec(Path(words[0]))
+    spec, targets = (words[0], words[1:]) if named else (None, words)
+    if not targets:
+        raise click.UsageError("Missing argument 'TARGET...'.")
     parsed = [parse_target(target) for target in targets]
     image = image_among(parsed)
     if not image and (unused := [f"--{name.replace('_', '-')}" for name in _FOR_IMAGES if given[name]]):
         hint = "; the user of a host is part of its target: ssh://USER@HOST" if "--user" in unused else ""
         raise click.UsageError(f"{', '.join(unused)}: only for image files, and {targets[0]} is not one{hint}")
     with bounded(given["timeout"]):
+        spec = find_spec(spec)
         plan = one_plan(load(spec), given["platform"], given["architecture"])
         options = _options(spec, given)
         reports = (_verify_image(plan, image, options, given),) if image else tuple(verify_many(plan, parsed, options))

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from amigen.base.errors import RefusedError
+from amigen.base.words import shortened
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.addon import Resolve, Update
 from amigen.kubeproxy.config import text_diff
@@ -160,7 +161,7 @@ def refuse_not_ready(plan: ChangePlan) -> None:
     nodes = [one.node for one in plan.readiness if one.verdict == "not ready"]
     if nodes and not plan.nothing_to_do:
         raise RefusedError(
-            f"{len(nodes)} nodes are not ready for {plan.settings.mode}: {', '.join(nodes[:10])}",
+            f"{len(nodes)} nodes are not ready for {plan.settings.mode}: {shortened(nodes, 10)}",
             "kube-proxy would exit there; make them ready, or go by --pool with those that are",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amigen.base.errors import ChecksFailedError, InputError
+from amigen.base.words import shortened
 from amigen.kubeproxy.addon import read_values
 from amigen.kubeproxy.config import contradictions, value_at
 from amigen.kubeproxy.fields import FIELDS
@@ -38,14 +39,14 @@ def problems(observed: Observed, modes: tuple[NodeMode, ...]) -> tuple[str, ...]
     """Each thing that is not as it should be, in a sentence; empty: all is well."""
     found = []
     if wrong := [one.node for one in modes if one.mode and one.mode != observed.config.mode]:
-        found.append(f"{_names(wrong)}: not in the configured mode {observed.config.mode}")
+        found.append(f"{shortened(wrong, _NAMED)}: not in the configured mode {observed.config.mode}")
     if not_ready := [pod.node for pod in observed.pods if not pod.ready and not pod.ending]:
-        found.append(f"{_names(not_ready)}: kube-proxy is not ready")
+        found.append(f"{shortened(not_ready, _NAMED)}: kube-proxy is not ready")
     number, without = missing(observed)
     if number:
-        found.append(f"{number} nodes have no kube-proxy ({_names(without)})")
+        found.append(f"{number} nodes have no kube-proxy ({shortened(without, _NAMED)})")
     if stale := [pod.node for pod in observed.stale_pods]:
-        found.append(f"{_names(stale)}: kube-proxy is older than the configuration")
+        found.append(f"{shortened(stale, _NAMED)}: kube-proxy is older than the configuration")
     if drift := addon_drift(observed):
         found.append(f"the ConfigMap contradicts the add-on: {'; '.join(drift)}")
     return tuple(found)
@@ -61,9 +62,3 @@ def notes(observed: Observed) -> tuple[str, ...]:
     """What is worth knowing and is no problem yet."""
     unset = unset_mode(observed.config.get("mode"), observed.proxy_version)
     return (unset,) if unset else ()
-
-
-def _names(nodes: list[str] | tuple[str, ...]) -> str:
-    """The first ten, and how many more."""
-    more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
-    return ", ".join(nodes[:_NAMED]) + more

@@ -5,6 +5,7 @@ Sources: NewProxier in pkg/proxy/ipvs/proxier.go of Kubernetes 1.37; Documentati
 
 from __future__ import annotations
 
+from amigen.base.words import shortened
 from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.node_facts import NodeFacts
@@ -48,8 +49,7 @@ def judge_leftovers(found: Findings, facts: NodeFacts, subject: str, mode: str) 
         found.differs("stale-service", f"{subject} IPVS table", says, clean.format("`ipvsadm -C`"))
     if facts.sets & IPVS_SETS:
         sets = sorted(facts.sets & (IPVS_SETS | IPVS_IPV6_SETS))
-        more = f" and {len(sets) - 3} more" if len(sets) > 3 else ""
-        says = f"{len(sets)} ipsets of ipvs mode are still there: {', '.join(sets[:3])}{more}"
+        says = f"{len(sets)} ipsets of ipvs mode are still there: {shortened(sets, 3)}"
         found.differs("leftover", f"{subject} ipsets", says, clean.format("`ipset destroy NAME` of each"))
     elif left := facts.sets & IPVS_IPV6_SETS:
         found.notes.append(

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amigen.base.words import shortened
 from amigen.knowledge import NFT_MINIMUM, NFTABLES_DIFFERENCES, nft_clashes, statement
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
@@ -143,8 +144,7 @@ def _note(name: str, version: str) -> str:
 
 
 def _named(nodes: Sequence[str]) -> str:
-    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
-    return f"{', '.join(nodes[:3])}{more}: " if nodes else ""
+    return f"{shortened(nodes, 3)}: " if nodes else ""
 
 
 def _mapped(section: str, key: str, value: Any, version: str) -> Row:

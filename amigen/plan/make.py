@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from amigen import knowledge
+from amigen.base.words import counted
 from amigen.checks import checks_of
 from amigen.checks.model import (
     RELEASE_PATH,
@@ -106,10 +107,6 @@ def _steps(spec: NodeImage, platform: Platform, digest: str) -> Iterator[Step]:
     yield CleanImage(title="remove what belongs to the builder, so that two nodes are not twins", stage="image")
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def persisted_modules(spec: NodeImage) -> tuple[str, ...]:
     """The modules of the kube-proxy mode and the extra ones, each once, in the order in which they are loaded."""
     mode = spec.kube_proxy.mode
@@ -168,12 +165,12 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
             content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
                 f"{name}\n" for name in names
             )
-            title = f"persist {_counted(len(names), 'module')} in {path}"
+            title = f"persist {counted(len(names), 'module')} in {path}"
             steps.append(WriteFile(title=title, path=path, content=content.encode(), modules=tuple(names)))
     if bits is not None:
         content = f"# The ipvs connection table has 2^{bits} buckets.\noptions ip_vs conn_tab_bits={bits}\n"
         steps.append(write_file(MODPROBE_PATH, content.encode(), f"set the connection table to {2**bits} buckets"))
-    title = f"load {_counted(len(modules), 'module')} now, after looking for them in every installed kernel"
+    title = f"load {counted(len(modules), 'module')} now, after looking for them in every installed kernel"
     return (*steps, LoadModules(title=title, modules=modules, conn_tab_bits=bits, schedulers=schedulers))
 
 
@@ -184,7 +181,7 @@ def _sysctls(spec: NodeImage) -> Iterator[Step]:
     yield write_file(
         SYSCTL_PATH,
         f"# Written by amigen.\n{lines}".encode(),
-        f"persist {_counted(len(values), 'kernel parameter')} in {SYSCTL_PATH}",
+        f"persist {counted(len(values), 'kernel parameter')} in {SYSCTL_PATH}",
     )
     yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values)
 

@@ -13,6 +13,7 @@ from typing import Any
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.base.errors import ConflictError, InputError, RefusedError
+from amigen.base.words import shortened
 from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
@@ -148,7 +149,7 @@ class InstanceRefresh(Roller):
         if left:
             raise RolloutError(
                 f"the instance refresh of {self._group.text} is Successful, but not all of it is at version"
-                f" {release.version}: {', '.join(left[:5])}{' ...' if left[5:] else ''}",
+                f" {release.version}: {shortened(left, 5)}",
                 "instances in standby or protected from scale in are left by some refreshes; somebody else may have"
                 " changed the group; then run the same command again",
             )

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from amigen.base.words import shortened
 from amigen.verify.report import Outcome, Report, Result, alike, one_line
 
 SIGNS: dict[Outcome, tuple[str, str]] = {
@@ -84,9 +85,8 @@ def _rows(outcome: Outcome, results: Sequence[Result], *, every: bool, explain: 
 
 
 def _grouped(test: str, reason: str, subjects: list[str]) -> Text:
-    more = f" and {len(subjects) - _SHOWN} more" if len(subjects) > _SHOWN else ""
     text = Text(f"{test} " if test and subjects != [test] else "")
-    text.append(f"{' '.join(subjects[:_SHOWN])}{more}", style="dim" if test else "")
+    text.append(shortened(subjects, _SHOWN, " "), style="dim" if test else "")
     if reason:
         text.append(f": {reason}", style="yellow")
     return text

@@ -23,6 +23,7 @@ from msgspec import structs
 from amigen.base.errors import CouldNotCheckError, InputError, SizeError, ToolError
 from amigen.base.interrupt import ProgramPool
 from amigen.base.waiting import wait_until
+from amigen.base.words import shortened
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.checks.model import JoinCluster, RunHook
 from amigen.connections.appliance import InAppliance
@@ -289,8 +290,7 @@ def judge_user_data(plan: ImagePlan, said: str) -> Result:
         return Result(id=id_, phase=SECOND_NODE, outcome="passed")
     found, todo = "it said nothing: cloud-init did not run it", "see /var/log/cloud-init.log of the node"
     if lines:
-        more = f", and {len(changes) - 10} more" if len(changes) > 10 else ""
-        found = f"it had to change the node: {'; '.join(changes[:10])}{more}"
+        found = f"it had to change the node: {shortened(changes, 10, '; ')}"
         todo = "the image is not what the spec says: build it again with amigen build"
     return Result(id=id_, phase=SECOND_NODE, outcome="failed", expected=expected, found=found, todo=todo)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from amigen.base.files import write_atomically
+from amigen.base.errors import InputError
+from amigen.base.files import require_writable, write_atomically
 from amigen.base.interrupt import descendants
 from amigen.base.locks import exclusive_lock
 from amigen.base.paths import cache_home, state_home
 from amigen.base.waiting import wait_until
+from amigen.base.words import counted, shortened
 
 HOLD = """
 import pathlib, sys, time
@@ -73,6 +75,27 @@ def test_an_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"three")
     assert path.read_bytes() == b"two"
     assert [each.name for each in path.parent.iterdir()] == ["a"]
+
+
+def test_a_folder_that_cannot_be_made_is_what_the_error_names(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as caught:
+        write_atomically(Path("/proc/folder/a"), b"")
+    assert caught.value.filename == "/proc/folder"
+
+
+def test_a_file_that_could_not_be_written_is_found_before(tmp_path: Path) -> None:
+    """The folder is named, nothing is left behind, and what is no file is taken."""
+    require_writable(tmp_path / "new" / "a")
+    require_writable(Path("/dev/stdout"))
+    with pytest.raises(InputError, match=r"cannot write /proc/new/a: /proc: "):
+        require_writable(Path("/proc/new/a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_and_counts_of_sentences() -> None:
+    assert [counted(number, "module") for number in (0, 1, 2)] == ["0 modules", "1 module", "2 modules"]
+    assert shortened(["a", "b"], 2) == "a, b"
+    assert shortened(["a", "b", "c", "d"], 2, " ") == "a b and 2 more"
 
 
 def test_paths_follow_the_xdg_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,58 @@ def test_wrong_options(arguments: list[str], code: int, words: bytes, amigen: Am
     assert words in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["images", "prune", "--apply", "--dry-run"],
+        ["publish", "--images-only", "--canary"],
+        ["publish", "--canary-subnet", "eu-central-1=subnet-1"],
+        ["build", "--target", "local", "--offline"],
+        ["build"],
+        ["render"],
+        ["plan", "--bogus"],
+        ["user-data", "explain"],
+        ["user-data", "explain", "--for", "karpenter", "--show", "1", "--output", "json"],
+        ["export", "eksctl", "--check"],
+        ["verify", "local", "--no-reboot"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("spec", [[], ["missing.yaml"]], ids=["no spec", "missing spec"])
+def test_wrong_usage_is_said_before_a_missing_spec(spec: list[str], arguments: list[str], amigen: Amigen) -> None:
+    place = 1 + (arguments[0] in ("images", "export") or arguments[:2] == ["user-data", "explain"])
+    done = amigen(*arguments[:place], *spec, *arguments[place:])
+
+    assert done.returncode == 2, done.stderr
+    assert b"missing.yaml: " not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--html", "/proc/a.html"], ["--junit", "/proc/a.xml"], ["--logs", "/proc/logs"]], ids=" ".join
+)
+def test_a_report_that_cannot_be_written_is_said_before_anything_starts(
+    options: list[str], amigen: Amigen, spec_file: SpecFile
+) -> None:
+    spec_file()
+    done = amigen("verify", "spec.yaml", "local", *options)
+
+    assert (done.returncode, done.stdout) == (14, b"")
+    assert b"cannot write /proc/" in done.stderr
+    assert b"hint: " in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["plan", "missing"], 14), (["plan", "--bogus"], 2), (["docs"], 0)])
+def test_the_code_stays_where_nobody_reads_stderr(arguments: list[str], code: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        done = subprocess.run(
+            [*COMMAND, *arguments], env=ENVIRONMENT, stderr=gone, stdout=subprocess.DEVNULL, timeout=300, check=False
+        )
+
+    assert done.returncode == code
+
+
 def test_init_in_a_folder_that_is_not_there(amigen: Amigen) -> None:
     """The hint makes it."""
     done = amigen("init", "no such/folder/x.yaml")
@@ -411,6 +463,7 @@ def test_messages_hold_nothing_that_a_terminal_obeys(amigen: Amigen, spec_file: 
 
 def test_verify_says_why_it_takes_no_spec_of_the_folder(amigen: Amigen, spec_file: SpecFile) -> None:
     """It would otherwise miss a target that is there."""
+    Path(amigen.keywords["cwd"], "disk.qcow2").touch()  # type: ignore[attr-defined]
     assert b"no spec" in amigen("verify", "disk.qcow2").stderr
     spec_file(name="a.yaml")
     spec_file(name="b.yaml")

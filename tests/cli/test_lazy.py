@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -21,6 +23,12 @@ def test_each_command_loads(command: str) -> None:
     module, name, _ = COMMANDS[command]
 
     assert isinstance(getattr(importlib.import_module(module), name), click.Command)
+
+
+def test_help_loads_no_schemas() -> None:
+    """They serve `amigen schema` alone."""
+    code = "import sys, amigen.cli.publish, amigen.cli.images, amigen.cli.fleet; print('jsonschema' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
 
 
 @pytest.mark.parametrize("name", amigen.__all__)
