@@ -19,7 +19,7 @@ import yaml
 
 from amigen.base import goyaml
 from amigen.base.errors import InputError
-from amigen.kubeproxy.fields import FIELDS, Value, value_text
+from amigen.kubeproxy.fields import Value, kind_of, value_text
 from amigen.services.model import Network, read_network
 from amigen.spec.kubelet_values import seconds
 
@@ -279,7 +279,7 @@ def contradictions(config: ProxyConfig, wanted: Mapping[str, Any]) -> tuple[str,
 
 
 def _same(path: str, one: Any, other: Any) -> bool:
-    if FIELDS.get(path) == "duration" and isinstance(one, str) and isinstance(other, str):
+    if kind_of(path) == "duration" and isinstance(one, str) and isinstance(other, str):
         return seconds(one) == seconds(other)
     return bool(one == other) or (not one and not other)
 

@@ -1,12 +1,14 @@
 """The fields of KubeProxyConfiguration: the kinds of their values, and what kube-proxy would not start with.
 
-Sources: k8s.io/kube-proxy config/v1alpha1/types.go, kubernetes pkg/proxy/apis/config/validation/validation.go (1.37).
+Sources: k8s.io/kube-proxy config/v1alpha1/types.go, and pkg/proxy/apis/config/validation/validation.go of Kubernetes
+1.37, whose decoder and validation are the judge of this module (tests/kubeproxy/test_config_judge.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
@@ -17,49 +19,123 @@ from amigen.spec.values import ProxyMode
 
 Value: TypeAlias = str | bool | int | list[str] | None
 
-# What `--set` takes, with the kind of its value.
-FIELDS: dict[str, str] = {
-    "ipvs.scheduler": "text", "ipvs.syncPeriod": "duration", "ipvs.minSyncPeriod": "duration",
-    "ipvs.excludeCIDRs": "cidrs", "ipvs.strictARP": "bool", "ipvs.tcpTimeout": "duration",
-    "ipvs.tcpFinTimeout": "duration", "ipvs.udpTimeout": "duration",
-    "iptables.masqueradeAll": "bool", "iptables.masqueradeBit": "int", "iptables.syncPeriod": "duration",
-    "iptables.minSyncPeriod": "duration",
-    "nftables.masqueradeAll": "bool", "nftables.masqueradeBit": "int", "nftables.syncPeriod": "duration",
-    "nftables.minSyncPeriod": "duration",
-    "nodePortAddresses": "cidrs",
-    "conntrack.tcpEstablishedTimeout": "duration", "conntrack.tcpCloseWaitTimeout": "duration",
-    "conntrack.udpTimeout": "duration", "conntrack.udpStreamTimeout": "duration", "conntrack.tcpBeLiberal": "bool",
-}  # fmt: skip
 # In place of CIDRs (validateKubeProxyNodePortAddress in pkg/proxy/apis/config/validation).
 KEYWORDS = ("primary", "localhost", "all")
-_SECTIONS = ("clientConnection", "conntrack", "detectLocal", "featureGates", "iptables", "ipvs", "nftables")
-_KINDS: dict[str, str] = {
-    **FIELDS,
-    **dict.fromkeys(_SECTIONS, "map"),
-    **dict.fromkeys(
-        (
-            *("bindAddress", "clusterCIDR", "clientConnection.kubeconfig", "detectLocal.bridgeInterface", "mode"),
-            *("detectLocalMode", "healthzBindAddress", "hostnameOverride", "metricsBindAddress", "portRange"),
-            "showHiddenMetricsForVersion",
-        ),
-        "text",
-    ),
-    **dict.fromkeys(("bindAddressHardFail", "enableProfiling", "iptables.localhostNodePorts"), "bool"),
-    **dict.fromkeys(("oomScoreAdj", "conntrack.maxPerCore", "conntrack.min", "clientConnection.burst"), "int"),
-    "configSyncPeriod": "duration",
+# What kube-proxy takes for a field that is unset or 0s (pkg/proxy/apis/config/v1alpha1/defaults.go).
+_SYNC_PERIOD = "30s"
+_MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
+_LOCAL = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of values: what it is in words, whether a value is of it, and the rule that its values keep to."""
+
+    name: str
+    is_one: Callable[[Any], bool]
+    rule: str = ""
+    keeps: Callable[[Any], bool] = lambda _: True
+
+
+def _is(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def _is_whole(value: Any) -> bool:
+    # A float that is whole is written as a whole number for the decoder, which has 32 bits for each.
+    return _is(int, float)(value) and abs(value) < 2**31 and value == int(value)
+
+
+def _is_duration(value: Any) -> bool:
+    # Go counts nanoseconds in 64 bits.
+    return isinstance(value, str) and bool(DURATION.fullmatch(value)) and abs(seconds(value)) < 2**63 / 1e9
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_endpoint(text: str) -> bool:
+    """`IP:PORT`; an address alone gets the usual port (pkg/proxy/apis/config/v1alpha1/defaults.go)."""
+    host, _, port = text.rpartition(":")
+    known = re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 65536
+    return not text or read_address(text) is not None or (known and read_address(host.strip("[]")) is not None)
+
+
+def _are_cidrs(value: list[str]) -> bool:
+    return all(read_network(text) for text in value)
+
+
+def _are_node_ports(value: list[str]) -> bool:
+    words = [text for text in value if text in KEYWORDS]
+    return len(set(words)) == len(words) and all(text in KEYWORDS or read_network(text) for text in value)
+
+
+_TEXT, _DURATION = Kind("text", _is(str)), Kind("a duration such as 30s", _is_duration)
+_NUMBER, _TEXTS = Kind("a whole number", _is_whole), "a list of CIDRs such as 192.0.2.0/24"
+_NOT_NEGATIVE = "must not be negative"
+
+
+def _text(rule: str, keeps: Callable[[str], bool]) -> Kind:
+    return Kind(_TEXT.name, _TEXT.is_one, rule, keeps)
+
+
+def _number(rule: str, keeps: Callable[[int], bool]) -> Kind:
+    return Kind(_NUMBER.name, _NUMBER.is_one, rule, keeps)
+
+
+_KINDS = {
+    "map": Kind("a mapping", _is(dict)),
+    "bool": Kind("true or false", _is(bool)),
+    "number": Kind("a number", _is(int, float)),
+    "natural": _number(_NOT_NEGATIVE, lambda value: value >= 0),
+    "bit": _number("must be from 0 to 31", lambda value: 0 <= value <= 31),
+    "score": _number("must be from -1000 to 1000", lambda value: -1000 <= value <= 1000),
+    "duration": Kind(_DURATION.name, _is_duration, _NOT_NEGATIVE, lambda value: seconds(value) >= 0),
+    "text": _TEXT,
+    "scheduler": _text(f"must be one of {', '.join(SCHEDULERS)}", lambda value: value in ("", *SCHEDULERS)),
+    "local": _text(f"must be one of {', '.join(_LOCAL)}", lambda value: value in ("", *_LOCAL)),
+    "address": _text("must be an IP address", lambda value: not value or read_address(value) is not None),
+    "endpoint": _text("must be IP:PORT", _is_endpoint),
+    "cidrs": Kind(_TEXTS, _is_texts, f"must be {_TEXTS}", _are_cidrs),
+    "node ports": Kind(_TEXTS, _is_texts, f"must be {_TEXTS}, or {', '.join(KEYWORDS)}, each once", _are_node_ports),
 }
-_WORDS = {
-    "text": "text", "bool": "true or false", "int": "a whole number", "map": "a mapping", "cidrs": "a list of CIDRs",
-    "duration": "a duration such as 30s",
-}  # fmt: skip
-_RANGES: dict[str, tuple[int, int]] = {
-    "oomScoreAdj": (-1000, 1000),
-    "conntrack.maxPerCore": (0, 2**31 - 1),
-    "conntrack.min": (0, 2**31 - 1),
-    "iptables.masqueradeBit": (0, 31),
-    "nftables.masqueradeBit": (0, 31),
+_PERIODS = "{0}.syncPeriod {0}.minSyncPeriod"
+_MASQUERADE = "{0}.masqueradeAll {0}.masqueradeBit"
+# What `--set` takes, and feature gates.
+FIELDS = (
+    f"ipvs.scheduler {_PERIODS.format('ipvs')} ipvs.excludeCIDRs ipvs.strictARP ipvs.tcpTimeout ipvs.tcpFinTimeout"
+    f" ipvs.udpTimeout {_MASQUERADE.format('iptables')} {_PERIODS.format('iptables')} {_MASQUERADE.format('nftables')}"
+    f" {_PERIODS.format('nftables')} nodePortAddresses conntrack.tcpEstablishedTimeout conntrack.tcpCloseWaitTimeout"
+    " conntrack.udpTimeout conntrack.udpStreamTimeout conntrack.tcpBeLiberal"
+).split()
+_PATHS = {
+    "map": "clientConnection conntrack detectLocal featureGates iptables ipvs logging nftables winkernel",
+    "bool": "bindAddressHardFail enableProfiling windowsRunAsService ipvs.strictARP iptables.masqueradeAll"
+    " iptables.localhostNodePorts nftables.masqueradeAll conntrack.tcpBeLiberal winkernel.enableDSR"
+    " winkernel.forwardHealthCheckVip",
+    "number": "clientConnection.qps",
+    "natural": "conntrack.maxPerCore conntrack.min clientConnection.burst logging.verbosity",
+    "bit": "iptables.masqueradeBit nftables.masqueradeBit",
+    "score": "oomScoreAdj",
+    "duration": f"configSyncPeriod {' '.join(one for one in FIELDS if one.endswith(('Period', 'Timeout')))}",
+    "text": "mode clusterCIDR clientConnection.kubeconfig clientConnection.contentType"
+    " clientConnection.acceptContentTypes detectLocal.bridgeInterface detectLocal.interfaceNamePrefix hostnameOverride"
+    " portRange showHiddenMetricsForVersion logging.format winkernel.networkName winkernel.sourceVip"
+    " winkernel.rootHnsEndpointName",
+    "scheduler": "ipvs.scheduler",
+    "local": "detectLocalMode",
+    "address": "bindAddress",
+    "endpoint": "healthzBindAddress metricsBindAddress",
+    "cidrs": "ipvs.excludeCIDRs",
+    "node ports": "nodePortAddresses",
 }
-_LOCAL = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", "")
+_KIND_OF = {path: kind for kind, paths in _PATHS.items() for path in paths.split()}
+
+
+def kind_of(path: str) -> str:
+    """The kind of a field, or of a feature gate."""
+    return _KIND_OF.get(path, "bool")
 
 
 def value_text(value: Any, unset: str = "unset") -> str:
@@ -75,70 +151,64 @@ def refusals(values: Mapping[str, Any], mode: ProxyMode, version: str) -> Iterat
     Args:
         version: Of kube-proxy, `MAJOR.MINOR`.
     """
-    for path in _KINDS:
+    for path, kind in _KIND_OF.items():
         section, _, key = path.rpartition(".")
         holder = values.get(section) if section else values
         value = holder.get(key) if isinstance(holder, dict) else None
         if value is not None:
             yield from refused_value(path, value, mode)
-    yield from _gates(values.get("featureGates") or {}, version)
+        elif kind == "duration" and section != "conntrack" and isinstance(holder, dict) and key in holder:
+            yield f"{path} must be {_DURATION.name}, and is null"
+    yield from _contradictions(values, mode)
+    yield from _of_version(values, version)
 
 
 def refused_value(path: str, value: Any, mode: ProxyMode | None = None) -> Iterator[str]:
-    """Why kube-proxy would refuse the value of one field, one sentence each.
+    """Why kube-proxy would refuse the value of one field, in one sentence.
 
     Args:
         mode: The mode in force; None: that which the field is for.
     """
-    kind = _KINDS.get(path, "bool")  # a feature gate
-    section = path.partition(".")[0]
-    if not _is(value, kind):
-        yield f"{path} must be {_WORDS[kind]}, and is {str(value)[:40]!r}"
-        return
-    # Of the modes' sections only that of the mode in force is looked at, and iptables.masqueradeBit.
-    foreign = section in PROXY_MODES and mode not in (None, section)
-    if foreign and section != "iptables":
-        return
-    low, high = _RANGES.get(path, (0, 0))
-    if path in _RANGES and not low <= value <= high:
-        yield f"{path} must be from {low} to {high}, and is {value}"
-    elif kind == "duration" and value.startswith("-") and section != "clientConnection" and not foreign:
-        yield f"{path} must not be negative, and is {value}"
-    elif kind == "cidrs":
-        for text in value:
-            if read_network(text) is None and not (path == "nodePortAddresses" and text in KEYWORDS):
-                yield f"{path} holds {text[:40]!r}, which is not a CIDR such as 192.0.2.0/24"
-    elif path == "ipvs.scheduler" and value and value not in SCHEDULERS:
-        yield f"{path} {value[:40]!r} is not a scheduler; there are {', '.join(SCHEDULERS)}"
-    elif path == "detectLocalMode" and value not in _LOCAL:
-        yield f"{path} must be one of {', '.join(_LOCAL[:-1])}, and is {value[:40]!r}"
-    elif path in ("healthzBindAddress", "metricsBindAddress") and value and not _is_address(value):
-        yield f"{path} must be IP:PORT, and is {value[:40]!r}"
-    elif path == "bindAddress" and value and read_address(value) is None:
-        yield f"{path} must be an IP address, and is {value[:40]!r}"
+    kind = _KINDS[kind_of(path)]
+    section, _, key = path.partition(".")
+    if not kind.is_one(value):
+        yield f"{path} must be {kind.name}, and is {str(value)[:40]!r}"
+    elif not kind.keeps(value):
+        # Of the sections of other modes kube-proxy does not look at these.
+        foreign = section in PROXY_MODES and mode not in (None, section)
+        if not foreign or (section != "nftables" and key not in ("syncPeriod", "minSyncPeriod", "scheduler")):
+            yield f"{path} {kind.rule}, and is {value_text(value)[:40]!r}"
 
 
-def _is(value: object, kind: str) -> bool:
-    if kind == "duration":
-        # Go counts nanoseconds in 64 bits.
-        return isinstance(value, str) and bool(DURATION.fullmatch(value)) and abs(seconds(value)) < 2**63 / 1e9
-    if kind == "cidrs":
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    wanted = {"bool": bool, "int": int, "map": dict}.get(kind, str)
-    return isinstance(value, wanted) and (kind != "int" or not isinstance(value, bool))
+def _contradictions(values: Mapping[str, Any], mode: ProxyMode) -> Iterator[str]:
+    """Fields that do not go together."""
+    section = values.get(mode) or {}
+    longest = _period(section.get("syncPeriod"), _SYNC_PERIOD)
+    shortest = _period(section.get("minSyncPeriod"), _MIN_SYNC_PERIOD[mode])
+    if seconds(shortest) > seconds(longest):
+        yield (
+            f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}; of what is unset or 0s"
+            f" kube-proxy takes its defaults ({_SYNC_PERIOD} and {_MIN_SYNC_PERIOD[mode]})"
+        )
+    needed = {"BridgeInterface": "bridgeInterface", "InterfaceNamePrefix": "interfaceNamePrefix"}
+    local = str(values.get("detectLocalMode"))
+    if local in needed and not (values.get("detectLocal") or {}).get(needed[local]):
+        yield f"detectLocalMode {local} needs detectLocal.{needed[local]}"
 
 
-def _is_address(text: str) -> bool:
-    """`IP:PORT`; an address alone gets the usual port (pkg/proxy/apis/config/v1alpha1/defaults.go)."""
-    host, _, port = text.rpartition(":")
-    known = re.fullmatch("[0-9]{1,5}", port) is not None and int(port) < 65536
-    return read_address(text) is not None or (known and read_address(host.strip("[]")) is not None)
+def _period(value: Value, default: str) -> str:
+    return value if isinstance(value, str) and _is_duration(value) and seconds(value) > 0 else default
 
 
-def _gates(gates: Mapping[str, Any], version: str) -> Iterator[str]:
+def _of_version(values: Mapping[str, Any], version: str) -> Iterator[str]:
+    """Gates that this version does not have, and metrics that it does not hide."""
     known = kubelet_api(version)  # one table of gates for all programs of Kubernetes (pkg/features)
+    gates = values.get("featureGates") or {}
     for name, value in gates.items() if isinstance(gates, dict) else ():
         if not isinstance(value, bool):
             yield f"featureGates.{name} must be true or false, and is {str(value)[:40]!r}"
         elif known and name not in known.feature_gates:
             yield f"kube-proxy {version} has no feature gate {name[:40]}"
+    shown, before = values.get("showHiddenMetricsForVersion"), f"1.{int(version.split('.')[1]) - 1}"
+    if isinstance(shown, str) and shown not in ("", before):
+        yield f"showHiddenMetricsForVersion must be {before} or unset, and is {shown[:40]!r}"

@@ -12,10 +12,10 @@ from amigen.kubeproxy import detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool, Way
 from amigen.kubeproxy.config import text_diff, with_changes
 from amigen.kubeproxy.detect import ChooseBy
-from amigen.kubeproxy.fields import FIELDS, Value, refusals
+from amigen.kubeproxy.fields import refusals
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.saved import Saved
-from amigen.kubeproxy.settings import Settings, check_together
+from amigen.kubeproxy.settings import Settings, refuse_foreign
 from amigen.kubeproxy.ways import WAYS
 
 # What becomes of established connections, by the modes before and after. Seen with kube-proxy 1.37.2: tests/kubeproxy,
@@ -76,8 +76,7 @@ def make_plan(
         raise refused
     if refused := versions.keywords_refused(settings.fields.get("nodePortAddresses"), observed.proxy_version):
         raise refused
-    effective: dict[str, Value] = {path: observed.config.get(path) for path in FIELDS} | dict(settings.fields)
-    check_together(settings, effective)
+    refuse_foreign(settings)
     if way.name == "configmap":
         _startable(observed, settings)
     after = way.edited(settings, schema)

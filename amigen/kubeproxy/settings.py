@@ -8,18 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from amigen.base.errors import InputError
 from amigen.base.nearest import nearest
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
-from amigen.kubeproxy.fields import FIELDS, KEYWORDS, Value, refused_value
+from amigen.kubeproxy.fields import FIELDS, Value, kind_of, refused_value
 from amigen.spec.kubelet_values import seconds
 from amigen.spec.model import NodeImage
 from amigen.spec.values import ProxyMode
 
-# What kube-proxy takes for a field that is unset or 0s (pkg/proxy/apis/config/v1alpha1/defaults.go).
-_SYNC_PERIOD = "30s"
-_MIN_SYNC_PERIOD: dict[ProxyMode, str] = {"ipvs": "0s", "iptables": "1s", "nftables": "1s"}
 _GATE = re.compile(r"featureGates\.[A-Za-z][A-Za-z0-9]*")
 
 
@@ -50,22 +48,19 @@ def read_field(assignment: str) -> tuple[str, Value]:
     path, equals, text = assignment.partition("=")
     if not equals:
         raise InputError(f"--set {assignment!r} is not PATH=VALUE", "such as --set ipvs.strictARP=true")
-    kind = "bool" if _GATE.fullmatch(path) else FIELDS.get(path)
-    if kind is None:
+    if path not in FIELDS and not _GATE.fullmatch(path):
         near = nearest(path, FIELDS)
         raise InputError(
             f"--set {path}: amigen does not know this field of KubeProxyConfiguration",
             f"did you mean {near}?" if near else "known are " + ", ".join(FIELDS) + " and featureGates.NAME",
         )
-    value: Value = text
+    kind, value = kind_of(path), cast("Value", text)
     if kind == "bool":
         value = {"true": True, "false": False}.get(text, text)
-    elif kind == "int":
+    elif kind == "bit":
         value = int(text) if re.fullmatch("[0-9]{1,9}", text) else text
-    elif kind == "cidrs":
+    elif kind in ("cidrs", "node ports"):
         value = [part.strip() for part in text.split(",") if part.strip()]
-        if twice := [one for one in KEYWORDS if value.count(one) > 1]:
-            raise InputError(f"--set {assignment}: duplicate keyword {twice[0]}")
     elif path == "ipvs.scheduler":
         scheduler(text)
     for why in refused_value(path, value):
@@ -90,28 +85,9 @@ def scheduler(text: str) -> str:
     )
 
 
-def _period(value: Value, default: str) -> str:
-    return value if isinstance(value, str) and seconds(value) > 0 else default
-
-
-def check_together(settings: Settings, effective: Mapping[str, Value]) -> None:
-    """What depends on more than one field, with the values that will be there after the change.
-
-    Args:
-        effective: All values after the change by path, those of the current configuration among them.
-
-    Raises:
-        InputError: kube-proxy would refuse to start with it.
-    """
+def refuse_foreign(settings: Settings) -> None:
+    """Raise InputError where a field has no effect in the mode."""
     mode = settings.mode
-    longest = _period(effective.get(f"{mode}.syncPeriod"), _SYNC_PERIOD)
-    shortest = _period(effective.get(f"{mode}.minSyncPeriod"), _MIN_SYNC_PERIOD[mode])
-    if seconds(shortest) > seconds(longest):
-        raise InputError(
-            f"{mode}.minSyncPeriod={shortest} is longer than {mode}.syncPeriod={longest}",
-            "kube-proxy refuses that; of what is unset or 0s it takes its defaults"
-            f" ({_SYNC_PERIOD} and {_MIN_SYNC_PERIOD[mode]})",
-        )
     # ipvs mode takes masqueradeAll and masqueradeBit from the iptables section (NewProxier in cmd/kube-proxy).
     shared = (mode, "featureGates", "nodePortAddresses", "conntrack")
     foreign = [

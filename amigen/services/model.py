@@ -39,12 +39,21 @@ def read_address(text: object) -> Address | None:
 
 
 def read_network(text: object) -> Network | None:
-    """A CIDR as `ParseCIDRSloppy` of k8s.io/utils/net reads it; None where it is not one."""
-    host, _, bits = text.partition("/") if isinstance(text, str) else ("", "", "")
+    """A CIDR as `ParseCIDRSloppy` of k8s.io/utils/net reads it; None where it is not one.
+
+    The length of an IPv4-mapped IPv6 network counts 128 bits: `::ffff:10.0.0.0/104` is 10.0.0.0/8, and one that is
+    shorter than /96 is a network of IPv6.
+    """
+    host, _, digits = text.partition("/") if isinstance(text, str) else ("", "", "")
     address = read_address(host)
-    if address is None or not re.fullmatch("[0-9]{1,3}", bits) or int(bits) > address.max_prefixlen:
+    if address is None or not re.fullmatch("0*[0-9]{1,3}", digits):
         return None
-    return ip_network(f"{address}/{bits}", strict=False)
+    bits, mapped = int(digits), ":" in host and address.version == 4
+    if mapped and bits < 96:
+        address = IPv6Address(0xFFFF << 32 | int(address))
+    elif mapped:
+        bits -= 96
+    return ip_network((address, bits), strict=False) if bits <= address.max_prefixlen else None
 
 
 def place_text(address: Address, port: int) -> str:

@@ -17,7 +17,7 @@ from amigen.ipvs.parse import parse
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.status import judge_table
 from amigen.services.difference import Difference
-from amigen.services.model import Address, ProxyFeatures
+from amigen.services.model import Address, ProxyFeatures, read_network
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
 from tests.kubeproxy import samples
@@ -365,6 +365,15 @@ def test_excluded_networks_belong_to_somebody_else() -> None:
 
     assert [one[0] for one in differ(extra)] == ["stale-service"]
     assert compare(parse(extra), wanted(), scheduler="sed", excluded=[ip_network("192.0.2.0/24")]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:10.0.0.0/8", "::/8"), ("10.1.0.0/008", "10.0.0.0/8")],
+)  # fmt: skip
+def test_a_mapped_network(text: str, expected: str) -> None:
+    """What its addresses are for `IPNet.Contains` of Go."""
+    assert read_network(text) == ip_network(expected)
 
 
 def test_every_difference_says_why() -> None:

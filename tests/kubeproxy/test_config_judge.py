@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import random
 import re
+from typing import Any
 
 import pytest
 
 from amigen.base.errors import InputError
+from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy.config import UnreadableError, read_config
 from amigen.kubeproxy.fields import Value, refusals
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
@@ -223,19 +225,67 @@ bindAddress: x
 bindAddress: '::'
 portRange: ''
 ipvs: {tcpTimeout: 1}
+ipvs: {minSyncPeriod: 1m}
+ipvs: {minSyncPeriod: 30s}
+ipvs: {syncPeriod: 10s, minSyncPeriod: 11s}
+ipvs: {syncPeriod: 0s, minSyncPeriod: 31s}
+ipvs: {minSyncPeriod: -1s}
+ipvs: {tcpTimeout: null}
+ipvs: {strictARP: null}
+ipvs: {excludeCIDRs: ['::ffff:10.0.0.0/104']}
+ipvs: {excludeCIDRs: ['::ffff:10.0.0.0/8', '::ffff:10.0.0.0/128', '010.0.0.0/08', '10.0.0.0/0000000008']}
+ipvs: {excludeCIDRs: ['::ffff:10.0.0.0/129']}
+ipvs: {excludeCIDRs: ['10.0.0.0/+8']}
+ipvs: {excludeCIDRs: ['fe80::1%eth0/64']}
+ipvs: {excludeCIDRs: [primary]}
+iptables: {minSyncPeriod: 5m}
+iptables: {syncPeriod: 500ms}
+iptables: {syncPeriod: -0s}
+iptables: {syncPeriod: -1s}
+iptables: {masqueradeBit: true}
+iptables: {masqueradeBit: 5.0}
+iptables: {masqueradeBit: 5.5}
+nftables: {minSyncPeriod: 5m}
+nodePortAddresses: ['::ffff:10.0.0.0/104']
+nodePortAddresses: [10.0.0.0/8, 10.0.0.0/8]
+nodePortAddresses: [localhost, primary]
+nodePortAddresses: [all, all]
+configSyncPeriod: null
+configSyncPeriod: ''
+conntrack: {tcpEstablishedTimeout: null}
+conntrack: {maxPerCore: 3000000000}
+clientConnection: {burst: -1}
+clientConnection: {burst: 3000000000}
+clientConnection: {qps: x}
+clientConnection: {acceptContentTypes: 5}
+detectLocalMode: BridgeInterface
+detectLocalMode: InterfaceNamePrefix
+detectLocal: {bridgeInterface: 5}
+showHiddenMetricsForVersion: x
+metricsBindAddress: '1.2.3.4:0'
+metricsBindAddress: '::1'
+metricsBindAddress: ':10249'
+windowsRunAsService: 'x'
+winkernel: {enableDSR: 'x'}
+winkernel: {sourceVip: 5}
+logging: []
+logging: {verbosity: -1}
 """.strip("\n").split("\n")
 
 
 @pytest.mark.slow
-def test_kube_proxy_starts_with_what_is_not_refused() -> None:
-    """After the move to ipvs, in which the sections of other modes are not looked at."""
-    afters = [read_config(f"{HEAD}{line}\n", "x").edited({"mode": "ipvs"}) for line in LINES]
+@pytest.mark.parametrize("mode", PROXY_MODES)
+def test_kube_proxy_starts_with_what_is_not_refused(mode: Any) -> None:
+    """After the move to a mode; of the sections of other modes kube-proxy does not look at everything."""
+    # A bit that it takes in nftables mode, and makes no mark of.
+    lines = [line for line in LINES if (mode, line) != ("nftables", "nftables: {masqueradeBit: 99}")]
+    afters = [read_config(f"{HEAD}{line}\n", "x").edited({"mode": mode}) for line in lines]
     answers = ask("config", [after.text for after in afters])
 
     assert [
         (line, answer.get("error") or answer.get("invalid"), found)
-        for line, after, answer in zip(LINES, afters, answers, strict=True)
-        if bool(found := list(refusals(after.values, "ipvs", "1.37"))) != ("error" in answer or "invalid" in answer)
+        for line, after, answer in zip(lines, afters, answers, strict=True)
+        if bool(found := list(refusals(after.values, mode, "1.37"))) != ("error" in answer or "invalid" in answer)
     ] == []
 
 
