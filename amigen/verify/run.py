@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -207,11 +207,15 @@ def check_hosts(
             folder=folder,
             files=write_suite(plan, folder, hygiene=options.hygiene),
             phase=phase,
-            own=options.own,
             joined=options.joined,
             image=options.hygiene,
         )
-        results = run_session(given, {key: backend_over(each) for key, each in hosts.items()}, settle)
+        backends = {key: backend_over(each) for key, each in hosts.items()}
+        results = run_session(given, backends, settle)
+        if options.own:
+            theirs = replace(given, folder=options.own, files=(options.own,), own=True)
+            for key, more in run_session(theirs, backends, settle).items():
+                results.setdefault(key, []).extend(more)
     found: list[Checked | CouldNotCheckError] = []
     for key, connection in hosts.items():
         facts, own = known.get(key), results.get(key, [])

@@ -33,9 +33,10 @@ class SessionInput:
     """What a session runs.
 
     Attributes:
-        folder: A private folder with the rendered tests; nothing else is in it.
+        folder: The tests: a private folder with rendered ones, or one of the user's. No conftest.py above it is read:
+            it may be in `/tmp`, where everybody can write one.
         files: Test files or folders in it.
-        own: Tests of the user's.
+        own: The tests are the user's.
         joined: The hosts must have joined their cluster.
         image: The host is to be checked as an image, also where it runs.
     """
@@ -43,7 +44,7 @@ class SessionInput:
     folder: Path
     files: tuple[Path, ...]
     phase: str
-    own: Path | None = None
+    own: bool = False
     joined: bool = False
     image: bool = False
 
@@ -78,8 +79,8 @@ class _Collector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if self.given.own is not None and not self.broken and not any(map(self._is_own, items)):
-            self.broken.append(f"pytest finds no test in {self.given.own}: name the files test_*.py")
+        if self.given.own and not self.broken and not items:
+            self.broken.append(f"pytest finds no test in {self.given.folder}: name the files test_*.py")
         settled = self.settle()
         for key, facts in settled.items():
             give_facts(config, self.backends[key], facts)
@@ -100,20 +101,15 @@ class _Collector:
             self._keep(item, *outcome_of(call, report))
         return report  # type: ignore[return-value]
 
-    def _is_own(self, item: pytest.Item) -> bool:
-        """Whether it is a test of the user's."""
-        return self.given.own is not None and self.given.own in item.path.parents
-
     def _keep(self, item: pytest.Item, outcome: Outcome, text: str) -> None:
         key = self._key(item)
         for each in [key] if key is not None else list(self.backends):
             self.results.setdefault(each, []).append(self._result(item, outcome, text))
 
     def _result(self, item: pytest.Item, outcome: Outcome, text: str) -> Result:
-        own = self._is_own(item)
         expected, found, todo = read_explanation(text)
         return Result(
-            id=_own_id(item, self.given) if own else check_id(item),
+            id=_own_id(item, self.given.folder) if self.given.own else check_id(item),
             phase=self.given.phase,
             outcome=outcome,
             expected=expected,
@@ -121,7 +117,7 @@ class _Collector:
             todo=todo,
             required=_is_required(item, outcome, joined=self.given.joined),
             seconds=round(self.seconds, 6),
-            own=own,
+            own=self.given.own,
         )
 
 
@@ -141,14 +137,13 @@ def check_id(item: pytest.Item) -> str:
     return f"{name}[{values[0]}]" if len(values) == 1 else name
 
 
-def _own_id(item: pytest.Item, given: SessionInput) -> str:
+def _own_id(item: pytest.Item, own: Path) -> str:
     """A test of the user's: file and name, without the host that testinfra puts into the brackets."""
-    assert given.own is not None
     host, name = host_of(item), item.name
     if host is not None:
         label = host.backend.get_pytest_id()
         name = name.replace(f"[{label}-", "[", 1).replace(f"[{label}]", "", 1)
-    return f"{given.own.name}/{item.path.relative_to(given.own).as_posix()}::{name}"
+    return f"{own.name}/{item.path.relative_to(own).as_posix()}::{name}"
 
 
 _READY: dict[str, BaseBackend] = {}
@@ -202,26 +197,25 @@ def run_session(
 
 
 def _broken_id(given: SessionInput, text: str) -> str:
-    own = given.own
-    named = own is not None and next((f for f in sorted(own.rglob("*.py")) if f.name in text), None)
-    return f"{own.name}/{named.relative_to(own).as_posix()}" if own and named else "pytest"
+    folder = given.folder
+    named = given.own and next((f for f in sorted(folder.rglob("*.py")) if f.name in text), None)
+    return f"{folder.name}/{named.relative_to(folder).as_posix()}" if named else "pytest"
 
 
 def _arguments(given: SessionInput, backends: Mapping[str, BaseBackend]) -> list[str]:
-    arguments = ["-c", os.devnull, f"--rootdir={given.folder.parent}", "--import-mode=importlib"]
-    # A file of the user's that cannot be read takes nothing of ours with it.
-    arguments += ["--continue-on-collection-errors"]
+    arguments = ["-c", os.devnull, f"--rootdir={given.folder}", f"--confcutdir={given.folder}"]
+    arguments += ["--import-mode=importlib", "--continue-on-collection-errors"]
     arguments += [word for name in _NOT_NEEDED for word in ("-p", f"no:{name}")]
     arguments += ["-p", "amigen.testing.plugin"]
     arguments += ["--hosts=" + ",".join(f"amigen-ready://{key}" for key in backends)]
     arguments += [*(["--amigen-joined"] if given.joined else []), *(["--amigen-image"] if given.image else [])]
     if given.own:
         # Their files may import each other, and their plain asserts should say what they saw.
-        arguments += ["-o", f"pythonpath={given.own}", "--capture=sys"]
+        arguments += ["-o", f"pythonpath={given.folder}", "--capture=sys"]
     else:
         # Other threads of amigen say what they do meanwhile.
         arguments += ["--assert=plain", "--capture=no", "-p", "testinfra.plugin"]
-    return [*arguments, *map(str, given.files), *([str(given.own)] if given.own else [])]
+    return [*arguments, *map(str, given.files)]
 
 
 @contextmanager
@@ -231,13 +225,12 @@ def _apart(given: SessionInput) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST"):
             patch.delenv(name, raising=False)
-        if given.own is None:
+        if not given.own:
             patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         patch.setattr(sys, "dont_write_bytecode", True)
         try:
             yield
         finally:
-            places = [f"{folder}{os.sep}" for folder in (given.folder, given.own) if folder]
             for name in set(sys.modules) - before:
-                if (getattr(sys.modules[name], "__file__", None) or "").startswith(tuple(places)):
+                if (getattr(sys.modules[name], "__file__", None) or "").startswith(f"{given.folder}{os.sep}"):
                     del sys.modules[name]

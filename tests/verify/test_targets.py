@@ -245,6 +245,24 @@ def test_a_folder_without_a_test_is_no_proof(good: Good, spec: Path) -> None:
     assert f"pytest finds no test in {checks}: name the files test_*.py" in done.stdout
 
 
+def test_no_code_of_a_folder_above_is_run(good: Good, spec: Path, tmp_path: Path) -> None:
+    """The suite and often the spec are in a folder in /tmp, where every user can put a conftest.py for root to run."""
+    shared = tmp_path / "shared"
+    checks = shared / "work" / "checks"
+    checks.mkdir(parents=True)
+    foreign = f"raise SystemExit(open({str(tmp_path / 'ran')!r}, 'w').close())\n"
+    for folder in (shared, checks.parent):
+        for name in ("conftest.py", "__init__.py"):
+            (folder / name).write_text(foreign)
+    (checks / "conftest.py").write_text("import pytest\n\n@pytest.fixture\ndef mine():\n    return 'mine'\n")
+    (checks / "test_mine.py").write_text("def test_it(mine):\n    assert mine == 'mine'\n")
+    moved = spec.rename(checks.parent / "spec.yaml")
+    done = amigen(moved, str(good.root), "--allow-unproven", "--output", "json", TMPDIR=str(shared))
+    assert done.returncode == 0, done.stderr
+    assert outcomes(done)["checks/test_mine.py::test_it"] == "passed"
+    assert not (tmp_path / "ran").exists()
+
+
 # As amigen 0.1.0 rendered it for the same plan, whose digest may differ since.
 OLD_SUITE = ROOT / "tests/testing/suite_0_1_0/test_node.py.txt"
 
