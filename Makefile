@@ -67,7 +67,7 @@ bench: $(VENV)/.done system-roots system-slow
 	$(BIN)/python -m tests.bench $(PARTS)
 
 docs: $(VENV)/.done
-	$(BIN)/python -c "from amigen.spec.schema import reference; print(reference(), end='')" > docs/spec.md
+	$(BIN)/python -m tools.spec_reference > docs/spec.md
 
 site: $(VENV)/.done
 	$(BIN)/mkdocs build --strict -q

@@ -22,9 +22,10 @@ from amigen.spec.document import compose
 from amigen.spec.load import load_spec, parse_spec, spec_digest
 from amigen.spec.model import NodeImage
 from amigen.spec.reader import Reader
-from amigen.spec.schema import json_schema, reference
+from amigen.spec.schema import json_schema
 from amigen.spec.shape import Shape, fields
 from tests.specs import EKS, EXAMPLES, GOLDEN, ROOT, mapping, spec
+from tools.spec_reference import reference
 
 KITCHEN_SINK: dict[str, Any] = yaml.safe_load((GOLDEN / "kitchen-sink" / "spec.yaml").read_text())
 
