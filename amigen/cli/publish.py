@@ -167,13 +167,13 @@ def _show(found: Released) -> None:
         echo_line(run.place.key)
         if run.error:
             echo_line(f"  cannot be planned: {run.error.message}")
-        elif not run.plan.actions:
+        elif not run.actions:
             echo_line("  nothing to do")
-        for number, action in enumerate(run.plan.actions, 1):
+        for number, action in enumerate(run.actions, 1):
             echo_line(f"  {number}. {action.title}")
             for line in action.lines:
                 echo_line(f"       {line}")
-        for note in run.plan.notes:
+        for note in run.notes:
             echo_line(f"  note: {note}")
     for each in found.groups:
         if each.error:
@@ -192,7 +192,7 @@ def _conclude(found: Released) -> None:
         if not run.applied:
             continue
         if run.error:
-            echo_line(f"{run.place.key}: stopped after {len(run.done)} of {len(run.plan.actions)} steps")
+            echo_line(f"{run.place.key}: stopped after {len(run.done)} of {len(run.actions)} steps")
             continue
         parts = [f"image {run.image}"]
         if run.template:
@@ -223,8 +223,8 @@ def _place_json(run: PlaceRun) -> PlaceResult:
             "image": run.image,
             "template": run.template,
             "version": run.version,
-            "actions": [{"step": a.step, "title": a.title, "diff": list(a.lines)} for a in run.plan.actions],
-            "notes": list(run.plan.notes),
+            "actions": [{"step": a.step, "title": a.title, "diff": list(a.lines)} for a in run.actions],
+            "notes": list(run.notes),
         }
     if run.applied:
         document |= {"default": run.default, "done": run.done, "warning": run.warning or None}

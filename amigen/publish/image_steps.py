@@ -148,7 +148,7 @@ class ShareImage(Action):
         if add:
             means.aws.call(calls.SHARE_IMAGE, region, f"image {image}", ImageId=image, LaunchPermission={"Add": add})
         # A copy may be encrypted by the account's default, whatever the spec says.
-        unseen = run.plan.image is None or any(isinstance(each, AwaitImage) for each in run.plan.actions)
+        unseen = any(isinstance(each, (CopyImage, AwaitImage)) for each in run.actions)
         accounts = self.snapshot_accounts or (self.accounts if unseen else ())
         if accounts:
             found = _visible(means, run, image)

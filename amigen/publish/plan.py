@@ -16,7 +16,7 @@ from amigen.publish.names import Place
 from amigen.publish.promote import PutParameter, RunCanary, SetDefault
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState, Template
-from amigen.publish.steps import Action, PlacePlan
+from amigen.publish.steps import Action, PlaceRun
 from amigen.publish.template import PENDING_IMAGE, desired, same_version
 from amigen.publish.template_steps import CreateTemplate, CreateVersion
 from amigen.spec.model import NodeImage
@@ -48,7 +48,7 @@ class PublishRequest:
         return self.set_default or self.canary
 
 
-def plan_place(request: PublishRequest, state: PlaceState) -> PlacePlan:
+def plan_place(request: PublishRequest, state: PlaceState) -> PlaceRun:
     """The actions for one target in one region.
 
     Raises:
@@ -62,7 +62,7 @@ def plan_place(request: PublishRequest, state: PlaceState) -> PlacePlan:
         if more and state.template:
             _refuse_foreign(state.template, state.place)
         actions += more
-    return PlacePlan(
+    return PlaceRun(
         place=state.place,
         actions=tuple(actions),
         digest=request.digest,

@@ -197,9 +197,8 @@ def refuse_warned(means: Means, run: PlaceRun) -> None:
     Raises:
         RefusedError: The default would move to it without one.
     """
-    actions = run.plan.actions
-    moves = any(isinstance(each, SetDefault) and not each.back for each in actions)
-    if not moves or run.version is None or any(isinstance(each, RunCanary) for each in actions):
+    moves = any(isinstance(each, SetDefault) and not each.back for each in run.actions)
+    if not moves or run.version is None or any(isinstance(each, RunCanary) for each in run.actions):
         return
     warning = run.warning or means.ledger.warning(run.place.key, run.version)
     if warning:

@@ -14,8 +14,8 @@ from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest, plan_place
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
-from amigen.publish.steps import PlacePlan, PlaceRun
-from amigen.publish.wait import Waiter, attempt
+from amigen.publish.steps import PlaceRun, plan_all
+from amigen.publish.wait import Waiter
 from amigen.spec.load import existing_user_data, spec_digest
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import user_data
@@ -47,12 +47,11 @@ def look(
     aws: Aws, request: PublishRequest, proven: Sequence[ProvenImage], regions: Sequence[str], waiter: Waiter
 ) -> list[PlaceRun]:
     """Look at every place, side by side, and plan it. A region that cannot be asked does not hide the others."""
-    pairs = [(each, Place(region=region, target=each.target)) for each in proven for region in regions]
-    found = attempt(lambda pair: _plan(aws, request, *pair), pairs, waiter)
-    return [PlaceRun.of(place, each) for (_, place), each in zip(pairs, found, strict=True)]
+    images = {Place(region=region, target=each.target): each for each in proven for region in regions}
+    return plan_all(lambda place: _plan(aws, request, images[place], place), list(images), waiter)
 
 
-def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) -> PlacePlan:
+def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) -> PlaceRun:
     built = observe.find_image(aws, proven.region, proven.image)
     if built is None:
         raise RefusedError(f"{proven.target.key}: {proven.image} does not exist in {proven.region}", "build it again")

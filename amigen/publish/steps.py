@@ -44,59 +44,34 @@ class Action(ABC):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlacePlan:
-    """All that is to be done for one target in one region, in order.
-
-    Attributes:
-        image: The AMI where it is there already.
-        version: The template version that is right already; None where one has to be made.
-        notes: What a person should know and nobody will change.
-    """
-
-    place: Place
-    actions: tuple[Action, ...]
-    digest: str = ""
-    built: str = ""
-    image: str | None = None
-    template: str | None = None
-    version: int | None = None
-    notes: tuple[str, ...] = ()
-
-
 @dataclass(kw_only=True)
 class PlaceRun:
-    """One place, from the look at it to the end of its plan: what is known by now, and what came of it.
+    """One target in one region, from the look at it to the end of its plan: what is known by now, and what came of it.
 
     Attributes:
-        plan: What is to be done; without actions where the place could not be looked at.
-        applied: Whether its plan was begun.
+        actions: All that is to be done, in order; none where the place could not be looked at.
+        notes: What a person should know and nobody will change.
+        image, template, version: What there is already of the plan's; None where it has yet to be made.
+        default: The default version that was set.
+        applied: Whether the plan was begun.
         done: Titles of the actions that were done.
         warning: What EC2 could not validate of the version that was made.
         error: Why it could not be planned, or why it stopped; None where it got to its end.
     """
 
-    plan: PlacePlan
-    image: str | None
-    template: str | None
-    version: int | None
+    place: Place
+    actions: tuple[Action, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    built: str = ""
+    image: str | None = None
+    template: str | None = None
+    version: int | None = None
     default: int | None = None
     applied: bool = False
     done: list[str] = field(default_factory=list)
     warning: str = ""
     error: AmigenError | None = None
-
-    @classmethod
-    def of(cls, place: Place, found: PlacePlan | AmigenError) -> PlaceRun:
-        """The beginning: a plan, or why there is none."""
-        error = found if isinstance(found, AmigenError) else None
-        plan = PlacePlan(place=place, actions=()) if isinstance(found, AmigenError) else found
-        return cls(plan=plan, image=plan.image, template=plan.template, version=plan.version, error=error)
-
-    @property
-    def place(self) -> Place:
-        """Where."""
-        return self.plan.place
 
     @property
     def ami(self) -> str:
@@ -125,6 +100,13 @@ class Means:
     canary: Callable[..., None] | None = None
 
 
+def plan_all(plan: Callable[[Place], PlaceRun], places: Sequence[Place], waiter: Waiter) -> list[PlaceRun]:
+    """The plans of places, side by side; one that cannot be planned has its error, and does not hide the others."""
+    found = attempt(plan, places, waiter)
+    pairs = zip(places, found, strict=True)
+    return [PlaceRun(place=at, error=each) if isinstance(each, AmigenError) else each for at, each in pairs]
+
+
 def apply(means: Means, runs: Sequence[PlaceRun]) -> None:
     """Apply the plans of all places that have one: side by side, the steps of each in order.
 
@@ -137,13 +119,13 @@ def apply(means: Means, runs: Sequence[PlaceRun]) -> None:
 
 
 def _apply(means: Means, run: PlaceRun) -> None:
-    plan, key = run.plan, run.place.key
+    key = run.place.key
     run.applied = True
-    means.ledger.restart(key, digest=plan.digest, built=plan.built)
-    found = [step for step, there in (("built", True), ("copied", plan.image), ("template", plan.version)) if there]
+    means.ledger.restart(key, digest=run.digest, built=run.built)
+    found = [step for step, there in (("built", True), ("copied", run.image), ("template", run.version)) if there]
     means.ledger.note(key, *found, **run.known)
     try:
-        for action in plan.actions:
+        for action in run.actions:
             means.waiter.say(f"{key}: {action.title}")
             action.do(means, run)
             run.done.append(action.title)

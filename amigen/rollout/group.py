@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from amigen.base.errors import AmigenError, AwsError, InputError
 from amigen.publish.names import Place
@@ -69,27 +69,14 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetVersion:
-    """What the default of a template is when a plan is done.
-
-    Attributes:
-        version: None for the version that the plan makes.
-        default: What it is now; a refresh that goes there is the way back of an earlier run.
-        data: What that version says.
-    """
-
-    template: str
-    version: int | None
-    default: int | None
-    data: dict[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Release:
     """What a group is to run.
 
     Attributes:
-        old: The version that was the default before; None if it is unknown.
+        version: 0 for the version that the plan makes.
+        old: The version that is the default before; None if it is unknown. A refresh that goes there is the way back of
+            an earlier run.
+        data: What the version says, where that is looked at.
         resolving: The versions whose image is what a parameter says.
     """
 
@@ -97,6 +84,7 @@ class Release:
     template: str
     version: int
     old: int | None
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
     resolving: frozenset[int] = frozenset()
 
 
@@ -165,10 +153,7 @@ def parse_group(text: str, regions: Sequence[str]) -> Group:
     return Group(name=match["name"], region=region, cluster=match["cluster"] or "")
 
 
-_T = TypeVar("_T", TargetVersion, Release)
-
-
-def of_template(group: Group, template: str, known: Sequence[_T]) -> _T:
+def of_template(group: Group, template: str, known: Sequence[Release]) -> Release:
     """The one of the template that a group uses.
 
     Raises:

@@ -13,7 +13,7 @@ from amigen.aws.errors import CallError
 from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.steps import Means
-from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, of_template
 from amigen.rollout.roller import Roller
 
 
@@ -28,9 +28,9 @@ class ManagedNodegroup(Roller):
         self._old = ""
         self._found: dict[str, Any] = {}
 
-    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
+    def look(self, releases: Sequence[Release]) -> tuple[str, int | None]:
         current, busy = self._look()
-        own = of_template(self._group, str(current.get("id", "")), targets)
+        own = of_template(self._group, str(current.get("id", "")), releases)
         wrong = (*refused_in_template(own.data), *refused_in_group(self._found, own.data))
         if wrong:
             raise RefusedError(
@@ -39,9 +39,9 @@ class ManagedNodegroup(Roller):
             )
         old = str(current.get("version", ""))
         update, wanted = self._running(self._updates()) if busy else ("", "")
-        if update and wanted not in (str(own.version), old, str(own.default)):
+        if update and wanted not in (str(own.version), old, str(own.old)):
             raise self._somebody_else(update, wanted)
-        return old, own.version
+        return old, own.version or None
 
     def to(self, releases: Sequence[Release]) -> str:
         current, busy = self._look()

@@ -17,7 +17,7 @@ from amigen.base.words import shortened
 from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
-from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, TargetVersion, of_template
+from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, of_template
 from amigen.rollout.roller import Roller
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
@@ -37,19 +37,19 @@ class InstanceRefresh(Roller):
     def template(self) -> str:
         return templates.base(self._before)[0]
 
-    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
+    def look(self, releases: Sequence[Release]) -> tuple[str, int | None]:
         group = self._describe()
         template, version = templates.base(group)
-        own = of_template(self._group, template, targets)
-        self._refuse_latest(group, {each.template for each in targets})
-        # A version that is not made yet is what no refresh can go to.
-        new = {each.template: each.version or 0 for each in targets}
+        own = of_template(self._group, template, releases)
+        self._refuse_latest(group, {each.template for each in releases})
+        # A version that is not made yet is 0, to which no refresh can go.
+        new = {each.template: each.version for each in releases}
         self._forward(group, new)
         running = self._running()
-        old = {each.template: each.default for each in targets if each.default}
+        old = {each.template: each.old for each in releases if each.old}
         if running and not (self._goes_to(running, group, new) or self._returns(running, group, old)):
             raise self._somebody_else(running)
-        return version, own.version
+        return version, own.version or None
 
     def to(self, releases: Sequence[Release]) -> str:
         self._releases = releases

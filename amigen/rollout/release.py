@@ -17,8 +17,8 @@ from amigen.publish.canary import Canary
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
 from amigen.publish.run import look, make_request
-from amigen.publish.steps import Means, PlaceRun, apply
-from amigen.publish.wait import Waiter, attempt
+from amigen.publish.steps import Means, PlaceRun, apply, plan_all
+from amigen.publish.wait import Waiter
 from amigen.rollout.group import Group, GroupRun, Preferences, parse_group
 from amigen.rollout.rollback import plan_rollback
 from amigen.rollout.run import look_at, roll_out
@@ -69,7 +69,7 @@ class Released:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.groups or any(run.plan.actions for run in self.runs))
+        return bool(self.groups or any(run.actions for run in self.runs))
 
     @property
     def failures(self) -> list[tuple[str, AmigenError]]:
@@ -154,8 +154,7 @@ def roll_back(
             + ", ".join(place.key for place in places),
             "add --region, --platform, --architecture; without --to each goes back to what its own default was before",
         )
-    plans = attempt(lambda place: plan_rollback(aws, place, to), places, waiter)
-    found = Released(runs=[PlaceRun.of(place, plan) for place, plan in zip(places, plans, strict=True)])
+    found = Released(runs=plan_all(lambda place: plan_rollback(aws, place, to), places, waiter))
     show(found)
     if dry_run:
         return found
@@ -166,7 +165,7 @@ def roll_back(
         # What is noted of a publish stays, but for the default.
         apply(Means(aws=aws, ledger=Ledger(), waiter=waiter), found.runs)
         for run in found.runs:
-            default = run.plan.version if run.error is None else run.default
+            default = run.version if run.error is None else run.default
             if run.applied and default is not None:
                 ledger.went_back(run.place.key, default=default)
     return found

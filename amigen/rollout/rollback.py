@@ -9,10 +9,10 @@ from amigen.publish.diff import difference
 from amigen.publish.names import Place, read_history, read_rollback
 from amigen.publish.promote import PutParameter, SetDefault
 from amigen.publish.state import Template, Version
-from amigen.publish.steps import Action, PlacePlan
+from amigen.publish.steps import Action, PlaceRun
 
 
-def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
+def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlaceRun:
     """What a rollback of one place would do: the default goes back, and the parameter with it.
 
     Raises:
@@ -40,7 +40,7 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlacePlan:
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     if parameter and parameter != image.id:
         actions.append(PutParameter(name=place.target.parameter, image=image.id, old=parameter))
-    return PlacePlan(
+    return PlaceRun(
         place=place,
         actions=tuple(actions),
         image=image.id,

@@ -12,7 +12,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.base.errors import AmigenError
 from amigen.publish.steps import Means
-from amigen.rollout.group import Group, Release, RolloutError, TargetVersion
+from amigen.rollout.group import Group, Release, RolloutError
 
 _T = TypeVar("_T")
 _LOOKS = 4  # AWS writes the new version to the group a moment after a rollout has ended
@@ -35,7 +35,7 @@ class Roller(ABC):
         """Id of the group's launch template, after `to` has looked."""
 
     @abstractmethod
-    def look(self, targets: Sequence[TargetVersion]) -> tuple[str, int | None]:
+    def look(self, releases: Sequence[Release]) -> tuple[str, int | None]:
         """Which version the group names, and which it would get. Changes nothing.
 
         Raises:

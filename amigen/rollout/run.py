@@ -13,7 +13,7 @@ from amigen.publish.promote import SetDefault
 from amigen.publish.steps import Means, PlaceRun
 from amigen.publish.template_steps import CreateVersion
 from amigen.publish.wait import StoppedError, TooLongError
-from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release, RolloutError, TargetVersion
+from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release, RolloutError
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
 from amigen.rollout.roller import Roller
@@ -28,34 +28,34 @@ def roller(means: Means, group: Group) -> Roller:
 def look_at(means: Means, groups: Sequence[Group], runs: Sequence[PlaceRun]) -> list[GroupRun]:
     """What the rollouts of a plan would do; each group keeps its own error. Changes nothing."""
     out = []
-    targets: dict[str, tuple[TargetVersion, ...]] = {}
+    known: dict[str, tuple[Release, ...]] = {}
     for group in groups:
         preview = GroupRun(group=group)
         out.append(preview)
         if any(run.error for run in runs if run.place.region == group.region):
             continue  # it is said already, and nothing is rolled out
         try:
-            if group.region not in targets:
-                targets[group.region] = _targets(means.aws, group.region, runs)
-            preview.old, preview.new = roller(means, group).look(targets[group.region])
+            if group.region not in known:
+                known[group.region] = _coming(means.aws, group.region, runs)
+            preview.old, preview.new = roller(means, group).look(known[group.region])
         except AmigenError as error:
             preview.error = error
     return out
 
 
-def _targets(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[TargetVersion, ...]:
+def _coming(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
     """The defaults of a region as its plans leave them; a template that a plan makes has no groups yet."""
     out = []
-    for plan in (run.plan for run in runs):
-        if plan.place.region != region or plan.template is None:
+    for run in runs:
+        if run.place.region != region or run.template is None:
             continue
-        made = next((action for action in plan.actions if isinstance(action, CreateVersion)), None)
-        template = None if made else observe.find_template(aws, region, plan.place.target.template)
-        version = template.version(plan.version) if template and plan.version else None
+        made = next((action for action in run.actions if isinstance(action, CreateVersion)), None)
+        template = None if made else observe.find_template(aws, region, run.place.target.template)
+        version = template.version(run.version) if template and run.version else None
         data = made.data if made else version.data if version else {}
-        move = next((action for action in plan.actions if isinstance(action, SetDefault)), None)
-        default = move.old if move else plan.version
-        out.append(TargetVersion(template=plan.template, version=plan.version, default=default, data=data))
+        move = next((action for action in run.actions if isinstance(action, SetDefault)), None)
+        old = move.old if move else run.version
+        out.append(Release(place=run.place, template=run.template, version=run.version or 0, old=old, data=data))
     return tuple(out)
 
 
@@ -98,7 +98,7 @@ def _ended(
             return False
         return True
 
-    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.plan.actions) and run.default]
+    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.actions) and run.default]
     releases: Sequence[Release] = ()
     if isinstance(error, FailedRolloutError):
         releases = error.releases

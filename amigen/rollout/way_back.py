@@ -71,7 +71,7 @@ def default_back(means: Means, release: Release) -> str:
     if release.old is None:
         raise RolloutError("the previous default is unknown; leaving it unchanged", "name it: --to of rollback")
     try:
-        run = PlaceRun.of(release.place, plan_rollback(means.aws, release.place, release.old))
+        run = plan_rollback(means.aws, release.place, release.old)
         apply(replace(means, ledger=Ledger()), [run])
         error = run.error
     except AmigenError as found:
