@@ -471,7 +471,7 @@ def test_the_default_of_init_is_in_standard_support() -> None:
 
     (option,) = [each for each in init.params if each.name == "version"]
 
-    assert list(eks_support(parse_spec(mapping(version(str(option.default)))))) == []
+    assert list(eks_support.check(parse_spec(mapping(version(str(option.default)))))) == []
 
 
 def test_the_regions_are_those_of_botocore() -> None:

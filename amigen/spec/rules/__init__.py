@@ -13,7 +13,12 @@ from amigen.spec.model import NodeImage
 from amigen.spec.rules import aws, join, kubernetes, node, nodeadm
 from amigen.spec.rules.rule import Rule
 
-RULES: tuple[Rule, ...] = (*kubernetes.RULES, *node.RULES, *join.RULES, *nodeadm.RULES, *aws.RULES)
+RULES = tuple(
+    each
+    for module in (kubernetes, node, join, nodeadm, aws)
+    for each in vars(module).values()
+    if isinstance(each, Rule)
+)
 
 
 def check(spec: NodeImage, unreadable: Iterable[str] = ()) -> list[Problem]:

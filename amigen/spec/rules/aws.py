@@ -12,11 +12,12 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage, RootVolume
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule, not_of_spec
+from amigen.spec.rules.rule import not_of_spec, problem, rule, warning
 
 _TAG_PREFIX = "amigen/"
 
 
+@rule("platforms", "architectures")
 def sources(spec: NodeImage) -> Iterator[Problem]:
     """A source AMI is named in exactly one way, for a platform of the spec."""
     for platform, source in spec.aws.source_amis.items():
@@ -27,18 +28,15 @@ def sources(spec: NodeImage) -> Iterator[Problem]:
         ]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            yield Problem(path=where, message=f"needs exactly one of id, ssmParameter, filter; found {found}")
+            yield problem(where, f"needs exactly one of id, ssmParameter, filter; found {found}")
         if source.id and len(spec.architectures) > 1:
             message = "an AMI has one architecture, and the spec has several"
-            yield Problem(path=f"{where}.id", message=message, hint="use ssmParameter with {arch}, or filter")
+            yield problem(f"{where}.id", message, "use ssmParameter with {arch}, or filter")
         if source.ssm_parameter and set(re.findall(r"\{[^}]*\}?|\}", source.ssm_parameter)) - {"{arch}"}:
-            yield Problem(
-                path=f"{where}.ssmParameter",
-                message="contains braces other than {arch}",
-                hint="only {arch} is filled in",
-            )
+            yield problem(f"{where}.ssmParameter", "contains braces other than {arch}", "only {arch} is filled in")
 
 
+@rule("architectures")
 def instance_types(spec: NodeImage) -> Iterator[Problem]:
     """An instance type runs on the architecture that it is named for."""
     for path, types in (
@@ -50,11 +48,11 @@ def instance_types(spec: NodeImage) -> Iterator[Problem]:
             where = key_path(path, architecture)
             if architecture not in spec.architectures:
                 hint = f"architectures of this spec: {', '.join(spec.architectures)}"
-                yield Problem(path=where, message=f"{architecture} is not an architecture of this spec", hint=hint)
+                yield problem(where, f"{architecture} is not an architecture of this spec", hint)
                 continue
             for instance_type in (named,) if isinstance(named, str) else named:
                 if architecture != _architecture(instance_type):
-                    yield Problem(path=where, message=f"{instance_type} is {_architecture(instance_type)}")
+                    yield problem(where, f"{instance_type} is {_architecture(instance_type)}")
 
 
 def _architecture(instance_type: str) -> str:
@@ -66,18 +64,17 @@ def _architecture(instance_type: str) -> str:
     return "arm64" if family == "a1" or re.match(r"[a-z]+\d+g", family) else "x86_64"
 
 
+@rule("aws.rootVolume")
 def volume(spec: NodeImage) -> Iterator[Problem]:
     """IOPS and throughput belong to volume types."""
     root = spec.aws.root_volume
     if root.type in ("io1", "io2") and root.iops is None:
-        yield Problem(path="aws.rootVolume.iops", message=f"{root.type} needs iops", hint="set rootVolume.iops")
+        yield problem("aws.rootVolume.iops", f"{root.type} needs iops", "set rootVolume.iops")
     yield from _limits(root)
     if root.type == "gp2" and root.iops is not None:
-        yield Problem(path="aws.rootVolume.iops", message="gp2 does not support iops", hint="use gp3")
+        yield problem("aws.rootVolume.iops", "gp2 does not support iops", "use gp3")
     if root.type != "gp3" and root.throughput is not None:
-        yield Problem(
-            path="aws.rootVolume.throughput", message=f"{root.type} does not support throughput", hint="use gp3"
-        )
+        yield problem("aws.rootVolume.throughput", f"{root.type} does not support throughput", "use gp3")
 
 
 # Volume type -> least and most IOPS, and most IOPS for each GiB.
@@ -95,56 +92,53 @@ def _limits(root: RootVolume) -> Iterator[Problem]:
         # The base IOPS of gp3 come with every size.
         by_size = max(ratio * root.size_gib, _GP3_IOPS if root.type == "gp3" else 0)
         if not least <= root.iops <= most:
-            message = f"{root.type} takes {least} to {most} IOPS, not {root.iops}"
-            yield Problem(path=where, message=message, source=_VOLUME_TYPES)
+            yield problem(where, f"{root.type} takes {least} to {most} IOPS, not {root.iops}", source=_VOLUME_TYPES)
         elif root.iops > by_size:
             message = (
                 f"{root.type} takes at most {ratio} IOPS per GiB: {by_size} for {root.size_gib} GiB, not {root.iops}"
             )
-            yield Problem(path=where, message=message, hint="raise sizeGiB, or lower iops", source=_VOLUME_TYPES)
+            yield problem(where, message, "raise sizeGiB, or lower iops", _VOLUME_TYPES)
     iops = root.iops or _GP3_IOPS
     if root.type == "gp3" and root.throughput is not None and root.throughput * 4 > iops:
         message = f"gp3 takes at most 0.25 MiB/s per IOPS: {iops // 4} for {iops} IOPS, not {root.throughput}"
         hint = f"set rootVolume.iops to at least {root.throughput * 4}"
-        yield Problem(path="aws.rootVolume.throughput", message=message, hint=hint, source=_VOLUME_TYPES)
+        yield problem("aws.rootVolume.throughput", message, hint, _VOLUME_TYPES)
 
 
+@rule("aws.encryption", "aws.copyRegions")
 def encryption(spec: NodeImage) -> Iterator[Problem]:
     """Keys fit regions, and a shared image can be read by those it is shared with."""
     keys, share = spec.aws.encryption, spec.aws.share
     if not keys.enabled and (keys.kms_key_id or keys.region_kms_key_ids):
-        yield Problem(
-            path="aws.encryption",
-            message="kmsKeyId is set but encryption is disabled",
-            hint="set enabled: true, or remove the key",
+        yield problem(
+            "aws.encryption", "kmsKeyId is set but encryption is disabled", "set enabled: true, or remove the key"
         )
     if keys.enabled and share.public:
-        yield Problem(
-            path="aws.share.public",
-            message="an image with encrypted snapshots cannot be public",
-            hint="set aws.encryption.enabled: false, or share with accounts and organizations",
-            source="https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-intro.html",
+        yield problem(
+            "aws.share.public",
+            "an image with encrypted snapshots cannot be public",
+            "set aws.encryption.enabled: false, or share with accounts and organizations",
+            "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-intro.html",
         )
     if keys.enabled and not keys.kms_key_id and (share.accounts or share.organizations or share.organizational_units):
-        yield Problem(
-            path="aws.share",
-            message="an image that is encrypted with the account's EBS key cannot be shared",
-            hint="set aws.encryption.kmsKeyId to a key of your own, or encryption.enabled: false",
-            source="https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html",
+        yield problem(
+            "aws.share",
+            "an image that is encrypted with the account's EBS key cannot be shared",
+            "set aws.encryption.kmsKeyId to a key of your own, or encryption.enabled: false",
+            "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html",
         )
     for region in keys.region_kms_key_ids:
         if region not in spec.aws.copy_regions:
-            message = f"{region} is not among aws.copyRegions"
-            yield Problem(path=key_path("aws.encryption.regionKmsKeyIds", region), message=message)
+            yield problem(key_path("aws.encryption.regionKmsKeyIds", region), f"{region} is not among aws.copyRegions")
     key = keys.kms_key_id or ""
     if keys.enabled and key and not (key.startswith("alias/") or "mrk-" in key):
         for index, region in enumerate(spec.aws.copy_regions):
             if region not in keys.region_kms_key_ids:
-                message = f"the key {key} does not exist in {region}"
                 hint = "name its key in aws.encryption.regionKmsKeyIds, or use an alias or multi-region key"
-                yield Problem(path=f"aws.copyRegions[{index}]", message=message, hint=hint)
+                yield problem(f"aws.copyRegions[{index}]", f"the key {key} does not exist in {region}", hint)
 
 
+@rule()
 def known_regions(spec: NodeImage) -> Iterator[Problem]:
     """A region that AWS did not have is a slip, or newer than this list."""
     named = [("aws.region", spec.aws.region)]
@@ -153,8 +147,7 @@ def known_regions(spec: NodeImage) -> Iterator[Problem]:
         if region not in knowledge.AWS_REGIONS:
             near = get_close_matches(region, knowledge.AWS_REGIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "see `aws ec2 describe-regions --all-regions`"
-            message = f"unknown AWS region {region} (as of November 2026)"
-            yield Problem(severity="warning", path=path, message=message, hint=hint)
+            yield warning(path, f"unknown AWS region {region} (as of November 2026)", hint)
 
 
 # First parts of the names of regions in other partitions than `aws`
@@ -162,18 +155,20 @@ def known_regions(spec: NodeImage) -> Iterator[Problem]:
 _PARTITIONS = ("cn-", "us-gov-", "us-iso-", "us-isob-", "us-isof-", "eu-isoe-", "eusc-")
 
 
+@rule("aws.region")
 def regions(spec: NodeImage) -> Iterator[Problem]:
     """Copies are for other regions, of the same partition: nothing is copied from one into another."""
     of_build = _partition(spec.aws.region)
     for index, region in enumerate(spec.aws.copy_regions):
         where = f"aws.copyRegions[{index}]"
         if region == spec.aws.region:
-            yield Problem(path=where, message=f"{region} is the region of the build", hint="remove it")
+            yield problem(where, f"{region} is the region of the build", "remove it")
         elif _partition(region) != of_build:
             message = f"{region} is in another partition than {spec.aws.region}: images cannot be copied there"
-            yield Problem(path=where, message=message, hint="use a separate spec for that partition")
+            yield problem(where, message, "use a separate spec for that partition")
 
 
+@rule("platforms", "aws.baseImage", "aws.sourceAmis")
 def image_owners(spec: NodeImage) -> Iterator[Problem]:
     """The account that publishes a distribution's images is another one in each partition."""
     partition = _partition(spec.aws.region)
@@ -181,11 +176,13 @@ def image_owners(spec: NodeImage) -> Iterator[Problem]:
         fact = PLATFORMS[platform]
         searched = not fact.ssm_plain and not (spec.aws.base_image == "eks" and fact.ssm_eks)
         if partition != "aws" and searched and platform not in spec.aws.source_amis:
-            yield Problem(
-                path=f"platforms[{index}]",
-                message=f"the images of {platform} are searched by their owner, account {fact.owner} of partition aws;"
-                f" its owner in the partition of {spec.aws.region} is not known",
-                hint=f"name the image, or its owner: aws.sourceAmis.{platform}",
+            yield problem(
+                f"platforms[{index}]",
+                (
+                    f"the images of {platform} are searched by their owner, account {fact.owner} of partition aws;"
+                    f" its owner in the partition of {spec.aws.region} is not known"
+                ),
+                f"name the image, or its owner: aws.sourceAmis.{platform}",
             )
 
 
@@ -193,41 +190,42 @@ def _partition(region: str) -> str:
     return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "aws")
 
 
+@rule()
 def vpc(spec: NodeImage) -> Iterator[Problem]:
     """Packer refuses a VPC without a subnet, unless it is the default one."""
     if spec.aws.vpc_id and not (spec.aws.subnet_id or spec.aws.builder.subnet_filter):
-        yield Problem(
-            severity="warning",
-            path="aws.vpcId",
-            message="without aws.subnetId only the default VPC works: Packer refuses any other",
-            hint="set aws.subnetId or aws.builder.subnetFilter",
-            source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon/latest/components/builder/ebs",
+        yield warning(
+            "aws.vpcId",
+            "without aws.subnetId only the default VPC works: Packer refuses any other",
+            "set aws.subnetId or aws.builder.subnetFilter",
+            "https://developer.hashicorp.com/packer/integrations/hashicorp/amazon/latest/components/builder/ebs",
         )
 
 
+@rule()
 def tags(spec: NodeImage) -> Iterator[Problem]:
     """The tags of amigen itself are what drift and prune rely on."""
     for key in spec.aws.tags:
         if key.startswith(_TAG_PREFIX):
-            yield Problem(
-                path=key_path("aws.tags", key),
-                message=f"the prefix {_TAG_PREFIX} is reserved for amigen",
-                hint="choose another key",
+            yield problem(
+                key_path("aws.tags", key), f"the prefix {_TAG_PREFIX} is reserved for amigen", "choose another key"
             )
 
 
+@rule("aws.iamInstanceProfile")
 def communicator(spec: NodeImage) -> Iterator[Problem]:
     """Session Manager works through the instance's role."""
     aws = spec.aws
     if aws.communicator == "session-manager" and not (aws.iam_instance_profile or aws.builder.instance_profile_policy):
-        yield Problem(
-            path="aws.communicator",
-            message="session-manager needs aws.iamInstanceProfile or aws.builder.instanceProfilePolicy",
-            hint="a profile with the policy AmazonSSMManagedInstanceCore",
-            source="https://developer.hashicorp.com/packer/integrations/hashicorp/amazon",
+        yield problem(
+            "aws.communicator",
+            "session-manager needs aws.iamInstanceProfile or aws.builder.instanceProfilePolicy",
+            "a profile with the policy AmazonSSMManagedInstanceCore",
+            "https://developer.hashicorp.com/packer/integrations/hashicorp/amazon",
         )
 
 
+@rule("aws.securityGroupIds", "aws.communicator", "aws.builder")
 def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
     """They are address ranges, and the builder has a temporary security group that lets ssh in."""
     aws = spec.aws
@@ -236,18 +234,19 @@ def ssh_sources(spec: NodeImage) -> Iterator[Problem]:
             ipaddress.ip_network(cidr)
         except ValueError as error:
             where = f"aws.sshSourceCidrs[{index}]"
-            yield Problem(path=where, message=f"is not an address range: {error}", hint="such as 192.0.2.0/24")
+            yield problem(where, f"is not an address range: {error}", "such as 192.0.2.0/24")
     other = "aws.securityGroupIds" if aws.security_group_ids else ""
     other = "aws.builder.securityGroupFilter" if aws.builder.security_group_filter else other
     other = "aws.communicator: session-manager" if aws.communicator == "session-manager" else other
     if aws.ssh_source_cidrs and other:
-        yield Problem(
-            path="aws.sshSourceCidrs",
-            message=f"has no effect with {other}: there is no temporary security group for ssh",
-            hint="remove one of the two",
+        yield problem(
+            "aws.sshSourceCidrs",
+            f"has no effect with {other}: there is no temporary security group for ssh",
+            "remove one of the two",
         )
 
 
+@rule()
 def builder(spec: NodeImage) -> Iterator[Problem]:
     """What is found by filters is not also named; Session Manager has an address of its own."""
     aws, own = spec.aws, spec.aws.builder
@@ -263,28 +262,26 @@ def builder(spec: NodeImage) -> Iterator[Problem]:
         ("acceptAnyHostKey", tunnel, own.accept_any_host_key and session_manager),
     ):
         if both:
-            yield Problem(path=f"aws.builder.{key}", message=f"{other} is set, too", hint="remove one of the two")
+            yield problem(f"aws.builder.{key}", f"{other} is set, too", "remove one of the two")
     for architecture in own.spot.instance_types if own.spot else ():
         if architecture in aws.instance_types:
-            yield Problem(
-                path=key_path("aws.builder.spot.instanceTypes", architecture),
-                message=f"{key_path('aws.instanceTypes', architecture)} is set, too",
-                hint="remove one of the two: Packer takes one instance type, or several for spot",
+            yield problem(
+                key_path("aws.builder.spot.instanceTypes", architecture),
+                f"{key_path('aws.instanceTypes', architecture)} is set, too",
+                "remove one of the two: Packer takes one instance type, or several for spot",
             )
     if own.instance_profile_policy and "arm64" in spec.architectures:
-        yield Problem(
-            severity="warning",
-            path="aws.builder.instanceProfilePolicy",
-            message="version 1.8.2 of Packer's amazon plugin fails with a temporary profile on arm64",
-            hint="use aws.iamInstanceProfile, or a later version of the plugin",
-            source="https://github.com/hashicorp/packer-plugin-amazon/issues/675",
+        yield warning(
+            "aws.builder.instanceProfilePolicy",
+            "version 1.8.2 of Packer's amazon plugin fails with a temporary profile on arm64",
+            "use aws.iamInstanceProfile, or a later version of the plugin",
+            "https://github.com/hashicorp/packer-plugin-amazon/issues/675",
         )
     if aws.builder.vpc_filter and not (aws.builder.subnet_filter or aws.subnet_id):
-        yield Problem(
-            severity="warning",
-            path="aws.builder.vpcFilter",
-            message="without a subnet only the default VPC works: Packer refuses any other",
-            hint="set aws.builder.subnetFilter",
+        yield warning(
+            "aws.builder.vpcFilter",
+            "without a subnet only the default VPC works: Packer refuses any other",
+            "set aws.builder.subnetFilter",
         )
 
 
@@ -292,6 +289,7 @@ def builder(spec: NodeImage) -> Iterator[Problem]:
 _BUILD_LENGTH = 22
 
 
+@rule("name", "platforms", "architectures")
 def ami_name(spec: NodeImage) -> Iterator[Problem]:
     """EC2 takes each name once in a region, and names of 3 to 128 characters."""
     given = spec.aws.ami_name
@@ -301,19 +299,19 @@ def ami_name(spec: NodeImage) -> Iterator[Problem]:
     needed = ["build", *(word for word, values in several.items() if len(values) > 1)]
     lacking = [f"{{{word}}}" for word in needed if f"{{{word}}}" not in given]
     if lacking:
-        yield Problem(
-            path="aws.amiName",
-            message=f"without {' and '.join(lacking)} two images would have one name",
-            hint="EC2 takes each name once in a region",
+        yield problem(
+            "aws.amiName",
+            f"without {' and '.join(lacking)} two images would have one name",
+            "EC2 takes each name once in a region",
         )
     longest = given.replace("{name}", spec.name).replace("{build}", "0" * _BUILD_LENGTH)
     for word, values in several.items():
         longest = longest.replace(f"{{{word}}}", max(values, key=len))
     if len(longest) > 128:
-        message = f"would have {len(longest)} characters; EC2 takes at most 128"
-        yield Problem(path="aws.amiName", message=message, hint="make it shorter")
+        yield problem("aws.amiName", f"would have {len(longest)} characters; EC2 takes at most 128", "make it shorter")
 
 
+@rule("kubernetesVersion", "platforms", "join.eks", "aws.baseImage", "aws.sourceAmis")
 def eks_images(spec: NodeImage) -> Iterator[Problem]:
     """The default source image exists for this Kubernetes version."""
     if spec.join.eks is not None:
@@ -323,15 +321,15 @@ def eks_images(spec: NodeImage) -> Iterator[Problem]:
         if spec.aws.base_image == "plain" or platform in spec.aws.source_amis or minimum is None:
             continue
         if knowledge.version_tuple(spec.kubernetes_version) < minimum:
-            yield Problem(
-                severity="warning",
-                path=f"platforms[{index}]",
-                message=f"the EKS images of {platform} start with Kubernetes {minimum[0]}.{minimum[1]}",
-                hint="set aws.baseImage: plain, or a newer kubernetesVersion",
-                source=PLATFORMS[platform].source,
+            yield warning(
+                f"platforms[{index}]",
+                f"the EKS images of {platform} start with Kubernetes {minimum[0]}.{minimum[1]}",
+                "set aws.baseImage: plain, or a newer kubernetesVersion",
+                PLATFORMS[platform].source,
             )
 
 
+@rule("platforms", "aws.baseImage", "aws.sourceAmis")
 def kernel_series(spec: NodeImage) -> Iterator[Problem]:
     """A plain source image that is looked up by a parameter may change its kernel series.
 
@@ -340,28 +338,8 @@ def kernel_series(spec: NodeImage) -> Iterator[Problem]:
     for platform in spec.platforms:
         plain = spec.aws.base_image == "plain" and platform not in spec.aws.source_amis
         if plain and "kernel-default" in (PLATFORMS[platform].ssm_plain or ""):
-            yield Problem(
-                severity="warning",
-                path="aws.baseImage",
-                message=f"the plain image of {platform} follows Amazon's default kernel, whose series changes",
-                hint=f"name an image of one series in aws.sourceAmis.{platform}",
+            yield warning(
+                "aws.baseImage",
+                f"the plain image of {platform} follows Amazon's default kernel, whose series changes",
+                f"name an image of one series in aws.sourceAmis.{platform}",
             )
-
-
-RULES = (
-    Rule(sources, "platforms", "architectures"),
-    Rule(instance_types, "architectures"),
-    Rule(volume, "aws.rootVolume"),
-    Rule(encryption, "aws.encryption", "aws.copyRegions"),
-    Rule(regions, "aws.region"),
-    Rule(known_regions),
-    Rule(image_owners, "platforms", "aws.baseImage", "aws.sourceAmis"),
-    Rule(vpc),
-    Rule(tags),
-    Rule(communicator, "aws.iamInstanceProfile"),
-    Rule(ssh_sources, "aws.securityGroupIds", "aws.communicator", "aws.builder"),
-    Rule(builder),
-    Rule(ami_name, "name", "platforms", "architectures"),
-    Rule(kernel_series, "platforms", "aws.baseImage", "aws.sourceAmis"),
-    Rule(eks_images, "kubernetesVersion", "platforms", "join.eks", "aws.baseImage", "aws.sourceAmis"),
-)

@@ -14,7 +14,7 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Eks, NodeImage
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule, duplicates
+from amigen.spec.rules.rule import duplicates, problem, rule, warning
 from amigen.spec.shape import shape
 from amigen.spec.values import LabelKey, LabelValue
 
@@ -37,6 +37,7 @@ _LABELS = {
 _LABELS_SOURCE = "kubernetes cmd/kubelet/app/options/options.go, ValidateKubeletFlags"
 
 
+@rule("kubernetesVersion", "platforms")
 def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
     """Each platform has an EKS image for this Kubernetes version."""
     if spec.join.eks is None:
@@ -48,12 +49,13 @@ def platforms_can_join(spec: NodeImage) -> Iterator[Problem]:
         if fact.joins_by is None:
             able = ", ".join(name for name, fact in PLATFORMS.items() if fact.joins_by)
             hint = f"remove join.eks (your own user data may join the node), or choose one of {able}"
-            yield Problem(path=where, message=f"{platform} has no EKS image: nothing on it joins a cluster", hint=hint)
+            yield problem(where, f"{platform} has no EKS image: nothing on it joins a cluster", hint)
         elif fact.min_kubernetes and wanted < fact.min_kubernetes:
             message = f"the EKS images of {platform} start with Kubernetes {_version(fact.min_kubernetes)}"
-            yield Problem(path=where, message=message, source=fact.source)
+            yield problem(where, message, source=fact.source)
 
 
+@rule("kubernetesVersion", "platforms", "aws.baseImage", "join")
 def eks_support(spec: NodeImage) -> Iterator[Problem]:
     """EKS supports the Kubernetes version, where the image or the cluster is one of EKS.
 
@@ -83,6 +85,7 @@ def eks_support(spec: NodeImage) -> Iterator[Problem]:
     yield Problem(severity=severity, path="kubernetesVersion", message=message, hint=hint, source=source)
 
 
+@rule()
 def cluster(spec: NodeImage) -> Iterator[Problem]:
     """The cluster's own data are well-formed."""
     if spec.join.eks is None:
@@ -94,33 +97,29 @@ def cluster(spec: NodeImage) -> Iterator[Problem]:
         pem = b""
     if not pem.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
         hint = "`aws eks describe-cluster --name NAME --query cluster.certificateAuthority.data --output text`"
-        message = "is not the base64 of a PEM certificate"
-        yield Problem(path="join.eks.certificateAuthority", message=message, hint=hint)
+        yield problem("join.eks.certificateAuthority", "is not the base64 of a PEM certificate", hint)
     hint = "such as 10.100.0.0/16"
     try:
         network = ipaddress.ip_network(eks.service_cidr)
     except ValueError as error:
-        yield Problem(path="join.eks.serviceCIDR", message=f"is not an address range: {error}", hint=hint)
+        yield problem("join.eks.serviceCIDR", f"is not an address range: {error}", hint)
     else:
         if network.num_addresses <= 10:
             message = "is too small: the cluster's DNS service has the tenth address of the range"
-            yield Problem(path="join.eks.serviceCIDR", message=message, hint=hint)
+            yield problem("join.eks.serviceCIDR", message, hint)
     yield from _kubelet(eks)
 
 
 def _kubelet(eks: Eks) -> Iterator[Problem]:
     kubelet = eks.kubelet
     for index, name, first in duplicates(flag.split("=")[0] for flag in kubelet.flags):
-        message = f"{name} is a duplicate (also flags[{first}])"
-        yield Problem(path=f"join.eks.kubelet.flags[{index}]", message=message, hint="remove one")
+        yield problem(f"join.eks.kubelet.flags[{index}]", f"{name} is a duplicate (also flags[{first}])", "remove one")
     for index, flag in enumerate(kubelet.flags):
         name = flag.split("=")[0]
         where = f"join.eks.kubelet.flags[{index}]"
         other = {"--node-labels": "labels", "--register-with-taints": "taints", "--max-pods": "maxPods"}.get(name)
         if other and getattr(kubelet, {"maxPods": "max_pods"}.get(other, other)):
-            yield Problem(
-                path=where, message=f"{name} and kubelet.{other} are the same setting", hint="use one of them"
-            )
+            yield problem(where, f"{name} and kubelet.{other} are the same setting", "use one of them")
         yield from _quotes(flag, where)
         if name == "--node-labels":
             yield from labels_of(flag, where)
@@ -138,10 +137,9 @@ def _quotes(flag: str, where: str) -> Iterator[Problem]:
         arrives = ""
     if not arrives or "\\" in flag:
         message = "has a backslash, or a quote that is not closed: systemd reads what follows with it"
-        yield Problem(path=where, message=message, hint="remove it", source=source)
+        yield problem(where, message, "remove it", source)
     elif arrives != flag:
-        message = f"systemd removes quotes: the kubelet gets {arrives}"
-        yield Problem(severity="warning", path=where, message=message, hint="remove the quotes", source=source)
+        yield warning(where, f"systemd removes quotes: the kubelet gets {arrives}", "remove the quotes", source)
 
 
 def labels_of(flag: str, where: str) -> Iterator[Problem]:
@@ -154,7 +152,7 @@ def labels_of(flag: str, where: str) -> Iterator[Problem]:
                 yield _reserved(key, where)
             continue
         message = f"{pair!r} is not a label: the kubelet would not start"
-        yield Problem(path=where, message=message, hint="--node-labels=KEY=VALUE,KEY=VALUE", source=_LABELS_SOURCE)
+        yield problem(where, message, "--node-labels=KEY=VALUE,KEY=VALUE", _LABELS_SOURCE)
 
 
 def _is_reserved(label: str) -> bool:
@@ -165,20 +163,13 @@ def _is_reserved(label: str) -> bool:
 
 
 def _reserved(label: str, where: str) -> Problem:
-    return Problem(
-        path=where,
-        message=f"the kubelet does not start with the label {label}: kubernetes.io and k8s.io are reserved",
-        hint=f"use a prefix of your own, or {' or '.join(f'{allowed}/' for allowed in _LABEL_NAMESPACES)}",
-        source=_LABELS_SOURCE,
+    return problem(
+        where,
+        f"the kubelet does not start with the label {label}: kubernetes.io and k8s.io are reserved",
+        f"use a prefix of your own, or {' or '.join(f'{allowed}/' for allowed in _LABEL_NAMESPACES)}",
+        _LABELS_SOURCE,
     )
 
 
 def _version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
-
-
-RULES = (
-    Rule(eks_support, "kubernetesVersion", "platforms", "aws.baseImage", "join"),
-    Rule(platforms_can_join, "kubernetesVersion", "platforms"),
-    Rule(cluster),
-)

@@ -8,9 +8,10 @@ from amigen import knowledge
 from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import Ipvs, NodeImage
-from amigen.spec.rules.rule import Rule
+from amigen.spec.rules.rule import problem, rule
 
 
+@rule("kubernetesVersion", "kubeProxy.mode")
 def mode_state(spec: NodeImage) -> Iterator[Problem]:
     """The chosen mode exists, and is not on its way out, in the chosen Kubernetes version."""
     mode, version = spec.kube_proxy.mode, spec.kubernetes_version
@@ -30,13 +31,15 @@ def mode_state(spec: NodeImage) -> Iterator[Problem]:
     )
 
 
+@rule("kubeProxy.mode")
 def ipvs_only(spec: NodeImage) -> Iterator[Problem]:
     """Settings of ipvs make sense in ipvs mode only."""
     if spec.kube_proxy.mode != "ipvs" and spec.kube_proxy.ipvs != Ipvs():
         message = f"is set, but kubeProxy.mode is {spec.kube_proxy.mode}"
-        yield Problem(path="kubeProxy.ipvs", message=message, hint="remove it, or set kubeProxy.mode: ipvs")
+        yield problem("kubeProxy.ipvs", message, "remove it, or set kubeProxy.mode: ipvs")
 
 
+@rule("kubeProxy.mode")
 def scheduler_use(spec: NodeImage) -> Iterator[Problem]:
     """Say kindly that a scheduler sees one node's connections only."""
     scheduler = spec.kube_proxy.ipvs.scheduler
@@ -50,6 +53,7 @@ def scheduler_use(spec: NodeImage) -> Iterator[Problem]:
         )
 
 
+@rule("kubernetesVersion", "platforms", "aws.baseImage")
 def connection_table(spec: NodeImage) -> Iterator[Problem]:
     """Older kernels take at most 20 bits, and silently fall back to the default beyond."""
     bits = spec.kube_proxy.ipvs.conn_tab_bits
@@ -60,14 +64,15 @@ def connection_table(spec: NodeImage) -> Iterator[Problem]:
         kernel = PLATFORMS[platform].oldest_kernel(spec.kubernetes_version, eks_image=eks)
         if kernel < knowledge.CONN_TAB_BITS_KERNEL:
             series = ".".join(map(str, kernel))
-            yield Problem(
-                path="kubeProxy.ipvs.connTabBits",
-                message=f"{bits} is too much for kernel {series} of {platform}: it would silently take the default, 12",
-                hint=f"at most {knowledge.CONN_TAB_BITS_OLD_MAX} before kernel 6.5",
-                source="linux commit 04292c695f82",
+            yield problem(
+                "kubeProxy.ipvs.connTabBits",
+                f"{bits} is too much for kernel {series} of {platform}: it would silently take the default, 12",
+                f"at most {knowledge.CONN_TAB_BITS_OLD_MAX} before kernel 6.5",
+                "linux commit 04292c695f82",
             )
 
 
+@rule("kubernetesVersion", "platforms", "kubeProxy.mode", "aws.baseImage")
 def nftables_kernel(spec: NodeImage) -> Iterator[Problem]:
     """The mode nftables needs kernel 5.13 or newer on every node."""
     if spec.kube_proxy.mode != "nftables":
@@ -76,13 +81,4 @@ def nftables_kernel(spec: NodeImage) -> Iterator[Problem]:
         kernel = PLATFORMS[platform].oldest_kernel(spec.kubernetes_version, eks_image=spec.aws.base_image == "eks")
         if kernel < knowledge.NFTABLES_MIN_KERNEL:
             message = f"{platform} comes with kernel {'.'.join(map(str, kernel))}; nftables mode needs 5.13 or newer"
-            yield Problem(path=f"platforms[{index}]", message=message, source="KEP-3866")
-
-
-RULES = (
-    Rule(mode_state, "kubernetesVersion", "kubeProxy.mode"),
-    Rule(ipvs_only, "kubeProxy.mode"),
-    Rule(scheduler_use, "kubeProxy.mode"),
-    Rule(connection_table, "kubernetesVersion", "platforms", "aws.baseImage"),
-    Rule(nftables_kernel, "kubernetesVersion", "platforms", "kubeProxy.mode", "aws.baseImage"),
-)
+            yield problem(f"platforms[{index}]", message, source="KEP-3866")

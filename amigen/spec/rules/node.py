@@ -14,7 +14,7 @@ from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.model import File, NodeImage
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule, duplicates, not_of_spec
+from amigen.spec.rules.rule import duplicates, not_of_spec, problem, rule, warning
 
 # Where amigen writes itself; a file of the user's there would fight it.
 OWN_PATHS = (
@@ -38,6 +38,7 @@ _LONGEST_NAME = 230
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  # noqa: S108 - named, not used
 
 
+@rule()
 def doubles(spec: NodeImage) -> Iterator[Problem]:
     """Lists without duplicates."""
     lists: tuple[tuple[str, Iterable[object]], ...] = (
@@ -53,10 +54,10 @@ def doubles(spec: NodeImage) -> Iterator[Problem]:
     )
     for path, values in lists:
         for index, value, first in duplicates(values):
-            message = f"duplicate value: {value} (also {path}[{first}])"
-            yield Problem(path=f"{path}[{index}]", message=message, hint="remove one")
+            yield problem(f"{path}[{index}]", f"duplicate value: {value} (also {path}[{first}])", "remove one")
 
 
+@rule()
 def packages(spec: NodeImage) -> Iterator[Problem]:
     """A package is listed once for each platform."""
     first: dict[tuple[str, str], int] = {}
@@ -64,11 +65,12 @@ def packages(spec: NodeImage) -> Iterator[Problem]:
         for platform in dict.fromkeys(package.platforms or spec.platforms):
             if (package.name, platform) in first:
                 message = f"{package.name} is listed twice (also packages[{first[package.name, platform]}])"
-                yield Problem(path=f"packages[{index}].name", message=message, hint="remove one")
+                yield problem(f"packages[{index}].name", message, "remove one")
                 break
             first[package.name, platform] = index
 
 
+@rule("platforms")
 def package_platforms(spec: NodeImage) -> Iterator[Problem]:
     """A package is for platforms of the spec."""
     for index, package in enumerate(spec.packages):
@@ -76,6 +78,7 @@ def package_platforms(spec: NodeImage) -> Iterator[Problem]:
             yield from not_of_spec(spec, platform, f"packages[{index}].platforms")
 
 
+@rule()
 def files(spec: NodeImage) -> Iterator[Problem]:
     """Each file has one content and a place of its own that lasts."""
     first: dict[str, int] = {}
@@ -85,18 +88,20 @@ def files(spec: NodeImage) -> Iterator[Problem]:
         yield from _content(file, where)
         yield from _place(file.path, f"{where}.path")
         if file.path in first:
-            message = f"{file.path} is written twice (also files[{first[file.path]}])"
-            yield Problem(path=f"{where}.path", message=message, hint="remove one")
+            yield problem(
+                f"{where}.path", f"{file.path} is written twice (also files[{first[file.path]}])", "remove one"
+            )
         above = [file.path[:end] for end, sign in enumerate(file.path) if sign == "/" and end]
         others = [first[folder] for folder in above if folder in first]
         for other in [*others, *([folders[file.path]] if file.path in folders else ())]:
             message = f"{file.path} and {spec.files[other].path} (files[{other}]) cannot both be files"
-            yield Problem(path=f"{where}.path", message=message, hint="one is the folder of the other")
+            yield problem(f"{where}.path", message, "one is the folder of the other")
         first.setdefault(file.path, index)
         for folder in above:
             folders.setdefault(folder, index)
 
 
+@rule()
 def private_files(spec: NodeImage) -> Iterator[Problem]:
     """The bootstrap in user data holds all files, and user data is no place for secrets.
 
@@ -105,27 +110,27 @@ def private_files(spec: NodeImage) -> Iterator[Problem]:
     """
     for index, file in enumerate(spec.files):
         if file.mode[-1:] in ("0", "1", "2", "3"):  # others cannot read it
-            yield Problem(
-                severity="warning",
-                path=f"files[{index}].mode",
-                message=f"{file.path} has mode {file.mode}, but its content is in the user data: everybody who may"
-                " describe the instance or its launch template can read it",
-                hint="fetch secrets on the node, such as from Secrets Manager in a hook",
+            yield warning(
+                f"files[{index}].mode",
+                (
+                    f"{file.path} has mode {file.mode}, but its content is in the user data: everybody who may"
+                    " describe the instance or its launch template can read it"
+                ),
+                "fetch secrets on the node, such as from Secrets Manager in a hook",
             )
 
 
 def _place(path: str, where: str) -> Iterator[Problem]:
     names = path.split("/")
     if {".", ".."} & set(names):
-        yield Problem(path=where, message="contains `.` or `..`", hint="write the plain path")
+        yield problem(where, "contains `.` or `..`", "write the plain path")
     elif max(len(name.encode()) for name in names) > _LONGEST_NAME:
-        message = "contains a file name that is too long"
-        yield Problem(path=where, message=message, hint=f"at most {_LONGEST_NAME} bytes between two `/`")
+        yield problem(where, "contains a file name that is too long", f"at most {_LONGEST_NAME} bytes between two `/`")
     elif own := _own(path):
-        yield Problem(path=where, message=f"{own} is written by amigen itself", hint="choose another name")
+        yield problem(where, f"{own} is written by amigen itself", "choose another name")
     elif gone := next((folder for folder in _VOLATILE if _is_in(path, folder)), None):
         message = f"{gone} is volatile: a file there is gone after a reboot"
-        yield Problem(path=where, message=message, hint="write it elsewhere, or make it with tmpfiles.d")
+        yield problem(where, message, "write it elsewhere, or make it with tmpfiles.d")
 
 
 def _own(path: str) -> str | None:
@@ -141,14 +146,15 @@ def _is_in(path: str, folder: str) -> bool:
 def _content(file: File, where: str) -> Iterator[Problem]:
     if (file.content is None) == (file.content_base64 is None):
         found = "both are set" if file.content is not None else "neither is set"
-        yield Problem(path=where, message=f"needs content or contentBase64; {found}", hint="set exactly one")
+        yield problem(where, f"needs content or contentBase64; {found}", "set exactly one")
     if file.content_base64 is not None:
         try:
             base64.b64decode(file.content_base64, validate=True)
         except ValueError as error:
-            yield Problem(path=f"{where}.contentBase64", message=f"is not base64: {error}", hint="`base64 -w0 FILE`")
+            yield problem(f"{where}.contentBase64", f"is not base64: {error}", "`base64 -w0 FILE`")
 
 
+@rule()
 def sysctls(spec: NodeImage) -> Iterator[Problem]:
     """Each once, and kube-proxy's own kernel parameters are its own."""
     first: dict[str, str] = {}
@@ -156,23 +162,23 @@ def sysctls(spec: NodeImage) -> Iterator[Problem]:
         where = key_path("sysctls", key)
         name = sysctl_name(key)
         if name in first:
-            yield Problem(path=where, message=f"{name} is set twice (also as {first[name]})", hint="remove one")
+            yield problem(where, f"{name} is set twice (also as {first[name]})", "remove one")
         first.setdefault(name, key)
         reason = knowledge.KUBE_PROXY_SYSCTLS.get(name)
         if reason or name.startswith("net.ipv4.vs."):
             why = reason or "it exists only once ip_vs is loaded, and kube-proxy owns this part"
             message = f"{name} must not be set by an image: {why}"
-            yield Problem(path=where, message=message, hint="remove it", source="kubernetes pkg/proxy/ipvs/proxier.go")
+            yield problem(where, message, "remove it", "kubernetes pkg/proxy/ipvs/proxier.go")
         if setting := knowledge.KUBE_PROXY_CONNTRACK_SYSCTLS.get(name):
             message = f"kube-proxy sets {name} at its start"
-            hint = f"leave it to {setting} of kube-proxy's configuration, or set that to 0"
-            yield Problem(severity="warning", path=where, message=message, hint=hint)
+            yield warning(where, message, f"leave it to {setting} of kube-proxy's configuration, or set that to 0")
 
 
 # The name of an interface, in place of which the list has `default`.
 _INTERFACE = re.compile(r"^(net\.ipv[46]\.(?:conf|neigh)\.)[^.]+(?=\.)")
 
 
+@rule()
 def known_sysctls(spec: NodeImage) -> Iterator[Problem]:
     """A key that no kernel knows, and that is nearly one that it knows, is a slip: the bootstrap would fail at it."""
     for key in spec.sysctls:
@@ -180,8 +186,7 @@ def known_sysctls(spec: NodeImage) -> Iterator[Problem]:
         near = [] if name in _sysctls() else get_close_matches(name, _sysctls(), n=1, cutoff=0.9)
         if near:
             message = f"unknown kernel parameter {sysctl_name(key)}"
-            hint = f"did you mean {near[0]}?"
-            yield Problem(severity="warning", path=key_path("sysctls", key), message=message, hint=hint)
+            yield warning(key_path("sysctls", key), message, f"did you mean {near[0]}?")
 
 
 @cache
@@ -190,6 +195,7 @@ def _sysctls() -> tuple[str, ...]:
     return tuple(line for line in listed.splitlines() if not line.startswith("#"))
 
 
+@rule("modules.extra")
 def bridge_sysctls(spec: NodeImage) -> Iterator[Problem]:
     """Kernel parameters of bridges come with a module."""
     if "br_netfilter" in {m.replace("-", "_") for m in spec.modules.extra}:
@@ -197,7 +203,7 @@ def bridge_sysctls(spec: NodeImage) -> Iterator[Problem]:
     for key in spec.sysctls:
         if sysctl_name(key).startswith("net.bridge."):
             message = f"{sysctl_name(key)} exists only once br_netfilter is loaded"
-            yield Problem(path=key_path("sysctls", key), message=message, hint="add br_netfilter to modules.extra")
+            yield problem(key_path("sysctls", key), message, "add br_netfilter to modules.extra")
 
 
 def sysctl_name(key: str) -> str:
@@ -208,80 +214,64 @@ def sysctl_name(key: str) -> str:
     return key
 
 
+@rule()
 def hooks(spec: NodeImage) -> Iterator[Problem]:
     """A name is unique, since a stamp of that name on the node says that its script ran. A script has no NUL."""
     named = (("before", spec.hooks.before), ("after", spec.hooks.after))
     placed = [(f"hooks.{when}[{index}]", hook) for when, items in named for index, hook in enumerate(items)]
     for index, name, first in duplicates(hook.name for _, hook in placed):
         message = f"a hook with the name {name} exists already at {placed[first][0]}"
-        yield Problem(path=f"{placed[index][0]}.name", message=message, hint="give each its own name")
+        yield problem(f"{placed[index][0]}.name", message, "give each its own name")
     for where, hook in placed:
         if "\0" in hook.script:
-            yield Problem(path=f"{where}.script", message="contains a NUL character", hint="remove it")
+            yield problem(f"{where}.script", "contains a NUL character", "remove it")
         if "\r\n" in hook.script:
             message = "has DOS line endings: the shell reads each carriage return as part of the line"
-            hint = "save it with Unix line endings"
-            yield Problem(severity="warning", path=f"{where}.script", message=message, hint=hint)
+            yield warning(f"{where}.script", message, "save it with Unix line endings")
         if hook.script[:1].isspace() and hook.script.lstrip().startswith("#!"):
             message = "has empty lines or blanks before its `#!` line: bash runs it, whatever that line says"
-            yield Problem(severity="warning", path=f"{where}.script", message=message, hint="remove them")
+            yield warning(f"{where}.script", message, "remove them")
 
 
+@rule("platforms")
 def package_sources(spec: NodeImage) -> Iterator[Problem]:
     """Mirrors belong to platforms of the spec, and suites and components to apt."""
     for platform, mirror in spec.package_sources.mirrors.items():
         where = key_path("packageSources.mirrors", platform)
         yield from not_of_spec(spec, platform, where)
         if PLATFORMS[platform].family == "dnf" and (mirror.suites or mirror.components):
-            yield Problem(
-                path=where, message="suites and components apply to apt only", hint=f"remove them for {platform}"
-            )
+            yield problem(where, "suites and components apply to apt only", f"remove them for {platform}")
         if PLATFORMS[platform].family == "dnf" and "," in mirror.url:
             message = "contains a comma, at which dnf begins another URL"
-            yield Problem(path=f"{where}.url", message=message, hint="write %2C", source="dnf.conf(5), baseurl")
+            yield problem(f"{where}.url", message, "write %2C", "dnf.conf(5), baseurl")
         if PLATFORMS[platform].family == "apt" and mirror.url.startswith("ftp:"):
-            yield Problem(path=f"{where}.url", message="apt refuses ftp", hint="use http or https")
+            yield problem(f"{where}.url", "apt refuses ftp", "use http or https")
         if mirror.gpg_key and re.search(r"[\s,$]", mirror.gpg_key):
             message = "contains white space, a comma or `$`, which are no part of a file name to apt or dnf"
-            yield Problem(path=f"{where}.gpgKey", message=message, hint="give the key file another name")
+            yield problem(f"{where}.gpgKey", message, "give the key file another name")
 
 
+@rule("packageSources.proxy")
 def no_proxy(spec: NodeImage) -> Iterator[Problem]:
     """Exceptions need something to be an exception of."""
     if spec.package_sources.no_proxy and spec.package_sources.proxy is None:
         message = "has no meaning without packageSources.proxy"
-        yield Problem(path="packageSources.noProxy", message=message, hint="set the proxy, or remove it")
+        yield problem("packageSources.noProxy", message, "set the proxy, or remove it")
 
 
+@rule("platforms")
 def local(spec: NodeImage) -> Iterator[Problem]:
     """A local base is a file, a download with its checksum, or made from package sources."""
     for platform, base in spec.local.bases.items():
         where = key_path("local.bases", platform)
         yield from not_of_spec(spec, platform, where)
         if (base.path is not None) + (base.url is not None) + base.mmdebstrap != 1:
-            yield Problem(path=where, message="needs exactly one of path, url and mmdebstrap", hint="set one of them")
+            yield problem(where, "needs exactly one of path, url and mmdebstrap", "set one of them")
         if base.mmdebstrap and not PLATFORMS[platform].kernel_package:
             message = f"mmdebstrap makes no {PLATFORMS[platform].title}"
-            yield Problem(path=f"{where}.mmdebstrap", message=message, hint="remove it for the official image")
+            yield problem(f"{where}.mmdebstrap", message, "remove it for the official image")
         if base.mmdebstrap and base.user:
-            message = "the user of a root by mmdebstrap is the distribution's"
-            yield Problem(path=f"{where}.user", message=message, hint="remove it")
+            yield problem(f"{where}.user", "the user of a root by mmdebstrap is the distribution's", "remove it")
         if (base.url is None) != (base.sha256 is None):
             hint = "publishers list the checksum next to the download, often in SHA256SUMS"
-            yield Problem(path=where, message="url and sha256 must be set together", hint=hint)
-
-
-RULES = (
-    Rule(doubles),
-    Rule(packages),
-    Rule(package_platforms, "platforms"),
-    Rule(files),
-    Rule(private_files),
-    Rule(sysctls),
-    Rule(known_sysctls),
-    Rule(bridge_sysctls, "modules.extra"),
-    Rule(hooks),
-    Rule(package_sources, "platforms"),
-    Rule(no_proxy, "packageSources.proxy"),
-    Rule(local, "platforms"),
-)
+            yield problem(where, "url and sha256 must be set together", hint)

@@ -19,7 +19,7 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.kubelet_api import KubeletApi, kubelet_api, versions
 from amigen.spec.model import Containerd, Eks, Instance, NodeImage
 from amigen.spec.paths import key_path
-from amigen.spec.rules.rule import Rule
+from amigen.spec.rules.rule import problem, rule, warning
 
 _KUBELET = "join.eks.kubelet"
 _VALIDATION = "amazon-eks-ami nodeadm/internal/api/validation.go"
@@ -56,6 +56,7 @@ _NOT_ON_UBUNTU: tuple[tuple[str, Callable[[Eks], object], str], ...] = (
 )
 
 
+@rule("platforms", "kubernetesVersion")
 def only_nodeadm(spec: NodeImage) -> Iterator[Problem]:
     """`/etc/eks/bootstrap.sh` of Ubuntu has no argument for most of this."""
     eks = spec.join.eks
@@ -71,7 +72,7 @@ def only_nodeadm(spec: NodeImage) -> Iterator[Problem]:
 
 def _not_on(platform: str, key: str, hint: str) -> Problem:
     message = f"the bootstrap.sh of {platform} has no argument for it"
-    return Problem(path=f"join.eks.{key}", message=message, hint=f"{hint}; or use a separate spec for Ubuntu")
+    return problem(f"join.eks.{key}", message, f"{hint}; or use a separate spec for Ubuntu")
 
 
 def _as_flag(key: str, version: str) -> str:
@@ -83,17 +84,18 @@ def _as_flag(key: str, version: str) -> str:
     return f"use kubelet.flags: --{flag}=..." if flag else _BY_HOOK
 
 
+@rule("join.eks.id", "join.eks.enableOutpost")
 def cluster_on_outpost(spec: NodeImage) -> Iterator[Problem]:
     """An Outpost needs the id of its local cluster, and nothing else does."""
     eks = spec.join.eks
     if eks and eks.enable_outpost and eks.id is None:
         hint = "`aws eks describe-cluster --name NAME --query cluster.id --output text`"
-        yield Problem(path="join.eks.enableOutpost", message="needs join.eks.id", hint=hint, source=_VALIDATION)
+        yield problem("join.eks.enableOutpost", "needs join.eks.id", hint, _VALIDATION)
     if eks and eks.id is not None and not eks.enable_outpost:
-        message = "has no effect without join.eks.enableOutpost: true"
-        yield Problem(severity="warning", path="join.eks.id", message=message, hint="set it, or remove the id")
+        yield warning("join.eks.id", "has no effect without join.eks.enableOutpost: true", "set it, or remove the id")
 
 
+@rule("kubernetesVersion", "platforms")
 def kubelet(spec: NodeImage) -> Iterator[Problem]:
     """Flags and configuration are those of this Kubernetes version."""
     if spec.join.eks is None or not (spec.join.eks.kubelet.flags or spec.join.eks.kubelet.config):
@@ -101,10 +103,10 @@ def kubelet(spec: NodeImage) -> Iterator[Problem]:
     known = kubelet_api(spec.kubernetes_version)
     api = known or _nearest(spec.kubernetes_version)
     by_nodeadm = any(PLATFORMS[p].joins_by == "nodeadm" for p in spec.platforms)
-    for problem in (*_flags(spec.join.eks, api, by_nodeadm), *_config(spec.join.eks, api)):
+    for found in (*_flags(spec.join.eks, api, by_nodeadm), *_config(spec.join.eks, api)):
         # Of a version that is not known here, nothing is certain.
-        certain = known or problem.source == _NODEADM
-        yield problem if certain else replace(problem, severity="warning")
+        certain = known or found.source == _NODEADM
+        yield found if certain else replace(found, severity="warning")
 
 
 def _nearest(version: str) -> KubeletApi:
@@ -122,13 +124,12 @@ def _flags(eks: Eks, api: KubeletApi, by_nodeadm: bool) -> Iterator[Problem]:
         where = f"{_KUBELET}.flags[{index}]"
         name = flag.removeprefix("--").partition("=")[0]
         if by_nodeadm and name in NODEADM_FLAGS:
-            message = f"nodeadm sets --{name} itself"
-            yield Problem(path=where, message=message, hint=NODEADM_FLAGS[name], source=_NODEADM)
+            yield problem(where, f"nodeadm sets --{name} itself", NODEADM_FLAGS[name], _NODEADM)
             continue
         yield from api.check_flag(flag, where)
         if same := config.get(name.replace("-", "")):
             message = f"--{name} and kubelet.config.{same} are the same setting, and the flag wins"
-            yield Problem(path=where, message=message, hint="use one of them")
+            yield problem(where, message, "use one of them")
 
 
 def _config(eks: Eks, api: KubeletApi) -> Iterator[Problem]:
@@ -136,14 +137,15 @@ def _config(eks: Eks, api: KubeletApi) -> Iterator[Problem]:
     yield from api.check(config, where)
     for key, wanted in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if config.get(key, wanted) != wanted:
-            yield Problem(path=f"{where}.{key}", message=f"must be {wanted}", hint="remove it: nodeadm writes it")
+            yield problem(f"{where}.{key}", f"must be {wanted}", "remove it: nodeadm writes it")
     for key, attribute in _OWN_KEYS.items():
         if key in config and getattr(eks.kubelet, attribute):
             own = {"max_pods": "maxPods"}.get(attribute, attribute)
             message = f"kubelet.config.{key} and kubelet.{own} are the same setting"
-            yield Problem(path=f"{where}.{key}", message=message, hint="use one of them")
+            yield problem(f"{where}.{key}", message, "use one of them")
 
 
+@rule()
 def expression(spec: NodeImage) -> Iterator[Problem]:
     """An expression that nodeadm cannot evaluate is no error there: it silently uses its default."""
     text = spec.join.eks.kubelet.max_pods_expression if spec.join.eks else None
@@ -157,13 +159,13 @@ def pods_expression(text: str, where: str) -> Iterator[Problem]:
     unknown = [word for word in re.findall(r"[A-Za-z_]\w*", text) if word not in _EXPRESSION_WORDS]
     if unknown:
         message = f"{unknown[0]} is not a variable here: nodeadm would silently use its default"
-        hint = "variables: default_enis, ips_per_eni, max_pods"
-        yield Problem(path=where, message=message, hint=hint, source=source)
+        yield problem(where, message, "variables: default_enis, ips_per_eni, max_pods", source)
     elif text.count("(") != text.count(")") or not re.search(r"\w\s*\)*\s*$", text):
         message = "is not a CEL expression: nodeadm would silently use its default"
-        yield Problem(path=where, message=message, hint="such as `max_pods - 10`", source=source)
+        yield problem(where, message, "such as `max_pods - 10`", source)
 
 
+@rule()
 def containerd(spec: NodeImage) -> Iterator[Problem]:
     """TOML that nodeadm can merge, and an OCI runtime specification."""
     if spec.join.eks is None:
@@ -175,7 +177,7 @@ def containerd(spec: NodeImage) -> Iterator[Problem]:
         if key not in _RUNTIME_SPEC:
             message = f"an OCI runtime specification has no {key!r}: it would be ignored"
             where = key_path("join.eks.containerd.baseRuntimeSpec", key)
-            yield Problem(path=where, message=message, hint=f"known: {', '.join(_RUNTIME_SPEC)}")
+            yield problem(where, message, f"known: {', '.join(_RUNTIME_SPEC)}")
 
 
 def containerd_config(given: str | dict[str, Any], where: str) -> Iterator[Problem]:
@@ -184,21 +186,20 @@ def containerd_config(given: str | dict[str, Any], where: str) -> Iterator[Probl
         config = toml(given)
     except ValueError as error:
         hint = "containerd's configuration is TOML: https://github.com/containerd/containerd/blob/main/docs/man/containerd-config.toml.5.md"
-        yield Problem(path=where, message=f"is not valid TOML: {error}", hint=hint)
+        yield problem(where, f"is not valid TOML: {error}", hint)
         return
     sections = ("io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime")
     plugins = config.get("plugins")
     plugins = plugins if isinstance(plugins, dict) else {}
     if config.get("version") == 3 and not any(section in plugins for section in sections):
         message = f"has version 3 but neither {sections[0]} nor {sections[1]}: nodeadm merges it into version 2"
-        source = "amazon-eks-ami nodeadm/internal/containerd/config.go"
-        yield Problem(path=where, message=message, hint="remove `version = 3`", source=source)
+        yield problem(where, message, "remove `version = 3`", "amazon-eks-ami nodeadm/internal/containerd/config.go")
     for name in (sections[0], "io.containerd.grpc.v1.cri"):
         registry = plugins[name].get("registry") if isinstance(plugins.get(name), dict) else None
         if isinstance(registry, dict) and registry.get("mirrors") and registry.get("config_path") != "":
             message = "sets registry.mirrors beside the config_path that nodeadm sets: containerd runs no pods then"
             hint = "write /etc/containerd/certs.d/REGISTRY/hosts.toml with a script or `files`"
-            yield Problem(path=where, message=message, hint=hint, source="containerd internal/cri/config/config.go")
+            yield problem(where, message, hint, "containerd internal/cri/config/config.go")
 
 
 def toml(given: str | dict[str, Any]) -> dict[str, Any]:
@@ -228,6 +229,7 @@ def toml(given: str | dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+@rule()
 def instance(spec: NodeImage) -> Iterator[Problem]:
     """Environment and network settings as systemd reads them."""
     if spec.join.eks is None:
@@ -237,23 +239,22 @@ def instance(spec: NodeImage) -> Iterator[Problem]:
         where = key_path("join.eks.instance.environment", service)
         if service.endswith(".service"):
             message = f"nodeadm adds .service itself: {service} would be {service}.service"
-            yield Problem(path=where, message=message, hint=f"write {service.removesuffix('.service')}")
+            yield problem(where, message, f"write {service.removesuffix('.service')}")
         for name, value in variables.items():
             if re.search(r"://[^/@\s]*:[^/@\s]*@", value):
                 message = "contains a password: every process on the instance can read it"
-                hint = "use a proxy that lets the nodes in without one"
-                yield Problem(path=key_path(where, name), message=message, hint=hint)
+                yield problem(key_path(where, name), message, "use a proxy that lets the nodes in without one")
             if value.endswith('"'):
                 message = "ends with a double quote, which nodeadm does not escape"
                 source = "amazon-eks-ami nodeadm/internal/system/environment.go"
-                yield Problem(path=key_path(where, name), message=message, hint="remove the quotes", source=source)
+                yield problem(key_path(where, name), message, "remove the quotes", source)
     yield from _network(settings)
     storage = settings.local_storage
     if storage and storage.strategy == "Mount" and storage.disabled_mounts:
         message = "has no effect with strategy: Mount, which moves no folders"
         source = "amazon-eks-ami templates/al2023/runtime/bin/setup-local-disks"
         where = "join.eks.instance.localStorage.disabledMounts"
-        yield Problem(severity="warning", path=where, message=message, hint="remove it", source=source)
+        yield warning(where, message, "remove it", source)
 
 
 def _network(settings: Instance) -> Iterator[Problem]:
@@ -262,14 +263,4 @@ def _network(settings: Instance) -> Iterator[Problem]:
             ipaddress.ip_address(address)
         except ValueError:
             where = f"join.eks.instance.network.nameservers[{index}]"
-            yield Problem(path=where, message=f"{address!r} is not an IP address", hint="such as 10.0.0.2")
-
-
-RULES = (
-    Rule(only_nodeadm, "platforms", "kubernetesVersion"),
-    Rule(cluster_on_outpost, "join.eks.id", "join.eks.enableOutpost"),
-    Rule(kubelet, "kubernetesVersion", "platforms"),
-    Rule(expression),
-    Rule(containerd),
-    Rule(instance),
-)
+            yield problem(where, f"{address!r} is not an IP address", "such as 10.0.0.2")
