@@ -6,11 +6,16 @@ from typing import Any
 
 import yaml
 
-from amigen.base.goyaml import MOST_VALUES, Base, decoded, first_alone, not_yaml
+from amigen.base.goyaml import MOST_VALUES, Base, decoded, first_alone, not_yaml, twice
 
 
 def read(content: bytes) -> Any:
-    """The value that cloud-init reads.
+    """The value that cloud-init reads; raises ValueError as `document`."""
+    return document(content)[0]
+
+
+def document(content: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The value that cloud-init reads, and the keys that stand twice, in words.
 
     Raises:
         ValueError: It cannot be read, in a sentence with the line where that is known.
@@ -23,7 +28,7 @@ def read(content: bytes) -> Any:
         try:
             node = loader.get_single_node()
             _measured(node, {})
-            return loader.construct_document(node) if node else None
+            return (loader.construct_document(node) if node else None), twice(node)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:

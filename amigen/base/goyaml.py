@@ -35,11 +35,13 @@ class Document(Struct, frozen=True, kw_only=True):
         value: Mappings with text as keys, lists, text, numbers, booleans, None.
         lines: From a path of keys to the line in the text, from 1; empty for JSON.
         more: Other documents follow, which no decoder looks at.
+        twice: Keys that a mapping has twice, in words: the last one counts.
     """
 
     value: Any
     lines: dict[tuple[str, ...], int]
     more: bool = False
+    twice: tuple[str, ...] = ()
 
 
 class _Loader(Base):  # type: ignore[misc]
@@ -87,7 +89,8 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
         more = first_alone(text)
         node = compose(text)
         builder = _Values()
-        return Document(value=builder.of(node, ()) if node else None, lines=builder.lines, more=more)
+        value = builder.of(node, ()) if node else None
+        return Document(value=value, lines=builder.lines, more=more, twice=twice(node))
     except yaml.YAMLError as error:
         raise ValueError(not_yaml(error, text)) from None
 
@@ -165,6 +168,26 @@ def first_alone(text: str) -> bool:
     finally:
         loader.dispose()
     return False
+
+
+def twice(node: yaml.Node | None) -> tuple[str, ...]:
+    """Each key that stands twice in one mapping, with its lines; PyYAML and Go's reader take the last one."""
+    found: list[str] = []
+    left, seen = [node], set[int]()
+    while left:
+        node = left.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        first: dict[str, int] = {}
+        for pair in node.value:
+            left += reversed(pair) if isinstance(pair, tuple) else [pair]
+            if isinstance(pair, tuple) and isinstance(pair[0], yaml.ScalarNode) and pair[0].value != "<<":
+                key, line = pair[0].value, pair[0].start_mark.line + 1
+                if key in first:
+                    found.append(f"`{key[:40]}` twice (lines {first[key]} and {line})")
+                first[key] = line
+    return tuple(found)
 
 
 class _Values:

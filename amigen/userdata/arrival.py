@@ -16,7 +16,6 @@ from amigen.userdata.document import Document, parse
 from amigen.userdata.finding import Finding
 from amigen.userdata.gomediatype import SPACE
 from amigen.userdata.mime import Part
-from amigen.userdata.readers import hint_for
 from amigen.userdata.systems import System, SystemName
 
 _BOUNDARY = b"//"
@@ -101,7 +100,7 @@ def _rewritten(document: Document, system: System, name: SystemName, origin: str
         refusal = Finding(
             line=error.line,
             message=message,
-            hint=hint_for(error),
+            hint=error.hint,
             source=system.source,
             reader="karpenter",
             rule=f"mime-{error.rule}",

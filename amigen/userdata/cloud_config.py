@@ -33,14 +33,18 @@ def findings(configs: Iterable[tuple[int, Part]]) -> Iterator[Finding]:
     owners: dict[str, int] = {}
     for number, part in configs:
         try:
-            config = cloudyaml.read(part.content)
-            why = "" if isinstance(config, dict) else "is not a mapping"
-        except ValueError as error:
-            config, why = None, str(error)
+            config, twice = cloudyaml.document(part.content)
+            why = "" if isinstance(config, dict) else "is empty" if config is None else "is not a mapping"
+        except ValueError as problem:
+            config, twice, why = {}, (), str(problem)
         if why:
             message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
-            yield _finding("error", message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+            severity = "warning" if config is None else "error"
+            yield _finding(severity, message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
             continue
+        for key in twice:
+            message = f"part {number} has {key}: cloud-init takes the last one"
+            yield _finding("warning", message, "make them one", "cloudinit/util.py, load_yaml", "twice")
         yield from _misspelled(number, config)
         yield from _lists(number, config)
         yield from _left_out(number, config)
@@ -203,6 +207,10 @@ def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
             message = f"`{key}` of part {number} holds {shown}, which is no {what}: cloud-init does nothing of it"
             hint = "put a command with `: ` in it into quotes" if isinstance(wrong[0], dict) else f"write a {what}"
             yield _finding("error", message, hint, source, "module")
+        elif words := [word for entry in value if isinstance(entry, list) for word in entry]:
+            if odd := [word for word in words if isinstance(word, dict | list)]:
+                message = f"`{key}` of part {number} holds {str(odd[0])[:40]} as a word of a command, which runs so"
+                yield _finding("warning", message, "put a word with `: ` in it into quotes", source, "command")
         elif key == "write_files":
             yield from _files(number, value, source)
 

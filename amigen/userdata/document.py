@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from amigen.base import goyaml
 from amigen.base.errors import Problem
 from amigen.userdata import gomime, mime
-from amigen.userdata.finding import Finding
-from amigen.userdata.gomediatype import media_type
+from amigen.userdata.finding import Finding, error, warning
 from amigen.userdata.mime import Part
 from amigen.userdata.nodeconfig import kind_of
 from amigen.userdata.parts import expanded, opened, read_part
@@ -99,14 +98,7 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
     """The parts with the NodeConfigs that Go finds: where line ends are mixed, Python ends parts elsewhere."""
     if go.error or not go.multipart:
         return parts
-    contents = []
-    for part in go.parts:
-        try:
-            kind, _ = media_type(part.type)
-            if kind == mime.NODE_CONFIG:
-                contents.append(mime.unpack(part.content)[0])
-        except ValueError:
-            continue
+    contents = go.node_configs()
     places = [n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG]
     if len(places) != len(contents):
         others = tuple(part for part in parts if part.type != mime.NODE_CONFIG)
@@ -119,6 +111,7 @@ def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) 
 
 # What a document of no known kind was probably meant to be -> what to do.
 _MEANT = (
+    (rb"(?m)^\W?kind\W? *: *\W?NodeConfig\b", "apiVersion: node.eks.aws/v1alpha1"),
     (rb"\A[ \t]+(?i:mime-version|content-type):", "remove the blanks before each line (`<<-` in Terraform)"),
     (rb"(?m)^#cloud-config\b", "put #cloud-config into the first line"),
     (rb"(?m)^\[settings[.\]]", "this is TOML for Bottlerocket, which takes no user data of amigen"),
@@ -139,9 +132,16 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
     found = []
     if not content.strip():
         return (Problem(severity="warning", message="is empty"),)
-    if b"\r" in content and b"\n" not in content:
-        message = "ends its lines in a carriage return (CR) alone, which is no line end for bash and nodeadm"
+    if b"\r" in content and b"\n" not in content and type_ != mime.NODE_CONFIG:
+        message = "ends its lines in a carriage return (CR) alone, which is no line end for bash and MIME"
         return (Problem(message=message, hint="save it with Unix line ends"),)
+    if line := mime.stray_line(content):
+        shown = content.split(b"\n")[line - 1].decode("utf-8", "replace").strip()[:40]
+        message = f"has the line {line}, {shown!r}, before its MIME headers or among them: nobody reads them"
+        return (error("nodeadm", "mime-header", message, "begin it with the headers, without another line", line=line),)
+    if type_ == mime.NODE_CONFIG and content.startswith(b"#!"):
+        message = "is a NodeConfig for nodeadm, and a script for cloud-init, which fails"
+        return (warning("cloud-init", "shebang", message, "remove the line that begins with #!"),)
     if type_ == "text/plain":
         hint = next(
             (hint for sign, hint in _MEANT if re.search(sign, content)), "begin with #!, #cloud-config or MIME headers"
@@ -169,7 +169,7 @@ def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
 
 def _is_node_config(content: bytes) -> bool:
     """Nodeadm reads all that is not multi-part as a NodeConfig, also below a comment that other programs obey."""
-    if b"node.eks.aws/" not in content or content.lstrip().startswith(b"#!"):
+    if b"node.eks.aws/" not in content:
         return False
     try:
         value = goyaml.read(content).value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from amigen.base import cloudyaml
 from amigen.base.errors import Problem
 from amigen.spec.model import File
-from amigen.userdata import at_start, mime, nodeconfig
+from amigen.userdata import at_start, gomime, mime, nodeconfig
 from amigen.userdata.mime import Part
 
 DROP_INS = "/etc/eks/nodeadm.d"
@@ -42,22 +43,40 @@ def drop_ins(parts: tuple[Part, ...]) -> list[DropIn]:
     """The drop-ins that cloud-config or a script writes, in the order in which nodeadm reads them."""
     found: dict[str, DropIn] = {}
     for number, part in enumerate(parts, 1):
-        for drop_in in _of_cloud_config(part, number) if part.type == mime.CLOUD_CONFIG else _of_script(part, number):
-            found[drop_in.name] = drop_in
+        runs = mime.effective(part)
+        if runs.type == mime.CLOUD_CONFIG:
+            written = _of_cloud_config(runs, number)
+        elif runs.type in (mime.SHELL, mime.BOOTHOOK, *mime.BY_FREQUENCY):
+            written = _of_script(runs.content.decode("utf-8", "replace"), f"the script of part {number}")
+        else:
+            continue
+        for drop_in in written:
+            # What jinja puts in is known on the node alone.
+            unseen = part is not runs and re.search(rb"{[{%]", drop_in.content or b"")
+            found[drop_in.name] = replace(drop_in, content=None) if unseen else drop_in
     return [found[name] for name in sorted(found) if name.lower().endswith((".yaml", ".yml", ".json"))]
 
 
 def _of_cloud_config(part: Part, number: int) -> Iterator[DropIn]:
-    config = _mapping(part)
-    files = config.get("write_files") if config else None
-    for file in files if isinstance(files, list) else ():
-        path = str(file.get("path", "")) if isinstance(file, dict) else ""
-        if re.fullmatch(rf"{DROP_INS}/[^/]+", path):
-            try:
-                content = file_content(file)
-            except ValueError:
-                content = None
-            yield DropIn(name=path.rsplit("/", 1)[1], content=content, by=f"write_files of part {number}")
+    try:
+        config = cloudyaml.read(part.content)
+    except ValueError:
+        return
+    for key, value in config.items() if isinstance(config, dict) else ():
+        by = f"{key} of part {number}"
+        for entry in value if isinstance(value, list) else ():
+            if key in ("bootcmd", "runcmd"):
+                for text in entry if isinstance(entry, list) else (entry,):
+                    yield from _of_script(str(text), by)
+            elif key == "write_files" and isinstance(entry, dict):
+                folder, _, name = posixpath.normpath(str(entry.get("path", ""))).rpartition("/")
+                if folder == DROP_INS:
+                    try:
+                        # Newer versions of cloud-init fetch a `source`.
+                        content = None if entry.get("source") else file_content(entry)
+                    except ValueError:
+                        content = None
+                    yield DropIn(name=name, content=content, by=by)
 
 
 def file_content(file: Mapping[str, Any]) -> bytes:
@@ -76,27 +95,53 @@ def file_content(file: Mapping[str, Any]) -> bytes:
     return mime.gunzip(content) if re.fullmatch(r"(gz|gzip)(\+(b64|base64))?", encoding) else content
 
 
-def _of_script(part: Part, number: int) -> Iterator[DropIn]:
-    """Here-documents that are written to the folder; other ways to write a file are not seen."""
-    if part.type not in (mime.SHELL, mime.BOOTHOOK, *mime.BY_FREQUENCY):
-        return
-    text = part.content.decode("utf-8", "replace")
-    line = rf"^[^#\n]*{DROP_INS}/([A-Za-z0-9._-]+)[^\n]*$"
-    here = r"<<(-?)\s*(['\"]?)(\w+)\2"
-    for found in re.finditer(line, text, re.M):
-        begin = re.search(here, found[0])
-        end = begin and re.search(rf"^{begin[1] and chr(9) + '*'}{begin[3]}$", text[found.end() :], re.M)
-        if begin and end:
-            content = text[found.end() + 1 : found.end() + end.start()]
-            yield DropIn(name=found[1], content=content.encode(), by=f"the script of part {number}")
+# A line of a script, with what is in its quotes and behind a backslash.
+_LINE = re.compile(r"""(?:(?<![^ \t\n;])\#[^\n]*|'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^\n'"\\]|['"\\])*?(?=\n|\Z)""", re.S)
+_HERE = re.compile(r"(?<!<)<<(-?)[ \t]*(\\?)(['\"]?)([\w.-]+)\3")
+_TO = re.compile(
+    r"(>>?|\btee\b(?: +-a\b)?|\b(?:cp|mv|install|ln)\b[^|;&\n]*|-[oO])[ \t]*['\"]?"
+    r"/etc/eks/+nodeadm\.d['\"]?/+([\w.-]+)"
+)
+_ECHO = re.compile(r"\becho[ \t]+'([^']*)'[ \t]*(?:>|\|[ \t]*(?:sudo[ \t]+)?tee\b)")
+_ASSIGNED = re.compile(
+    r"^[ \t]*(?:(?:export|local|readonly)[ \t]+)?(\w+)=['\"]?(/etc/eks[\w./-]*)['\"]?[ \t]*;?$", re.M
+)
 
 
-def _mapping(part: Part) -> dict[str, Any] | None:
-    try:
-        value = cloudyaml.read(part.content)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+def _of_script(text: str, by: str) -> Iterator[DropIn]:
+    """Here-documents and texts that are written to the folder; what other commands write there cannot be seen."""
+    for name, value in _ASSIGNED.findall(text):
+        text = re.sub(rf"\$(?:{name}\b|{{{name}}})", value, text)
+    found: dict[str, bytes | None] = {}
+    place = 0
+    while place < len(text):
+        line = _LINE.match(text, place)
+        assert line
+        place = line.end() + 1
+        code = re.sub(r"(?m)(^|[ \t;])#.*$", "", line[0].replace("\\\n", " "))
+        here, echo = _HERE.search(code), _ECHO.search(code)
+        content = f"{echo[1]}\n".encode() if echo else None
+        if here:
+            end = re.compile(rf"^{here[1] and chr(9) + '*'}{re.escape(here[4])}$", re.M).search(text, place)
+            content = _here(text[place : end.start()], here) if end else None
+            place = end.end() + 1 if end else place
+        for how, name in _TO.findall(code):
+            adds = how == ">>" or how.endswith("-a")
+            before = found.get(name) if adds else b""
+            found[name] = None if content is None or (before is None and name in found) else (before or b"") + content
+    for name, content in found.items():
+        yield DropIn(name=name, content=content, by=by)
+
+
+def _here(text: str, begin: re.Match[str]) -> bytes | None:
+    """What the shell makes of a here-document; None where it puts in what is known on the node alone."""
+    if begin[1]:
+        text = re.sub(r"(?m)^\t+", "", text)
+    if not (begin[2] or begin[3]):
+        if re.search(r"(?<!\\)(?:\\\\)*[$`]", text):
+            return None
+        text = re.sub(r"\\([$`\\\n])", lambda found: found[1].strip("\n"), text)
+    return text.encode()
 
 
 def of_files(files: tuple[File, ...]) -> list[DropIn]:
@@ -118,13 +163,16 @@ def findings(files: tuple[File, ...], version: str, *, joins: bool) -> Iterator[
         joins: Whether the spec names the cluster in `join.eks`.
     """
     for drop_in in of_files(files):
-        read = nodeconfig.read(drop_in.content or b"")
-        for problem in (*read.errors, *read.warnings, *at_start.findings(read.config, version, cluster=False)):
-            message = problem.message.replace("of the part", "of the file")
-            yield replace(problem, path=drop_in.by, message=message)
-        if not joins and read.config.get("spec", {}).get("cluster"):
-            message = f"names the cluster in {DROP_INS}: nodeadm-config reads user data alone, and fails without it"
-            hint = "set join.eks, or leave the cluster to the system that launches the nodes"
-            yield Problem(
-                severity="warning", path=drop_in.by, message=message, hint=hint, source=nodeconfig.api().source
-            )
+        contents, refusal = gomime.node_configs(drop_in.content or b"")
+        if refusal:
+            yield Problem(path=drop_in.by, message=f"line {refusal.line}: {refusal.message}", hint=refusal.hint)
+        for read in map(nodeconfig.read, contents):
+            for problem in (*read.errors, *read.warnings, *at_start.findings(read.config, version, cluster=False)):
+                message = problem.message.replace("of the part", "of the file")
+                yield replace(problem, path=drop_in.by, message=message)
+            if not joins and read.config.get("spec", {}).get("cluster"):
+                message = f"names the cluster in {DROP_INS}: nodeadm-config reads user data alone, and fails without it"
+                hint = "set join.eks, or leave the cluster to the system that launches the nodes"
+                yield Problem(
+                    severity="warning", path=drop_in.by, message=message, hint=hint, source=nodeconfig.api().source
+                )

@@ -10,15 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base.errors import Problem
-from amigen.userdata import at_start, mime, nodeconfig
+from amigen.userdata import at_start, gomime, mime, nodeconfig
 from amigen.userdata.arrival import Placed, arrive
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DROP_INS, DropIn, drop_ins
-from amigen.userdata.finding import Finding, by
+from amigen.userdata.finding import Finding, by, error, note
 from amigen.userdata.lint import is_script, lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
-from amigen.userdata.readers import beaten, cloud_init_findings, effective, go_findings
+from amigen.userdata.readers import beaten, cloud_init_findings, go_findings
 from amigen.userdata.size import Size, size_of
 from amigen.userdata.systems import SYSTEMS, WITHOUT_NODEADM, System, SystemName
 
@@ -101,7 +101,7 @@ def explain(
         *arrival.document.problems,
         *go_findings(arrival.document, about, nodeadm=nodeadm),
         *problems,
-        *cloud_init_findings(theirs),
+        *cloud_init_findings(theirs, about),
     ]
     # What is in these parts nobody can read; `lint` says so.
     hidden = tuple(f"part {n}{after}" for n in arrival.coded if given[n - 1].type != mime.NODE_CONFIG for after in " :")
@@ -147,7 +147,7 @@ _RUNS = {
 
 
 def _arrived(placed: Placed) -> ArrivedPart:
-    part, runs = placed.part, effective(placed.part).type
+    part, runs = placed.part, mime.effective(placed.part).type
     return ArrivedPart(
         number=placed.number,
         type=part.type,
@@ -193,8 +193,16 @@ def _fields(
     unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
     # nodeadm-config judges the user data, and nodeadm-run judges it with the drop-ins.
     for drop_in in (None, *written):
-        if drop_in and drop_in.content is not None:
-            add(f"{DROP_INS}/{drop_in.name}", drop_in.content, f"{DROP_INS}/{drop_in.name}, by {drop_in.by}")
+        path = f"{DROP_INS}/{drop_in.name}" if drop_in else ""
+        where = f"{path}, by {drop_in.by}" if drop_in else ""
+        if drop_in and drop_in.content is None:
+            problems.append(note("nodeadm", "drop-in", f"{where}, cannot be read here: what it sets wins"))
+        elif drop_in and drop_in.content is not None:
+            contents, refusal = gomime.node_configs(drop_in.content)
+            if refusal:
+                problems.append(error("nodeadm", f"mime-{refusal.rule}", f"{where}: {refusal.message}", refusal.hint))
+            for content in contents:
+                add(path, content, where)
         for p in nodeconfig.validate(merged, whole=about.node_config is None) if any_config and not unread else ():
             found = by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster")
             problems += [found] if found not in problems else []

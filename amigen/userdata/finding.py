@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from amigen.base.errors import Problem
@@ -19,6 +20,23 @@ class Finding(Problem, frozen=True, kw_only=True):
 
     reader: Reader = ""
     rule: str = ""
+
+
+def _finding(
+    severity: Literal["error", "warning", "note"],
+    reader: Reader,
+    rule: str,
+    message: str,
+    hint: str = "",
+    source: str = "",
+    line: int = 0,
+) -> Finding:
+    return Finding(severity=severity, reader=reader, rule=rule, message=message, hint=hint, source=source, line=line)
+
+
+error = partial(_finding, "error")
+warning = partial(_finding, "warning")
+note = partial(_finding, "note")
 
 
 def by(reader: Reader, problem: Problem, *, where: str = "", rule: str = "") -> Finding:

@@ -12,12 +12,22 @@ from typing import Literal
 
 from msgspec import Struct
 
+from amigen.userdata import mime
 from amigen.userdata.gomediatype import TOKEN, media_type
 
 # bufio's buffer in mime/multipart: a line before the first boundary must fit.
 _LONGEST_LINE = 4096
 
 Rule = Literal["header", "boundary", "media type", "end", "line ends", "empty", "encoding"]
+_HINTS: dict[Rule, str] = {
+    "header": "put an empty line between the headers and what follows them",
+    "boundary": "write each boundary alone in its line",
+    "media type": "separate parameters by `;`, and put the boundary into double quotes",
+    "end": "end the document with the boundary and two more hyphens",
+    "line ends": "save the file with Unix line ends",
+    "encoding": "write the part without a transfer encoding",
+    "empty": "",
+}
 
 
 class GoError(ValueError):
@@ -27,6 +37,9 @@ class GoError(ValueError):
         message: What Go refuses, in a sentence without the place.
         line: Line of the document, from 1.
         rule: Which kind of rule, for those who repair.
+
+    Attributes:
+        hint: What to do about it.
     """
 
     def __init__(self, message: str, line: int, rule: Rule) -> None:
@@ -34,6 +47,7 @@ class GoError(ValueError):
         self.message = message
         self.line = line
         self.rule: Rule = rule
+        self.hint = _HINTS[rule]
 
 
 class GoPart(Struct, frozen=True, kw_only=True):
@@ -67,6 +81,30 @@ class Archive(Struct, frozen=True, kw_only=True):
     error: GoError | None = None
     cut: bool = False
 
+    def refusal(self) -> GoError | None:
+        """Why nodeadm refuses the document; None where it reads it."""
+        for part in self.parts:
+            if not part.type:
+                continue
+            try:
+                kind, _ = media_type(part.type)
+            except ValueError as error:
+                return GoError(f"Content-Type: {error}", part.line, "media type")
+            if kind == mime.NODE_CONFIG and part.error and part.error.rule == "encoding":
+                return part.error
+        return self.error
+
+    def node_configs(self) -> list[bytes]:
+        """The NodeConfigs in it, unpacked."""
+        found = []
+        for part in self.parts:
+            try:
+                if media_type(part.type)[0] == mime.NODE_CONFIG:
+                    found.append(mime.unpack(part.content)[0])
+            except ValueError:
+                continue
+        return found
+
 
 def read(document: bytes) -> Archive:
     """A document as nodeadm and Karpenter read it; never raises."""
@@ -81,6 +119,15 @@ def read(document: bytes) -> Archive:
     if not boundary:
         return Archive(multipart=True, error=GoError("the boundary is empty", 1, "boundary"))
     return _Reader(document, place, b"--" + boundary).archive()
+
+
+def node_configs(content: bytes) -> tuple[list[bytes], GoError | None]:
+    """What nodeadm decodes of user data or of a drop-in, unpacked, and why it refuses the MIME around it.
+
+    Source: nodeadm internal/configprovider/mime.go, ParseMaybeMultipart.
+    """
+    archive = read(content)
+    return (archive.node_configs(), archive.refusal()) if archive.multipart else ([content], None)
 
 
 def _type_of(headers: list[tuple[str, str, int]], line: int) -> tuple[str, dict[str, str]]:

@@ -16,7 +16,6 @@ from amigen.userdata.finding import Finding, Reader, by
 from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
-from amigen.userdata.readers import effective
 from amigen.userdata.size import LIMIT
 from amigen.userdata.systems import System
 
@@ -26,7 +25,7 @@ _STAGES = (mime.BOOTHOOK, mime.CLOUD_CONFIG, *mime.BY_FREQUENCY, mime.SHELL, "",
 
 def run_order(placed: Placed) -> tuple[int, str, int]:
     """Sorts parts by when they run: by stage, scripts of one stage by their names, all else by place."""
-    type_ = effective(placed.part).type
+    type_ = mime.effective(placed.part).type
     stage = _STAGES.index(type_ if type_ in _STAGES else "")
     return stage, mime.run_name(placed.part, placed.place) if is_script(type_) else "", placed.place
 
@@ -135,7 +134,7 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
 
 def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
     scripts = [
-        (mime.run_name(each.part, each.place), each) for each in placed if effective(each.part).type == mime.SHELL
+        (mime.run_name(each.part, each.place), each) for each in placed if mime.effective(each.part).type == mime.SHELL
     ]
     own = next((name for name, each in scripts if _is_own(each)), None)
     for name, times in Counter(name for name, _ in scripts).items():
@@ -158,7 +157,7 @@ def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
             message = f"the script {name} runs before amigen's {own}: modules are not there yet"
             hint = "amigen user-data --merge FILE puts it behind"
             yield Problem(severity="warning", message=message, hint=hint)
-        if b"\r\n" in packed.unix_lines(effective(each.part).content):
+        if b"\r\n" in packed.unix_lines(mime.effective(each.part).content):
             message = f"the script {name} has DOS line endings, but not in its first line: cloud-init leaves them there"
             yield Problem(severity="warning", message=message, hint="save it with Unix line endings")
     if any(map(_is_own, placed)):
@@ -197,6 +196,18 @@ _GONE = (
         "edits the kubelet's configuration, which nodeadm writes after all scripts on Amazon Linux 2023",
         "set spec.kubelet.config in a NodeConfig",
         "amazon-eks-ami nodeadm/internal/kubelet/config.go, karpenter-provider-aws issue 6251",
+    ),
+    (
+        re.compile(rb"\b(KUBELET_EXTRA_ARGS|USE_MAX_PODS)="),
+        "sets a variable of the bootstrap.sh of Amazon Linux 2, which nothing reads on Amazon Linux 2023",
+        "set spec.kubelet.flags and spec.kubelet.config in a NodeConfig",
+        "amazon-eks-ami nodeadm/internal/kubelet/environment.go, terraform-aws-eks issue 3420",
+    ),
+    (
+        re.compile(rb"\bamazon-linux-extras\b"),
+        "calls amazon-linux-extras, which Amazon Linux 2023 does not have",
+        "dnf install",
+        "https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html",
     ),
 )
 _JOINS = re.compile(rb"\bnodeadm[ \t\"',]+init\b|\bkubeadm[ \t\"',]+join\b")
@@ -242,7 +253,7 @@ def _bootstrap_words(part: Part, number: int) -> Iterator[Finding]:
 
 def _code(part: Part) -> bytes:
     """Without comments."""
-    return re.sub(rb"(?m)(^|[ \t;])#.*$", b"", effective(part).content)
+    return re.sub(rb"(?m)(^|[ \t;])#.*$", b"", mime.effective(part).content)
 
 
 def _may_join(part: Part, *, nodeadm: bool) -> bool:

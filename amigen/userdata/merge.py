@@ -19,7 +19,6 @@ from amigen.userdata.own import (
     is_own_script,
     node_config_document,
 )
-from amigen.userdata.readers import effective
 from amigen.userdata.repair import repair
 
 
@@ -39,11 +38,11 @@ def merged(plan: ImagePlan, script: bytes, existing: bytes) -> tuple[tuple[Part,
     ]
     own = Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen")
     # In the order in which they run, which is that of their places too where a system forgets their names.
-    numbered = [(number, part) for number, part in enumerate(theirs, 1) if effective(part).type == mime.SHELL]
+    numbered = [(number, part) for number, part in enumerate(theirs, 1) if mime.effective(part).type == mime.SHELL]
     numbered.sort(key=lambda pair: mime.run_name(pair[1], pair[0]))
     scripts = [later(part) for _, part in numbered]
     configs = [part for part in theirs if part.type == mime.NODE_CONFIG]
-    others = [part for part in theirs if effective(part).type not in (mime.SHELL, mime.NODE_CONFIG)]
+    others = [part for part in theirs if mime.effective(part).type not in (mime.SHELL, mime.NODE_CONFIG)]
     eks = plan.spec.join.eks
     if eks and PLATFORMS[plan.platform].joins_by == "nodeadm":
         content = node_config_document(eks)
@@ -62,7 +61,7 @@ def _notes(theirs: list[Part], *, replaced: bool) -> Iterator[Problem]:
     if replaced:
         yield Problem(severity="note", message="the parts that an earlier amigen made are replaced")
     for part in theirs:
-        if effective(part).type == mime.SHELL and later(part) != part:
+        if mime.effective(part).type == mime.SHELL and later(part) != part:
             message = f"{part.filename} would run before {SCRIPT_NAME}: it is now called {later(part).filename}"
             yield Problem(severity="note", message=message)
         if part.type in mime.BY_FREQUENCY:

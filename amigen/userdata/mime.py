@@ -12,6 +12,7 @@ import hashlib
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from amigen.base import gzipped
 
@@ -87,10 +88,21 @@ def detect(content: bytes) -> str:
     for sign, type_ in SIGNS:
         if head.startswith(sign):
             return type_
+    if stray_line(content):
+        return "text/plain"
     json = content.lstrip().startswith(b"{") and b"node.eks.aws/" in content
     if json or re.search(rb"(?m)^(apiVersion|\"apiVersion\"): *[\"']?node\.eks\.aws/", content):
         return NODE_CONFIG
     return "text/plain"
+
+
+def effective(part: Part) -> Part:
+    """The part as cloud-init runs it: a jinja template is rendered, and what it begins with then says its type."""
+    if part.type != "text/jinja2":
+        return part
+    inner = part.content.partition(b"\n")[2]
+    type_ = detect(inner)
+    return replace(part, type=type_, content=inner) if type_ in (SHELL, CLOUD_CONFIG) else part
 
 
 def is_multipart(content: bytes) -> bool:
@@ -100,6 +112,19 @@ def is_multipart(content: bytes) -> bool:
     if not match or not re.search(rb"(?im)^content-type:[ \t]*multipart/", match[1]):
         return False
     return bool(match[2]) or re.match(rb"(?i)(?:\xef\xbb\xbf)?\s*(mime-version|content-type):", content) is not None
+
+
+def stray_line(content: bytes) -> int:
+    """The line that stands before or among headers of a multi-part document, so that nobody reads them; 0 for none.
+
+    Comments and `---` only: a script or NodeConfig that holds such a document, as text, is none.
+    """
+    found = re.search(rb"(?im)^[ \t]*content-type:[ \t]*multipart/", content[:8192])
+    before = content[: found.start()].split(b"\n")[:-1] if found and not is_multipart(content) else []
+    headers = [re.match(rb"(?i)(mime-version|content-[a-z-]+|from|number-attachments|x-[\w-]+):", s) for s in before]
+    if not all(header or re.match(rb"\s*(#.*|-*)\s*\Z", line) for header, line in zip(headers, before, strict=True)):
+        return 0
+    return next((number for number, header in enumerate(headers, 1) if not header), 0)
 
 
 def unpack(content: bytes) -> tuple[bytes, tuple[str, ...]]:

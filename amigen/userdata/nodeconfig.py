@@ -95,7 +95,10 @@ def read(content: bytes, *, through_eksctl: bool = False) -> Read:
         return Read(errors=(Problem(message=message, hint=hint, source=source),))
     decoder = _Decoder(document.lines, through_eksctl=through_eksctl)
     kept = decoder.struct(config, "")
-    warnings = decoder.warnings
+    warnings = [
+        *(Problem(severity="warning", message=f"has {key}: nodeadm takes the last one") for key in document.twice),
+        *decoder.warnings,
+    ]
     if document.more:
         message = "holds several YAML documents: nodeadm reads the first"
         warnings = [*warnings, Problem(severity="warning", message=message, source=source)]

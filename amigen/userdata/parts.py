@@ -94,13 +94,6 @@ def _looked_at(content: bytes, type_: str, number: int) -> tuple[str, list[Probl
     """The type after cloud-init's look at the first characters."""
     seen = mime.detect(content)
     type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
-    if type_ == mime.SHELL and not content.startswith(b"#!"):
-        what = "has an empty line or blanks before #!" if seen == mime.SHELL else "does not begin with #!"
-        message = (
-            f"part {number} is a shell script by its type, and {what}: cloud-init cannot run it (Exec format error)"
-        )
-        hint = "begin it with #!/usr/bin/env bash, in its first byte"
-        return type_, [Finding(message=message, hint=hint, reader="cloud-init", rule="shebang")]
     if type_ == "text/plain":
         message = f"part {number} is of a kind that cloud-init does not know: it is ignored"
         return type_, [Problem(severity="warning", message=message, hint="name its Content-Type")]

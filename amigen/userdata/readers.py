@@ -9,12 +9,10 @@ from typing import Any
 import jinja2
 import jinja2.sandbox
 from jinja2 import nodes
-from msgspec.structs import replace
 
-from amigen.userdata import cloud_config, gomime, mime
+from amigen.userdata import cloud_config, mime
 from amigen.userdata.document import Document
-from amigen.userdata.finding import Finding
-from amigen.userdata.gomediatype import media_type
+from amigen.userdata.finding import Finding, error
 from amigen.userdata.mime import Part
 from amigen.userdata.systems import System
 
@@ -26,7 +24,7 @@ _UNTYPED = ("text/plain", "text/x-not-multipart")
 
 def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator[Finding]:
     """What Go refuses of the MIME document that arrives: an error where nodeadm reads it, else a note."""
-    error = first_refusal(document.go) if document.type == mime.MULTIPART else None
+    error = document.go.refusal() if document.type == mime.MULTIPART else None
     if error is None:
         return
     rule = f"mime-{error.rule}"
@@ -36,7 +34,7 @@ def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator
         return
     place = f"in what {about.title} makes of it" if about.rewrites else f"line {error.line}"
     message = f"{place}: {error.message}: nodeadm refuses the document, and the node never joins"
-    line, hint = error.line, hint_for(error)
+    line, hint = error.line, error.hint
     if about.rewrites:
         line, hint = (
             0,
@@ -45,43 +43,7 @@ def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator
     yield Finding(line=line, message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule=rule)
 
 
-def first_refusal(archive: gomime.Archive) -> gomime.GoError | None:
-    """Why nodeadm refuses the document; None where it reads it."""
-    for part in archive.parts:
-        if not part.type:
-            continue
-        try:
-            kind, _ = media_type(part.type)
-        except ValueError as error:
-            return gomime.GoError(f"Content-Type: {error}", part.line, "media type")
-        if kind == mime.NODE_CONFIG and part.error and part.error.rule == "encoding":
-            return part.error
-    return archive.error
-
-
-def hint_for(error: gomime.GoError) -> str:
-    """What to do about it."""
-    return {
-        "header": "put an empty line between the headers and what follows them",
-        "boundary": "write each boundary alone in its line",
-        "media type": "separate parameters by `;`, and put the boundary into double quotes",
-        "end": "end the document with the boundary and two more hyphens",
-        "line ends": "save the file with Unix line ends",
-        "encoding": "write the part without a transfer encoding",
-        "empty": "",
-    }[error.rule]
-
-
-def effective(part: Part) -> Part:
-    """The part as cloud-init runs it: a jinja template is rendered, and what it begins with then says its type."""
-    if part.type != "text/jinja2":
-        return part
-    inner = part.content.partition(b"\n")[2]
-    type_ = mime.detect(inner)
-    return replace(part, type=type_, content=inner) if type_ in (mime.SHELL, mime.CLOUD_CONFIG) else part
-
-
-def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
+def cloud_init_findings(parts: tuple[Part, ...], about: System) -> Iterator[Finding]:
     """What cloud-init drops, ignores or replaces."""
     configs: list[tuple[int, Part]] = []
     for number, part in enumerate(parts, 1):
@@ -107,20 +69,42 @@ def cloud_init_findings(parts: tuple[Part, ...]) -> Iterator[Finding]:
             message = f"part {number} is a jinja template {why}: cloud-init drops it"
             hint = "write `{% raw %}` and `{% endraw %}` around what is not for jinja, such as ${#list[@]}"
             yield _finding("error", message, hint, "cloudinit/handlers/jinja_template.py", "jinja")
-        if part.type in (mime.BOOTHOOK, *mime.BY_FREQUENCY) and not _runs(part):
-            message = f"part {number} has no #! where cloud-init runs it from: it never runs (Exec format error)"
-            hint = "begin the script with #!/usr/bin/env bash"
-            yield _finding("error", message, hint, "cloudinit/handlers/boot_hook.py; cloudinit/subp.py", "shebang")
+        if not about.prepends and (why := _no_exec(mime.effective(part))):
+            hint = "begin it with #!/usr/bin/env bash, in its first byte"
+            yield error("cloud-init", "shebang", f"part {number} {why}: cloud-init cannot run it", hint, _RUN)
         if part.type == mime.CLOUD_CONFIG:
             configs.append((number, part))
     yield from cloud_config.findings(configs)
 
 
-def _runs(part: Part) -> bool:
-    """Of a boothook cloud-init takes off the first line that says so, and white space; of other scripts nothing."""
-    if part.type != mime.BOOTHOOK:
-        return part.content.startswith(b"#!")
-    return part.content.removeprefix(b"#cloud-boothook").lstrip().startswith(b"#!")
+_RUN = "cloudinit/subp.py; cloudinit/handlers/boot_hook.py; execve(2)"
+
+
+def _no_exec(part: Part) -> str:
+    """Why the kernel cannot run the file that cloud-init makes of a script; empty where it can.
+
+    Of a boothook cloud-init takes off the first line that says so, and white space; of other scripts nothing.
+    """
+    content = part.content
+    if part.type == mime.BOOTHOOK:
+        content = content.removeprefix(b"#cloud-boothook").lstrip()
+    elif part.type not in (mime.SHELL, *mime.BY_FREQUENCY):
+        return ""
+    if not content.startswith(b"#!"):
+        blank = "has an empty line or blanks before #!"
+        what = blank if content.lstrip().startswith(b"#!") else "does not begin with #!"
+        return f"is a shell script by its type, and {what} (Exec format error)"
+    program, *rest = content[2:].partition(b"\n")[0].decode("utf-8", "replace").strip(" \t\r").split(None, 1) or [""]
+    name, argument = program.rpartition("/")[2], "".join(rest)
+    if not program:
+        return "names no program after #! (Exec format error)"
+    if name == program:
+        return f"names the program {program[:40]!r} after #! without its folder (No such file or directory)"
+    # All that follows the program is one argument, blanks and comments too.
+    one = re.search(r"[ \t]", argument) and (
+        not argument.startswith(("-S", "-vS", "--split-string")) if name == "env" else re.fullmatch(r"\w*sh", name)
+    )
+    return f"hands {argument[:40]!r} to {name} as one argument" if one else ""
 
 
 def _unrendered(content: bytes) -> str:

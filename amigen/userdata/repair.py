@@ -10,7 +10,6 @@ from amigen.base.errors import InputError, Problem
 from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document, parse
 from amigen.userdata.mime import Part
-from amigen.userdata.readers import first_refusal, hint_for
 
 # A repair may uncover the next fault; more of one kind than this are no slip.
 _MOST = 50
@@ -30,12 +29,8 @@ def repair(existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
     if document.type == mime.MULTIPART:
         document = _multipart(document, notes)
     parts = tuple(_script(part, number, notes) for number, part in enumerate(document.parts, 1))
-    dead = tuple(
-        f"part {number} "
-        for number, part in enumerate(parts, 1)
-        if part.type == mime.SHELL and not part.content.startswith(b"#!")
-    )
-    errors = [p for p in document.problems if p.severity == "error" and _stays(p, dead)]
+    # Parts are written anew, in base64 or packed where they are not ASCII.
+    errors = [p for p in document.problems if p.severity == "error" and getattr(p, "rule", "") != "not-ascii"]
     if errors:
         lines = "\n".join(f"    {p.message}" for p in errors)
         raise InputError(f"the user data cannot be used:\n{lines}", errors[0].hint)
@@ -44,24 +39,13 @@ def repair(existing: bytes) -> tuple[tuple[Part, ...], list[Problem]]:
     return parts, [Problem(severity="note", message=note) for note in dict.fromkeys(notes)]
 
 
-def _stays(problem: Problem, dead: tuple[str, ...]) -> bool:
-    """Whether a problem outlives the repair: parts are written anew, in base64 or packed where they are not ASCII.
-
-    Args:
-        problem: In the document as it was given.
-        dead: How messages begin about parts that are scripts without `#!` still.
-    """
-    rule = getattr(problem, "rule", "")
-    return rule != "not-ascii" and (rule != "shebang" or problem.message.startswith(dead))
-
-
 def _multipart(document: Document, notes: list[str]) -> Document:
     content = document.content
     if content[:1].isspace():
         content = content.lstrip()
         notes.append("removed the blanks and empty lines before the MIME headers")
     for _ in range(_MOST):
-        error = first_refusal(gomime.read(content))
+        error = gomime.read(content).refusal()
         if error is None:
             break
         content = _mended(content, error, notes)
@@ -87,7 +71,7 @@ def _mended(content: bytes, error: gomime.GoError, notes: list[str]) -> bytes:
         notes.append(f"put the boundary in line {error.line} into double quotes")
         lines[error.line - 1] = unquoted[1] + b'"' + unquoted[2] + b'"' + (unquoted[3] or b"")
         return b"\n".join(lines)
-    raise InputError(f"the user data cannot be used:\n    line {error.line}: {error.message}", hint_for(error))
+    raise InputError(f"the user data cannot be used:\n    line {error.line}: {error.message}", error.hint)
 
 
 def _script(part: Part, number: int, notes: list[str]) -> Part:

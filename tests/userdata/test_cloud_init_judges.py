@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import subprocess
@@ -17,7 +18,6 @@ from amigen.userdata.document import parse
 from amigen.userdata.explain import explain
 from amigen.userdata.make import user_data
 from amigen.userdata.mime import Part
-from amigen.userdata.readers import effective
 from tests.userdata.conftest import SYSTEM_PYTHON, Left
 from tests.userdata.test_documents import plan
 from tests.userdata.test_karpenter_judges import documents
@@ -36,7 +36,7 @@ def text(content: bytes) -> bytes:
 def predicted(document: bytes) -> tuple[list[Script], list[Script], bool]:
     """Scripts, those that run by frequency, and whether explain finds fault with what cloud-init makes of it."""
     found, parts = explain(document, "self-managed"), parse(document).parts
-    rows = [(row.filename, effective(parts[row.number - 1])) for row in found.parts]
+    rows = [(row.filename, mime.effective(parts[row.number - 1])) for row in found.parts]
     scripts = [(name, text(part.content)) for name, part in rows if part.type == mime.SHELL]
     early = [(name, text(part.content)) for name, part in rows if part.type in mime.BY_FREQUENCY]
     faults = [p for p in found.problems if p.reader == "cloud-init" or (p.severity == "error" and not p.reader)]
@@ -409,3 +409,42 @@ def test_no_key_of_cloud_init_is_misspelled(cloud_init_environment: dict[str, st
     assert {"runcmd", "write_files", "users"} <= set(known)
     assert said(known) == []
     assert said(list(misspelled)) == list(misspelled)
+
+
+# First lines of scripts, and what follows `#!` in them, as people write them.
+HEADS = (
+    "#!/bin/sh", "#!/bin/bash -e", "#! /bin/bash  -xe ", "#!/usr/bin/env bash", "#!/usr/bin/env -S bash -e",
+    "#!/bin/sh\r", "", "\n#!/bin/sh", "  #!/bin/sh", "\r\n#!/bin/sh", "# ours\n#!/bin/sh", "set -e", "#!",
+    "#!bash", "#! \t", "#!/usr/bin/env bash -e", "#!/bin/bash -e -x", "#!/bin/sh -e # ours", "#!/usr/bin/env -i bash",
+)  # fmt: skip
+# The document with a script, by what is around it.
+AROUND: dict[str, Callable[[str], bytes]] = {
+    "alone": lambda script: script.encode(),
+    "MIME": lambda script: mime.write((Part(type=mime.SHELL, content=script.encode()),)),
+    "per-boot": lambda script: mime.write((Part(type=mime.BY_FREQUENCY[1], content=script.encode()),)),
+    "jinja": lambda script: f"## template: jinja\n{script}".encode(),
+    "archive": lambda script: b"#cloud-config-archive\n" + json.dumps([script]).encode(),
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_the_kernel_runs_a_script(around: str, tmp_path: Path, cloud_init_leaves: Callable[[bytes], Left]) -> None:
+    """The file that cloud-init makes of it, run as cloud-init runs it."""
+    wrong = []
+    for number, head in enumerate(HEADS):
+        ran = tmp_path / f"ran-{number}"
+        document = AROUND[around](f"{head}\ntouch {ran}\n")
+        left = cloud_init_leaves(document)
+        for name, content in (*left.scripts, *left.early):
+            file = tmp_path / f"{number}-{name}"
+            file.write_bytes(content)
+            file.chmod(0o700)
+            with contextlib.suppress(OSError):  # Exec format error, or no such file
+                subprocess.run([file], check=False, capture_output=True, cwd="/")
+        found = [p for p in explain(document, "self-managed").problems if p.rule == "shebang"]
+        # A document of another kind, which neither runs nor is a script for explain.
+        scripts = bool(left.scripts or left.early)
+        if scripts and ran.exists() == bool(found):
+            wrong.append((head, ran.exists(), found))
+
+    assert wrong == []

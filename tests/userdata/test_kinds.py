@@ -21,8 +21,18 @@ from tests.userdata.test_nodeadm_judges import NODE
 
 # They fetch, or run a program that may join: nobody can know, and explain does not say that nothing joins.
 MAY_JOIN = ("include", "part-handler", "env shebang")
-# Rendered, run by a handler of their own, or with base64 around them, which EC2 takes off.
-OTHERWISE = ("jinja sh", "jinja undefined", "part-handler", "include", "b64 all", "b64 gzip", "b64 twice", "b64 NC")
+# Mail whose body begins with `#!`, what is rendered or run by a handler of its own, or base64, which EC2 takes off.
+OTHERWISE = (
+    "a shebang among the headers",
+    "jinja sh",
+    "jinja undefined",
+    "part-handler",
+    "include",
+    "b64 all",
+    "b64 gzip",
+    "b64 twice",
+    "b64 NC",
+)
 
 
 def refusals(found: Explanation, reader: str) -> list[str]:
@@ -87,6 +97,20 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
         ("gzip without its type", "does not begin with #!"),
         ("latin1 in base64", "is in base64, is not UTF-8, and holds more than ASCII"),
         ("a bad name server", "'dns.internal' is not an IP address"),
+        (
+            "a comment before the headers",
+            "has the line 1, '# made by Terraform', before its MIME headers or among them",
+        ),
+        ("a shebang among the headers", "has the line 2, '#!/bin/bash', before its MIME headers"),
+        ("cloud-config before the headers", "has the line 1, '#cloud-config', before its MIME headers"),
+        ("NC below a shebang", "is a NodeConfig for nodeadm, and a script for cloud-init, which fails"),
+        ("NC with spec twice", "has `spec` twice (lines 4 and 13): nodeadm takes the last one"),
+        ("cc with runcmd twice", "part 1 has `runcmd` twice (lines 3 and 4): cloud-init takes the last one"),
+        ("cc of nothing", "part 1 is cloud-config and is empty"),
+        ("cc with a mapping in a command", "`runcmd` of part 1 holds {'echo a': 'b'} as a word of a command"),
+        ("blank before #!, alone", "has an empty line or blanks before #!"),
+        ("env with an option", "part 1 hands 'bash -e' to env as one argument: cloud-init cannot run it"),
+        ("AL2's variables", "sets a variable of the bootstrap.sh of Amazon Linux 2"),
         ("bootstrap in comment", "nothing in it joins the node to a cluster: there is no NodeConfig"),
     ],
 )
@@ -104,6 +128,8 @@ def test_what_is_said(name: str, words: str) -> None:
         ("b64 twice", "encode it once"),
         ("gzip of base64", "encode it once"),
         ("bom shell", "without the byte order mark (BOM)"),
+        ("NC of eks.aws", "apiVersion: node.eks.aws/v1alpha1"),
+        ("NC of v1alpha", "apiVersion: node.eks.aws/v1alpha1"),
         ("NC in a NodeClass", "give the user data alone"),
     ],
 )
@@ -111,7 +137,17 @@ def test_what_was_probably_meant(name: str, hint: str) -> None:
     assert hint in " ".join(p.hint for p in explain(KINDS[name], "self-managed").problems)
 
 
-@pytest.mark.parametrize("name", ["boundary row", "cc below a comment", "spaces first", "no final", "gzip of base64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "boundary row",
+        "cc below a comment",
+        "spaces first",
+        "no final",
+        "gzip of base64",
+        "a comment before the headers",
+    ],
+)
 def test_one_cause_is_one_finding(name: str) -> None:
     documents = KINDS | {
         "boundary row": KINDS["params"].replace(b'boundary="BND"', b'boundary="other"'),
