@@ -15,33 +15,6 @@ Purpose = Literal[
     "build", "publish", "canary", "rollout", "rollback", "images", "prune", "fleet", "kube-proxy", "verify"
 ]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-# What a permission depends on: options of the spec, its partition, and the version of Packer.
-Need = Literal[
-    "kms-key",  # encryption with a customer's key
-    "instance-profile",  # of the nodes
-    "builder-profile",
-    "no-builder-profile",
-    "temporary-profile",  # Packer makes the builder's instance profile and its role
-    "spot",
-    "on-demand",
-    "console",  # the builder's ssh host key is compared with its console output
-    "resolved-parameter",  # the template resolves our parameter
-    "source-parameter",  # of the user's own, names a base image
-    "named-parameter",  # of others, whose templates name their images by it
-    "deprecation",
-    "session-manager",
-    "ssh",
-    "temporary-group",  # the spec names no security group of the builder
-    "find-vpc",  # the VPC of the builder is looked up, ...
-    "find-subnet",  # ... its subnet, ...
-    "choose-subnet",  # ... and by the availability zones that have the instance type
-    "tags-while-made",  # temporary groups and key pairs: everywhere but in China
-    "launch-tags",  # the builder: likewise, and of a spot instance in China, too
-    "tags-afterwards",
-    "image-tags-while-made",  # everywhere but in China and GovCloud
-    "image-tags-afterwards",  # there
-    "untagged-helpers",
-]
 
 # Placeholders of the resources and conditions below; `amigen.publish.policy` fills them in.
 #   {p} partition, {a} account, {name} name of the spec, {group} Auto Scaling group, {cluster} and {nodegroup} of EKS,
@@ -83,16 +56,16 @@ class Grant:
     """A permission: an IAM action on resources, under conditions.
 
     Attributes:
-        when: The permission is needed where all of these hold.
+        when: The permission is needed where all of these hold; `amigen.publish.policy.needs` says what they are.
     """
 
     action: str
     resources: tuple[str, ...] = ("*",)
     condition: Condition = field(default_factory=dict)
-    when: tuple[Need, ...] = ()
+    when: tuple[str, ...] = ()
 
 
-def grant(action: str, *resources: str, condition: Condition | None = None, when: tuple[Need, ...] = ()) -> Grant:
+def grant(action: str, *resources: str, condition: Condition | None = None, when: tuple[str, ...] = ()) -> Grant:
     """A permission; without `resources` for all."""
     return Grant(action=action, resources=resources or ("*",), condition=condition or {}, when=when)
 
@@ -130,7 +103,7 @@ def kms(*actions: str) -> tuple[Grant, ...]:
     return (*grants, grant("kms:CreateGrant", key, condition=for_service, when=("kms-key",)))
 
 
-def created_tags(action: str, *resources: str, when: tuple[Need, ...] = ()) -> Grant:
+def created_tags(action: str, *resources: str, when: tuple[str, ...] = ()) -> Grant:
     """Tags that are given while a thing is made.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
@@ -145,7 +118,7 @@ def call(
     *purposes: Purpose,
     on: tuple[str, ...] = ("*",),
     condition: Condition | None = None,
-    when: tuple[Need, ...] = (),
+    when: tuple[str, ...] = (),
     also: tuple[Grant, ...] = (),
 ) -> Call:
     """A call that needs the permission of its own name.
@@ -160,7 +133,7 @@ def call(
     return Call(service=service, operation=operation, purposes=purposes, grants=(own, *also))
 
 
-def _pass_role(when: Need) -> Grant:
+def _pass_role(when: str) -> Grant:
     """The role of the instance profile is passed to EC2.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html

@@ -11,30 +11,8 @@ the calls of the real plugin.
 
 from __future__ import annotations
 
-from amigen.aws.grants import (
-    BECOMES_OURS,
-    BUILDER,
-    BUILDER_LAUNCH,
-    BUILDER_PROFILES,
-    FLEET,
-    IMAGE,
-    INSTANCE,
-    INTERFACE,
-    MADE_OURS,
-    OURS,
-    SNAPSHOT,
-    SPOT_REQUEST,
-    STAYS_OURS,
-    TEMPLATE,
-    UNNAMED,
-    VOLUME,
-    Call,
-    Condition,
-    Grant,
-    Need,
-    created_tags,
-    grant,
-)
+from amigen.aws import grants as g
+from amigen.aws.grants import Call, Condition, Grant, created_tags, grant
 
 _GROUP = "arn:{p}:ec2:*:{a}:security-group/*"
 _KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*-{name}-*"
@@ -45,32 +23,32 @@ def _call(operation: str, *grants: Grant, service: str = "ec2") -> Call:
     return Call(service=service, operation=operation, purposes=("build",), grants=grants)
 
 
-def _describe(what: str, *when: Need) -> Call:
+def _describe(what: str, *when: str) -> Call:
     return _call(f"Describe{what}", grant(f"ec2:Describe{what}", when=when))
 
 
 # A temporary group, and how it and the temporary key pair are told apart from those of others: by the tag that they
 # are made with, or by having none.
-_OWN: tuple[Need, ...] = ("temporary-group", "tags-while-made")
-_BARE: tuple[Need, ...] = ("temporary-group", "untagged-helpers")
+_OWN: tuple[str, ...] = ("temporary-group", "tags-while-made")
+_BARE: tuple[str, ...] = ("temporary-group", "untagged-helpers")
 DELETE_KEY_PAIR = _call(
     "DeleteKeyPair",
-    grant("ec2:DeleteKeyPair", _KEY, condition=OURS, when=("tags-while-made",)),
-    grant("ec2:DeleteKeyPair", _KEY, condition=UNNAMED, when=("untagged-helpers",)),
+    grant("ec2:DeleteKeyPair", _KEY, condition=g.OURS, when=("tags-while-made",)),
+    grant("ec2:DeleteKeyPair", _KEY, condition=g.UNNAMED, when=("untagged-helpers",)),
 )
 # The temporary instance profile and its role have one name: packer-UUID.
 _TEMPORARY_PROFILE, _TEMPORARY_ROLE = "arn:{p}:iam::{a}:instance-profile/packer-*", "arn:{p}:iam::{a}:role/packer-*"
 DELETE_TEMPLATE = _call(
-    "DeleteLaunchTemplate", grant("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OURS, when=("spot",))
+    "DeleteLaunchTemplate", grant("ec2:DeleteLaunchTemplate", g.TEMPLATE, condition=g.OURS, when=("spot",))
 )
 DELETE_GROUP = _call(
     "DeleteSecurityGroup",
-    grant("ec2:DeleteSecurityGroup", _GROUP, condition=OURS, when=_OWN),
-    grant("ec2:DeleteSecurityGroup", _GROUP, condition=UNNAMED, when=_BARE),
+    grant("ec2:DeleteSecurityGroup", _GROUP, condition=g.OURS, when=_OWN),
+    grant("ec2:DeleteSecurityGroup", _GROUP, condition=g.UNNAMED, when=_BARE),
 )
 
 
-def _on_temporary(operation: str, resource: str, condition: Condition = OURS, *, tag: str = "") -> Call:
+def _on_temporary(operation: str, resource: str, condition: Condition = g.OURS, *, tag: str = "") -> Call:
     """A call on the temporary profile or its role; `tag`: the action that tags what the call makes."""
     actions = (f"iam:{operation}", *([f"iam:{tag}"] if tag else []))
     grants = (grant(each, resource, condition=condition, when=("temporary-profile",)) for each in actions)
@@ -97,25 +75,25 @@ PACKER_CALLS: tuple[Call, ...] = (
     _call(
         "CreateSecurityGroup",
         grant("ec2:CreateSecurityGroup", "arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
-        grant("ec2:CreateSecurityGroup", _GROUP, condition=MADE_OURS, when=_OWN),
+        grant("ec2:CreateSecurityGroup", _GROUP, condition=g.MADE_OURS, when=_OWN),
         created_tags("CreateSecurityGroup", _GROUP, when=_OWN),
         grant("ec2:CreateSecurityGroup", _GROUP, when=_BARE),
     ),
     # Nothing is opened for Session Manager (SkipSSHRuleCreation).
     _call(
         "AuthorizeSecurityGroupIngress",
-        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=OURS, when=(*_OWN, "ssh")),
-        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=UNNAMED, when=(*_BARE, "ssh")),
+        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=g.OURS, when=(*_OWN, "ssh")),
+        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=g.UNNAMED, when=(*_BARE, "ssh")),
     ),
     DELETE_GROUP,
     _call(
         "GetInstanceProfile",
-        grant("iam:GetInstanceProfile", *BUILDER_PROFILES, when=("builder-profile",)),
+        grant("iam:GetInstanceProfile", *g.BUILDER_PROFILES, when=("builder-profile",)),
         service="iam",
     ),
     # common/step_iam_instance_profile.go
-    _on_temporary("CreateInstanceProfile", _TEMPORARY_PROFILE, MADE_OURS, tag="TagInstanceProfile"),
-    _on_temporary("CreateRole", _TEMPORARY_ROLE, MADE_OURS, tag="TagRole"),
+    _on_temporary("CreateInstanceProfile", _TEMPORARY_PROFILE, g.MADE_OURS, tag="TagInstanceProfile"),
+    _on_temporary("CreateRole", _TEMPORARY_ROLE, g.MADE_OURS, tag="TagRole"),
     _on_temporary("GetRole", _TEMPORARY_ROLE),
     _on_temporary("PutRolePolicy", _TEMPORARY_ROLE),
     _on_temporary("AddRoleToInstanceProfile", _TEMPORARY_PROFILE),
@@ -123,12 +101,12 @@ PACKER_CALLS: tuple[Call, ...] = (
     _on_temporary("DeleteRolePolicy", _TEMPORARY_ROLE),
     _on_temporary("DeleteRole", _TEMPORARY_ROLE),
     _on_temporary("DeleteInstanceProfile", _TEMPORARY_PROFILE),
-    _call("RunInstances", *BUILDER_LAUNCH),
+    _call("RunInstances", *g.BUILDER_LAUNCH),
     # common/step_run_spot_instance.go: a launch template of one build, and a fleet of one instance.
     _call(
         "CreateLaunchTemplate",
-        grant("ec2:CreateLaunchTemplate", TEMPLATE, condition=MADE_OURS, when=("spot",)),
-        created_tags("CreateLaunchTemplate", TEMPLATE, when=("spot",)),
+        grant("ec2:CreateLaunchTemplate", g.TEMPLATE, condition=g.MADE_OURS, when=("spot",)),
+        created_tags("CreateLaunchTemplate", g.TEMPLATE, when=("spot",)),
     ),
     # What a fleet launches, of which template and with which tags, is judged as RunInstances.
     # Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (CreateFleet), and
@@ -137,43 +115,45 @@ PACKER_CALLS: tuple[Call, ...] = (
     _call(
         "CreateFleet",
         grant("ec2:CreateFleet", when=("spot",)),
-        created_tags("CreateFleet", FLEET, INSTANCE, VOLUME, INTERFACE, when=("spot",)),
+        created_tags("CreateFleet", g.FLEET, g.INSTANCE, g.VOLUME, g.INTERFACE, when=("spot",)),
     ),
     DELETE_TEMPLATE,
-    _call("StopInstances", grant("ec2:StopInstances", INSTANCE, condition=BUILDER, when=("on-demand",))),
-    _call("TerminateInstances", grant("ec2:TerminateInstances", INSTANCE, condition=BUILDER)),
+    _call("StopInstances", grant("ec2:StopInstances", g.INSTANCE, condition=g.BUILDER, when=("on-demand",))),
+    _call("TerminateInstances", grant("ec2:TerminateInstances", g.INSTANCE, condition=g.BUILDER)),
     # Disks of the base image that the rendered file does not name and that outlive the instance
     # (common/step_cleanup_volumes.go).
-    _call("DeleteVolume", grant("ec2:DeleteVolume", VOLUME, condition=BUILDER)),
+    _call("DeleteVolume", grant("ec2:DeleteVolume", g.VOLUME, condition=g.BUILDER)),
     _call(
         "CreateImage",
-        grant("ec2:CreateImage", INSTANCE, condition=BUILDER),
-        grant("ec2:CreateImage", IMAGE, SNAPSHOT, condition=MADE_OURS, when=("image-tags-while-made",)),
-        created_tags("CreateImage", IMAGE, SNAPSHOT, when=("image-tags-while-made",)),
-        grant("ec2:CreateImage", IMAGE, SNAPSHOT, when=("image-tags-afterwards",)),
+        grant("ec2:CreateImage", g.INSTANCE, condition=g.BUILDER),
+        grant("ec2:CreateImage", g.IMAGE, g.SNAPSHOT, condition=g.MADE_OURS, when=("image-tags-while-made",)),
+        created_tags("CreateImage", g.IMAGE, g.SNAPSHOT, when=("image-tags-while-made",)),
+        grant("ec2:CreateImage", g.IMAGE, g.SNAPSHOT, when=("image-tags-afterwards",)),
     ),
     # No condition says that a thing was made just now; that nobody has named it, one does.
     _call(
         "CreateTags",
-        grant("ec2:CreateTags", IMAGE, SNAPSHOT, condition=BECOMES_OURS, when=("image-tags-afterwards",)),
-        grant("ec2:CreateTags", INSTANCE, INTERFACE, VOLUME, condition=BECOMES_OURS, when=("tags-afterwards",)),
-        grant("ec2:CreateTags", INSTANCE, VOLUME, condition=STAYS_OURS, when=("spot",)),
-        grant("ec2:CreateTags", SPOT_REQUEST, condition=BECOMES_OURS, when=("spot",)),
+        grant("ec2:CreateTags", g.IMAGE, g.SNAPSHOT, condition=g.BECOMES_OURS, when=("image-tags-afterwards",)),
+        grant("ec2:CreateTags", g.INSTANCE, g.INTERFACE, g.VOLUME, condition=g.BECOMES_OURS, when=("tags-afterwards",)),
+        grant("ec2:CreateTags", g.INSTANCE, g.VOLUME, condition=g.STAYS_OURS, when=("spot",)),
+        grant("ec2:CreateTags", g.SPOT_REQUEST, condition=g.BECOMES_OURS, when=("spot",)),
     ),
     # Before the image is tagged.
     _call(
         "ModifyImageAttribute",
-        grant("ec2:ModifyImageAttribute", IMAGE, condition=UNNAMED, when=("image-tags-afterwards",)),
+        grant("ec2:ModifyImageAttribute", g.IMAGE, condition=g.UNNAMED, when=("image-tags-afterwards",)),
     ),
     _call(
         "EnableImageDeprecation",
-        grant("ec2:EnableImageDeprecation", IMAGE, condition=UNNAMED, when=("deprecation", "image-tags-afterwards")),
+        grant(
+            "ec2:EnableImageDeprecation", g.IMAGE, condition=g.UNNAMED, when=("deprecation", "image-tags-afterwards")
+        ),
     ),
     _call(
         "StartSession",
         grant(
             "ssm:StartSession",
-            INSTANCE,
+            g.INSTANCE,
             # Without the check of the document, access to the instance would open a shell on it
             # (https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-sessiondocumentaccesscheck.html).
             condition={

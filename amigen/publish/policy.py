@@ -10,7 +10,7 @@ from typing import Any
 
 from amigen.aws.build_calls import ALL as BUILD_CALLS
 from amigen.aws.calls import CALLS
-from amigen.aws.grants import Grant, Need, Purpose
+from amigen.aws.grants import Grant, Purpose
 from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
 from amigen.plan.source import source_of
@@ -66,13 +66,13 @@ def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = N
         scope: Narrower than the spec says.
     """
     scope = scope or Scope()
-    holding = needs(spec, scope)
+    holds = needs(spec, scope)
     grants = [
         grant
         for call in (*CALLS, *BUILD_CALLS, *PACKER_CALLS)
         if set(call.purposes) & set(purposes)
         for grant in call.grants
-        if holding.issuperset(grant.when)
+        if all(holds[need] for need in grant.when)
     ]
     merged: dict[str, _Parts] = {}
     for grant in grants:
@@ -140,22 +140,25 @@ def _statement(actions: set[str], resources: list[str], condition: dict[str, Any
     return {**statement, "Condition": condition} if condition else statement
 
 
-def needs(spec: NodeImage, scope: Scope) -> set[Need]:
-    """What holds for this spec and Packer."""
+def needs(spec: NodeImage, scope: Scope) -> dict[str, bool]:
+    """What permissions depend on, by its name in `Grant.when`: whether it holds for this spec and Packer."""
     aws = spec.aws
     china, gov = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
     public = aws.associate_public_ip is not None
     subnet = bool(aws.subnet_id or aws.builder.subnet_filter)
     spot = aws.builder.spot is not None
-    holds: dict[Need, bool] = {
+    return {
         "kms-key": bool(aws.encryption.enabled and (aws.encryption.kms_key_id or aws.encryption.region_kms_key_ids)),
         "instance-profile": bool(_node_profiles(spec)),
         "builder-profile": bool(_builder_profile(spec)),
         "no-builder-profile": not _builder_profile(spec),
+        # Packer makes the builder's instance profile and its role.
         "temporary-profile": bool(aws.builder.instance_profile_policy),
         "spot": spot,
         "on-demand": not spot,
+        # The builder's ssh host key is compared with its console output.
         "console": aws.communicator != "session-manager" and not aws.builder.accept_any_host_key,
+        # A parameter of amigen that templates resolve, of the user that names a base image, of others for templates.
         "resolved-parameter": aws.launch_template.resolve_ssm_parameter,
         "source-parameter": bool(_own_parameters(spec)),
         "named-parameter": bool(scope.parameters),
@@ -163,9 +166,11 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "session-manager": aws.communicator == "session-manager",
         "ssh": aws.communicator != "session-manager",
         "temporary-group": not (aws.security_group_ids or aws.builder.security_group_filter),
+        # The network of the builder is looked up: by the availability zones that have the instance type, at last.
         "find-vpc": bool(aws.builder.vpc_filter) or (not subnet and (bool(aws.vpc_id) or public)),
         "find-subnet": subnet or public,
         "choose-subnet": not subnet and public,
+        # Temporary groups and key pairs, the builder, and images carry their tags from the start or get them later.
         "tags-while-made": not china,
         "launch-tags": spot or not china,
         "tags-afterwards": china and not spot,
@@ -173,7 +178,6 @@ def needs(spec: NodeImage, scope: Scope) -> set[Need]:
         "image-tags-afterwards": china or gov,
         "untagged-helpers": china,
     }
-    return {need for need, held in holds.items() if held}
 
 
 def _builder_profile(spec: NodeImage) -> str:
