@@ -52,6 +52,11 @@ class AmigenError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
+    @classmethod
+    def kind(cls) -> type[AmigenError]:
+        """The nearest class that is made of a message and a hint alone: for the same failure in other words."""
+        return next(c for c in cls.__mro__ if issubclass(c, AmigenError) and c.__init__ is AmigenError.__init__)
+
 
 class Problem(Struct, frozen=True, kw_only=True):
     """One finding about an input, with its place.

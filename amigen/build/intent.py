@@ -87,8 +87,7 @@ def make_intent(
             found["problem"] = str(error)
         images.append(_image(job, request, found))
     aws = request.spec.aws
-    shared = (*aws.share.accounts, *aws.share.organizations, *aws.share.organizational_units)
-    shared += ("everybody",) if aws.share.public else ()
+    shared = (*aws.share.named, *(["everybody"] if aws.share.public else []))
     lacks = lacking(replace(request, jobs=tuple(job for job in request.jobs if job.name not in built)))
     try:
         require_all(lacks)

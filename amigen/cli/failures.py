@@ -20,7 +20,7 @@ def raise_failures(results: Iterable[tuple[str, object]], mixed: type[AmigenErro
     failures = [(where, each) for where, each in results if isinstance(each, AmigenError)]
     if not failures:
         return
-    kinds = [_kind(error) for _, error in failures]
+    kinds = [error.kind() for _, error in failures]
     # Several kinds of one exit code are told apart by their words alone.
     kind = kinds[0] if len({each.exit_code for each in kinds}) == 1 else mixed
     lines = [f"{where}: {error}".replace("\n  hint:", "\n    hint:") for where, error in failures]
@@ -32,8 +32,3 @@ def raise_failures(results: Iterable[tuple[str, object]], mixed: type[AmigenErro
     # For programs.
     error.parts = tuple(failures)
     raise error
-
-
-def _kind(error: AmigenError) -> type[AmigenError]:
-    """The class to raise anew: the nearest that is made of a message and a hint alone."""
-    return next(c for c in type(error).__mro__ if issubclass(c, AmigenError) and c.__init__ is AmigenError.__init__)

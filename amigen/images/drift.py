@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
@@ -17,7 +16,7 @@ from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest
 from amigen.publish.run import make_request
 from amigen.publish.state import Image, Instance, Template
-from amigen.publish.template import desired, is_default_same
+from amigen.publish.template import is_default_same
 from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
@@ -115,15 +114,8 @@ def _template(request: PublishRequest, place: Place, template: Template, image: 
         yield Difference.at(place, "template", what, "the default version was not made by amigen", hint)
         return
     disks = version.data.get("BlockDeviceMappings") or [{}]
-    make = functools.partial(
-        desired,
-        spec=request.spec,
-        target=place.target,
-        digest=request.digest,
-        image=version.image,
-        root_device=image.root_device if image else str(disks[0].get("DeviceName", "")),
-        user_data=request.user_data[place.target.platform],
-    )
+    root_device = image.root_device if image else str(disks[0].get("DeviceName", ""))
+    make = request.making(place.target, version.image, root_device)
     if is_default_same(template, make, version.image):
         return
     message = "differs from the spec"

@@ -233,7 +233,7 @@ def plan_regions(
     share = spec.aws.share
     shared = Shared(
         images=shared_images(ledger_beside(record or default_path(spec))),
-        by_spec=bool(share.accounts or share.organizations or share.organizational_units or share.public),
+        by_spec=bool(share.named or share.public),
     )
     plans = [RegionPrune(aws=aws, region=region, name=spec.name) for region in regions]
     _by_region(plans, lambda plan: plan.plan(rules, shared))

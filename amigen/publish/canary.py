@@ -9,7 +9,7 @@ from typing import Any
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
-from amigen.base.errors import AmigenError, AwsError, CouldNotCheckError
+from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe, proof
 from amigen.publish.ledger import Ledger
@@ -77,8 +77,7 @@ class Canary:
         try:
             self._terminate(instance)
         except AmigenError as left:
-            kind = type(error) if type(error).__init__ is AmigenError.__init__ else AwsError
-            return kind(
+            return error.kind()(
                 f"{error.message}; and the canary {instance} is still there: {left.message}",
                 f"{error.hint}; terminate the canary, or run again: it is taken up and terminated then",
             )

@@ -12,12 +12,12 @@ from amigen.base.errors import RefusedError
 from amigen.publish import names
 from amigen.publish.diff import difference
 from amigen.publish.image_steps import AwaitImage, CopyImage, DeprecateImage, RemoveFailedCopy, ShareImage, TagImage
-from amigen.publish.names import Place
+from amigen.publish.names import Place, Target
 from amigen.publish.promote import PutParameter, RunCanary, SetDefault
 from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState, Template
 from amigen.publish.steps import Action, PlaceRun
-from amigen.publish.template import PENDING_IMAGE, desired, same_version
+from amigen.publish.template import PENDING_IMAGE, Make, desired, same_version
 from amigen.publish.template_steps import CreateTemplate, CreateVersion
 from amigen.spec.model import NodeImage
 
@@ -46,6 +46,15 @@ class PublishRequest:
     def moves(self) -> bool:
         """Whether `$Default` moves to the new version."""
         return self.set_default or self.canary
+
+    def making(self, target: Target, image: str, root_device: str) -> Make:
+        """What makes the data of the next version of those before; the rest as of `desired`."""
+        known: dict[str, Any] = {
+            "spec": self.spec,
+            "digest": self.digest,
+            "user_data": self.user_data[target.platform],
+        }
+        return functools.partial(desired, target=target, image=image, root_device=root_device, **known)
 
 
 def plan_place(request: PublishRequest, state: PlaceState) -> PlaceRun:
@@ -76,7 +85,7 @@ def plan_place(request: PublishRequest, state: PlaceState) -> PlaceRun:
 
 def _notes(request: PublishRequest, state: PlaceState, actions: Sequence[Action]) -> Iterator[str]:
     share, have = request.spec.aws.share, (state.image.shared if state.image else None) or frozenset()
-    extra = have - {*share.accounts, *share.organizations, *share.organizational_units, "all" if share.public else ""}
+    extra = have - {*share.named, "all" if share.public else ""}
     if state.image and extra:
         # Left: somebody may live on it.
         others = ", ".join(sorted(extra))
@@ -203,15 +212,7 @@ def _template_actions(request: PublishRequest, state: PlaceState) -> tuple[list[
     """The actions, and the version that is right already; None where one has to be made."""
     template, target = state.template, state.place.target
     image, name = state.image.id if state.image else None, target.template
-    make = functools.partial(
-        desired,
-        spec=request.spec,
-        target=target,
-        digest=request.digest,
-        image=image or PENDING_IMAGE,
-        root_device=state.built.root_device,
-        user_data=request.user_data[target.platform],
-    )
+    make = request.making(target, image or PENDING_IMAGE, state.built.root_device)
     before = template.default_version.data if template else {}
     found = same_version(template, make, image) if template and image else None
     version = found.number if found else None

@@ -78,7 +78,7 @@ def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) 
 def _with_permissions(aws: Aws, request: PublishRequest, region: str, image: Image) -> Image:
     """Permissions cost calls of their own: asked for only where the spec shares."""
     share = request.spec.aws.share
-    if not (share.accounts or share.organizations or share.organizational_units or share.public):
+    if not (share.named or share.public):
         return image
     shared = observe.image_permissions(aws, region, image.id)
     snapshots = [s for s in image.snapshots if s.encrypted] if share.accounts else []

@@ -13,7 +13,7 @@ from amigen.publish.promote import SetDefault
 from amigen.publish.steps import Means, PlaceRun
 from amigen.publish.template_steps import CreateVersion
 from amigen.publish.wait import StoppedError, TooLongError
-from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release, RolloutError
+from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
 from amigen.rollout.roller import Roller
@@ -123,8 +123,7 @@ def _ended(
         for run in moved
         if (run.place.region, run.template) not in back
     ]
-    kind = type(error) if type(error).__init__ is AmigenError.__init__ else RolloutError
-    return kind("; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))))
+    return error.kind()("; ".join(dict.fromkeys(said)), "; ".join(dict.fromkeys(filter(None, hints))))
 
 
 def _goes_on(error: AmigenError) -> bool:

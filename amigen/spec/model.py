@@ -328,6 +328,11 @@ class Share(_Model, frozen=True, kw_only=True):
     ] = ()
     public: Annotated[bool, doc("Everybody, in all regions of the spec; not with encryption.")] = False
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Everyone who is named."""
+        return (*self.accounts, *self.organizations, *self.organizational_units)
+
 
 class LaunchTemplate(_Model, frozen=True, kw_only=True):
     """The launch templates that `publish` makes: one per platform and architecture, `NAME-PLATFORM-ARCH`."""

@@ -120,7 +120,7 @@ def encryption(spec: NodeImage) -> Iterator[Problem]:
             "set aws.encryption.enabled: false, or share with accounts and organizations",
             "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-intro.html",
         )
-    if keys.enabled and not keys.kms_key_id and (share.accounts or share.organizations or share.organizational_units):
+    if keys.enabled and not keys.kms_key_id and share.named:
         yield problem(
             "aws.share",
             "an image that is encrypted with the account's EBS key cannot be shared",
