@@ -234,14 +234,15 @@ def migrate(
 ) -> None:
     """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
     from amigen.kubeproxy import show
-    from amigen.kubeproxy.migrate import migration_of_cluster, migration_of_file, write_image_spec
+    from amigen.kubeproxy.migrate import migration_of_file, plan_migration, write_image_spec
 
     if config_file and not kubernetes_version:
         raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
     if config_file:
         found = migration_of_file(config_file, str(kubernetes_version), name)
     else:
-        found = migration_of_cluster(_session(options).observed, name)
+        seen = _session(options).observed
+        found = plan_migration(seen, name, seen.version)
     if write_spec:
         write_image_spec(found, write_spec)
     if output == "json":

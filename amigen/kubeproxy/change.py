@@ -11,15 +11,15 @@ from typing import Any
 from amigen.base.errors import RefusedError
 from amigen.base.words import shortened
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon import Resolve, Update
+from amigen.kubeproxy.addon import Addon, Resolve, Update
 from amigen.kubeproxy.config import text_diff
 from amigen.kubeproxy.detect import ChooseBy, WayName
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.readiness import Readiness, readiness
-from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.warnings import warnings
+from amigen.kubernetes.cluster import Cluster
 from amigen.kubernetes.kinds import DAEMON_SETS, PODS, Kind
 
 NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
@@ -164,6 +164,22 @@ def refuse_not_ready(plan: ChangePlan) -> None:
             f"{len(nodes)} nodes are not ready for {plan.settings.mode}: {shortened(nodes, 10)}",
             "kube-proxy would exit there; make them ready, or go by --pool with those that are",
         )
+
+
+@dataclass(kw_only=True)
+class Tools:
+    """What a change works with.
+
+    Attributes:
+        addon: The EKS add-on; None where no EKS cluster is known.
+        say: Takes a line for the user.
+        seconds: How long the add-on's update, and each pool, may take.
+    """
+
+    cluster: Cluster
+    addon: Addon | None
+    say: Callable[[str], None]
+    seconds: float
 
 
 class Way(ABC):

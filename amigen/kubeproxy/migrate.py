@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
@@ -19,11 +18,9 @@ import yaml
 from amigen.base.errors import InputError, RefusedError
 from amigen.base.files import read_text
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact, statement
-from amigen.kubeproxy.config import ProxyConfig, read_config
-from amigen.kubeproxy.daemonset import Node
+from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.nftables_mapping import Row, differences, nftables_mapping
-from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.observe import KubeProxy
 from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.versions import minor_version, patch_version, why_not
 from amigen.platforms import platform_of_os_image
@@ -59,26 +56,17 @@ class Migration:
     strangers: tuple[str, ...]
 
 
-def plan_migration(
-    config: ProxyConfig,
-    version: str,
-    nodes: tuple[Node, ...] = (),
-    *,
-    patch: int | None = None,
-    gathered: Mapping[str, NodeFacts | str] = MappingProxyType({}),
-    server_version: str = "",
-    name: str = "node",
-) -> Migration:
+def plan_migration(proxy: KubeProxy, name: str, server_version: str = "") -> Migration:
     """Plan it.
 
     Args:
-        version: kube-proxy's, `MAJOR.MINOR`.
-        patch: kube-proxy's patch version; None: not known.
+        name: Of the image spec.
         server_version: The cluster's, for the image spec; empty: as kube-proxy.
 
     Raises:
         InputError: Not a mode of Linux, or not a name of a spec.
     """
+    config, version = proxy.config, proxy.proxy_version
     if config.mode not in PROXY_MODES:
         raise InputError(
             f"{config.where}: mode {config.mode!r} is not a mode of kube-proxy on Linux",
@@ -86,45 +74,29 @@ def plan_migration(
         )
     if not _NAME.fullmatch(name):
         raise InputError(f"--name {name!r} is not a name for a spec", "1 to 48 lower-case letters, digits and `-`")
-    gates = dict(config.get("featureGates") or {})
-    rows = nftables_mapping(config, version)
+    rows = nftables_mapping(proxy)
+    systems = {node.os_image: platform_of_os_image(node.os_image) for node in proxy.nodes}
     return Migration(
         mode=config.mode,
         version=version,
         state=mode_fact("nftables", version),
-        blocked=why_not("nftables", version, gates),
+        blocked=why_not("nftables", version, dict(config.get("featureGates") or {})),
         settings=rows,
-        differences=tuple(differences(config, version, patch, nodes, gathered)) if config.mode != "nftables" else (),
-        nodes=tuple(readiness(node, "nftables", "", gathered=gathered.get(node.name)) for node in nodes),
+        differences=tuple(differences(proxy)) if config.mode != "nftables" else (),
+        nodes=tuple(readiness(one, "nftables", "", gathered=proxy.gathered.get(one.name)) for one in proxy.nodes),
         needs=_NEEDS,
         cleanup=_cleanup(config.mode),
         steps=_steps(rows),
-        spec=_spec(nodes, server_version or version, name),
-        strangers=tuple(
-            sorted({node.os_image or "unknown" for node in nodes if not platform_of_os_image(node.os_image)})
-        ),
+        spec=_spec(sorted(filter(None, set(systems.values()))), server_version or version, name),
+        strangers=tuple(sorted({system or "unknown" for system, platform in systems.items() if not platform})),
     )
 
 
 def migration_of_file(file: str, kubernetes_version: str, name: str) -> Migration:
     """Plan it for a KubeProxyConfiguration in a file."""
-    version = minor_version(kubernetes_version, "--kubernetes-version")
-    return plan_migration(
-        read_config(read_text(file), file), version, patch=patch_version(kubernetes_version), name=name
-    )
-
-
-def migration_of_cluster(seen: Observed, name: str) -> Migration:
-    """Plan it for a cluster."""
-    return plan_migration(
-        seen.config,
-        seen.proxy_version,
-        seen.nodes,
-        patch=seen.proxy_patch,
-        gathered=seen.gathered,
-        server_version=seen.version,
-        name=name,
-    )
+    version, patch = minor_version(kubernetes_version, "--kubernetes-version"), patch_version(kubernetes_version)
+    config = read_config(read_text(file), file)
+    return plan_migration(KubeProxy(config=config, proxy_version=version, proxy_patch=patch), name)
 
 
 def write_image_spec(found: Migration, file: str) -> None:
@@ -182,13 +154,13 @@ def _steps(rows: tuple[Row, ...]) -> tuple[str, ...]:
     )
 
 
-def _spec(nodes: tuple[Node, ...], version: str, name: str) -> str:
+def _spec(platforms: list[str], version: str, name: str) -> str:
     document: Mapping[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": "NodeImage",
         "name": name,
         "kubernetesVersion": version,
-        "platforms": sorted({found for node in nodes if (found := platform_of_os_image(node.os_image))}) or ["al2023"],
+        "platforms": platforms or ["al2023"],
         "kubeProxy": {"mode": "nftables"},
     }
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=False)

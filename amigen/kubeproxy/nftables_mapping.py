@@ -6,16 +6,15 @@ mode to nftables" below it; https://github.com/kubernetes/kube-proxy config/v1al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amigen.base.words import shortened
 from amigen.knowledge import NFT_MINIMUM, NFTABLES_DIFFERENCES, nft_clashes, statement
-from amigen.kubeproxy.config import ProxyConfig
-from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.node_facts import NodeFacts
+from amigen.kubeproxy.observe import KubeProxy
 from amigen.kubeproxy.versions import kernel_below
 from amigen.spec.kubelet_values import seconds
 
@@ -35,8 +34,16 @@ class Row:
     value: str
     becomes: str
     note: str
-    matters: bool = False
-    default: bool = False
+    matters: bool
+    default: bool
+
+    @classmethod
+    def of(
+        cls, setting: str, value: Any, note: str, *, becomes: str = "", matters: bool = False, default: bool = False
+    ) -> Row:
+        """A row with the value as text."""
+        text = value_text(value, "(unset)")
+        return cls(setting=setting, value=text, becomes=becomes, note=note, matters=matters, default=default)
 
     @property
     def target(self) -> str:
@@ -66,55 +73,64 @@ _NO_EXCLUDED = (
 )
 
 
-def nftables_mapping(config: ProxyConfig, version: str) -> tuple[Row, ...]:
-    """Each setting of the mode in force, for a kube-proxy of this version (`MAJOR.MINOR`)."""
-    mode = config.mode
+def nftables_mapping(proxy: KubeProxy) -> tuple[Row, ...]:
+    """Each setting of the mode in force."""
+    config, mode = proxy.config, proxy.config.mode
     ipvs, iptables = dict(config.get("ipvs") or {}), dict(config.get("iptables") or {})
-    found = [_row("mode", mode, "one field decides", becomes="mode=nftables", matters=True)]
+    found = [Row.of("mode", mode, "one field decides", becomes="mode=nftables", matters=True)]
     if mode == "ipvs":
         ipvs.setdefault("scheduler", None)
-        found += [_mapped("ipvs", key, value, version) for key, value in ipvs.items()]
+        found += [_mapped(f"ipvs.{key}", value, proxy.proxy_version) for key, value in ipvs.items()]
         # ipvs mode takes its masquerade settings from the iptables section, and no other.
         iptables = {key: value for key, value in iptables.items() if key in ("masqueradeAll", "masqueradeBit")}
     if mode == "iptables":
         iptables.setdefault("localhostNodePorts", None)
-    found += [_mapped("iptables", key, value, version) for key, value in iptables.items()]
+    found += [_mapped(f"iptables.{key}", value, proxy.proxy_version) for key, value in iptables.items()]
     ports = config.get("nodePortAddresses")
-    note = (
-        "stays as it is" if ports else _note("nftables-node-port-addresses", version) + " (not through the EKS add-on)"
-    )
-    return (*found, _row("nodePortAddresses", ports or None, note, matters=not ports, default=True))
+    note = _note("nftables-node-port-addresses", proxy.proxy_version) + " (not through the EKS add-on)"
+    note = "stays as it is" if ports else note
+    return (*found, Row.of("nodePortAddresses", ports or None, note, matters=not ports, default=True))
 
 
-def _row(
-    setting: str, value: Any, note: str, *, becomes: str = "", matters: bool = False, default: bool = False
-) -> Row:
-    return Row(
-        setting=setting,
-        value=value_text(value, "(unset)"),
-        becomes=becomes,
-        note=note,
-        matters=matters,
-        default=default,
-    )
+def _is_set(value: Any) -> bool:
+    return bool(value) and not (isinstance(value, str) and seconds(value) == 0)
 
 
-def differences(
-    config: ProxyConfig,
-    version: str,
-    patch: int | None,
-    nodes: Sequence[Node],
-    gathered: Mapping[str, NodeFacts | str],
-    fields: Collection[str] = (),
-) -> Iterator[str]:
+# Settings without a counterpart: what that means, and whether a value matters.
+_LOST: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "ipvs.strictARP": (_NO_ARP, lambda value: value is True),
+    "ipvs.excludeCIDRs": (_NO_EXCLUDED, bool),
+    **dict.fromkeys(("ipvs.tcpTimeout", "ipvs.tcpFinTimeout", "ipvs.udpTimeout"), (_NO_TIMEOUT, _is_set)),
+}
+_USUAL = {"syncPeriod": "30s", "minSyncPeriod": None, "masqueradeAll": False, "masqueradeBit": 14}
+
+
+def _mapped(setting: str, value: Any, version: str) -> Row:
+    """One setting of ipvs or iptables mode."""
+    section, _, key = setting.partition(".")
+    if key.endswith("yncPeriod") or (section == "iptables" and key in _USUAL):
+        same = value in (None, _USUAL[key]) or (key.endswith("Period") and not _is_set(value))
+        becomes = "" if same else f"nftables.{key}={value_text(value)}"
+        note, matters = _SAME_DEFAULT if same else _SAME, not same and key.startswith("masquerade")
+        return Row.of(setting, value, note, becomes=becomes, matters=matters, default=same)
+    if setting == "ipvs.scheduler":
+        other = bool(value) and value != "rr"
+        return Row.of(setting, value or "rr", _NO_SCHEDULER if other else _RANDOM, matters=other, default=not other)
+    if setting in _LOST:
+        note, is_set = _LOST[setting]
+        return Row.of(setting, value, note, matters=is_set(value), default=not is_set(value))
+    if setting == "iptables.localhostNodePorts":
+        return Row.of(setting, value, _note("nftables-localhost-node-ports", version), matters=value is not False)
+    return Row.of(setting, value, _UNKNOWN, matters=True)
+
+
+def differences(proxy: KubeProxy, fields: Collection[str] = ()) -> Iterator[str]:
     """What works otherwise in nftables mode and is no setting, each with its remedy and source.
 
     Args:
-        version: kube-proxy's, `MAJOR.MINOR`.
-        patch: Its patch version; None: not known.
-        nodes: Those of the cluster; empty: not known.
         fields: What the change sets: that is no difference.
     """
+    config, version, nodes = proxy.config, proxy.proxy_version, proxy.nodes
     for name, fact in NFTABLES_DIFFERENCES.items():
         path = fact.set.partition("=")[0]
         if name in _OF_SETTINGS or path in fields or (path and config.get(path)):
@@ -125,9 +141,9 @@ def differences(
         if fact.kernel_below and nodes and not old:
             continue
         yield f"{_named(old)}{fact.statement}; {fact.advice(version)} [{fact.source}]"
-    known = {name: facts.nft for name, facts in gathered.items() if isinstance(facts, NodeFacts) and facts.nft}
-    clashing = [name for name, nft in known.items() if nft_clashes(nft, version, patch)]
-    if clashing or (not known and nft_clashes((99,), version, patch)):
+    known = {name: facts.nft for name, facts in proxy.gathered.items() if isinstance(facts, NodeFacts) and facts.nft}
+    clashing = [name for name, nft in known.items() if nft_clashes(nft, version, proxy.proxy_patch)]
+    if clashing or (not known and nft_clashes((99,), version, proxy.proxy_patch)):
         remedy = "update kube-proxy first" + ("" if known else ", or look at the nodes' nft (--look)")
         yield f"{_named(clashing)}{statement('nft-clash')}; {remedy}"
     if old := [name for name, nft in known.items() if nft < NFT_MINIMUM]:
@@ -145,30 +161,3 @@ def _note(name: str, version: str) -> str:
 
 def _named(nodes: Sequence[str]) -> str:
     return f"{shortened(nodes, 3)}: " if nodes else ""
-
-
-def _mapped(section: str, key: str, value: Any, version: str) -> Row:
-    """One setting of ipvs or iptables mode."""
-    setting = f"{section}.{key}"
-    if key in ("syncPeriod", "minSyncPeriod") or setting in ("iptables.masqueradeAll", "iptables.masqueradeBit"):
-        usual = {"syncPeriod": "30s", "masqueradeAll": False, "masqueradeBit": 14}
-        same = value in (None, usual.get(key)) or (key.endswith("Period") and not _is_set(value))
-        becomes = "" if same else f"nftables.{key}={value_text(value)}"
-        matters = not same and key.startswith("masquerade")
-        return _row(setting, value, _SAME_DEFAULT if same else _SAME, becomes=becomes, matters=matters, default=same)
-    if setting == "ipvs.scheduler":
-        other = bool(value) and value != "rr"
-        return _row(setting, value or "rr", _NO_SCHEDULER if other else _RANDOM, matters=other, default=not other)
-    if setting == "ipvs.strictARP":
-        return _row(setting, value, _NO_ARP, matters=value is True, default=not value)
-    if setting in ("ipvs.tcpTimeout", "ipvs.tcpFinTimeout", "ipvs.udpTimeout"):
-        return _row(setting, value, _NO_TIMEOUT, matters=_is_set(value), default=not _is_set(value))
-    if setting == "ipvs.excludeCIDRs":
-        return _row(setting, value, _NO_EXCLUDED, matters=bool(value), default=not value)
-    if setting == "iptables.localhostNodePorts":
-        return _row(setting, value, _note("nftables-localhost-node-ports", version), matters=value is not False)
-    return _row(setting, value, _UNKNOWN, matters=True)
-
-
-def _is_set(value: Any) -> bool:
-    return bool(value) and not (isinstance(value, str) and seconds(value) == 0)

@@ -28,30 +28,37 @@ _LOG_LINE = re.compile(r"Using (ipvs|iptables|nftables) [Pp]rox")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
-    """kube-proxy of a cluster as it is.
+class KubeProxy:
+    """What decides in which modes kube-proxy can run, and what changes with them.
 
     Attributes:
-        version: The API server's; `proxy_version` that of kube-proxy's image, or the server's where the tag is silent;
-            `proxy_patch` its patch version, None: not known.
         config: The KubeProxyConfiguration in force.
+        proxy_version: `MAJOR.MINOR` of its image, or the server's where the tag is silent.
+        proxy_patch: Its patch version; None: not known.
+        nodes: Where it runs; empty: not known.
         gathered: Facts by node; a text says why there are none.
     """
+
+    config: ProxyConfig = field(repr=False)
+    proxy_version: str
+    proxy_patch: int | None = None
+    nodes: tuple[Node, ...] = ()
+    gathered: Mapping[str, NodeFacts | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed(KubeProxy):
+    """kube-proxy of a cluster as it is; `version` is the API server's."""
 
     cluster: str
     context: str
     server: str
     version: str
-    proxy_version: str
     daemon_set: Mapping[str, Any] = field(repr=False)
     config_map: Mapping[str, Any] = field(repr=False)
     source: ConfigSource
-    config: ProxyConfig = field(repr=False)
     managed: Managed
     pods: tuple[Pod, ...]
-    nodes: tuple[Node, ...]
-    proxy_patch: int | None = None
-    gathered: Mapping[str, NodeFacts | str] = field(default_factory=dict)
 
     @property
     def metrics(self) -> str:

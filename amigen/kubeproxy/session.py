@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from amigen.base.errors import AmigenError, CouldNotCheckError
@@ -23,7 +23,6 @@ from amigen.kubeproxy.detect import EksName, eks_name
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeMode, gather_all, node_at
 from amigen.kubeproxy.observe import Connector, Observed, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
-from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, wanted_on, where
@@ -143,8 +142,15 @@ class Session:
         self, plan: ChangePlan, say: Callable[[str], None], *, seconds: float, back: bool
     ) -> tuple[NodeMode, ...]:
         """Carry a plan out, with at most so many seconds for each pool; what each node runs afterwards."""
-        tools = Tools(cluster=self.cluster, addon=self.addon, say=say, seconds=seconds)
-        return Executor(tools=tools, reach=self.reach, back=self._way_back).apply(plan, back=back)
+        return Executor(
+            cluster=self.cluster,
+            addon=self.addon,
+            say=say,
+            seconds=seconds,
+            plan=plan,
+            reach=self.reach,
+            back=partial(self._way_back, plan),
+        ).apply(back=back)
 
     def modes(self) -> tuple[NodeMode, ...]:
         """What each node runs now."""

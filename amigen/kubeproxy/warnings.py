@@ -70,20 +70,13 @@ def _of_nftables(observed: Observed, settings: Settings) -> list[str]:
     """What changes in the cluster, out of the way to nftables; what this very change sets is no loss."""
     found = [
         f"{row.setting}={row.value} -> {row.target}: {row.note}"
-        for row in nftables_mapping(observed.config, observed.proxy_version)
+        for row in nftables_mapping(observed)
         if row.matters
         and row.setting not in ("mode", *settings.fields)
         and row.becomes.split("=")[0] not in settings.fields
         and not _there(observed, row.becomes)
     ]
-    found += differences(
-        observed.config,
-        observed.proxy_version,
-        observed.proxy_patch,
-        observed.nodes,
-        observed.gathered,
-        settings.fields,
-    )
+    found += differences(observed, settings.fields)
     return [*found, NFT_NEEDED, "`amigen kube-proxy migrate` lists what becomes of each setting, and what to clean up"]
 
 

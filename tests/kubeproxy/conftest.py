@@ -30,7 +30,7 @@ def world(plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Two nodes in two pools, and kube-proxy of kubeadm on both, running."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr("amigen.kubeproxy.rollout.RESTART_SECONDS", 1.0)
+    monkeypatch.setattr("amigen.kubeproxy.apply.RESTART_SECONDS", 1.0)
     cluster = connect(str(plane.kubeconfig("admin")))
     delete_all(cluster)
     while True:

@@ -52,8 +52,8 @@ def eks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eks]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("amigen.kubeproxy.addon._POLL_SECONDS", 0.01)
     monkeypatch.setattr("amigen.kubeproxy.ways.addon._ARRIVAL_SECONDS", 0.1)
-    monkeypatch.setattr("amigen.kubeproxy.rollout.RESTART_SECONDS", 0.01)
-    monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("amigen.kubeproxy.apply.RESTART_SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.apply._POLL_SECONDS", 0.05)
     with EksServer() as server, FakeApi() as api:
         monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", server.url)
         found = Eks(api=api, server=server, kubeconfig=api.kubeconfig(tmp_path), wrote=api.text)

@@ -15,9 +15,9 @@ import pytest
 
 from amigen.base.errors import CouldNotCheckError
 from amigen.kubeproxy import daemonset
+from amigen.kubeproxy.apply import restarting_nodes
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.node_facts import NodeFacts
-from amigen.kubeproxy.rollout import restarting_nodes
 from amigen.kubeproxy.status import matching_node
 from amigen.kubernetes.transport import UnreachableError
 from tests.ipvs.test_compare import LISTING, SERVICES, SLICES
@@ -28,8 +28,8 @@ from tests.kubeproxy.fake_api import FakeApi, a_node, run
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("amigen.kubeproxy.rollout.RESTART_SECONDS", 0.01)
-    monkeypatch.setattr("amigen.kubeproxy.rollout._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("amigen.kubeproxy.apply.RESTART_SECONDS", 0.01)
+    monkeypatch.setattr("amigen.kubeproxy.apply._POLL_SECONDS", 0.05)
     with FakeApi() as found:
         monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig(tmp_path)))
         yield found

@@ -15,11 +15,11 @@ from amigen.kubeproxy import daemonset, health, show
 from amigen.kubeproxy.addon import AddonState
 from amigen.kubeproxy.change import ChangeRequest
 from amigen.kubeproxy.config import read_config
-from amigen.kubeproxy.daemonset import ConfigSource
+from amigen.kubeproxy.daemonset import ConfigSource, Node
 from amigen.kubeproxy.detect import Managed, eks_name
-from amigen.kubeproxy.migrate import plan_migration
+from amigen.kubeproxy.migrate import Migration, plan_migration
 from amigen.kubeproxy.node_facts import NodeFacts, NodeMode
-from amigen.kubeproxy.observe import Observed
+from amigen.kubeproxy.observe import KubeProxy, Observed
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.readiness import readiness
 from amigen.kubeproxy.saved import Saved, load, newest, save
@@ -112,11 +112,11 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
 def test_every_output_is_json() -> None:
     """Plan, migration and state, for a program."""
     plan = show.plan_json(make_plan(observed(), Settings(mode="ipvs"), ChangeRequest()))
-    migration = show.migration_json(plan_migration(read_config(samples.EKS_CONFIG, "x"), "1.33", observed().nodes))
+    migrated = show.migration_json(migration(samples.EKS_CONFIG, "1.33", observed().nodes))
     state = show.cluster_json(observed(), (NodeMode(node="a", mode="ipvs", by="log"),))
 
     assert json.loads(json.dumps(plan))["modes"][0]["mode"] == "ipvs"
-    assert json.loads(json.dumps(migration))["state"]["state"] == "stable"
+    assert json.loads(json.dumps(migrated))["state"]["state"] == "stable"
     assert json.loads(json.dumps(state))["modes"] == [{"node": "a", "mode": "ipvs", "by": "log"}]
 
 
@@ -479,13 +479,17 @@ def test_rollback_through_the_addon() -> None:
     assert not plan_rollback(observed(addon=replace(ADDON, values="")), saved, ChangeRequest()).changes
 
 
+def migration(text: str, version: str, nodes: tuple[Node, ...] = (), **more: Any) -> Migration:
+    return plan_migration(KubeProxy(config=read_config(text, "x"), proxy_version=version, nodes=nodes, **more), "node")
+
+
 def test_migration_from_ipvs() -> None:
     """What each setting maps to, what nodes need, what to clean up, and a spec that amigen itself accepts."""
     text = samples.EKS_CONFIG.replace('mode: "iptables"', 'mode: "ipvs"').replace('scheduler: ""', "scheduler: sh")
     text = text.replace("  syncPeriod: 30s\nkind", "  syncPeriod: 10s\n  strictARP: true\n  tcpTimeout: 15m\nkind")
     nodes = daemonset.nodes([a_node("a", "5.10.1"), a_node("b", "6.1.0")])
 
-    found = plan_migration(read_config(text, "x"), "1.33", nodes)
+    found = migration(text, "1.33", nodes)
 
     rows = {row.setting: row for row in found.settings}
     assert rows["ipvs.scheduler"].becomes == ""
@@ -508,7 +512,7 @@ def test_the_migration_spec_is_valid(tmp_path: Path) -> None:
     """`amigen check` takes it."""
     from amigen.spec.load import load_spec
 
-    found = plan_migration(read_config(samples.KUBEADM_CONFIG, "x"), "1.33", daemonset.nodes([a_node("a")]))
+    found = migration(samples.KUBEADM_CONFIG, "1.33", daemonset.nodes([a_node("a")]))
     path = tmp_path / "spec.yaml"
     path.write_text(found.spec)
 
@@ -530,10 +534,9 @@ def test_keywords_of_node_port_addresses() -> None:
 
 def test_differences_of_nftables_mode() -> None:
     """Each with its remedy; the one of old kernels names the nodes that have them, and none where there are none."""
-    config = read_config(samples.EKS_CONFIG, "x")
     nodes = daemonset.nodes([a_node("a", "5.15.0"), a_node("b", "6.1.0")])
 
-    old, new, unknown = (plan_migration(config, "1.37", part).differences for part in (nodes, nodes[1:], ()))
+    old, new, unknown = (migration(samples.EKS_CONFIG, "1.37", part).differences for part in (nodes, nodes[1:], ()))
 
     assert ["local firewall" in one for one in old].count(True) == 1
     (liberal,) = (one for one in old if "conntrack" in one)
@@ -541,12 +544,10 @@ def test_differences_of_nftables_mode() -> None:
     assert "--set conntrack.tcpBeLiberal=true [https://kubernetes.io/" in liberal
     assert not any("conntrack" in one for one in new)
     assert any("conntrack" in one for one in unknown)
-    assert "what works otherwise:" in show.migration_text(plan_migration(config, "1.37", nodes))
+    assert "what works otherwise:" in show.migration_text(migration(samples.EKS_CONFIG, "1.37", nodes))
     assert not any(
         "tcpBeLiberal" in one
-        for one in plan_migration(
-            read_config(samples.EKS_CONFIG + "conntrack: {tcpBeLiberal: true}\n", "x"), "1.37", nodes
-        ).differences
+        for one in migration(samples.EKS_CONFIG + "conntrack: {tcpBeLiberal: true}\n", "1.37", nodes).differences
     )
 
 
@@ -568,7 +569,7 @@ def test_versions_of_nft_that_clash(version: str, patch: int | None, nft: tuple[
     nodes = daemonset.nodes([a_node("a")])
     facts = {"a": NodeFacts(nft=nft)} if nft else {}
 
-    found = plan_migration(read_config(samples.EKS_CONFIG, "x"), version, nodes, patch=patch, gathered=facts)
+    found = migration(samples.EKS_CONFIG, version, nodes, proxy_patch=patch, gathered=facts)
 
     clashes = [one for one in found.differences if "nft 1.0.6" in one]
     assert [one.startswith(says) for one in clashes] == ([True] if says else [])
@@ -604,7 +605,7 @@ def test_what_only_clusters_that_leave_ipvs_are_told() -> None:
     """Addresses of Services on the node, and the flush of the whole IPVS table."""
     ipvs = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"').replace("CIDRs: null", "CIDRs: [192.0.2.0/24]")
 
-    of_ipvs, of_iptables = (plan_migration(read_config(text, "x"), "1.37") for text in (ipvs, samples.EKS_CONFIG))
+    of_ipvs, of_iptables = (migration(text, "1.37") for text in (ipvs, samples.EKS_CONFIG))
 
     assert any("a pod with hostNetwork" in one and "listen on 0.0.0.0" in one for one in of_ipvs.differences)
     assert not any("hostNetwork" in one for one in of_iptables.differences)
@@ -618,7 +619,7 @@ def test_an_old_nft_of_a_node() -> None:
     nodes = daemonset.nodes([a_node("a"), a_node("b")])
     facts = {"a": NodeFacts(nft=(0, 9, 8)), "b": NodeFacts(nft=(1, 0, 1))}
 
-    found = plan_migration(read_config(samples.EKS_CONFIG, "x"), "1.37", nodes, gathered=facts).differences
+    found = migration(samples.EKS_CONFIG, "1.37", nodes, gathered=facts).differences
 
     (old,) = (one for one in found if "1.0.1" in one)
     assert old.startswith("a: kube-proxy runs the nft of its own image, never the node's")
@@ -637,7 +638,7 @@ def test_an_unset_mode(version: str, says: bool) -> None:
 
 def test_migration_that_is_not_possible_yet() -> None:
     """Before 1.29 the plan says so."""
-    found = plan_migration(read_config(samples.KUBEADM_CONFIG, "x"), "1.28")
+    found = migration(samples.KUBEADM_CONFIG, "1.28")
 
     assert found.blocked is not None
     assert "not yet:" in show.migration_text(found)

@@ -323,7 +323,7 @@ def wait_for_the_restart(world: World) -> None:
 
 def test_api_server_gone_midway(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies during the rollout: a grace, then a clear error with the saved configuration and the way back."""
-    monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 3.0)
+    monkeypatch.setattr("amigen.kubeproxy.apply.GRACE_SECONDS", 3.0)
     world.kubelet.paused.set()
 
     def kill() -> None:
@@ -347,7 +347,7 @@ def test_api_server_gone_midway(world: World, monkeypatch: pytest.MonkeyPatch) -
 
 def test_api_server_back_within_the_grace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart of the API server does not end the rollout; a busy machine may take its time for it."""
-    monkeypatch.setattr("amigen.kubeproxy.rollout.GRACE_SECONDS", 200.0)
+    monkeypatch.setattr("amigen.kubeproxy.apply.GRACE_SECONDS", 200.0)
     world.kubelet.paused.set()
 
     def restart() -> None:

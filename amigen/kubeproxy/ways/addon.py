@@ -10,11 +10,10 @@ from amigen.base.errors import ConflictError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Tools, Way
 from amigen.kubeproxy.config import contradictions
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.observe import Observed, embedded
-from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubernetes.kinds import CONFIG_MAPS

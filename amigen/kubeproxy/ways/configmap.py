@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
-from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Tools, Way
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
-from amigen.kubeproxy.rollout import Tools
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubernetes.kinds import CONFIG_MAPS
