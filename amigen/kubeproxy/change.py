@@ -36,7 +36,6 @@ class ChangeRequest:
 
     by: ChooseBy = "auto"
     despite_addon: bool = False
-    cluster_name: str = ""
     resolve: Resolve = "OVERWRITE"
     by_pool: bool = False
     pools: tuple[str, ...] = ()
@@ -56,7 +55,7 @@ class ChangePlan:
     """All that will happen, before it happens.
 
     Attributes:
-        request: How it was asked for; with the name of the EKS cluster, where one is known.
+        request: How it was asked for.
         before, after: The text of the ConfigMap's key, or the add-on's configurationValues.
         pools: In the order in which they are restarted; one pool of all nodes where it does not go by pool.
         follow: Id of an update that is under way with these very values: it is followed, and none is sent.
@@ -183,7 +182,7 @@ class Tools:
 
 
 class Way(ABC):
-    """One way to the configuration of an observed cluster, made with its name in EKS; texts are what it is kept as.
+    """One way to the configuration of an observed cluster; texts are what it is kept as.
 
     Attributes:
         name, label: In JSON, and in messages.

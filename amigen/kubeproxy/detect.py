@@ -28,11 +28,17 @@ class EksName:
 
 @dataclass(frozen=True, kw_only=True)
 class Managed:
-    """Who manages kube-proxy, and by what that was seen; not `certain` where it is EKS and EKS was not asked."""
+    """Who manages kube-proxy, and by what that was seen.
+
+    Attributes:
+        cluster: Its name in EKS; empty: not known.
+        certain: False where it is EKS, and EKS was not asked.
+    """
 
     way: WayName
     evidence: str
     addon: AddonState | None = None
+    cluster: str = ""
     certain: bool = True
 
 
@@ -81,10 +87,11 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
         if strict:
             raise
         evidence = f"EKS could not be asked ({error.message}); {wrote}"
-        return Managed(way=guess, evidence=evidence, certain=by_eks or not is_eks(server))
-    if state is not None:
-        return Managed(way="addon", evidence=f"EKS lists the add-on kube-proxy {state.version}", addon=state)
-    return Managed(way="configmap", evidence="EKS lists no add-on kube-proxy: it is self-managed")
+        certain = by_eks or not is_eks(server)
+        return Managed(way=guess, evidence=evidence, cluster=addon.cluster, certain=certain)
+    lists = f"the add-on kube-proxy {state.version}" if state else "no add-on kube-proxy: it is self-managed"
+    way: WayName = "addon" if state else "configmap"
+    return Managed(way=way, evidence=f"EKS lists {lists}", addon=state, cluster=addon.cluster)
 
 
 def known_addon(managed: Managed) -> AddonState:
@@ -102,7 +109,7 @@ def known_addon(managed: Managed) -> AddonState:
     return managed.addon
 
 
-def choose(managed: Managed, by: ChooseBy, *, despite_addon: bool, cluster: str) -> WayName:
+def choose(managed: Managed, by: ChooseBy, *, despite_addon: bool) -> WayName:
     """The way to go.
 
     Raises:
@@ -125,7 +132,7 @@ def choose(managed: Managed, by: ChooseBy, *, despite_addon: bool, cluster: str)
         return "configmap"
     raise RefusedError(
         f"the EKS add-on manages kube-proxy ({managed.evidence}): it would overwrite the ConfigMap at its next update",
-        leave_addon(cluster) + "; --despite-addon does it anyway, until the add-on's next update",
+        leave_addon(managed.cluster) + "; --despite-addon does it anyway, until the add-on's next update",
     )
 
 

@@ -114,9 +114,7 @@ def plan_rollback(
 
 
 def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> Way:
-    cluster = request.cluster_name or observed.cluster
-    way = detect.choose(observed.managed, by, despite_addon=request.despite_addon, cluster=cluster)
-    return WAYS[way](observed, request.cluster_name)
+    return WAYS[detect.choose(observed.managed, by, despite_addon=request.despite_addon)](observed)
 
 
 def _planned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -122,15 +122,12 @@ class Session:
         schema, state = None, self.observed.managed.addon
         if self.addon is not None and state is not None:
             schema = self.addon.schema(state.version)
-        return make_plan(self.observed, settings, self._named(request), schema=schema, running=self.running)
+        return make_plan(self.observed, settings, request, schema=schema, running=self.running)
 
     def plan_back(self, request: ChangeRequest, *, saved: Path | None, discard: bool) -> ChangePlan:
         """The plan of a rollback to a saved configuration (None: the newest), with `discard` over later changes too."""
         record = load(saved or newest(self.cluster.name, self.cluster.server), self.cluster.server)
-        return plan_rollback(self.observed, record, self._named(request), discard=discard, running=self.running)
-
-    def _named(self, request: ChangeRequest) -> ChangeRequest:
-        return replace(request, cluster_name=self.eks.cluster if self.eks else "")
+        return plan_rollback(self.observed, record, request, discard=discard, running=self.running)
 
     @property
     def running(self) -> Update | None:

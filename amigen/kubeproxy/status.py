@@ -1,4 +1,7 @@
-"""The proof on a node: its IPVS table and kube-ipvs0 against the cluster's Services and EndpointSlices."""
+"""The proof on a node: what its kernel has of kube-proxy's mode against the cluster, and what ipvs mode has left.
+
+Sources: NewProxier in pkg/proxy/ipvs/proxier.go of Kubernetes 1.37; Documentation/networking/ipvs-sysctl.rst of Linux.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from amigen.base.errors import CouldNotCheckError
+from amigen.base.words import shortened
 from amigen.ipvs.compare import compare
 from amigen.ipvs.connections import EXPIRE, judge_connections
 from amigen.ipvs.expected import Expected, NodeAddresses, expected
 from amigen.ipvs.model import Table
-from amigen.kubeproxy import kernel_state
+from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig, read_config
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.node_facts import NodeFacts
@@ -19,6 +23,12 @@ from amigen.nftables.compare import compare as compare_nft
 from amigen.services.difference import Difference, Findings
 from amigen.services.model import Address, Network, ProxyFeatures, ServicePorts, read_address
 from amigen.services.topology import Where
+from amigen.spec.kubelet_values import seconds as seconds_of
+
+_TIMEOUTS = ("tcpTimeout", "tcpFinTimeout", "udpTimeout")
+# What strictARP sets.
+_ARP = {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+_RESTART = "kube-proxy sets it at its start: restart its DaemonSet; something else may have set it since"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +78,7 @@ def judge(
         why = "kube-proxy does not run, listens elsewhere (metricsBindAddress), or was not restarted"
         found.differs("mode", subject, f"{said}, configured is {config.mode}", why)
     if config.mode != "ipvs":
-        kernel_state.judge_leftovers(found, facts, subject, config.mode)
+        _judge_leftovers(found, facts, subject, config.mode)
         if config.mode == "nftables" and nft is not None:
             found.extend(judge_nft(facts, *nft))
     elif facts.table is None:
@@ -80,8 +90,54 @@ def judge(
         if facts.connections is not None:
             expires = facts.sysctls.get(EXPIRE) == "1"
             found.extend(judge_connections(facts.connections, facts.table, expires=expires))
-        kernel_state.judge_settings(found, facts, config)
+        _judge_settings(found, facts, config)
     return found
+
+
+def _judge_settings(found: Findings, facts: NodeFacts, config: ProxyConfig) -> None:
+    """Settings of ipvs mode that did not take effect; what is not known is not judged."""
+    for key, seconds in zip(_TIMEOUTS, facts.timeouts or (), strict=False):
+        # 0 and nothing leave the kernel's own.
+        wanted = int(min(seconds_of(str(config.get(f"ipvs.{key}") or "")), 2**63))
+        if wanted and wanted != seconds:
+            says = f"ipvs.{key} is {seconds} s in the kernel, the configuration says {wanted} s"
+            found.differs("setting", f"ipvs.{key}", says, _RESTART)
+    for name, value in _ARP.items() if config.get("ipvs.strictARP") is True else ():
+        if facts.sysctls.get(name, value) != value:
+            says = f"{name} is {facts.sysctls[name]}, strictARP needs {value}"
+            found.differs("setting", name, says, _RESTART)
+    if facts.timeouts:
+        found.facts.append("timeouts of {} s (TCP), {} s (TCP after FIN), {} s (UDP)".format(*facts.timeouts))
+
+
+def _judge_leftovers(found: Findings, facts: NodeFacts, subject: str, mode: str) -> None:
+    """What ipvs mode has left on a node that uses another one now."""
+    clean = f"left over from ipvs mode: {{}}, or replace the node; {statement('kube-proxy-cleanup')}"
+    if mode == "nftables":
+        clean = (
+            "left over from ipvs mode: restart kube-proxy there (it cleans up at each start), else {}, or replace it"
+        )
+    if facts.bound is not None:
+        says = f"kube-ipvs0 is still there with {len(facts.bound)} addresses"
+        found.differs("stale-address", f"{subject} kube-ipvs0", says, clean.format("`ip link del kube-ipvs0`"))
+    if facts.table is not None and facts.table.services:
+        says = f"{len(facts.table.services)} virtual services are still there"
+        found.differs("stale-service", f"{subject} IPVS table", says, clean.format("`ipvsadm -C`"))
+    if facts.sets & IPVS_SETS:
+        sets = sorted(facts.sets & (IPVS_SETS | IPVS_IPV6_SETS))
+        says = f"{len(sets)} ipsets of ipvs mode are still there: {shortened(sets, 3)}"
+        found.differs("leftover", f"{subject} ipsets", says, clean.format("`ipset destroy NAME` of each"))
+    elif left := facts.sets & IPVS_IPV6_SETS:
+        found.notes.append(
+            f"{len(left)} IPv6 ipsets of ipvs mode are left over, and harmless: {statement('ipvs-cleanup')};"
+            " `ipset destroy NAME` of each, or replace the node"
+        )
+    if all(facts.sysctls.get(name) == value for name, value in _ARP.items()):
+        found.notes.append(
+            "arp_ignore is 1 and arp_announce is 2, as strictARP of ipvs mode sets them; nothing of kube-proxy needs"
+            " that now: set both to 0, or replace the node, unless something else needs it (MetalLB, keepalived)"
+        )
+    found.right("nothing of ipvs is left over", "mode", "stale-address", "stale-service", "leftover")
 
 
 def judge_nft(facts: NodeFacts, ports: ServicePorts, where: Where) -> Findings:

@@ -234,11 +234,11 @@ def test_eks_that_was_not_asked_is_not_written_to(server: EksServer, url: str) -
 
     for managed in (detect(None, config_map, server=url), detect(an_addon(server), config_map, server=url)):
         with pytest.raises(RefusedError, match="whether its add-on manages kube-proxy is not known") as caught:
-            choose(managed, "auto", despite_addon=False, cluster="")
+            choose(managed, "auto", despite_addon=False)
         assert "--cluster-name" in caught.value.hint
-        assert choose(managed, "configmap", despite_addon=False, cluster="") == "configmap"
+        assert choose(managed, "configmap", despite_addon=False) == "configmap"
     elsewhere = detect(None, config_map, server="https://api.example.com")
-    assert choose(elsewhere, "auto", despite_addon=False, cluster="") == "configmap"
+    assert choose(elsewhere, "auto", despite_addon=False) == "configmap"
 
 
 def test_the_addon_is_not_fought(server: EksServer) -> None:
@@ -246,12 +246,12 @@ def test_the_addon_is_not_fought(server: EksServer) -> None:
     managed = detect(an_addon(server), samples.config_map(), server="")
 
     with pytest.raises(RefusedError) as caught:
-        choose(managed, "configmap", despite_addon=False, cluster="prod")
+        choose(managed, "configmap", despite_addon=False)
     assert "aws eks delete-addon --cluster-name prod --addon-name kube-proxy --preserve" in caught.value.hint
-    assert choose(managed, "configmap", despite_addon=True, cluster="prod") == "configmap"
+    assert choose(managed, "configmap", despite_addon=True) == "configmap"
     server.state.addon = False
     with pytest.raises(RefusedError, match="does not manage"):
-        choose(detect(an_addon(server), samples.config_map(), server=""), "addon", despite_addon=False, cluster="prod")
+        choose(detect(an_addon(server), samples.config_map(), server=""), "addon", despite_addon=False)
 
 
 def test_poll_interval_is_kind_to_the_api() -> None:

@@ -64,7 +64,7 @@ def observed(
         config_map=config_map,
         source=ConfigSource(name="kube-proxy-config", key="config"),
         config=read_config(text, "configmap kube-system/kube-proxy-config, key config"),
-        managed=Managed(way="addon" if addon else "configmap", evidence="seen", addon=addon),
+        managed=Managed(way="addon" if addon else "configmap", evidence="seen", addon=addon, cluster="prod"),
         pods=daemonset.pods(more.pop("pods", [a_pod(one["metadata"]["name"]) for one in nodes])),
         nodes=daemonset.nodes(nodes),
         **more,
@@ -88,7 +88,7 @@ def test_a_configuration_that_kube_proxy_would_not_start_with() -> None:
 
 def test_the_plan_through_the_addon_keeps_its_other_settings() -> None:
     """Merged values, the exact call, the diff, and what the way of conflicts means."""
-    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
 
     text = show.plan_text(plan)
     assert plan.after == '{"mode": "ipvs", "podLabels": {"team": "net"}}'
@@ -102,7 +102,7 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
     settings = Settings(mode="ipvs", fields={"ipvs.strictARP": True})
 
     with pytest.raises(RefusedError) as caught:
-        make_plan(observed(addon=ADDON), settings, ChangeRequest(cluster_name="prod"), schema=SCHEMA)
+        make_plan(observed(addon=ADDON), settings, ChangeRequest(), schema=SCHEMA)
 
     assert "strictARP" in caught.value.message
     assert "delete-addon" in caught.value.hint
@@ -123,7 +123,7 @@ def test_every_output_is_json() -> None:
 def test_a_failed_addon_update_is_sent_again() -> None:
     """Configured so, and yet the last update failed."""
     failed = replace(ADDON, values='{"mode": "ipvs"}', status="UPDATE_FAILED")
-    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
 
     assert plan.changes
     assert any("UpdateAddon" in call for call in plan.calls)
@@ -471,7 +471,7 @@ def test_rollback_through_the_addon() -> None:
     saved = a_saved(way="addon", name="prod", before="", after='{"mode": "ipvs"}')
     state = replace(ADDON, values='{"mode": "ipvs"}')
 
-    plan = plan_rollback(observed(addon=state), saved, ChangeRequest(cluster_name="prod"))
+    plan = plan_rollback(observed(addon=state), saved, ChangeRequest())
 
     assert (plan.after, plan.settings.mode, plan.changes) == ("", "iptables", True)
     with pytest.raises(ConflictError):

@@ -133,7 +133,7 @@ def test_flags_beside_config_are_a_warning() -> None:
 def test_the_printed_call_runs_as_it_stands() -> None:
     """Values with a quote in them, pasted into a shell."""
     addon = replace(ADDON, values='{"podAnnotations": {"a": "it\'s; reboot"}}')
-    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), ChangeRequest(cluster_name="prod"), schema=SCHEMA)
+    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
     (call,) = (call for call in plan.calls if "UpdateAddon" in call)
 
     assert plan.after in shlex.split(call.removeprefix("eks:UpdateAddon: "))

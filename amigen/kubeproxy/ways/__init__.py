@@ -8,4 +8,4 @@ from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.ways.addon import AddonWay
 from amigen.kubeproxy.ways.configmap import ConfigMapWay
 
-WAYS: dict[WayName, Callable[[Observed, str], Way]] = {"addon": AddonWay, "configmap": ConfigMapWay}
+WAYS: dict[WayName, Callable[[Observed], Way]] = {"addon": AddonWay, "configmap": ConfigMapWay}

@@ -29,11 +29,11 @@ class AddonWay(Way):
     label = "EKS add-on"
     by_pool = False
 
-    def __init__(self, observed: Observed, cluster: str) -> None:
+    def __init__(self, observed: Observed) -> None:
         self._observed, self._state = observed, detect.known_addon(observed.managed)
         self.where = f"add-on {eks.ADDON} {self._state.version}, configurationValues"
         self.current, self.failed = self._state.values, self._state.status == "UPDATE_FAILED"
-        self.place = cluster, self._state.version
+        self.place = observed.managed.cluster, self._state.version
 
     def edited(self, settings: Settings, schema: Mapping[str, Any] | None) -> str:
         assert schema is not None, "the caller fetches the schema of the add-on that it found"

@@ -22,8 +22,7 @@ class ConfigMapWay(Way):
     label = "ConfigMap"
     by_pool = True
 
-    def __init__(self, observed: Observed, cluster: str) -> None:
-        del cluster
+    def __init__(self, observed: Observed) -> None:
         self._observed = observed
         source, self.current, self.where = observed.source, observed.config.text, observed.config.where
         self.place = source.name, source.key
