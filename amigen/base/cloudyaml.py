@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from amigen.base.goyaml import MOST_VALUES, Base, decoded, first_alone, not_yaml, twice
+from amigen.base.goyaml import DEEPEST, MOST_VALUES, not_yaml, twice
+from amigen.base.yamltext import Base, decoded, first_alone, within_limits
 
 
 def read(content: bytes) -> Any:
@@ -22,12 +23,15 @@ def document(content: bytes) -> tuple[Any, tuple[str, ...]]:
     """
     text = decoded(content)
     try:
-        if first_alone(text):
+        if first_alone(text, DEEPEST):
             raise ValueError("holds several YAML documents")
         loader = Base(text)
         try:
             node = loader.get_single_node()
-            _measured(node, {})
+            for each in within_limits(node, deepest=DEEPEST, most=MOST_VALUES):
+                # Python does not print larger ones (sys.set_int_max_str_digits).
+                if each.tag == "tag:yaml.org,2002:int" and len(each.value) > 3000:
+                    raise ValueError("holds a number of more than 3,000 digits")
             return (loader.construct_document(node) if node else None), twice(node)
         finally:
             loader.dispose()
@@ -35,23 +39,3 @@ def document(content: bytes) -> tuple[Any, tuple[str, ...]]:
         raise ValueError(not_yaml(error, text)) from None
     except (TypeError, LookupError, AttributeError, OverflowError):
         raise ValueError("is not valid YAML: a value is not what its tag says") from None
-
-
-def _measured(node: yaml.Node | None, sizes: dict[int, int]) -> int:
-    """How many values a node holds, aliases counted at each use.
-
-    Raises:
-        ValueError: Too many, an alias refers to itself, or a number is too long to be shown.
-    """
-    if not isinstance(node, yaml.CollectionNode):
-        # Python does not print larger ones (sys.set_int_max_str_digits).
-        if node is not None and node.tag == "tag:yaml.org,2002:int" and len(node.value) > 3000:
-            raise ValueError("holds a number of more than 3,000 digits")
-        return 1
-    if id(node) not in sizes:
-        sizes[id(node)] = MOST_VALUES  # until it is known: a node in itself has no end
-        inner = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
-        sizes[id(node)] = 1 + sum(_measured(child, sizes) for child in inner)
-    if sizes[id(node)] > MOST_VALUES:
-        raise ValueError(f"holds more than {MOST_VALUES} values, aliases counted at each use")
-    return sizes[id(node)]

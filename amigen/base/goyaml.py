@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-# Far above any real document; aliases count at each use, so that a "billion laughs" ends within milliseconds.
-MOST_VALUES = 100_000
-_DEEPEST = 200
-Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from amigen.base.yamltext import Base, decoded, first_alone, within_limits
+
+# Far above any real document.
+MOST_VALUES, DEEPEST = 100_000, 200
 _TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
 _FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -86,21 +86,15 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
             f"has a byte order mark in it (line {text[: text.index(chr(10) + chr(0xFEFF))].count(chr(10)) + 2})"
         )
     try:
-        more = first_alone(text)
+        more = first_alone(text, DEEPEST)
         node = compose(text)
+        for _ in within_limits(node, deepest=DEEPEST, most=MOST_VALUES):
+            pass
         builder = _Values()
         value = builder.of(node, ()) if node else None
         return Document(value=value, lines=builder.lines, more=more, twice=twice(node))
     except yaml.YAMLError as error:
         raise ValueError(not_yaml(error, text)) from None
-
-
-def decoded(content: bytes, encoding: str = "utf-8") -> str:
-    """The text; ValueError names the line that is not in this encoding."""
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 (line {content.count(10, 0, error.start) + 1})") from None
 
 
 def not_yaml(error: yaml.YAMLError, text: str) -> str:
@@ -148,28 +142,6 @@ def _json(content: bytes) -> Any:
         raise ValueError(f"begins with {{ and is not valid JSON: {error.msg} (line {error.lineno})") from None
 
 
-def first_alone(text: str) -> bool:
-    """Refuse deep nesting before composing, which recurses in C; whether other documents follow the first."""
-    loader = _Loader(text)
-    depth = documents = 0
-    try:
-        while (event := loader.get_event()) is not None:
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            if documents > 1:
-                return True
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise ValueError(f"is nested deeper than {_DEEPEST} levels (line {event.start_mark.line + 1})")
-    except yaml.YAMLError:
-        if documents > 1 or (documents and depth == 0):
-            return True
-        raise
-    finally:
-        loader.dispose()
-    return False
-
-
 def twice(node: yaml.Node | None) -> tuple[str, ...]:
     """Each key that stands twice in one mapping, with its lines; PyYAML and Go's reader take the last one."""
     found: list[str] = []
@@ -195,14 +167,8 @@ class _Values:
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, ...], int] = {}
-        self.count = 0
 
     def of(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
-        self.count += 1
-        if self.count > MOST_VALUES:
-            raise ValueError(f"holds more than {MOST_VALUES} values, aliases counted at each use")
-        if len(path) > _DEEPEST:
-            raise ValueError("is nested too deep, or an alias refers to itself")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if isinstance(node, yaml.SequenceNode):

@@ -15,8 +15,9 @@ import yaml
 
 from amigen.base.errors import InputError, Problem, SpecError
 from amigen.base.files import read_at_most, read_file
+from amigen.base.yamltext import YamlError
 from amigen.spec import rules
-from amigen.spec.document import MAX_BYTES, DocumentError, compose
+from amigen.spec.document import MAX_BYTES, compose
 from amigen.spec.model import ADDED, API_VERSION, Builder, Containerd, Instance, NodeImage, UserData
 from amigen.spec.reader import INVALID, Reader
 
@@ -62,8 +63,9 @@ def check_bytes(content: bytes, file: str = "<spec>") -> Checked:
     """Check a document; never raises for what it holds."""
     try:
         node = compose(content)
-    except DocumentError as error:
-        return Checked(file=file, spec=None, problems=(error.problem,), content=content)
+    except YamlError as error:
+        problem = Problem(line=error.line, column=error.column, message=error.message, hint=error.hint)
+        return Checked(file=file, spec=None, problems=(problem,), content=content)
     if other := _other_kind(node):
         return Checked(file=file, spec=None, problems=(other,), content=content)
     reader = Reader()

@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 
+from amigen.base import yamltext
 from amigen.base.errors import SpecError
 from amigen.spec import document
 from amigen.spec.load import check_bytes, parse_spec
@@ -145,7 +146,8 @@ def test_pure_python_yaml_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where PyYAML comes without libyaml, places and messages are the same."""
     texts = [GOOD, "a: [1\n", "name: 3\nplatforms: x\n", "[" * 3000, "name: \x07\n"]
     with_c = [[(p.line, p.path) for p in check_bytes(t.encode()).problems] for t in texts[:1] + texts[2:4]]
-    monkeypatch.setattr(document, "_Loader", yaml.SafeLoader)
+    for module in (document, yamltext):
+        monkeypatch.setattr(module, "Base", yaml.SafeLoader)
     without = [[(p.line, p.path) for p in check_bytes(t.encode()).problems] for t in texts]
 
     assert with_c == without[:1] + without[2:4]

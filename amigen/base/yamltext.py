@@ -1,0 +1,87 @@
+"""What all readers of YAML share: text and nodes within limits that a hostile document cannot pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+# The C parser, where PyYAML was built with it, is ten times faster; both give the same nodes and marks.
+Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class YamlError(ValueError):
+    """What cannot be read, in a sentence with its line; line and column count from 1, 0 is unknown."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0, hint: str = "") -> None:
+        super().__init__(f"{message} (line {line})" if line else message)
+        self.message, self.line, self.column, self.hint = message, line, column, hint
+
+
+def decoded(content: bytes, encoding: str = "utf-8") -> str:
+    """The text.
+
+    Raises:
+        YamlError: It is not in this encoding.
+    """
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        place = place_behind(content[: error.start].decode(encoding))
+        raise YamlError("is not UTF-8 text", *place, "save the file with the encoding UTF-8") from None
+
+
+def place_behind(before: str) -> tuple[int, int]:
+    """Line and column of what comes after a text, from 1."""
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def first_alone(text: str, deepest: int) -> bool:
+    """Refuse deep nesting before composing, which recurses in C; whether other documents follow the first.
+
+    Raises:
+        YamlError: It is nested deeper.
+        yaml.YAMLError: It cannot be parsed.
+    """
+    loader = Base(text)
+    depth = documents = 0
+    try:
+        while (event := loader.get_event()) is not None:
+            documents += isinstance(event, yaml.DocumentStartEvent)
+            if documents > 1:
+                return True
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > deepest:
+                raise YamlError(f"is nested deeper than {deepest} levels", event.start_mark.line + 1, 1)
+    except yaml.YAMLError:
+        if documents > 1 or (documents and depth == 0):
+            return True
+        raise
+    finally:
+        loader.dispose()
+    return False
+
+
+def within_limits(root: yaml.Node | None, *, deepest: int, most: int) -> Iterator[yaml.Node]:
+    """All nodes as a reader meets them, aliases at each use: a "billion laughs" ends within milliseconds.
+
+    Raises:
+        YamlError: They are more, or deeper.
+    """
+    seen = 0
+    stack = [(root, 1)] if root else []
+    while stack:
+        node, depth = stack.pop()
+        seen += 1
+        place = node.start_mark.line + 1, node.start_mark.column + 1
+        if depth > deepest:
+            raise YamlError(f"is nested deeper than {deepest} levels (or an alias refers to itself)", *place)
+        if seen > most:
+            raise YamlError(f"holds more than {most} values, aliases counted at each use", *place)
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            stack += [(each, depth + 1) for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            stack += [(each, depth + 1) for each in node.value]
