@@ -11,7 +11,7 @@ from typing import Any
 from amigen.base.errors import RefusedError
 from amigen.base.words import shortened
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon import Addon, Resolve, Update
+from amigen.kubeproxy.addon import Resolve
 from amigen.kubeproxy.config import text_diff
 from amigen.kubeproxy.detect import ChooseBy, WayName
 from amigen.kubeproxy.observe import Observed
@@ -170,13 +170,11 @@ class Tools:
     """What a change works with.
 
     Attributes:
-        addon: The EKS add-on; None where no EKS cluster is known.
         say: Takes a line for the user.
         seconds: How long the add-on's update, and each pool, may take.
     """
 
     cluster: Cluster
-    addon: Addon | None
     say: Callable[[str], None]
     seconds: float
 
@@ -203,8 +201,8 @@ class Way(ABC):
     failed: bool = False
 
     @abstractmethod
-    def edited(self, settings: Settings, schema: Mapping[str, Any] | None) -> str:
-        """The current text with the settings; `schema` is what the add-on publishes.
+    def edited(self, settings: Settings) -> str:
+        """The current text with the settings.
 
         Raises:
             RefusedError, InputError, AwsError: This way cannot have these settings.
@@ -236,9 +234,9 @@ class Way(ABC):
         """A text as a diff shows it; the same for two texts that configure the same."""
         return text
 
-    def follow(self, running: Update | None, wanted: str) -> str:
+    def follow(self, wanted: str) -> str:
         """The id of an update that is under way with the wanted text. Raises ConflictError where it has another one."""
-        del running, wanted
+        del wanted
         return ""
 
     def drift(self, changes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -31,15 +31,21 @@ class Managed:
     """Who manages kube-proxy, and by what that was seen.
 
     Attributes:
-        cluster: Its name in EKS; empty: not known.
+        addon: Its state; None: EKS lists none, or could not be asked.
+        eks: Its calls; None where no EKS cluster is known.
         certain: False where it is EKS, and EKS was not asked.
     """
 
     way: WayName
     evidence: str
     addon: AddonState | None = None
-    cluster: str = ""
+    eks: Addon | None = None
     certain: bool = True
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name in EKS; empty: not known."""
+        return self.eks.cluster if self.eks else ""
 
 
 # As the AWS CLI and eksctl write them.
@@ -88,10 +94,10 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
             raise
         evidence = f"EKS could not be asked ({error.message}); {wrote}"
         certain = by_eks or not is_eks(server)
-        return Managed(way=guess, evidence=evidence, cluster=addon.cluster, certain=certain)
+        return Managed(way=guess, evidence=evidence, eks=addon, certain=certain)
     lists = f"the add-on kube-proxy {state.version}" if state else "no add-on kube-proxy: it is self-managed"
     way: WayName = "addon" if state else "configmap"
-    return Managed(way=way, evidence=f"EKS lists {lists}", addon=state, cluster=addon.cluster)
+    return Managed(way=way, evidence=f"EKS lists {lists}", addon=state, eks=addon)
 
 
 def known_addon(managed: Managed) -> AddonState:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from amigen.base.errors import ConflictError, InputError
 from amigen.knowledge import PROXY_MODES
-from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import detect, versions
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest, Pool, Way
 from amigen.kubeproxy.config import text_diff, with_changes
@@ -48,19 +44,8 @@ def disruption(now: str, then: str) -> tuple[str, ...]:
     )
 
 
-def make_plan(
-    observed: Observed,
-    settings: Settings,
-    request: ChangeRequest,
-    *,
-    schema: Mapping[str, Any] | None = None,
-    running: eks.Update | None = None,
-) -> ChangePlan:
+def make_plan(observed: Observed, settings: Settings, request: ChangeRequest) -> ChangePlan:
     """Decide everything.
-
-    Args:
-        schema: What the add-on publishes, where it goes through the add-on.
-        running: The update of the add-on that is under way.
 
     Raises:
         ConflictError: Another update of the add-on is under way.
@@ -79,18 +64,10 @@ def make_plan(
     refuse_foreign(settings)
     if way.name == "configmap":
         _startable(observed, settings)
-    after = way.edited(settings, schema)
-    return _planned(observed, settings, request, way, after, running)
+    return _planned(observed, settings, request, way, way.edited(settings))
 
 
-def plan_rollback(
-    observed: Observed,
-    saved: Saved,
-    request: ChangeRequest,
-    *,
-    discard: bool = False,
-    running: eks.Update | None = None,
-) -> ChangePlan:
+def plan_rollback(observed: Observed, saved: Saved, request: ChangeRequest, *, discard: bool = False) -> ChangePlan:
     """Plan the way back to a saved configuration, without asking whether the old mode still works: it ran before.
 
     Raises:
@@ -100,7 +77,7 @@ def plan_rollback(
     """
     way = _way(observed, request, saved.way)
     mode = way.restorable(saved)
-    way.follow(running, saved.before)  # before it is compared: it is still changing
+    way.follow(saved.before)  # before it is compared: it is still changing
     known = map(way.shown, (saved.before, saved.after))
     if not discard and way.shown(way.current) not in known:
         raise ConflictError(
@@ -110,16 +87,14 @@ def plan_rollback(
         )
     if mode not in PROXY_MODES:
         raise InputError(f"the saved configuration has mode {mode!r}, which amigen does not know")
-    return _planned(observed, Settings(mode=mode), request, way, saved.before, running)
+    return _planned(observed, Settings(mode=mode), request, way, saved.before)
 
 
 def _way(observed: Observed, request: ChangeRequest, by: ChooseBy) -> Way:
     return WAYS[detect.choose(observed.managed, by, despite_addon=request.despite_addon)](observed)
 
 
-def _planned(
-    observed: Observed, settings: Settings, request: ChangeRequest, way: Way, after: str, running: eks.Update | None
-) -> ChangePlan:
+def _planned(observed: Observed, settings: Settings, request: ChangeRequest, way: Way, after: str) -> ChangePlan:
     return ChangePlan(
         observed=observed,
         settings=settings,
@@ -128,7 +103,7 @@ def _planned(
         before=way.current,
         after=way.current if way.shown(way.current) == way.shown(after) else after,
         pools=_pools(observed, request, way),
-        follow=way.follow(running, after),
+        follow=way.follow(after),
     )
 
 

@@ -14,7 +14,7 @@ from amigen.connections.ssh import ssh_words
 from amigen.ipvs.model import Table
 from amigen.knowledge import version_tuple
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.addon import Addon, Update
+from amigen.kubeproxy.addon import Addon
 from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import ProxyConfig
@@ -119,21 +119,12 @@ class Session:
 
     def plan(self, settings: Settings, request: ChangeRequest) -> ChangePlan:
         """The plan of a change."""
-        schema, state = None, self.observed.managed.addon
-        if self.addon is not None and state is not None:
-            schema = self.addon.schema(state.version)
-        return make_plan(self.observed, settings, request, schema=schema, running=self.running)
+        return make_plan(self.observed, settings, request)
 
     def plan_back(self, request: ChangeRequest, *, saved: Path | None, discard: bool) -> ChangePlan:
         """The plan of a rollback to a saved configuration (None: the newest), with `discard` over later changes too."""
         record = load(saved or newest(self.cluster.name, self.cluster.server), self.cluster.server)
-        return plan_rollback(self.observed, record, request, discard=discard, running=self.running)
-
-    @property
-    def running(self) -> Update | None:
-        """The add-on's update that is under way; asked only where its status says that there is one."""
-        state = self.observed.managed.addon
-        return self.addon.under_way() if self.addon and state and state.status == "UPDATING" else None
+        return plan_rollback(self.observed, record, request, discard=discard)
 
     def apply(
         self, plan: ChangePlan, say: Callable[[str], None], *, seconds: float, back: bool
@@ -141,7 +132,6 @@ class Session:
         """Carry a plan out, with at most so many seconds for each pool; what each node runs afterwards."""
         return Executor(
             cluster=self.cluster,
-            addon=self.addon,
             say=say,
             seconds=seconds,
             plan=plan,

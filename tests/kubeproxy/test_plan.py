@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ def observed(
     nodes = more.pop("nodes", [a_node("a"), a_node("b")])
     config_map = samples.config_map("kube-proxy-config", "config", text)
     config_map["metadata"]["resourceVersion"] = "77"
+    eks: Any = SimpleNamespace(cluster="prod", schema=lambda _: SCHEMA)
     return Observed(
         cluster="prod",
         context="prod",
@@ -64,7 +66,9 @@ def observed(
         config_map=config_map,
         source=ConfigSource(name="kube-proxy-config", key="config"),
         config=read_config(text, "configmap kube-system/kube-proxy-config, key config"),
-        managed=Managed(way="addon" if addon else "configmap", evidence="seen", addon=addon, cluster="prod"),
+        managed=Managed(
+            way="addon" if addon else "configmap", evidence="seen", addon=addon, eks=eks if addon else None
+        ),
         pods=daemonset.pods(more.pop("pods", [a_pod(one["metadata"]["name"]) for one in nodes])),
         nodes=daemonset.nodes(nodes),
         **more,
@@ -80,15 +84,12 @@ def test_a_configuration_that_kube_proxy_would_not_start_with() -> None:
     with pytest.raises(InputError, match="configSyncPeriod must be a duration"):
         make_plan(observed(text=text), Settings(mode="ipvs"), ChangeRequest())
 
-    assert (
-        make_plan(observed(text=text, addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).way.name
-        == "addon"
-    )
+    assert make_plan(observed(text=text, addon=ADDON), Settings(mode="ipvs"), ChangeRequest()).way.name == "addon"
 
 
 def test_the_plan_through_the_addon_keeps_its_other_settings() -> None:
     """Merged values, the exact call, the diff, and what the way of conflicts means."""
-    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
+    plan = make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest())
 
     text = show.plan_text(plan)
     assert plan.after == '{"mode": "ipvs", "podLabels": {"team": "net"}}'
@@ -102,7 +103,7 @@ def test_what_the_addon_cannot_express_shows_the_other_way() -> None:
     settings = Settings(mode="ipvs", fields={"ipvs.strictARP": True})
 
     with pytest.raises(RefusedError) as caught:
-        make_plan(observed(addon=ADDON), settings, ChangeRequest(), schema=SCHEMA)
+        make_plan(observed(addon=ADDON), settings, ChangeRequest())
 
     assert "strictARP" in caught.value.message
     assert "delete-addon" in caught.value.hint
@@ -123,18 +124,18 @@ def test_every_output_is_json() -> None:
 def test_a_failed_addon_update_is_sent_again() -> None:
     """Configured so, and yet the last update failed."""
     failed = replace(ADDON, values='{"mode": "ipvs"}', status="UPDATE_FAILED")
-    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
+    plan = make_plan(observed(addon=failed), Settings(mode="ipvs"), ChangeRequest())
 
     assert plan.changes
     assert any("UpdateAddon" in call for call in plan.calls)
     fine = observed(addon=replace(failed, status="ACTIVE"), text=samples.EKS_CONFIG.replace('"iptables"', '"ipvs"'))
-    assert make_plan(fine, Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA).nothing_to_do
+    assert make_plan(fine, Settings(mode="ipvs"), ChangeRequest()).nothing_to_do
 
 
 def test_pools_do_not_go_with_the_addon() -> None:
     """EKS restarts as it likes."""
     with pytest.raises(InputError, match="--by-pool does not go with the add-on"):
-        make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(by_pool=True), schema=SCHEMA)
+        make_plan(observed(addon=ADDON), Settings(mode="ipvs"), ChangeRequest(by_pool=True))
 
 
 def test_pools_by_label_in_order() -> None:

@@ -17,7 +17,6 @@ from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.versions import gates_refused, states
 from tests.kubeproxy import samples
 from tests.kubeproxy.test_plan import ADDON, observed
-from tests.real.eks_server import SCHEMA
 
 IPVS = samples.EKS_CONFIG.replace('"iptables"', '"ipvs"')
 NFTABLES = samples.EKS_CONFIG.replace('"iptables"', '"nftables"')
@@ -133,7 +132,7 @@ def test_flags_beside_config_are_a_warning() -> None:
 def test_the_printed_call_runs_as_it_stands() -> None:
     """Values with a quote in them, pasted into a shell."""
     addon = replace(ADDON, values='{"podAnnotations": {"a": "it\'s; reboot"}}')
-    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), ChangeRequest(), schema=SCHEMA)
+    plan = make_plan(observed(addon=addon), Settings(mode="ipvs"), ChangeRequest())
     (call,) = (call for call in plan.calls if "UpdateAddon" in call)
 
     assert plan.after in shlex.split(call.removeprefix("eks:UpdateAddon: "))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from amigen.base.errors import ConflictError, KubernetesError
@@ -31,16 +32,22 @@ class AddonWay(Way):
 
     def __init__(self, observed: Observed) -> None:
         self._observed, self._state = observed, detect.known_addon(observed.managed)
+        assert observed.managed.eks is not None
+        self._eks = observed.managed.eks
         self.where = f"add-on {eks.ADDON} {self._state.version}, configurationValues"
         self.current, self.failed = self._state.values, self._state.status == "UPDATE_FAILED"
         self.place = observed.managed.cluster, self._state.version
 
-    def edited(self, settings: Settings, schema: Mapping[str, Any] | None) -> str:
-        assert schema is not None, "the caller fetches the schema of the add-on that it found"
+    def edited(self, settings: Settings) -> str:
         values = eks.merged(self.current, settings)
         fields = "".join(f" --set {path}={value_text(value)}" for path, value in settings.fields.items())
         other = f"`amigen kube-proxy apply --by configmap --mode {settings.mode}{fields}`"
-        eks.validate(values, schema, self._state.version, f"{detect.leave_addon(self.place[0])}: {other}")
+        eks.validate(
+            values,
+            self._eks.schema(self._state.version),
+            self._state.version,
+            f"{detect.leave_addon(self.place[0])}: {other}",
+        )
         return values
 
     def restorable(self, saved: Saved) -> str:
@@ -49,7 +56,12 @@ class AddonWay(Way):
     def shown(self, text: str) -> str:
         return json.dumps(eks.read_values(text), indent=2, sort_keys=True) + "\n"
 
-    def follow(self, running: eks.Update | None, wanted: str) -> str:
+    @cached_property
+    def _running(self) -> eks.Update | None:
+        return self._eks.under_way() if self._state.status == "UPDATING" else None
+
+    def follow(self, wanted: str) -> str:
+        running = self._running
         if running is None:
             return ""
         # Of another one the values would be lost, or these refused.
@@ -73,29 +85,24 @@ class AddonWay(Way):
             found.append(f"--resolve-conflicts {resolve} keeps what the ConfigMap says: use OVERWRITE")
         return found + [f"the add-on reports {issue}" for issue in self._state.issues]
 
+    def _check_unchanged(self) -> None:
+        """UpdateAddon knows no resourceVersion, and its values replace all others: so read it once more before it."""
+        then, now = self._state, self._eks.read()
+        if now is None or (now.version, now.values, now.status) != (then.version, then.values, then.status):
+            raise ConflictError("the add-on was changed concurrently", NOTHING_CHANGED)
+
     def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
-        assert tools.addon is not None
         update_id = plan.follow
         if not update_id:
             try:
-                _check_unchanged(tools, plan)
-                update_id = tools.addon.update(plan.after or "{}", plan.request.resolve)
+                self._check_unchanged()
+                update_id = self._eks.update(plan.after or "{}", plan.request.resolve)
             except ConflictError:
                 refused()
                 raise
         tools.say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
-        tools.addon.follow(update_id, seconds=tools.seconds, say=lambda line: tools.say(f"  {line}"))
+        self._eks.follow(update_id, seconds=tools.seconds, say=lambda line: tools.say(f"  {line}"))
         _wait_for_arrival(tools, plan)
-
-
-def _check_unchanged(tools: Tools, plan: ChangePlan) -> None:
-    """UpdateAddon knows no resourceVersion, and its values replace all others: so read it once more before it."""
-    assert tools.addon is not None
-    then, now = plan.observed.managed.addon, tools.addon.read()
-    if now is None or then is None or (now.version, now.values, now.status) != (
-        then.version, then.values, then.status
-    ):  # fmt: skip
-        raise ConflictError("the add-on was changed concurrently", NOTHING_CHANGED)
 
 
 def _wait_for_arrival(tools: Tools, plan: ChangePlan) -> None:

@@ -28,8 +28,7 @@ class ConfigMapWay(Way):
         self.place = source.name, source.key
         self.rights = (("update", CONFIG_MAPS, source.name),)
 
-    def edited(self, settings: Settings, schema: Mapping[str, Any] | None) -> str:
-        del schema
+    def edited(self, settings: Settings) -> str:
         return self._observed.config.edited(settings.changes).text
 
     def restorable(self, saved: Saved) -> str:
