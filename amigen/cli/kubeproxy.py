@@ -316,9 +316,11 @@ def _cluster(session: Session, output: str) -> None:
 
 
 def _session(options: dict[str, Any]) -> Session:
-    from amigen.kubeproxy.session import Access, Session
+    from amigen.kubeproxy.session import Session
 
-    return Session(Access(**{field.name: options[field.name] for field in fields(Access)}), _open_addon)
+    return Session(
+        open_addon=_open_addon, **{one.name: options[one.name] for one in fields(Session) if one.name in options}
+    )
 
 
 def _open_addon(eks: EksName, profile: str | None) -> Addon:

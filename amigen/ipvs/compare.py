@@ -48,7 +48,7 @@ def compare(
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
         excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """
-    found = _Comparison(differences=list(wanted.odd))
+    found = _Comparison(differences=list(wanted.ports.odd))
     finder = Finder(table)
     for key, owners in wanted.shared.items():
         found.add("shared", _key(key), f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}")

@@ -8,10 +8,9 @@ and node ports by the external one. Every real server has weight 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from amigen.ipvs.model import Address, Key, Place, Table, VirtualService
-from amigen.services.difference import Difference
 from amigen.services.model import Network, Reach, ServicePort, ServicePorts, Target, address_order
 from amigen.services.topology import Choice, Where, choose
 
@@ -77,18 +76,19 @@ class Expected:
         node_ports: Those of a node whose addresses are not known, at the ClusterIP in place of an address.
         addresses: What must be bound to `kube-ipvs0`; `may` what may be, too.
         api: Keys of the API service; `dns` of the cluster's DNS service; empty where the cluster has none.
-        odd: Objects that could not be judged.
+        ports, where: What it was made of.
         shared: Addresses that two Services claim: kube-proxy programs one of them, whichever it meets last.
     """
 
-    services: tuple[ExpectedService, ...] = ()
-    node_ports: tuple[ExpectedService, ...] = ()
-    addresses: frozenset[Address] = frozenset()
-    may: frozenset[Address] = frozenset()
-    api: tuple[Key, ...] = ()
-    dns: tuple[Key, ...] = ()
-    odd: tuple[Difference, ...] = ()
-    shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    services: tuple[ExpectedService, ...]
+    node_ports: tuple[ExpectedService, ...]
+    addresses: frozenset[Address]
+    may: frozenset[Address]
+    api: tuple[Key, ...]
+    dns: tuple[Key, ...]
+    ports: ServicePorts
+    where: Where
+    shared: dict[Key, tuple[str, ...]]
 
 
 def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Expected:
@@ -129,7 +129,8 @@ def expected(ports: ServicePorts, where: Where, addresses: NodeAddresses) -> Exp
         may=outside_ips if addresses.own is None else frozenset(),
         api=tuple(one.key for one in services if one.port.owner == API_SERVICE and one.reach == "ClusterIP"),
         dns=tuple(one.key for one in services if one.port.owner in ports.dns and one.reach == "ClusterIP"),
-        odd=ports.odd,
+        ports=ports,
+        where=where,
         shared={key: tuple(owners) for key, owners in claims.items() if len(set(owners)) > 1},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from amigen.kubeproxy.observe import Connector, Observed, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
-from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, wanted_on, where
+from amigen.kubeproxy.status import NodeStatus, judge, judge_table, matching_node, wanted_on
 from amigen.kubeproxy.versions import minor_version
 from amigen.kubernetes.cluster import Cluster, connect
 from amigen.kubernetes.kinds import ENDPOINT_SLICES, NODES, SERVICES
@@ -34,9 +34,9 @@ from amigen.services.model import ProxyFeatures
 from amigen.services.objects import read_services
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Which cluster, and how to reach it and its nodes.
+@dataclass(kw_only=True)
+class Session:
+    """A cluster, and how to reach it and its nodes; connects on first use.
 
     Attributes:
         kubeconfig: File; None: as kubectl finds it.
@@ -47,55 +47,45 @@ class Access:
         look: Target by which each node is inspected, with `{address}` and `{name}`; None: through the API server.
         ssh_options: `NAME=VALUE` of ssh_config(5).
         identity: File of the ssh key.
-    """
-
-    kubeconfig: str | None = None
-    context: str | None = None
-    cluster_name: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    pool_label: str = ""
-    look: str | None = None
-    ssh_options: tuple[str, ...] = ()
-    identity: str | None = None
-
-
-class Session:
-    """A cluster: connects on first use.
-
-    Args:
         open_addon: Makes the add-on's calls, for a cluster and a profile: boto3 is imported for EKS alone.
     """
 
-    def __init__(self, access: Access, open_addon: Callable[[EksName, str | None], Addon]) -> None:
-        self._access = access
-        self._open_addon = open_addon
+    kubeconfig: str | None
+    context: str | None
+    cluster_name: str | None
+    region: str | None
+    profile: str | None
+    pool_label: str
+    look: str | None
+    ssh_options: tuple[str, ...]
+    identity: str | None
+    open_addon: Callable[[EksName, str | None], Addon]
 
     @cached_property
     def cluster(self) -> Cluster:
         """The cluster of kubeconfig and context."""
-        return connect(self._access.kubeconfig, self._access.context)
+        return connect(self.kubeconfig, self.context)
 
     @cached_property
     def eks(self) -> EksName | None:
         """The cluster's name in EKS: by option, or out of the kubeconfig."""
         found = eks_name(self.cluster.name, self.cluster.context) or EksName(cluster="")
-        name = self._access.cluster_name or found.cluster
-        return EksName(cluster=name, region=self._access.region or found.region) if name else None
+        name = self.cluster_name or found.cluster
+        return EksName(cluster=name, region=self.region or found.region) if name else None
 
     @cached_property
     def addon(self) -> Addon | None:
         """The add-on's calls; None where no EKS cluster is known."""
-        return self._open_addon(self.eks, self._access.profile) if self.eks else None
+        return self.open_addon(self.eks, self.profile) if self.eks else None
 
     @property
     def _ssh(self) -> tuple[str, ...]:
-        return ssh_words(self._access.ssh_options, self._access.identity)
+        return ssh_words(self.ssh_options, self.identity)
 
     @property
     def reach(self) -> Connector | None:
         """The way to a node by --look; None without it."""
-        template = self._access.look
+        template = self.look
         if not template:
             return None
 
@@ -112,8 +102,8 @@ class Session:
         return observe(
             self.cluster,
             self.addon,
-            strict=bool(self._access.cluster_name),
-            pool_label=self._access.pool_label,
+            strict=bool(self.cluster_name),
+            pool_label=self.pool_label,
             reach=self.reach,
         )
 
@@ -145,17 +135,19 @@ class Session:
 
     def _way_back(self, plan: ChangePlan, saved: Path | None) -> str:
         """The command that takes the plan back, from whatever folder it is run and whatever context is current then."""
-        access, request = self._access, plan.request
-        context = self.cluster.context
+        request, context = plan.request, self.cluster.context
         options = {
-            **asdict(access),
-            "kubeconfig": _absolute(access.kubeconfig),
+            "kubeconfig": _absolute(self.kubeconfig),
             "context": None if context == IN_CLUSTER else context,
-            "ssh_options": None,
-            "identity": _absolute(access.identity),
+            "cluster_name": self.cluster_name,
+            "region": self.region,
+            "profile": self.profile,
+            "pool_label": self.pool_label,
+            "look": self.look,
+            "identity": _absolute(self.identity),
         }
         words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value]
-        words += [f"--ssh-option={one}" for one in access.ssh_options] + [f"--pool={one}" for one in request.pools]
+        words += [f"--ssh-option={one}" for one in self.ssh_options] + [f"--pool={one}" for one in request.pools]
         words += ["--by-pool"] if request.by_pool else []
         words += ["--despite-addon"] if plan.way.name != plan.observed.managed.way else []
         words += [f"--saved={saved}"] if saved else []
@@ -177,7 +169,7 @@ class Session:
         if assumed is not None:
             config, metrics = assumed, DEFAULT_METRICS
             version = minor_version(self.cluster.version(), "the server's version")
-            nodes = daemonset.nodes(self.cluster.list(NODES), self._access.pool_label) if asked else ()
+            nodes = daemonset.nodes(self.cluster.list(NODES), self.pool_label) if asked else ()
         else:
             config, metrics = self.observed.config, self.observed.metrics
             version, nodes = self.observed.proxy_version, self.observed.nodes
@@ -193,12 +185,10 @@ class Session:
                 raise facts
             node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", nodes)
             name = f"{node.name} ({one.target.text})" if node else one.target.text
-            wanted = wanted_on(node, ports, config, features, facts.addresses)
-            judged = judge(facts, config, wanted, name, (ports, where(node, features)))
+            judged = judge(facts, config, wanted_on(node, ports, config, features, facts.addresses), name)
             found.append(NodeStatus(subject=name, key=one.target.text, found=judged))
         if listing is not None:
-            wanted = wanted_on(None, ports, config, features, None)
-            judged = judge_table(listing, config, wanted)
+            judged = judge_table(listing, config, wanted_on(None, ports, config, features, None))
             found.append(NodeStatus(subject="the saved listing", key="the saved listing", found=judged))
         return tuple(found)
 

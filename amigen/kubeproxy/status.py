@@ -61,15 +61,8 @@ def assumed_config(scheduler: str) -> ProxyConfig:
     return read_config(f"{head}ipvs: {{scheduler: {valid_scheduler(scheduler)}}}\n", "--scheduler")
 
 
-def judge(
-    facts: NodeFacts, config: ProxyConfig, wanted: Expected, subject: str, nft: tuple[ServicePorts, Where] | None = None
-) -> Findings:
-    """Compare a node with the cluster.
-
-    Args:
-        wanted: What ipvs mode needs.
-        nft: What nftables mode needs: the Service ports, and the node.
-    """
+def judge(facts: NodeFacts, config: ProxyConfig, wanted: Expected, subject: str) -> Findings:
+    """Compare a node with the cluster."""
     found = Findings()
     if facts.mode == config.mode:
         found.facts.append(f"/proxyMode says {facts.mode}, as configured")
@@ -79,8 +72,8 @@ def judge(
         found.differs("mode", subject, f"{said}, configured is {config.mode}", why)
     if config.mode != "ipvs":
         _judge_leftovers(found, facts, subject, config.mode)
-        if config.mode == "nftables" and nft is not None:
-            found.extend(judge_nft(facts, *nft))
+        if config.mode == "nftables":
+            found.extend(judge_nft(facts, wanted.ports, wanted.where))
     elif facts.table is None:
         says = "the node has no IPVS table: the module ip_vs is not loaded"
         why = "kube-proxy cannot run in ipvs mode here; load the modules, or use an image that persists them"
@@ -196,15 +189,9 @@ def wanted_on(
     Args:
         own: Addresses of the node without those of kube-ipvs0; None: not known.
     """
-    return expected(ports, where(node, features), NodeAddresses(own=own, node_ports=_node_port_networks(config, node)))
-
-
-def where(node: Node | None, features: ProxyFeatures) -> Where:
-    """The node as kube-proxy's topology sees it."""
-    if node is None:
-        return Where(node_hints=features.node_hints)
-    zone = node.labels.get("topology.kubernetes.io/zone", "")
-    return Where(node=node.name, zone=zone, node_hints=features.node_hints)
+    zone = node.labels.get("topology.kubernetes.io/zone", "") if node else ""
+    where = Where(node=node.name if node else None, zone=zone, node_hints=features.node_hints)
+    return expected(ports, where, NodeAddresses(own=own, node_ports=_node_port_networks(config, node)))
 
 
 def _node_port_networks(config: ProxyConfig, node: Node | None) -> tuple[Network, ...]:

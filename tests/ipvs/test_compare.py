@@ -144,7 +144,7 @@ def test_addresses_of_kube_ipvs0() -> None:
 
 def test_a_cluster_without_the_api_service_is_said() -> None:
     """It is looked for also where no Service claims to be it; DNS can be somewhere else."""
-    found = compare(Table(), Expected(), scheduler="rr", bound=frozenset())
+    found = compare(Table(), expected([], []), scheduler="rr", bound=frozenset())
 
     assert [one.kind for one in found] == ["api-service"]
 
