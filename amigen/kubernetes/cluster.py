@@ -6,17 +6,20 @@ written back must be whole. Of an answer status, content type and kind are check
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from urllib3 import BaseHTTPResponse
+
 from amigen.base.errors import AmigenError, ConflictError, KubernetesError, plain
 from amigen.base.moments import rfc3339
 from amigen.kubernetes.kinds import NAMESPACE, NODES, REVIEWS, Asked, Kind
 from amigen.kubernetes.kubeconfig import Access, read_access
-from amigen.kubernetes.transport import Answer, Transport, UnreachableError
+from amigen.kubernetes.transport import Transport, UnreachableError
 
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 _PAGE = 500
@@ -95,7 +98,7 @@ class Cluster:
             raise KubernetesError(
                 f"{self.server} answers HTTP {answer.status} to GET /version", "is it a Kubernetes API?"
             )
-        found = answer.json()
+        found = _json_of(answer)
         version = found.get("gitVersion") if isinstance(found, dict) else None
         if not isinstance(version, str):
             raise KubernetesError(f"{self.server} answers GET /version with no version", _PROXY)
@@ -126,7 +129,7 @@ class Cluster:
             answer = self._send("GET", path)
         except UnreachableError:
             return None
-        return answer.text if answer.status == 200 else None
+        return _text_of(answer) if answer.status == 200 else None
 
     def _json(
         self, verb: str, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
@@ -134,12 +137,14 @@ class Cluster:
         path = asked.kind.path(asked.name, asked.namespace) + (f"?{urlencode(query)}" if query else "")
         kind_of_body = "application/strategic-merge-patch+json" if verb == "patch" else "application/json"
         answer = self._send(_METHODS[verb], path, body, kind_of_body)
-        found = answer.json()
+        found = _json_of(answer)
         if not 200 <= answer.status < 300:
-            said = str(found.get("message") or "") if isinstance(found, dict) else answer.text
+            said = str(found.get("message") or "") if isinstance(found, dict) else _text_of(answer)
             raise self._failure(answer.status, verb, asked, plain(said)[:_LONGEST])
         if not isinstance(found, dict):
-            raise self._misfit(verb, asked, f"it is no JSON object (content type {answer.kind or 'unset'})")
+            raise self._misfit(
+                verb, asked, f"it is no JSON object (content type {answer.headers.get('Content-Type') or 'unset'})"
+            )
         # What was deleted is answered as itself or as a Status.
         name = asked.kind.name
         wanted = {"list": [f"{name}List"], "delete": [name, "Status"]}.get(verb, [name])
@@ -177,10 +182,23 @@ class Cluster:
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
-    ) -> Answer:
+    ) -> BaseHTTPResponse:
         answer = self._transport.send(method, path, body, content_type)
-        self._date = answer.date or self._date
+        self._date = answer.headers.get("Date") or self._date
         return answer
+
+
+def _text_of(answer: BaseHTTPResponse) -> str:
+    return bytes(answer.data).decode("utf-8", "replace")
+
+
+def _json_of(answer: BaseHTTPResponse) -> Any:
+    """The JSON of the body; None for other content."""
+    is_json = (answer.headers.get("Content-Type") or "").partition(";")[0].strip() == "application/json"
+    try:
+        return json.loads(_text_of(answer)) if is_json else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:

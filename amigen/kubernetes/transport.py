@@ -11,7 +11,6 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from urllib3 import BaseHTTPResponse
 
 from amigen.base.errors import InputError, KubernetesError, plain
 from amigen.kubernetes.credentials import Credentials, credentials
@@ -30,23 +30,6 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")  # never through a proxy of the en
 
 class UnreachableError(KubernetesError):
     """No answer from the API server: down, restarting, or no way to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a server answered: status, the headers `Content-Type` and `Date`, and the body."""
-
-    status: int
-    kind: str
-    date: str
-    text: str
-
-    def json(self) -> Any:
-        """The JSON of the body; None for other content."""
-        try:
-            return json.loads(self.text) if self.kind.partition(";")[0].strip() == "application/json" else None
-        except (ValueError, RecursionError):
-            return None
 
 
 class Transport:
@@ -63,7 +46,7 @@ class Transport:
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
-    ) -> Answer:
+    ) -> BaseHTTPResponse:
         """One request; redirects are not followed.
 
         Raises:
@@ -88,9 +71,9 @@ class Transport:
 
     def _request(
         self, pool: urllib3.PoolManager, method: str, path: str, headers: urllib3.HTTPHeaderDict, body: str | None
-    ) -> Answer:
+    ) -> BaseHTTPResponse:
         try:
-            response = pool.request(
+            return pool.request(
                 method,
                 self._access.server.rstrip("/") + path,
                 body=body,
@@ -105,12 +88,6 @@ class Transport:
                 f"the API server {self._access.server} does not answer: {_short(reason)}",
                 f"does `kubectl --context {self._access.context} version` reach it?",
             ) from None
-        return Answer(
-            status=response.status,
-            kind=response.headers.get("Content-Type") or "",
-            date=response.headers.get("Date") or "",
-            text=bytes(response.data).decode("utf-8", "replace"),
-        )
 
 
 def _pool(access: Access, user: Credentials) -> urllib3.PoolManager:
