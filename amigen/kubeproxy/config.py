@@ -145,7 +145,7 @@ def _edit(text: str, path: list[str], value: Value, where: str) -> str:
     if not isinstance(parent, yaml.MappingNode):
         raise _cannot_edit(where)
     for depth, key in enumerate(path):
-        node = _child(parent, key, where)
+        node = _child(parent, key)
         if node is None:
             return mark + _insert(text, parent, path[depth:], value)
         if depth == len(path) - 1:
@@ -157,23 +157,10 @@ def _edit(text: str, path: list[str], value: Value, where: str) -> str:
     raise AssertionError("a path is never empty")
 
 
-def _child(parent: yaml.MappingNode, key: str, where: str) -> yaml.Node | None:
+def _child(parent: yaml.MappingNode, key: str) -> yaml.Node | None:
     """The value of a key: of a duplicate the last one, which counts."""
-    for name, node in reversed(parent.value):
-        if isinstance(name, yaml.ScalarNode) and name.value == key:
-            if _is_alias(name, node):
-                raise InputError(
-                    f"{where}: {key} is an alias (`*`): an edit would change the other place too",
-                    "write the value out with `kubectl edit`, then try again",
-                )
-            assert isinstance(node, yaml.Node)
-            return node
-    return None
-
-
-def _is_alias(key: yaml.Node, node: yaml.Node) -> bool:
-    """The marks of an alias are those of what it refers to, further up."""
-    return bool(node.start_mark.index < key.end_mark.index)
+    pairs = reversed(parent.value)
+    return next((node for name, node in pairs if isinstance(name, yaml.ScalarNode) and name.value == key), None)
 
 
 def _token(value: Any, path: Iterable[str] = ()) -> str:
@@ -232,8 +219,10 @@ def _insert(text: str, parent: yaml.MappingNode, path: list[str], value: Value) 
 def _insert_in_braces(text: str, parent: yaml.MappingNode, pair: str) -> str:
     """Behind the last value, where no comment can swallow it; or before the closing brace of an empty mapping."""
     at = parent.end_mark.index - 1
-    if parent.value and not _is_alias(*parent.value[-1]):
-        at = max(one.end_mark.index for one in parent.value[-1])
+    if parent.value:
+        key, node = parent.value[-1]
+        # The marks of an alias are those of what it refers to, further up.
+        at = max(key.end_mark.index, node.end_mark.index) if node.start_mark.index >= key.end_mark.index else at
     return text[:at] + (", " if parent.value else "") + pair + text[at:]
 
 
@@ -293,5 +282,5 @@ def text_diff(before: str, after: str, label: str, then: str = "then") -> str:
 def _cannot_edit(where: str) -> InputError:
     return InputError(
         f"{where}: amigen cannot edit this text without touching other fields",
-        "edit it with `kubectl edit`; nothing was changed",
+        "nothing was changed; write the values of aliases (`*`) out, or edit it with `kubectl edit`",
     )
