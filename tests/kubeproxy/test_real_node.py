@@ -116,7 +116,7 @@ def test_a_connection_through_the_cluster_ip(healthy: Proof) -> None:
     slice_["endpoints"] = [one for one in slice_["endpoints"] if one["addresses"] == ["10.244.1.2"]]
     slice_["metadata"].pop("managedFields", None)
     answer = healthy.cluster._send("PUT", node.SLICES.path("web-test", "default"), slice_)
-    assert answer.status == 200, answer.text
+    assert answer.status == 200, answer.data
     assert healthy.status("--wait", "60", "--interval", "1").exit_code == 0
 
     fetch = "import urllib.request as u; print(u.urlopen('http://10.96.0.50/', timeout=20).read().decode())"

@@ -75,7 +75,7 @@ def add_node(kubelet: VmKubelet) -> None:
     answer = kubelet.cluster._send(
         "PATCH", f"{NODES.path(NODE)}/status", body, "application/strategic-merge-patch+json"
     )
-    assert answer.status == 200, answer.text
+    assert answer.status == 200, answer.data
 
 
 def service(name: str, ip: str, *ports: tuple[str, str, int], **spec: Any) -> dict[str, Any]:
