@@ -19,7 +19,8 @@ from amigen.cli.failures import raise_failures
 from amigen.cli.options import Group, architecture_option, platform_option
 from amigen.images.base import BaseRow, look_at_bases
 from amigen.images.drift import Intended, look_at_drift
-from amigen.images.prune import Listed, RegionPrune, Rules, list_regions, plan_regions
+from amigen.images.prune import Listed, RegionPrune, Rules, list_regions
+from amigen.images.prune import prune as prune_images
 from amigen.publish import names
 
 if TYPE_CHECKING:
@@ -109,16 +110,8 @@ def prune(
         raise click.UsageError("--apply (or --yes) and --dry-run exclude each other")
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
     where = names.chosen_regions(on.spec, regions, anywhere=True)
-    plans, remove = plan_regions(on.aws, where, on.spec, record, rules)
-    if not on.json:
-        for plan in plans:
-            _show_prune(plan)
-    if apply:
-        if any(plan.doomed or plan.snapshots for plan in plans):
-            asking(yes)("Remove these for good?")
-        elif any(plan.reports for plan in plans):
-            asking(yes)("Request these usage reports?")
-        remove(progress)
+    show, ask = _hidden if on.json else _show_prune, asking(yes) if apply else None
+    plans = prune_images(on.aws, where, on.spec, record, rules, show=show, ask=ask, say=progress)
     if on.json:
         echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
     elif not apply and any(plan.doomed or plan.snapshots or plan.reports for plan in plans):
@@ -212,6 +205,10 @@ def _show_base(each: BaseRow) -> None:
         echo_line(f"  {line}")
     if each.another and each.last_kernel and not each.kernel:
         echo_line(f"  the last build ran kernel {each.last_kernel}; the name of this image does not say its kernel")
+
+
+def _hidden(_: RegionPrune) -> None:
+    """The JSON document at the end has the plan, too."""
 
 
 def _show_prune(plan: RegionPrune) -> None:

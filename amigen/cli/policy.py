@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -13,16 +12,6 @@ from amigen.cli.aws import parse_tag
 from amigen.cli.document import echo_json, echo_line
 from amigen.cli.options import REGION, load_checked, spec_argument
 from amigen.publish.policy import Scope, notes, policy
-
-# Option -> what may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
-_SCOPES = {
-    "account": (r"\*|[0-9]{12}", "an account id: 12 digits"),
-    "cluster": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,99}", "the name of an EKS cluster"),
-    "nodegroup": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,62}", "the name of a node group"),
-    "group": (r"\*|[^\x00-\x1f:*?$]{1,255}", "the name of an Auto Scaling group"),
-    "parameters": (r"[A-Za-z0-9_./-]+", "the name of an SSM parameter"),
-    "roles": (r"[A-Za-z0-9_+=,.@/-]+", "the name of a role"),
-}
 
 
 @click.command(name="iam-policy")
@@ -56,13 +45,6 @@ def iam_policy(spec: str | None, purposes: tuple[Purpose, ...], nodegroup: str, 
     cluster, slash, name = nodegroup.partition("/")
     if not slash:
         raise InputError(f"{nodegroup!r} is not a node group", "--nodegroup CLUSTER/NAME")
-    for option, value in [("cluster", cluster), ("nodegroup", name), *given.items()]:
-        pattern, words = _SCOPES[option]
-        for each in value if isinstance(value, tuple) else (value,):
-            # It would be a policy that grants nothing, or more than it says.
-            if not re.fullmatch(pattern, each):
-                hint = "IAM's wildcards are not taken in a name"
-                raise InputError(f"--{option.removesuffix('s')}: {each!r} is not {words}", hint)
     if given["cluster"] == "*":
         given["cluster"] = cluster
     scope = Scope(**given, nodegroup=name, tag=parse_tag(tag) if tag else None)

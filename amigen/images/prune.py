@@ -219,29 +219,38 @@ def list_regions(aws: Aws, regions: Sequence[str], name: str) -> list[RegionPrun
     return _by_region([RegionPrune(aws=aws, region=region, name=name) for region in regions], RegionPrune.look)
 
 
-def plan_regions(
-    aws: Aws, regions: Sequence[str], spec: NodeImage, record: Path | None, rules: Rules
-) -> tuple[list[RegionPrune], Callable[[Callable[[str], None]], None]]:
-    """Look at the regions, and decide; each keeps its own error.
+def prune(
+    aws: Aws,
+    regions: Sequence[str],
+    spec: NodeImage,
+    record: Path | None,
+    rules: Rules,
+    *,
+    show: Callable[[RegionPrune], None],
+    ask: Callable[[str], None] | None,
+    say: Callable[[str], None],
+) -> list[RegionPrune]:
+    """Look at the regions, decide, and remove what was shown; each region keeps its own error.
 
     Args:
         record: Build record, whose ledger knows which images were shared; None for that of `amigen build`.
-
-    Returns:
-        The plans, and what applies them; it takes a function that is told of each step.
+        show: Shows the plan of a region.
+        ask: Asks a question before anything is changed; raises where the answer is no. None: nothing is changed.
+        say: Told of each step.
     """
-    share = spec.aws.share
-    shared = Shared(
-        images=shared_images(ledger_beside(record or default_path(spec))),
-        by_spec=bool(share.named or share.public),
-    )
+    images = shared_images(ledger_beside(record or default_path(spec)))
+    shared = Shared(images=images, by_spec=bool(spec.aws.share.named or spec.aws.share.public))
     plans = [RegionPrune(aws=aws, region=region, name=spec.name) for region in regions]
-    _by_region(plans, lambda plan: plan.plan(rules, shared))
-
-    def apply(say: Callable[[str], None]) -> None:
-        _by_region([plan for plan in plans if not plan.error], lambda plan: plan.apply(shared, rules.now, say))
-
-    return plans, apply
+    for plan in _by_region(plans, lambda plan: plan.plan(rules, shared)):
+        show(plan)
+    if ask is None:
+        return plans
+    if any(plan.doomed or plan.snapshots for plan in plans):
+        ask("Remove these for good?")
+    elif any(plan.reports for plan in plans):
+        ask("Request these usage reports?")
+    _by_region([plan for plan in plans if not plan.error], lambda plan: plan.apply(shared, rules.now, say))
+    return plans
 
 
 def _by_region(plans: list[RegionPrune], work: Callable[[RegionPrune], None]) -> list[RegionPrune]:

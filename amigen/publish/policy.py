@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from amigen.aws.calls import CALLS
 from amigen.aws.grants import Grant, Purpose
 from amigen.aws.model import partition_of
 from amigen.aws.packer import PACKER_CALLS
+from amigen.base.errors import InputError
 from amigen.plan.source import source_of
 from amigen.publish import names
 from amigen.spec.model import NodeImage
@@ -38,6 +40,17 @@ _OF_MANY_TYPES = {
 _Parts = tuple[set[str], list[str], dict[str, Any], set[str]]
 
 
+# What may stand in an ARN: `*` alone, or a name without IAM's wildcards (`*`, `?`) and variables (`${`).
+_SCOPES = {
+    "account": (r"\*|[0-9]{12}", "an account id: 12 digits"),
+    "cluster": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,99}", "the name of an EKS cluster"),
+    "nodegroup": (r"\*|[0-9A-Za-z][0-9A-Za-z_-]{0,62}", "the name of a node group"),
+    "group": (r"\*|[^\x00-\x1f:*?$]{1,255}", "the name of an Auto Scaling group"),
+    "parameters": (r"[A-Za-z0-9_./-]+", "the name of an SSM parameter"),
+    "roles": (r"[A-Za-z0-9_+=,.@/-]+", "the name of a role"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scope:
     """What narrows the policy beyond the spec; `*` where nothing does.
@@ -46,6 +59,9 @@ class Scope:
         tag: Key and value of the instances that `fleet verify` may look at.
         roles: Names of the roles that the instance profiles hold; empty: each has the name of its profile.
         parameters: Names of SSM parameters of others that launch templates of the account name their images by.
+
+    Raises:
+        InputError: Something of it may not stand in an ARN.
     """
 
     account: str = "*"
@@ -55,6 +71,15 @@ class Scope:
     tag: tuple[str, str] | None = None
     roles: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, (pattern, words) in _SCOPES.items():
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                # It would be a policy that grants nothing, or more than it says.
+                if not re.fullmatch(pattern, each):
+                    hint = "IAM's wildcards are not taken in a name"
+                    raise InputError(f"--{name.removesuffix('s')}: {each!r} is not {words}", hint)
 
 
 def policy(spec: NodeImage, purposes: Sequence[Purpose], scope: Scope | None = None) -> dict[str, Any]:
