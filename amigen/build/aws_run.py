@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -93,7 +92,7 @@ def _unfinished(built: Built, path: Path, order: Order, why: str) -> Built:
 
 
 def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, waiter: Waiter) -> Built:
-    record, failures = spread(aws, order.request.spec, record, path, waiter, datetime.now(UTC))
+    record, failures = spread(aws, order.request.spec, record, path, waiter)
     write_record(record, path)
     count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
     order.progress.end(JOB, count, well=not failures)

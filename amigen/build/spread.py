@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -24,7 +23,7 @@ _TRIES = 3
 
 
 def spread(
-    aws: Aws, spec: NodeImage, record: BuildRecord, path: Path, waiter: Waiter, now: datetime
+    aws: Aws, spec: NodeImage, record: BuildRecord, path: Path, waiter: Waiter
 ) -> tuple[BuildRecord, list[tuple[str, AmigenError]]]:
     """Tag, copy, share and deprecate the images of the record at `path`.
 
@@ -32,7 +31,7 @@ def spread(
         The record with the AMI of each region, and what failed for good, by place. The image of the build stays
         whatever happens to its copies.
     """
-    request = PublishRequest(spec=spec, digest=record.spec_digest, user_data={}, now=now, templates=False)
+    request = PublishRequest(spec=spec, path="", images_only=True)
     failures: dict[str, AmigenError] = {}
     amis: dict[str, dict[str, str]] = {}
     with open_ledger(ledger_beside(path), spec.name) as ledger:

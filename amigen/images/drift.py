@@ -14,7 +14,6 @@ from amigen.publish import names, observe
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest
-from amigen.publish.run import make_request
 from amigen.publish.state import Image, Instance, Template
 from amigen.publish.template import is_default_same
 from amigen.publish.wait import attempt
@@ -73,7 +72,7 @@ def look_at_drift(
     Args:
         base: Whether to look for a newer base image, too.
     """
-    request = make_request(spec, path)
+    request = PublishRequest(spec=spec, path=path)
     return attempt(lambda place: tuple(_differences(aws, request, place, base=base)), places)
 
 

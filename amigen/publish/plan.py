@@ -1,14 +1,15 @@
-"""One idea: from what stands there and what should stand there to the actions between. Pure: no call, no clock."""
+"""One idea: from what stands there and what should stand there to the actions between, without a call to AWS."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from amigen.base.errors import RefusedError
+from amigen.plan.make import plan_images
 from amigen.publish import names
 from amigen.publish.diff import difference
 from amigen.publish.image_steps import AwaitImage, CopyImage, DeprecateImage, RemoveFailedCopy, ShareImage, TagImage
@@ -19,28 +20,41 @@ from amigen.publish.state import Image, PlaceState, Template
 from amigen.publish.steps import Action, PlaceRun
 from amigen.publish.template import PENDING_IMAGE, Make, desired, same_version
 from amigen.publish.template_steps import CreateTemplate, CreateVersion
+from amigen.spec.load import existing_user_data, spec_digest
 from amigen.spec.model import NodeImage
+from amigen.userdata.make import user_data
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PublishRequest:
     """What a publish is asked for.
 
     Attributes:
-        digest: Digest of the spec as it is now.
-        user_data: Of each platform, before base64.
-        templates: False stops before the launch templates: copies, sharing and deprecation only.
+        path: File of the spec, to which `userData.merge` is relative.
+        images_only: Stop before the launch templates and parameters: copies, sharing and deprecation only.
         set_default: Move `$Default` to the new version.
         canary: Prove the new version on one instance before that (and then move it).
+        digest: Digest of the spec as it is now.
+        user_data: Of each platform, before base64; none where only images are published.
+
+    Raises:
+        InputError, SizeError: There is no such user data.
     """
 
     spec: NodeImage
-    digest: str
-    user_data: dict[str, bytes]
-    now: datetime
-    templates: bool = True
+    path: str
+    images_only: bool = False
     set_default: bool = False
     canary: bool = False
+    now: datetime = field(init=False)
+    digest: str = field(init=False)
+    user_data: dict[str, bytes] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.now, self.digest, self.user_data = datetime.now(UTC), spec_digest(self.spec), {}
+        if not self.images_only:
+            merge = existing_user_data(self.spec, self.path)
+            self.user_data = {plan.platform: user_data(plan, merge=merge) for plan in plan_images(self.spec)}
 
     @property
     def moves(self) -> bool:
@@ -65,7 +79,7 @@ def plan_place(request: PublishRequest, state: PlaceState) -> PlaceRun:
     """
     _refuse_wrong(state.proven, state.built)
     actions, version = list(_image_actions(request, state)), None
-    if request.templates:
+    if not request.images_only:
         _refuse_template(request, state)
         more, version = _template_actions(request, state)
         if more and state.template:
@@ -97,7 +111,7 @@ def _notes(request: PublishRequest, state: PlaceState, actions: Sequence[Action]
             f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may"
             " be scheduled on it, and it is terminated without a drain"
         )
-    if request.templates and request.spec.aws.launch_template.resolve_ssm_parameter and not request.moves:
+    if not request.images_only and request.spec.aws.launch_template.resolve_ssm_parameter and not request.moves:
         yield f"{state.place.target.parameter} is what the template resolves: it moves with --set-default"
 
 

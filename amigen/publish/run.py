@@ -1,14 +1,12 @@
-"""What a spec wants on AWS now; look at every place of a publish, and plan it."""
+"""Look at every place of a publish, and plan it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from amigen.aws.session import Aws
 from amigen.base.errors import RefusedError
-from amigen.plan.make import plan_images
 from amigen.publish import names, observe
 from amigen.publish.names import Place
 from amigen.publish.plan import PublishRequest, plan_place
@@ -16,31 +14,6 @@ from amigen.publish.record import ProvenImage
 from amigen.publish.state import Image, PlaceState
 from amigen.publish.steps import PlaceRun, plan_all
 from amigen.publish.wait import Waiter
-from amigen.spec.load import existing_user_data, spec_digest
-from amigen.spec.model import NodeImage
-from amigen.userdata.make import user_data
-
-
-def make_request(
-    spec: NodeImage, path: str, *, set_default: bool = False, canary: bool = False, templates: bool = True
-) -> PublishRequest:
-    """The request of a spec.
-
-    Args:
-        path: Its file, to which `userData.merge` is relative.
-        set_default, canary: Whether and how the default version moves.
-        templates: Unset, launch templates and parameters are left alone.
-    """
-    merge = existing_user_data(spec, path) if templates else None
-    return PublishRequest(
-        spec=spec,
-        digest=spec_digest(spec),
-        user_data={plan.platform: user_data(plan, merge=merge) for plan in plan_images(spec)} if templates else {},
-        now=datetime.now(UTC),
-        templates=templates,
-        set_default=set_default,
-        canary=canary,
-    )
 
 
 def look(
@@ -69,8 +42,8 @@ def _plan(aws: Aws, request: PublishRequest, proven: ProvenImage, place: Place) 
         built=built,
         image=_with_permissions(aws, request, region, image) if image else None,
         failed_copies=failed,
-        template=observe.find_template(aws, region, target.template) if request.templates else None,
-        parameter=observe.find_parameter(aws, region, target.parameter) if request.templates else None,
+        template=observe.find_template(aws, region, target.template) if not request.images_only else None,
+        parameter=observe.find_parameter(aws, region, target.parameter) if not request.images_only else None,
     )
     return plan_place(request, state)
 

@@ -16,7 +16,8 @@ from amigen.publish import record
 from amigen.publish.canary import Canary
 from amigen.publish.ledger import Ledger, ledger_beside, ledger_if_there, open_ledger
 from amigen.publish.names import Place, Target
-from amigen.publish.run import look, make_request
+from amigen.publish.plan import PublishRequest
+from amigen.publish.run import look
 from amigen.publish.steps import Means, PlaceRun, apply, plan_all
 from amigen.publish.wait import Waiter
 from amigen.rollout.group import Group, GroupRun, Preferences, parse_group
@@ -25,27 +26,21 @@ from amigen.rollout.run import look_at, roll_out
 from amigen.spec.model import NodeImage
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishOrder:
-    """What to publish, and how far.
+@dataclass(kw_only=True)
+class PublishOrder(PublishRequest):
+    """A request with the images and places that it is about, and how it goes on.
 
     Attributes:
-        path: File of the spec.
         record: Build record; None for the one that `amigen build` writes.
         rollouts: `asg:NAME` or `nodegroup:CLUSTER/NAME`, with `@REGION`.
         subnets: `REGION=SUBNET` of canaries.
         dry_run: Stop when the plan is shown.
     """
 
-    spec: NodeImage
-    path: str
     record: Path | None
     targets: tuple[Target, ...]
     regions: tuple[str, ...]
-    set_default: bool
-    canary: bool
     keep_image: bool
-    images_only: bool
     rollouts: tuple[str, ...]
     preferences: Preferences
     subnets: tuple[str, ...]
@@ -97,11 +92,8 @@ def publish(
     subnets = _subnets(order)
     path = order.record or record.default_path(spec)
     proven = record.images_of(path, spec, order.targets, keep_image=order.keep_image)
-    request = make_request(
-        spec, order.path, set_default=order.set_default, canary=order.canary, templates=not order.images_only
-    )
     with nullcontext() if order.dry_run else open_ledger(ledger_beside(path), spec.name) as ledger:
-        runs = look(aws, request, proven, order.regions, waiter)
+        runs = look(aws, order, proven, order.regions, waiter)
         found = Released(runs=runs, groups=look_at(Means(aws=aws, ledger=Ledger(), waiter=waiter), groups, runs))
         show(found)
         # Nothing is done where a group could not follow: the default would have moved for nobody.

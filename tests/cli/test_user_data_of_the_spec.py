@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amigen.base.errors import InputError
-from amigen.publish.run import make_request
+from amigen.publish.plan import PublishRequest
 from amigen.spec.load import existing_user_data, load_spec
 from amigen.userdata.document import parse
 from amigen.userdata.make import make
@@ -38,7 +38,7 @@ def test_render_publish_and_user_data_make_the_same_document(
     printed = amigen("user-data", spec)
     rendered = amigen("render", spec, "-o", "out")
     path = str(tmp_path / spec)
-    published = make_request(load_spec(path), path).user_data["debian-12"]
+    published = PublishRequest(spec=load_spec(path), path=path).user_data["debian-12"]
 
     assert (printed.returncode, rendered.returncode) == (0, 0), printed.stderr + rendered.stderr
     assert (tmp_path / "out" / "debian-12" / "user-data.mime").read_bytes() == printed.stdout == published
