@@ -23,7 +23,7 @@ from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
 from amigen.publish import names, observe
 from amigen.publish.state import Image
-from amigen.publish.wait import all_at_once
+from amigen.publish.wait import all_at_once, batches
 
 # EC2 keeps reports for 30 days; an older one than this says too little of today.
 _REPORT_AGE = timedelta(days=3)
@@ -134,8 +134,7 @@ def _references(aws: Aws, region: str, images: Sequence[str], notes: list[str]) 
     """(image, what names it) for SSM parameters and Image Builder recipes of this account."""
     found = []
     try:
-        for start in range(0, len(images), _REFERENCES_AT_ONCE):
-            batch = list(images[start : start + _REFERENCES_AT_ONCE])
+        for batch in batches(images, _REFERENCES_AT_ONCE):
             types = [{"ResourceType": each} for each in _REFERENCES]
             what = "references of images"
             found += list(aws.pages(calls.DESCRIBE_REFERENCES, region, what, ImageIds=batch, ResourceTypes=types))
@@ -152,8 +151,7 @@ def _reports(
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """Report -> image for those that can be read; images without a report; images whose report is being made."""
     found: dict[str, list[Any]] = defaultdict(list)
-    for start in range(0, len(images), _REPORTS_AT_ONCE):
-        batch = list(images[start : start + _REPORTS_AT_ONCE])
+    for batch in batches(images, _REPORTS_AT_ONCE):
         what = "usage reports of images"
         for each in aws.pages(calls.DESCRIBE_USAGE_REPORTS, region, what, ImageIds=batch):
             if _covers_all(each) and now - each["CreationTime"] < _REPORT_AGE:
@@ -190,9 +188,7 @@ def _covers_all(report: dict[str, Any]) -> bool:
 
 def _entries(aws: Aws, region: str, reports: dict[str, str]) -> list[Any]:
     found: list[Any] = []
-    ids = sorted(reports)
-    for start in range(0, len(ids), _REPORTS_AT_ONCE):
-        batch = ids[start : start + _REPORTS_AT_ONCE]
+    for batch in batches(sorted(reports), _REPORTS_AT_ONCE):
         what = "usage reports of images"
         pages = aws.pages(calls.DESCRIBE_USAGE_ENTRIES, region, what, ReportIds=batch)
         found += [each for each in pages if each["ReportId"] in reports]

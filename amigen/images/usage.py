@@ -14,7 +14,7 @@ from amigen.base.errors import CouldNotCheckError
 from amigen.images.launchers import Launcher, find_launchers
 from amigen.publish import observe
 from amigen.publish.state import Instance
-from amigen.publish.wait import all_at_once
+from amigen.publish.wait import all_at_once, batches
 
 _BATCH = 10  # of GetParameters
 _PAGE = 200  # of DescribeLaunchTemplateVersions
@@ -158,8 +158,7 @@ def _launch_configurations(aws: Aws, region: str) -> list[tuple[str, str]]:
 def _resolve(aws: Aws, region: str, references: list[str]) -> dict[str, str]:
     """`resolve:ssm:NAME` -> the AMI that it names now; those that are not there or may not be read are left out."""
     out: dict[str, str] = {}
-    for start in range(0, len(references), _BATCH):
-        batch = references[start : start + _BATCH]
+    for batch in batches(references, _BATCH):
         try:
             out |= _parameters(aws, region, batch)
         except CallError as error:

@@ -81,16 +81,15 @@ class Ledger:
         """Write down what is done, at once and durably."""
         with self._lock:
             old = self._document.entries.get(key, Entry())
-            now = _now()
-            done = {**old.steps, **{step: now for step in steps if step not in old.steps}}
+            done = old.steps | dict.fromkeys((step for step in steps if step not in old.steps), _now())
             if "default" in steps:
                 done.pop("rolled-back", None)
-            new = msgspec.structs.replace(old, steps=done, **fields)
-            if new != old:
-                self._document.entries[key] = new
-                self._write()
+            self._keep(key, msgspec.structs.replace(old, steps=done, **fields))
 
-    def _write(self) -> None:
+    def _keep(self, key: str, entry: Entry) -> None:
+        if entry == self._document.entries.get(key, Entry()):
+            return
+        self._document.entries[key] = entry
         if self.path:
             write_atomically(self.path, msgspec.json.format(msgspec.json.encode(self._document)) + b"\n")
 
@@ -102,11 +101,9 @@ class Ledger:
             old = self._document.entries.get(key)
             if old is None or old.default in (0, default):
                 return
-            now = _now()
             steps = {step: at for step, at in old.steps.items() if step not in ("default", "parameter")}
-            new = msgspec.structs.replace(old, default=default, steps={**steps, "rolled-back": now})
-            self._document.entries[key] = new
-            self._write()
+            steps["rolled-back"] = _now()
+            self._keep(key, msgspec.structs.replace(old, default=default, steps=steps))
 
     def restart(self, key: str, *, digest: str, built: str) -> None:
         """Begin an entry anew when it speaks of another image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -123,6 +123,11 @@ def attempt(work: Callable[[_T], _R], items: Sequence[_T], waiter: Waiter | None
                 waiter.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def batches(items: Sequence[_T], most: int) -> Iterator[list[_T]]:
+    """The items, as many at once as a call takes."""
+    return (list(items[start : start + most]) for start in range(0, len(items), most))
 
 
 def all_at_once(*looks: Callable[[], Any]) -> list[Any]:

@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
@@ -128,12 +129,8 @@ def _beside(folder: Path, what: str) -> Path:
 
 def _replace(folder: Path, wanted: tuple[Artifact, ...]) -> None:
     new = _beside(folder, "new")
-    with errors_name(folder):
-        _make_and_exchange(new, folder, wanted)
-
-
-def _make_and_exchange(new: Path, folder: Path, wanted: tuple[Artifact, ...]) -> None:
-    try:
+    with errors_name(folder), ExitStack() as stack:
+        stack.callback(shutil.rmtree, new, ignore_errors=True)
         new.mkdir()
         for artifact in wanted:
             mode = 0o755 if artifact.executable else 0o644
@@ -148,8 +145,6 @@ def _make_and_exchange(new: Path, folder: Path, wanted: tuple[Artifact, ...]) ->
             _exchange(new, folder)
         else:
             new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _put(path: Path, content: bytes, mode: int) -> None:
