@@ -11,6 +11,8 @@ the calls of the real plugin.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from amigen.aws import grants as g
 from amigen.aws.grants import Call, Condition, Grant, created_tags, grant
 
@@ -19,33 +21,31 @@ _KEY = "arn:{p}:ec2:*:{a}:key-pair/amigen-*-{name}-*"
 _SESSION = "arn:{p}:ssm:*:*:session/${{aws:userid}}-*"
 
 
+def _on(*resources: str, condition: Condition | None = None, when: tuple[str, ...] = ()) -> Grant:
+    """The permission of the call that it stands in."""
+    return grant("", *resources, condition=condition, when=when)
+
+
 def _call(operation: str, *grants: Grant, service: str = "ec2") -> Call:
-    return Call(service=service, operation=operation, purposes=("build",), grants=grants)
+    named = tuple(replace(each, action=each.action or f"{service}:{operation}") for each in grants)
+    return Call(service=service, operation=operation, purposes=("build",), grants=named)
 
 
 def _describe(what: str, *when: str) -> Call:
-    return _call(f"Describe{what}", grant(f"ec2:Describe{what}", when=when))
+    return _call(f"Describe{what}", _on(when=when))
 
 
-# A temporary group, and how it and the temporary key pair are told apart from those of others: by the tag that they
-# are made with, or by having none.
-_OWN: tuple[str, ...] = ("temporary-group", "tags-while-made")
-_BARE: tuple[str, ...] = ("temporary-group", "untagged-helpers")
-DELETE_KEY_PAIR = _call(
-    "DeleteKeyPair",
-    grant("ec2:DeleteKeyPair", _KEY, condition=g.OURS, when=("tags-while-made",)),
-    grant("ec2:DeleteKeyPair", _KEY, condition=g.UNNAMED, when=("untagged-helpers",)),
-)
+def _helper(operation: str, resource: str, *when: str) -> Call:
+    """A call on a temporary group or key pair: told apart from others by the tag it is made with, or by having none."""
+    own = _on(resource, condition=g.OURS, when=(*when, "tags-while-made"))
+    return _call(operation, own, _on(resource, condition=g.UNNAMED, when=(*when, "untagged-helpers")))
+
+
+DELETE_KEY_PAIR = _helper("DeleteKeyPair", _KEY)
+DELETE_GROUP = _helper("DeleteSecurityGroup", _GROUP, "temporary-group")
 # The temporary instance profile and its role have one name: packer-UUID.
 _TEMPORARY_PROFILE, _TEMPORARY_ROLE = "arn:{p}:iam::{a}:instance-profile/packer-*", "arn:{p}:iam::{a}:role/packer-*"
-DELETE_TEMPLATE = _call(
-    "DeleteLaunchTemplate", grant("ec2:DeleteLaunchTemplate", g.TEMPLATE, condition=g.OURS, when=("spot",))
-)
-DELETE_GROUP = _call(
-    "DeleteSecurityGroup",
-    grant("ec2:DeleteSecurityGroup", _GROUP, condition=g.OURS, when=_OWN),
-    grant("ec2:DeleteSecurityGroup", _GROUP, condition=g.UNNAMED, when=_BARE),
-)
+DELETE_TEMPLATE = _call("DeleteLaunchTemplate", _on(g.TEMPLATE, condition=g.OURS, when=("spot",)))
 
 
 def _on_temporary(operation: str, resource: str, condition: Condition = g.OURS, *, tag: str = "") -> Call:
@@ -66,31 +66,19 @@ PACKER_CALLS: tuple[Call, ...] = (
     _describe("Vpcs", "find-vpc"),
     _describe("Subnets", "find-subnet"),
     _describe("InstanceTypeOfferings", "choose-subnet"),
-    _call(
-        "CreateKeyPair",
-        grant("ec2:CreateKeyPair", _KEY),
-        created_tags("CreateKeyPair", _KEY, when=("tags-while-made",)),
-    ),
+    _call("CreateKeyPair", _on(_KEY), created_tags("CreateKeyPair", _KEY, when=("tags-while-made",))),
     DELETE_KEY_PAIR,
     _call(
         "CreateSecurityGroup",
-        grant("ec2:CreateSecurityGroup", "arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
-        grant("ec2:CreateSecurityGroup", _GROUP, condition=g.MADE_OURS, when=_OWN),
-        created_tags("CreateSecurityGroup", _GROUP, when=_OWN),
-        grant("ec2:CreateSecurityGroup", _GROUP, when=_BARE),
+        _on("arn:{p}:ec2:*:{a}:vpc/*", when=("temporary-group",)),
+        _on(_GROUP, condition=g.MADE_OURS, when=("temporary-group", "tags-while-made")),
+        created_tags("CreateSecurityGroup", _GROUP, when=("temporary-group", "tags-while-made")),
+        _on(_GROUP, when=("temporary-group", "untagged-helpers")),
     ),
     # Nothing is opened for Session Manager (SkipSSHRuleCreation).
-    _call(
-        "AuthorizeSecurityGroupIngress",
-        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=g.OURS, when=(*_OWN, "ssh")),
-        grant("ec2:AuthorizeSecurityGroupIngress", _GROUP, condition=g.UNNAMED, when=(*_BARE, "ssh")),
-    ),
+    _helper("AuthorizeSecurityGroupIngress", _GROUP, "temporary-group", "ssh"),
     DELETE_GROUP,
-    _call(
-        "GetInstanceProfile",
-        grant("iam:GetInstanceProfile", *g.BUILDER_PROFILES, when=("builder-profile",)),
-        service="iam",
-    ),
+    _call("GetInstanceProfile", _on(*g.BUILDER_PROFILES, when=("builder-profile",)), service="iam"),
     # common/step_iam_instance_profile.go
     _on_temporary("CreateInstanceProfile", _TEMPORARY_PROFILE, g.MADE_OURS, tag="TagInstanceProfile"),
     _on_temporary("CreateRole", _TEMPORARY_ROLE, g.MADE_OURS, tag="TagRole"),
@@ -105,7 +93,7 @@ PACKER_CALLS: tuple[Call, ...] = (
     # common/step_run_spot_instance.go: a launch template of one build, and a fleet of one instance.
     _call(
         "CreateLaunchTemplate",
-        grant("ec2:CreateLaunchTemplate", g.TEMPLATE, condition=g.MADE_OURS, when=("spot",)),
+        _on(g.TEMPLATE, condition=g.MADE_OURS, when=("spot",)),
         created_tags("CreateLaunchTemplate", g.TEMPLATE, when=("spot",)),
     ),
     # What a fleet launches, of which template and with which tags, is judged as RunInstances.
@@ -114,45 +102,36 @@ PACKER_CALLS: tuple[Call, ...] = (
     # website/content/en/preview/upgrading/v1beta1-controller-policy.json).
     _call(
         "CreateFleet",
-        grant("ec2:CreateFleet", when=("spot",)),
+        _on(when=("spot",)),
         created_tags("CreateFleet", g.FLEET, g.INSTANCE, g.VOLUME, g.INTERFACE, when=("spot",)),
     ),
     DELETE_TEMPLATE,
-    _call("StopInstances", grant("ec2:StopInstances", g.INSTANCE, condition=g.BUILDER, when=("on-demand",))),
-    _call("TerminateInstances", grant("ec2:TerminateInstances", g.INSTANCE, condition=g.BUILDER)),
+    _call("StopInstances", _on(g.INSTANCE, condition=g.BUILDER, when=("on-demand",))),
+    _call("TerminateInstances", _on(g.INSTANCE, condition=g.BUILDER)),
     # Disks of the base image that the rendered file does not name and that outlive the instance
     # (common/step_cleanup_volumes.go).
-    _call("DeleteVolume", grant("ec2:DeleteVolume", g.VOLUME, condition=g.BUILDER)),
+    _call("DeleteVolume", _on(g.VOLUME, condition=g.BUILDER)),
     _call(
         "CreateImage",
-        grant("ec2:CreateImage", g.INSTANCE, condition=g.BUILDER),
-        grant("ec2:CreateImage", g.IMAGE, g.SNAPSHOT, condition=g.MADE_OURS, when=("image-tags-while-made",)),
+        _on(g.INSTANCE, condition=g.BUILDER),
+        _on(g.IMAGE, g.SNAPSHOT, condition=g.MADE_OURS, when=("image-tags-while-made",)),
         created_tags("CreateImage", g.IMAGE, g.SNAPSHOT, when=("image-tags-while-made",)),
-        grant("ec2:CreateImage", g.IMAGE, g.SNAPSHOT, when=("image-tags-afterwards",)),
+        _on(g.IMAGE, g.SNAPSHOT, when=("image-tags-afterwards",)),
     ),
     # No condition says that a thing was made just now; that nobody has named it, one does.
     _call(
         "CreateTags",
-        grant("ec2:CreateTags", g.IMAGE, g.SNAPSHOT, condition=g.BECOMES_OURS, when=("image-tags-afterwards",)),
-        grant("ec2:CreateTags", g.INSTANCE, g.INTERFACE, g.VOLUME, condition=g.BECOMES_OURS, when=("tags-afterwards",)),
-        grant("ec2:CreateTags", g.INSTANCE, g.VOLUME, condition=g.STAYS_OURS, when=("spot",)),
-        grant("ec2:CreateTags", g.SPOT_REQUEST, condition=g.BECOMES_OURS, when=("spot",)),
+        _on(g.IMAGE, g.SNAPSHOT, condition=g.BECOMES_OURS, when=("image-tags-afterwards",)),
+        _on(g.INSTANCE, g.INTERFACE, g.VOLUME, condition=g.BECOMES_OURS, when=("tags-afterwards",)),
+        _on(g.INSTANCE, g.VOLUME, condition=g.STAYS_OURS, when=("spot",)),
+        _on(g.SPOT_REQUEST, condition=g.BECOMES_OURS, when=("spot",)),
     ),
     # Before the image is tagged.
-    _call(
-        "ModifyImageAttribute",
-        grant("ec2:ModifyImageAttribute", g.IMAGE, condition=g.UNNAMED, when=("image-tags-afterwards",)),
-    ),
-    _call(
-        "EnableImageDeprecation",
-        grant(
-            "ec2:EnableImageDeprecation", g.IMAGE, condition=g.UNNAMED, when=("deprecation", "image-tags-afterwards")
-        ),
-    ),
+    _call("ModifyImageAttribute", _on(g.IMAGE, condition=g.UNNAMED, when=("image-tags-afterwards",))),
+    _call("EnableImageDeprecation", _on(g.IMAGE, condition=g.UNNAMED, when=("deprecation", "image-tags-afterwards"))),
     _call(
         "StartSession",
-        grant(
-            "ssm:StartSession",
+        _on(
             g.INSTANCE,
             # Without the check of the document, access to the instance would open a shell on it
             # (https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-sessiondocumentaccesscheck.html).
@@ -163,8 +142,8 @@ PACKER_CALLS: tuple[Call, ...] = (
             },
             when=("session-manager",),
         ),
-        grant("ssm:StartSession", "arn:{p}:ssm:*::document/AWS-StartPortForwardingSession", when=("session-manager",)),
+        _on("arn:{p}:ssm:*::document/AWS-StartPortForwardingSession", when=("session-manager",)),
         service="ssm",
     ),
-    _call("TerminateSession", grant("ssm:TerminateSession", _SESSION, when=("session-manager",)), service="ssm"),
+    _call("TerminateSession", _on(_SESSION, when=("session-manager",)), service="ssm"),
 )
