@@ -82,12 +82,7 @@ TERMINATE_CANARY = call("ec2", "TerminateInstances", "canary", on=(g.INSTANCE,),
 _PUBLIC = "arn:{p}:ssm:*::parameter/aws/service/*"
 GET_PUBLIC_PARAMETER = call("ssm", "GetParameter", "build", "images", on=(_PUBLIC,))
 GET_SOURCE_PARAMETER = call(
-    "ssm",
-    "GetParameter",
-    "build",
-    "images",
-    on=("arn:{p}:ssm:*:{a}:parameter{source}",),
-    when=("source-parameter",),
+    "ssm", "GetParameter", "build", "images", on=("arn:{p}:ssm:*:{a}:parameter{source}",), when=("source-parameter",)
 )
 GET_PARAMETER = call("ssm", "GetParameter", "publish", "rollback", "images", on=(g.PARAMETER,))
 # Any template of the account may name its image by a parameter, and prune must know which image that is. Those of

@@ -39,9 +39,7 @@ from amigen.spec.load import existing_user_data
     " distribution's own image, which user data makes ready. Default: parameter; for karpenter tags; for eksctl stock.",
 )
 @click.option(
-    "--record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Take the AMI ids of this build record.",
+    "--record", type=click.Path(dir_okay=False, path_type=Path), help="Take the AMI ids of this build record."
 )
 @click.option("--joined", is_flag=True, help="ssm-document: the nodes must have joined their cluster.")
 @output_folder_option("Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.")

@@ -124,11 +124,7 @@ def prune(
 @click.option("--no-base", is_flag=True, help="Do not check for a newer base image.")
 @on_aws
 def drift(
-    platforms: tuple[str, ...],
-    architectures: tuple[str, ...],
-    regions: tuple[str, ...],
-    no_base: bool,
-    on: OnAws,
+    platforms: tuple[str, ...], architectures: tuple[str, ...], regions: tuple[str, ...], no_base: bool, on: OnAws
 ) -> None:
     """Show differences between SPEC and what is deployed. Exit code 4 if there are any."""
     places = names.places(on.spec, platforms, architectures, regions)

@@ -62,11 +62,7 @@ def user_data() -> None:
     help="parts: a JSON list for Terraform; external: a flat JSON object for its data source of that name. "
     "Default: mime for a spec that joins a cluster and for al2023, where EKS takes nothing else; else shell.",
 )
-@click.option(
-    "--merge",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Existing user data to merge (MIME).",
-)
+@click.option("--merge", type=click.Path(dir_okay=False, path_type=Path), help="Existing user data to merge (MIME).")
 @click.option(
     "--gzip/--no-gzip",
     "gzip_",

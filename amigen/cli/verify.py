@@ -34,9 +34,7 @@ _FOR_IMAGES = ("user", "no_user_data", "no_reboot", "logs", "keep")
 @click.command()
 @click.argument("words", metavar="[SPEC] TARGET...", nargs=-1, required=True, shell_complete=complete_target)
 @click.option(
-    "--platform",
-    help="Platform of the target. Required if the spec has several.",
-    shell_complete=complete_platform,
+    "--platform", help="Platform of the target. Required if the spec has several.", shell_complete=complete_platform
 )
 @click.option(
     "--architecture",

@@ -112,11 +112,7 @@ def _known(item: dict[str, Any]) -> _Known:
 
 
 def _named_versions(
-    aws: Aws,
-    region: str,
-    instances: tuple[Instance, ...],
-    launchers: tuple[Launcher, ...],
-    known: set[tuple[str, str]],
+    aws: Aws, region: str, instances: tuple[Instance, ...], launchers: tuple[Launcher, ...], known: set[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Versions that something names by number, and that are not known already: (image, words)."""
     named: dict[str, set[str]] = defaultdict(set)

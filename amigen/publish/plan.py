@@ -63,11 +63,7 @@ class PublishRequest:
 
     def making(self, target: Target, image: str, root_device: str) -> Make:
         """What makes the data of the next version of those before; the rest as of `desired`."""
-        known: dict[str, Any] = {
-            "spec": self.spec,
-            "digest": self.digest,
-            "user_data": self.user_data[target.platform],
-        }
+        known: dict[str, Any] = {"spec": self.spec, "digest": self.digest, "user_data": self.user_data[target.platform]}
         return functools.partial(desired, target=target, image=image, root_device=root_device, **known)
 
 

@@ -41,12 +41,7 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlaceRun:
     if parameter and parameter != image.id:
         actions.append(PutParameter(name=place.target.parameter, image=image.id, old=parameter))
     return PlaceRun(
-        place=place,
-        actions=tuple(actions),
-        image=image.id,
-        template=template.id,
-        version=version.number,
-        notes=notes,
+        place=place, actions=tuple(actions), image=image.id, template=template.id, version=version.number, notes=notes
     )
 
 
