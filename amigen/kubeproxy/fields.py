@@ -177,7 +177,8 @@ def refused_value(path: str, value: Any, mode: ProxyMode | None = None) -> Itera
         # Of the sections of other modes kube-proxy does not look at these.
         foreign = section in PROXY_MODES and mode not in (None, section)
         if not foreign or (section != "nftables" and key not in ("syncPeriod", "minSyncPeriod", "scheduler")):
-            yield f"{path} {kind.rule}, and is {value_text(value)[:40]!r}"
+            wrong = [each for each in value if not kind.keeps([each])] if isinstance(value, list) else ""
+            yield f"{path} {kind.rule}, and {'has' if wrong else 'is'} {value_text(wrong or value)[:40]!r}"
 
 
 def _contradictions(values: Mapping[str, Any], mode: ProxyMode) -> Iterator[str]:

@@ -205,7 +205,7 @@ def test_deprecation_is_said_with_its_source() -> None:
         ("ipvs.syncPeriod=0s", "greater than 0"),
         ("ipvs.strictARP=yes", "true or false"),
         ("ipvs.excludeCIDRs=10.0.0.0/99", "must be a list of CIDRs"),
-        ("ipvs.excludeCIDRs=10.0.0.1", "a list of CIDRs such as 192.0.2.0/24, and is '10.0.0.1'"),
+        ("ipvs.excludeCIDRs=10.0.0.0/8,10.0.0.1", "a list of CIDRs such as 192.0.2.0/24, and has '10.0.0.1'"),
         ("nftables.masqueradeBit=32", "0 to 31"),
         ("nodePortAddresses=all,10.0.0.0/8,all", "or primary, localhost, all, each once"),
         ("ipvs.excludeCIDRs=primary", "must be a list of CIDRs"),
