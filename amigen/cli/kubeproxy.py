@@ -22,7 +22,6 @@ from amigen.knowledge import PROXY_MODES
 if TYPE_CHECKING:
     from amigen.kubeproxy.addon import Addon
     from amigen.kubeproxy.change import ChangePlan, ChangeRequest
-    from amigen.kubeproxy.detect import EksName
     from amigen.kubeproxy.session import Session
 
 # A table of a hundred thousand real servers.
@@ -323,11 +322,11 @@ def _session(options: dict[str, Any]) -> Session:
     )
 
 
-def _open_addon(eks: EksName, profile: str | None) -> Addon:
+def _open_addon(cluster: str, region: str, profile: str | None) -> Addon:
     from amigen.aws.session import Aws, AwsOptions, configured_region
     from amigen.kubeproxy.addon import Addon
 
-    region = eks.region or configured_region(profile)
-    if not region:
-        raise AwsError(f"the region of the EKS cluster {eks.cluster} is not known", "name --region")
-    return Addon(Aws(AwsOptions(profile=profile)), eks.cluster, region)
+    found = region or configured_region(profile)
+    if not found:
+        raise AwsError(f"the region of the EKS cluster {cluster} is not known", "name --region")
+    return Addon(Aws(AwsOptions(profile=profile)), cluster, found)

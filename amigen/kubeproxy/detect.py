@@ -19,14 +19,6 @@ EKS_MANAGER = "eks"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EksName:
-    """An EKS cluster; `region` is empty where the name does not say it."""
-
-    cluster: str
-    region: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Managed:
     """Who manages kube-proxy, and by what that was seen.
 
@@ -55,10 +47,10 @@ _EKS_NAMES = (
 )
 
 
-def eks_name(*names: str) -> EksName | None:
-    """The EKS cluster out of names of cluster and context in a kubeconfig."""
+def eks_name(*names: str) -> tuple[str, str]:
+    """Cluster and region in EKS out of names of cluster and context in a kubeconfig; empty: not an EKS cluster."""
     matches = (pattern.fullmatch(name) for name in names for pattern in _EKS_NAMES)
-    return next((EksName(**match.groupdict()) for match in matches if match), None)
+    return next(((match["cluster"], match["region"]) for match in matches if match), ("", ""))
 
 
 def is_eks(server: str) -> bool:

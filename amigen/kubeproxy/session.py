@@ -19,7 +19,7 @@ from amigen.kubeproxy.apply import Executor
 from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
-from amigen.kubeproxy.detect import EksName, eks_name
+from amigen.kubeproxy.detect import eks_name
 from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeMode, gather_all, node_at
 from amigen.kubeproxy.observe import Connector, Observed, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
@@ -47,7 +47,8 @@ class Session:
         look: Target by which each node is inspected, with `{address}` and `{name}`; None: through the API server.
         ssh_options: `NAME=VALUE` of ssh_config(5).
         identity: File of the ssh key.
-        open_addon: Makes the add-on's calls, for a cluster and a profile: boto3 is imported for EKS alone.
+        open_addon: Makes the add-on's calls, for cluster, region (may be empty) and profile: boto3 is imported for EKS
+            alone.
     """
 
     kubeconfig: str | None
@@ -59,7 +60,7 @@ class Session:
     look: str | None
     ssh_options: tuple[str, ...]
     identity: str | None
-    open_addon: Callable[[EksName, str | None], Addon]
+    open_addon: Callable[[str, str, str | None], Addon]
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -67,16 +68,11 @@ class Session:
         return connect(self.kubeconfig, self.context)
 
     @cached_property
-    def eks(self) -> EksName | None:
-        """The cluster's name in EKS: by option, or out of the kubeconfig."""
-        found = eks_name(self.cluster.name, self.cluster.context) or EksName(cluster="")
-        name = self.cluster_name or found.cluster
-        return EksName(cluster=name, region=self.region or found.region) if name else None
-
-    @cached_property
     def addon(self) -> Addon | None:
-        """The add-on's calls; None where no EKS cluster is known."""
-        return self.open_addon(self.eks, self.profile) if self.eks else None
+        """The add-on's calls; None where no EKS cluster is known, neither by option nor by the kubeconfig."""
+        cluster, region = eks_name(self.cluster.name, self.cluster.context)
+        cluster, region = self.cluster_name or cluster, self.region or region
+        return self.open_addon(cluster, region, self.profile) if cluster else None
 
     @property
     def _ssh(self) -> tuple[str, ...]:
