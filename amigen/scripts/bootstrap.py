@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,8 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     if not any(_DECODER in call.arguments for call in calls):
         for word in (" | $decoder", " decoder=${5:-cat}", " [DECODER]"):
             library = library.replace(word, "")
+    if fact.family != "dnf":
+        library = re.sub(r'.*"releasever.*\n', "", library)
     script = render(
         "templates",
         "bootstrap.sh.jinja",

@@ -1,6 +1,7 @@
-release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir/unfinished
-changes=0 reason=''
+release=/etc/amigen/release.json state_dir=/var/lib/amigen
+unfinished=$state_dir/unfinished changes=0 reason='' step=start
 
+# To 7: what calls it may write into a file.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -10,7 +11,7 @@ fail() {
 	exit 1
 }
 
-# change WHAT: says it, before each change. Without its release, a node is not ready, after a reboot too.
+# change WHAT: before each change. Without its release, a node is not ready, after a reboot too.
 change() {
 	step=$1
 	((changes += 1))
@@ -36,32 +37,29 @@ on_exit() {
 	set +e
 	jobs -pr | xargs -r kill
 	wait
-	reason=${reason:-"${step:-start}: a command ended with code $code"}
 	# A node that was ready stays so where nothing was changed.
 	[[ -e $release && ! -e $unfinished ]] || close_gate
-	log "FAILED: $reason"
+	log "FAILED: ${reason:-$step: a command ended with code $code}"
 	exit "$code"
 }
 
-# begin OS: what a run needs, on the system that it is for.
+# begin OS: of /etc/os-release.
 begin() {
-	local os
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: not root, disk full or read-only?"
+	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
-	flock -w 900 8 &
-	wait "$!" || fail 'another run has held the lock for 900 s'
+	flock -w 900 8 || fail 'another run has held the lock for 900 s'
 	# What an image recorded must not open the gate of a new node.
 	if mv -f "$state_dir/baked" "$unfinished" 2>/dev/null; then close_gate; fi
-	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}")
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
-# put_file PATH MODE OWNER:GROUP TEXT [DECODER]: the whole file or nothing; keeps a copy of what was there.
+# put_file PATH MODE OWNER:GROUP TEXT [DECODER]: all of it or nothing; keeps a copy of what was there.
 put_file() {
 	local path=$1 kept=$state_dir/kept$1 new=${1%/*}/.amigen.new decoder=${5:-cat}
 	if [[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | $decoder | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi

@@ -10,14 +10,8 @@ install_packages() {
 		--setopt=retries=2 --setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
 }
 
-# package_with_module MODULE KERNEL: what to install, for exactly this kernel.
+# package_with_module MODULE KERNEL: for exactly this kernel.
 package_with_module() {
-	local found
-	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs) || :
-	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
-}
-
-# For release.json; in AWS's order.
-about_dnf() {
-	printf ',\n  "releasever": "%s"' "$(cat /etc/dnf/vars/releasever || rpm -q --qf '%{VERSION}' system-release)"
+	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs)
+	echo "${found:+install }${found:-no repository here has it}"
 }

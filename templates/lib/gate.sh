@@ -1,8 +1,6 @@
 # At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
 install_gate() {
 	local unit
-	# The gate of amigen 0.1 was open by its unit alone.
-	if systemctl is-active -q amigen-ready 2>/dev/null; then mkdir -p /run/amigen-ready; fi
 	for unit in "${gated_units[@]}"; do
 		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
 	done
@@ -20,9 +18,10 @@ close_gate() {
 	local unit since dir
 	[[ -d /run/systemd/system ]] || return 0
 	for unit in "${gated_units[@]}"; do
-		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
-		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs: left alone; after a reboot it waits for a good run"
+		since=$(systemctl show -P ActiveEnterTimestampMonotonic "$unit")
+		if systemctl -q is-active "$unit" && [[ $(systemctl show -P NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
+			log "$unit runs, and may be started again until the next boot"
+			mkdir -p /run/amigen-ready
 			return
 		fi
 		# Where the gate could not be installed.

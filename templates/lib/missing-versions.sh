@@ -1,4 +1,4 @@
-# Sets `missing` to those of NAME[=VERSION]... that are not installed.
+# find_missing NAME[=VERSION]...: sets `missing`; fails where all are installed.
 find_missing() {
 	local name version
 	missing=()
@@ -6,4 +6,5 @@ find_missing() {
 		version=$(version_of "${name%%=*}") || :
 		[[ $version && ${name#*=} == @("$name"|"$version") ]] || missing+=("$name")
 	done
+	((${#missing[@]}))
 }

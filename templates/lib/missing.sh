@@ -1,6 +1,7 @@
-# Sets `missing` to those that are not installed.
+# Sets `missing`; fails where all are installed.
 find_missing() {
 	local name
 	missing=()
 	for name in "$@"; do [[ $(version_of "$name") ]] || missing+=("$name"); done
+	((${#missing[@]}))
 }

@@ -1,13 +1,16 @@
 # write_release JSON PACKAGE...: JSON without its end.
 write_release() {
-	local text=$1 name packages='' kernel=''
+	local text=$1 name packages=''
 	shift
 	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
-		text+=$(about_dnf 2>/dev/null) || :
 		for name in "$@"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
-		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
-		TZ=UTC0 printf -v text '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$text" "$kernel" "$packages" -1
-		put_file "$release" 644 root:root "$text"
+		put_file "$release" 644 root:root "$text,
+  \"releasever\": \"$(cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release)\",
+  \"kernel\": \"$([[ ${AMIGEN_NO_KERNEL:-} ]] || uname -r)\",
+  \"packages\": {$packages},
+  \"time\": \"$(date -u +%FT%TZ)\"
+}
+"
 	fi
 	rm -f "$unfinished"
 }

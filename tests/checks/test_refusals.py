@@ -20,13 +20,12 @@ FAILS = {
 OF_THE_RUN = "of the run"
 # File and the begin of each message -> the check that fails on such a node.
 SEEN_BY = {
-    ("common.sh", "cannot make $state_dir: not root, disk f"): OF_THE_RUN,
+    ("common.sh", "cannot make $state_dir: no root, disk fu"): OF_THE_RUN,
     ("common.sh", "another run has held the lock for 900 s'"): OF_THE_RUN,
     ("common.sh", "this script is for $1; this machine is $"): "test_release",
     ("common.sh", "cannot keep a copy of $path: is the disk"): "test_file",
     ("common.sh", "cannot write $path: a folder, disk full,"): "test_file",
     ("gate.sh", "$(bash /usr/local/lib/amigen/ready 2>&1)"): "test_unit_active",
-    ("no-gate.sh", "cannot remove the gate"): OF_THE_RUN,
     ("hooks.sh", "the hook $name ended with code $?"): "test_hook",
     ("join.sh", "/etc/eks/bootstrap.sh is not here: this "): "test_joined",
     ("join.sh", "/etc/eks/bootstrap.sh ended with code $?"): "test_joined",

@@ -27,7 +27,7 @@ SYSTEMCTL = """\
 #!/bin/sh
 echo "$*" >>/run/systemctl
 case $* in
-  is-active*) [ -e /run/kubelet-runs ] && echo active || { echo inactive; exit 3; } ;;
+  *is-active*) [ -e /run/kubelet-runs ] && echo active || { echo inactive; exit 3; } ;;
   daemon-reload) touch /run/reloaded ;;
   *NeedDaemonReload*)
     [ -e /run/reloaded ] && [ -z "$(find /etc/systemd /run/systemd -newer /run/reloaded)" ] ||
@@ -164,7 +164,7 @@ def kill(root: BareRoot, made: ImagePlan, at: str, *, then: str = "") -> None:
     [
         ('bounded 0 "${@:6}"', "amigen: ready: 1 changes"),
         (
-            'os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :',
+            'os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}")',
             "amigen: nothing to do: no package manager was called",
         ),
     ],

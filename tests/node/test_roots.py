@@ -237,11 +237,11 @@ def test_a_connection_table_size_of_the_command_line_is_refused(tmp_path: Path) 
 # What systemd-modules-load would skip at boot -> the line that is named, and the rule.
 SKIPPED = {
     "blacklist ip_vs\n": "1:blacklist ip_vs",
-    "# a comment\nblacklist ip-vs-sed": "2:blacklist ip_vs_sed",
-    "  install\tip_vs /bin/false\n": "1:install ip_vs",
+    "# a comment\nblacklist ip-vs-sed": "2:blacklist ip-vs-sed",
+    "  install\tip_vs /bin/false\n": "1:  install\tip_vs",
     "alias x y\nblacklist ip_vs_lc # no comment for modprobe\n": "2:blacklist ip_vs_lc",
-    # A line goes on after a backslash.
-    "blacklist \\\n\tip-vs \n": "2:blacklist ip_vs",
+    # A line goes on after a backslash: modprobe's words stand for it.
+    "blacklist \\\n\tip-vs \n": "blacklist ip_vs",
     "install ip_vs_nq \\\n  /bin/false\n": "1:install ip_vs_nq",
 }
 NOT_SKIPPED = (
@@ -261,7 +261,7 @@ def test_a_module_that_would_not_load_at_boot_is_refused(node: Node) -> None:
     plan = node.plan()
     for text, found in SKIPPED.items():
         local.write_text(text)
-        place = f"/etc/modprobe.d/local.conf:{found}"
+        place = f"/etc/modprobe.d/local.conf:{found}" if found[0].isdigit() else f"modprobe -c:{found}"
         assert last_line(node.bootstrap(plan)) == f"amigen: FAILED: a module would not be loaded at boot: {place}"
         assert skips(node) == [place]
         assert f"skipped {place}\n" in node.run(evidence_script(plan.modules))
@@ -313,7 +313,7 @@ def test_a_blacklist_of_the_kernel_command_line_is_refused(tmp_path: Path) -> No
             done = node.bootstrap(plan, AMIGEN_NO_KERNEL="")
         finally:
             subprocess.run(["umount", str(cmdline)], check=True)
-        assert last_line(done).endswith(": /proc/cmdline:1:blacklist ip_vs")
+        assert last_line(done).endswith(": /proc/cmdline:1:modprobe.blacklist=ip_vs")
 
 
 def test_a_folder_that_a_removed_kernel_left_is_no_kernel(node: Node) -> None:
@@ -406,7 +406,7 @@ def test_a_module_that_a_kernel_lacks_is_named(node: Node) -> None:
     done = node.bootstrap(node.plan())
     assert done.returncode == 1
     assert "the kernel 6.1.0-test lacks ip_vs_sed.ko, which ip_vs_sed needs: " in last_line(done)
-    where = {"al2023": "no repository here has it for the kernel 6.1.0-test"}
+    where = {"al2023": "no repository here has it"}
     assert last_line(done).endswith(
         where.get(node.platform, "a kernel such as linux-generic, linux-aws or linux-image-amd64 has it")
     )
