@@ -81,12 +81,12 @@ def make(
         parts, notes = merged(plan, script, merge)
     else:
         parts, notes = (Part(type=mime.SHELL, content=script, filename=SCRIPT_NAME, origin="amigen"),), []
-    # Where the spec joins by itself, these bytes may be all that the node gets.
-    reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) else 0
+    # Where the spec joins by itself, nothing else is added to these bytes.
+    reserve = NODE_CONFIG_MOST if chosen == "mime" and _by_nodeadm(plan) and not joins else 0
     document = _fit(parts, chosen, gzip_, reserve, plan.gate)
     if merge:
         _refuse_what_explain_refuses(document, plan, joins=joins)
-    if not joins and len(document) + reserve > LIMIT:
+    if len(document) + reserve > LIMIT:
         notes.append(tight(len(document), reserve))
     return Made(content=document, notes=tuple(notes))
 
