@@ -160,13 +160,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "2082adc28488d95f3c5bb4dfe5c11a6ea027fa6731c2bfb938182ca0e2585202",
+        "d0b20505459408f73c8e542fc2457d3d632486fd9f2e7f4344549db9b32bea81",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "c294abfa0c914cb31cd2fcb395988959b54e310b1552608f528415bec8522beb",
+        "9e4d60386599fcd5cee1b45a0793867c06214da5dfd53f51104f9f04f327b73a",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

@@ -160,13 +160,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "9272efdc60846e38690bdb27271cf6b8734befea3827fdf12443b4c573b4b359",
+        "08df09ebecc4f79eb0b71cc347062203e63c7f81db25453ba6491a4822747fc5",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "d7caa7309038d77d05d66dcd92abb5a603593ba06eb5e6ec8dee82aff5a81d46",
+        "77cde5fecd91c5cdde2b65d56e9564d7d4759d706121ed9dc5bc9f65f6903b85",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",

@@ -127,13 +127,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "1c26edb205118b34026e3819459dbc9315676ea55fb60406d88d418ed7db6dce",
+        "c42942930495c7b2ab9e51a38ee8dff9b572092c2f82ab5ca6327d73079d92ce",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "c294abfa0c914cb31cd2fcb395988959b54e310b1552608f528415bec8522beb",
+        "9e4d60386599fcd5cee1b45a0793867c06214da5dfd53f51104f9f04f327b73a",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

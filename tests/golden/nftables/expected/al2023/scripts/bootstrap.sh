@@ -14,9 +14,10 @@ AssertPathExists=|/run/amigen-ready
 AssertPathExists=|/etc/amigen/ignore-gate
 '
 
-release=/etc/amigen/release.json state_dir=/var/lib/amigen unfinished=$state_dir/unfinished
-changes=0 reason=''
+release=/etc/amigen/release.json state_dir=/var/lib/amigen
+unfinished=$state_dir/unfinished changes=0 reason='' step=start
 
+# To 7: what calls it may write into a file.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -26,7 +27,7 @@ fail() {
 	exit 1
 }
 
-# change WHAT: says it, before each change. Without its release, a node is not ready, after a reboot too.
+# change WHAT: before each change. Without its release, a node is not ready, after a reboot too.
 change() {
 	step=$1
 	((changes += 1))
@@ -52,32 +53,29 @@ on_exit() {
 	set +e
 	jobs -pr | xargs -r kill
 	wait
-	reason=${reason:-"${step:-start}: a command ended with code $code"}
 	# A node that was ready stays so where nothing was changed.
 	[[ -e $release && ! -e $unfinished ]] || close_gate
-	log "FAILED: $reason"
+	log "FAILED: ${reason:-$step: a command ended with code $code}"
 	exit "$code"
 }
 
-# begin OS: what a run needs, on the system that it is for.
+# begin OS: of /etc/os-release.
 begin() {
-	local os
 	# stdout may be closed, or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: not root, disk full or read-only?"
+	mkdir -p /run/amigen "$state_dir" || fail "cannot make $state_dir: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
-	flock -w 900 8 &
-	wait "$!" || fail 'another run has held the lock for 900 s'
+	flock -w 900 8 || fail 'another run has held the lock for 900 s'
 	# What an image recorded must not open the gate of a new node.
 	if mv -f "$state_dir/baked" "$unfinished" 2>/dev/null; then close_gate; fi
-	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
+	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}")
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
 
-# put_file PATH MODE OWNER:GROUP TEXT: the whole file or nothing; keeps a copy of what was there.
+# put_file PATH MODE OWNER:GROUP TEXT: all of it or nothing; keeps a copy of what was there.
 put_file() {
 	local path=$1 kept=$state_dir/kept$1 new=${1%/*}/.amigen.new
 	if [[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]]; then return; fi
@@ -117,11 +115,12 @@ become_root() {
 	exit 1
 }
 
-# Sets `missing` to those that are not installed.
+# Sets `missing`; fails where all are installed.
 find_missing() {
 	local name
 	missing=()
 	for name in "$@"; do [[ $(version_of "$name") ]] || missing+=("$name"); done
+	((${#missing[@]}))
 }
 
 # The first cause and the last line.
@@ -132,28 +131,26 @@ why_in() {
 	} | uniq | sed '$!N;s/\n/; /'
 }
 
-# ensure_packages SECONDS NAME[=VERSION]...: tries again; network, mirror and lock may need time.
+# ensure_packages SECONDS NAME[=VERSION]...: network, mirror and lock may need time.
 ensure_packages() {
-	local limit=$1 end code delay=2 why='no message' out=/run/amigen/packages.log
+	local limit=$1 end=$(($(uptime) + $1)) code delay=1 why='no message' out=/run/amigen/packages.log
 	shift
-	find_missing "$@"
-	((${#missing[@]})) || return 0
-	change "installing ${missing[*]}"
-	end=$(($(uptime) + limit))
-	while :; do
+	# A try also fails for an unrelated source: what counts is what is installed.
+	while find_missing "$@"; do
+		if ((delay == 1)); then
+			change "installing ${missing[*]}"
+		else
+			((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
+			tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
+			# One that was stopped may have said nothing.
+			why=$(why_in "$out" | grep . || echo "$why")
+			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
+			log "that did not work ($why); again in $delay s"
+			bounded 0 sleep "$delay"
+		fi
+		((delay > 20)) || ((delay *= 2))
 		code=0
 		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
-		# It also fails for an unrelated source: what counts is what is installed.
-		find_missing "$@"
-		((${#missing[@]})) || return 0
-		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
-		# One that was stopped may have said nothing: then it is the reason before.
-		why=$(why_in "$out" | grep . || echo "$why")
-		((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
-		log "that did not work ($why); again in $delay s"
-		bounded 0 sleep "$delay"
-		((delay > 20)) || ((delay *= 2))
 	done
 }
 
@@ -169,16 +166,10 @@ install_packages() {
 		--setopt=retries=2 --setopt=timeout=20 install "${@/=/-}"
 }
 
-# package_with_module MODULE KERNEL: what to install, for exactly this kernel.
+# package_with_module MODULE KERNEL: for exactly this kernel.
 package_with_module() {
-	local found
-	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs) || :
-	echo "${found:+install }${found:-no repository here has it for the kernel $2}"
-}
-
-# For release.json; in AWS's order.
-about_dnf() {
-	printf ',\n  "releasever": "%s"' "$(cat /etc/dnf/vars/releasever || rpm -q --qf '%{VERSION}' system-release)"
+	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs)
+	echo "${found:+install }${found:-no repository here has it}"
 }
 
 # lacking MODULE PATTERN: what installed kernels lack of it and of what it needs; a removed one has no modules.builtin.
@@ -186,23 +177,22 @@ lacking() (
 	for builtin in /lib/modules/*/modules.builtin; do
 		cd "${builtin%/*}" || continue
 		if grep -q "/$2\.ko" modules.builtin; then continue; fi
-		line=$(grep "^[^:]*/$2\.ko[^:]*:" modules.dep) || line=$1.ko:
-		for file in ${line%%:*} ${line#*:}; do
+		files=$(grep "^[^:]*/$2\.ko[^:]*:" modules.dep | tr -d :) || :
+		for file in ${files:-$1.ko}; do
 			[ -e "$file" ] || echo "the kernel ${PWD##*/} lacks $file, which $1 needs"
 		done
 	done
 ) 2>/dev/null
 
-# skipped PATTERN: why systemd-modules-load skips a module. modprobe does not, and knows the configuration of both.
+# skipped PATTERN: why systemd-modules-load skips a module; modprobe does not, but knows which files count.
 skipped() (
 	set +e
-	find /etc/systemd/system /run/systemd/system -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
-	modprobe_config | grep -oE "^(blacklist|install) ($1)( |$)" |
-		while IFS=' ' read -r word name; do
-			found_in ":$word $name" "(^\s*($word\s+)?|blacklist=(\S*,)?)$name(\W|$)"
-		done
-	[ "${AMIGEN_NO_KERNEL:-}" ] || grep -HnoE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline
-	true
+	find /etc/systemd /run/systemd -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
+	said=$(modprobe_config | grep -oE "^(blacklist|install) ($1)( |$)" || grep -oE "module_blacklist=(\S*,)?($1)\b" /proc/cmdline) || exit 0
+	# A container sees its host's command line.
+	place=$(grep -RnoE "^\s*(blacklist|install)\s+($1)\b|\S*blacklist=(\S*,)?($1)\b" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d "${AMIGEN_NO_KERNEL:-/proc/cmdline}")
+	[ "$place" ] || grep -qE "blacklist=(\S*,)?($1)\b" /proc/cmdline || place="modprobe -c:$said"
+	echo "$place" | grep .
 ) 2>/dev/null
 
 # Without modprobe, as in images of containers, its files as they are.
@@ -210,17 +200,9 @@ modprobe_config() {
 	modprobe -S none -c || cat /etc/modprobe.d/*.conf /run/modprobe.d/*.conf /lib/modprobe.d/*.conf
 }
 
-# found_in TEXT PATTERN: where the configuration has the pattern, and the text.
-found_in() {
-	place=$(grep -RnE "$(echo "$2" | tr _ .)" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d /proc/cmdline |
-		head -n 1 | cut -d: -f1,2)
-	# A container sees its host's command line.
-	case ${AMIGEN_NO_KERNEL:-}$place in ?*/proc/cmdline*) ;; *) echo "${place:-modprobe -c}$1" ;; esac
-}
-
-# load_modules FILE...: those that the files of modules-load.d name.
+# load_modules FILE...: of modules-load.d, where nothing keeps them from being loaded at boot.
 load_modules() {
-	local module modules lack said loaded=''
+	local module modules lack said
 	mapfile -t modules < <(grep -hv '^#' "$@")
 	for module in "${modules[@]}"; do
 		read -ra lack < <(lacking "$module" "${module//[-_]/[-_]}") || continue
@@ -228,24 +210,20 @@ load_modules() {
 	done
 	if read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}"); then fail "a module would not be loaded at boot: $said"; fi
 	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	said=$(modprobe -av "${modules[@]}" 2>&1) || :
 	for module in "${modules[@]}"; do
-		if [[ -d /sys/module/${module//-/_} ]]; then continue; fi
-		# Of a module that is built in, it says nothing; of one that an install line for a pattern replaces, the line.
-		if ! said=$(modprobe -v "$module" 2>&1) || [[ $said && ! -d /sys/module/${module//-/_} ]]; then
+		# An install line for a pattern may have loaded nothing.
+		[[ -d /sys/module/${module//-/_} || $(modinfo -n "$module" 2>&1) == '(builtin)' ]] ||
 			fail "cannot load $module: ${said%%$'\n'*} (does the kernel $(uname -r) load modules?)"
-		fi
-		loaded+=${said:+ $module}
 	done
-	[[ -n $loaded ]] || return 0
+	[[ $said ]] || return 0
 	((changes += 1))
-	log "loaded$loaded"
+	log "loaded ${modules[*]}"
 }
 
 # At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
 install_gate() {
 	local unit
-	# The gate of amigen 0.1 was open by its unit alone.
-	if systemctl is-active -q amigen-ready 2>/dev/null; then mkdir -p /run/amigen-ready; fi
 	for unit in "${gated_units[@]}"; do
 		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
 	done
@@ -263,9 +241,10 @@ close_gate() {
 	local unit since dir
 	[[ -d /run/systemd/system ]] || return 0
 	for unit in "${gated_units[@]}"; do
-		since=$(systemctl show --value -p ActiveEnterTimestampMonotonic "$unit")
-		if systemctl is-active -q "$unit" && [[ $(systemctl show --value -p NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs: left alone; after a reboot it waits for a good run"
+		since=$(systemctl show -P ActiveEnterTimestampMonotonic "$unit")
+		if systemctl -q is-active "$unit" && [[ $(systemctl show -P NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
+			log "$unit runs, and may be started again until the next boot"
+			mkdir -p /run/amigen-ready
 			return
 		fi
 		# Where the gate could not be installed.
@@ -280,14 +259,17 @@ close_gate() {
 
 # write_release JSON PACKAGE...: JSON without its end.
 write_release() {
-	local text=$1 name packages='' kernel=''
+	local text=$1 name packages=''
 	shift
 	if [[ $(cat "$release" 2>/dev/null) != "$text,"* ]]; then
-		text+=$(about_dnf 2>/dev/null) || :
 		for name in "$@"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
-		[[ -n ${AMIGEN_NO_KERNEL:-} ]] || kernel=$(uname -r)
-		TZ=UTC0 printf -v text '%s,\n  "kernel": "%s",\n  "packages": {%s},\n  "time": "%(%FT%TZ)T"\n}\n' "$text" "$kernel" "$packages" -1
-		put_file "$release" 644 root:root "$text"
+		put_file "$release" 644 root:root "$text,
+  \"releasever\": \"$(cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release)\",
+  \"kernel\": \"$([[ ${AMIGEN_NO_KERNEL:-} ]] || uname -r)\",
+  \"packages\": {$packages},
+  \"time\": \"$(date -u +%FT%TZ)\"
+}
+"
 	fi
 	rm -f "$unfinished"
 }
@@ -305,19 +287,16 @@ not_ready() {
 [[ ! -e /var/lib/amigen/unfinished && -s /etc/amigen/release.json ]] ||
 	not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
 for module in nf_tables nf_conntrack; do
-	[[ -d /sys/module/$module ]] || grep -qs "/${module//_/[-_]}\.ko" "/lib/modules/$(uname -r)/modules.builtin" ||
-		not_ready "the module $module is not loaded"
+	[[ -d /sys/module/$module || $(modinfo -n "$module" 2>&1) == "(builtin)" ]] || not_ready "the module $module is not loaded"
 done
 # What the gate refused may start.
 for unit in nodeadm-run.service kubelet.service; do
-	said=$(systemctl show -p AssertResult -p AssertTimestampMonotonic "$unit")
-	if [[ $said == *=no* && $said == *=[1-9]* ]]; then systemctl start --no-block "$unit" || :; fi
+	if [[ $(systemctl show -p AssertResult,AssertTimestampMonotonic "$unit") == *=no*=[1-9]* ]]; then systemctl start --no-block "$unit" || :; fi
 done
 echo "amigen-ready: this node is ready for kube-proxy in nftables mode"
 '
 	put_file /etc/systemd/system/amigen-ready.service 644 root:root '[Unit]
 Description=amigen: ready for kube-proxy in nftables mode
-After=systemd-modules-load.service systemd-sysctl.service local-fs.target
 # So that a held unit is remembered.
 Before=nodeadm-run.service kubelet.service
 [Service]

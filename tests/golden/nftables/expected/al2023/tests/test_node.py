@@ -113,13 +113,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "7d4c050eb2d78396835740287a35c37eae4b57eb6e742b33472695593cda3405",
+        "b777e0390858f701eb1dd0b1d904e599186bfb088463badcab4cc1475266d0c9",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "05bcb4b34e4c537e3d62e45d89607691f9e41a265c02401eb398262fa50a263d",
+        "e6b2f4c6dc20e09ff890880db2126b1249ceefbe03f332154eceb9b04cdc86c8",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",

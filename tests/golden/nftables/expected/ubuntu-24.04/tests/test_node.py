@@ -113,13 +113,13 @@ FILES = {
         "0755",
         "root",
         "root",
-        "952db18efa4377851f1419cfcb76b3381b1feddd255511e4eb6308ee36994ca7",
+        "b7072e74fd96af68968e8d109e9818356e02e2f25456dd4acad6df991d3f7be2",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "7a5196c12cf80df6f9dc9cd4ace6a23c5de8a196600110196963a418fb59aa02",
+        "4069f0fa47cd1370f89e2939f69ae8e18f77bfe6514eb0c3a03dbc7771319a57",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",
