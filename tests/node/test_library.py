@@ -102,7 +102,7 @@ echo "changes: $changes"
     [
         ("echo 'install /bin/true'", ":", "cannot load no_such_module: install /bin/true"),
         # What it would load comes out when it ends, behind its words about the failure.
-        ("printf 'FATAL: not found\\ninsmod x\\n'; return 1", "return 1", "cannot load no_such_module: FATAL: not found"),
+        ("printf 'FATAL: not found\\ninsmod x\\n'; return 1", ":", "cannot load no_such_module: FATAL: not found"),
         (":", ":", "cannot load no_such_module: "),
         (":", "echo '(builtin)'", "changes: 0"),
     ],
