@@ -1,13 +1,15 @@
 """The gate: a node that is not ready must not join.
 
-`After=cloud-final.service` alone lets nodeadm-run start after a failed user data script (karpenter issue 5494).
-The units that start kubelet therefore wait for `amigen-ready.service`, which checks modules and scheduler at each
-boot, and they assert at each start that it is active. `Requires=` and `BindsTo=` would stop a running kubelet: the
-first when the gate is stopped, the second at the daemon-reload after the drop-in was written. By its default dependencies
-the unit comes after sysinit.target, and so after systemd-modules-load and systemd-sysctl. systemd looks at an
-assertion when a job runs, also a job that was queued before the drop-in existed, as that of nodeadm-run at the first
-boot (systemd.unit(5); seen with systemd 252). `Before=` in the gate's unit makes systemd keep a unit that it held and
-that nothing else refers to: it would forget that the assertion failed, and the gate would not start it.
+`After=cloud-final.service` alone lets nodeadm-run start after a failed user data script (karpenter issue 5494). The
+units that start kubelet therefore wait for `amigen-ready.service`, which checks modules and scheduler at each boot,
+and they assert at each start that it is active. `Requires=` and `BindsTo=` would stop a running kubelet: the first
+when the gate is stopped, the second at the daemon-reload after the drop-in was written. By default dependencies the
+unit comes after sysinit.target, thus after systemd-modules-load and systemd-sysctl.
+
+systemd looks at an assertion when a job runs, also a job that was queued before the drop-in existed, as that of
+nodeadm-run at the first boot (systemd.unit(5); seen with systemd 252). `Before=` in the gate's unit makes systemd
+keep a unit that it held and that nothing else refers to: it would forget that the assertion failed, and the gate
+would not start it.
 """
 
 from __future__ import annotations
