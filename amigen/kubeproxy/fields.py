@@ -95,6 +95,7 @@ _KINDS = {
     "text": _TEXT,
     "scheduler": _text(f"must be one of {', '.join(SCHEDULERS)}", lambda value: value in ("", *SCHEDULERS)),
     "local": _text(f"must be one of {', '.join(_LOCAL)}", lambda value: value in ("", *_LOCAL)),
+    "format": _text("must be text or json", lambda value: value in ("", "text", "json")),
     "address": _text("must be an IP address", lambda value: not value or read_address(value) is not None),
     "endpoint": _text("must be IP:PORT", _is_endpoint),
     "cidrs": Kind(_TEXTS, _is_texts, f"must be {_TEXTS}", _are_cidrs),
@@ -121,15 +122,17 @@ _PATHS = {
     "duration": f"configSyncPeriod {' '.join(one for one in FIELDS if one.endswith(('Period', 'Timeout')))}",
     "text": "mode clusterCIDR clientConnection.kubeconfig clientConnection.contentType"
     " clientConnection.acceptContentTypes detectLocal.bridgeInterface detectLocal.interfaceNamePrefix hostnameOverride"
-    " portRange showHiddenMetricsForVersion logging.format winkernel.networkName winkernel.sourceVip"
+    " portRange showHiddenMetricsForVersion winkernel.networkName winkernel.sourceVip"
     " winkernel.rootHnsEndpointName",
     "scheduler": "ipvs.scheduler",
     "local": "detectLocalMode",
+    "format": "logging.format",
     "address": "bindAddress",
     "endpoint": "healthzBindAddress metricsBindAddress",
     "cidrs": "ipvs.excludeCIDRs",
     "node ports": "nodePortAddresses",
 }
+_POINTERS = ("tcpEstablishedTimeout", "tcpCloseWaitTimeout")  # the only durations that may be null
 _KIND_OF = {path: kind for kind, paths in _PATHS.items() for path in paths.split()}
 
 
@@ -157,7 +160,7 @@ def refusals(values: Mapping[str, Any], mode: ProxyMode, version: str) -> Iterat
         value = holder.get(key) if isinstance(holder, dict) else None
         if value is not None:
             yield from refused_value(path, value, mode)
-        elif kind == "duration" and section != "conntrack" and isinstance(holder, dict) and key in holder:
+        elif kind == "duration" and isinstance(holder, dict) and key in holder and key not in _POINTERS:
             yield f"{path} must be {_DURATION.name}, and is null"
     yield from _contradictions(values, mode)
     yield from _of_version(values, version)

@@ -13,11 +13,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from amigen.base.errors import InputError
 from amigen.knowledge import PROXY_MODES
 from amigen.kubeproxy.config import UnreadableError, read_config
-from amigen.kubeproxy.fields import Value, refusals
+from amigen.kubeproxy.fields import _KIND_OF, Value, refusals
 from tests.kubeproxy.samples import EKS_CONFIG, KUBEADM_CONFIG
 from tests.kubeproxy.test_rules import ask
 
@@ -253,6 +254,7 @@ nodePortAddresses: [all, all]
 configSyncPeriod: null
 configSyncPeriod: ''
 conntrack: {tcpEstablishedTimeout: null}
+conntrack: {udpTimeout: null}
 conntrack: {maxPerCore: 3000000000}
 clientConnection: {burst: -1}
 clientConnection: {burst: 3000000000}
@@ -269,6 +271,8 @@ windowsRunAsService: 'x'
 winkernel: {enableDSR: 'x'}
 winkernel: {sourceVip: 5}
 logging: []
+logging: {format: x}
+logging: {format: text}
 logging: {verbosity: -1}
 """.strip("\n").split("\n")
 
@@ -287,6 +291,40 @@ def test_kube_proxy_starts_with_what_is_not_refused(mode: Any) -> None:
         for line, after, answer in zip(lines, afters, answers, strict=True)
         if bool(found := list(refusals(after.values, mode, "1.37"))) != ("error" in answer or "invalid" in answer)
     ] == []
+
+
+VALUES: list[Any] = [
+    None, "", 0, 1, -1, 5.0, 1.5, True, 31, 32, 99999999999, "x", "true", "1s", "-1s", "0s", "1h", "500ms", "+1s", "1µs",
+    "9223372036s", "9223372037s", "1d", "30s", "2s", "10.0.0.1", "10.0.0.0/8", "::1", "0.0.0.0:80", "[::]:80", "10.0.0.1:0",
+    [], ["10.0.0.0/8"], ["::/0", "10.0.0.0/8"], ["primary"], ["localhost", "all"], ["10.0.0.1"], [1], {}, {"a": 1}, "NodeCIDR",
+]  # fmt: skip
+# The kernel judges the scheduler; a metrics version is that of the judge, which has none; of the bit see above.
+UNJUDGED = {"mode", "featureGates", "ipvs.scheduler", "showHiddenMetricsForVersion", "nftables.masqueradeBit"}
+
+
+@pytest.mark.slow
+def test_random_settings() -> None:
+    """Each field with each kind of value, alone and together."""
+    dice = random.Random(19)
+    cases = []
+    for _ in range(2000):
+        mode = dice.choice(PROXY_MODES)
+        values: dict[str, Any] = {"mode": mode}
+        for path in dice.sample(sorted(set(_KIND_OF) - UNJUDGED), dice.choice((1, 1, 2, 3))):
+            section, _, key = path.rpartition(".")
+            holder = values.setdefault(section, {}) if section else values
+            if isinstance(holder, dict):
+                holder[key] = dice.choice(VALUES)
+        cases.append((mode, HEAD + yaml.safe_dump(values)))
+    wrong = []
+    for (mode, text), answer in zip(cases, ask("config", [text for _, text in cases]), strict=True):
+        try:
+            refused = bool(list(refusals(read_config(text, "x").values, mode, "1.37")))
+        except InputError:
+            refused = True
+        if refused != ("error" in answer or "invalid" in answer):
+            wrong.append((text, answer.get("error") or answer.get("invalid")))
+    assert wrong == []
 
 
 @pytest.mark.parametrize("scheduler", ["foo", "RR"])
