@@ -151,8 +151,8 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
 
     def _field(self, flag: str) -> tuple[str, object] | None:
         """The field of the configuration that a flag sets, and its value, where that is judged here."""
-        name, _, value = flag.removeprefix("--").partition("=")
-        type_, value = self.flags.get(name, ""), _unquoted(name, value)
+        name, given, value = flag.removeprefix("--").partition("=")
+        type_, value = self.flags.get(name, ""), _unquoted(name, value) if given else "true"
         field = field_of(name) if _is_flag_value(value, type_) else ""
         return (field, _flag_value(value, type_)) if field else None
 
@@ -184,11 +184,26 @@ def _flag_value(value: str, type_: str) -> object:
 _FLAG_WORDS = {
     **dict.fromkeys(("mapStringString", "mapStringBool"), "KEY=VALUE,KEY=VALUE"),
     "bool": "true or false",
+    "colonSeparatedMultimapStringString": "NAME:VALUE,NAME:VALUE",
     "duration": "a duration such as 90s",
+    "pattern=N,...": "FILE=LEVEL,FILE=LEVEL",
+    "quantity": "a quantity such as 100Mi",
+    "reserved-memory": "NODE:memory=QUANTITY",
     "ip": "an IP address",
     "Level": "a number",
     "float32": "a number",
     **dict.fromkeys(_INTEGERS, "a whole number"),
+}
+
+
+_FLAG_PATTERNS = {
+    "Level": "[0-9]{1,9}",
+    "colonSeparatedMultimapStringString": r"([^,:]+:[^,]*(,[^,:]+:[^,]*)*)?",
+    "duration": DURATION.pattern,
+    "ip": r"|[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[0-9]{1,3}(\.[0-9]{1,3}){3}",
+    "pattern=N,...": r"([^=,]+=[0-9]+(,[^=,]+=[0-9]+)*)?",
+    "quantity": QUANTITY.pattern,
+    "reserved-memory": r"([0-9]+:[^=,;:]+=[^=,;:]+(,[^=,;:]+=[^=,;:]+)*;?)*",
 }
 
 
@@ -198,12 +213,8 @@ def _is_flag_value(value: str, type_: str) -> bool:
         return value in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
     if type_ in _INTEGERS:
         return (number := whole(value)) is not None and _fits(number, type_)
-    if type_ == "duration":
-        return bool(DURATION.fullmatch(value))
-    if type_ == "ip":
-        return not value or bool(re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[0-9]{1,3}(\.[0-9]{1,3}){3}", value))
-    if type_ == "Level":
-        return value.isdecimal()
+    if type_ in _FLAG_PATTERNS:
+        return bool(re.fullmatch(_FLAG_PATTERNS[type_], value))
     if type_.startswith("mapString"):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         words = ("string", "bool") if type_.endswith("Bool") else ("string", "string")

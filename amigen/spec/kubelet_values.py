@@ -72,25 +72,51 @@ _AMOUNTS = {
     **dict.fromkeys(("evictionHard", "evictionSoft", "evictionMinimumReclaim", "evictionSoftGracePeriod"), _SIGNALS),
 }
 # Fields that are judged only beside others.
-_BESIDE = ("cgroupsPerQOS", "kubeReservedCgroup", "reservedSystemCPUs", "serializeImagePulls", "systemReservedCgroup")
+_BESIDE = (
+    *("cgroupsPerQOS", "kubeReservedCgroup", "reservedSystemCPUs", "runOnce", "serializeImagePulls"),
+    "systemReservedCgroup",
+)
 _BY_FLAG = {
     field.lower(): field
     for field in (*_RANGES, *_CHOICES, *_DURATIONS, *_AMOUNTS, *_BESIDE, "containerLogMaxSize", "featureGates")
 }
+# Flags that are not called as the field that they set (cmd/kubelet/app/options/options.go, AddKubeletConfigFlags).
 _RENAMED = {
+    "anonymous-auth": "authentication.anonymous.enabled",
+    "authentication-token-webhook": "authentication.webhook.enabled",
+    "authentication-token-webhook-cache-ttl": "authentication.webhook.cachettl",
+    "authorization-mode": "authorization.mode",
+    "authorization-webhook-cache-authorized-ttl": "authorization.webhook.cacheauthorizedttl",
+    "authorization-webhook-cache-unauthorized-ttl": "authorization.webhook.cacheunauthorizedttl",
+    "client-ca-file": "authentication.x509.clientcafile",
+    "contention-profiling": "enablecontentionprofiling",
     "event-qps": "eventrecordqps",
     "image-gc-high-threshold": "imagegchighthresholdpercent",
     "image-gc-low-threshold": "imagegclowthresholdpercent",
+    "kube-api-content-type": "contenttype",
+    "log-flush-frequency": "logging.flushfrequency",
     "logging-format": "logging.format",
+    "manifest-url": "staticpodurl",
+    "manifest-url-header": "staticpodurlheader",
     "minimum-image-ttl-duration": "imageminimumgcage",
+    "pod-manifest-path": "staticpodpath",
+    "pod-max-pids": "podpidslimit",
     "registry-qps": "registrypullqps",
     "reserved-cpus": "reservedsystemcpus",
+    "rotate-server-certificates": "servertlsbootstrap",
+    "v": "logging.verbosity",
+    "vmodule": "logging.vmodule",
 }
+
+
+def setting(flag: str) -> str:
+    """Path of the field that a flag (without `--`) sets, in lower case."""
+    return _RENAMED.get(flag, flag.replace("-", ""))
 
 
 def field_of(flag: str) -> str:
     """The field that a flag (without `--`) sets, where its values are judged here; else nothing."""
-    return _BY_FLAG.get(_RENAMED.get(flag, flag.replace("-", "")), "")
+    return _BY_FLAG.get(setting(flag), "")
 
 
 def wrong(value: object, wanted: str, path: str) -> Problem:

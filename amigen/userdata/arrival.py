@@ -10,10 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base import goyaml
-from amigen.base.errors import Problem
 from amigen.userdata import gomime, mime
 from amigen.userdata.document import Document, parse
-from amigen.userdata.finding import Finding
+from amigen.userdata.finding import Finding, error, warning
 from amigen.userdata.gomediatype import SPACE
 from amigen.userdata.mime import Part
 from amigen.userdata.systems import System, SystemName
@@ -52,7 +51,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
 
     document: Document
     parts: tuple[Placed, ...]
-    findings: tuple[Problem, ...] = ()
+    findings: tuple[Finding, ...] = ()
     coded: tuple[int, ...] = ()
 
 
@@ -88,26 +87,27 @@ def _placed(
 def _rewritten(document: Document, system: System, name: SystemName, origin: str) -> Arrival:
     unread = _placed(document.parts, document.parts, name, len(document.parts))
     # What Karpenter reads nothing of is told as it was read here.
-    findings: list[Problem] = [] if document.parts else list(document.problems)
+    findings: list[Finding] = [] if document.parts else list(document.problems)
     try:
         document.content.decode()
         read = parse(merged_by_karpenter(document.content), origin)
-    except UnicodeDecodeError as error:
-        line = document.content.count(b"\n", 0, error.start) + 1
-        return Arrival(document=document, parts=unread, findings=(*findings, _not_text(line, system)))
-    except gomime.GoError as error:
-        message = f"line {error.line}: {error.message}: Karpenter refuses the document, and the node never joins"
-        refusal = Finding(
-            line=error.line,
-            message=message,
-            hint=error.hint,
-            source=system.source,
-            reader="karpenter",
-            rule=f"mime-{error.rule}",
-        )
+    except UnicodeDecodeError as wrong:
+        line = document.content.count(b"\n", 0, wrong.start) + 1
+        message = f"is not UTF-8 (line {line}): userData of an EC2NodeClass is text"
+        hint = "save the file as UTF-8, or let amigen user-data --merge do it"
+        findings.append(error("karpenter", "utf-8", message, hint, system.source, line))
+        return Arrival(document=document, parts=unread, findings=tuple(findings))
+    except gomime.GoError as refusal:
+        message = f"line {refusal.line}: {refusal.message}: Karpenter refuses the document, and the node never joins"
+        findings.append(error("karpenter", f"mime-{refusal.rule}", message, refusal.hint, system.source, refusal.line))
         document = replace(document, go=gomime.Archive(multipart=True))
-        return Arrival(document=document, parts=unread, findings=(*findings, refusal))
+        return Arrival(document=document, parts=unread, findings=tuple(findings))
     theirs = tuple(part for part in read.parts if part.content.rstrip() != _GENERATED.rstrip())
+    own: int | None = len(theirs)
+    if read.go.refusal() is None and not any(text.startswith(_GENERATED) for text in read.go.node_configs()):
+        own = None
+        message = "closes Karpenter's boundary, //: nodeadm does not find the NodeConfig that Karpenter puts behind it"
+        findings.append(warning("karpenter", "boundary", message, "use another boundary", system.source))
     given = theirs
     coded: tuple[int, ...] = ()
     if len(document.parts) == len(theirs):
@@ -116,17 +116,9 @@ def _rewritten(document: Document, system: System, name: SystemName, origin: str
         coded = tuple(n for n, part in enumerate(given, 1) if {"base64", "gzip"} & set(part.wrapped))
     if _retyped(document, theirs):
         message = f"is {document.type}, and {system.title} {system.needs}: cloud-init never sees it for what it is"
-        findings.append(
-            Finding(message=message, hint=system.hint, source=system.source, reader="karpenter", rule="retyped")
-        )
-    parts = _placed(given, theirs, name, len(theirs))
+        findings.append(error("karpenter", "retyped", message, system.hint, system.source))
+    parts = _placed(given, theirs, name, own)
     return Arrival(document=read, parts=parts, findings=tuple(findings), coded=coded)
-
-
-def _not_text(line: int, system: System) -> Finding:
-    message = f"is not UTF-8 (line {line}): userData of an EC2NodeClass is text"
-    hint = "save the file as UTF-8, or let amigen user-data --merge do it"
-    return Finding(line=line, message=message, hint=hint, source=system.source, reader="karpenter", rule="utf-8")
 
 
 def _retyped(document: Document, theirs: tuple[Part, ...]) -> bool:

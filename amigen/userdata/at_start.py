@@ -20,7 +20,7 @@ from amigen.spec.kubelet_api import Ignored, KubeletApi, kubelet_api, versions
 from amigen.spec.kubelet_values import is_taint
 from amigen.spec.rules.join import labels_of
 from amigen.spec.rules.nodeadm import NODEADM_FLAGS, containerd_config, pods_expression
-from amigen.userdata.finding import Finding, Reader, by
+from amigen.userdata.finding import Finding, by, error, warning
 
 _STRATEGIES = ("raid0", "raid10", "mount", "none")
 # Flags of which each further one adds to those before.
@@ -48,32 +48,26 @@ def findings(config: Mapping[str, Any], version: str = "", *, cluster: bool = Tr
             yield by("kubelet", problem, where=problem.path, rule="kubelet")
 
 
-def _finding(reader: Reader, path: str, message: str, hint: str, source: str) -> Finding:
-    return Finding(message=f"{path}: {message}", hint=hint, source=source, reader=reader, rule="at-start")
-
-
 def _cluster(cluster: Mapping[str, Any]) -> Iterator[Finding]:
     name, cidr = cluster.get("name"), cluster.get("cidr")
     endpoint, authority = cluster.get("apiServerEndpoint"), cluster.get("certificateAuthority")
     if cidr and not is_cidr(cidr):
-        message = f"{cidr[:60]!r} is not an address range: nodeadm does not start the kubelet"
-        yield _finding("nodeadm", "spec.cluster.cidr", message, "such as 10.100.0.0/16", "nodeadm internal/api/net.go")
+        message = f"spec.cluster.cidr: {cidr[:60]!r} is not an address range: nodeadm does not start the kubelet"
+        yield error("nodeadm", "at-start", message, "such as 10.100.0.0/16", "nodeadm internal/api/net.go")
     if name and not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]*", name):
-        message = f"{name[:60]!r} is not the name of an EKS cluster: the node does not join"
+        message = f"spec.cluster.name: {name[:60]!r} is not the name of an EKS cluster: the node does not join"
         source = "https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"
-        yield _finding("kubelet", "spec.cluster.name", message, "is a variable not replaced?", source)
+        yield error("kubelet", "at-start", message, "is a variable not replaced?", source)
     if endpoint and not re.fullmatch(r"(https://)?[0-9A-Za-z.\[\]:-]+(/[0-9A-Za-z._~/-]*)?", endpoint):
-        message = f"{endpoint[:60]!r} is not an https address: the kubelet reaches no API server"
+        message = f"spec.cluster.apiServerEndpoint: {endpoint[:60]!r} is not an https address: "
+        message += "the kubelet reaches no API server"
         hint = "`aws eks describe-cluster --name NAME --query cluster.endpoint --output text`"
-        yield _finding(
-            "kubelet", "spec.cluster.apiServerEndpoint", message, hint, "nodeadm internal/kubelet/kubeconfig.go"
-        )
+        yield error("kubelet", "at-start", message, hint, "nodeadm internal/kubelet/kubeconfig.go")
     if authority and b"-----BEGIN CERTIFICATE-----" not in _decoded(authority):
-        message = "is not the base64 of a PEM certificate: the kubelet does not start"
+        message = "spec.cluster.certificateAuthority is not the base64 of a PEM certificate: the kubelet does not start"
         hint = "`aws eks describe-cluster --name NAME --query cluster.certificateAuthority.data --output text`"
-        path, source = "spec.cluster.certificateAuthority", "nodeadm internal/kubelet/cert.go"
         # A warning: nodeadm's own documentation has a word in its place, and so has whoever shows his file to others.
-        yield replace(_finding("kubelet", path, message, hint, source), severity="warning")
+        yield warning("kubelet", "at-start", message, hint, "nodeadm internal/kubelet/cert.go")
 
 
 def _decoded(authority: str | list[int]) -> bytes:
@@ -105,15 +99,16 @@ def _nodeadm(spec: Mapping[str, Any]) -> Iterator[Finding]:
         yield by("nodeadm", problem, where=problem.path, rule="at-start")
     for server in ((spec.get("instance") or {}).get("network") or {}).get("nameservers") or ():
         if not _is_ip(server):
-            message = f"{server[:60]!r} is not an IP address: systemd-resolved ignores it"
-            path = "spec.instance.network.nameservers"
+            message = f"spec.instance.network.nameservers: {server[:60]!r} is not an IP address: "
+            message += "systemd-resolved ignores it"
             source = "amazon-eks-ami nodeadm/internal/system/resolve.go"
-            yield replace(_finding("nodeadm", path, message, "such as 10.0.0.2", source), severity="warning")
+            yield warning("nodeadm", "at-start", message, "such as 10.0.0.2", source)
     strategy = ((spec.get("instance") or {}).get("localStorage") or {}).get("strategy")
     if strategy and strategy.lower() not in _STRATEGIES:
-        message = f"{strategy[:60]!r} is no strategy: nodeadm fails before it starts the kubelet"
+        message = f"spec.instance.localStorage.strategy: {strategy[:60]!r} is no strategy: "
+        message += "nodeadm fails before it starts the kubelet"
         source = "amazon-eks-ami templates/al2023/runtime/bin/setup-local-disks"
-        yield _finding("nodeadm", "spec.instance.localStorage.strategy", message, "RAID0, RAID10 or Mount", source)
+        yield error("nodeadm", "at-start", message, "RAID0, RAID10 or Mount", source)
 
 
 def _of_versions(
@@ -148,7 +143,7 @@ def _flags(api: KubeletApi, kubelet: Mapping[str, Any]) -> Iterator[Problem]:
     for word in _words(api, kubelet.get("flags") or []):
         name, _, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
-            if not word.startswith("-v"):
+            if not re.match("-v=?[0-9]", word):
                 message = f"{word[:60]!r} is not a flag: the kubelet does not start"
                 yield Problem(path=f"{where} {word[:60]}", message=message, hint="--NAME=VALUE")
             continue
@@ -184,10 +179,8 @@ def _words(api: KubeletApi, flags: list[str]) -> Iterator[str]:
     while words:
         word = words.pop(0)
         type_ = api.flags.get(word.removeprefix("--").replace("_", "-"), "bool")
-        if word.startswith("--") and type_ not in ("bool", "version") and words:
+        if words and (word == "-v" or (word.startswith("--") and type_ not in ("bool", "version"))):
             word = f"{word}={words.pop(0)}"
-        elif word in ("-v", "--") and words:
-            words.pop(0)
         yield word
 
 

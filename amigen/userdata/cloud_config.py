@@ -12,7 +12,7 @@ from typing import Any
 
 from amigen.base import cloudyaml
 from amigen.userdata.drop_ins import file_content
-from amigen.userdata.finding import Finding
+from amigen.userdata.finding import Finding, error, warning
 from amigen.userdata.mime import Part
 
 # Name of a merger -> its options; of two of one name the first counts.
@@ -35,25 +35,25 @@ def findings(configs: Iterable[tuple[int, Part]]) -> Iterator[Finding]:
         try:
             config, twice = cloudyaml.document(part.content)
             why = "" if isinstance(config, dict) else "is empty" if config is None else "is not a mapping"
-        except ValueError as problem:
-            config, twice, why = {}, (), str(problem)
+        except ValueError as broken:
+            config, twice, why = {}, (), str(broken)
         if why:
             message = f"part {number} is cloud-config and {why}: cloud-init ignores it"
-            severity = "warning" if config is None else "error"
-            yield _finding(severity, message, "", "cloudinit/handlers/cloud_config.py", "cloud-config")
+            say = warning if config is None else error
+            yield say("cloud-init", "cloud-config", message, "", "cloudinit/handlers/cloud_config.py")
             continue
         for key in twice:
             message = f"part {number} has {key}: cloud-init takes the last one"
-            yield _finding("warning", message, "make them one", "cloudinit/util.py, load_yaml", "twice")
+            yield warning("cloud-init", "twice", message, "make them one", "cloudinit/util.py, load_yaml")
         yield from _misspelled(number, config)
         yield from _lists(number, config)
         yield from _left_out(number, config)
         try:
             mergers = _mergers(config, part)
             after = merged(whole, config, mergers)
-        except ValueError as error:
-            message = f"part {number} {error}: cloud-init ignores it"
-            yield _finding("error", message, _BOTH, "cloudinit/mergers/__init__.py", "merge")
+        except ValueError as broken:
+            message = f"part {number} {broken}: cloud-init ignores it"
+            yield error("cloud-init", "merge", message, _BOTH, "cloudinit/mergers/__init__.py")
             continue
         for key, value in config.items():
             before, there = whole.get(key), after.get(key)
@@ -61,18 +61,14 @@ def findings(configs: Iterable[tuple[int, Part]]) -> Iterator[Finding]:
                 message = (
                     f"`{key}` of part {number} is dropped: part {owners[key]} has one, and merge_how keeps that alone"
                 )
-                yield _finding("warning", message, _BOTH, "cloudinit/mergers/m_dict.py", "replaced")
+                yield warning("cloud-init", "replaced", message, _BOTH, "cloudinit/mergers/m_dict.py")
                 continue
             if before and not _holds(there, before):
                 message = f"`{key}` of part {number} replaces `{key}` of part {owners[key]}, which is lost"
                 hint = "add merge_how to the later one, or write one cloud-config"
-                yield _finding("warning", message, hint, "cloud-init issue 5866", "replaced")
+                yield warning("cloud-init", "replaced", message, hint, "cloud-init issue 5866")
             owners[key] = number
         whole = after
-
-
-def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> Finding:
-    return Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule=rule)
 
 
 def _holds(whole: Any, value: Any) -> bool:
@@ -190,7 +186,7 @@ def _misspelled(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
         if meant and key not in _OFTEN:
             message = f"cloud-init does not know `{str(key)[:40]}` of part {number}, and ignores it"
             source = "cloudinit/config/schemas/schema-cloud-config-v1.json"
-            yield _finding("warning", message, f"did you mean `{meant[0]}`?", source, "cloud-config-key")
+            yield warning("cloud-init", "cloud-config-key", message, f"did you mean `{meant[0]}`?", source)
 
 
 def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
@@ -199,18 +195,18 @@ def _lists(number: int, config: dict[Any, Any]) -> Iterator[Finding]:
         value = config.get(key) or []
         if not isinstance(value, list):
             message = f"`{key}` of part {number} is not a list: cloud-init does nothing of it"
-            yield _finding("error", message, f"begin each {what} with a hyphen", source, "module")
+            yield error("cloud-init", "module", message, f"begin each {what} with a hyphen", source)
             continue
         wrong = [entry for entry in value if not isinstance(entry, kinds)]
         if wrong:
             shown = "nothing" if wrong[0] is None else str(wrong[0])[:40]
             message = f"`{key}` of part {number} holds {shown}, which is no {what}: cloud-init does nothing of it"
             hint = "put a command with `: ` in it into quotes" if isinstance(wrong[0], dict) else f"write a {what}"
-            yield _finding("error", message, hint, source, "module")
+            yield error("cloud-init", "module", message, hint, source)
         elif words := [word for entry in value if isinstance(entry, list) for word in entry]:
             if odd := [word for word in words if isinstance(word, dict | list)]:
                 message = f"`{key}` of part {number} holds {str(odd[0])[:40]} as a word of a command, which runs so"
-                yield _finding("warning", message, "put a word with `: ` in it into quotes", source, "command")
+                yield warning("cloud-init", "command", message, "put a word with `: ` in it into quotes", source)
         elif key == "write_files":
             yield from _files(number, value, source)
 
@@ -227,19 +223,19 @@ def _files(number: int, files: list[dict[str, Any]], source: str) -> Iterator[Fi
             file_content(file)
             wrong = [key for key, kind in _FILE.items() if file.get(key) and not isinstance(file[key], kind)]
             why = f"has a wrong `{wrong[0]}`: {str(file[wrong[0]])[:40]}" if wrong else ""
-        except ValueError as error:
-            why = f"has a content that cannot be decoded ({error})"
+        except ValueError as broken:
+            why = f"has a content that cannot be decoded ({broken})"
         if why:
             message = f"entry {place} in `write_files` of part {number} {why}: cloud-init stops there"
             hint = "" if "wrong" in why else "encoding: b64, or gz+b64, or none"
-            yield _finding("error", message, hint, source, "module")
+            yield error("cloud-init", "module", message, hint, source)
             return
         mode = file.get("permissions")
         if isinstance(mode, int) and mode in _DECIMAL:
             message = (
                 f"entry {place} in `write_files` of part {number} gets the mode {mode:04o}: {mode} is a decimal number"
             )
-            yield _finding("warning", message, f"permissions: '0{mode}'", source, "mode")
+            yield warning("cloud-init", "mode", message, f"permissions: '0{mode}'", source)
 
 
 _SHELLIFY = "cloudinit/util.py, shellify"
@@ -268,4 +264,4 @@ def _left_out(number: int, config: dict[str, Any]) -> Iterator[Finding]:
         if module not in [str(name).replace("-", "_") for name in names]:
             message = f"`{key}` of part {number} is without {module.replace('_', '-')}: {then}"
             hint = f"add {module.replace('_', '-')}, or remove `{key}`"
-            yield _finding("error", message, hint, "cloudinit/config/modules.py", "modules")
+            yield error("cloud-init", "modules", message, hint, "cloudinit/config/modules.py")

@@ -13,12 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amigen.base import goyaml
-from amigen.base.errors import Problem
 from amigen.userdata import gomime, mime
 from amigen.userdata.finding import Finding, error, warning
 from amigen.userdata.mime import Part
 from amigen.userdata.nodeconfig import kind_of
-from amigen.userdata.parts import expanded, opened, read_part
+from amigen.userdata.parts import Parts
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -39,7 +38,7 @@ class Document(Struct, frozen=True, kw_only=True):
     size: int
     content: bytes
     parts: tuple[Part, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
     go: gomime.Archive = gomime.Archive(multipart=False)
 
 
@@ -47,38 +46,39 @@ def parse(raw: bytes, origin: str = "yours") -> Document:
     """Read any user data; never raises for what it holds."""
     try:
         content, wrapped = mime.unpack(raw)
-    except ValueError as error:
-        problem = Problem(message=str(error), hint="make the file again")
+    except ValueError as broken:
         return Document(
-            type="application/gzip", wrapped=("gzip",), size=len(raw), content=raw, parts=(), problems=(problem,)
+            type="application/gzip",
+            wrapped=("gzip",),
+            size=len(raw),
+            content=raw,
+            parts=(),
+            problems=(error("", "gzip", str(broken), "make the file again"),),
         )
     size = len(raw)
     if "base64" in wrapped:
         compact = b"".join(raw.split())
         size = len(compact) // 4 * 3 - compact[-2:].count(b"=")
     go = gomime.read(content)
+    read = Parts(origin)
     # Go takes names for headers that are none for others.
-    type_ = mime.MULTIPART if go.multipart else mime.detect(content)
+    type_ = mime.MULTIPART if go.multipart else mime.NODE_CONFIG if _is_node_config(content) else mime.detect(content)
     if type_ == mime.MULTIPART:
-        parts, problems = _multipart(content, origin)
-        parts = _as_nodeadm_reads(parts, go, origin)
+        _multipart(content, read)
+        read.parts = _as_nodeadm_reads(read.parts, go, origin)
+    elif type_ == "text/plain" and (alone := _alone(content)):
+        type_ = read.add_mail(alone).type
     else:
-        type_ = mime.NODE_CONFIG if _is_node_config(content) else type_
-        part, problems = opened(Part(type=type_, content=content, origin=origin), "the script")
-        if type_ == "text/plain" and (alone := _alone(content)):
-            part, problems = read_part(alone, 1, origin)
-            type_ = part.type
-        else:
-            problems = [*_single(part.type, content), *problems]
-        parts, more = expanded(part, 0) if content.strip() else ((), [])
-        problems += more
+        read.problems += _single(type_, content)
+        if content.strip():
+            read.add(Part(type=type_, content=content, origin=origin))
     return Document(
         type=type_,
         wrapped=wrapped,
         size=size,
         content=content,
-        parts=parts,
-        problems=(*problems, *_not_utf8(type_, content)),
+        parts=tuple(read.parts),
+        problems=(*read.problems, *_not_utf8(type_, content)),
         go=go,
     )
 
@@ -94,19 +94,15 @@ def _alone(content: bytes) -> Message | None:
     return message if "content-type" in message and not message.is_multipart() else None
 
 
-def _as_nodeadm_reads(parts: tuple[Part, ...], go: gomime.Archive, origin: str) -> tuple[Part, ...]:
+def _as_nodeadm_reads(parts: list[Part], go: gomime.Archive, origin: str) -> list[Part]:
     """The parts with the NodeConfigs that Go finds: where line ends are mixed, Python ends parts elsewhere."""
     if go.error or not go.multipart:
         return parts
-    contents = go.node_configs()
-    places = [n for n, part in enumerate(parts) if part.type == mime.NODE_CONFIG]
-    if len(places) != len(contents):
-        others = tuple(part for part in parts if part.type != mime.NODE_CONFIG)
-        return (*others, *(Part(type=mime.NODE_CONFIG, content=content, origin=origin) for content in contents))
-    found = list(parts)
-    for place, content in zip(places, contents, strict=True):
-        found[place] = replace(found[place], content=content)
-    return tuple(found)
+    theirs = [Part(type=mime.NODE_CONFIG, content=content, origin=origin) for content in go.node_configs()]
+    if len(theirs) != sum(part.type == mime.NODE_CONFIG for part in parts):
+        return [*(part for part in parts if part.type != mime.NODE_CONFIG), *theirs]
+    contents = iter(part.content for part in theirs)
+    return [replace(part, content=next(contents)) if part.type == mime.NODE_CONFIG else part for part in parts]
 
 
 # What a document of no known kind was probably meant to be -> what to do.
@@ -128,43 +124,28 @@ _MEANT = (
 )
 
 
-def _single(type_: str, content: bytes) -> tuple[Problem, ...]:
-    found = []
+def _single(type_: str, content: bytes) -> Iterator[Finding]:
+    """What is wrong with a document that is not multi-part."""
     if not content.strip():
-        return (Problem(severity="warning", message="is empty"),)
-    if b"\r" in content and b"\n" not in content and type_ != mime.NODE_CONFIG:
+        yield warning("", "empty", "is empty")
+    elif b"\r" in content and b"\n" not in content and type_ != mime.NODE_CONFIG:
         message = "ends its lines in a carriage return (CR) alone, which is no line end for bash and MIME"
-        return (Problem(message=message, hint="save it with Unix line ends"),)
-    if line := mime.stray_line(content):
+        yield error("", "line-ends", message, "save it with Unix line ends")
+    elif line := mime.stray_line(content):
         shown = content.split(b"\n")[line - 1].decode("utf-8", "replace").strip()[:40]
         message = f"has the line {line}, {shown!r}, before its MIME headers or among them: nobody reads them"
-        return (error("nodeadm", "mime-header", message, "begin it with the headers, without another line", line=line),)
-    if type_ == mime.NODE_CONFIG and content.startswith(b"#!"):
+        yield error("nodeadm", "mime-header", message, "begin it with the headers, without another line", line=line)
+    elif type_ == mime.NODE_CONFIG and content.startswith(b"#!"):
         message = "is a NodeConfig for nodeadm, and a script for cloud-init, which fails"
-        return (warning("cloud-init", "shebang", message, "remove the line that begins with #!"),)
-    if type_ == "text/plain":
-        hint = next(
-            (hint for sign, hint in _MEANT if re.search(sign, content)), "begin with #!, #cloud-config or MIME headers"
-        )
-        found.append(
-            Finding(
-                message="is of a kind that neither cloud-init nor nodeadm knows: both ignore it",
-                hint=hint,
-                reader="nodeadm",
-                rule="kind",
-            )
-        )
+        yield warning("cloud-init", "shebang", message, "remove the line that begins with #!")
+    elif type_ == "text/plain":
+        hints = (hint for sign, hint in _MEANT if re.search(sign, content))
+        message = "is of a kind that neither cloud-init nor nodeadm knows: both ignore it"
+        yield error("nodeadm", "kind", message, next(hints, "begin with #!, #cloud-config or MIME headers"))
     if b"mime-version:" in content[:4096].lower() and not content.isascii():
         # A first line such as #! is no header, so that all of it becomes the body: text without a charset.
         message = "holds `MIME-Version:` near its beginning, and more than ASCII: cloud-init reads it as mail, garbled"
-        hint = "move these words further down"
-        source = "cloudinit/user_data.py, convert_string"
-        found.append(
-            Finding(
-                severity="warning", message=message, hint=hint, source=source, reader="cloud-init", rule="not-ascii"
-            )
-        )
-    return tuple(found)
+        yield warning("cloud-init", "not-ascii", message, "move these words further down", _CONVERT)
 
 
 def _is_node_config(content: bytes) -> bool:
@@ -178,102 +159,84 @@ def _is_node_config(content: bytes) -> bool:
     return isinstance(value, dict) and str(kind_of(value)[0]).startswith("node.eks.aws/")
 
 
-def _not_utf8(type_: str, content: bytes) -> Iterator[Problem]:
+_CONVERT = "cloudinit/user_data.py, convert_string"
+
+
+def _not_utf8(type_: str, content: bytes) -> Iterator[Finding]:
     """cloud-init decodes the document as a whole: one byte that is not UTF-8, in whatever part, costs all of it."""
     try:
         content.decode()
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError as wrong:
         if type_ in ("text/plain", mime.NODE_CONFIG) or content[:2] == b"\x1f\x8b":
             return
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, wrong.start) + 1
         message = f"is not UTF-8 (line {line}): cloud-init runs nothing of it"
-        source = "cloudinit/user_data.py, convert_string; cloudinit/util.py, fully_decoded_payload"
-        yield Finding(
-            line=line, message=message, hint="save it as UTF-8", source=source, reader="cloud-init", rule="utf-8"
-        )
+        source = f"{_CONVERT}; cloudinit/util.py, fully_decoded_payload"
+        yield error("cloud-init", "utf-8", message, "save it as UTF-8", source, line)
 
 
-def _multipart(content: bytes, origin: str) -> tuple[tuple[Part, ...], list[Problem]]:
-    problems: list[Problem] = []
+def _multipart(content: bytes, read: Parts) -> None:
+    """Read a multi-part document as Python's email does, of which cloud-init is made."""
     try:
         message = email.message_from_bytes(content.removeprefix(mime.BOM).lstrip(), policy=email.policy.compat32)
         boundary = message.get_boundary()
-    except (ValueError, LookupError, AttributeError) as error:
-        return (), [Problem(message=f"has broken MIME headers: {error}")]
+    except (ValueError, LookupError, AttributeError) as broken:
+        read.problems.append(error("", "mime", f"has broken MIME headers: {broken}"))
+        return
     except RecursionError:
-        return (), [Problem(message="is multi-part in multi-part, too deep to be read")]
-    if "content-type" not in message:
-        return (), [_headless(content)]
-    if not boundary:
-        hint = 'write Content-Type: multipart/mixed; boundary="..."'
-        return (), [Problem(message="is multi-part without a boundary", hint=hint)]
-    if not message.is_multipart():
-        text = f"names the boundary {boundary!r}, and no line `--{boundary}` is in it"
-        return (), [Finding(message=text, reader="cloud-init", rule="mime-end")]
-    problems += _head(content)
+        read.problems.append(error("", "nested", "is multi-part in multi-part, too deep to be read"))
+        return
+    if not (boundary and message.is_multipart()):
+        read.problems.append(_headless(content, message, boundary))
+        return
+    read.problems += _head(content)
     if any(word in str(message.epilogue or "") for word in ("Content-Type:", f"--{boundary}")):
         text = f"holds parts behind its closing boundary `--{boundary}--`: nobody reads them"
-        problems.append(Problem(severity="warning", message=text, hint="move the closing boundary to the end"))
-    parts: list[Part] = []
-    typed: set[int] = set()
+        read.problems.append(warning("", "mime-end", text, "move the closing boundary to the end"))
     children = cast("list[Message]", message.get_payload())
-    last = children[-1] if len(children) > 1 else None
+    torn: list[Finding] = []
     for child in children:
         if child.is_multipart():
-            problems.append(
-                Problem(
-                    message=f"part {len(parts) + 1} is itself multi-part: nodeadm does not look into it",
-                    hint="put its parts into the outer document",
-                    source="eksctl issue 7895, amazon-eks-ami issue 1988",
-                )
-            )
+            read.nested("is itself multi-part")
             continue
-        if child is last and not child.keys() and not child.get_payload():
+        if child is children[-1] and len(children) > 1 and not child.keys() and not child.get_payload():
             continue  # A last line `--BOUNDARY` closes a document for all readers.
-        if "content-type" in child or not child.get_payload():
-            typed.add(len(parts) + 1)
-        part, found = read_part(child, len(parts) + 1, origin)
-        inside, more = expanded(part, len(parts))
-        problems += [*found, *more]
-        parts += inside
-    # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.
-    problems += _torn(parts, boundary, typed)
-    return tuple(parts), problems
-
-
-def _headless(content: bytes) -> Finding:
-    """To Python's email, the first line that is no header ends the headers (email/feedparser.py)."""
-    lines = content.split(b"\n")
-    line = next((n for n, text in enumerate(lines, 1) if not re.match(rb"[!-9;-~]+:|[ \t]", text)), 1)
-    message = f"line {line} is no header for cloud-init: it finds no Content-Type before it, and runs nothing"
-    hint = "write NAME: VALUE, without blanks before the colon, and no other line"
-    source = "email/feedparser.py"
-    return Finding(line=line, message=message, hint=hint, source=source, reader="cloud-init", rule="mime-header")
-
-
-def _head(content: bytes) -> Iterator[Problem]:
-    """What the head of a multi-part document lacks for cloud-init and nodeadm."""
-    if content.startswith(mime.BOM):
-        message = "begins with a byte order mark (BOM): cloud-init finds no MIME headers behind it, and runs nothing"
-        source = "email.message_from_string in cloudinit/util.py"
-        yield Finding(message=message, hint="save the file without BOM", source=source, reader="cloud-init", rule="bom")
-    if content[:1] in (b"\n", b"\r", b"\f", b"\v"):
-        message = "begins with an empty line, which ends the MIME headers before they begin: nothing in it is found"
-        source = "email.message_from_string in cloudinit/util.py, Go's net/mail in nodeadm"
-        yield Problem(message=message, hint="remove the empty line", source=source)
-    if b"mime-version:" not in content[:4096].lower():
-        message = "has no header MIME-Version: cloud-init does not take it for MIME, and runs nothing of it"
-        source = "cloudinit/user_data.py, convert_string"
-        yield Problem(message=message, hint="begin it with MIME-Version: 1.0", source=source)
-
-
-def _torn(parts: list[Part], boundary: str, typed: set[int]) -> list[Problem]:
-    """A boundary line inside a script tears it: the rest looks like a part without headers."""
-    found = []
-    for number, part in enumerate(parts[1:], 2):
-        if number not in typed and part.type == "text/plain" and parts[number - 2].type == mime.SHELL:
-            message = (
+        untyped = "content-type" not in child and bool(child.get_payload())
+        read.add_mail(child)
+        # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.
+        if untyped and [part.type for part in read.parts[-2:]] == [mime.SHELL, "text/plain"]:
+            number = len(read.parts)
+            text = (
                 f"part {number} has no type and follows a script: does the boundary {boundary!r} occur in that script?"
             )
-            found.append(Problem(message=message, hint="use a boundary that occurs in no part"))
-    return found
+            torn.append(error("", "torn", text, "use a boundary that occurs in no part"))
+    read.problems += torn
+
+
+def _headless(content: bytes, message: Message, boundary: str | None) -> Finding:
+    """Why Python finds no parts in it."""
+    if boundary:
+        return error("cloud-init", "mime-end", f"names the boundary {boundary!r}, and no line `--{boundary}` is in it")
+    if "content-type" in message:
+        hint = 'write Content-Type: multipart/mixed; boundary="..."'
+        return error("", "mime-boundary", "is multi-part without a boundary", hint)
+    # The first line that is no header ends the headers.
+    lines = content.split(b"\n")
+    line = next((n for n, text in enumerate(lines, 1) if not re.match(rb"[!-9;-~]+:|[ \t]", text)), 1)
+    text = f"line {line} is no header for cloud-init: it finds no Content-Type before it, and runs nothing"
+    hint = "write NAME: VALUE, without blanks before the colon, and no other line"
+    return error("cloud-init", "mime-header", text, hint, "email/feedparser.py", line)
+
+
+def _head(content: bytes) -> Iterator[Finding]:
+    """What the head of a multi-part document lacks for cloud-init and nodeadm."""
+    source = "email.message_from_string in cloudinit/util.py"
+    if content.startswith(mime.BOM):
+        message = "begins with a byte order mark (BOM): cloud-init finds no MIME headers behind it, and runs nothing"
+        yield error("cloud-init", "bom", message, "save the file without BOM", source)
+    if content[:1] in (b"\n", b"\r", b"\f", b"\v"):
+        message = "begins with an empty line, which ends the MIME headers before they begin: nothing in it is found"
+        yield error("", "mime", message, "remove the empty line", f"{source}, Go's net/mail in nodeadm")
+    if b"mime-version:" not in content[:4096].lower():
+        message = "has no header MIME-Version: cloud-init does not take it for MIME, and runs nothing of it"
+        yield error("", "mime", message, "begin it with MIME-Version: 1.0", _CONVERT)

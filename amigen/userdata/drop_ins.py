@@ -20,6 +20,7 @@ from amigen.base import cloudyaml
 from amigen.base.errors import Problem
 from amigen.spec.model import File
 from amigen.userdata import at_start, gomime, mime, nodeconfig
+from amigen.userdata.finding import warning
 from amigen.userdata.mime import Part
 
 DROP_INS = "/etc/eks/nodeadm.d"
@@ -167,12 +168,10 @@ def findings(files: tuple[File, ...], version: str, *, joins: bool) -> Iterator[
         if refusal:
             yield Problem(path=drop_in.by, message=f"line {refusal.line}: {refusal.message}", hint=refusal.hint)
         for read in map(nodeconfig.read, contents):
-            for problem in (*read.errors, *read.warnings, *at_start.findings(read.config, version, cluster=False)):
-                message = problem.message.replace("of the part", "of the file")
-                yield replace(problem, path=drop_in.by, message=message)
+            for problem in (*read.findings, *at_start.findings(read.config, version, cluster=False)):
+                yield replace(problem, path=drop_in.by, message=problem.message.replace("of the part", "of the file"))
             if not joins and read.config.get("spec", {}).get("cluster"):
                 message = f"names the cluster in {DROP_INS}: nodeadm-config reads user data alone, and fails without it"
                 hint = "set join.eks, or leave the cluster to the system that launches the nodes"
-                yield Problem(
-                    severity="warning", path=drop_in.by, message=message, hint=hint, source=nodeconfig.api().source
-                )
+                found = warning("nodeadm", "drop-in-only", message, hint, nodeconfig.api().source)
+                yield replace(found, path=drop_in.by)

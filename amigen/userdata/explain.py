@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amigen.base.errors import Problem
 from amigen.userdata import at_start, gomime, mime, nodeconfig
 from amigen.userdata.arrival import Placed, arrive
 from amigen.userdata.document import parse
 from amigen.userdata.drop_ins import DROP_INS, DropIn, drop_ins
-from amigen.userdata.finding import Finding, by, error, note
+from amigen.userdata.finding import Finding, error, note, warning
 from amigen.userdata.lint import is_script, lint, run_order
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_node_config, is_own_script
@@ -108,13 +107,12 @@ def explain(
     read = [p for p in read if not (hidden and p.message.startswith(hidden))]
     found = [*arrival.findings, *read, *lint(document, placed, about, nodeadm=nodeadm)]
     # One cause, one finding: what nodeadm cannot read as a whole, or nobody.
-    unread = {_rule(p) for p in found if p.severity == "error" and getattr(p, "reader", "") == "nodeadm"}
+    unread = {p.rule for p in found if p.severity == "error" and p.reader == "nodeadm"}
     unread = {rule for rule in unread if rule == "kind" or rule.startswith("mime-")}
     found = [
         p
         for p in found
-        if not (unread and _rule(p) == "nothing-joins")
-        and not (_rule(p) in unread and getattr(p, "reader", "") == "cloud-init")
+        if not (unread and p.rule == "nothing-joins") and not (p.rule in unread and p.reader == "cloud-init")
     ]
     return Explanation(
         system=system,
@@ -124,12 +122,8 @@ def explain(
         wrapped=document.wrapped,
         parts=tuple(map(_arrived, sorted(placed, key=run_order))),
         fields=fields,
-        problems=tuple(p if isinstance(p, Finding) else by("", p) for p in found),
+        problems=tuple(found),
     )
-
-
-def _rule(problem: Problem) -> str:
-    return problem.rule if isinstance(problem, Finding) else ""
 
 
 def _known(part: Part) -> Part:
@@ -162,90 +156,86 @@ def _arrived(placed: Placed) -> ArrivedPart:
 
 def _fields(
     placed: tuple[Placed, ...], about: System, system: SystemName, written: list[DropIn], version: str | None
-) -> tuple[tuple[Field, ...], list[Problem]]:
+) -> tuple[tuple[Field, ...], list[Finding]]:
     """Who sets which NodeConfig field, and whose value holds after nodeadm has merged them all."""
-    problems: list[Problem] = []
+    problems: list[Finding] = []
     setters: dict[str, list[tuple[str, str]]] = {}
     merged: dict[str, Any] = {}
-    any_config = False
 
     def add(who: str, content: bytes, where: str) -> None:
         nonlocal merged
         found = nodeconfig.read(content, through_eksctl=system == "eksctl" and who.startswith("part "))
-        problems.extend(
-            by("eksctl" if "eksctl" in p.message else "nodeadm", p, where=where, rule="node-config")
-            for p in (*found.errors, *found.warnings)
-        )
+        problems.extend(replace(p, message=f"{where}: {p.message}") for p in found.findings)
         for path, value in _flat(found.config.get("spec", {}), "spec"):
             setters.setdefault(path, []).append((who, value))
         try:
             merged = nodeconfig.merge(merged, found.config)
-        except nodeconfig.MergeError as error:
-            problems.append(Finding(message=f"{where}: {error}", source=_SOURCE, reader="nodeadm", rule="toml"))
+        except nodeconfig.MergeError as wrong:
+            problems.append(error("nodeadm", "toml", f"{where}: {wrong}", "", _SOURCE))
 
+    configs = [each for each in placed if each.given and each.part.type == mime.NODE_CONFIG]
     for each in placed:
         if each.given is None:
             for path in about.fields:
                 setters.setdefault(path, []).append((system, f"(set by {system})"))
-        elif each.part.type == mime.NODE_CONFIG:
-            any_config = True
+        elif each in configs:
             add(f"part {each.number} ({each.part.origin})", each.part.content, f"part {each.number}")
-    unread = any(isinstance(p, Finding) and p.rule == "node-config" and p.severity == "error" for p in problems)
+    whole = all(each.given for each in placed)
+    unread = any(p.rule == "node-config" and p.severity == "error" for p in problems)
     # nodeadm-config judges the user data, and nodeadm-run judges it with the drop-ins.
     for drop_in in (None, *written):
-        path = f"{DROP_INS}/{drop_in.name}" if drop_in else ""
-        where = f"{path}, by {drop_in.by}" if drop_in else ""
-        if drop_in and drop_in.content is None:
-            problems.append(note("nodeadm", "drop-in", f"{where}, cannot be read here: what it sets wins"))
-        elif drop_in and drop_in.content is not None:
-            contents, refusal = gomime.node_configs(drop_in.content)
-            if refusal:
-                problems.append(error("nodeadm", f"mime-{refusal.rule}", f"{where}: {refusal.message}", refusal.hint))
-            for content in contents:
-                add(path, content, where)
-        for p in nodeconfig.validate(merged, whole=about.node_config is None) if any_config and not unread else ():
-            found = by("kubelet" if "kubelet" in p.message else "nodeadm", p, rule="cluster")
+        if drop_in:
+            _add_drop_in(drop_in, add, problems)
+        for found in nodeconfig.validate(merged, whole=whole) if configs and not unread else ():
             problems += [found] if found not in problems else []
     for flag, field, value in beaten(merged):
         message = f"{flag} in spec.kubelet.flags beats spec.kubelet.config.{field} ({_shown(_text(value))})"
-        problems.append(
-            Finding(severity="warning", message=message, hint="set it once", reader="kubelet", rule="flags")
-        )
+        problems.append(warning("kubelet", "flags", message, "set it once"))
     if version is not None:
         problems += at_start.findings(merged, version, cluster=about.node_config != "last")
     values = dict(_flat(merged.get("spec", {}), "spec"))
     fields = []
     for path, by_whom in sorted(setters.items()):
-        winner, value = by_whom[-1][0], by_whom[-1][1]
+        winner, value = by_whom[-1]
         several = len(by_whom) > 1 and nodeconfig.how(path) in ("append", "toml")
+        if len(by_whom) > 1 and not several and winner == system:
+            message = f"{path} is set by {by_whom[0][0]} and then by {system}, whose value wins"
+            problems.append(warning("", "field", message, "", about.source))
         if winner != system:
             value = values.get(path, value)
         if several:
             winner = "all of them, added up" if nodeconfig.how(path) == "append" else "all of them, merged"
         fields.append(Field(path=path, value=value, set_by=tuple(who for who, _ in by_whom), winner=winner))
-        if len(by_whom) > 1 and not several and by_whom[-1][0] == system:
-            message = f"{path} is set by {by_whom[0][0]} and then by {system}, whose value wins"
-            problems.append(Problem(severity="warning", message=message, source=about.source))
-        setting = next((about.depends[name] for name in about.depends if f"{path}.".startswith(f"{name}.")), "")
-        if setting:
+        if setting := next((about.depends[name] for name in about.depends if f"{path}.".startswith(f"{name}.")), ""):
             message = f"{path} is overridden where the node class has {setting}"
-            problems.append(Finding(severity="note", message=message, source=about.source, reader="karpenter"))
+            problems.append(note("karpenter", "", message, "", about.source))
     return tuple(fields), problems
 
 
 _SOURCE = "nodeadm internal/api/merge.go"
 
 
-def _joining(given: tuple[Part, ...], about: System, written: list[DropIn]) -> Iterator[Problem]:
-    """nodeadm-config.service reads user data alone, and nodeadm-run needs it: a drop-in alone joins nothing."""
-    if about.node_config or any(part.type == mime.NODE_CONFIG for part in given):
+def _add_drop_in(drop_in: DropIn, add: Callable[[str, bytes, str], None], problems: list[Finding]) -> None:
+    path = f"{DROP_INS}/{drop_in.name}"
+    where = f"{path}, by {drop_in.by}"
+    if drop_in.content is None:
+        problems.append(note("nodeadm", "drop-in", f"{where}, cannot be read here: what it sets wins"))
         return
-    if written:
+    contents, refusal = gomime.node_configs(drop_in.content)
+    if refusal:
+        problems.append(error("nodeadm", f"mime-{refusal.rule}", f"{where}: {refusal.message}", refusal.hint))
+    for content in contents:
+        add(path, content, where)
+
+
+def _joining(given: tuple[Part, ...], about: System, written: list[DropIn]) -> Iterator[Finding]:
+    """nodeadm-config.service reads user data alone, and nodeadm-run needs it: a drop-in alone joins nothing."""
+    if written and not about.node_config and not any(part.type == mime.NODE_CONFIG for part in given):
         message = (
             f"the NodeConfig is only in {DROP_INS}/{written[0].name}: nodeadm-config reads user data alone and fails"
         )
         hint = f"put the cluster into a part of the type {mime.NODE_CONFIG}"
-        yield Finding(message=message, hint=hint, source=_SOURCE, reader="nodeadm", rule="drop-in-only")
+        yield error("nodeadm", "drop-in-only", message, hint, _SOURCE)
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:

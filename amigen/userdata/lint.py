@@ -7,13 +7,12 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from amigen.base.errors import Problem
 from amigen.userdata import mime, packed
 from amigen.userdata.arrival import Placed
 from amigen.userdata.document import Document
 from amigen.userdata.drop_ins import drop_ins
-from amigen.userdata.finding import Finding, Reader, by
-from amigen.userdata.merge import EARLY_HINT, EARLY_SOURCE, early
+from amigen.userdata.finding import Finding, Reader, error, warning
+from amigen.userdata.merge import early
 from amigen.userdata.mime import Part
 from amigen.userdata.own import is_own_script
 from amigen.userdata.size import LIMIT
@@ -35,10 +34,10 @@ def is_script(type_: str) -> bool:
     return type_ == mime.SHELL or type_ in mime.BY_FREQUENCY
 
 
-def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodeadm: bool) -> Iterator[Problem]:
+def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodeadm: bool) -> Iterator[Finding]:
     """All findings about a document in a system, whose parts arrive as `placed`."""
     given = tuple(each.given for each in placed if each.given)
-    yield from (by("ec2", problem, rule="size") for problem in _size(document, about))
+    yield from _size(document, about)
     yield from _type(document, about)
     yield from _wrapped(document, about)
     if about.accepts is None or document.type in about.accepts:
@@ -48,32 +47,26 @@ def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodea
     configs = [part for part in given if part.type == mime.NODE_CONFIG]
     if len(configs) > 1:
         message = f"holds {len(configs)} NodeConfigs: nodeadm merges them in order, and the last wins"
-        yield Problem(severity="warning", message=message, hint="make them one")
+        yield warning("", "several", message, "make them one")
     for number, part in enumerate(given, 1):
         code = _code(part) if nodeadm and part.type in _RUN and not is_own_script(part) else b""
         for path, what, hint, source in _GONE:
             if path.search(code):
-                message = f"part {number} {what}"
-                yield Finding(severity="warning", message=message, hint=hint, source=source, rule="bootstrap")
+                yield warning("", "bootstrap", f"part {number} {what}", hint, source)
         if not nodeadm and is_script(part.type) and not is_own_script(part):
             yield from _bootstrap_words(part, number)
-    if about.adds_most or any(_may_join(part, nodeadm=nodeadm) for part in given) or drop_ins(given):
+    arrives = about.adds_most and (not about.node_config or any(each.given is None for each in placed))
+    if arrives or any(_may_join(part, nodeadm=nodeadm) for part in given) or drop_ins(given):
         return
     what = "no NodeConfig" if nodeadm else "no call of /etc/eks/bootstrap.sh"
     message = f"nothing in it joins the node to a cluster: there is {what}"
-    yield Finding(
-        message=message,
-        hint="set join.eks",
-        source=about.source,
-        reader="nodeadm" if nodeadm else "",
-        rule="nothing-joins",
-    )
+    yield error("nodeadm" if nodeadm else "", "nothing-joins", message, "set join.eks", about.source)
 
 
-def _size(document: Document, about: System) -> Iterator[Problem]:
+def _size(document: Document, about: System) -> Iterator[Finding]:
     if document.size > LIMIT:
         hint = "bake more into the image, or --gzip where nothing has to be merged"
-        yield Problem(message=f"has {document.size} bytes; EC2 takes {LIMIT} (before base64)", hint=hint)
+        yield error("ec2", "size", f"has {document.size} bytes; EC2 takes {LIMIT} (before base64)", hint)
     elif document.size + about.adds_most > LIMIT:
         least, most = about.adds_least, about.adds_most
         sure = document.size + least > LIMIT
@@ -81,16 +74,15 @@ def _size(document: Document, about: System) -> Iterator[Problem]:
             f"has {document.size} bytes, and {about.title} adds {least} to {most} of its own; EC2 takes {LIMIT} in all"
         )
         hint = "bake files and hooks into the image"
-        yield Problem(severity="error" if sure else "warning", message=message, hint=hint, source=about.source)
+        yield (error if sure else warning)("ec2", "size", message, hint, about.source)
 
 
-def _type(document: Document, about: System) -> Iterator[Problem]:
+def _type(document: Document, about: System) -> Iterator[Finding]:
     if about.accepts is not None and document.type not in about.accepts:
-        message = f"is {document.type}, and {about.title} {about.needs}"
-        yield Problem(message=message, hint=about.hint, source=about.source)
+        yield error("", "accepts", f"is {document.type}, and {about.title} {about.needs}", about.hint, about.source)
 
 
-def _wrapped(document: Document, about: System) -> Iterator[Problem]:
+def _wrapped(document: Document, about: System) -> Iterator[Finding]:
     for wrapping in document.wrapped:
         if wrapping in about.wrapped:
             continue
@@ -101,10 +93,10 @@ def _wrapped(document: Document, about: System) -> Iterator[Problem]:
             message = f"is base64 as a whole, and {about.title} takes text, and encodes it itself"
             hint = "without --base64"
         reader: Reader = "karpenter" if about.rewrites and document.wrapped == ("gzip",) else ""
-        yield Finding(message=message, hint=hint, source=about.source, reader=reader, rule="wrapped")
+        yield error(reader, "wrapped", message, hint, about.source)
 
 
-def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
+def _on_its_way(part: Part, number: int, about: System) -> Iterator[Finding]:
     """What the system does to one part."""
     if about.headers is None:
         return
@@ -116,7 +108,7 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
         # nodeadm looks at the bytes of a NodeConfig, not at its headers (configprovider/encoding.go).
         then = "cannot unpack it, and gives up on all of the user data" if "gzip" in coded else "cannot read it"
         message = f"part {number} is {' and '.join(coded)}, and the header that says so is dropped: cloud-init {then}"
-        yield Problem(message=message, hint=hint, source=about.source)
+        yield error("", "coded", message, hint, about.source)
     program = re.match(rb"#!\s*(?:/\S*/)?(?:env[ \t]+)?([^\s/]+)", part.content)
     if about.prepends and part.type == mime.SHELL and program and not program[1].endswith(b"sh"):
         name = program[1].decode("utf-8", "replace")
@@ -124,15 +116,15 @@ def _on_its_way(part: Part, number: int, about: System) -> Iterator[Problem]:
             f"part {number} is written for {name}, and eksctl puts `{about.prepends.strip()}` before it: bash runs it"
         )
         hint = f"call {name} from a script for bash"
-        yield Finding(message=message, hint=hint, source=about.source, reader="eksctl", rule="shell")
+        yield error("eksctl", "shell", message, hint, about.source)
     lost = [key for key, _ in part.headers if key.lower() not in about.headers]
     if lost:
         message = f"part {number} arrives without its {', '.join(lost)}"
         hint = "write `merge_how` into the cloud-config" if any("merge-type" in key.lower() for key in lost) else ""
-        yield Problem(severity="warning", message=message, hint=hint, source=about.source)
+        yield warning("", "headers", message, hint, about.source)
 
 
-def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
+def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Finding]:
     scripts = [
         (mime.run_name(each.part, each.place), each) for each in placed if mime.effective(each.part).type == mime.SHELL
     ]
@@ -142,8 +134,7 @@ def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
             message = f"{times} scripts are called {name}: cloud-init writes them to one file, and only the last runs"
             source = "cloudinit/handlers/shell_script.py"
             message += f" (parts {' and '.join(str(each.place) for other, each in scripts if other == name)})"
-            hint = "give each a name of its own, or none"
-            yield Finding(message=message, hint=hint, source=source, reader="cloud-init", rule="names")
+            yield error("cloud-init", "names", message, "give each a name of its own, or none", source)
     for name, each in scripts:
         filename = each.part.filename
         # Nothing is left of it, or no file can be called so.
@@ -151,19 +142,17 @@ def _scripts(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
             message = (
                 f"part {each.place} is called {filename[:30]!r}: cloud-init cannot write that file, and never runs it"
             )
-            source = "cloudinit/util.py, clean_filename"
-            yield Finding(message=message, hint="use letters", source=source, reader="cloud-init", rule="names")
+            yield error("cloud-init", "names", message, "use letters", "cloudinit/util.py, clean_filename")
         if own and name < own and not _is_own(each):
             message = f"the script {name} runs before amigen's {own}: modules are not there yet"
-            hint = "amigen user-data --merge FILE puts it behind"
-            yield Problem(severity="warning", message=message, hint=hint)
+            yield warning("", "order", message, "amigen user-data --merge FILE puts it behind")
         if b"\r\n" in packed.unix_lines(mime.effective(each.part).content):
             message = f"the script {name} has DOS line endings, but not in its first line: cloud-init leaves them there"
-            yield Problem(severity="warning", message=message, hint="save it with Unix line endings")
+            yield warning("", "line-ends", message, "save it with Unix line endings")
     if any(map(_is_own, placed)):
         for each in placed:
             if each.given and each.given.type in mime.BY_FREQUENCY:
-                yield Problem(severity="warning", message=early(each.given), hint=EARLY_HINT, source=EARLY_SOURCE)
+                yield early(each.given)
     yield from _forgotten_order(placed, about)
 
 
@@ -171,13 +160,13 @@ def _is_own(placed: Placed) -> bool:
     return placed.given is not None and is_own_script(placed.given)
 
 
-def _forgotten_order(placed: tuple[Placed, ...], about: System) -> Iterator[Problem]:
+def _forgotten_order(placed: tuple[Placed, ...], about: System) -> Iterator[Finding]:
     """Scripts run in the order of their names, which the system may forget."""
     both = [(e.number, e.given, e.part) for e in placed if e.given and {e.given.type, e.part.type} == {mime.SHELL}]
     by_given = sorted(both, key=lambda each: mime.run_name(each[1], each[0]))
     if by_given != sorted(both, key=lambda each: mime.run_name(each[2], each[0])):
         message = "file names are dropped: scripts run in the order of the document, and not of their names"
-        yield Problem(severity="warning", message=message, hint="put them into that order", source=about.source)
+        yield warning("", "order", message, "put them into that order", about.source)
 
 
 _RUN = (mime.SHELL, mime.CLOUD_CONFIG, mime.BOOTHOOK, "text/plain", "text/jinja2", *mime.BY_FREQUENCY)
@@ -242,13 +231,8 @@ def _bootstrap_words(part: Part, number: int) -> Iterator[Finding]:
             )
             hint = "put all kubelet flags into one pair of quotes: --kubelet-extra-args '--A=B --C=D'"
             source = "amazon-eks-ami templates/al2/runtime/bootstrap.sh"
-            yield Finding(
-                severity="error" if own[0] == flags[0] else "warning",
-                message=message,
-                hint=hint,
-                source=source,
-                rule="bootstrap",
-            )
+            say = error if own[0] == flags[0] else warning
+            yield say("", "bootstrap", message, hint, source)
 
 
 def _code(part: Part) -> bytes:

@@ -10,6 +10,7 @@ from amigen.base.errors import Problem
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
 from amigen.userdata import mime
+from amigen.userdata.finding import Finding, warning
 from amigen.userdata.mime import Part
 from amigen.userdata.own import (
     NODE_CONFIG_NAME,
@@ -65,13 +66,12 @@ def _notes(theirs: list[Part], *, replaced: bool) -> Iterator[Problem]:
             message = f"{part.filename} would run before {SCRIPT_NAME}: it is now called {later(part).filename}"
             yield Problem(severity="note", message=message)
         if part.type in mime.BY_FREQUENCY:
-            yield Problem(severity="warning", message=early(part), hint=EARLY_HINT, source=EARLY_SOURCE)
+            yield early(part)
 
 
-def early(part: Part) -> str:
+def early(part: Part) -> Finding:
     """What there is to say about a script that cloud-init runs by frequency."""
-    return f"{part.type} {part.filename or '(no name)'} runs before amigen's {SCRIPT_NAME}: modules are not there yet"
-
-
-EARLY_HINT = "make it text/x-shellscript if it needs them"
-EARLY_SOURCE = "cloud-init config/cloud.cfg.tmpl: scripts_per_once, _per_boot, _per_instance, then scripts_user"
+    name = part.filename or "(no name)"
+    message = f"{part.type} {name} runs before amigen's {SCRIPT_NAME}: modules are not there yet"
+    source = "cloud-init config/cloud.cfg.tmpl: scripts_per_once, _per_boot, _per_instance, then scripts_user"
+    return warning("", "order", message, "make it text/x-shellscript if it needs them", source)

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from amigen.base import goyaml
-from amigen.base.errors import Problem
 from amigen.spec.rules.nodeadm import toml
+from amigen.userdata.finding import Finding, error, warning
 
 API_VERSION = "node.eks.aws/v1alpha1"
 REQUIRED = ("name", "apiServerEndpoint", "certificateAuthority", "cidr")
@@ -59,13 +59,11 @@ class Read(Struct, frozen=True, kw_only=True):
 
     Attributes:
         config: What nodeadm keeps of it; empty where it cannot be read.
-        errors: Why nodeadm refuses it.
-        warnings: What nodeadm ignores in it.
+        findings: Why nodeadm refuses it, and what nodeadm ignores in it.
     """
 
     config: dict[str, Any] = {}
-    errors: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 # What eksctl 0.215 does not know, whose nodeadm is of October 2025 (its go.mod).
@@ -80,29 +78,30 @@ def read(content: bytes, *, through_eksctl: bool = False) -> Read:
         through_eksctl: eksctl reads it into the API's types and writes it anew: JSON is YAML, a number or a boolean
             becomes text where text is wanted (sigs.k8s.io/yaml, convertToJSONableObject), and newer fields are gone.
     """
-    source = api().source
     try:
         document = goyaml.read(content, maybe_json=not through_eksctl)
-    except ValueError as error:
-        return Read(errors=(Problem(message=f"the NodeConfig {error}", source=source),))
+    except ValueError as broken:
+        return Read(findings=(_error(f"the NodeConfig {broken}"),))
     config = document.value
     if not isinstance(config, dict):
-        return Read(errors=(Problem(message="the NodeConfig is not a mapping", source=source),))
+        return Read(findings=(_error("the NodeConfig is not a mapping"),))
     if kind_of(config) != (API_VERSION, "NodeConfig"):
         found = " ".join(map(str, kind_of(config)))
         message = f"is not a NodeConfig of {API_VERSION}: apiVersion and kind are {found[:80]}"
-        hint = f"apiVersion: {API_VERSION}, kind: NodeConfig"
-        return Read(errors=(Problem(message=message, hint=hint, source=source),))
+        return Read(findings=(_error(message, f"apiVersion: {API_VERSION}, kind: NodeConfig"),))
     decoder = _Decoder(document.lines, through_eksctl=through_eksctl)
     kept = decoder.struct(config, "")
-    warnings = [
-        *(Problem(severity="warning", message=f"has {key}: nodeadm takes the last one") for key in document.twice),
-        *decoder.warnings,
-    ]
-    if document.more:
-        message = "holds several YAML documents: nodeadm reads the first"
-        warnings = [*warnings, Problem(severity="warning", message=message, source=source)]
-    return Read(config=kept, errors=tuple(decoder.errors), warnings=tuple(warnings))
+    twice = [_warning(f"has {key}: nodeadm takes the last one") for key in document.twice]
+    more = [_warning("holds several YAML documents: nodeadm reads the first")] if document.more else []
+    return Read(config=kept, findings=(*decoder.errors, *twice, *decoder.warnings, *more))
+
+
+def _error(message: str, hint: str = "") -> Finding:
+    return error("nodeadm", "node-config", message, hint, api().source)
+
+
+def _warning(message: str, hint: str = "") -> Finding:
+    return warning("nodeadm", "node-config", message, hint, api().source)
 
 
 def kind_of(config: dict[str, Any]) -> tuple[Any, Any]:
@@ -117,8 +116,8 @@ class _Decoder:
     def __init__(self, lines: dict[tuple[str, ...], int], *, through_eksctl: bool) -> None:
         self.lines = lines
         self.through_eksctl = through_eksctl
-        self.errors: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self.errors: list[Finding] = []
+        self.warnings: list[Finding] = []
 
     def struct(self, value: Any, path: str) -> dict[str, Any]:
         if value is None:
@@ -133,7 +132,7 @@ class _Decoder:
             if self.through_eksctl and below in _NOT_BY_EKSCTL:
                 message = f"eksctl drops {below}{self._place(below)}: it knows an older NodeConfig"
                 hint = "set it in a file of the image in /etc/eks/nodeadm.d"
-                self.warnings.append(Problem(severity="warning", message=message, hint=hint, source="eksctl go.mod"))
+                self.warnings.append(warning("eksctl", "node-config", message, hint, "eksctl go.mod"))
                 continue
             if not kind:
                 if path or key.lower() not in ("apiversion", "kind"):
@@ -200,8 +199,7 @@ class _Decoder:
         # nodeadm writes the strategy in lower case, whose script then refuses what it does not know (`at_start`).
         known = api().values.get(path) if path != "spec.instance.localStorage.strategy" else None
         if known and value and value not in known:
-            message = f"{path}: {value!r} is not known to nodeadm; it knows {', '.join(known)}"
-            self.warnings.append(Problem(severity="warning", message=message, source=api().source))
+            self.warnings.append(_warning(f"{path}: {value!r} is not known to nodeadm; it knows {', '.join(known)}"))
 
     def _place(self, path: str) -> str:
         line = self.lines.get(tuple(path.split(".")))
@@ -209,10 +207,8 @@ class _Decoder:
 
     def _wrong(self, path: str, wanted: str, value: Any) -> None:
         shown = json.dumps(value, ensure_ascii=False, default=str)[:60]
-        message = (
-            f"the NodeConfig field {path or 'of the document'}{self._place(path)} must be {wanted}, and is {shown}"
-        )
-        self.errors.append(Problem(message=message, source=api().source))
+        field = f"{path or 'of the document'}{self._place(path)}"
+        self.errors.append(_error(f"the NodeConfig field {field} must be {wanted}, and is {shown}"))
 
     def _unknown(self, path: str, parent: str, names: tuple[str, ...] = ()) -> None:
         prefix = f"{parent}." if parent else ""
@@ -220,8 +216,7 @@ class _Decoder:
         key = path[len(prefix) :]
         hint = self._elsewhere(path, key) or ", ".join(sorted(get_close_matches(key, known, 1) or known))
         message = f"nodeadm ignores {path}{self._place(path)}: it does not know this key"
-        hint = f"nearest known: {hint}"
-        self.warnings.append(Problem(severity="warning", message=message, hint=hint, source=api().source))
+        self.warnings.append(_warning(message, f"nearest known: {hint}"))
 
     @staticmethod
     def _elsewhere(path: str, key: str) -> str:
@@ -290,7 +285,7 @@ def deep(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def validate(config: dict[str, Any], *, whole: bool = True) -> Iterator[Problem]:
+def validate(config: dict[str, Any], *, whole: bool = True) -> Iterator[Finding]:
     """internal/api/validation.go, and the empty certificate that it lets through.
 
     Args:
@@ -300,7 +295,7 @@ def validate(config: dict[str, Any], *, whole: bool = True) -> Iterator[Problem]
     cluster = config.get("spec", {}).get("cluster", {})
     if cluster.get("enableOutpost") and not cluster.get("id"):
         message = "spec.cluster.id is missing: with enableOutpost nodeadm does not start without it"
-        yield Problem(message=message, source=api().source)
+        yield error("nodeadm", "cluster", message, "", api().source)
     if not whole:
         return
     # nodeadm asks whether the certificate is there, and not whether it is empty.
@@ -310,8 +305,8 @@ def validate(config: dict[str, Any], *, whole: bool = True) -> Iterator[Problem]
         message = (
             "spec.cluster.certificateAuthority is empty: nodeadm takes that, and kubelet trusts no API server then"
         )
-        yield Problem(message=message, hint="set join.eks", source=api().source)
+        yield error("kubelet", "cluster", message, "set join.eks", api().source)
     if missing:
         verb = "are" if len(missing) > 1 else "is"
         message = f"spec.cluster.{', spec.cluster.'.join(missing)} {verb} missing or empty: nodeadm does not start"
-        yield Problem(message=message, hint="set join.eks", source=api().source)
+        yield error("nodeadm", "cluster", message, "set join.eks", api().source)

@@ -10,9 +10,10 @@ import jinja2
 import jinja2.sandbox
 from jinja2 import nodes
 
+from amigen.spec.kubelet_values import setting
 from amigen.userdata import cloud_config, mime
 from amigen.userdata.document import Document
-from amigen.userdata.finding import Finding, error
+from amigen.userdata.finding import Finding, error, note, warning
 from amigen.userdata.mime import Part
 from amigen.userdata.systems import System
 
@@ -24,23 +25,20 @@ _UNTYPED = ("text/plain", "text/x-not-multipart")
 
 def go_findings(document: Document, about: System, *, nodeadm: bool) -> Iterator[Finding]:
     """What Go refuses of the MIME document that arrives: an error where nodeadm reads it, else a note."""
-    error = document.go.refusal() if document.type == mime.MULTIPART else None
-    if error is None:
+    refusal = document.go.refusal() if document.type == mime.MULTIPART else None
+    if refusal is None:
         return
-    rule = f"mime-{error.rule}"
+    rule, line, hint = f"mime-{refusal.rule}", refusal.line, refusal.hint
+    place = f"line {line}: {refusal.message}"
     if not nodeadm:
-        message = f"line {error.line}: {error.message}; programs written in Go refuse that"
-        yield Finding(severity="note", line=error.line, message=message, rule=rule)
+        yield note("", rule, f"{place}; programs written in Go refuse that", line=line)
         return
-    place = f"in what {about.title} makes of it" if about.rewrites else f"line {error.line}"
-    message = f"{place}: {error.message}: nodeadm refuses the document, and the node never joins"
-    line, hint = error.line, error.hint
     if about.rewrites:
-        line, hint = (
-            0,
-            "Karpenter's boundary is //: change lines that begin with --//" if rule != "mime-media type" else hint,
-        )
-    yield Finding(line=line, message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule=rule)
+        place, line = f"in what {about.title} makes of it: {refusal.message}", 0
+        if rule != "mime-media type":
+            hint = "Karpenter's boundary is //: change lines that begin with --//"
+    message = f"{place}: nodeadm refuses the document, and the node never joins"
+    yield error("nodeadm", rule, message, hint, _NODEADM, line)
 
 
 def cloud_init_findings(parts: tuple[Part, ...], about: System) -> Iterator[Finding]:
@@ -52,23 +50,21 @@ def cloud_init_findings(parts: tuple[Part, ...], about: System) -> Iterator[Find
                 f"part {number} includes other user data by URL: cloud-init runs nothing at all if one is unreachable"
             )
             hint = "put the content into the document"
-            yield _finding("warning", message, hint, "cloudinit/user_data.py, _do_include", "include")
+            yield warning("cloud-init", "include", message, hint, "cloudinit/user_data.py, _do_include")
         if part.type not in _HANDLED and part.type not in _UNTYPED:
             message = (
                 f"part {number} is of the type {part.type[:60]!r}, for which cloud-init has no handler: it ignores it"
             )
             hint = "separate parameters of Content-Type by `;`" if " " in part.type else "name a type that it knows"
-            yield _finding("error", message, hint, "cloudinit/handlers/__init__.py", "type")
+            yield error("cloud-init", "type", message, hint, "cloudinit/handlers/__init__.py")
         if part.type != mime.NODE_CONFIG and mime.detect(part.content) == mime.NODE_CONFIG:
             message = f"part {number} is a NodeConfig by its content, and {part.type} by its type: nodeadm ignores it"
             hint = f"Content-Type: {mime.NODE_CONFIG}"
-            yield Finding(
-                severity="warning", message=message, hint=hint, source=_NODEADM, reader="nodeadm", rule="type"
-            )
+            yield warning("nodeadm", "type", message, hint, _NODEADM)
         if part.type == "text/jinja2" and (why := _unrendered(part.content)):
             message = f"part {number} is a jinja template {why}: cloud-init drops it"
             hint = "write `{% raw %}` and `{% endraw %}` around what is not for jinja, such as ${#list[@]}"
-            yield _finding("error", message, hint, "cloudinit/handlers/jinja_template.py", "jinja")
+            yield error("cloud-init", "jinja", message, hint, "cloudinit/handlers/jinja_template.py")
         if not about.prepends and (why := _no_exec(mime.effective(part))):
             hint = "begin it with #!/usr/bin/env bash, in its first byte"
             yield error("cloud-init", "shebang", f"part {number} {why}: cloud-init cannot run it", hint, _RUN)
@@ -120,8 +116,8 @@ def _unrendered(content: bytes) -> str:
             ("filter", each, environment.filters) for each in tree.find_all(nodes.Filter)
         ]
         named += [("test", each, environment.tests) for each in tree.find_all(nodes.Test)]
-    except jinja2.TemplateSyntaxError as error:
-        return f"that cannot be rendered (line {error.lineno + 1} of the part: {error.message})"
+    except jinja2.TemplateSyntaxError as wrong:
+        return f"that cannot be rendered (line {wrong.lineno + 1} of the part: {wrong.message})"
     except RecursionError:
         return "that cannot be rendered (it is nested too deeply)"
     except ValueError:
@@ -132,23 +128,16 @@ def _unrendered(content: bytes) -> str:
     return ""
 
 
-def _finding(severity: Any, message: str, hint: str, source: str, rule: str) -> Finding:
-    return Finding(severity=severity, message=message, hint=hint, source=source, reader="cloud-init", rule=rule)
-
-
-_FLAG_OF = {
-    "imagegchighthresholdpercent": "image-gc-high-threshold",
-    "imagegclowthresholdpercent": "image-gc-low-threshold",
-    "podpidslimit": "pod-max-pids",
-}
-
-
 def beaten(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Kubelet flags that beat a field of kubelet's configuration: the flag, the field, and its value."""
     kubelet = config.get("spec", {}).get("kubelet", {})
-    flags = {flag.split("=", 1)[0].lstrip("-"): flag for flag in kubelet.get("flags", ()) if isinstance(flag, str)}
-    for field, value in (kubelet.get("config") or {}).items():
-        wanted = _FLAG_OF.get(field.lower(), field.lower())
-        for name, flag in flags.items():
-            if wanted in (name, name.replace("-", "")) and name != "feature-gates":
-                yield flag, field, value
+    words = [flag for flag in kubelet.get("flags", ()) if isinstance(flag, str)]
+    flags = {setting(word.split("=", 1)[0].lstrip("-").replace("_", "-")): word for word in words}
+    flags.pop("featuregates", None)  # gate by gate
+    left = [("", kubelet.get("config") or {})]
+    while left:
+        path, value = left.pop()
+        if flag := flags.get(path.lower()):
+            yield flag, path, value
+        elif isinstance(value, dict):
+            left += [(f"{path}.{key}" if path else key, value[key]) for key in reversed(value)]

@@ -321,6 +321,8 @@ KINDS: dict[str, bytes] = {
     "blank before #!, alone": b"\n#!/bin/bash\necho\n",
     "env with an option": m(SH.replace(b"#!/bin/bash", b"#!/usr/bin/env bash -e"), NC),
     "AL2's variables": m(SH.replace(b"echo hello", b'export KUBELET_EXTRA_ARGS="--max-pods=9"'), NC),
+    "Karpenter's boundary, not read by it": m(SH, CC).replace(b"BND", b"//").replace(b"MIME-V", b"Mime-V"),
+    "Karpenter's boundary and a cluster": m(SH, NC).replace(b"BND", b"//").replace(b"MIME-V", b"Mime-V"),
     "single part mime": b"MIME-Version: 1.0\nContent-Type: text/x-shellscript\n\n" + S,
     "single part mime NC": b"MIME-Version: 1.0\nContent-Type: application/node.eks.aws\n\n" + NODE,
     "single part mime cc": b"Content-Type: text/cloud-config\nMIME-Version: 1.0\n\n#cloud-config\npackages: [htop]\n",

@@ -82,6 +82,19 @@ max-pods=20
 --cgroups-per-qos=false --enforce-node-allocatable=
 --serialize-image-pulls=true
 --logging-format=x
+-v
+-v 4
+-v4
+-v=x
+--vmodule=a
+--vmodule=a=1,b=2
+--reserved-memory=x
+--reserved-memory=0:memory=1Gi
+--manifest-url-header=a
+--manifest-url-header=a:b
+--log-text-info-buffer-size=x
+--runonce
+--runonce=false
 """.strip("\n").split("\n")
 CONFIGS = """
 maxPods: '110'
@@ -188,11 +201,11 @@ userNamespaces: {idsPerPod: 5}
 """.strip("\n").split("\n")
 
 
-def kubelet(questions: list[dict[str, Any]]) -> list[str]:
+def kubelet(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     judge = program("kubelet-rules", "kubelet-rules-judge")
     asked = "".join(json.dumps(question) + "\n" for question in questions)
     done = subprocess.run([judge], input=asked, capture_output=True, text=True, timeout=600, check=True)
-    return [json.loads(line)["error"] for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def refused(settings: dict[str, Any]) -> list[str]:
@@ -210,5 +223,21 @@ def test_the_kubelet_starts_with_what_explain_accepts() -> None:
     assert [
         (each, said, found)
         for each, said in zip(settings, kubelet(asked), strict=True)
-        if bool(found := refused(each)) != bool(said)
+        if bool(found := refused(each)) != bool(said["error"])
     ] == []
+
+
+def test_a_flag_that_beats_the_configuration_is_named() -> None:
+    node = yaml.safe_load(NODE)
+    node["spec"]["kubelet"] = {
+        "flags": ["--registry-qps=0", "--anonymous_auth=false", "--kube-reserved=cpu=1", "--feature-gates=A=true"],
+        "config": {
+            "registryPullQPS": 5, "authentication": {"anonymous": {"enabled": True}}, "kubeReserved": {"cpu": "2"},
+            "featureGates": {"B": True},
+        },
+    }  # fmt: skip
+    found = explain(yaml.safe_dump(node).encode(), "self-managed").problems
+
+    assert [p.message.split("spec.kubelet.config.")[1].split()[0] for p in found if p.rule == "flags"] == [
+        "authentication.anonymous.enabled", "kubeReserved", "registryPullQPS"
+    ]  # fmt: skip

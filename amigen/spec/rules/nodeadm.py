@@ -17,6 +17,7 @@ from amigen import knowledge
 from amigen.base.errors import Problem
 from amigen.platforms import PLATFORMS
 from amigen.spec.kubelet_api import KubeletApi, kubelet_api, versions
+from amigen.spec.kubelet_values import setting
 from amigen.spec.model import Containerd, Eks, Instance, NodeImage
 from amigen.spec.paths import key_path
 from amigen.spec.rules.rule import problem, rule, warning
@@ -127,7 +128,7 @@ def _flags(eks: Eks, api: KubeletApi, by_nodeadm: bool) -> Iterator[Problem]:
             yield problem(where, f"nodeadm sets --{name} itself", NODEADM_FLAGS[name], _NODEADM)
             continue
         yield from api.check_flag(flag, where)
-        if same := config.get(name.replace("-", "")):
+        if same := config.get(setting(name)):
             message = f"--{name} and kubelet.config.{same} are the same setting, and the flag wins"
             yield problem(where, message, "use one of them")
 
