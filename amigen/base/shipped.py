@@ -1,4 +1,4 @@
-"""Where the top-level folders `templates/` and `packer/` are, and the shell in them."""
+"""Where the top-level folders `templates/`, `packer/` and `docs/` are, and the shell in them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-Folder = Literal["templates", "packer"]
+Folder = Literal["templates", "packer", "docs"]
 
 
 @cache
 def folder(name: Folder) -> Path:
-    """Where the templates are: in the wheel beside this package, in a checkout at its top."""
+    """Where one is: in the wheel beside this package, in a checkout at its top."""
     package = Path(__file__).parent.parent
     shipped = package / f"_{name}"
     return shipped if shipped.is_dir() else package.parent / name

@@ -10,18 +10,12 @@ import click
 
 from amigen.base.errors import InputError
 from amigen.base.files import write_atomically
-
-
-def folder() -> Path:
-    """Where the pages are: in the wheel beside this package, in a checkout at its top."""
-    package = Path(__file__).parent.parent
-    shipped = package / "_docs"
-    return shipped if shipped.is_dir() else package.parent / "docs"
+from amigen.base.shipped import folder
 
 
 def pages() -> dict[str, Path]:
     """Name of a page -> its file."""
-    return {file.stem: file for file in sorted(folder().glob("*.md"))}
+    return {file.stem: file for file in sorted(folder("docs").glob("*.md"))}
 
 
 @click.command(epilog="\b\nExample: amigen docs launch")
@@ -51,13 +45,13 @@ def docs(ctx: click.Context, page: str | None, man_folder: Path | None) -> None:
     click.echo_via_pager(found[page].read_text(encoding="utf-8"))
 
 
-def _write_man_pages(ctx: click.Context, folder: Path) -> None:
+def _write_man_pages(ctx: click.Context, into: Path) -> None:
     from amigen.cli.man import man_pages
 
     root = ctx.find_root().command
     assert isinstance(root, click.Group)
     made = man_pages(root)
-    target = folder.expanduser() / "man1"
+    target = into.expanduser() / "man1"
     for name, text in made.items():
         write_atomically(target / name, text.encode())
     click.echo(f"wrote {len(made)} pages to {target}; read them with: man -M {shlex.quote(str(target.parent))} amigen")

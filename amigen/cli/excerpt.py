@@ -29,7 +29,8 @@ def show(problems: Iterable[Problem], file: str, content: bytes, *, err: bool = 
     lines = content.decode("utf-8", "replace").splitlines()
     colored = _is_colored(sys.stderr if err else sys.stdout)
     for problem in problems:
-        for line in _shown(problem, file, lines, colored=colored):
+        for line in _shown(problem, file, lines):
+            # Without colors it takes them out.
             click.echo(line, err=err, color=colored)
 
 
@@ -39,14 +40,10 @@ def _is_colored(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def _shown(problem: Problem, file: str, lines: list[str], *, colored: bool) -> Iterator[str]:
-    text = problem.text(file)
+def _shown(problem: Problem, file: str, lines: list[str]) -> Iterator[str]:
     color = _COLORS[problem.severity]
-    if colored:
-        head, sign, rest = text.partition(f": {problem.severity}: ")
-        text = click.style(head, bold=True) + ": " + click.style(problem.severity, fg=color, bold=True) + ": " + rest
-        text = text if sign else problem.text(file)
-    yield text
+    head, _, rest = problem.text(file).partition(f": {problem.severity}: ")
+    yield f"{click.style(head, bold=True)}: {click.style(problem.severity, fg=color, bold=True)}: {rest}"
     if not 0 < problem.line <= len(lines):
         return
     line = masked(lines[problem.line - 1])
@@ -59,4 +56,4 @@ def _shown(problem: Problem, file: str, lines: list[str], *, colored: bool) -> I
     margin = " " * len(number)
     yield f"{margin} |"
     yield f"{number} | {before}{after}"
-    yield f"{margin} | {' ' * len(before)}{click.style(carets, fg=color, bold=True) if colored else carets}"
+    yield f"{margin} | {' ' * len(before)}{click.style(carets, fg=color, bold=True)}"
