@@ -105,25 +105,28 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o666) -> None:
             fresh.unlink(missing_ok=True)
 
 
-def require_writable(path: Path, hint: str = "name another place") -> None:
+def require_writable(path: Path, *, make_folder: bool = False) -> None:
     """Find out before the work, and not after it, that its result cannot be written. Leaves nothing behind.
 
     Args:
-        path: A file, whose folder is made where it is missing, as by `write_atomically`; an existing one is replaced.
+        path: A file; an existing one is replaced.
+        make_folder: Its folder is made where it is missing.
 
     Raises:
-        InputError: Its folder cannot be written or made; names the folder.
+        InputError: Its folder cannot be written, or made; names the folder.
     """
     if path.exists() and not path.is_file():  # `/dev/stdout`
         return
     folder = Path(os.path.realpath(path)).parent
+    if not (make_folder or folder.is_dir()):
+        raise InputError(f"{path}: there is no folder {folder}", "make it first")
     while not folder.exists():
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"cannot write {path}: {folder}: {error.strerror}", hint) from None
+        raise InputError(f"cannot write {path}: {folder}: {error.strerror}", "name another place") from None
 
 
 @contextmanager

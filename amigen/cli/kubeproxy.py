@@ -233,8 +233,10 @@ def migrate(
 ) -> None:
     """Plan the migration from ipvs (or iptables) to nftables. Changes nothing in the cluster."""
     from amigen.kubeproxy import show
-    from amigen.kubeproxy.migrate import migration_of_file, plan_migration, write_image_spec
+    from amigen.kubeproxy.migrate import migration_of_file, plan_migration, require_new, write_image_spec
 
+    if write_spec:
+        require_new(write_spec)
     if config_file and not kubernetes_version:
         raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
     if config_file:

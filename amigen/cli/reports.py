@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amigen.base.errors import InputError
 from amigen.base.files import require_writable, write_atomically
 from amigen.cli.options import with_options
 
@@ -21,8 +20,6 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 def _writable(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
-    if file and not file.absolute().parent.is_dir():
-        raise InputError(f"{file}: there is no folder {file.absolute().parent}", "make it first")
     if file:
         require_writable(file)
     return file
@@ -31,7 +28,7 @@ def _writable(_: click.Context, __: click.Parameter, file: Path | None) -> Path 
 def writable_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
     """The value of an option for a folder that is made and written at the end of long work."""
     if folder:
-        require_writable(folder / "log")
+        require_writable(folder / "log", make_folder=True)
     return folder
 
 

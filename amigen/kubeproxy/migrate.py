@@ -16,7 +16,7 @@ from typing import Any, get_args
 import yaml
 
 from amigen.base.errors import InputError, RefusedError
-from amigen.base.files import read_text
+from amigen.base.files import read_text, require_writable
 from amigen.knowledge import MODE_MODULES, NFTABLES_MIN_KERNEL, PROXY_MODES, ModeFact, mode_fact, statement
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.nftables_mapping import Row, differences, nftables_mapping
@@ -97,6 +97,13 @@ def migration_of_file(file: str, kubernetes_version: str, name: str) -> Migratio
     version, patch = minor_version(kubernetes_version, "--kubernetes-version"), patch_version(kubernetes_version)
     config = read_config(read_text(file), file)
     return plan_migration(KubeProxy(config=config, proxy_version=version, proxy_patch=patch), name)
+
+
+def require_new(file: str) -> None:
+    """Raise InputError where no image spec could be written: before the cluster is asked."""
+    if Path(file).exists():
+        raise InputError(f"{file} already exists", "choose another file")
+    require_writable(Path(file))
 
 
 def write_image_spec(found: Migration, file: str) -> None:

@@ -85,10 +85,12 @@ def test_a_folder_that_cannot_be_made_is_what_the_error_names(tmp_path: Path) ->
 
 def test_a_file_that_could_not_be_written_is_found_before(tmp_path: Path) -> None:
     """The folder is named, nothing is left behind, and what is no file is taken."""
-    require_writable(tmp_path / "new" / "a")
+    require_writable(tmp_path / "new" / "a", make_folder=True)
     require_writable(Path("/dev/stdout"))
+    with pytest.raises(InputError, match=r"there is no folder .*/new"):
+        require_writable(tmp_path / "new" / "a")
     with pytest.raises(InputError, match=r"cannot write /proc/new/a: /proc: "):
-        require_writable(Path("/proc/new/a"))
+        require_writable(Path("/proc/new/a"), make_folder=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -229,6 +229,13 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_starts(
     assert b"hint: " in done.stderr
 
 
+def test_a_spec_that_cannot_be_written_is_said_before_the_cluster_is_asked(amigen: Amigen, tmp_path: Path) -> None:
+    (tmp_path / "there.yaml").touch()
+    for file, words in (("there.yaml", b"already exists"), ("/proc/a.yaml", b"cannot write /proc/a.yaml")):
+        done = amigen("kube-proxy", "migrate", "--write-spec", file)
+        assert (done.returncode, words in done.stderr) == (14, True), done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "code"), [(["plan", "missing"], 14), (["plan", "--bogus"], 2), (["docs"], 0)])
 def test_the_code_stays_where_nobody_reads_stderr(arguments: list[str], code: int) -> None:
     read, write = os.pipe()
