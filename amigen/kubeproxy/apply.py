@@ -16,12 +16,12 @@ from pathlib import Path
 from amigen.base.errors import AmigenError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import daemonset
-from amigen.kubeproxy.change import ChangePlan, Pool, Tools
+from amigen.kubeproxy.change import ChangePlan, Pool
 from amigen.kubeproxy.daemonset import Json, Pod
 from amigen.kubeproxy.node_facts import NodeMode
-from amigen.kubeproxy.observe import Connector, embedded, read_modes
+from amigen.kubeproxy.observe import embedded, read_modes
 from amigen.kubeproxy.saved import Saved, save
-from amigen.kubernetes.cluster import ForbiddenError, NotFoundError
+from amigen.kubernetes.cluster import Cluster, ForbiddenError, NotFoundError
 from amigen.kubernetes.kinds import CONFIG_MAPS, DAEMON_SETS, NODES, PODS, Kind
 from amigen.kubernetes.transport import UnreachableError
 
@@ -38,17 +38,19 @@ _DONE = "new and ready"
 
 
 @dataclass(kw_only=True)
-class Executor(Tools):
+class Executor:
     """Carries out one plan.
 
     Attributes:
-        reach: The way to a node, to read its mode there; None: through the API server.
+        say: Takes a line for the user.
+        seconds: How long the add-on's update, and each pool, may take.
         back: The command that goes back to a saved configuration (None: the newest).
         stamp: The `restartedAt` that new pods carry, and `daemon_set` their owner; empty before the restart.
     """
 
     plan: ChangePlan
-    reach: Connector | None
+    say: Callable[[str], None]
+    seconds: float
     back: Callable[[Path | None], str]
     stamp: str = ""
     daemon_set: Json = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Executor(Tools):
         wanted += self.plan.way.rights if self.plan.changes else []
         wanted += [("get", DAEMON_SETS, daemonset.NAME), ("patch", DAEMON_SETS, daemonset.NAME)]
         wanted += [("delete", PODS, "")] if self.plan.on_delete else []
-        missing = [(verb, kind) for verb, kind, name in wanted if not self.cluster.may(verb, kind, name)]
+        missing = [(verb, kind) for verb, kind, name in wanted if not self._cluster.may(verb, kind, name)]
         if missing:
             names = ", ".join(f"verb {verb!r} on resource {kind.plural}" for verb, kind in missing)
             verb, kind = missing[0]
@@ -105,14 +107,14 @@ class Executor(Tools):
         return save(
             Saved(
                 format="amigen kube-proxy 1",
-                cluster=self.cluster.name,
-                server=self.cluster.server,
+                cluster=self._cluster.name,
+                server=self._cluster.server,
                 way=self.plan.way.name,
                 name=name,
                 key=key,
                 before=self.plan.before,
                 after=self.plan.after,
-                at=self.cluster.now(),
+                at=self._cluster.now(),
             ),
             aside=aside,
         )
@@ -129,7 +131,7 @@ class Executor(Tools):
                 self._release()
 
         if self.plan.changes or self.plan.follow:
-            self.plan.way.write(self, self.plan, refused)
+            self.plan.way.write(self.plan, self.say, self.seconds, refused)
 
     def _hold(self) -> None:
         """Stop the DaemonSet from replacing pods by itself; what it did before is kept in an annotation."""
@@ -141,7 +143,7 @@ class Executor(Tools):
 
     def _release(self) -> None:
         """Give the DaemonSet back the update strategy that it had."""
-        kept = daemonset.kept_strategy(self.cluster.get(DAEMON_SETS, daemonset.NAME))
+        kept = daemonset.kept_strategy(self._cluster.get(DAEMON_SETS, daemonset.NAME))
         if kept is not None:
             self._set_strategy(kept, None)
 
@@ -150,13 +152,13 @@ class Executor(Tools):
             "metadata": {"annotations": {daemonset.KEPT_STRATEGY: kept}},
             "spec": {"updateStrategy": {"$patch": "replace", **strategy}},
         }
-        self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+        self._cluster.patch(DAEMON_SETS, daemonset.NAME, body)
 
     def _restart(self) -> tuple[NodeMode, ...]:
         """Pool by pool; the mode of each node afterwards."""
         source = self.plan.observed.source
-        self.daemon_set = self.cluster.get(DAEMON_SETS, daemonset.NAME)
-        digest = daemonset.digest(embedded(self.cluster.get(CONFIG_MAPS, source.name), source).text)
+        self.daemon_set = self._cluster.get(DAEMON_SETS, daemonset.NAME)
+        digest = daemonset.digest(embedded(self._cluster.get(CONFIG_MAPS, source.name), source).text)
         self.stamp, begun_for = daemonset.restarted_for(self.daemon_set)
         # Resume a restart that an unfinished run began for this very configuration.
         if self.plan.changes or not self.stamp or begun_for != digest:
@@ -164,7 +166,7 @@ class Executor(Tools):
             # What `kubectl rollout restart` does, and for which configuration.
             annotations = {daemonset.RESTARTED: self.stamp, daemonset.CONFIG_DIGEST: digest}
             body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-            self.cluster.patch(DAEMON_SETS, daemonset.NAME, body)
+            self._cluster.patch(DAEMON_SETS, daemonset.NAME, body)
             self.say("restarted DaemonSet kube-proxy")
         modes = [mode for pool in self.plan.pools for mode in self._restart_pool(pool)]
         left = {pod.node for pod in self._pods() if pod.stamp != self.stamp and not pod.ending}
@@ -180,11 +182,11 @@ class Executor(Tools):
         """The server's time; in a later second than the last restart."""
 
         def later() -> bool:
-            self.cluster.version()  # each answer has the time
-            return self.cluster.now() != old
+            self._cluster.version()  # each answer has the time
+            return self._cluster.now() != old
 
         wait_until(later, seconds=math.inf, every=0.3)
-        return self.cluster.now()
+        return self._cluster.now()
 
     def _restart_pool(self, pool: Pool) -> tuple[NodeMode, ...]:
         self.say(f"{f'pool {pool.name}' if self.plan.request.by_pool else pool.name}: {len(pool.nodes)} nodes")
@@ -196,21 +198,25 @@ class Executor(Tools):
             for pod in self._pods():
                 if pod.node in part and pod.stamp != self.stamp and not pod.ending:
                     with suppress(NotFoundError):
-                        self.cluster.delete(PODS, pod.name, uid=pod.uid)
+                        self._cluster.delete(PODS, pod.name, uid=pod.uid)
             self._follow(part)
             self._require_healthy(part)
         return self._modes(pool.nodes)
+
+    @property
+    def _cluster(self) -> Cluster:
+        return self.plan.observed.cluster
 
     @property
     def _labels(self) -> str:
         return daemonset.selector(self.daemon_set)
 
     def _pods(self) -> tuple[Pod, ...]:
-        return daemonset.pods(self.cluster.list(PODS, labels=self._labels), self.daemon_set)
+        return daemonset.pods(self._cluster.list(PODS, labels=self._labels), self.daemon_set)
 
     def _modes(self, nodes: tuple[str, ...]) -> tuple[NodeMode, ...]:
         pods = [pod for pod in self._pods() if pod.node in nodes]
-        return read_modes(self.cluster, self.plan.observed, pods, self.reach)
+        return read_modes(self.plan.observed, pods)
 
     def _follow(self, nodes: tuple[str, ...]) -> None:
         """Wait until each of these nodes has a new, ready pod; nodes that leave the cluster are let go.
@@ -226,7 +232,7 @@ class Executor(Tools):
         def followed() -> bool:
             nonlocal states, away_since
             try:
-                present = {item["metadata"]["name"] for item in self.cluster.list(NODES)}
+                present = {item["metadata"]["name"] for item in self._cluster.list(NODES)}
                 pods = self._pods()
             except UnreachableError as error:
                 away_since = away_since or time.monotonic()
@@ -289,7 +295,7 @@ class Executor(Tools):
                 f"its last log lines: kubectl -n kube-system logs --previous -l {self._labels} --tail 20 --prefix",
             )
         was = {node.name for node in self.plan.observed.nodes if node.ready}
-        now = daemonset.nodes(self.cluster.list(NODES))
+        now = daemonset.nodes(self._cluster.list(NODES))
         if lost := [one.name for one in now if one.name in was.intersection(nodes) and not one.ready]:
             raise KubernetesError(f"nodes are no longer Ready: {', '.join(lost)}", "`kubectl describe node` says why")
         return modes

@@ -19,7 +19,6 @@ from amigen.kubeproxy.readiness import Readiness, readiness
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubeproxy.warnings import warnings
-from amigen.kubernetes.cluster import Cluster
 from amigen.kubernetes.kinds import DAEMON_SETS, PODS, Kind
 
 NOTHING_CHANGED = "nothing was changed; run `amigen kube-proxy plan` again, then repeat"
@@ -165,20 +164,6 @@ def refuse_not_ready(plan: ChangePlan) -> None:
         )
 
 
-@dataclass(kw_only=True)
-class Tools:
-    """What a change works with.
-
-    Attributes:
-        say: Takes a line for the user.
-        seconds: How long the add-on's update, and each pool, may take.
-    """
-
-    cluster: Cluster
-    say: Callable[[str], None]
-    seconds: float
-
-
 class Way(ABC):
     """One way to the configuration of an observed cluster; texts are what it is kept as.
 
@@ -221,8 +206,13 @@ class Way(ABC):
         """What to know before the change."""
 
     @abstractmethod
-    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
-        """Write; `refused` undoes what was prepared, where nothing was written.
+    def write(self, plan: ChangePlan, say: Callable[[str], None], seconds: float, refused: Callable[[], None]) -> None:
+        """Write.
+
+        Args:
+            say: Takes a line for the user.
+            seconds: How long it may take to arrive.
+            refused: Undoes what was prepared, where nothing was written.
 
         Raises:
             ConflictError: It was changed since the plan; nothing was written.

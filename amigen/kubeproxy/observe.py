@@ -48,11 +48,16 @@ class KubeProxy:
 
 @dataclass(frozen=True, kw_only=True)
 class Observed(KubeProxy):
-    """kube-proxy of a cluster as it is; `version` is the API server's."""
+    """kube-proxy of a cluster as it is.
 
-    cluster: str
-    context: str
-    server: str
+    Attributes:
+        cluster, reach: By which it was observed, and can be asked again; `reach` is the way to a node, None: through
+            the API server.
+        version: The API server's.
+    """
+
+    cluster: Cluster = field(repr=False)
+    reach: Connector | None = None
     version: str
     daemon_set: Mapping[str, Any] = field(repr=False)
     config_map: Mapping[str, Any] = field(repr=False)
@@ -112,9 +117,8 @@ def observe(
     nodes = daemonset.nodes(cluster.list(NODES), pool_label)
     tag = daemonset.proxy_version(daemon_set)
     observed = Observed(
-        cluster=cluster.name,
-        context=cluster.context,
-        server=cluster.server,
+        cluster=cluster,
+        reach=reach,
         version=minor_version(version, "the server's version"),
         proxy_version=minor_version(tag or version, "the version of kube-proxy's image"),
         proxy_patch=patch_version(tag),
@@ -176,9 +180,7 @@ def embedded(config_map: Mapping[str, Any], source: ConfigSource) -> ProxyConfig
     return read_config(text, where)
 
 
-def read_modes(
-    cluster: Cluster, observed: Observed, pods: Iterable[Pod], reach: Connector | None
-) -> tuple[NodeMode, ...]:
+def read_modes(observed: Observed, pods: Iterable[Pod]) -> tuple[NodeMode, ...]:
     """Read the mode of each pod's node, several at a time.
 
     A kube-proxy that serves its metrics on 127.0.0.1 only (kubeadm's default) is out of reach of the API server; then
@@ -188,7 +190,8 @@ def read_modes(
 
     def one(pod: Pod) -> NodeMode:
         node = by_name.get(pod.node)
-        return _read_mode(cluster, pod, reach(node) if reach and node else None, observed.metrics)
+        way = observed.reach(node) if observed.reach and node else None
+        return _read_mode(observed.cluster, pod, way, observed.metrics)
 
     with ProgramPool(max_workers=8) as pool:
         return tuple(pool.map(one, [pod for pod in pods if not pod.ending]))

@@ -116,18 +116,11 @@ class Session:
         self, plan: ChangePlan, say: Callable[[str], None], *, seconds: float, back: bool
     ) -> tuple[NodeMode, ...]:
         """Carry a plan out, with at most so many seconds for each pool; what each node runs afterwards."""
-        return Executor(
-            cluster=self.cluster,
-            say=say,
-            seconds=seconds,
-            plan=plan,
-            reach=self.reach,
-            back=partial(self._way_back, plan),
-        ).apply(back=back)
+        return Executor(plan=plan, say=say, seconds=seconds, back=partial(self._way_back, plan)).apply(back=back)
 
     def modes(self) -> tuple[NodeMode, ...]:
         """What each node runs now."""
-        return read_modes(self.cluster, self.observed, self.observed.pods, self.reach)
+        return read_modes(self.observed, self.observed.pods)
 
     def _way_back(self, plan: ChangePlan, saved: Path | None) -> str:
         """The command that takes the plan back, from whatever folder it is run and whatever context is current then."""

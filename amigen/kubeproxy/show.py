@@ -58,8 +58,8 @@ def plan_text(plan: ChangePlan) -> str:
 def plan_json(plan: ChangePlan) -> dict[str, Any]:
     """The plan for a program."""
     return {
-        "cluster": plan.observed.cluster,
-        "server": plan.observed.server,
+        "cluster": plan.observed.cluster.name,
+        "server": plan.observed.cluster.server,
         "proxyVersion": plan.observed.proxy_version,
         "managed": detect.summary(plan.observed.managed),
         "way": plan.way.name,
@@ -80,8 +80,9 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
 
 
 def _head(observed: Observed) -> list[str]:
+    cluster = observed.cluster
     return [
-        f"cluster: {observed.cluster} ({observed.server}), context {observed.context}",
+        f"cluster: {cluster.name} ({cluster.server}), context {cluster.context}",
         f"Kubernetes {observed.version}, kube-proxy {observed.proxy_version}",
         f"managed by: {observed.managed.evidence}",
     ]
@@ -149,8 +150,8 @@ def cluster_text(observed: Observed, modes: tuple[NodeMode, ...]) -> str:
 def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, Any]:
     """The same for a program."""
     return {
-        "cluster": observed.cluster,
-        "server": observed.server,
+        "cluster": observed.cluster.name,
+        "server": observed.cluster.server,
         "version": observed.version,
         "proxyVersion": observed.proxy_version,
         "managed": detect.summary(observed.managed),

@@ -55,11 +55,10 @@ def observed(
     nodes = more.pop("nodes", [a_node("a"), a_node("b")])
     config_map = samples.config_map("kube-proxy-config", "config", text)
     config_map["metadata"]["resourceVersion"] = "77"
+    cluster: Any = SimpleNamespace(name="prod", context="prod", server="https://x.eks.amazonaws.com")
     eks: Any = SimpleNamespace(cluster="prod", schema=lambda _: SCHEMA)
     return Observed(
-        cluster="prod",
-        context="prod",
-        server="https://x.eks.amazonaws.com",
+        cluster=cluster,
         version=version,
         proxy_version=version,
         daemon_set=samples.daemon_set(),

@@ -11,7 +11,7 @@ from amigen.base.errors import ConflictError, KubernetesError
 from amigen.base.waiting import wait_until
 from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import detect
-from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Tools, Way
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
 from amigen.kubeproxy.config import contradictions
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.observe import Observed, embedded
@@ -91,7 +91,7 @@ class AddonWay(Way):
         if now is None or (now.version, now.values, now.status) != (then.version, then.values, then.status):
             raise ConflictError("the add-on was changed concurrently", NOTHING_CHANGED)
 
-    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
+    def write(self, plan: ChangePlan, say: Callable[[str], None], seconds: float, refused: Callable[[], None]) -> None:
         update_id = plan.follow
         if not update_id:
             try:
@@ -100,19 +100,20 @@ class AddonWay(Way):
             except ConflictError:
                 refused()
                 raise
-        tools.say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
-        self._eks.follow(update_id, seconds=tools.seconds, say=lambda line: tools.say(f"  {line}"))
-        _wait_for_arrival(tools, plan)
+        say(f"{'following' if plan.follow else 'started'} add-on update {update_id}")
+        self._eks.follow(update_id, seconds=seconds, say=lambda line: say(f"  {line}"))
+        _wait_for_arrival(plan)
 
 
-def _wait_for_arrival(tools: Tools, plan: ChangePlan) -> None:
+def _wait_for_arrival(plan: ChangePlan) -> None:
     """Restart no kube-proxy for a configuration that is not there."""
     missing: tuple[str, ...] = ()
     where = ""
 
     def arrived() -> bool:
         nonlocal missing, where
-        config = embedded(tools.cluster.get(CONFIG_MAPS, plan.observed.source.name), plan.observed.source)
+        source = plan.observed.source
+        config = embedded(plan.observed.cluster.get(CONFIG_MAPS, source.name), source)
         missing, where = contradictions(config, plan.settings.changes), config.where
         return not missing
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from amigen.base.errors import AmigenError, ConflictError, InputError
-from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Tools, Way
+from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
 from amigen.kubeproxy.config import read_config
 from amigen.kubeproxy.observe import Observed
 from amigen.kubeproxy.saved import Saved
@@ -48,10 +48,11 @@ class ConfigMapWay(Way):
             return []
         return ["the add-on manages kube-proxy and will overwrite this at its next update (--despite-addon)"]
 
-    def write(self, tools: Tools, plan: ChangePlan, refused: Callable[[], None]) -> None:
+    def write(self, plan: ChangePlan, say: Callable[[str], None], seconds: float, refused: Callable[[], None]) -> None:
+        del seconds
         source = plan.observed.source
         try:
-            tools.cluster.replace(
+            plan.observed.cluster.replace(
                 CONFIG_MAPS, source.name, _with_text(plan.observed.config_map, source.key, plan.after)
             )
         except UnreachableError as error:
@@ -64,7 +65,7 @@ class ConfigMapWay(Way):
             if isinstance(error, ConflictError):
                 error.hint = NOTHING_CHANGED
             raise
-        tools.say(f"wrote configmap {source.name}, key {source.key}")
+        say(f"wrote configmap {source.name}, key {source.key}")
 
 
 def _with_text(config_map: Mapping[str, Any], key: str, text: str) -> dict[str, Any]:
