@@ -130,15 +130,15 @@ class Addon:
                 "wait for it (`aws eks list-updates`), run `amigen kube-proxy plan` again, then repeat",
             ) from None
 
-    def under_way(self) -> Update | None:
-        """The update that is in progress, amigen's own or another; None without one."""
+    def under_way(self) -> tuple[str, str]:
+        """Id and values of the update that is in progress, amigen's own or another; empty: none, or not said."""
         updates = {"name": self.cluster, "addonName": ADDON}
         for update_id in self._aws.pages(calls.LIST_ADDON_UPDATES, self._region, self._what, **updates):
             found = self._update(update_id)
             if found.get("status") == "InProgress":
                 params = {one.get("type"): one.get("value") for one in found.get("params") or []}
-                return Update(id=str(update_id), values=params.get("ConfigurationValues") or "")
-        return None
+                return str(update_id), params.get("ConfigurationValues") or ""
+        return "", ""
 
     def _update(self, update_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self._call(calls.DESCRIBE_ADDON_UPDATE, name=self.cluster, updateId=update_id)["update"]
@@ -178,14 +178,6 @@ def _failed(update_id: str, status: str, errors: list[Mapping[str, Any]]) -> Aws
         if code in _EXPLAIN:
             lines.append(f"    {_EXPLAIN[code]}")
     return AwsError("\n".join(lines))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Update:
-    """An update that is under way; `values` are those that it sets, empty where EKS does not say them."""
-
-    id: str
-    values: str = ""
 
 
 def merged(current: str, settings: Settings) -> str:

@@ -142,7 +142,7 @@ class ChangePlan:
         calls = [
             (self.on_delete, f"PATCH {path}: updateStrategy OnDelete, so that pods are replaced pool by pool"),
             (bool(self.follow), follow),
-            (self.changes, self.way.call(self)),
+            (self.changes, self.way.call(self) if self.changes else ""),
             (True, f"PATCH {path}: {restart}, unless an unfinished one is resumed"),
             (
                 self.on_delete,

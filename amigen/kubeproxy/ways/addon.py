@@ -57,20 +57,18 @@ class AddonWay(Way):
         return json.dumps(eks.read_values(text), indent=2, sort_keys=True) + "\n"
 
     @cached_property
-    def _running(self) -> eks.Update | None:
-        return self._eks.under_way() if self._state.status == "UPDATING" else None
+    def _running(self) -> tuple[str, str]:
+        return self._eks.under_way() if self._state.status == "UPDATING" else ("", "")
 
     def follow(self, wanted: str) -> str:
-        running = self._running
-        if running is None:
-            return ""
+        update_id, values = self._running
         # Of another one the values would be lost, or these refused.
-        if self.shown(running.values or self.current) == self.shown(wanted):
-            return running.id
-        raise ConflictError(
-            f"another update of the add-on, {running.id}, is under way",
-            "wait for it (`aws eks describe-update`), run `amigen kube-proxy plan` again, then repeat",
-        )
+        if update_id and self.shown(values or self.current) != self.shown(wanted):
+            raise ConflictError(
+                f"another update of the add-on, {update_id}, is under way",
+                "wait for it (`aws eks describe-update`), run `amigen kube-proxy plan` again, then repeat",
+            )
+        return update_id
 
     def drift(self, changes: Mapping[str, Any]) -> tuple[str, ...]:
         return contradictions(self._observed.config, changes)
