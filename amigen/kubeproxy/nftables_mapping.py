@@ -34,8 +34,8 @@ class Row:
     value: str
     becomes: str
     note: str
-    matters: bool
-    default: bool
+    matters: bool = False
+    default: bool = False
 
     @classmethod
     def of(
