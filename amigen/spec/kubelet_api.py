@@ -140,21 +140,21 @@ class KubeletApi(Struct, frozen=True, kw_only=True):
                 message = f"--{name} needs a value: the kubelet would read the next flag as its value"
                 yield Problem(path=path, message=message, hint=f"--{name}=VALUE")
             return
-        words = _FLAG_WORDS.get(type_, type_)
-        words = words.replace("=", "<") if name in _LANGLE else words
-        # Labels have rules of their own (amigen.spec.rules.join).
-        if name != "node-labels" and not _is_flag_value(_unquoted(name, value), type_):
-            shown = value.strip("\"'")[:60]
+        read = _flag_value(_unquoted(name, value), type_)
+        if read is not _REFUSED:
+            if field := field_of(name):
+                yield from self._meaning(field, read, path)
+        elif name != "node-labels":  # labels have rules of their own (amigen.spec.rules.join)
+            words, shown = _FLAG_WORDS.get(type_, type_), value.strip("\"'")[:60]
+            words = words.replace("=", "<") if name in _LANGLE else words
             yield Problem(path=path, message=f"--{name} takes {words}, not {shown!r}", hint="")
-        elif field := self._field(flag):
-            yield from self._meaning(*field, path)
 
     def _field(self, flag: str) -> tuple[str, object] | None:
         """The field of the configuration that a flag sets, and its value, where that is judged here."""
         name, given, value = flag.removeprefix("--").partition("=")
-        type_, value = self.flags.get(name, ""), _unquoted(name, value) if given else "true"
-        field = field_of(name) if _is_flag_value(value, type_) else ""
-        return (field, _flag_value(value, type_)) if field else None
+        read = _flag_value(_unquoted(name, value) if given else "true", self.flags.get(name, ""))
+        field = field_of(name)
+        return (field, read) if field and read is not _REFUSED else None
 
 
 # LangleSeparatedMapStringString of k8s.io/component-base, which says that it is a mapStringString, too.
@@ -164,21 +164,6 @@ _LANGLE = ("eviction-hard", "eviction-soft")
 def _unquoted(name: str, value: str) -> str:
     value = value.strip("\"'")
     return value.replace("=", " ").replace("<", "=") if name in _LANGLE else value
-
-
-def _flag_value(value: str, type_: str) -> object:
-    if type_ in _INTEGERS:
-        return whole(value)
-    if type_ == "bool":
-        return value.lower() in ("1", "t", "true")
-    if type_ == "stringSlice":
-        return value.split(",") if value else []
-    if type_.startswith("mapString"):
-        pairs = dict(pair.strip().partition("=")[::2] for pair in value.split(",") if pair.strip())
-        return (
-            {key: one.lower() in ("1", "t", "true") for key, one in pairs.items()} if type_.endswith("Bool") else pairs
-        )
-    return value
 
 
 _FLAG_WORDS = {
@@ -194,8 +179,9 @@ _FLAG_WORDS = {
     "float32": "a number",
     **dict.fromkeys(_INTEGERS, "a whole number"),
 }
-
-
+_TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+# In place of the value of a flag that the kubelet does not start with.
+_REFUSED = object()
 _FLAG_PATTERNS = {
     "Level": "[0-9]{1,9}",
     "colonSeparatedMultimapStringString": r"([^,:]+:[^,]*(,[^,:]+:[^,]*)*)?",
@@ -207,19 +193,23 @@ _FLAG_PATTERNS = {
 }
 
 
-def _is_flag_value(value: str, type_: str) -> bool:
-    if type_ == "bool":
-        # strconv.ParseBool of Go.
-        return value in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
-    if type_ in _INTEGERS:
-        return (number := whole(value)) is not None and _fits(number, type_)
-    if type_ in _FLAG_PATTERNS:
-        return bool(re.fullmatch(_FLAG_PATTERNS[type_], value))
-    if type_.startswith("mapString"):
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        words = ("string", "bool") if type_.endswith("Bool") else ("string", "string")
-        return all(sign and _is_flag_value(one.strip(), words[1]) for _, sign, one in pairs)
-    return True
+def _flag_value(value: str, type_: str) -> object:
+    """As pflag reads it; `_REFUSED` for what it refuses."""
+    read: object = value
+    if type_ == "bool":  # strconv.ParseBool of Go
+        read = value in _TRUE or (value not in _FALSE and _REFUSED)
+    elif type_ in _INTEGERS:
+        number = whole(value)
+        read = _REFUSED if number is None or not _fits(number, type_) else number
+    elif type_ in _FLAG_PATTERNS and not re.fullmatch(_FLAG_PATTERNS[type_], value):
+        read = _REFUSED
+    elif type_ == "stringSlice":
+        read = value.split(",") if value else []
+    elif type_.startswith("mapString"):
+        pairs = [pair.strip().partition("=") for pair in value.split(",") if pair.strip()]
+        inner = {key: _flag_value(one.strip(), "bool") if type_.endswith("Bool") else one for key, _, one in pairs}
+        read = inner if all(sign for _, sign, _ in pairs) and _REFUSED not in inner.values() else _REFUSED
+    return read
 
 
 def _span(type_: str) -> tuple[int, int]:
