@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from amigen.aws import calls
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
 from amigen.plan.make import plan_images
-from amigen.plan.model import ImagePlan
-from amigen.platforms import PLATFORMS
 from amigen.publish import names, observe, proof
 from amigen.publish.run_command import Answer, Rate, run_script
 from amigen.publish.state import Instance
@@ -70,7 +67,7 @@ def verify_fleet(
     """Ask the running instances with a tag in several regions, and judge what they answer."""
     plans = {plan.platform: plan for plan in plan_images(spec)}
     token = secrets.token_hex(16)
-    script = one_script(plans, token)
+    script = proof.script_of(plans, token)
 
     def ask(region: str) -> list[Answer]:
         """All running instances of a region, with one command."""
@@ -93,7 +90,7 @@ def verify_fleet(
     failures = tuple(
         (region, each) for region, each in zip(regions, found, strict=True) if isinstance(each, AmigenError)
     )
-    return FleetResult(nodes=nodes, outcomes=tuple(judge(plans, nodes, token)), failures=failures, tag=tag)
+    return FleetResult(nodes=nodes, outcomes=tuple(proof.judge(plans, token, nodes)), failures=failures, tag=tag)
 
 
 def preview(
@@ -109,28 +106,3 @@ def preview(
 def _running(aws: Aws, region: str, tag: tuple[str, str]) -> list[Instance]:
     found = observe.running_instances(aws, region, f"instances with {'='.join(tag)}", **{tag[0]: tag[1]})
     return [each for each in found if each.state == "running"]
-
-
-def one_script(plans: Mapping[str, ImagePlan], token: str) -> str:
-    """Each platform's script in a branch of its own, chosen on the node by its os-release."""
-    if len(plans) == 1:
-        return proof.script_of(next(iter(plans.values())), token)
-    lines = [". /etc/os-release", 'case "$ID:$VERSION_ID" in']
-    for plan in plans.values():
-        fact = PLATFORMS[plan.platform]
-        lines += [f"{fact.os_id}:{fact.os_version}*)", proof.script_of(plan, token).rstrip("\n"), ";;"]
-    return "\n".join([*lines, "esac", ""])
-
-
-def judge(plans: Mapping[str, ImagePlan], nodes: Sequence[Answer], token: str) -> list[Report | AmigenError]:
-    """A report for each node, or why there is none, in their order."""
-    by_platform: dict[str, list[Answer]] = defaultdict(list)
-    judged: dict[str, Report | CouldNotCheckError] = {}
-    hint = f"tag it {names.TAG_PLATFORM}=..., one of {', '.join(plans)}"
-    for node in nodes:
-        by_platform[node.platform].append(node)
-        unknown = ("its platform is not known", hint)
-        judged[node.instance] = node.unproven(*((node.problem, "see it in Fleet Manager") if node.problem else unknown))
-    for platform, plan in plans.items():
-        judged |= proof.judge(plan, token, by_platform[platform])
-    return [judged[node.instance] for node in nodes]

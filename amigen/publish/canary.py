@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amigen.aws import calls, model
@@ -189,18 +189,19 @@ class Canary:
             ) from None
 
     def _judge(self, instance: str) -> None:
-        token = uuid.uuid4().hex
+        token, plans = uuid.uuid4().hex, {self.plan.platform: self.plan}
         answers, _ = run_script(
             self.aws,
             self.place.region,
-            _WAIT_FOR_USER_DATA + proof.script_of(self.plan, token),
+            _WAIT_FOR_USER_DATA + proof.script_of(plans, token),
             call=calls.SEND_CANARY_COMMAND,
             waiter=self.waiter,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
         silent = Answer(instance=instance, region=self.place.region, problem="was not asked: is its SSM agent online?")
-        report = proof.judge(self.plan, token, [answers.get(instance, silent)])[instance]
+        answer = replace(answers.get(instance, silent), platform=self.plan.platform)
+        (report,) = proof.judge(plans, token, [answer])
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:
             raise type(error)(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,16 +19,17 @@ from amigen.publish.run_command import Answer
 from amigen.verify.report import Outcome, Report, Result, verdict_of
 
 
-def script_of(plan: ImagePlan, token: str) -> str:
+def script_of(plans: Mapping[str, ImagePlan], token: str) -> str:
     return f'echo "{token} $NODE_HEALTH"\n'
 
 
-def judge(plan: ImagePlan, token: str, answers: Sequence[Answer]) -> dict[str, Report | CouldNotCheckError]:
+def judge(plans: Mapping[str, ImagePlan], token: str, answers: Sequence[Answer]) -> list[Report | CouldNotCheckError]:
     """`healthy` passes; anything else fails one check."""
     out: dict[str, Report | CouldNotCheckError] = {}
     for each in answers:
-        if each.output is None:
-            out[each.instance] = each.unproven(each.problem, "see it in Fleet Manager")
+        plan = plans.get(each.platform)
+        if each.output is None or plan is None:
+            out[each.instance] = each.unproven(each.problem or "its platform is not known", "see it in Fleet Manager")
             continue
         said, _, health = each.output.decode().strip().partition(" ")
         if said != token:
@@ -48,7 +49,7 @@ def judge(plan: ImagePlan, token: str, answers: Sequence[Answer]) -> dict[str, R
             verdict=verdict_of(results),
             results=results,
         )
-    return out
+    return [out[each.instance] for each in answers]
 
 
 def run_on_this_machine(health: str, commands: list[str]) -> tuple[int, str, str]:
