@@ -133,7 +133,8 @@ def _single(type_: str, content: bytes) -> Iterator[Finding]:
         yield error("", "line-ends", message, "save it with Unix line ends")
     elif line := mime.stray_line(content):
         shown = content.split(b"\n")[line - 1].decode("utf-8", "replace").strip()[:40]
-        message = f"has the line {line}, {shown!r}, before its MIME headers or among them: nobody reads them"
+        what = f"the line {line}, {shown!r}," if shown else f"an empty line ({line})"
+        message = f"has {what} before its MIME headers or among them: nobody reads them"
         yield error("nodeadm", "mime-header", message, "begin it with the headers, without another line", line=line)
     elif type_ == mime.NODE_CONFIG and content.startswith(b"#!"):
         message = "is a NodeConfig for nodeadm, and a script for cloud-init, which fails"
@@ -201,6 +202,12 @@ def _multipart(content: bytes, read: Parts) -> None:
             continue
         if child is children[-1] and len(children) > 1 and not child.keys() and not child.get_payload():
             continue  # A last line `--BOUNDARY` closes a document for all readers.
+        swallowed = re.search(
+            rf"--{re.escape(boundary)}.*\r?\n(?i:content-[a-z-]+|mime-version):", str(child.get_payload())
+        )
+        if swallowed:
+            text = f"{read.where} goes on behind {swallowed[0].splitlines()[0][:60]!r}, which is no boundary there"
+            torn.append(error("", "boundary", text, "write each boundary alone in its line, without blanks before it"))
         untyped = "content-type" not in child and bool(child.get_payload())
         read.add_mail(child)
         # A lone boundary line tears a script: Go reads on, and cloud-init calls the rest a part without headers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.message import Message
 from typing import Any
 
@@ -21,6 +22,7 @@ _SAID_OTHERWISE = (
     "content-length",
     "content-md5",
 )
+_HEADER = re.compile(r"(?i)(content-|mime-|x-|merge-|launch-|number-|message-|from\b|date\b|subject\b)")
 # Keys of an archive's entry that are no headers.
 _KEYS = ("content", "filename", "type", "launch-index", "content-disposition", "content-type")
 # What cloud-init knows an entry without a type by.
@@ -83,12 +85,20 @@ class Parts:
         if type_ in ("text/plain", "text/x-not-multipart", mime.SHELL):
             seen = mime.detect(content)
             type_ = seen if seen not in ("text/plain", mime.NODE_CONFIG, mime.MULTIPART) else type_
-        if type_ == "text/plain":
+        headers = tuple((key, str(value)) for key, value in child.items() if key.lower() not in _SAID_OTHERWISE)
+        if not content.strip() and (odd := [key for key, _ in headers if not _HEADER.match(key)]):
+            message = (
+                f"{self.where} has no empty line before `{odd[0][:40]}:`, so that this and what follows are headers"
+            )
+            self.problems.append(error("", "mime-header", message, "put an empty line behind the headers"))
+        elif _HEADER.match(content.lstrip().decode("utf-8", "replace")) and "content-type" not in child:
+            message = f"{self.where} begins with an empty line, so that its headers are text: nobody knows its type"
+            self.problems.append(error("", "mime-header", message, "remove the empty line"))
+        elif type_ == "text/plain":
             message = f"{self.where} is of a kind that cloud-init does not know: it is ignored"
             self.problems.append(warning("", "kind", message, "name its Content-Type"))
         if mime.is_multipart(content):
             self.nested("holds a whole multi-part document")
-        headers = tuple((key, str(value)) for key, value in child.items() if key.lower() not in _SAID_OTHERWISE)
         type_name = str(child.get_param("name") or "")
         if type_ != child.get_content_type() and "gzip" not in wrapped:
             # cloud-init gives it a new Content-Type, without the old one's name (user_data.py, _process_msg).

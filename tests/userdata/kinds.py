@@ -323,6 +323,13 @@ KINDS: dict[str, bytes] = {
     "AL2's variables": m(SH.replace(b"echo hello", b'export KUBELET_EXTRA_ARGS="--max-pods=9"'), NC),
     "Karpenter's boundary, not read by it": m(SH, CC).replace(b"BND", b"//").replace(b"MIME-V", b"Mime-V"),
     "Karpenter's boundary and a cluster": m(SH, NC).replace(b"BND", b"//").replace(b"MIME-V", b"Mime-V"),
+    "cloud-config among the headers": m(b"Content-Type: text/cloud-config\nhostname: x\nfqdn: y.z\n", NC),
+    "NC among the headers": m(SH, NC.replace(b"\n\n---", b"")),
+    "an empty line before the headers of a part": m(b"\n" + SH, NC),
+    "a boundary that is indented": m(SH, NC, NC).replace(
+        b"\n--BND\nContent-Type: app", b"\n  --BND\nContent-Type: app", 1
+    ),
+    "a boundary behind text": m(SH, NC, NC).replace(b"hello\n\n--BND", b"hello--BND", 1),
     "single part mime": b"MIME-Version: 1.0\nContent-Type: text/x-shellscript\n\n" + S,
     "single part mime NC": b"MIME-Version: 1.0\nContent-Type: application/node.eks.aws\n\n" + NODE,
     "single part mime cc": b"Content-Type: text/cloud-config\nMIME-Version: 1.0\n\n#cloud-config\npackages: [htop]\n",

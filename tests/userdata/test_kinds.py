@@ -111,6 +111,14 @@ def test_merge_writes_nothing_that_is_refused(name: str) -> None:
         ("blank before #!, alone", "has an empty line or blanks before #!"),
         ("env with an option", "part 1 hands 'bash -e' to env as one argument: cloud-init cannot run it"),
         ("AL2's variables", "sets a variable of the bootstrap.sh of Amazon Linux 2"),
+        ("cloud-config among the headers", "part 1 has no empty line before `hostname:`"),
+        ("NC among the headers", "part 2 has no empty line before `apiVersion:`"),
+        (
+            "an empty line before the headers of a part",
+            "part 1 begins with an empty line, so that its headers are text",
+        ),
+        ("a boundary that is indented", "part 1 goes on behind '--BND', which is no boundary there"),
+        ("a boundary behind text", "part 1 goes on behind '--BND', which is no boundary there"),
         ("bootstrap in comment", "nothing in it joins the node to a cluster: there is no NodeConfig"),
     ],
 )
