@@ -229,46 +229,26 @@ def together(config: Mapping[str, Any], path: str, version: str) -> Iterator[Pro
 
 def _excluded(config: Mapping[str, Any], path: str) -> Iterator[Problem]:
     """What the kubelet refuses of a value, or beside others; what nodeadm sets stands for what is not there."""
-    gates, enforced = config.get("featureGates"), config.get("enforceNodeAllocatable", ["pods"])
-    pulls, oldest, youngest = (
-        config.get(name) for name in ("maxParallelImagePulls", "imageMaximumGCAge", "imageMinimumGCAge")
-    )
-    by_priority, period = config.get("shutdownGracePeriodByPodPriority"), config.get("shutdownGracePeriod")
-    factor = config.get("memoryThrottlingFactor")
-    for excluded, key, message in (
-        (config.get("runOnce") is True, "runOnce", "is no longer supported"),
-        (
-            isinstance(factor, int | float) and not 0 < factor <= 1,
-            "memoryThrottlingFactor",
-            "must be above 0 and up to 1",
-        ),
-        (
-            config.get("serializeImagePulls") is True and isinstance(pulls, int) and pulls > 1,
-            "maxParallelImagePulls",
-            "needs serializeImagePulls: false",
-        ),
-        (
-            isinstance(oldest, str) and 0 < seconds(oldest) <= seconds(youngest if isinstance(youngest, str) else "2m"),
-            "imageMaximumGCAge",
-            f"must be greater than imageMinimumGCAge, {youngest or '2m'}",
-        ),
-        (
-            config.get("cgroupsPerQOS") is False and isinstance(enforced, list) and "pods" in enforced,
-            "cgroupsPerQOS",
-            "needs enforceNodeAllocatable: []",
-        ),
-        (
-            isinstance(gates, dict)
-            and gates.get("RotateKubeletServerCertificate") is False
-            and config.get("serverTLSBootstrap") is not False,
-            "featureGates.RotateKubeletServerCertificate",
-            "is needed for serverTLSBootstrap, which nodeadm sets",
-        ),
-        (
-            by_priority and isinstance(period, str) and seconds(period) > 0,
-            "shutdownGracePeriodByPodPriority",
-            f"excludes shutdownGracePeriod, which is {period}",
-        ),
-    ):
-        if excluded:
-            yield Problem(path=f"{path}.{key}", message=f"{message}: the kubelet does not start", hint="")
+    get, found = config.get, dict[str, str]()
+    if get("runOnce") is True:
+        found["runOnce"] = "is no longer supported"
+    factor, pulls = get("memoryThrottlingFactor"), get("maxParallelImagePulls")
+    if isinstance(factor, int | float) and not 0 < factor <= 1:
+        found["memoryThrottlingFactor"] = "must be above 0 and up to 1"
+    if get("serializeImagePulls") is True and isinstance(pulls, int) and pulls > 1:
+        found["maxParallelImagePulls"] = "needs serializeImagePulls: false"
+    oldest, youngest = get("imageMaximumGCAge"), get("imageMinimumGCAge")
+    if isinstance(oldest, str) and 0 < seconds(oldest) <= seconds(youngest if isinstance(youngest, str) else "2m"):
+        found["imageMaximumGCAge"] = f"must be greater than imageMinimumGCAge, {youngest or '2m'}"
+    gates, enforced = get("featureGates"), get("enforceNodeAllocatable", ["pods"])
+    if get("cgroupsPerQOS") is False and isinstance(enforced, list) and "pods" in enforced:
+        found["cgroupsPerQOS"] = "needs enforceNodeAllocatable: []"
+    rotates = not isinstance(gates, dict) or gates.get("RotateKubeletServerCertificate") is not False
+    if not rotates and get("serverTLSBootstrap") is not False:
+        key = "featureGates.RotateKubeletServerCertificate"
+        found[key] = "is needed for serverTLSBootstrap, which nodeadm sets"
+    by_priority, period = get("shutdownGracePeriodByPodPriority"), get("shutdownGracePeriod")
+    if by_priority and isinstance(period, str) and seconds(period) > 0:
+        found["shutdownGracePeriodByPodPriority"] = f"excludes shutdownGracePeriod, which is {period}"
+    for key, message in found.items():
+        yield Problem(path=f"{path}.{key}", message=f"{message}: the kubelet does not start", hint="")
