@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
@@ -34,7 +34,7 @@ class Kind:
     name: str
     is_one: Callable[[Any], bool]
     rule: str = ""
-    keeps: Callable[[Any], bool] = lambda _: True
+    keeps: Callable[[Any], object] = lambda _: True
 
 
 def _is(*types: type) -> Callable[[Any], bool]:
@@ -71,69 +71,62 @@ def _are_node_ports(value: list[str]) -> bool:
     return len(set(words)) == len(words) and all(text in KEYWORDS or read_network(text) for text in value)
 
 
-_TEXT, _DURATION = Kind("text", _is(str)), Kind("a duration such as 30s", _is_duration)
-_NUMBER, _TEXTS = Kind("a whole number", _is_whole), "a list of CIDRs such as 192.0.2.0/24"
-_NOT_NEGATIVE = "must not be negative"
-
-
-def _text(rule: str, keeps: Callable[[str], bool]) -> Kind:
-    return Kind(_TEXT.name, _TEXT.is_one, rule, keeps)
-
-
-def _number(rule: str, keeps: Callable[[int], bool]) -> Kind:
-    return Kind(_NUMBER.name, _NUMBER.is_one, rule, keeps)
-
-
+_TEXT, _NUMBER = Kind("text", _is(str)), Kind("a whole number", _is_whole)
+_DURATION = Kind("a duration such as 30s", _is_duration, "must not be negative", lambda value: seconds(value) >= 0)
+_CIDRS = "a list of CIDRs such as 192.0.2.0/24"
+_NODE_PORTS = f"must be {_CIDRS}, or {', '.join(KEYWORDS)}, each once"
 _KINDS = {
     "map": Kind("a mapping", _is(dict)),
     "bool": Kind("true or false", _is(bool)),
     "number": Kind("a number", _is(int, float)),
-    "natural": _number(_NOT_NEGATIVE, lambda value: value >= 0),
-    "bit": _number("must be from 0 to 31", lambda value: 0 <= value <= 31),
-    "score": _number("must be from -1000 to 1000", lambda value: -1000 <= value <= 1000),
-    "duration": Kind(_DURATION.name, _is_duration, _NOT_NEGATIVE, lambda value: seconds(value) >= 0),
+    "natural": replace(_NUMBER, rule="must not be negative", keeps=lambda value: value >= 0),
+    "bit": replace(_NUMBER, rule="must be from 0 to 31", keeps=lambda value: 0 <= value <= 31),
+    "score": replace(_NUMBER, rule="must be from -1000 to 1000", keeps=lambda value: -1000 <= value <= 1000),
+    "duration": _DURATION,
     "text": _TEXT,
-    "scheduler": _text(f"must be one of {', '.join(SCHEDULERS)}", lambda value: value in ("", *SCHEDULERS)),
-    "local": _text(f"must be one of {', '.join(_LOCAL)}", lambda value: value in ("", *_LOCAL)),
-    "format": _text("must be text or json", lambda value: value in ("", "text", "json")),
-    "address": _text("must be an IP address", lambda value: not value or read_address(value) is not None),
-    "endpoint": _text("must be IP:PORT", _is_endpoint),
-    "cidrs": Kind(_TEXTS, _is_texts, f"must be {_TEXTS}", _are_cidrs),
-    "node ports": Kind(_TEXTS, _is_texts, f"must be {_TEXTS}, or {', '.join(KEYWORDS)}, each once", _are_node_ports),
+    "scheduler": replace(_TEXT, rule=f"must be one of {', '.join(SCHEDULERS)}", keeps=("", *SCHEDULERS).__contains__),
+    "local": replace(_TEXT, rule=f"must be one of {', '.join(_LOCAL)}", keeps=("", *_LOCAL).__contains__),
+    "format": replace(_TEXT, rule="must be text or json", keeps=("", "text", "json").__contains__),
+    "address": replace(_TEXT, rule="must be an IP address", keeps=lambda value: not value or read_address(value)),
+    "endpoint": replace(_TEXT, rule="must be IP:PORT", keeps=_is_endpoint),
+    "cidrs": Kind(_CIDRS, _is_texts, f"must be {_CIDRS}", _are_cidrs),
+    "node ports": Kind(_CIDRS, _is_texts, _NODE_PORTS, _are_node_ports),
 }
-_PERIODS = "{0}.syncPeriod {0}.minSyncPeriod"
-_MASQUERADE = "{0}.masqueradeAll {0}.masqueradeBit"
-# What `--set` takes, and feature gates.
-FIELDS = (
-    f"ipvs.scheduler {_PERIODS.format('ipvs')} ipvs.excludeCIDRs ipvs.strictARP ipvs.tcpTimeout ipvs.tcpFinTimeout"
-    f" ipvs.udpTimeout {_MASQUERADE.format('iptables')} {_PERIODS.format('iptables')} {_MASQUERADE.format('nftables')}"
-    f" {_PERIODS.format('nftables')} nodePortAddresses conntrack.tcpEstablishedTimeout conntrack.tcpCloseWaitTimeout"
-    " conntrack.udpTimeout conntrack.udpStreamTimeout conntrack.tcpBeLiberal"
-).split()
-_PATHS = {
+
+
+def _by_path(table: Mapping[str, str]) -> dict[str, str]:
+    return {path: kind for kind, paths in table.items() for path in paths.split()}
+
+
+# What `--set` takes beside feature gates, with its kind.
+FIELDS = _by_path({
+    "scheduler": "ipvs.scheduler",
+    "bool": "ipvs.strictARP iptables.masqueradeAll nftables.masqueradeAll conntrack.tcpBeLiberal",
+    "bit": "iptables.masqueradeBit nftables.masqueradeBit",
+    "duration": "ipvs.syncPeriod ipvs.minSyncPeriod ipvs.tcpTimeout ipvs.tcpFinTimeout ipvs.udpTimeout"
+    " iptables.syncPeriod iptables.minSyncPeriod nftables.syncPeriod nftables.minSyncPeriod"
+    " conntrack.tcpEstablishedTimeout conntrack.tcpCloseWaitTimeout conntrack.udpTimeout conntrack.udpStreamTimeout",
+    "cidrs": "ipvs.excludeCIDRs",
+    "node ports": "nodePortAddresses",
+})  # fmt: skip
+# The other fields that kube-proxy has.
+_KIND_OF = FIELDS | _by_path({
     "map": "clientConnection conntrack detectLocal featureGates iptables ipvs logging nftables winkernel",
-    "bool": "bindAddressHardFail enableProfiling windowsRunAsService ipvs.strictARP iptables.masqueradeAll"
-    " iptables.localhostNodePorts nftables.masqueradeAll conntrack.tcpBeLiberal winkernel.enableDSR"
+    "bool": "bindAddressHardFail enableProfiling windowsRunAsService iptables.localhostNodePorts winkernel.enableDSR"
     " winkernel.forwardHealthCheckVip",
     "number": "clientConnection.qps",
     "natural": "conntrack.maxPerCore conntrack.min clientConnection.burst logging.verbosity",
-    "bit": "iptables.masqueradeBit nftables.masqueradeBit",
     "score": "oomScoreAdj",
-    "duration": f"configSyncPeriod {' '.join(one for one in FIELDS if one.endswith(('Period', 'Timeout')))}",
+    "duration": "configSyncPeriod",
     "text": "mode clusterCIDR clientConnection.kubeconfig clientConnection.contentType"
     " clientConnection.acceptContentTypes detectLocal.bridgeInterface detectLocal.interfaceNamePrefix hostnameOverride"
-    " portRange showHiddenMetricsForVersion winkernel.networkName winkernel.sourceVip"
-    " winkernel.rootHnsEndpointName",
-    "scheduler": "ipvs.scheduler",
+    " portRange showHiddenMetricsForVersion winkernel.networkName winkernel.sourceVip winkernel.rootHnsEndpointName",
     "local": "detectLocalMode",
     "format": "logging.format",
     "address": "bindAddress",
     "endpoint": "healthzBindAddress metricsBindAddress",
-    "cidrs": "ipvs.excludeCIDRs",
-    "node ports": "nodePortAddresses",
-}
+})  # fmt: skip
 _POINTERS = ("tcpEstablishedTimeout", "tcpCloseWaitTimeout")  # the only durations that may be null
-_KIND_OF = {path: kind for kind, paths in _PATHS.items() for path in paths.split()}
 
 
 def kind_of(path: str) -> str:
