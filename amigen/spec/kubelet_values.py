@@ -27,7 +27,8 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     **dict.fromkeys(("eventBurst", "eventRecordQPS", "kubeAPIBurst", "kubeAPIQPS", "maxOpenFiles"), (0, None)),
     **dict.fromkeys(("maxPods", "nodeLeaseDurationSeconds", "podsPerCore", "registryBurst"), (0, None)),
     **dict.fromkeys(("imageGCHighThresholdPercent", "imageGCLowThresholdPercent"), (0, 100)),
-    **dict.fromkeys(("healthzPort", "port", "readOnlyPort"), (0, 65535)),
+    **dict.fromkeys(("healthzPort", "readOnlyPort"), (0, 65535)),
+    "port": (1, 65535),
     **dict.fromkeys(("iptablesDropBit", "iptablesMasqueradeBit"), (0, 31)),
     "containerLogMaxFiles": (2, None),
     "containerLogMaxWorkers": (1, None),
@@ -38,12 +39,13 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "tracing.samplingRatePerMillion": (0, None),
     "userNamespaces.idsPerPod": (65536, None),
 }
-# Seconds; a duration of zero means the default, but where the least is more than a second.
+# Seconds; for a shutdown zero means none.
 _DURATIONS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("imageMaximumGCAge", "imageMinimumGCAge"), (0, 1e9)),
     **dict.fromkeys(("shutdownGracePeriod", "shutdownGracePeriodCriticalPods"), (1, 1e9)),
     "containerLogMonitorInterval": (3, 1e9),
     "cpuCFSQuotaPeriod": (0.001, 1),
+    "crashLoopBackOff.maxContainerRestartPeriod": (1, 300),
 }
 _CHOICES = {
     "cpuManagerPolicy": ("none", "static"),
@@ -174,7 +176,7 @@ def _text(field: str, value: str, path: str) -> Iterator[Problem]:
         yield wrong(value, "an absolute path", path)
     elif field in _DURATIONS and DURATION.fullmatch(value):
         low, high = _DURATIONS[field]
-        if not low <= seconds(value) <= high and not (seconds(value) == 0 and low <= 1):
+        if not low <= seconds(value) <= high and not (seconds(value) == 0 and field.startswith("shutdown")):
             yield wrong(value, f"a duration from {low:g}s {f'to {high:g}s' if high < 1e9 else 'on'}", path)
 
 

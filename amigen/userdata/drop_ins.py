@@ -10,6 +10,7 @@ import base64
 import binascii
 import posixpath
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -111,8 +112,14 @@ _ASSIGNED = re.compile(
 
 def _of_script(text: str, by: str) -> Iterator[DropIn]:
     """Here-documents and texts that are written to the folder; what other commands write there cannot be seen."""
-    for name, value in _ASSIGNED.findall(text):
-        text = re.sub(rf"\$(?:{name}\b|{{{name}}})", value, text)
+    values = dict(_ASSIGNED.findall(text))
+    if values:
+        text = re.sub(r"\$(\w+|\{\w+\})", lambda name: values.get(name[1].strip("{}"), name[0]), text)
+    # Where a here-document can end: the places of each line, as it is and without tabs before it.
+    ends: dict[tuple[str, str], list[int]] = {}
+    for each in re.finditer(r".*", text) if "<<" in text else ():
+        ends.setdefault(("", each[0]), []).append(each.start())
+        ends.setdefault(("-", each[0].lstrip("\t")), []).append(each.start())
     found: dict[str, bytes | None] = {}
     place = 0
     while place < len(text):
@@ -123,9 +130,11 @@ def _of_script(text: str, by: str) -> Iterator[DropIn]:
         here, echo = _HERE.search(code), _ECHO.search(code)
         content = f"{echo[1]}\n".encode() if echo else None
         if here:
-            end = re.compile(rf"^{here[1] and chr(9) + '*'}{re.escape(here[4])}$", re.M).search(text, place)
-            content = _here(text[place : end.start()], here) if end else None
-            place = end.end() + 1 if end else place
+            places = ends.get((here[1], here[4]), [])
+            at = bisect_left(places, place)
+            end = places[at] if at < len(places) else -1
+            content = _here(text[place:end], here) if end >= 0 else None
+            place = text.find("\n", end) + 1 or len(text) if end >= 0 else place
         for how, name in _TO.findall(code):
             adds = how == ">>" or how.endswith("-a")
             before = found.get(name) if adds else b""

@@ -230,14 +230,6 @@ class _Reader:
     def _error(self, message: str, place: int, rule: Rule) -> GoError:
         return GoError(message, _line(self.document, place), rule)
 
-    def _read_line(self) -> tuple[bytes, bool]:
-        end = self.document.find(b"\n", self.place)
-        whole = end >= 0
-        line = self.document[self.place : end + 1 if whole else len(self.document)]
-        if len(line) > _LONGEST_LINE:
-            raise self._error(f"a line before a boundary has more than {_LONGEST_LINE} bytes", self.place, "boundary")
-        return line, whole
-
     def _to_next(self) -> bool:
         """Behind the next boundary line; False at the closing one.
 
@@ -247,14 +239,20 @@ class _Reader:
         """
         expected = False
         while True:
-            line, whole = self._read_line()
-            if self._is_final(line):
+            at, end = self.place, self.document.find(b"\n", self.place) + 1
+            line = self.document[at : end or len(self.document)]
+            if len(line) > _LONGEST_LINE:
+                raise self._error(f"a line before a boundary has more than {_LONGEST_LINE} bytes", at, "boundary")
+            rest = line.removeprefix(self.dashes)
+            is_ours = line.startswith(self.dashes)
+            if is_ours and rest.startswith(b"--") and rest[2:].lstrip(b" \t") in (b"", self.newline):
                 return False
-            if not whole:
+            if not end:
                 raise EOFError
-            at = self.place
-            self.place += len(line)
-            if self._is_boundary(line):
+            self.place = end
+            if is_ours and not self.parts and rest.lstrip(b" \t") == b"\n":
+                self.newline = b"\n"
+            if is_ours and rest.lstrip(b" \t") == self.newline:
                 return True
             if expected or (self.parts and line != self.newline):
                 raise self._unexpected(line, at)
@@ -267,19 +265,6 @@ class _Reader:
             ends = "LF" if self.newline == b"\n" else "CRLF"
             return self._error(f"{shown!r}: line ends are mixed: the first boundary ends in {ends}", at, "line ends")
         return self._error(f"{shown!r} begins like a boundary line and is not one", at, "boundary")
-
-    def _is_final(self, line: bytes) -> bool:
-        if not line.startswith(self.dashes + b"--"):
-            return False
-        return line[len(self.dashes) + 2 :].lstrip(b" \t") in (b"", self.newline)
-
-    def _is_boundary(self, line: bytes) -> bool:
-        if not line.startswith(self.dashes):
-            return False
-        rest = line[len(self.dashes) :].lstrip(b" \t")
-        if not self.parts and rest == b"\n":
-            self.newline = b"\n"
-        return rest == self.newline
 
     def _part(self) -> bool:
         """One part; False where the document ends in its headers, which Go takes for the end of all."""

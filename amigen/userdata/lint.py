@@ -38,7 +38,6 @@ def lint(document: Document, placed: tuple[Placed, ...], about: System, *, nodea
     """All findings about a document in a system, whose parts arrive as `placed`."""
     given = tuple(each.given for each in placed if each.given)
     yield from _size(document, about)
-    yield from _type(document, about)
     yield from _wrapped(document, about)
     if about.accepts is None or document.type in about.accepts:
         for number, part in enumerate(given, 1):
@@ -77,12 +76,10 @@ def _size(document: Document, about: System) -> Iterator[Finding]:
         yield (error if sure else warning)("ec2", "size", message, hint, about.source)
 
 
-def _type(document: Document, about: System) -> Iterator[Finding]:
+def _wrapped(document: Document, about: System) -> Iterator[Finding]:
+    """Types of a whole document, and what may be around it, that the system does not take."""
     if about.accepts is not None and document.type not in about.accepts:
         yield error("", "accepts", f"is {document.type}, and {about.title} {about.needs}", about.hint, about.source)
-
-
-def _wrapped(document: Document, about: System) -> Iterator[Finding]:
     for wrapping in document.wrapped:
         if wrapping in about.wrapped:
             continue

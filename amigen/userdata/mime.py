@@ -27,19 +27,17 @@ BOM = b"\xef\xbb\xbf"
 # Byte order marks of UTF-16, which Go's YAML reads, and which Windows' editors and shells write.
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # What cloud-init unpacks by the part's type (cloudinit/user_data.py, DECOMP_TYPES).
-GZIP_TYPES = frozenset(
-    f"application/{name}"
-    for name in (
-        "gzip",
-        "gzip-compressed",
-        "gzipped",
-        "x-compress",
-        "x-compressed",
-        "x-gunzip",
-        "x-gzip",
-        "x-gzip-compressed",
-    )
+_PACKED = (
+    "gzip",
+    "gzip-compressed",
+    "gzipped",
+    "x-compress",
+    "x-compressed",
+    "x-gunzip",
+    "x-gzip",
+    "x-gzip-compressed",
 )
+GZIP_TYPES = frozenset(f"application/{name}" for name in _PACKED)
 # The first characters that tell cloud-init what a document is (cloudinit/handlers/__init__.py, INCLUSION_TYPES_MAP).
 SIGNS: tuple[tuple[str, str], ...] = (
     ("#include-once", "text/x-include-once-url"),

@@ -42,6 +42,13 @@ def test_explain_answers(document: str, says: str) -> None:
     assert any(says in message for message in found) if says else not any("jinja" in message for message in found)
 
 
+@pytest.mark.parametrize(
+    "piece", ["cat <<E\n", "echo 'a # don\n", 'echo "\\', "cat > /etc/eks/nodeadm.d/x.yaml <<E\na\nE\n"]
+)
+def test_a_long_script_is_read_once(piece: str) -> None:
+    assert explain(b"#!/bin/bash\n" + piece.encode() * 40000, "self-managed").parts
+
+
 @pytest.mark.parametrize("port", ["²", NINES, "65536", ""])
 def test_a_wrong_port_is_refused(port: str) -> None:
     assert list(refusals({"metricsBindAddress": f"1.2.3.4:{port}"}, "ipvs", "1.37"))

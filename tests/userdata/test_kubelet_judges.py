@@ -198,6 +198,12 @@ logging: {format: x}
 memoryThrottlingFactor: 2
 tracing: {samplingRatePerMillion: -1}
 userNamespaces: {idsPerPod: 5}
+cpuCFSQuotaPeriod: 0s
+crashLoopBackOff: {maxContainerRestartPeriod: 1h}
+crashLoopBackOff: {maxContainerRestartPeriod: 0s}
+crashLoopBackOff: {maxContainerRestartPeriod: 1m}
+imageMinimumGCAge: 0s
+containerLogMonitorInterval: 0s
 """.strip("\n").split("\n")
 
 
