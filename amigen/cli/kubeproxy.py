@@ -1,4 +1,4 @@
-"""`amigen kube-proxy`: plan, apply, status, rollback, migrate.
+"""`amigen kube-proxy`: plan, apply, status, rollback, migrate; one idea: commands with options that they share.
 
 Help imports neither the rooms of these commands nor boto3, which is imported where an EKS cluster is known.
 """
