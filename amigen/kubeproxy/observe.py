@@ -45,6 +45,11 @@ class KubeProxy:
     nodes: tuple[Node, ...] = ()
     gathered: Mapping[str, NodeFacts | str] = field(default_factory=dict)
 
+    @property
+    def metrics(self) -> str:
+        """kube-proxy's metrics address, which also answers `/proxyMode`."""
+        return str(self.config.get("metricsBindAddress") or DEFAULT_METRICS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Observed(KubeProxy):
@@ -64,11 +69,6 @@ class Observed(KubeProxy):
     source: ConfigSource
     managed: Managed
     pods: tuple[Pod, ...]
-
-    @property
-    def metrics(self) -> str:
-        """kube-proxy's metrics address, which also answers `/proxyMode`."""
-        return str(self.config.get("metricsBindAddress") or DEFAULT_METRICS)
 
     @property
     def pods_behind(self) -> tuple[Pod, ...]:

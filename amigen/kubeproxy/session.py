@@ -20,8 +20,8 @@ from amigen.kubeproxy.change import ChangePlan, ChangeRequest
 from amigen.kubeproxy.config import ProxyConfig
 from amigen.kubeproxy.daemonset import Node
 from amigen.kubeproxy.detect import eks_name
-from amigen.kubeproxy.node_facts import DEFAULT_METRICS, NodeMode, gather_all, node_at
-from amigen.kubeproxy.observe import Connector, Observed, observe, read_modes
+from amigen.kubeproxy.node_facts import NodeMode, gather_all, node_at
+from amigen.kubeproxy.observe import Connector, KubeProxy, Observed, observe, read_modes
 from amigen.kubeproxy.plan import make_plan, plan_rollback
 from amigen.kubeproxy.saved import load, newest
 from amigen.kubeproxy.settings import Settings
@@ -156,23 +156,23 @@ class Session:
         """
         self.__dict__.pop("observed", None)  # a watch must see a configuration that changes meanwhile
         if assumed is not None:
-            config, metrics = assumed, DEFAULT_METRICS
             version = minor_version(self.cluster.version(), "the server's version")
             nodes = daemonset.nodes(self.cluster.list(NODES), self.pool_label) if asked else ()
+            proxy = KubeProxy(config=assumed, proxy_version=version, nodes=nodes)
         else:
-            config, metrics = self.observed.config, self.observed.metrics
-            version, nodes = self.observed.proxy_version, self.observed.nodes
-        features = ProxyFeatures.of(version_tuple(version), config.get("featureGates") or {})
+            proxy = self.observed
+        config = proxy.config
+        features = ProxyFeatures.of(version_tuple(proxy.proxy_version), config.get("featureGates") or {})
         services = list(self.cluster.list(SERVICES, namespace=""))
         ports = read_services(services, self.cluster.list(ENDPOINT_SLICES, namespace=""), features)
         found = []
-        for one, facts in zip(asked, gather_all(asked, metrics), strict=True):
+        for one, facts in zip(asked, gather_all(asked, proxy.metrics), strict=True):
             if isinstance(facts, CouldNotCheckError):
                 found.append(NodeStatus(subject=one.target.text, key=one.target.text, found=facts))
                 continue
             if isinstance(facts, AmigenError):
                 raise facts
-            node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", nodes)
+            node = matching_node(facts, one.target.name if one.target.kind == "ssh" else "", proxy.nodes)
             name = f"{node.name} ({one.target.text})" if node else one.target.text
             judged = judge(facts, config, wanted_on(node, ports, config, features, facts.addresses), name)
             found.append(NodeStatus(subject=name, key=one.target.text, found=judged))
