@@ -106,6 +106,10 @@ def progress(line: str) -> None:
     echo_line(f"  {line}", err=True)
 
 
+def hidden(_: object) -> None:
+    """Show nothing: the JSON document at the end has the plan, too."""
+
+
 def asking(yes: bool) -> Callable[[str], None]:
     """What asks a question before the world is changed; with `yes` it does not.
 

@@ -12,7 +12,7 @@ import msgspec
 from amigen.base.errors import AmigenError, DiffersError
 from amigen.base.words import counted
 from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
-from amigen.cli.aws import OnAws, asking, on_aws, progress, record_option, target_options
+from amigen.cli.aws import OnAws, asking, hidden, on_aws, progress, record_option, target_options
 from amigen.cli.document import echo_json, echo_line, markdown_output_option
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
@@ -110,7 +110,7 @@ def prune(
         raise click.UsageError("--apply (or --yes) and --dry-run exclude each other")
     rules = Rules(keep=keep, older_than=timedelta(days=older_than), now=datetime.now(UTC))
     where = names.chosen_regions(on.spec, regions, anywhere=True)
-    show, ask = _hidden if on.json else _show_prune, asking(yes) if apply else None
+    show, ask = hidden if on.json else _show_prune, asking(yes) if apply else None
     plans = prune_images(on.aws, where, on.spec, record, rules, show=show, ask=ask, say=progress)
     if on.json:
         echo_json({"dryRun": not apply, "regions": [_prune_json(plan) for plan in plans]})
@@ -201,10 +201,6 @@ def _show_base(each: BaseRow) -> None:
         echo_line(f"  {line}")
     if each.another and each.last_kernel and not each.kernel:
         echo_line(f"  the last build ran kernel {each.last_kernel}; the name of this image does not say its kernel")
-
-
-def _hidden(_: RegionPrune) -> None:
-    """The JSON document at the end has the plan, too."""
 
 
 def _show_prune(plan: RegionPrune) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amigen.cli.aws import OnAws, asking, on_aws, progress, record_option, target_options, wait_options
+from amigen.cli.aws import OnAws, asking, hidden, on_aws, progress, record_option, target_options, wait_options
 from amigen.cli.document import echo_json, echo_line
 from amigen.cli.durations import Duration
 from amigen.cli.failures import raise_failures
@@ -103,7 +103,7 @@ def publish(
         preferences=preferences,
         **given,
     )
-    found = release.publish(on.aws, order, waiter, show=_hidden if on.json else _show, ask=asking(yes))
+    found = release.publish(on.aws, order, waiter, show=hidden if on.json else _show, ask=asking(yes))
     if on.json:
         ledger = {"ledger": str(found.ledger)} if found.ledger else {}
         echo_json(
@@ -147,7 +147,7 @@ def rollback(
         Waiter(progress, every=1),
         path=record,
         dry_run=dry_run,
-        show=_hidden if on.json else _show,
+        show=hidden if on.json else _show,
         ask=asking(yes),
     )
     if on.json:
@@ -155,10 +155,6 @@ def rollback(
     elif any(run.applied for run in found.runs):
         _conclude(found)
     raise_failures(found.failures)
-
-
-def _hidden(_: Released) -> None:
-    """The JSON document at the end has the plan, too."""
 
 
 def _show(found: Released) -> None:
