@@ -22,7 +22,7 @@ from amigen.aws.errors import translate
 from amigen.aws.grants import Call
 from amigen.aws.model import loader, pagination
 from amigen.base.errors import AwsError, InputError, RefusedError
-from amigen.base.nearest import nearest
+from amigen.base.words import nearest
 from amigen.knowledge import AWS_REGIONS
 
 # What people expect of a tool that runs unattended; AWS_MAX_ATTEMPTS and the profile's max_attempts say otherwise.

@@ -20,7 +20,7 @@ import click
 from amigen import __version__
 from amigen.base.errors import AmigenError, SpecError, plain, system_words
 from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt
-from amigen.base.nearest import nearest
+from amigen.base.words import nearest
 
 # Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {

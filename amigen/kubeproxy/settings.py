@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from amigen.base.errors import InputError
-from amigen.base.nearest import nearest
+from amigen.base.words import nearest
 from amigen.knowledge import PROXY_MODES, SCHEDULERS
 from amigen.kubeproxy.fields import FIELDS, Value, kind_of, refused_value
 from amigen.spec.kubelet_values import seconds

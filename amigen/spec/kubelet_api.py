@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from amigen.base.errors import Problem
 from amigen.base.goyaml import whole
-from amigen.base.nearest import nearest
+from amigen.base.words import nearest
 from amigen.spec.kubelet_values import DURATION, QUANTITY, field_of, refused, together, wrong
 from amigen.spec.paths import key_path
 

@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from amigen.base.errors import Problem, masked
-from amigen.base.nearest import nearest
+from amigen.base.words import nearest
 from amigen.platforms import PLATFORMS
 from amigen.spec.paths import key_path
 from amigen.spec.shape import Shape, empty, fields
