@@ -94,7 +94,15 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
         value = builder.of(node, ()) if node else None
         return Document(value=value, lines=builder.lines, more=more, twice=twice(node))
     except yaml.YAMLError as error:
-        raise ValueError(not_yaml(error, text)) from None
+        # An escape that Go's reader knows and libyaml does not.
+        plain = re.sub(r'(?s)"(?:[^"\\]|\\.)*"', lambda text: re.sub(r"(?s)\\(.)", _unescaped, text[0]), text)
+        if "unknown escape" not in str(error) or plain == text:
+            raise ValueError(not_yaml(error, text)) from None
+        return read(plain.encode(), maybe_json=maybe_json)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return "'" if found[1] == "'" else found[0]
 
 
 def not_yaml(error: yaml.YAMLError, text: str) -> str:

@@ -287,6 +287,8 @@ KINDS: dict[str, bytes] = {
     "NC in a NodeClass": b"kind: EC2NodeClass\nspec:\n  userData: |\n" + NODE.replace(b"\n", b"\n    "),
     "NC for an Outpost": NODE.replace(b"    cidr", b"    enableOutpost: true\n    cidr"),
     "NC with a number too large for TOML": NODE + b"  containerd: {config: 'a = 9223372036854775808'}\n",
+    "NC with an escaped apostrophe": NODE.replace(b"--v=2", b"\"--node-labels=\\'a=b\\'\""),
+    "NC with an escape of TOML 1.1": NODE + b"  containerd: {config: 'a = \"\\e[0m \\\\e\"'}\n",
     "NC with a fraction too large for TOML": NODE + b"  containerd: {config: 'a = 1e400'}\n",
     "gzip and a line end": gzip.compress(m(SH, NC)) + b"\n",
     "gzip in two members": gzip.compress(m(SH, NC)[:40]) + gzip.compress(m(SH, NC)[40:]),

@@ -218,7 +218,13 @@ def toml(given: str | dict[str, Any]) -> dict[str, Any]:
         return value
 
     try:
-        config = tomllib.loads(given, parse_float=number)
+        try:
+            config = tomllib.loads(given, parse_float=number)
+        except tomllib.TOMLDecodeError:
+            if r"\e" not in given:
+                raise
+            # Of TOML 1.1, which go-toml reads.
+            config = tomllib.loads(re.sub(r"(?<!\\)((?:\\\\)*)\\e", r"\1\\u001b", given), parse_float=number)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     values: list[Any] = [config]
