@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from amigen.spec.kubelet_api import kubelet_api
+from amigen.spec.kubelet_values import setting
 from amigen.userdata.explain import explain
 from tests.real.build import program
 from tests.userdata.test_nodeadm_judges import NODE
@@ -231,6 +233,41 @@ def test_the_kubelet_starts_with_what_explain_accepts() -> None:
         for each, said in zip(settings, kubelet(asked), strict=True)
         if bool(found := refused(each)) != bool(said["error"])
     ] == []
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves by path in lower case, as `setting` names them."""
+    if isinstance(value, dict):
+        return {name: leaf for key, inner in value.items() for name, leaf in flat(inner, f"{path}.{key}").items()}
+    return {path.removeprefix(".").removesuffix(".Duration").lower(): value}
+
+
+# A value that is not the default, by the type of a flag, or by its name.
+VALUES = {
+    "bool": "false", "duration": "7m", "int32": "7", "int64": "7", "ip": "10.1.2.3", "stringSlice": "10.1.2.3",
+    "mapStringString": "cpu=7m", "string": "7", "Level": "7", "pattern=N,...": "x=7", "[]v1.Taint": "a=b:NoSchedule",
+    "reserved-memory": "0:memory=7Mi", "colonSeparatedMultimapStringString": "a:b",
+}  # fmt: skip
+
+
+def test_which_setting_a_flag_beats() -> None:
+    """The configuration that the kubelet runs with, with each flag that it starts with."""
+    api = kubelet_api("1.37")
+    assert api
+    names = [name for name in api.flags if name != "feature-gates"]
+    words = [[f"--{name}={value}"] for name in names for value in (VALUES.get(api.flags[name], ""), "true")]
+    plain, *answers = kubelet([{"flags": flags, "show": True} for flags in ([], *words)])
+    before, seen = flat(plain["config"]), set()
+    for (word,), answer in zip(words, answers, strict=True):
+        name = word.partition("=")[0].removeprefix("--")
+        after = flat(answer["config"]) if not answer["error"] else before
+        changed = {path for path in before | after if before.get(path) != after.get(path)}
+        seen |= {name} if changed else set()
+        # resolvConf is ResolverConfig inside of the kubelet.
+        wanted = {"resolvconf": "resolverconfig"}.get(setting(name), setting(name))
+        assert all(f"{path}.".startswith(f"{wanted}.") for path in changed), (name, changed)
+
+    assert len(seen) > 60
 
 
 def test_a_flag_that_beats_the_configuration_is_named() -> None:

@@ -46,6 +46,8 @@ const base = `{"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s
 type question struct {
 	Flags  []string       `json:"flags"`
 	Config map[string]any `json:"config"`
+	// Show asks for the configuration that the kubelet runs with.
+	Show bool `json:"show"`
 }
 
 func main() {
@@ -60,11 +62,14 @@ func main() {
 		if err := questions.Decode(&asked); err != nil {
 			panic(err)
 		}
-		said := ""
-		if err := judge(asked); err != nil {
-			said = err.Error()
+		answer := map[string]any{"error": ""}
+		config, err := judge(asked)
+		if err != nil {
+			answer["error"] = err.Error()
+		} else if asked.Show {
+			answer["config"] = config
 		}
-		answers.Encode(map[string]string{"error": said})
+		answers.Encode(answer)
 	}
 }
 
@@ -85,7 +90,7 @@ func parse(words []string, into *kubeletconfig.KubeletConfiguration) error {
 	return options.ValidateKubeletFlags(flags)
 }
 
-func judge(asked question) (err error) {
+func judge(asked question) (config *kubeletconfig.KubeletConfiguration, err error) {
 	// The defaults panic where a feature gate is not known, and the kubelet ends so, too.
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -94,31 +99,31 @@ func judge(asked question) (err error) {
 	}()
 	first, err := options.NewKubeletConfiguration()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := parse(asked.Flags, first); err != nil {
-		return err
+		return nil, err
 	}
 	gates := utilfeature.DefaultMutableFeatureGate.DeepCopy()
 	if err := gates.SetFromMap(first.FeatureGates); err != nil {
-		return err
+		return nil, err
 	}
 	_, codecs, err := scheme.NewSchemeAndCodecs()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	config, err := codec.DecodeKubeletConfiguration(context.Background(), codecs, []byte(base))
+	config, err = codec.DecodeKubeletConfiguration(context.Background(), codecs, []byte(base))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(asked.Config) > 0 {
 		if err := merge(config, asked.Config); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	fromFile := config.FeatureGates
 	if err := parse(asked.Flags, config); err != nil {
-		return err
+		return nil, err
 	}
 	for name, value := range fromFile {
 		if _, set := config.FeatureGates[name]; !set {
@@ -126,12 +131,12 @@ func judge(asked question) (err error) {
 		}
 	}
 	if err := gates.SetFromMap(config.FeatureGates); err != nil {
-		return err
+		return nil, err
 	}
 	if err := validation.ValidateKubeletConfiguration(config, gates); err != nil {
-		return err
+		return nil, err
 	}
-	return quantities(config)
+	return config, quantities(config)
 }
 
 func merge(config *kubeletconfig.KubeletConfiguration, over map[string]any) error {
