@@ -203,12 +203,12 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     ("test_module_persisted[ip_vs]", "next boot", _masked),
     (
         "test_module_persisted[ip_vs]",
-        "/etc/modprobe.d/x.conf:1:blacklist ip_vs",
+        "/etc/modprobe.d/x.conf:1:blacklist ip-vs",
         lambda n: (n.put("etc/modprobe.d/x.conf", "blacklist ip-vs\n"), n.put("said/modprobe", BLACKLISTED)),
     ),
     (
         "test_module_persisted[ip_vs]",
-        "/proc/cmdline:1:blacklist ip_vs",
+        "/proc/cmdline:1:modprobe.blacklist=ip_vs",
         lambda n: (n.put("proc/cmdline", "ro modprobe.blacklist=ip_vs\n"), n.put("said/modprobe", BLACKLISTED)),
     ),
     ("test_module_in_every_kernel[ip_vs]", "6.18.0-1 lacks ip_vs.ko", _newer_kernel_lacks_it),

@@ -36,7 +36,7 @@ BLACKLIST = "skipped /etc/modprobe.d/site.conf:1:blacklist ip_vs"
         ),
         (
             LOADED,
-            "skipped /proc/cmdline:1:blacklist ip_vs",
+            "skipped /proc/cmdline:1:modprobe.blacklist=ip_vs",
             ["the kernel command line keeps modules from being loaded"],
         ),
         (
