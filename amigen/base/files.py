@@ -115,14 +115,15 @@ def require_writable(path: Path, *, make_folder: bool = False) -> None:
     Raises:
         InputError: Its folder cannot be written, or made; names the folder.
     """
-    if path.exists() and not path.is_file():  # `/dev/stdout`
-        return
-    folder = Path(os.path.realpath(path)).parent
-    if not (make_folder or folder.is_dir()):
-        raise InputError(f"{path}: there is no folder {folder}", "make it first")
-    while not folder.exists():
-        folder = folder.parent
+    folder = path.parent
     try:
+        if path.exists() and not path.is_file():  # `/dev/stdout`
+            return
+        folder = Path(os.path.realpath(path)).parent
+        if not (make_folder or folder.is_dir()):
+            raise InputError(f"{path}: there is no folder {folder}", "make it first")
+        while not folder.exists():
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -87,6 +87,8 @@ def verify(words: tuple[str, ...], output: str, **given: Any) -> None:
     spec, targets = (words[0], words[1:]) if named else (None, words)
     if not targets:
         raise click.UsageError("Missing argument 'TARGET...'.")
+    if late := [word for word in targets if word.endswith((".yaml", ".yml")) and Path(word).is_file()]:
+        raise click.UsageError(f"{late[0]} is a spec, which comes before the targets")
     parsed = [parse_target(target) for target in targets]
     image = image_among(parsed)
     if not image and (unused := [f"--{name.replace('_', '-')}" for name in _FOR_IMAGES if given[name]]):

@@ -7,6 +7,7 @@ https://github.com/kubernetes/kube-proxy config/v1alpha1/types.go for the fields
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,9 +102,9 @@ def migration_of_file(file: str, kubernetes_version: str, name: str) -> Migratio
 
 def require_new(file: str) -> None:
     """Raise InputError where no image spec could be written: before the cluster is asked."""
-    if Path(file).exists():
-        raise InputError(f"{file} already exists", "choose another file")
     require_writable(Path(file))
+    if os.path.lexists(file):
+        raise InputError(f"{file} already exists", "choose another file")
 
 
 def write_image_spec(found: Migration, file: str) -> None:

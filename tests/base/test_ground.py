@@ -87,6 +87,8 @@ def test_a_file_that_could_not_be_written_is_found_before(tmp_path: Path) -> Non
     """The folder is named, nothing is left behind, and what is no file is taken."""
     require_writable(tmp_path / "new" / "a", make_folder=True)
     require_writable(Path("/dev/stdout"))
+    with pytest.raises(InputError, match="File name too long"):
+        require_writable(tmp_path / ("a" * 300))
     with pytest.raises(InputError, match=r"there is no folder .*/new"):
         require_writable(tmp_path / "new" / "a")
     with pytest.raises(InputError, match=r"cannot write /proc/new/a: /proc: "):

@@ -178,6 +178,7 @@ def test_a_file_that_may_not_be_read(command: list[str], spec_file: SpecFile, tm
         (["init", "x.yaml", "--name", "n\ngate: true"], 14, b"a meaning in YAML"),
         (["init", "x.yaml", "--kubernetes-version", '1.34"\ngate: true #'], 14, b"a meaning in YAML"),
         (["init", "x.yaml", "--mode", "ebpf"], 2, b"'ebpf' is not one of"),
+        (["verify", "local", "spec.yaml"], 2, b"spec.yaml is a spec, which comes before the targets"),
     ],
 )
 def test_wrong_options(arguments: list[str], code: int, words: bytes, amigen: Amigen, spec_file: SpecFile) -> None:
