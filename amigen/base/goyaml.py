@@ -94,9 +94,11 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
         value = builder.of(node, ()) if node else None
         return Document(value=value, lines=builder.lines, more=more, twice=twice(node))
     except yaml.YAMLError as error:
+        if "unknown escape" not in str(error):
+            raise ValueError(not_yaml(error, text)) from None
         # An escape that Go's reader knows and libyaml does not.
-        plain = re.sub(r'(?s)"(?:[^"\\]|\\.)*"', lambda text: re.sub(r"(?s)\\(.)", _unescaped, text[0]), text)
-        if "unknown escape" not in str(error) or plain == text:
+        plain = re.sub(r'(?s)"(?:[^"\\]|\\.)*(?:"|\Z)', lambda text: re.sub(r"(?s)\\(.)", _unescaped, text[0]), text)
+        if plain == text:
             raise ValueError(not_yaml(error, text)) from None
         return read(plain.encode(), maybe_json=maybe_json)
 

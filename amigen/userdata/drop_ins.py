@@ -101,7 +101,7 @@ def file_content(file: Mapping[str, Any]) -> bytes:
 _LINE = re.compile(r"""(?:(?<![^ \t\n;])\#[^\n]*|'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^\n'"\\]|['"\\])*?(?=\n|\Z)""", re.S)
 _HERE = re.compile(r"(?<!<)<<(-?)[ \t]*(\\?)(['\"]?)([\w.-]+)\3")
 _TO = re.compile(
-    r"(>>?|\btee\b(?: +-a\b)?|\b(?:cp|mv|install|ln)\b[^|;&\n]*|-[oO])[ \t]*['\"]?"
+    r"(>>?|\btee\b(?: +-a\b)?|\b(?:cp|mv|install|ln)\b[^|;&\n]{0,300}|-[oO])[ \t]*['\"]?"
     r"/etc/eks/+nodeadm\.d['\"]?/+([\w.-]+)"
 )
 _ECHO = re.compile(r"\becho[ \t]+'([^']*)'[ \t]*(?:>|\|[ \t]*(?:sudo[ \t]+)?tee\b)")

@@ -174,7 +174,7 @@ class Parts:
                 filename=str(entry.get("filename") or ""),
                 origin=archive.origin,
                 wrapped=(*archive.wrapped, "archive"),
-                headers=tuple((key, str(value)) for key, value in entry.items() if key.lower() not in _KEYS),
+                headers=tuple((str(key), str(v)) for key, v in entry.items() if str(key).lower() not in _KEYS),
             )
             self.add(part)
 

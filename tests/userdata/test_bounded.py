@@ -26,6 +26,9 @@ JINJA = "## template: jinja\n#cloud-config\n{}\nx: 1\n"
         (NODE.format("{flags: ['--image-gc-high-threshold=²']}"), "a whole number"),
         (NODE.format(f"{{flags: ['--image-gc-high-threshold={NINES}']}}"), "a whole number"),
         (NODE.format(f"{{config: {{maxPods: {HEX}}}}}"), "a whole number"),
+        (NODE.format(f"{{flags: ['--reserved-memory=0:a={':a='.join(['1' * 40] * 9)}!=']}}"), "NODE:memory=QUANTITY"),
+        (NODE.format("{}") + "x: \"\\'" + '\\"' * 40000, "YAML"),
+        ("#cloud-config-archive\n- {1: a, null: b, content: '#!/bin/sh'}\n", ""),
         (f"#cloud-config\nruncmd: [{HEX}]\n", "more than 3,000 digits"),
         (f"#cloud-config\nruncmd: [{NINES}]\n", "digits"),
         (JINJA.format("{{ " + "(" * 3000), "nested too deeply"),
@@ -43,7 +46,7 @@ def test_explain_answers(document: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["cat <<E\n", "echo 'a # don\n", 'echo "\\', "cat > /etc/eks/nodeadm.d/x.yaml <<E\na\nE\n"]
+    "piece", ["cat <<E\n", "cp ", "echo 'a # don\n", 'echo "\\', "cat > /etc/eks/nodeadm.d/x.yaml <<E\na\nE\n"]
 )
 def test_a_long_script_is_read_once(piece: str) -> None:
     assert explain(b"#!/bin/bash\n" + piece.encode() * 40000, "self-managed").parts
