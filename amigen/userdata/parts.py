@@ -92,7 +92,7 @@ class Parts:
             )
             self.problems.append(error("", "mime-header", message, "put an empty line behind the headers"))
         elif _HEADER.match(content.lstrip().decode("utf-8", "replace")) and "content-type" not in child:
-            message = f"{self.where} begins with an empty line, so that its headers are text: nobody knows its type"
+            message = f"{self.where} begins with an empty line, so that its headers are text, and it has no type"
             self.problems.append(error("", "mime-header", message, "remove the empty line"))
         elif type_ == "text/plain":
             message = f"{self.where} is of a kind that cloud-init does not know: it is ignored"
