@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from amigen.base.errors import RefusedError
 from amigen.base.words import shortened
@@ -164,7 +163,7 @@ def refuse_not_ready(plan: ChangePlan) -> None:
         )
 
 
-class Way(ABC):
+class Way(Protocol):
     """One way to the configuration of an observed cluster; texts are what it is kept as.
 
     Attributes:
@@ -185,7 +184,6 @@ class Way(ABC):
     rights: tuple[tuple[str, Kind, str], ...] = ()
     failed: bool = False
 
-    @abstractmethod
     def edited(self, settings: Settings) -> str:
         """The current text with the settings.
 
@@ -193,19 +191,15 @@ class Way(ABC):
             RefusedError, InputError, AwsError: This way cannot have these settings.
         """
 
-    @abstractmethod
     def restorable(self, saved: Saved) -> str:
         """The mode of a saved configuration. Raises InputError where it belongs elsewhere."""
 
-    @abstractmethod
     def call(self, plan: ChangePlan) -> str:
         """The call that writes."""
 
-    @abstractmethod
     def warnings(self, plan: ChangePlan) -> list[str]:
         """What to know before the change."""
 
-    @abstractmethod
     def write(self, plan: ChangePlan, say: Callable[[str], None], seconds: float, refused: Callable[[], None]) -> None:
         """Write.
 
