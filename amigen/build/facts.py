@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from amigen.base.errors import BuildError, CouldNotCheckError, ToolError
 from amigen.build.record import Kernel
-from amigen.connections.ssh import to_machine
 from amigen.facts import Facts, GatherError, Wanted, gather
 from amigen.facts.modules import normal
 from amigen.plan.model import ImagePlan
@@ -41,7 +40,7 @@ def ask_builder(plan: ImagePlan, target: SshTarget) -> BuilderFacts:
     """
     command = _LIST_PACKAGES[PLATFORMS[plan.platform].family]
     try:
-        facts = gather(to_machine(target), Wanted(modules=tuple(plan.modules), commands=(command,)))
+        facts = gather(target.as_root, Wanted(modules=tuple(plan.modules), commands=(command,)))
     except CouldNotCheckError as error:
         raise ToolError(f"the builder: {error.message}", error.hint) from None
     except GatherError as error:

@@ -9,7 +9,6 @@ from msgspec import structs
 from amigen.base.errors import ChecksFailedError, CouldNotCheckError
 from amigen.build.record import CheckRecord, When
 from amigen.connections.model import Target
-from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.verify.report import Result
@@ -58,7 +57,7 @@ def check_image(
 
 def _on_machine(plan: ImagePlan, target: SshTarget, when: When) -> tuple[CheckRecord, ...]:
     # Use the open connection: a cleaned builder accepts no new login.
-    checked = check_host(plan, to_machine(target), Options(hygiene=when == "cleaned"))
+    checked = check_host(plan, target.as_root, Options(hygiene=when == "cleaned"))
     return tuple(check_record(each, when) for each in checked.results)
 
 

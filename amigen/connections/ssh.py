@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 from amigen.base.errors import InputError
-from amigen.connections.model import SHELL, Connection, ConnectOptions, Target, UnreachableError
-from amigen.vm.ssh import SshTarget
+from amigen.connections.model import SHELL, Connection, Target, UnreachableError
 
 CONNECT_SECONDS = 15
 _OPTIONS = (
@@ -66,10 +65,3 @@ def ssh_words(options: Sequence[str] = (), identity: str | None = None) -> tuple
     """Options of ssh, `Name=value`, and a key file, as its arguments. One that begins with `-` is taken as it is."""
     words = (word for option in options for word in ((option,) if option.startswith("-") else ("-o", option)))
     return (*words, *(("-i", identity) if identity else ()))
-
-
-def to_machine(machine: SshTarget) -> Ssh:
-    """A connection to a machine of `amigen.vm`, over the one that it keeps open."""
-    name = f"ssh://{machine.host}:{machine.port}"
-    target = Target(text=name, kind="ssh", name=machine.host, user=machine.user, port=machine.port)
-    return Ssh(target, ConnectOptions(ssh=tuple(machine.arguments)))

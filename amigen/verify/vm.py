@@ -26,9 +26,7 @@ from amigen.base.waiting import wait_until
 from amigen.base.words import shortened
 from amigen.checks.cloud_init import CloudInitOnceCheck
 from amigen.checks.model import JoinCluster, RunHook
-from amigen.connections.appliance import InAppliance
 from amigen.connections.model import Target
-from amigen.connections.ssh import to_machine
 from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS
@@ -131,7 +129,7 @@ class _Proof:
 
     def check(self, machine: Machine, plan: ImagePlan, phase: str, part: _Part) -> None:
         """Check the node; where something failed, ask it why."""
-        checked = check_host(without_cluster(plan), to_machine(machine.ssh), self.options, phase=phase)
+        checked = check_host(without_cluster(plan), machine.ssh.as_root, self.options, phase=phase)
         part.machine = part.machine or checked.machine
         part.results += checked.results
         if any(result.outcome == "failed" for result in checked.results):
@@ -314,13 +312,13 @@ def _look_into(proof: _Proof) -> _Part:
     shown = {check.id for check in proof.plan.checks if check.needs == "files"}
     try:
         with Appliance(proof.image, work=work, log=proof.options.log) as appliance, part.phase(IMAGE):
-            checked = check_host(proof.plan, InAppliance(appliance), options, phase=IMAGE)
+            checked = check_host(proof.plan, appliance, options, phase=IMAGE)
             if checked.other_system:
                 # It may have no user that we could come in as, and would be waited for long.
                 raise InputError(f"{proof.image.disk}: {checked.other_system}", OTHER_SYSTEM)
             part.results += [result for result in checked.results if result.id in shown]
             if any(result.outcome == "failed" for result in part.results):
-                part.evidence = appliance.run(evidence_script(proof.plan.modules)).stdout
+                part.evidence = appliance.run(evidence_script(proof.plan.modules)).stdout.decode(errors="replace")
     except (CouldNotCheckError, ToolError) as error:
         unread = "the disk was not read before the boot, and so not looked at for leftovers of a builder"
         part.results.append(

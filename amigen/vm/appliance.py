@@ -16,6 +16,7 @@ from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.files import read_tail
 from amigen.base.processes import MAX_OUTPUT, find_program, run_tool
 from amigen.base.waiting import wait_until
+from amigen.connections.model import Connection, Target
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
 from amigen.platforms.model import PlatformFact
@@ -24,7 +25,6 @@ from amigen.vm.apt_sources import release_of_machine, sources_of_machine
 from amigen.vm.cache import cache_key, cached
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.qemu import MACHINES, bare_command, disk_drive, escaped, kernel_options, not_started, start_qemu
-from amigen.vm.ssh import Completed
 
 # Raised when the same packages make another appliance.
 RECIPE = 1
@@ -108,7 +108,7 @@ poweroff -f
 """
 
 
-class Appliance:
+class Appliance(Connection):
     """The VM, as a context manager; use it from one thread that lives as long as it (see `amigen.vm.Machine`).
 
     Args:
@@ -117,6 +117,7 @@ class Appliance:
     """
 
     def __init__(self, image: VmImage, *, work: Path, log: Callable[[str], None] = lambda _line: None) -> None:
+        super().__init__(Target(text=str(image.disk), kind="vm", name=str(image.disk)))
         self.image, self.work, self.log = image, work, log
         self.console = work / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -139,25 +140,20 @@ class Appliance:
             self._process.kill()
             self._process.wait()
 
-    def run(self, command: str, *, timeout: float = 300) -> Completed:
-        """Run a command of the root's own shell in the root, and return what it did.
-
-        Raises:
-            CouldNotCheckError: No answer within `timeout` seconds.
-        """
-        text = command.encode("utf-8", "surrogateescape")
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a script of the root's own shell in the root."""
+        text = script.encode("utf-8", "surrogateescape")
         try:
-            self._socket.settimeout(timeout)
+            self._socket.settimeout(self.options.seconds)
             self._stream.write(f"{len(text)}\n".encode() + text)
             self._stream.flush()
             code, out, err = map(int, self._line().split())
             if out + err > MAX_OUTPUT:
-                raise CouldNotCheckError(f"the output of this command is too long: {command[:200]}")
+                raise CouldNotCheckError(f"the output of this command is too long: {script[:200]}")
             stdout, stderr = self._stream.read(out), self._stream.read(err)
         except (OSError, ValueError) as error:
             raise CouldNotCheckError(f"the appliance does not answer: {error}\n{self._console()}") from None
-        done = (part.decode("utf-8", "surrogateescape") for part in (stdout, stderr))
-        return Completed(command=command, returncode=code, stdout=next(done), stderr=next(done))
+        return subprocess.CompletedProcess(script, code, stdout, stderr)
 
     def _start(self) -> None:
         kernel, initrd = appliance_files(self.image.architecture, log=self.log)

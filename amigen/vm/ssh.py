@@ -7,24 +7,18 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from amigen.base.errors import ToolError
 from amigen.base.processes import EndlessOutputError, find_program, run_capped, run_tool
+from amigen.connections.model import ConnectOptions, Target
+from amigen.connections.ssh import Ssh
 
 # How a known host key is named, whatever the address that leads to its host.
 HOST_KEY_NAME = "builder"
 # Emulated machines on a busy host take minutes.
 BOOT_SECONDS = 900.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Completed:
-    """What a command on the target did."""
-
-    command: str
-    returncode: int
-    stdout: str
-    stderr: str
+Completed: TypeAlias = "subprocess.CompletedProcess[str]"
 
 
 def new_key(folder: Path) -> Path:
@@ -57,6 +51,13 @@ class SshTarget:
     options: tuple[str, ...] = field(default=())
     known_hosts: Path | None = None
     proxy: str = ""
+
+    @property
+    def as_root(self) -> Ssh:
+        """Runs scripts as root, over the connection that is kept open."""
+        name = f"ssh://{self.host}:{self.port}"
+        target = Target(text=name, kind="ssh", name=self.host, user=self.user, port=self.port)
+        return Ssh(target, ConnectOptions(ssh=tuple(self.arguments)))
 
     @property
     def arguments(self) -> list[str]:
@@ -111,7 +112,7 @@ class SshTarget:
         stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
         if done.returncode == 255 and not stdout:
             raise ToolError(f"no ssh connection to {self.user}@{self.host}:{self.port}: {stderr.strip()}")
-        return Completed(command=text, returncode=done.returncode, stdout=stdout, stderr=stderr)
+        return subprocess.CompletedProcess(text, done.returncode, stdout, stderr)
 
     def wait_until_booted(self, timeout: float = BOOT_SECONDS) -> None:
         """Until everything that starts at boot has started or failed; cloud-init is part of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,10 @@ from amigen.spec.values import Platform
 from amigen.vm.ssh import SshTarget
 from tests.specs import spec
 
-TARGET = cast(SshTarget, None)
+
+def builder(connection: object) -> SshTarget:
+    """A builder that is reached so."""
+    return cast(SshTarget, SimpleNamespace(as_root=connection))
 
 
 class Here:
@@ -37,10 +41,9 @@ class Here:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def asked(tmp_path: Path) -> Any:
     def ask(plan: ImagePlan, program: str, does: str) -> facts.BuilderFacts:
-        monkeypatch.setattr(facts, "to_machine", lambda _target: Here(tmp_path, program, does))
-        return ask_builder(plan, TARGET)
+        return ask_builder(plan, builder(Here(tmp_path, program, does)))
 
     return ask
 
@@ -68,12 +71,11 @@ def test_a_package_manager_that_fails(asked: Any) -> None:
         asked(plan("al2023"), "rpm", "echo database is locked >&2; exit 1")
 
 
-def test_a_builder_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_builder_that_is_gone() -> None:
     """As for every connection of a build: the exit code of a tool."""
 
     def refuse(*_: object) -> None:
         raise UnreachableError("Connection refused")
 
-    monkeypatch.setattr(facts, "to_machine", refuse)
     with pytest.raises(ToolError, match="the builder: could not connect: Connection refused"):
-        ask_builder(plan("al2023"), TARGET)
+        ask_builder(plan("al2023"), builder(SimpleNamespace(run=refuse)))

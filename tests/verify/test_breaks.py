@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from amigen.connections.appliance import InAppliance
-from amigen.connections.model import Target
+from amigen.connections.model import Connection, Target
 from amigen.plan.model import ImagePlan
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
@@ -33,11 +32,15 @@ mount -t tmpfs tmpfs /run/b/root/run
 REMOVE = "cd /; umount /run/b/root/run /run/b/root/proc /run/b/root/dev /run/b/root; umount /run/b"
 
 
-class Broken(InAppliance):
+class Broken(Connection):
     """The root with a break in it."""
 
+    def __init__(self, appliance: Appliance) -> None:
+        super().__init__(appliance.target)
+        self.appliance = appliance
+
     def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
-        return super().run(f"chroot /run/b/root /bin/sh -c {shlex.quote(script)}")
+        return self.appliance.run(f"chroot /run/b/root /bin/sh -c {shlex.quote(script)}")
 
 
 @pytest.fixture(scope="module")

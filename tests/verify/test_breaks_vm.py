@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import pytest
 
 from amigen.connections.model import Target
-from amigen.connections.ssh import to_machine
 from amigen.plan.model import ImagePlan
 from amigen.verify.cause import evidence_script
 from amigen.verify.report import Report
@@ -69,7 +68,7 @@ def look(machine: Machine, plan: ImagePlan, script: str, append: str = "") -> Re
         machine.command[command.index("-append") + 1] += f" {append}"
         machine.reboot()
         machine.ssh.wait_until_booted()
-        checked = check_host(plan, to_machine(machine.ssh), Options())
+        checked = check_host(plan, machine.ssh.as_root, Options())
         evidence = machine.run(["sudo", "-n", "sh", "-c", evidence_script(plan.modules)]).stdout
     finally:
         machine.command = command

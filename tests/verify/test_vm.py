@@ -22,7 +22,6 @@ from amigen.checks.joined import JoinedCheck
 from amigen.checks.kernel import KernelVersionCheck
 from amigen.checks.model import Check
 from amigen.connections import parse_target
-from amigen.connections.ssh import to_machine
 from amigen.plan.model import ImagePlan
 from amigen.userdata.make import user_data
 from amigen.verify.report import Result
@@ -216,7 +215,7 @@ def machine(plan: ImagePlan, image: VmImage) -> Iterator[Machine]:
 
 
 def look(machine: Machine, plan: ImagePlan, *, joined: bool = False) -> list[Result]:
-    return check_host(plan, to_machine(machine.ssh), Options(joined=joined)).results
+    return check_host(plan, machine.ssh.as_root, Options(joined=joined)).results
 
 
 def failed(results: list[Result]) -> set[str]:

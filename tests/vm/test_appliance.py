@@ -84,11 +84,11 @@ def test_a_file_system_without_partitions(root: Path) -> None:
     def use(appliance: Appliance) -> None:
         assert appliance.run("cd /; pwd; read line; exit 7").returncode == 7
         done = appliance.run("printf 'a\\0\\377b'; echo no >&2; echo x >/etc/passwd")
-        assert (done.stdout, done.stderr) == ("a\0\udcffb", "no\n")
-        assert appliance.run("sh -c 'read line </etc/passwd; echo $line'").stdout == "x\n"
+        assert (done.stdout, done.stderr) == (b"a\0\xffb", b"no\n")
+        assert appliance.run("sh -c 'read line </etc/passwd; echo $line'").stdout == b"x\n"
         big = appliance.run("i=0; while [ $i -lt 2000 ]; do printf '%0100d' 0; i=$((i+1)); done")
         assert len(big.stdout) == 200_000
-        assert appliance.run(f": {'x' * 120_000}; echo long").stdout == "long\n"
+        assert appliance.run(f": {'x' * 120_000}; echo long").stdout == b"long\n"
 
     look(file_system("ext4", root, "root", 16), use)
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from amigen.connections.model import Target
-from amigen.connections.ssh import to_machine
 from amigen.userdata.make import user_data
 from amigen.verify.cause import evidence_script
 from amigen.verify.run import Options, check_host, make_report
@@ -81,7 +80,7 @@ def test_the_kernel_refuses_a_module_and_the_report_names_it(tmp_path: Path, mon
         as_root(machine, "printf '%s\\n' ip_vs ip_vs_nq >/etc/modules-load.d/ipvs.conf")
         machine.reboot(1200)
         machine.ssh.wait_until_booted()
-        results = check_host(plan, to_machine(machine.ssh), Options()).results
+        results = check_host(plan, machine.ssh.as_root, Options()).results
         red = {each.id for each in results if each.outcome == "failed"}
         assert "test_module_loaded[ip_vs]" not in red
         assert "test_module_loaded[ip_vs_nq]" in red
