@@ -8,15 +8,13 @@ from typing import Any
 
 from amigen.aws import calls, model
 from amigen.aws.errors import CallError
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, CouldNotCheckError
 from amigen.plan.model import ImagePlan
 from amigen.publish import names, observe, proof
-from amigen.publish.ledger import Ledger
-from amigen.publish.names import Place
 from amigen.publish.run_command import Answer, Rate, run_script
+from amigen.publish.steps import Means, PlaceRun
 from amigen.publish.template import as_tags, cut, tagged_at_launch
-from amigen.publish.wait import TooLongError, Waiter
+from amigen.publish.wait import TooLongError
 from amigen.render.packer import INSTANCE_TYPES
 
 # A version that EC2 does not know after this is not there.
@@ -28,30 +26,25 @@ _WAIT_FOR_USER_DATA = "if command -v cloud-init >/dev/null; then cloud-init stat
 
 @dataclass(frozen=True, kw_only=True)
 class Canary:
-    """The canary of one version: launched, proven, terminated.
+    """The canary of the version of a run: launched, proven, terminated.
 
     Attributes:
         plan: Of the platform.
         subnet: Where to launch; None for the builder's subnet, or as EC2 chooses.
-        name, template, version: What is launched: name and id of the template, and its version.
-        image: The AMI of the version.
     """
 
-    aws: Aws
+    means: Means
+    run: PlaceRun
     plan: ImagePlan
-    ledger: Ledger
-    waiter: Waiter
     subnet: str | None
-    place: Place
-    name: str
-    template: str
-    version: int
-    image: str
 
     @property
     def _mark(self) -> str:
         """What the tag of the canary says."""
-        return f"{self.name}/{self.version}"
+        return f"{self.run.place.target.template}/{self.run.version}"
+
+    def _say(self, text: str) -> None:
+        self.means.waiter.say(f"{self.run.place.key}: {text}")
 
     def prove(self) -> None:
         """Prove the version.
@@ -85,22 +78,22 @@ class Canary:
 
     def _find_or_launch(self) -> str:
         """The canary of a run that was cut off is taken up again, whether it was seen to be launched or not."""
-        key, what = self.place.key, f"canaries of {self._mark}"
-        found = observe.running_instances(self.aws, self.place.region, what, **{names.TAG_CANARY: self._mark})
+        key, what = self.run.place.key, f"canaries of {self._mark}"
+        found = observe.running_instances(self.means.aws, self.run.place.region, what, **{names.TAG_CANARY: self._mark})
         there = [each.id for each in found if each.state in ("pending", "running")]
         if there:
-            self.waiter.say(f"{key}: resuming canary {there[0]} of an earlier run")
+            self._say(f"resuming canary {there[0]} of an earlier run")
             for other in there[1:]:
                 self._terminate(other)
             return there[0]
-        params, token = self._params(), self.ledger.entry(key).canary_token
-        instance = self._launch(params, token, known=True) if token.startswith(f"{self.version}-") else None
+        params, token = self._params(), self.means.ledger.entry(key).canary_token
+        instance = self._launch(params, token, known=True) if token.startswith(f"{self.run.version}-") else None
         if instance is None:
-            token = f"{self.version}-{uuid.uuid4().hex}"
-            self.ledger.note(key, canary_token=token)
+            token = f"{self.run.version}-{uuid.uuid4().hex}"
+            self.means.ledger.note(key, canary_token=token)
             instance = self._launch(params, token, known=False)
         assert instance is not None, "a new token is not used up"
-        self.waiter.say(f"{key}: launched canary {instance}")
+        self._say(f"launched canary {instance}")
         return instance
 
     def _launch(self, params: dict[str, Any], token: str, *, known: bool) -> str | None:
@@ -109,7 +102,7 @@ class Canary:
         """
         what = f"canary of {self._mark}"
         try:
-            answer = self.aws.call(calls.RUN_CANARY, self.place.region, what, **params, ClientToken=token)
+            answer = self.means.aws.call(calls.RUN_CANARY, self.run.place.region, what, **params, ClientToken=token)
         except CallError as error:
             if not known or error.code != "IdempotentParameterMismatch":
                 raise
@@ -121,66 +114,71 @@ class Canary:
 
     def _params(self) -> dict[str, Any]:
         """As the template says, with what it leaves open; without the client token."""
-        spec, target, data = self.plan.spec.aws, self.place.target, self._data()
+        spec, target, data = self.plan.spec.aws, self.run.place.target, self._data()
         tags = {**spec.tags, **target.tags, names.TAG_DIGEST: self.plan.digest, names.TAG_CANARY: self._mark}
         params: dict[str, Any] = {
-            "LaunchTemplate": {"LaunchTemplateId": self.template, "Version": str(self.version)},
+            "LaunchTemplate": {"LaunchTemplateId": self.run.template, "Version": str(self.run.version)},
             "MinCount": 1,
             "MaxCount": 1,
             "TagSpecifications": [{"ResourceType": kind, "Tags": as_tags(tags)} for kind in tagged_at_launch(data)],
         }
         if spec.launch_template.resolve_ssm_parameter:
-            params["ImageId"] = self.image  # the parameter moves only after this
+            params["ImageId"] = self.run.ami  # the parameter moves only after this
         if not (data.get("InstanceType") or data.get("InstanceRequirements")):
             # The template leaves the type to the node group.
             architecture = target.architecture
             params["InstanceType"] = spec.instance_types.get(architecture, INSTANCE_TYPES[architecture])
         if spec.iam_instance_profile and not data.get("IamInstanceProfile"):
             params["IamInstanceProfile"] = {"Name": spec.iam_instance_profile}
-        own = spec.subnet_id if self.place.region == spec.region else None
+        own = spec.subnet_id if self.run.place.region == spec.region else None
         return {**params, **_subnet(data, self.subnet, own)}
 
     def _described(self, instance: str) -> dict[str, Any]:
         """What EC2 says of an instance; nothing where it does not see it (yet), which by its id would be an error."""
         filters = [{"Name": "instance-id", "Values": [instance]}]
-        pages = self.aws.pages(calls.DESCRIBE_INSTANCES, self.place.region, f"instance {instance}", Filters=filters)
+        pages = self.means.aws.pages(
+            calls.DESCRIBE_INSTANCES, self.run.place.region, f"instance {instance}", Filters=filters
+        )
         return next((each for reservation in pages for each in reservation["Instances"]), {})
 
     def _data(self) -> dict[str, Any]:
         """What the version says. It was made just now: EC2 may need a moment to know it everywhere."""
-        what = f"launch template {self.template} version {self.version}"
-        wanted = {"LaunchTemplateId": self.template, "Versions": [str(self.version)]}
+        what = f"launch template {self.run.template} version {self.run.version}"
+        wanted = {"LaunchTemplateId": self.run.template, "Versions": [str(self.run.version)]}
 
-        def look() -> tuple[dict[str, Any] | None, str]:
+        def find() -> dict[str, Any] | None:
             try:
-                found = self.aws.call(calls.DESCRIBE_TEMPLATE_VERSIONS, self.place.region, what, **wanted)
+                found = self.means.aws.call(calls.DESCRIBE_TEMPLATE_VERSIONS, self.run.place.region, what, **wanted)
             except CallError as error:
                 if error.code != "InvalidLaunchTemplateId.VersionNotFound":
                     raise
-                return None, "not visible yet"
+                return None
             data: dict[str, Any] = found.first("LaunchTemplateVersions")["LaunchTemplateData"]
-            return data, ""
+            return data
 
-        return self.waiter.until(f"{self.place.key}: {what}", look, every=2, at_most=_VISIBLE_SECONDS)
+        return self.means.waiter.visible(f"{self.run.place.key}: {what}", find, at_most=_VISIBLE_SECONDS)
 
     def _await_online(self, instance: str) -> None:
+        region = self.run.place.region
+
         def look() -> tuple[bool | None, str]:
             found = self._described(instance)
             state = found["State"]["Name"] if found else "not visible yet"
             if state in (*_ENDED, "stopping", "stopped"):
                 reason = found.get("StateReason", {}).get("Message", "")
                 raise CouldNotCheckError(
-                    f"the canary {instance} in {self.place.region} is {state}" + (f": {reason}" if reason else ""),
+                    f"the canary {instance} in {region} is {state}" + (f": {reason}" if reason else ""),
                     "see the instance's console output; the default version is unchanged",
                 )
-            filters = [{"Key": "InstanceIds", "Values": [instance]}]
-            what = f"instance {instance}"
-            managed = list(self.aws.pages(calls.DESCRIBE_MANAGED_INSTANCES, self.place.region, what, Filters=filters))
-            online = bool(managed) and managed[0].get("PingStatus") == "Online"
+            filters, what = [{"Key": "InstanceIds", "Values": [instance]}], f"instance {instance}"
+            managed: dict[str, Any] = next(
+                self.means.aws.pages(calls.DESCRIBE_MANAGED_INSTANCES, region, what, Filters=filters), {}
+            )
+            online = managed.get("PingStatus") == "Online"
             return (True if online else None), "online" if online else f"{state}, SSM agent not online yet"
 
         try:
-            self.waiter.until(f"{self.place.key}: canary {instance}", look)
+            self.means.waiter.until(f"{self.run.place.key}: canary {instance}", look)
         except TooLongError as error:
             raise CouldNotCheckError(
                 error.message,
@@ -190,37 +188,39 @@ class Canary:
 
     def _judge(self, instance: str) -> None:
         token, plans = uuid.uuid4().hex, {self.plan.platform: self.plan}
+        region, template = self.run.place.region, self.run.place.target.template
         answers, _ = run_script(
-            self.aws,
-            self.place.region,
+            self.means.aws,
+            region,
             _WAIT_FOR_USER_DATA + proof.script_of(plans, token),
             call=calls.SEND_CANARY_COMMAND,
-            waiter=self.waiter,
+            waiter=self.means.waiter,
             rate=Rate(timeout=1800),
             instances=[instance],
         )
-        silent = Answer(instance=instance, region=self.place.region, problem="was not asked: is its SSM agent online?")
+        silent = Answer(instance=instance, region=region, problem="was not asked: is its SSM agent online?")
         answer = replace(answers.get(instance, silent), platform=self.plan.platform)
         (report,) = proof.judge(plans, token, [answer])
         error = report if isinstance(report, CouldNotCheckError) else report.error()
         if error is not None:
             raise type(error)(
-                f"the canary of {self.name} version {self.version} in {self.place.region}: {error.message}",
+                f"the canary of {template} version {self.run.version} in {region}: {error.message}",
                 f"the default version is unchanged; {error.hint}",
             )
         assert not isinstance(report, CouldNotCheckError), "an error was raised above"
-        self.waiter.say(f"{self.place.key}: canary {instance}: {report.summary}")
+        self._say(f"canary {instance}: {report.summary}")
 
     def _terminate(self, instance: str) -> None:
         # Its token is spent: EC2 would answer it with this instance again, gone as it is. Forgotten before the call, as
         # after a cut the instance itself is found by its tag.
-        self.ledger.note(self.place.key, canary_token="")
+        place, what = self.run.place, f"instance {instance}"
+        self.means.ledger.note(place.key, canary_token="")
         try:
-            self.aws.call(calls.TERMINATE_CANARY, self.place.region, f"instance {instance}", InstanceIds=[instance])
+            self.means.aws.call(calls.TERMINATE_CANARY, place.region, what, InstanceIds=[instance])
         except CallError as error:
             if error.code != "InvalidInstanceID.NotFound":
                 raise
-        self.waiter.say(f"{self.place.key}: terminated canary {instance}")
+        self._say(f"terminated canary {instance}")
 
 
 def _subnet(data: dict[str, Any], asked: str | None, own: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import Any
 
 from amigen.aws import calls
 from amigen.base.errors import AwsError, ConflictError
@@ -11,173 +11,131 @@ from amigen.publish import names, observe
 from amigen.publish.state import Image
 from amigen.publish.steps import Action, Means, PlaceRun
 from amigen.publish.template import as_tags
+from amigen.spec.model import Aws
 
 VISIBLE_SECONDS = 300.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class TagImage(Action):
+def tag_image(image: Image, tags: dict[str, str]) -> Action:
     """Put the tags of success on the image of the build, and on its snapshots."""
 
-    step = "verified"
-    image: str
-    snapshots: tuple[str, ...]
-    tags: dict[str, str]
-
-    @property
-    def title(self) -> str:
-        return f"tag {self.image} and its snapshots: " + ", ".join(f"{k}={_short(v)}" for k, v in self.tags.items())
-
-    def do(self, means: Means, run: PlaceRun) -> None:
+    def do(means: Means, run: PlaceRun) -> None:
         # An image that was pending has got its snapshots since it was looked at.
-        snapshots = self.snapshots or [each.id for each in _visible(means, run, self.image).snapshots]
-        resources, tags = [self.image, *snapshots], as_tags(self.tags)
-        means.aws.call(calls.TAG_IMAGE, run.place.region, f"image {self.image}", Resources=resources, Tags=tags)
-        run.image = self.image
+        resources = [image.id, *(each.id for each in image.snapshots or _visible(means, run).snapshots)]
+        means.aws.call(calls.TAG_IMAGE, run.place.region, f"image {image.id}", Resources=resources, Tags=as_tags(tags))
+
+    said = ", ".join(f"{key}={_short(value)}" for key, value in tags.items())
+    return Action(step="verified", title=f"tag {image.id} and its snapshots: {said}", do=do)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoveFailedCopy(Action):
+def remove_failed_copy(copy: Image) -> Action:
     """Remove a copy that EC2 gave up, after a last look; its name stands in the way of the next one."""
 
-    step = "removed-failed-copy"
-    image: str
-    reason: str
-
-    @property
-    def title(self) -> str:
-        return f"remove the failed copy {self.image}" + (f" ({self.reason})" if self.reason else "")
-
-    def do(self, means: Means, run: PlaceRun) -> None:
+    def do(means: Means, run: PlaceRun) -> None:
         region = run.place.region
-        image = observe.find_image(means.aws, region, self.image)
+        image = observe.find_image(means.aws, region, copy.id)
         if image is None:
             return
         if image.state not in names.BROKEN_IMAGE:
-            raise ConflictError(f"{self.image} in {region} is {image.state} by now, not failed", "run again")
-        # Noted first: what is noted and not there has used up its token, see `CopyImage`.
-        means.ledger.note(run.place.key, image=self.image)
-        means.aws.call(calls.REMOVE_FAILED_COPY, region, f"image {self.image}", ImageId=self.image)
+            raise ConflictError(f"{copy.id} in {region} is {image.state} by now, not failed", "run again")
+        # Noted first: what is noted and not there has used up its token, see `copy_image`.
+        means.ledger.note(run.place.key, image=copy.id)
+        means.aws.call(calls.REMOVE_FAILED_COPY, region, f"image {copy.id}", ImageId=copy.id)
+
+    reason = f" ({copy.reason})" if copy.reason else ""
+    return Action(step="removed-failed-copy", title=f"remove the failed copy {copy.id}{reason}", do=do)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CopyImage(Action):
+def copy_image(source: Image, source_region: str, region: str, tags: dict[str, str], spec: Aws) -> Action:
     """Copy the image of the build into this region, and wait for it.
 
     It has its tags from the start, so that a cut leaves nothing that the next run could not find. The token names the
     copy that was made here last, which is no more: with the token of that one, EC2 would answer with its id for ever.
     """
+    keys = spec.encryption
+    kms_key = keys.region_kms_key_ids.get(region, keys.kms_key_id) if keys.enabled else None
 
-    step = "copied"
-    source: str
-    source_region: str
-    name: str
-    tags: dict[str, str]
-    encrypted: bool
-    kms_key: str | None
-
-    @property
-    def title(self) -> str:
-        key = f" with {self.kms_key}" if self.kms_key else ""
-        return f"copy {self.source} from {self.source_region}" + (f", encrypted{key}" if self.encrypted else "")
-
-    def do(self, means: Means, run: PlaceRun) -> None:
-        region, key = run.place.region, run.place.key
-        tags = as_tags(self.tags)
+    def do(means: Means, run: PlaceRun) -> None:
+        key = run.place.key
         answer = means.aws.call(
             calls.COPY_IMAGE,
             region,
-            f"image {self.source} of {self.source_region}",
-            SourceImageId=self.source,
-            SourceRegion=self.source_region,
-            Name=self.name,
-            ClientToken=names.token("copy", self.source, region, means.ledger.entry(key).image),
-            TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")],
-            **({"Encrypted": True} if self.encrypted else {}),
-            **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
+            f"image {source.id} of {source_region}",
+            SourceImageId=source.id,
+            SourceRegion=source_region,
+            Name=source.name,
+            ClientToken=names.token("copy", source.id, region, means.ledger.entry(key).image),
+            TagSpecifications=[{"ResourceType": kind, "Tags": as_tags(tags)} for kind in ("image", "snapshot")],
+            **({"Encrypted": True} if keys.enabled else {}),
+            **({"KmsKeyId": kms_key} if kms_key else {}),
         )
         run.image = answer["ImageId"]
         means.ledger.note(key, image=run.image)
         _await_image(means, run)
 
+    encrypted = ", encrypted" * keys.enabled + (f" with {kms_key}" if kms_key else "")
+    return Action(step="copied", title=f"copy {source.id} from {source_region}{encrypted}", do=do)
 
-@dataclass(frozen=True, kw_only=True)
-class AwaitImage(Action):
+
+def await_image(image: Image) -> Action:
     """Wait for an image that EC2 is still making, since an earlier run."""
-
-    step = "copied"
-    image: str
-
-    @property
-    def title(self) -> str:
-        return f"wait for {self.image}, which is being made"
-
-    def do(self, means: Means, run: PlaceRun) -> None:
-        run.image = self.image
-        _await_image(means, run)
+    return Action(step="copied", title=f"wait for {image.id}, which is being made", do=_await_image)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShareImage(Action):
-    """Let others launch the image; with `snapshots`, let accounts copy it, too."""
+def share_image(image: Image | None, spec: Aws) -> Action | None:
+    """Let others launch the image, and accounts copy it, too; None where all of them can.
 
-    step = "shared"
-    accounts: tuple[str, ...] = ()
-    organizations: tuple[str, ...] = ()
-    units: tuple[str, ...] = ()
-    snapshot_accounts: tuple[str, ...] = ()
-    public: bool = False
+    An account that launches a shared image needs no right on its snapshots; one that copies it does, and for encrypted
+    ones that is the usual way (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html).
 
-    @property
-    def title(self) -> str:
-        parts = ["make the image public"] if self.public else []
-        if self.accounts or self.organizations or self.units:
-            parts.append("share the image with " + ", ".join((*self.accounts, *self.organizations, *self.units)))
-        if self.snapshot_accounts:
-            parts.append("share its encrypted snapshots with " + ", ".join(self.snapshot_accounts))
-        return "; ".join(parts)
+    Args:
+        image: None for the copy that the same plan makes.
+    """
+    share = spec.share
+    have = (image.shared if image else None) or frozenset()
+    encrypted = any(each.encrypted for each in image.snapshots) if image else spec.encryption.enabled
+    launching, copying = (
+        [account for account in share.accounts if account not in already]
+        for already in (have, image.snapshots_shared if image else ())
+    )
+    public = share.public and "all" not in have
+    named = [each for each in share.named if each not in have]
+    parts = ["make the image public"] if public else []
+    if named:
+        parts.append("share the image with " + ", ".join(named))
+    if encrypted and copying:
+        parts.append("share its encrypted snapshots with " + ", ".join(copying))
 
-    def do(self, means: Means, run: PlaceRun) -> None:
-        region, image = run.place.region, run.ami
-        add = [
-            *({"UserId": each} for each in self.accounts),
-            *({"OrganizationArn": each} for each in self.organizations),
-            *({"OrganizationalUnitArn": each} for each in self.units),
-            *([{"Group": "all"}] if self.public else []),
-        ]
+    def do(means: Means, run: PlaceRun) -> None:
+        region, ami = run.place.region, run.ami
+        kinds = {
+            "UserId": share.accounts,
+            "OrganizationArn": share.organizations,
+            "OrganizationalUnitArn": share.organizational_units,
+        }
+        add = [{kind: each} for kind, all_ in kinds.items() for each in all_ if each in named]
+        add += [{"Group": "all"}] if public else []
         if add:
-            means.aws.call(calls.SHARE_IMAGE, region, f"image {image}", ImageId=image, LaunchPermission={"Add": add})
+            means.aws.call(calls.SHARE_IMAGE, region, f"image {ami}", ImageId=ami, LaunchPermission={"Add": add})
         # A copy may be encrypted by the account's default, whatever the spec says.
-        unseen = any(isinstance(each, (CopyImage, AwaitImage)) for each in run.actions)
-        accounts = self.snapshot_accounts or (self.accounts if unseen else ())
-        if accounts:
-            found = _visible(means, run, image)
-            for snapshot in found.snapshots if any(each.encrypted for each in found.snapshots) else ():
-                means.aws.call(
-                    calls.SHARE_SNAPSHOT,
-                    region,
-                    f"snapshot {snapshot.id}",
-                    SnapshotId=snapshot.id,
-                    Attribute="createVolumePermission",
-                    OperationType="add",
-                    UserIds=list(accounts),
-                )
+        accounts = (copying if encrypted else []) or (launching if run.has("copied") else [])
+        snapshots = _visible(means, run).snapshots if accounts else ()
+        given: dict[str, Any] = {"Attribute": "createVolumePermission", "OperationType": "add", "UserIds": accounts}
+        for snapshot in snapshots if any(each.encrypted for each in snapshots) else ():
+            what = f"snapshot {snapshot.id}"
+            means.aws.call(calls.SHARE_SNAPSHOT, region, what, SnapshotId=snapshot.id, **given)
+
+    return Action(step="shared", title="; ".join(parts), do=do) if parts else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeprecateImage(Action):
+def deprecate_image(at: str) -> Action:
     """Set the time from which on the image is not shown to others any more."""
 
-    step = "deprecation"
-    at: str
-
-    @property
-    def title(self) -> str:
-        return f"deprecate the image from {self.at} on"
-
-    def do(self, means: Means, run: PlaceRun) -> None:
+    def do(means: Means, run: PlaceRun) -> None:
         what = f"image {run.ami}"
-        means.aws.call(calls.DEPRECATE_IMAGE, run.place.region, what, ImageId=run.ami, DeprecateAt=self.at)
+        means.aws.call(calls.DEPRECATE_IMAGE, run.place.region, what, ImageId=run.ami, DeprecateAt=at)
+
+    return Action(step="deprecation", title=f"deprecate the image from {at} on", do=do)
 
 
 def _short(text: str) -> str:
@@ -203,11 +161,6 @@ def _await_image(means: Means, run: PlaceRun) -> None:
     means.waiter.until(f"{run.place.key}: {image}", look)
 
 
-def _visible(means: Means, run: PlaceRun, image: str) -> Image:
-    """An image that is there: a look that does not see it yet is not one that finds nothing to do."""
-
-    def look() -> tuple[Image | None, str]:
-        found = observe.find_image(means.aws, run.place.region, image)
-        return found, "" if found else "not visible yet"
-
-    return means.waiter.until(f"{run.place.key}: {image}", look, every=2, at_most=VISIBLE_SECONDS)
+def _visible(means: Means, run: PlaceRun) -> Image:
+    what, region = f"{run.place.key}: {run.ami}", run.place.region
+    return means.waiter.visible(what, lambda: observe.find_image(means.aws, region, run.ami), at_most=VISIBLE_SECONDS)

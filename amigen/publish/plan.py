@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from amigen.base.errors import RefusedError
 from amigen.plan.make import plan_images
-from amigen.publish import names
-from amigen.publish.diff import difference
-from amigen.publish.image_steps import AwaitImage, CopyImage, DeprecateImage, RemoveFailedCopy, ShareImage, TagImage
+from amigen.publish import image_steps, names, promote
 from amigen.publish.names import Place, Target
-from amigen.publish.promote import PutParameter, RunCanary, SetDefault
 from amigen.publish.record import ProvenImage
-from amigen.publish.state import Image, PlaceState, Template
+from amigen.publish.state import Image, PlaceState, Template, Version
 from amigen.publish.steps import Action, PlaceRun
 from amigen.publish.template import PENDING_IMAGE, Make, desired, same_version
-from amigen.publish.template_steps import CreateTemplate, CreateVersion
+from amigen.publish.template_steps import make_version
 from amigen.spec.load import existing_user_data, spec_digest
 from amigen.spec.model import NodeImage
 from amigen.userdata.make import user_data
@@ -74,26 +71,25 @@ def plan_place(request: PublishRequest, state: PlaceState) -> PlaceRun:
         RefusedError: The image is not what the record says, or the template is not ours.
     """
     _refuse_wrong(state.proven, state.built)
-    actions, version = list(_image_actions(request, state)), None
+    place, template, image = state.place, state.template, state.image.id if state.image else None
+    run = PlaceRun(place=place, digest=request.digest, built=state.proven.image, image=image, found=template)
+    actions = list(_image_actions(request, state))
     if not request.images_only:
         _refuse_template(request, state)
-        more, version = _template_actions(request, state)
-        if more and state.template:
-            _refuse_foreign(state.template, state.place)
+        make = request.making(place.target, image or PENDING_IMAGE, state.built.root_device)
+        version = same_version(template, make, image) if template and image else None
+        run.data = version.data if version else make(template.default_version.data if template else {})
+        run.template, run.version = template.id if template else None, version.number if version else None
+        more = _template_actions(request, state, version, run.data)
+        if more and template:
+            _refuse_foreign(template, place)
         actions += more
-    return PlaceRun(
-        place=state.place,
-        actions=tuple(actions),
-        digest=request.digest,
-        built=state.proven.image,
-        image=state.image.id if state.image else None,
-        template=state.template.id if state.template else None,
-        version=version,
-        notes=tuple(_notes(request, state, actions)),
-    )
+    run.actions = tuple(actions)
+    run.notes = tuple(_notes(request, state, run))
+    return run
 
 
-def _notes(request: PublishRequest, state: PlaceState, actions: Sequence[Action]) -> Iterator[str]:
+def _notes(request: PublishRequest, state: PlaceState, run: PlaceRun) -> Iterator[str]:
     share, have = request.spec.aws.share, (state.image.shared if state.image else None) or frozenset()
     extra = have - {*share.named, "all" if share.public else ""}
     if state.image and extra:
@@ -101,7 +97,7 @@ def _notes(request: PublishRequest, state: PlaceState, actions: Sequence[Action]
         others = ", ".join(sorted(extra))
         yield f"{state.image.id} is also shared with {others}, which the spec does not name; left"
     cluster = request.spec.join.eks
-    if cluster and any(isinstance(each, RunCanary) for each in actions):
+    if cluster and run.has("canary"):
         # A canary has the user data of the nodes, and so becomes one.
         yield (
             f"the canary joins the cluster {cluster.name} as a node for some minutes, if its role is let in: pods may"
@@ -160,105 +156,57 @@ def _refuse_foreign(template: Template, place: Place) -> None:
 
 
 def _image_actions(request: PublishRequest, state: PlaceState) -> Iterator[Action]:
-    proven, built, image = state.proven, state.built, state.image
+    proven, built, image, spec = state.proven, state.built, state.image, request.spec.aws
     # Of an image whose checks have passed.
     tags = {
-        **request.spec.aws.tags,
+        **spec.tags,
         **proven.target.tags,
         names.TAG_DIGEST: proven.digest,
         **({names.TAG_SOURCE: proven.source} if proven.source else {}),
         names.TAG_VERIFIED: "true",
     }
-    if state.place.region == proven.region:
-        if built.state == "pending":
-            yield AwaitImage(image=built.id)
-        if any(built.tags.get(key) != value for key, value in tags.items()):
-            yield TagImage(image=built.id, snapshots=tuple(s.id for s in built.snapshots), tags=tags)
-    elif image is None:
-        yield from (RemoveFailedCopy(image=failed.id, reason=failed.reason) for failed in state.failed_copies)
-        keys = request.spec.aws.encryption
+    if image is None:
+        yield from map(image_steps.remove_failed_copy, state.failed_copies)
         own = {key: value for key, value in built.tags.items() if not key.startswith("aws:")}
-        yield CopyImage(
-            source=built.id,
-            source_region=proven.region,
-            name=built.name,
-            tags={**own, **tags, names.TAG_COPIED_FROM: built.id},
-            encrypted=keys.enabled,
-            kms_key=keys.region_kms_key_ids.get(state.place.region, keys.kms_key_id) if keys.enabled else None,
-        )
+        copied = {**own, **tags, names.TAG_COPIED_FROM: built.id}
+        yield image_steps.copy_image(built, proven.region, state.place.region, copied, spec)
     elif image.state == "pending":
-        yield AwaitImage(image=image.id)
-    share = _share(request, image)
-    if share.title:
+        yield image_steps.await_image(image)
+    if state.place.region == proven.region and any(built.tags.get(key) != value for key, value in tags.items()):
+        yield image_steps.tag_image(built, tags)
+    if share := image_steps.share_image(image, spec):
         yield share
-    days = request.spec.aws.deprecate_after_days
-    at = proven.built + timedelta(days=days or 0)
+    at = proven.built + timedelta(days=spec.deprecate_after_days or 0)
     # EC2 keeps whole minutes and refuses the past (API_EnableImageDeprecation).
     text = at.strftime("%Y-%m-%dT%H:%M:00.000Z")
-    if days is not None and at > request.now and not (image and image.deprecated[:16] == text[:16]):
-        yield DeprecateImage(at=text)
+    is_set = image and image.deprecated[:16] == text[:16]
+    if spec.deprecate_after_days is not None and at > request.now and not is_set:
+        yield image_steps.deprecate_image(text)
 
 
-def _share(request: PublishRequest, image: Image | None) -> ShareImage:
-    """What is missing of the sharing.
+def _template_actions(
+    request: PublishRequest, state: PlaceState, version: Version | None, data: dict[str, Any]
+) -> list[Action]:
+    """The actions after those of the image.
 
-    An account that launches a shared image needs no right on its snapshots; one that copies it does, and for encrypted
-    ones that is the usual way (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html).
+    The parameter is what others launch. So it waits for the canary; and where the template itself resolves it, it is
+    the promotion and moves only together with the default. A template cannot resolve what is not there, though.
+
+    Args:
+        version: The one that is right already; None where one has to be made.
+        data: What it says, or will say.
     """
-    share = request.spec.aws.share
-    have = (image.shared if image else None) or frozenset()
-    encrypted = any(s.encrypted for s in image.snapshots) if image else request.spec.aws.encryption.enabled
-    have_snapshots = image.snapshots_shared if image else frozenset()
-    return ShareImage(
-        accounts=tuple(a for a in share.accounts if a not in have),
-        organizations=tuple(a for a in share.organizations if a not in have),
-        units=tuple(a for a in share.organizational_units if a not in have),
-        public=share.public and "all" not in have,
-        snapshot_accounts=tuple(a for a in share.accounts if a not in have_snapshots) if encrypted else (),
-    )
-
-
-def _template_actions(request: PublishRequest, state: PlaceState) -> tuple[list[Action], int | None]:
-    """The actions, and the version that is right already; None where one has to be made."""
-    template, target = state.template, state.place.target
-    image, name = state.image.id if state.image else None, target.template
-    make = request.making(target, image or PENDING_IMAGE, state.built.root_device)
-    before = template.default_version.data if template else {}
-    found = same_version(template, make, image) if template and image else None
-    version = found.number if found else None
-    made: Action | None = None
-    if found is None:
-        data = make(before)
-        new: dict[str, Any] = {"name": name, "data": data, "image": image, "lines": difference(before, data)}
-        if template:
-            after, default = template.latest, template.default
-            made = CreateVersion(**new, digest=request.digest, template=template.id, after=after, default=default)
-        else:
-            made = CreateTemplate(**new, digest=request.digest, tags={**request.spec.aws.tags, **target.tags})
-    canary = move = None
-    if request.canary and (made or (template and version != template.default)):
-        canary = RunCanary(name=name, template=template.id if template else None, version=version, image=image)
-    if template and request.moves and version != template.default:
-        lines = difference(before, found.data) if found else ()
-        move = SetDefault(name=name, template=template.id, version=version, old=template.default, lines=lines)
-    parameter, first = _parameter(request, state)
-    in_order = (parameter, made, canary, move) if first else (made, canary, parameter, move)
-    return [action for action in in_order if action], version
-
-
-def _parameter(request: PublishRequest, state: PlaceState) -> tuple[PutParameter | None, bool]:
-    """The parameter, and whether it comes before the template.
-
-    Others launch what it names. So it waits for the canary; and where the template itself resolves it, it is the
-    promotion and moves only together with the default. A template cannot resolve what is not there, though.
-    """
+    place, template, old = state.place, state.template, state.parameter
+    image = state.image.id if state.image else None
+    is_default = template is not None and version is not None and version.number == template.default
+    tags = {**request.spec.aws.tags, **place.target.tags}
+    made = None if version else make_version(place, template, data, tags)
+    canary = promote.run_canary(place, version) if request.canary and not is_default else None
+    move = promote.set_default(place, template, version) if template and request.moves and not is_default else None
+    put = promote.put_parameter(place, image, old) if image is None or old != image else None
     resolves = request.spec.aws.launch_template.resolve_ssm_parameter
-    old, image = state.parameter, state.image.id if state.image else None
-    if image is not None and old == image:
-        return None, True
-    put = PutParameter(name=state.place.target.parameter, image=image, old=old)
-    if resolves and old is None:
-        return put, True
-    if resolves and not request.moves:
-        return None, True
-    return put, not (resolves or request.canary)
+    if resolves and old is not None and not request.moves:
+        put = None
+    first = old is None if resolves else not request.canary
+    in_order = (put, made, canary, move) if first else (made, canary, put, move)
+    return [action for action in in_order if action]

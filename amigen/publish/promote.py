@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.base.errors import AwsError, ConflictError, RefusedError
 from amigen.publish import observe
-from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, read_history, write_history
+from amigen.publish.diff import difference
+from amigen.publish.names import TAG_HISTORY, TAG_ROLLBACK, Place, read_history, write_history
+from amigen.publish.state import Template, Version
 from amigen.publish.steps import Action, Means, PlaceRun
 from amigen.publish.template import as_tags
 from amigen.publish.wait import TooLongError, Waiter
 
 # SSM checks the image within seconds; a parameter that has not changed after this will not.
 PARAMETER_SECONDS = 120.0
-# So many looks at a default before it is believed to be another than it should be: EC2 is eventually consistent
-# (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+# So many looks at a default before it is believed to be another than it should be.
 _LOOKS = 6
 _PAUSE = 2.0
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunCanary(Action):
+def run_canary(place: Place, version: Version | None) -> Action:
     """Launch one instance of the new version, verify it, terminate it."""
 
-    step = "canary"
-    name: str
-    template: str | None
-    version: int | None
-    image: str | None
-
-    @property
-    def title(self) -> str:
-        return f"launch a canary of {self.name} version {_version(self.version)}, verify it, terminate it"
-
-    def do(self, means: Means, run: PlaceRun) -> None:
+    def do(means: Means, run: PlaceRun) -> None:
         assert means.canary is not None, "a plan with a canary was made without one"
-        assert run.template is not None, "a canary comes after its template"
-        assert run.version is not None, "a canary comes after its version"
-        means.canary(run.place, name=self.name, template=run.template, version=run.version, image=run.ami)
+        means.canary(means, run)
+
+    title = f"launch a canary of {place.target.template} version {_number(version)}, verify it, terminate it"
+    return Action(step="canary", title=title, do=do)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PutParameter(Action):
+def put_parameter(place: Place, image: str | None, old: str | None) -> Action:
     """Write the id of the image to its SSM parameter if it is still what the plan saw, and see that it is there.
 
     The data type lets SSM itself check the image, after it has said 200: "The aws:ec2:image value is validated
@@ -56,24 +44,16 @@ class PutParameter(Action):
     https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html,
     https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html
 
-    Attributes:
+    Args:
         image: None for the copy that the same plan makes.
         old: What stands there; None where there is no parameter yet.
     """
+    region, name = place.region, place.target.parameter
+    what, is_still = f"parameter {name}", f"is still {old or 'not there'}"
 
-    step = "parameter"
-    name: str
-    image: str | None
-    old: str | None
-
-    @property
-    def title(self) -> str:
-        return f"parameter {self.name}: {self.old or '(none)'} -> {self.image or '(the copy)'}"
-
-    def do(self, means: Means, run: PlaceRun) -> None:
+    def do(means: Means, run: PlaceRun) -> None:
         refuse_warned(means, run)
-        region, name, old, new = run.place.region, self.name, self.old, run.ami
-        what = f"parameter {name}"
+        new = run.ami
 
         def look() -> tuple[bool | None, str]:
             seen = observe.find_parameter(means.aws, region, name)
@@ -82,7 +62,7 @@ class PutParameter(Action):
                     f"{what} in {region} is {seen or 'gone'}, it was {old or 'not there'} when the plan was made",
                     "another publisher is active; look at the plan again",
                 )
-            return (True, "") if seen == new else (None, f"is still {old or 'not there'}")
+            return (True, "") if seen == new else (None, is_still)
 
         if not look()[0]:
             given = {"Name": name, "Value": new, "Type": "String", "DataType": "aws:ec2:image"}
@@ -96,45 +76,35 @@ class PutParameter(Action):
                 means.waiter.until(f"{what} in {region}", look, every=_PAUSE, at_most=PARAMETER_SECONDS)
             except TooLongError:
                 raise AwsError(
-                    f"{what} in {region} is still {old or 'not there'}: SSM took {new} and did not keep it",
+                    f"{what} in {region} {is_still}: SSM took {new} and did not keep it",
                     f"is {new} available to this account in {region}? then run the same command again",
                 ) from None
         means.ledger.note(run.place.key, parameter=name)
 
+    title = f"parameter {name}: {old or '(none)'} -> {image or '(the copy)'}"
+    return Action(step="parameter", title=title, do=do)
 
-@dataclass(frozen=True, kw_only=True)
-class SetDefault(Action):
+
+def set_default(place: Place, template: Template, version: Version | None, *, back: bool = False) -> Action:
     """Move `$Default` if it is still where the plan saw it, and keep in the template's tags what it was before.
 
     A rollback takes the history back, too, and says so. EC2 has no conditional form of ModifyLaunchTemplate, so the
     default is looked at right before and right after.
 
-    Attributes:
-        version: None for the version that the same plan makes.
-        old: What it is when the plan is made; if it is another when the action comes, somebody else was there.
+    Args:
+        template: As the plan saw it; if its default is another when the action comes, somebody else was there.
+        version: None for the version that the same plan makes, which shows the difference.
         back: A rollback.
-        lines: The difference, where no new version shows it.
     """
+    region, what = place.region, f"launch template {template.name}"
 
-    step = "default"
-    name: str
-    template: str
-    version: int | None
-    old: int
-    back: bool = False
-
-    @property
-    def title(self) -> str:
-        return f"default of {self.name}: version {self.old} -> {_version(self.version)}"
-
-    def do(self, means: Means, run: PlaceRun) -> None:
-        new = self.version or run.version
+    def do(means: Means, run: PlaceRun) -> None:
+        new = run.version
         assert new is not None, "the default moves to a version"
         refuse_warned(means, run)
-        region, template, what = run.place.region, self.template, f"launch template {self.name}"
 
         def look() -> tuple[int, dict[str, str]]:
-            answer = means.aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template])
+            answer = means.aws.call(calls.DESCRIBE_TEMPLATES, region, what, LaunchTemplateIds=[template.id])
             found = answer.first("LaunchTemplates")
             return int(found["DefaultVersionNumber"]), {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
 
@@ -142,22 +112,30 @@ class SetDefault(Action):
             hint = f"version {new} is there; look at the plan again"
             return agreed(f"{what} in {region}", look, allowed, hint, means.waiter)
 
-        seen, tags = settled(self.old, new)
+        seen, tags = settled(template.default, new)
         if seen != new:
             # Written before the move: a cut in between leaves an intent that the next run can see and finish.
             history = read_history(tags, seen)
             kept = (*history, seen)
-            if self.back:
+            if back:
                 kept = history[: history.index(new)] if new in history else history
-            told = {TAG_HISTORY: write_history(kept), TAG_ROLLBACK: f"{seen}>{new}" if self.back else ""}
-            means.aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template], Tags=as_tags(told))
-            means.aws.call(calls.SET_DEFAULT_VERSION, region, what, LaunchTemplateId=template, DefaultVersion=str(new))
+            told = {TAG_HISTORY: write_history(kept), TAG_ROLLBACK: f"{seen}>{new}" if back else ""}
+            means.aws.call(calls.TAG_TEMPLATE, region, what, Resources=[template.id], Tags=as_tags(told))
+            named = {"LaunchTemplateId": template.id, "DefaultVersion": str(new)}
+            means.aws.call(calls.SET_DEFAULT_VERSION, region, what, **named)
             settled(new)
         run.default = new
 
+    return Action(
+        step="default",
+        title=f"default of {template.name}: version {template.default} -> {_number(version)}",
+        do=do,
+        lines=difference(template.default_version.data, version.data) if version else (),
+    )
 
-def _version(number: int | None) -> str:
-    return "(the new one)" if number is None else str(number)
+
+def _number(version: Version | None) -> str:
+    return str(version.number) if version else "(the new one)"
 
 
 def agreed(
@@ -175,20 +153,12 @@ def agreed(
     Raises:
         ConflictError: Somebody else has moved it.
     """
-    looks = itertools.count(1)
-
-    def once() -> tuple[tuple[int, _T] | None, str]:
-        found = look()
-        if found[0] in allowed:
-            return found, ""
-        if next(looks) >= _LOOKS:
-            message = (
-                f"the default of {what} is version {found[0]}, not {allowed[0]}: somebody else has changed it meanwhile"
-            )
-            raise ConflictError(message, hint)
-        return None, ""
-
-    return waiter.until(f"the default of {what}", once, every=_PAUSE)
+    message = f"the default of {what}"
+    found = waiter.settled(message, look, lambda seen: seen[0] in allowed, looks=_LOOKS, every=_PAUSE)
+    if found[0] not in allowed:
+        message += f" is version {found[0]}, not {allowed[0]}: somebody else has changed it meanwhile"
+        raise ConflictError(message, hint)
+    return found
 
 
 def refuse_warned(means: Means, run: PlaceRun) -> None:
@@ -197,8 +167,7 @@ def refuse_warned(means: Means, run: PlaceRun) -> None:
     Raises:
         RefusedError: The default would move to it without one.
     """
-    moves = any(isinstance(each, SetDefault) and not each.back for each in run.actions)
-    if not moves or run.version is None or any(isinstance(each, RunCanary) for each in run.actions):
+    if run.version is None or not run.has("default") or run.has("canary"):
         return
     warning = run.warning or means.ledger.warning(run.place.key, run.version)
     if warning:

@@ -1,47 +1,21 @@
 """The steps of a publish: what one is called and does, the plan of a place, and its way to the end of its plan.
 
-A plan is a list of steps, each a class of `image_steps`, `template_steps` or `promote`; applying it does them and
-nothing else.
+A plan is a list of steps, each made by a function of `image_steps`, `template_steps` or `promote`; applying it does
+them and nothing else.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, TypeAlias
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
 from amigen.publish.ledger import Ledger
 from amigen.publish.names import Place
+from amigen.publish.state import Template
 from amigen.publish.wait import Waiter, attempt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Action(ABC):
-    """Base.
-
-    Attributes:
-        step: Its name in the ledger and in JSON.
-        lines: What changes in a launch template.
-    """
-
-    step: ClassVar[str]
-    lines: tuple[str, ...] = ()
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """One line for a person."""
-
-    @abstractmethod
-    def do(self, means: Means, run: PlaceRun) -> None:
-        """Do it, and keep in `run` what was made.
-
-        Raises:
-            AmigenError: It is not done.
-        """
 
 
 @dataclass(kw_only=True)
@@ -51,6 +25,8 @@ class PlaceRun:
     Attributes:
         actions: All that is to be done, in order; none where the place could not be looked at.
         notes: What a person should know and nobody will change.
+        found: The launch template when the plan was made; None where there was none.
+        data: What the version says that is there or is made.
         image, template, version: What there is already of the plan's; None where it has yet to be made.
         default: The default version that was set.
         applied: Whether the plan was begun.
@@ -62,6 +38,8 @@ class PlaceRun:
     place: Place
     actions: tuple[Action, ...] = ()
     notes: tuple[str, ...] = ()
+    found: Template | None = None
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
     digest: str = ""
     built: str = ""
     image: str | None = None
@@ -85,19 +63,43 @@ class PlaceRun:
         known = {"image": self.image, "template": self.template, "version": self.version, "default": self.default}
         return {key: value for key, value in known.items() if value}
 
+    def has(self, step: str) -> bool:
+        """Whether such a step is in the plan."""
+        return any(each.step == step for each in self.actions)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """What the steps of a plan need of the world.
 
     Attributes:
-        canary: Proves one version of a template, by `amigen.publish.canary.Canary`.
+        canary: Proves the version of a run on an instance, by `amigen.publish.canary.Canary`.
     """
 
     aws: Aws
     ledger: Ledger
     waiter: Waiter
-    canary: Callable[..., None] | None = None
+    canary: Do | None = None
+
+
+# Does a step, and keeps in the run what was made; raises AmigenError where it is not done.
+Do: TypeAlias = Callable[[Means, PlaceRun], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One step of a plan.
+
+    Attributes:
+        step: Its name in the ledger and in JSON.
+        title: One line for a person.
+        lines: What changes in a launch template.
+    """
+
+    step: str
+    title: str
+    do: Do
+    lines: tuple[str, ...] = ()
 
 
 def plan_all(plan: Callable[[Place], PlaceRun], places: Sequence[Place], waiter: Waiter) -> list[PlaceRun]:

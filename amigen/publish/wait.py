@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,39 @@ class Waiter:
             hint = "it continues in AWS; run the same command again to wait on, or give more time with --timeout"
             raise TooLongError(f"{what}: no end after {_clock(time.monotonic() - began)}; last seen: {last}", hint)
         return found
+
+    def visible(self, what: str, find: Callable[[], _T | None], *, at_most: float) -> _T:
+        """What was made just now, as soon as AWS shows it: a look that does not see it yet proves nothing.
+
+        Raises:
+            TooLongError, StoppedError: As `until`.
+        """
+
+        def look() -> tuple[_T | None, str]:
+            found = find()
+            return found, "not visible yet" if found is None else ""
+
+        return self.until(what, look, every=2, at_most=at_most)
+
+    def settled(
+        self,
+        what: str,
+        look: Callable[[], _T],
+        is_right: Callable[[_T], bool],
+        *,
+        looks: int,
+        every: float | None = None,
+    ) -> _T:
+        """What a look sees as soon as it is right, or after so many looks: AWS is eventually consistent
+        (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+        """
+        numbers = itertools.count(1)
+
+        def once() -> tuple[_T | None, str]:
+            found = look()
+            return (found if is_right(found) or next(numbers) >= looks else None), ""
+
+        return self.until(what, once, every=every)
 
 
 def _clock(seconds: float) -> str:

@@ -14,7 +14,7 @@ from amigen.base.errors import ConflictError, InputError, RefusedError
 from amigen.publish import names
 from amigen.publish.steps import Means
 from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, of_template
-from amigen.rollout.roller import Roller
+from amigen.rollout.roller import LOOKS, Roller
 
 
 class ManagedNodegroup(Roller):
@@ -86,7 +86,10 @@ class ManagedNodegroup(Roller):
 
     def _require_all(self, release: Release) -> None:
         """An update that has ended well may have been somebody else's word, or somebody else came after it."""
-        version = self._settled(lambda: str(self._look()[0].get("version", "")), str(release.version).__eq__)
+        wanted = str(release.version)
+        version = self._waiter.settled(
+            self._group.text, lambda: str(self._look()[0].get("version", "")), wanted.__eq__, looks=LOOKS
+        )
         if version != str(release.version):
             raise RolloutError(
                 f"the update of {self._group.text} is Successful, but the group is at version {version or 'unknown'},"

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-rollback.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from amigen.publish.steps import Means
 from amigen.publish.wait import TooLongError
 from amigen.rollout import templates
 from amigen.rollout.group import FailedRolloutError, Group, Release, RolloutError, of_template
-from amigen.rollout.roller import Roller
+from amigen.rollout.roller import LOOKS, Roller
 
 _ACTIVE = ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
 _BAD = ("Failed", "Cancelled", "RollbackFailed")
@@ -145,7 +146,9 @@ class InstanceRefresh(Roller):
         return templates.configuration(group, templates.forward(new))
 
     def _require_all(self, new: dict[str, int], release: Release) -> None:
-        left = self._settled(lambda: templates.elsewhere(self._describe(), new), lambda found: not found)
+        left = self._waiter.settled(
+            self._group.text, lambda: templates.elsewhere(self._describe(), new), operator.not_, looks=LOOKS
+        )
         if left:
             raise RolloutError(
                 f"the instance refresh of {self._group.text} is Successful, but not all of it is at version"

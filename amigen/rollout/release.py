@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError, InputError, RefusedError
@@ -103,9 +102,9 @@ def publish(
             ask("Apply this plan?")
         plans = {plan.platform: plan for plan in plan_images(spec)}
 
-        def canary(place: Place, **version: Any) -> None:
-            plan, subnet = plans[place.target.platform], subnets.get(place.region)
-            Canary(aws=aws, plan=plan, ledger=ledger, waiter=waiter, subnet=subnet, place=place, **version).prove()
+        def canary(means: Means, run: PlaceRun) -> None:
+            plan, subnet = plans[run.place.target.platform], subnets.get(run.place.region)
+            Canary(means=means, run=run, plan=plan, subnet=subnet).prove()
 
         found.ledger = ledger.path
         means = Means(aws=aws, ledger=ledger, waiter=waiter, canary=canary if order.canary else None)

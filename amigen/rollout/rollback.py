@@ -5,11 +5,10 @@ from __future__ import annotations
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError, RefusedError
 from amigen.publish import observe
-from amigen.publish.diff import difference
 from amigen.publish.names import Place, read_history, read_rollback
-from amigen.publish.promote import PutParameter, SetDefault
+from amigen.publish.promote import put_parameter, set_default
 from amigen.publish.state import Template, Version
-from amigen.publish.steps import Action, PlaceRun
+from amigen.publish.steps import PlaceRun
 
 
 def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlaceRun:
@@ -32,14 +31,10 @@ def plan_rollback(aws: Aws, place: Place, to: int | None) -> PlaceRun:
             f"version {version.number} of {name} in {place.region} launches {launches}, which {state}",
             "choose another with --to; `amigen images list SPEC` shows which images are there",
         )
-    actions: list[Action] = []
-    if version.number != template.default:
-        lines = difference(template.default_version.data, version.data)
-        ids = {"name": name, "template": template.id}
-        actions.append(SetDefault(**ids, version=version.number, old=template.default, back=True, lines=lines))
+    actions = [set_default(place, template, version, back=True)] if version.number != template.default else []
     parameter = observe.find_parameter(aws, place.region, place.target.parameter)
     if parameter and parameter != image.id:
-        actions.append(PutParameter(name=place.target.parameter, image=image.id, old=parameter))
+        actions.append(put_parameter(place, image.id, parameter))
     return PlaceRun(
         place=place, actions=tuple(actions), image=image.id, template=template.id, version=version.number, notes=notes
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from amigen.aws.answer import Fields
 from amigen.aws.errors import CallError
@@ -14,8 +13,7 @@ from amigen.base.errors import AmigenError
 from amigen.publish.steps import Means
 from amigen.rollout.group import Group, Release, RolloutError
 
-_T = TypeVar("_T")
-_LOOKS = 4  # AWS writes the new version to the group a moment after a rollout has ended
+LOOKS = 4  # AWS writes the new version to the group a moment after a rollout has ended
 
 
 class Roller(ABC):
@@ -95,13 +93,3 @@ class Roller(ABC):
             return f"its {nodes} are back at version {old}"
         because = f": {reason}" if reason else ""
         raise RolloutError(f"bringing its {nodes} back to version {old} is {status}{because}")
-
-    def _settled(self, look: Callable[[], _T], is_done: Callable[[_T], bool]) -> _T:
-        """What a look sees as soon as it is as wanted, or after some looks."""
-        looks = itertools.count(1)
-
-        def once() -> tuple[_T | None, str]:
-            found = look()
-            return (found if is_done(found) or next(looks) == _LOOKS else None), ""
-
-        return self._waiter.until(self._group.text, once)

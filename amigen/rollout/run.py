@@ -6,12 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amigen.aws.errors import CallError
-from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
-from amigen.publish import observe
-from amigen.publish.promote import SetDefault
 from amigen.publish.steps import Means, PlaceRun
-from amigen.publish.template_steps import CreateVersion
 from amigen.publish.wait import StoppedError, TooLongError
 from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release
 from amigen.rollout.nodegroup import ManagedNodegroup
@@ -36,27 +32,20 @@ def look_at(means: Means, groups: Sequence[Group], runs: Sequence[PlaceRun]) -> 
             continue  # it is said already, and nothing is rolled out
         try:
             if group.region not in known:
-                known[group.region] = _coming(means.aws, group.region, runs)
+                known[group.region] = _coming(group.region, runs)
             preview.old, preview.new = roller(means, group).look(known[group.region])
         except AmigenError as error:
             preview.error = error
     return out
 
 
-def _coming(aws: Aws, region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
+def _coming(region: str, runs: Sequence[PlaceRun]) -> tuple[Release, ...]:
     """The defaults of a region as its plans leave them; a template that a plan makes has no groups yet."""
-    out = []
-    for run in runs:
-        if run.place.region != region or run.template is None:
-            continue
-        made = next((action for action in run.actions if isinstance(action, CreateVersion)), None)
-        template = None if made else observe.find_template(aws, region, run.place.target.template)
-        version = template.version(run.version) if template and run.version else None
-        data = made.data if made else version.data if version else {}
-        move = next((action for action in run.actions if isinstance(action, SetDefault)), None)
-        old = move.old if move else run.version
-        out.append(Release(place=run.place, template=run.template, version=run.version or 0, old=old, data=data))
-    return tuple(out)
+    return tuple(
+        Release(place=run.place, template=run.found.id, version=run.version or 0, old=run.found.default, data=run.data)
+        for run in runs
+        if run.place.region == region and run.found
+    )
 
 
 def roll_out(means: Means, groups: Sequence[GroupRun], runs: Sequence[PlaceRun]) -> None:
@@ -98,7 +87,7 @@ def _ended(
             return False
         return True
 
-    moved = [run for run in runs if any(isinstance(each, SetDefault) for each in run.actions) and run.default]
+    moved = [run for run in runs if run.has("default") and run.default]
     releases: Sequence[Release] = ()
     if isinstance(error, FailedRolloutError):
         releases = error.releases
