@@ -161,7 +161,7 @@ def _entries(content: bytes) -> list[tuple[str, bytes]]:
         return [(mime.NODE_CONFIG if _is_mapping(content) else _SHELL, content)]
     archive = gomime.read(content)
     broken = next((part.error for part in archive.parts if part.error), None)
-    if broken or (archive.error and not archive.cut):
+    if broken or (archive.error and not archive.error.cut):
         raise broken or archive.error or ValueError
     return [(part.type, part.content) for part in archive.parts]
 

@@ -3,117 +3,65 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 # What Go's unicode.IsSpace takes for white space.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-TOKEN = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
-_SPECIAL = set('()<>@,;:\\"/[]?=')
+# A token of RFC 2045.
+_WORD = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
+_ESCAPED = r'\\([()<>@,;:\\"/[\]?=])'
+# `; name=value`, or with the value in quotes.
+_PARAMETER = re.compile(
+    rf'[{SPACE}]*;[{SPACE}]*({_WORD})[{SPACE}]*=[{SPACE}]*(?:({_WORD})|"((?:{_ESCAPED}|[^"\r\n])*+)")'
+)
 
 
-def media_type(value: str) -> tuple[str, dict[str, str]]:
-    """`mime.ParseMediaType`: the type in lower case, and its parameters.
+def media_type(value: str) -> tuple[str, str]:
+    """`mime.ParseMediaType`: the type in lower case, and its boundary; empty where it has none.
 
     Raises:
         ValueError: With Go's message.
     """
     base = value.split(";", 1)[0]
     kind = base.lower().strip(SPACE)
-    if not re.fullmatch(rf"{TOKEN.pattern}(/{TOKEN.pattern})?", kind):
+    if not re.fullmatch(rf"{_WORD}(/{_WORD})?", kind):
         raise ValueError(_bad_type(kind))
     params: dict[str, str] = {}
     rest = value[len(base) :]
-    while rest := rest.lstrip(SPACE):
-        found = _parameter(rest)
-        if found is None:
-            if rest.strip(SPACE) == ";":
-                break
-            raise ValueError(f"invalid media parameter: {rest[:40]!r}")
-        key, text, rest = found
-        if params.get(key, text) != text:
+    while found := _PARAMETER.match(rest):
+        key, text = found[1].lower(), found[2] or re.sub(_ESCAPED, r"\1", found[3])
+        if params.setdefault(key, text) != text:
             raise ValueError(f"duplicate parameter name: {key}")
-        params[key] = text
-    return kind, _continued(params)
+        rest = rest[found.end() :]
+    if rest.strip(SPACE) not in ("", ";"):
+        raise ValueError(f"invalid media parameter: {rest.lstrip(SPACE)[:40]!r}")
+    return kind, _boundary(params)
 
 
 def _bad_type(kind: str) -> str:
-    first = TOKEN.match(kind)
+    first = re.match(rf"{_WORD}(/({_WORD})?)?", kind)
     if not first:
         return "no media type"
-    if not kind[first.end() :].startswith("/"):
+    if not first[1]:
         return f"expected slash after first token: {kind[:40]!r}"
-    if not TOKEN.match(kind, first.end() + 1):
-        return f"expected token after slash: {kind[:40]!r}"
-    return f"unexpected content after media subtype: {kind[:40]!r}"
+    wrong = "unexpected content after media subtype" if first[2] else "expected token after slash"
+    return f"{wrong}: {kind[:40]!r}"
 
 
-def _parameter(text: str) -> tuple[str, str, str] | None:
-    """Name, value and what follows of `; name=value`; None where Go sees no parameter."""
-    if not text.startswith(";"):
-        return None
-    text = text[1:].lstrip(SPACE)
-    name = TOKEN.match(text)
-    if not name:
-        return None
-    text = text[name.end() :].lstrip(SPACE)
-    if not text.startswith("="):
-        return None
-    text = text[1:].lstrip(SPACE)
-    if text.startswith('"'):
-        quoted = _quoted(text)
-        return None if quoted is None else (name[0].lower(), *quoted)
-    value = TOKEN.match(text)
-    return (name[0].lower(), value[0], text[value.end() :]) if value else None
+def _boundary(params: dict[str, str]) -> str:
+    """The boundary, which may be in pieces and have a charset: `boundary*=charset'language'text` (RFC 2231)."""
+    plain = params.get("boundary", "")
+    if (whole := params.get("boundary*")) is not None:
+        return _unescaped(whole, charset=True) or plain
+    pieces: list[str] = []
+    while (name := f"boundary*{len(pieces)}") in params or f"{name}*" in params:
+        pieces.append(params[name] if name in params else _unescaped(params[f"{name}*"], charset=not pieces))
+    return "".join(pieces) if pieces else plain
 
 
-def _quoted(text: str) -> tuple[str, str] | None:
-    out: list[str] = []
-    place = 1
-    while place < len(text):
-        char = text[place]
-        if char == '"':
-            return "".join(out), text[place + 1 :]
-        if char in "\r\n":
-            return None
-        if char == "\\" and text[place + 1 : place + 2] in _SPECIAL:
-            place += 1
-            char = text[place]
-        out.append(char)
-        place += 1
-    return None
-
-
-def _continued(params: dict[str, str]) -> dict[str, str]:
-    """RFC 2231: `name*=charset'language'text` and `name*0`, `name*1`, ... as `name`."""
-    if not any("*" in key for key in params):
-        return params
-    out = {key: value for key, value in params.items() if "*" not in key}
-    for base in sorted({key.split("*", 1)[0] for key in params if "*" in key}):
-        if f"{base}*" in params:
-            text = _decoded(params[f"{base}*"])
-            if text is not None:
-                out[base] = text
-            continue
-        pieces: list[str] = []
-        while True:
-            name = f"{base}*{len(pieces)}"
-            if name in params:
-                pieces.append(params[name])
-            elif f"{name}*" in params:
-                value = params[f"{name}*"]
-                pieces.append((_decoded(value) if not pieces else _unescaped(value)) or "")
-            else:
-                break
-        if pieces:
-            out[base] = "".join(pieces)
-    return out
-
-
-def _decoded(value: str) -> str | None:
-    charset, *rest = value.split("'", 2)
-    return _unescaped(rest[1]) if len(rest) == 2 and charset.lower() in ("us-ascii", "utf-8") else None
-
-
-def _unescaped(value: str) -> str | None:
-    if re.search(r"%(?![0-9A-Fa-f]{2})", value):
-        return None
-    return re.sub(r"%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), value)
+def _unescaped(value: str, *, charset: bool) -> str:
+    """The text with its percent escapes decoded; empty where Go cannot decode it."""
+    if charset:
+        name, *more = value.split("'", 2)
+        value = more[1] if len(more) == 2 and name.lower() in ("us-ascii", "utf-8") else ""
+    return "" if re.search(r"%(?![0-9A-Fa-f]{2})", value) else unquote(value, errors="surrogateescape")

@@ -8,14 +8,15 @@ them in internal/configprovider/mime.go, Karpenter in pkg/providers/amifamily/bo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
 
 from amigen.userdata import mime
-from amigen.userdata.gomediatype import TOKEN, media_type
+from amigen.userdata.gomediatype import media_type
 
-# bufio's buffer in mime/multipart: a line before the first boundary must fit.
+# bufio's buffer in mime/multipart: a line before a boundary must fit.
 _LONGEST_LINE = 4096
 
 Rule = Literal["header", "boundary", "media type", "end", "line ends", "empty", "encoding"]
@@ -37,16 +38,19 @@ class GoError(ValueError):
         message: What Go refuses, in a sentence without the place.
         line: Line of the document, from 1.
         rule: Which kind of rule, for those who repair.
+        cut: The document ends without a boundary line where Go's reader says EOF: Karpenter takes that for the end,
+            nodeadm not.
 
     Attributes:
         hint: What to do about it.
     """
 
-    def __init__(self, message: str, line: int, rule: Rule) -> None:
+    def __init__(self, message: str, line: int, rule: Rule, *, cut: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.line = line
         self.rule: Rule = rule
+        self.cut = cut
         self.hint = _HINTS[rule]
 
 
@@ -73,13 +77,11 @@ class Archive(Struct, frozen=True, kw_only=True):
         multipart: Go finds headers that name a multi-part type; if not, nodeadm takes all of it for a NodeConfig.
         parts: The parts up to the error.
         error: Why it stops there; None for a document that is read to its end.
-        cut: It ends without a boundary line where Go's reader says EOF: Karpenter takes that for the end, nodeadm not.
     """
 
     multipart: bool
     parts: tuple[GoPart, ...] = ()
     error: GoError | None = None
-    cut: bool = False
 
     def refusal(self) -> GoError | None:
         """Why nodeadm refuses the document; None where it reads it."""
@@ -108,17 +110,26 @@ class Archive(Struct, frozen=True, kw_only=True):
 
 def read(document: bytes) -> Archive:
     """A document as nodeadm and Karpenter read it; never raises."""
+    line = 1
     try:
-        headers, place = _message_headers(document)
-        kind, params = _type_of(headers, 1)
-        if not kind.startswith("multipart/"):
-            raise GoError(f"is {kind}, and not multi-part", 1, "media type")
+        headers, place = _headers(document, 0)
+        value, line = headers.get(b"content-type", ("", 1))
+        kind, boundary = media_type(value)
     except GoError as error:
         return Archive(multipart=False, error=error)
-    boundary = params.get("boundary", "").encode("utf-8", "surrogateescape")
+    except ValueError as error:
+        return Archive(multipart=False, error=GoError(f"Content-Type: {error}", line, "media type"))
+    if not kind.startswith("multipart/"):
+        return Archive(multipart=False, error=GoError(f"is {kind}, and not multi-part", 1, "media type"))
     if not boundary:
         return Archive(multipart=True, error=GoError("the boundary is empty", 1, "boundary"))
-    return _Reader(document, place, b"--" + boundary).archive()
+    parts: list[GoPart] = []
+    try:
+        for part in _Reader(document, b"--" + boundary.encode("utf-8", "surrogateescape")).parts(place):
+            parts.append(part)
+    except GoError as error:
+        return Archive(multipart=True, parts=tuple(parts), error=error)
+    return Archive(multipart=True, parts=tuple(parts))
 
 
 def node_configs(content: bytes) -> tuple[list[bytes], GoError | None]:
@@ -130,204 +141,142 @@ def node_configs(content: bytes) -> tuple[list[bytes], GoError | None]:
     return (archive.node_configs(), archive.refusal()) if archive.multipart else ([content], None)
 
 
-def _type_of(headers: list[tuple[str, str, int]], line: int) -> tuple[str, dict[str, str]]:
-    value, line = next(((text, at) for key, text, at in headers if key == "content-type"), ("", line))
-    try:
-        return media_type(value)
-    except ValueError as error:
-        raise GoError(f"Content-Type: {error}", line, "media type") from None
-
-
 def _line(document: bytes, place: int) -> int:
     return document.count(b"\n", 0, place) + 1
 
 
-def _headers(document: bytes, place: int) -> tuple[list[tuple[bytes, int, int]], int, bool]:
-    """Header lines from a place on, unfolded: each with its place and the end of its first line.
+_END_OF_HEADERS = re.compile(rb"(?m)^\r?\n")
+# A header with the lines that continue it.
+_HEADER = re.compile(rb"(?m)^.+\n?(?:[ \t].*\n?)*")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z \-]+")
+
+
+def _headers(document: bytes, place: int, part: int = 0) -> tuple[dict[bytes, tuple[str, int]], int]:
+    """`mail.ReadMessage`, or for a part, by its number, `textproto.Reader.ReadMIMEHeader`, which refuses more.
 
     Returns:
-        The lines, where the body begins, and whether there is an empty line before it.
-    """
-    lines: list[tuple[bytes, int, int]] = []
-    while place < len(document):
-        end = document.find(b"\n", place)
-        end = len(document) if end < 0 else end
-        text = document[place:end]
-        if end < len(document):
-            text = text.removesuffix(b"\r")
-        following = min(end + 1, len(document))
-        if not text:
-            return lines, following, True
-        if lines and text[:1] in b" \t":
-            before, at, first = lines[-1]
-            lines[-1] = (before + b" " + text.strip(b" \t"), at, first)
-        else:
-            lines.append((text.strip(b" \t"), place, len(text.strip(b" \t"))))
-        place = following
-    return lines, place, False
-
-
-def _message_headers(document: bytes) -> tuple[list[tuple[str, str, int]], int]:
-    """`mail.ReadMessage`: lower-case names with their values, and where the body begins.
+        Value and line by name in lower case, and where the body begins; -1 where no empty line ends the headers.
 
     Raises:
         GoError: A line is no header.
     """
-    if document[:1] in (b" ", b"\t"):
-        raise GoError("the first line begins with a blank", 1, "header")
-    lines, place, _ = _headers(document, 0)
+    where, begin = f"part {part}: " if part else "", _line(document, place)
+    if document[place : place + 1] in (b" ", b"\t"):
+        raise GoError(f"{where}the first line begins with a blank", begin, "header")
     if not document:
         raise GoError("is empty", 1, "empty")
-    found = []
-    for text, at, _end in lines:
+    end = _END_OF_HEADERS.search(document, place)
+    block = document[place : end.start() if end else None].replace(b"\r\n", b"\n")
+    found: dict[bytes, tuple[str, int]] = {}
+    for header in _HEADER.finditer(block):
+        first, *more = (line.strip(b" \t") for line in header[0].removesuffix(b"\n").split(b"\n"))
+        text, line = b" ".join([first, *more]), begin + block.count(b"\n", 0, header.start())
         name, colon, value = text.partition(b":")
-        if not colon:
-            raise GoError(_no_header(text), _line(document, at), "header")
-        # Names that are no tokens are kept as they are, and so never found.
-        token = TOKEN.fullmatch(name.decode("latin-1"))
-        key = token[0].lower() if token else ""
-        found.append((key, value.lstrip(b" \t").decode("utf-8", "surrogateescape"), _line(document, at)))
-    return found, place
-
-
-def _no_header(text: bytes) -> str:
-    shown = text[:60].decode("utf-8", "replace")
-    return f"{shown!r} is not a header line: an empty line is missing before it, or a colon in it"
+        if not colon or (part and not (b":" in first and _NAME.fullmatch(name))):
+            shown = text[:60].decode("utf-8", "replace")
+            message = f"{where}{shown!r} is not a header line: an empty line is missing before it, or a colon in it"
+            raise GoError(message, line, "header")
+        if part and re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value):
+            raise GoError(f"{where}a control character in the header {name.decode()}", line, "header")
+        found.setdefault(name.lower(), (value.lstrip(b" \t").decode("utf-8", "surrogateescape"), line))
+    return found, end.end() if end else -1
 
 
 class _Reader:
     """`multipart.Reader`, on bytes."""
 
-    def __init__(self, document: bytes, place: int, dashes: bytes) -> None:
+    def __init__(self, document: bytes, dashes: bytes) -> None:
         self.document = document
-        self.place = place
         self.dashes = dashes
         self.newline = b"\r\n"
-        self.parts: list[GoPart] = []
 
-    def archive(self) -> Archive:
-        """All parts, and the error that ends them."""
-        error, cut = None, False
-        try:
-            while self._to_next():
-                if not self._part():
-                    break
-        except EOFError:
-            text = "is not closed: the line " + self.dashes.decode("utf-8", "replace") + "-- is missing at the end"
-            if not self.parts:
-                text = f"has no line {self.dashes.decode('utf-8', 'replace')}, the boundary that its header names"
-            error, cut = GoError(text, _line(self.document, len(self.document)), "end"), True
-            other = b"\n" if self.newline == b"\r\n" else b"\r\n"
-            place = self.document.find(other + self.dashes) if self.parts else -1
-            if place >= 0:
-                ends = "LF" if self.newline == b"\n" else "CRLF"
-                text = f"line ends are mixed: the first boundary line ends in {ends}, and a later one does not"
-                error = GoError(text, _line(self.document, place + len(other)), "line ends")
-        except GoError as found:
-            error = found
-        return Archive(multipart=True, parts=tuple(self.parts), error=error, cut=cut)
-
-    def _error(self, message: str, place: int, rule: Rule) -> GoError:
-        return GoError(message, _line(self.document, place), rule)
-
-    def _to_next(self) -> bool:
-        """Behind the next boundary line; False at the closing one.
+    def parts(self, place: int) -> Iterator[GoPart]:
+        """The parts behind a place.
 
         Raises:
-            EOFError: There is none.
+            GoError: Something else stands in place of a boundary line.
+        """
+        boundary = re.compile(re.escape(self.dashes) + rb"(?=[ \t\r\n]|--|\Z)")
+        number = 0
+        while (begin := self._behind_boundary(place, number)) >= 0:
+            number += 1
+            headers, body = _headers(self.document, begin, number)
+            if body < 0:
+                return  # Go takes that for the end of all.
+            found = boundary.match(self.document, body)
+            found = found or re.compile(self.newline + boundary.pattern).search(self.document, body)
+            place = found.start() if found else len(self.document)
+            content, error = self.document[body:place], None
+            if not found:
+                error = GoError(f"part {number} ends with the document", _line(self.document, place), "end")
+            if headers.get(b"content-transfer-encoding", ("", 0))[0].lower() == "quoted-printable":
+                content, broken = _quoted_printable(content)
+                if broken and not error:
+                    error = GoError(f"part {number}: {broken}", _line(self.document, body), "encoding")
+            type_, _ = headers.get(b"content-type", ("", 0))
+            yield GoPart(type=type_, content=content, line=_line(self.document, begin), error=error)
+
+    def _behind_boundary(self, place: int, number: int) -> int:
+        """The place behind the next boundary line, after so many parts; -1 where it is the closing one.
+
+        Before the first boundary any line is skipped; later, the line end that belongs to the boundary.
+
+        Raises:
             GoError: Something else stands there.
         """
-        expected = False
         while True:
-            at, end = self.place, self.document.find(b"\n", self.place) + 1
-            line = self.document[at : end or len(self.document)]
+            end = self.document.find(b"\n", place) + 1 or len(self.document)
+            line = self.document[place:end]
             if len(line) > _LONGEST_LINE:
-                raise self._error(f"a line before a boundary has more than {_LONGEST_LINE} bytes", at, "boundary")
-            rest = line.removeprefix(self.dashes)
-            is_ours = line.startswith(self.dashes)
-            if is_ours and rest.startswith(b"--") and rest[2:].lstrip(b" \t") in (b"", self.newline):
-                return False
-            if not end:
-                raise EOFError
-            self.place = end
-            if is_ours and not self.parts and rest.lstrip(b" \t") == b"\n":
+                message = f"a line before a boundary has more than {_LONGEST_LINE} bytes"
+                raise GoError(message, _line(self.document, place), "boundary")
+            if not number and re.fullmatch(re.escape(self.dashes) + rb"[ \t]*\n", line):
                 self.newline = b"\n"
-            if is_ours and rest.lstrip(b" \t") == self.newline:
-                return True
-            if expected or (self.parts and line != self.newline):
-                raise self._unexpected(line, at)
-            # Before the first boundary any line is skipped; later, the line end that belongs to the boundary.
-            expected = bool(self.parts)
+            ours = re.fullmatch(re.escape(self.dashes) + rb"(--)?[ \t]*(%s)?" % self.newline, line)
+            if ours and (ours[1] or ours[2]):
+                return -1 if ours[1] else end
+            if not line.endswith(b"\n"):
+                raise self._cut(number)
+            if number and line != self.newline:
+                raise self._unexpected(line, place)
+            place = end
 
-    def _unexpected(self, line: bytes, at: int) -> GoError:
+    def _cut(self, number: int) -> GoError:
+        shown, other = self.dashes.decode("utf-8", "replace"), b"\n" if self.newline == b"\r\n" else b"\r\n"
+        place = self.document.find(other + self.dashes) if number else -1
+        if place >= 0:
+            message = f"line ends are mixed: the first boundary line ends in {self._ends}, and a later one does not"
+            return GoError(message, _line(self.document, place + len(other)), "line ends", cut=True)
+        message = f"is not closed: the line {shown}-- is missing at the end"
+        message = message if number else f"has no line {shown}, the boundary that its header names"
+        return GoError(message, _line(self.document, len(self.document)), "end", cut=True)
+
+    def _unexpected(self, line: bytes, place: int) -> GoError:
         shown = line[:60].decode("utf-8", "replace")
         if line.replace(b"\r", b"").rstrip(b" \t\n").removesuffix(b"--") == self.dashes:
-            ends = "LF" if self.newline == b"\n" else "CRLF"
-            return self._error(f"{shown!r}: line ends are mixed: the first boundary ends in {ends}", at, "line ends")
-        return self._error(f"{shown!r} begins like a boundary line and is not one", at, "boundary")
+            message = f"{shown!r}: line ends are mixed: the first boundary ends in {self._ends}"
+            return GoError(message, _line(self.document, place), "line ends")
+        return GoError(f"{shown!r} begins like a boundary line and is not one", _line(self.document, place), "boundary")
 
-    def _part(self) -> bool:
-        """One part; False where the document ends in its headers, which Go takes for the end of all."""
-        begin = self.place
-        if self.document[begin : begin + 1] in (b" ", b"\t"):
-            raise self._error(f"part {len(self.parts) + 1}: the first line begins with a blank", begin, "header")
-        lines, place, complete = _headers(self.document, begin)
-        type_, encoding = "", ""
-        for text, at, first in lines:
-            name, colon, value = text.partition(b":")
-            if b":" not in text[:first] or not re.fullmatch(rb"[!#$%&'*+.^_`|~0-9A-Za-z \-]+", name):
-                raise self._error(f"part {len(self.parts) + 1}: {_no_header(text)}", at, "header")
-            if re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value):
-                message = f"part {len(self.parts) + 1}: a control character in the header {name.decode()}"
-                raise self._error(message, at, "header")
-            said = value.lstrip(b" \t").decode("utf-8", "surrogateescape")
-            if name.lower() == b"content-type" and colon:
-                type_ = type_ or said
-            if name.lower() == b"content-transfer-encoding":
-                encoding = encoding or said
-        if not complete:
-            self.place = len(self.document)
-            return False
-        self.place = place
-        content, error = self._body()
-        if encoding.lower() == "quoted-printable":
-            content, broken = _quoted_printable(content)
-            if broken and not error:
-                error = self._error(f"part {len(self.parts) + 1}: {broken}", place, "encoding")
-        line = _line(self.document, begin)
-        self.parts.append(GoPart(type=type_, content=content, line=line, error=error))
-        return True
-
-    def _body(self) -> tuple[bytes, GoError | None]:
-        after = rb"(?=[ \t\r\n]|--|\Z)"
-        begin = self.place
-        if re.compile(re.escape(self.dashes) + after).match(self.document, begin):
-            return b"", None
-        found = re.compile(re.escape(self.newline + self.dashes) + after).search(self.document, begin)
-        self.place = found.start() if found else len(self.document)
-        error = None
-        if not found:
-            error = self._error(f"part {len(self.parts) + 1} ends with the document", len(self.document), "end")
-        return self.document[begin : self.place], error
+    @property
+    def _ends(self) -> str:
+        return "LF" if self.newline == b"\n" else "CRLF"
 
 
 def _quoted_printable(content: bytes) -> tuple[bytes, str]:
     """Decoded as mime/quotedprintable does, and what it refuses."""
     out = bytearray()
-    lines = content.splitlines(keepends=True) if b"\r" not in content else re.findall(rb"[^\n]*\n|[^\n]+", content)
+    lines = content.split(b"\n")
     for number, whole in enumerate(lines, 1):
-        line = whole.rstrip(b"\n\r \t")
-        end = b""
+        last = number == len(lines)
+        line = whole.rstrip(b"\r \t")
+        end = b"" if last else b"\r\n" if whole.endswith(b"\r") else b"\n"
         if line.endswith(b"="):
             rest = whole[len(line) :].lstrip(b" \t")
-            line = line[:-1]
-            last = number == len(lines) and not whole.endswith(b"\n")
-            if not rest.startswith((b"\n", b"\r\n")) and not (not rest and line and last):
+            line, end = line[:-1], b""
+            if rest not in (b"", b"\r") or (last and (rest or not line)):
                 return bytes(out), "invalid bytes after = in quoted-printable"
-        elif whole.endswith(b"\n"):
-            end = b"\r\n" if whole.endswith(b"\r\n") else b"\n"
-        broken = re.search(rb"=\Z|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", line)
-        if broken:
+        if re.search(rb"=\Z|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", line):
             return bytes(out), "invalid bytes in quoted-printable"
         out += re.sub(rb"=([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), line) + end
     return bytes(out), ""
