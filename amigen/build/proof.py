@@ -13,7 +13,7 @@ from amigen.plan.make import without_cluster
 from amigen.plan.model import ImagePlan
 from amigen.verify.report import Result
 from amigen.verify.run import Options, check_host
-from amigen.verify.vm import BootOptions, verify_image
+from amigen.verify.vm import verify_image
 from amigen.vm.image import VmImage
 from amigen.vm.ssh import SshTarget
 
@@ -50,8 +50,7 @@ def check_image(
 ) -> tuple[CheckRecord, ...]:
     """The image as it lies there, a node that boots from it, and that node after a reboot."""
     named = Target(text=str(image.disk), kind="image", name=str(image.disk))
-    boot = BootOptions(user=user, architecture=image.architecture, keep=keep)
-    report = verify_image(plan, named, Options(log=log), boot)
+    report = verify_image(plan, named, Options(log=log, user=user, keep=keep), image.architecture)
     return tuple(check_record(each, "image") for each in report.results)
 
 

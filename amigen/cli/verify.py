@@ -21,8 +21,6 @@ from amigen.cli.options import (
 from amigen.cli.reports import report_options, show_reports, writable_folder, write_reports
 
 if TYPE_CHECKING:
-    from amigen.connections.model import Target
-    from amigen.plan.model import ImagePlan
     from amigen.verify.report import Report
     from amigen.verify.run import Options
 
@@ -98,7 +96,15 @@ def verify(words: tuple[str, ...], output: str, **given: Any) -> None:
         spec = find_spec(spec)
         plan = one_plan(load(spec), given["platform"], given["architecture"])
         options = _options(spec, given)
-        reports = (_verify_image(plan, image, options, given),) if image else tuple(verify_many(plan, parsed, options))
+        reports: tuple[Report, ...]
+        if image:
+            from amigen.build.record import architecture_of
+            from amigen.verify.vm import verify_image
+
+            architecture = architecture_of(plan.spec, Path(image.name), given["architecture"])
+            reports = (verify_image(plan, image, options, architecture),)
+        else:
+            reports = tuple(verify_many(plan, parsed, options))
     if output == "json":
         import msgspec
 
@@ -120,29 +126,14 @@ def _options(spec: str, given: dict[str, Any]) -> Options:
     from amigen.connections.ssh import ssh_words
     from amigen.verify.run import Options, tests_beside
 
-    own = given["checks"] or tests_beside(spec)
+    own, report = given["checks"] or tests_beside(spec), given["html"] or given["junit"]
+    logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
     return Options(
         own=own.absolute() if own else None,
-        joined=given["joined"],
-        hygiene=given["hygiene"] is True,
         connect=ConnectOptions(ssh=ssh_words(given["ssh_options"], given["identity"])),
         log=lambda line: click.echo(line, err=True),
-    )
-
-
-def _verify_image(plan: ImagePlan, image: Target, options: Options, given: dict[str, Any]) -> Report:
-    from amigen.build.record import architecture_of
-    from amigen.verify.vm import BootOptions, verify_image
-
-    report = given["html"] or given["junit"]
-    logs = given["logs"] or (report and report.with_name(f"{report.stem}-logs"))
-    boot = BootOptions(
-        user=given["user"],
         user_data=not given["no_user_data"],
         reboot=not given["no_reboot"],
-        hygiene=given["hygiene"] is not False,
         logs=logs.absolute() if logs else None,
-        keep=given["keep"],
-        architecture=architecture_of(plan.spec, Path(image.name), given["architecture"]),
+        **{name: given[name] for name in ("joined", "hygiene", "user", "keep")},
     )
-    return verify_image(plan, image, options, boot)

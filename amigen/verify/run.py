@@ -41,21 +41,33 @@ _OS_RELEASE = "/etc/os-release"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to verify.
+    """How to verify; what stands after `log` is for image files.
 
     Attributes:
         own: A folder with tests of the user's; None: none.
         joined: The target must have joined its cluster.
-        hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned.
+        hygiene: Check it as an image before its first boot, too: an unpacked root, or a builder that was cleaned. None:
+            image files alone.
         connect: How to connect.
         log: Receives one line for each thing that takes time.
+        user: Whom cloud-init lets in; None: the user that the spec or the platform names.
+        user_data: Boot a second node with the spec's user data, which must have nothing to do. Without, it boots only
+            where the image cannot be read before its boot.
+        reboot: Check the first node again after a reboot.
+        logs: A folder for the console, the cloud-init log and the journal of a node on which a check failed.
+        keep: Leave such a node running until amigen is interrupted.
     """
 
     own: Path | None = None
     joined: bool = False
-    hygiene: bool = False
+    hygiene: bool | None = None
     connect: ConnectOptions = field(default_factory=ConnectOptions)
     log: Callable[[str], None] = lambda _line: None
+    user: str | None = None
+    user_data: bool = True
+    reboot: bool = True
+    logs: Path | None = None
+    keep: bool = False
 
 
 def verify_many(plan: ImagePlan, targets: Sequence[str | Target], options: Options | None = None) -> list[Report]:
@@ -205,10 +217,10 @@ def check_hosts(
 
         given = SessionInput(
             folder=folder,
-            files=write_suite(plan, folder, hygiene=options.hygiene),
+            files=write_suite(plan, folder, hygiene=options.hygiene is True),
             phase=phase,
             joined=options.joined,
-            image=options.hygiene,
+            image=options.hygiene is True,
         )
         backends = {key: backend_over(each) for key, each in hosts.items()}
         results = run_session(given, backends, settle)

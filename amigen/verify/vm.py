@@ -54,30 +54,6 @@ NOT_READ = "test_image[read-before-boot]"
 _IDENTITY = "cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub | cut -d' ' -f1,2 | sort"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BootOptions:
-    """How an image is booted.
-
-    Attributes:
-        user: Whom cloud-init lets in; None: the user that the spec or the platform names.
-        user_data: Boot a second node with the spec's user data, which must have nothing to do. Without, it boots only
-            where the image cannot be read before its boot.
-        reboot: Check the first node again after a reboot.
-        hygiene: Check the image before its first boot.
-        architecture: Of the image; None: the spec's first.
-        logs: A folder for the console, the cloud-init log and the journal of a node on which a check failed.
-        keep: Leave such a node running until amigen is interrupted.
-    """
-
-    user: str | None = None
-    user_data: bool = True
-    reboot: bool = True
-    hygiene: bool = True
-    architecture: str | None = None
-    logs: Path | None = None
-    keep: bool = False
-
-
 @dataclass
 class _Part:
     """What one node, or the image file itself, showed; the parts run side by side."""
@@ -112,7 +88,6 @@ class _Proof:
     plan: ImagePlan
     options: Options
     image: VmImage
-    boot: BootOptions
     work: Path
     machines: list[Machine] = field(default_factory=list)
 
@@ -122,7 +97,7 @@ class _Proof:
         work.mkdir()
         platform = self.plan.platform
         named = self.plan.spec.local.bases.get(platform)
-        user = self.boot.user or (named.user if named and named.user else PLATFORMS[platform].local_user)
+        user = self.options.user or (named.user if named and named.user else PLATFORMS[platform].local_user)
         with Machine(self.image, work=work, user=user, user_data=user_data, log=self.options.log) as machine:
             self.machines.append(machine)
             yield machine
@@ -136,24 +111,27 @@ class _Proof:
             part.evidence += _as_root(machine, evidence_script(self.plan.modules))
 
 
-def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOptions) -> Report:
+def verify_image(plan: ImagePlan, target: Target, options: Options, architecture: str | None = None) -> Report:
     """Verify an image file; it stays as it is.
+
+    Args:
+        architecture: Of the image; None: the spec's first.
 
     Raises:
         InputError: It is no image, nothing in it could be booted, or another platform's system is in it.
         ToolError: QEMU or another program is missing.
     """
     started, begun = datetime.now(UTC), time.monotonic()
-    architecture: Any = boot.architecture or plan.architectures[0]
-    image = VmImage.at(Path(target.name), architecture, uefi=plan.spec.local.firmware == "uefi")
+    chosen: Any = architecture or plan.architectures[0]
+    image = VmImage.at(Path(target.name), chosen, uefi=plan.spec.local.firmware == "uefi")
     require_bootable(image)
-    firmware = missing_firmware(architecture) if needs_uefi(image) else ()
-    require_all([*missing_for_a_vm(architecture), *firmware])
+    firmware = missing_firmware(chosen) if needs_uefi(image) else ()
+    require_all([*missing_for_a_vm(chosen), *firmware])
     with scratch("verify") as work, ProgramPool(max_workers=_nodes_at_once() + 1) as pool:
-        proof = _Proof(plan=plan, options=options, image=image, boot=boot, work=work)
-        looking = pool.submit(_look_into, proof) if boot.hygiene else None
+        proof = _Proof(plan=plan, options=options, image=image, work=work)
+        looking = pool.submit(_look_into, proof) if options.hygiene is not False else None
         first = pool.submit(_first_node, proof)
-        second = pool.submit(_second_node, proof) if boot.user_data else None
+        second = pool.submit(_second_node, proof) if options.user_data else None
         try:
             looked = looking.result() if looking else _Part()
         except InputError:
@@ -161,7 +139,7 @@ def verify_image(plan: ImagePlan, target: Target, options: Options, boot: BootOp
             for started_machine in proof.machines:
                 started_machine.kill()
             raise
-        if second is None and boot.hygiene and not looked.phases:
+        if second is None and looking and not looked.phases:
             second = pool.submit(_second_node, proof)
         parts = [looked, first.result(), *([second.result()] if second else [])]
     known = [part.identity for part in parts[1:] if part.identity is not None]
@@ -198,7 +176,7 @@ def _first_node(proof: _Proof) -> _Part:
             _wait(machine.ssh.wait_until_booted)
             proof.check(machine, plan, FIRST_BOOT, part)
             part.identity = machine.run(_IDENTITY).stdout
-        if proof.boot.reboot and part.identity is not None:
+        if proof.options.reboot and part.identity is not None:
             with part.phase(REBOOT):
                 _wait(machine.reboot)
                 _wait(machine.ssh.wait_until_booted)
@@ -210,7 +188,7 @@ def _first_node(proof: _Proof) -> _Part:
 def _second_node(proof: _Proof) -> _Part:
     """Boot with the spec's user data, which must find nothing to do."""
     part = _Part(log=proof.options.log)
-    document = _user_data(proof.plan, part.notes) if proof.boot.user_data else b""
+    document = _user_data(proof.plan, part.notes) if proof.options.user_data else b""
     with proof.machine("second", document) as machine:
         with part.phase(SECOND_NODE):
             _wait(machine.wait_for_ssh)
@@ -233,8 +211,8 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
     """Keep the logs of a node on which something did not pass, and the node itself where that is wanted."""
     if all(result.outcome in ("passed", "skipped") or not result.required for result in part.results):
         return
-    if proof.boot.logs is not None:
-        folder = proof.boot.logs
+    if proof.options.logs is not None:
+        folder = proof.options.logs
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):
             (folder / f"{name}-console.log").write_bytes(machine.console.read_bytes())
@@ -243,7 +221,7 @@ def _conclude(proof: _Proof, machine: Machine, name: str, part: _Part) -> None:
                 text = _as_root(machine, command)
                 (folder / f"{name}-{log}.log").write_text(text, encoding="utf-8", errors="surrogateescape")
         part.notes.append(f"logs of the {name} node: {folder}/{name}-*.log")
-    if proof.boot.keep:
+    if proof.options.keep:
         for result in part.results:
             if result.outcome == "failed":
                 proof.options.log(f"{result.id} ({result.phase}): {one_line(result.found)}")

@@ -23,7 +23,7 @@ from amigen.verify.page import page
 from amigen.verify.report import Result
 from amigen.verify.run import Options, make_report
 from amigen.verify.table import print_reports
-from amigen.verify.vm import BootOptions, _look_into, _Proof
+from amigen.verify.vm import _look_into, _Proof
 from amigen.vm import Machine, VmImage, scratch
 from amigen.vm.image import require_bootable
 from tests.specs import spec
@@ -76,7 +76,7 @@ def test_a_disk_that_was_not_read_is_said_first(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"ID": "fedora"})
     plan, file = proof_plan(tmp_path), raw(tmp_path / "disk.raw", MBR)
     image = VmImage(disk=file, format="raw")
-    proof = _Proof(plan=plan, options=Options(), image=image, boot=BootOptions(), work=tmp_path)
+    proof = _Proof(plan=plan, options=Options(), image=image, work=tmp_path)
     unread = _look_into(proof)
     booted = Result(id="test_package[ipvsadm]", phase="first boot", outcome="passed")
     target = parse_target(str(file))

@@ -26,7 +26,7 @@ from amigen.plan.model import ImagePlan
 from amigen.userdata.make import user_data
 from amigen.verify.report import Result
 from amigen.verify.run import Options, check_host
-from amigen.verify.vm import BootOptions, verify_image
+from amigen.verify.vm import verify_image
 from amigen.vm import Machine, VmImage, built_in_base, scratch
 from tests.build.processes import has_ended, running
 from tests.verify.breaks import BOOT_BREAKS
@@ -53,7 +53,7 @@ def digest(path: Path) -> str:
 def test_a_built_image_is_proven(plan: ImagePlan, image: VmImage) -> None:
     """Hygiene, a boot without user data, a reboot, and a second node for which user data has nothing to do."""
     before = digest(image.disk)
-    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), BootOptions())
+    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print))
     assert [(r.id, r.phase, r.found) for r in report.results if r.outcome != "passed"] == []
     assert report.verdict == "proven"
     assert [phase.name for phase in report.phases] == ["image", "first boot", "after a reboot", "second node"]
@@ -72,7 +72,7 @@ def test_user_data_does_not_mend_what_is_judged(plan: ImagePlan, image: VmImage,
         image, tmp_path, ("/etc/modules-load.d/ipvs.conf", b""), ("/etc/systemd/system/amigen-ready.service", b"x")
     )
     debugfs(broken, "set_inode_field /etc/motd mode 0100666")
-    report = verify_image(plan, parse_target(str(broken)), Options(log=print), BootOptions(reboot=False))
+    report = verify_image(plan, parse_target(str(broken)), Options(log=print, reboot=False))
     assert report.verdict == "failed"
     red = {r.id for r in report.results if r.phase == "first boot" and r.outcome == "failed"}
     assert red >= {
@@ -97,15 +97,15 @@ def test_what_only_a_boot_shows(plan: ImagePlan, image: VmImage, tmp_path: Path)
     known = BOOT_BREAKS["module on the blacklist"]
     [check] = known.red
     broken = broken_copy(image, tmp_path, ("/etc/modprobe.d/site.conf", b"blacklist ip_vs_sed\n"))
-    boot = BootOptions(reboot=False, user_data=False, logs=tmp_path / "logs")
-    report = verify_image(plan, parse_target(str(broken)), Options(log=print), boot)
+    options = Options(log=print, reboot=False, user_data=False, logs=tmp_path / "logs")
+    report = verify_image(plan, parse_target(str(broken)), options)
     # The blacklist is seen in the files, too.
     seen = {r.id for r in report.results if r.phase == "image" and r.outcome != "passed"}
     assert seen <= {check.replace("loaded", "persisted")}
     assert check in {r.id for r in report.results if r.outcome == "failed"}
     assert known.cause in str(report.error()).splitlines()[0]
-    assert boot.logs is not None
-    assert {file.name for file in boot.logs.iterdir() if file.stat().st_size} == {
+    assert options.logs is not None
+    assert {file.name for file in options.logs.iterdir() if file.stat().st_size} == {
         *("first-console.log", "first-cloud-init.log", "first-journal.log")
     }
 
@@ -113,7 +113,7 @@ def test_what_only_a_boot_shows(plan: ImagePlan, image: VmImage, tmp_path: Path)
 def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
     """User data makes it a node of the spec, and it is no image of the spec."""
     base = built_in_base("debian-12", "x86_64", log=print)
-    report = verify_image(plan, parse_target(str(base.image.disk)), Options(log=print), BootOptions(reboot=False))
+    report = verify_image(plan, parse_target(str(base.image.disk)), Options(log=print, reboot=False))
     assert report.verdict == "failed"
     assert report.causes[0].text == "not built by amigen from this spec: there is no such file"
     assert str(report.error()).startswith(f"{base.image.disk}: not built by amigen from this spec")
@@ -127,8 +127,8 @@ def test_a_stock_image_is_told_apart(plan: ImagePlan) -> None:
 
 def test_a_user_that_the_image_does_not_have(plan: ImagePlan, image: VmImage) -> None:
     """Said when cloud-init has ended, and not after all the time that a boot may take."""
-    boot = BootOptions(reboot=False, user_data=False, user="deploy")
-    report = verify_image(plan, parse_target(str(image.disk)), Options(log=print), boot)
+    options = Options(log=print, reboot=False, user_data=False, user="deploy")
+    report = verify_image(plan, parse_target(str(image.disk)), options)
     found = [r.found for r in report.results if r.phase == "first boot"]
     assert len(found) == 1
     assert "the VM lets nobody in as deploy, and cloud-init has ended" in found[0]
@@ -138,7 +138,7 @@ def test_an_image_of_another_platform(plan: ImagePlan, image: VmImage) -> None:
     """Its disk says so; nobody waits for a user that it does not have."""
     other = structs.replace(plan, platform="ubuntu-24.04")
     with pytest.raises(InputError, match=r"this is Debian GNU/Linux 12 .*, and the spec is for Ubuntu 24\.04"):
-        verify_image(other, parse_target(str(image.disk)), Options(log=print), BootOptions())
+        verify_image(other, parse_target(str(image.disk)), Options(log=print))
     assert children() == []
 
 
