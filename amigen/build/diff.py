@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from amigen.base.errors import InputError
 from amigen.build.record import BuildRecord, ImageRecord, PackageChanges, package_diff, read_record
@@ -224,11 +224,6 @@ def _outcomes(image: ImageRecord) -> dict[str, State]:
         seen = worst.get(check.id, check.outcome)
         worst[check.id] = min(seen, check.outcome, key=order.index)
     return worst
-
-
-def diff_document(diffs: tuple[ImageDiff, ...]) -> dict[str, Any]:
-    """For a program."""
-    return {"diffs": to_builtins(diffs)}
 
 
 def diff_lines(diffs: tuple[ImageDiff, ...]) -> Iterator[str]:

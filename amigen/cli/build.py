@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import msgspec
 
 from amigen.base.errors import BuildError, InputError
 from amigen.build.describe import Asked, conclusion
@@ -85,7 +84,7 @@ def build(
     if dry_run:
         intent, error = preview(request, packer, offline=offline, say=lambda line: click.echo(line, err=True))
         if output == "json":
-            echo_json(msgspec.to_builtins(intent))
+            echo_json(intent)
         else:
             echo_text("\n".join(intent_lines(intent)))
         if error:
@@ -93,7 +92,7 @@ def build(
         return
     built = build_images(request, packer)
     if output == "json":
-        echo_json(msgspec.to_builtins(built.record))
+        echo_json(built.record)
     else:
         asked = Asked(
             spec=node_image,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
 from amigen.build.doctor import findings
 from amigen.cli.document import echo_json, echo_line, output_option
@@ -15,7 +14,7 @@ def doctor(output: str) -> None:
     """Show what this machine can do, and what to install. Changes nothing and uses no network."""
     found = list(findings())
     if output == "json":
-        echo_json(msgspec.to_builtins(found))
+        echo_json(found)
         return
     width = max(len(each.name) for each in found)
     needed = max(len(each.needed_for) for each in found)

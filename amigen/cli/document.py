@@ -51,8 +51,11 @@ output_option = _output("text", "json")
 markdown_output_option = _output("text", "markdown", "json")
 
 
-def echo_json(document: Any) -> None:
+def echo_json(value: Any) -> None:
     """Print a document for programs; the one of `--output json` is printed at the end of the command."""
+    import msgspec
+
+    document = msgspec.to_builtins(value)
     kept = _DOCUMENT.get()
     if kept is not None and kept.wanted:
         kept.content = document

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from amigen.base.errors import AmigenError
 from amigen.cli.aws import OnAws, on_aws, parse_tag, wait_options
@@ -84,11 +83,10 @@ def verify(
 
 
 def _as_json(node: Answer, outcome: Report | AmigenError) -> FleetInstance:
-    failed = isinstance(outcome, AmigenError)
     return {
         "instance": node.instance,
         "region": node.region,
         "platform": node.platform or None,
         "problem": outcome.message if isinstance(outcome, AmigenError) else None,
-        "report": None if failed else msgspec.to_builtins(outcome),
+        "report": None if isinstance(outcome, AmigenError) else outcome,
     }

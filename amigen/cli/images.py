@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from amigen.base.errors import AmigenError, DiffersError
 from amigen.base.words import counted
-from amigen.build.diff import compare_records, diff_document, diff_lines, diff_markdown, find_records
+from amigen.build.diff import compare_records, diff_lines, diff_markdown, find_records
 from amigen.cli.aws import OnAws, asking, hidden, on_aws, progress, record_option, target_options
 from amigen.cli.document import echo_json, echo_line, markdown_output_option
 from amigen.cli.durations import Duration
@@ -47,7 +46,7 @@ def base(record: Path | None, platforms: tuple[str, ...], architectures: tuple[s
     found = look_at_bases(on.aws, on.spec, targets, record)
     seen = [each for each in found if not isinstance(each, AmigenError)]
     if on.json:
-        echo_json({"bases": msgspec.to_builtins(seen)})
+        echo_json({"bases": seen})
     else:
         for each in seen:
             _show_base(each)
@@ -134,7 +133,7 @@ def drift(
     notes = [each for each in seen if isinstance(each, Intended)]
     findings = [each for each in seen if not isinstance(each, Intended)]
     if on.json:
-        echo_json(msgspec.to_builtins({"drift": findings, "notes": notes}))
+        echo_json({"drift": findings, "notes": notes})
     else:
         for key, mine in found:
             if isinstance(mine, AmigenError):
@@ -176,7 +175,7 @@ def diff(
         architectures=architectures,
     )
     if output == "json":
-        echo_json(diff_document(chosen))
+        echo_json({"diffs": chosen})
     else:
         for line in diff_lines(chosen) if output == "text" else diff_markdown(chosen):
             echo_line(line)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from amigen.base.errors import SpecError, plain
 from amigen.base.words import counted
@@ -95,10 +94,7 @@ def check(specs: tuple[str, ...], output: str, strict: bool) -> None:
     checked = [check_rendered(find_spec(spec)) for spec in specs or (None,)]
     failed = [each for each in checked if not each.passes(strict=strict)]
     if output == "json":
-        documents = [
-            {"file": each.file, "ok": each not in failed, "problems": msgspec.to_builtins(each.problems)}
-            for each in checked
-        ]
+        documents = [{"file": each.file, "ok": each not in failed, "problems": each.problems} for each in checked]
         # One spec has the form that it had when one was all that could be checked.
         echo_json(documents[0] if len(documents) == 1 else {"ok": not failed, "files": documents})
         if failed:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import click
-import msgspec
 
 from amigen.base.errors import InputError, plain
 from amigen.base.files import read_file
@@ -126,7 +125,7 @@ def explain(file: str | None, system: str, platform: str | None, show: int | Non
         return
     found = received.explain(cast(SystemName, system))
     if output == "json":
-        echo_json(msgspec.to_builtins(found))
+        echo_json(found)
     else:
         for line in explanation_lines(found):
             click.echo(plain(line))

@@ -106,11 +106,9 @@ def verify(words: tuple[str, ...], output: str, **given: Any) -> None:
         else:
             reports = tuple(verify_many(plan, parsed, options))
     if output == "json":
-        import msgspec
+        from amigen.verify.report import document
 
-        from amigen.verify.report import to_json
-
-        echo_json(msgspec.json.decode(to_json(reports)))
+        echo_json(document(reports))
     else:
         show_reports(reports, verbose=given["verbose"])
     write_reports(reports, given["junit"], given["html"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from amigen.base.errors import CouldNotCheckError
@@ -66,15 +65,15 @@ def plan_json(plan: ChangePlan) -> dict[str, Any]:
         "now": {"mode": plan.observed.config.mode, "scheduler": plan.observed.config.scheduler},
         "then": plan.settings.changes,
         "changes": plan.changes,
-        "drift": list(plan.drift),
+        "drift": plan.drift,
         "follow": plan.follow,
-        "stale": list(plan.stale),
+        "stale": plan.stale,
         "modes": [_fact_json(fact) for fact in states(plan.observed.proxy_version)],
-        "disruption": [] if plan.nothing_to_do else list(disruption(plan.observed.config.mode, plan.settings.mode)),
-        "warnings": list(plan.warnings),
-        "nodes": [asdict(one) for one in plan.readiness],
-        "pools": [{"name": pool.name, "nodes": list(pool.nodes)} for pool in plan.pools],
-        "calls": list(plan.calls),
+        "disruption": () if plan.nothing_to_do else disruption(plan.observed.config.mode, plan.settings.mode),
+        "warnings": plan.warnings,
+        "nodes": plan.readiness,
+        "pools": plan.pools,
+        "calls": plan.calls,
         "diff": plan.diff,
     }
 
@@ -162,10 +161,10 @@ def cluster_json(observed: Observed, modes: tuple[NodeMode, ...]) -> dict[str, A
         ],
         "stale": [pod.node for pod in observed.stale_pods],
         "missing": health.missing(observed)[0],
-        "drift": list(health.addon_drift(observed)),
-        "modes": [asdict(one) for one in modes],
-        "problems": list(health.problems(observed, modes)),
-        "notes": list(health.notes(observed)),
+        "drift": health.addon_drift(observed),
+        "modes": modes,
+        "problems": health.problems(observed, modes),
+        "notes": health.notes(observed),
     }
 
 
@@ -197,7 +196,7 @@ def node_json(status: NodeStatus, lasted: Mapping[tuple[str, Difference], float]
         "facts": found.facts,
         "notes": found.notes,
         "differences": [
-            {**asdict(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in found.differences
+            {**vars(one), "lastedSeconds": round(lasted.get((status.key, one), 0.0), 1)} for one in found.differences
         ],
     }
 
@@ -232,6 +231,4 @@ def migration_json(found: Migration) -> dict[str, Any]:
         **vars(found),
         "state": _fact_json(found.state),
         "blocked": found.blocked.message if found.blocked else None,
-        "settings": [asdict(row) for row in found.settings],
-        "nodes": [asdict(one) for one in found.nodes],
     }

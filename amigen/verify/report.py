@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
@@ -168,7 +167,6 @@ class Reports(Struct, frozen=True, kw_only=True):
     reports: tuple[Report, ...]
 
 
-def to_json(reports: tuple[Report, ...]) -> bytes:
-    """One report as a document; several as a list of them under `reports`."""
-    value = reports[0] if len(reports) == 1 else Reports(reports=reports)
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+def document(reports: tuple[Report, ...]) -> Report | Reports:
+    """One report is a document; several are a list of them under `reports`."""
+    return reports[0] if len(reports) == 1 else Reports(reports=reports)

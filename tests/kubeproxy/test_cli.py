@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from amigen.base.errors import InputError
@@ -95,7 +96,7 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], code: int, says: st
 def test_reports_of_verify(tmp_path: Path) -> None:
     """The outcomes of a real report; anything else is an error."""
     from amigen.kubeproxy.readiness import read_verified
-    from amigen.verify.report import Report, Result, to_json
+    from amigen.verify.report import Report, Result
 
     results = (
         Result(id="test_module_loaded[ip_vs]", phase="first boot", outcome="failed"),
@@ -106,7 +107,7 @@ def test_reports_of_verify(tmp_path: Path) -> None:
         seconds=1.0, verdict="failed", results=results,
     )  # fmt: skip
     file = tmp_path / "report.json"
-    file.write_bytes(to_json((made,)))
+    file.write_bytes(msgspec.json.encode(made))
 
     assert read_verified(f"a={file}") == ("a", {"test_module_loaded[ip_vs]": "failed"})
     for text in ("a", "=x", f"a={tmp_path}/none", f"a={__file__}"):

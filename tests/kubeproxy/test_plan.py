@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from amigen.base.errors import ConflictError, InputError, KubernetesError, RefusedError
@@ -115,9 +116,9 @@ def test_every_output_is_json() -> None:
     migrated = show.migration_json(migration(samples.EKS_CONFIG, "1.33", observed().nodes))
     state = show.cluster_json(observed(), (NodeMode(node="a", mode="ipvs", by="log"),))
 
-    assert json.loads(json.dumps(plan))["modes"][0]["mode"] == "ipvs"
-    assert json.loads(json.dumps(migrated))["state"]["state"] == "stable"
-    assert json.loads(json.dumps(state))["modes"] == [{"node": "a", "mode": "ipvs", "by": "log"}]
+    assert json.loads(msgspec.json.encode(plan))["modes"][0]["mode"] == "ipvs"
+    assert json.loads(msgspec.json.encode(migrated))["state"]["state"] == "stable"
+    assert json.loads(msgspec.json.encode(state))["modes"] == [{"node": "a", "mode": "ipvs", "by": "log"}]
 
 
 def test_a_failed_addon_update_is_sent_again() -> None:
