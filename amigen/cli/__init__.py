@@ -22,34 +22,27 @@ from amigen.base.errors import AmigenError, SpecError, plain, system_words
 from amigen.base.interrupt import interrupted_exit_code, signals_as_interrupt
 from amigen.base.words import nearest
 
-# Command -> (module, attribute, one line of help). The help stands here so that `amigen --help` loads no command.
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "init": ("amigen.cli.spec", "init", "Write a first spec."),
-    "check": ("amigen.cli.spec", "check", "Check a spec: all problems at once, with line and key path."),
-    "schema": ("amigen.cli.spec", "schema", "Print the JSON Schema of the spec, of records or of JSON output."),
-    "plan": ("amigen.cli.plan", "plan", "Show what will be on the node, and which check proves it."),
-    "render": ("amigen.cli.render", "render", "Write user data, scripts, Packer files and checks to a folder."),
-    "export": (
-        "amigen.cli.export",
-        "export_command",
-        "Write a spec for Terraform, Karpenter, eksctl, CloudFormation or EC2 Image Builder.",
-    ),
-    "build": ("amigen.cli.build", "build", "Build images with Packer, and keep those whose checks have passed."),
-    "kube-proxy": (
-        "amigen.cli.kubeproxy",
-        "kube_proxy",
-        "Switch kube-proxy's mode in a cluster, and prove it on a node.",
-    ),
-    "user-data": ("amigen.cli.userdata", "user_data", "Print user data, or explain what arrives on the node."),
-    "verify": ("amigen.cli.verify", "verify", "Prove that an image, node, container or folder is what the spec says."),
-    "publish": ("amigen.cli.publish", "publish", "Bring proven images to launch templates."),
-    "rollback": ("amigen.cli.publish", "rollback", "Move a launch template back to an older version."),
-    "images": ("amigen.cli.images", "images", "Base images, own images, drift, pruning."),
-    "fleet": ("amigen.cli.fleet", "fleet", "Verify running instances over Systems Manager."),
-    "iam-policy": ("amigen.cli.policy", "iam_policy", "Print the IAM policy with exactly what the calls need."),
-    "doctor": ("amigen.cli.doctor", "doctor", "Show what this machine can do, and what to install."),
-    "docs": ("amigen.cli.docs", "docs", "Show a page of the documentation."),
-    "completion": ("amigen.cli.completion", "completion", "Print the completion script of bash, zsh or fish."),
+# Command -> the module of this package that defines it, under its name; one line of help, which stands here so that
+# `amigen --help` loads no command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("spec", "Write a first spec."),
+    "check": ("spec", "Check a spec: all problems at once, with line and key path."),
+    "schema": ("spec", "Print the JSON Schema of the spec, of records or of JSON output."),
+    "plan": ("plan", "Show what will be on the node, and which check proves it."),
+    "render": ("render", "Write user data, scripts, Packer files and checks to a folder."),
+    "export": ("export", "Write a spec for Terraform, Karpenter, eksctl, CloudFormation or EC2 Image Builder."),
+    "build": ("build", "Build images with Packer, and keep those whose checks have passed."),
+    "kube-proxy": ("kubeproxy", "Switch kube-proxy's mode in a cluster, and prove it on a node."),
+    "user-data": ("userdata", "Print user data, or explain what arrives on the node."),
+    "verify": ("verify", "Prove that an image, node, container or folder is what the spec says."),
+    "publish": ("publish", "Bring proven images to launch templates."),
+    "rollback": ("publish", "Move a launch template back to an older version."),
+    "images": ("images", "Base images, own images, drift, pruning."),
+    "fleet": ("fleet", "Verify running instances over Systems Manager."),
+    "iam-policy": ("policy", "Print the IAM policy with exactly what the calls need."),
+    "doctor": ("doctor", "Show what this machine can do, and what to install."),
+    "docs": ("docs", "Show a page of the documentation."),
+    "completion": ("completion", "Print the completion script of bash, zsh or fish."),
 }
 # Command -> an example for its help, and the page of the documentation that says more.
 EXAMPLES = {
@@ -112,7 +105,7 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command = getattr(importlib.import_module(entry[0]), entry[1])
+        command = getattr(importlib.import_module(f"{__name__}.{entry[0]}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         inner = command.commands if isinstance(command, click.Group) else {}
         for name, each in {cmd_name: command, **{f"{cmd_name} {key}": value for key, value in inner.items()}}.items():
@@ -130,7 +123,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in _GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -26,7 +26,7 @@ from amigen.publish.record import recorded_amis
 from amigen.spec.load import existing_user_data
 
 
-@click.command("export")
+@click.command()
 @click.argument("format_", metavar="FORMAT", type=click.Choice(list(FORMATS)))
 @spec_argument
 @platform_option
@@ -44,7 +44,7 @@ from amigen.spec.load import existing_user_data
 @click.option("--joined", is_flag=True, help="ssm-document: the nodes must have joined their cluster.")
 @output_folder_option("Write to FOLDER/FORMAT/PLATFORM. Default: print the one file on stdout.")
 @folder_options
-def export_command(
+def export(
     format_: FormatName,
     spec: str | None,
     platforms: tuple[str, ...],

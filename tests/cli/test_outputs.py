@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import click
 import pytest
 
-from amigen.cli import COMMANDS, main
+from amigen.cli import COMMANDS, cli, main
 from amigen.cli.outputs import FILES, OUTPUTS
 from tests.cli.test_findings import SpecFile
 from tests.outputs import require_valid
@@ -160,8 +159,10 @@ def test_wrong_usage_after_the_options_is_in_the_document(amigen: Run, spec_file
 
 def _with_output() -> Iterator[str]:
     """The words of each command that takes `--output`."""
-    for name, (module, attribute, _) in COMMANDS.items():
-        yield from _below(name, getattr(importlib.import_module(module), attribute))
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        yield from _below(name, command)
 
 
 def _below(words: str, command: click.Command) -> Iterator[str]:
