@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from amigen.base.goyaml import DEEPEST, MOST_VALUES, not_yaml, twice
-from amigen.base.yamltext import Base, decoded, first_alone, within_limits
+from amigen.base.yamltext import Loader, decoded, within_limits
 
 
 def read(content: bytes) -> Any:
@@ -23,18 +23,15 @@ def document(content: bytes) -> tuple[Any, tuple[str, ...]]:
     """
     text = decoded(content)
     try:
-        if first_alone(text, DEEPEST):
+        loader = Loader(text, DEEPEST)
+        node, more = loader.first_document()
+        if more:
             raise ValueError("holds several YAML documents")
-        loader = Base(text)
-        try:
-            node = loader.get_single_node()
-            for each in within_limits(node, deepest=DEEPEST, most=MOST_VALUES):
-                # Python does not print larger ones (sys.set_int_max_str_digits).
-                if each.tag == "tag:yaml.org,2002:int" and len(each.value) > 3000:
-                    raise ValueError("holds a number of more than 3,000 digits")
-            return (loader.construct_document(node) if node else None), twice(node)
-        finally:
-            loader.dispose()
+        nodes = list(within_limits(node, deepest=DEEPEST, most=MOST_VALUES))
+        # Python does not print larger ones (sys.set_int_max_str_digits).
+        if any(each.tag == "tag:yaml.org,2002:int" and len(each.value) > 3000 for each in nodes):
+            raise ValueError("holds a number of more than 3,000 digits")
+        return (loader.construct_document(node) if node else None), twice(nodes)
     except yaml.YAMLError as error:
         raise ValueError(not_yaml(error, text)) from None
     except (TypeError, LookupError, AttributeError, OverflowError):

@@ -10,12 +10,13 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 from msgspec import Struct
 
-from amigen.base.yamltext import Base, decoded, first_alone, within_limits
+from amigen.base.yamltext import Loader, decoded, within_limits
 
 # Far above any real document.
 MOST_VALUES, DEEPEST = 100_000, 200
@@ -44,7 +45,7 @@ class Document(Struct, frozen=True, kw_only=True):
     twice: tuple[str, ...] = ()
 
 
-class _Loader(Base):  # type: ignore[misc]
+class _Loader(Loader):
     """Leaves the type of a plain scalar open, where PyYAML would resolve it."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
@@ -52,18 +53,10 @@ class _Loader(Base):  # type: ignore[misc]
             return "?" if implicit[0] else f"{_TAG}str"
         return f"{_TAG}map" if kind is yaml.MappingNode else f"{_TAG}seq"
 
-
-class _PatientLoader(yaml.composer.Composer, _Loader):
-    """Of an anchor that is defined twice the last one counts, as in Go."""
-
-    def __init__(self, stream: str) -> None:
-        Base.__init__(self, stream)
-        yaml.composer.Composer.__init__(self)
-
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
-        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
-            self.anchors.pop(event.anchor, None)
+        # Of an anchor that is defined twice the last one counts.
+        if not self.check_event(yaml.AliasEvent):
+            self.anchors.pop(self.peek_event().anchor, None)
         return super().compose_node(parent, index)
 
 
@@ -86,13 +79,11 @@ def read(content: bytes, *, maybe_json: bool = True) -> Document:
             f"has a byte order mark in it (line {text[: text.index(chr(10) + chr(0xFEFF))].count(chr(10)) + 2})"
         )
     try:
-        more = first_alone(text, DEEPEST)
-        node = compose(text)
-        for _ in within_limits(node, deepest=DEEPEST, most=MOST_VALUES):
-            pass
+        node, more = _Loader(text, DEEPEST).first_document()
+        found = twice(within_limits(node, deepest=DEEPEST, most=MOST_VALUES))
         builder = _Values()
         value = builder.of(node, ()) if node else None
-        return Document(value=value, lines=builder.lines, more=more, twice=twice(node))
+        return Document(value=value, lines=builder.lines, more=more, twice=found)
     except yaml.YAMLError as error:
         if "unknown escape" not in str(error):
             raise ValueError(not_yaml(error, text)) from None
@@ -123,18 +114,7 @@ def compose(text: str) -> yaml.Node | None:
     Raises:
         yaml.YAMLError: It cannot be read.
     """
-    try:
-        return _composed(_Loader(text))
-    except yaml.composer.ComposerError:  # the faster one refuses an anchor that is defined twice
-        return _composed(_PatientLoader(text))
-
-
-def _composed(loader: Any) -> yaml.Node | None:
-    try:
-        node: yaml.Node | None = loader.get_node() if loader.check_node() else None
-        return node
-    finally:
-        loader.dispose()
+    return _Loader(text, DEEPEST).first_document()[0]
 
 
 def _json(content: bytes) -> Any:
@@ -152,24 +132,19 @@ def _json(content: bytes) -> Any:
         raise ValueError(f"begins with {{ and is not valid JSON: {error.msg} (line {error.lineno})") from None
 
 
-def twice(node: yaml.Node | None) -> tuple[str, ...]:
+def twice(nodes: Iterable[yaml.Node]) -> tuple[str, ...]:
     """Each key that stands twice in one mapping, with its lines; PyYAML and Go's reader take the last one."""
     found: list[str] = []
-    left, seen = [node], set[int]()
-    while left:
-        node = left.pop()
-        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
-            continue
-        seen.add(id(node))
+    for node in nodes:
         first: dict[str, int] = {}
-        for pair in node.value:
-            left += reversed(pair) if isinstance(pair, tuple) else [pair]
-            if isinstance(pair, tuple) and isinstance(pair[0], yaml.ScalarNode) and pair[0].value != "<<":
-                key, line = pair[0].value, pair[0].start_mark.line + 1
-                if key in first:
-                    found.append(f"`{key[:40]}` twice (lines {first[key]} and {line})")
-                first[key] = line
-    return tuple(found)
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in first:
+                found.append(f"`{key.value[:40]}` twice (lines {first[key.value]} and {line})")
+            first[key.value] = line
+    return tuple(dict.fromkeys(found))
 
 
 class _Values:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-# The C parser, where PyYAML was built with it, is ten times faster; both give the same nodes and marks.
-Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# The C parser, where PyYAML was built with it, is ten times faster; its composer would recurse in C.
+_BASES: Any = (yaml.composer.Composer, yaml.CSafeLoader) if hasattr(yaml, "CSafeLoader") else (yaml.SafeLoader,)
 
 
 class YamlError(ValueError):
@@ -37,31 +37,42 @@ def place_behind(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def first_alone(text: str, deepest: int) -> bool:
-    """Refuse deep nesting before composing, which recurses in C; whether other documents follow the first.
+class Loader(*_BASES):  # type: ignore[misc]
+    """A loader of PyYAML for which nesting has a limit.
 
-    Raises:
-        YamlError: It is nested deeper.
-        yaml.YAMLError: It cannot be parsed.
+    Args:
+        deepest: Levels of mappings and lists.
     """
-    loader = Base(text)
-    depth = documents = 0
-    try:
-        while (event := loader.get_event()) is not None:
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            if documents > 1:
-                return True
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > deepest:
-                raise YamlError(f"is nested deeper than {deepest} levels", event.start_mark.line + 1, 1)
-    except yaml.YAMLError:
-        if documents > 1 or (documents and depth == 0):
-            return True
-        raise
-    finally:
-        loader.dispose()
-    return False
+
+    def __init__(self, text: str, deepest: int) -> None:
+        _BASES[-1].__init__(self, text)
+        self.anchors: dict[str, yaml.Node] = {}
+        self.deepest = deepest
+        self.depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next node.
+
+        Raises:
+            YamlError: It is nested deeper.
+            yaml.YAMLError: It cannot be parsed.
+        """
+        event = self.peek_event()
+        nested = isinstance(event, yaml.CollectionStartEvent)
+        self.depth += nested
+        if self.depth > self.deepest:
+            raise YamlError(f"is nested deeper than {self.deepest} levels", event.start_mark.line + 1, 1)
+        node = super().compose_node(parent, index)
+        self.depth -= nested
+        return node
+
+    def first_document(self) -> tuple[yaml.Node | None, bool]:
+        """The root of the first document, and whether something follows it, be it YAML or not."""
+        node = self.get_node() if self.check_node() else None
+        try:
+            return node, node is not None and self.check_node()
+        except yaml.YAMLError:
+            return node, True
 
 
 def within_limits(root: yaml.Node | None, *, deepest: int, most: int) -> Iterator[yaml.Node]:

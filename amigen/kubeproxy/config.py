@@ -140,7 +140,7 @@ def _edit(text: str, path: list[str], value: Value, where: str) -> str:
     text = text.removeprefix(mark)
     try:
         parent = goyaml.compose(text)
-    except yaml.YAMLError:  # JSON that is no YAML
+    except (yaml.YAMLError, ValueError):  # JSON that is no YAML, or nested too deep
         raise _cannot_edit(where) from None
     if not isinstance(parent, yaml.MappingNode):
         raise _cannot_edit(where)

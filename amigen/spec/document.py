@@ -9,7 +9,7 @@ import re
 
 import yaml
 
-from amigen.base.yamltext import Base, YamlError, decoded, first_alone, place_behind, within_limits
+from amigen.base.yamltext import Loader, YamlError, decoded, place_behind, within_limits
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -28,12 +28,7 @@ def compose(content: bytes) -> yaml.Node:
         raise YamlError(f"has more than {MAX_BYTES} bytes", hint="is it a spec?")
     text = decoded(content.removeprefix(b"\xef\xbb\xbf"))
     try:
-        first_alone(text, MAX_DEPTH)
-        loader = Base(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
+        node = Loader(text, MAX_DEPTH).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(error, text) from None
     except yaml.reader.ReaderError as error:
