@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from amigen.ipvs.expected import Expected, ExpectedService, Finder, Places
-from amigen.ipvs.model import Address, Key, RealServer, Table, VirtualService
+from amigen.ipvs.expected import Expected, ExpectedService, Finder
+from amigen.ipvs.model import Address, Key, Pair, RealServer, Table, VirtualService
 from amigen.services.difference import Findings, Kind
 from amigen.services.model import Network, address_order, in_order, place_text
 
-# What each difference means, or what commonly causes it.
-_WHY: dict[Kind, str] = {
-    "api-service": "its endpoints are not ready, or kube-proxy does not see them",
-    "dns-service": "its endpoints are not ready, or kube-proxy does not see them",
-    "missing-service": "kube-proxy did not create it (is it running, and in ipvs mode?), or something deleted it",
-    "shared": "kube-proxy serves one of them, which one can change at each restart; give each its own address or port",
-    "scheduler": "kube-proxy runs with an older configuration (restart its DaemonSet), or something edited the service",
-    "forward": "kube-proxy only masquerades; another program made this entry",
-    "unreadable": "use `ipvsadm -L -n`, which resolves nothing and cuts nothing",
-    "stale-service": "left over from a deleted Service or an earlier mode, or made by another program"
-    " (see ipvs.excludeCIDRs)",
-    "missing-address": "the node does not take packets for it as its own, so IPVS never sees them",
-    "stale-address": "left over from a deleted Service: the node swallows packets to it",
-}
-
-
-class _Comparison(Findings):
-    """Differences of the IPVS table, whose explanation goes by their kind."""
-
-    def add(self, kind: Kind, subject: str, says: str) -> None:
-        """Add a difference."""
-        self.differs(kind, subject, says, _WHY[kind])
+_FOREIGN = "left over from a deleted Service or an earlier mode, or made by another program (see ipvs.excludeCIDRs)"
+_NOT_BOUND = "the node does not take packets for it as its own, so IPVS never sees them"
 
 
 def compare(
@@ -48,10 +28,12 @@ def compare(
         bound: Addresses of `kube-ipvs0`; None: not looked at (a saved listing).
         excluded: `ipvs.excludeCIDRs`: services there are not kube-proxy's.
     """
-    found = _Comparison(differences=list(wanted.ports.odd))
+    found = Findings(differences=list(wanted.ports.odd))
     finder = Finder(table)
     for key, owners in wanted.shared.items():
-        found.add("shared", _key(key), f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}")
+        says = f"{_key(key)} is claimed by {' and '.join(sorted(set(owners)))}"
+        why = "kube-proxy serves one of them, which one can change at each restart; give each its own address or port"
+        found.differs("shared", _key(key), says, why)
     _core(found, wanted, finder, empty=not table.services)
     known: set[int] = set()
     unjudged = 0  # ports of Services that may be in the table under a name that says nothing
@@ -63,7 +45,8 @@ def compare(
         if service is None:
             address = _key(expectation.key)
             says = f"{expectation.reach} {address} of {expectation.port.owner} has no virtual service"
-            found.add("missing-service", f"{expectation.subject} {address}", says)
+            why = "kube-proxy did not create it (is it running, and in ipvs mode?), or something deleted it"
+            found.differs("missing-service", f"{expectation.subject} {address}", says, why)
             continue
         known.add(id(service))
         if expectation.key not in wanted.shared:
@@ -87,7 +70,7 @@ def _facts(found: Findings, table: Table, wanted: Expected, scheduler: str, unju
     hidden = "; {} Service addresses may be behind names that say nothing, and were not judged"
     head = f"{len(table.services)} virtual services, {servers} real servers{size}"
     found.facts.append(head + (hidden.format(unjudged) if unjudged else ""))
-    ended = sum(len(one.choice.required) for one in wanted.services)
+    ended = sum(len(one.required) for one in wanted.services)
     dns = "no DNS service in the cluster (by the labels of CoreDNS, or at the tenth address): not judged"
     if not unjudged:  # else it cannot be said that none is missing or stale
         number, places = len(wanted.services), Counter(one.reach for one in wanted.services)
@@ -102,7 +85,7 @@ def _facts(found: Findings, table: Table, wanted: Expected, scheduler: str, unju
         found.right("nothing is stale", "stale-server", "stale-service", "unreadable")
 
 
-def _core(found: _Comparison, wanted: Expected, finder: Finder, *, empty: bool) -> None:
+def _core(found: Findings, wanted: Expected, finder: Finder, *, empty: bool) -> None:
     """The API service and DNS: without them nothing else in the cluster works. An empty table is one difference."""
     if empty and wanted.services:
         says = f"the IPVS table is empty: {len(wanted.services)} Service addresses have no virtual service"
@@ -119,26 +102,35 @@ def _core(found: _Comparison, wanted: Expected, finder: Finder, *, empty: bool) 
         for key in keys:
             service = finder.at(key)
             if service is not None and not any(server.weight > 0 for server in service.servers):
-                found.add(kind, what, f"{_key(key)} has no real server that takes connections")
+                why = "its endpoints are not ready, or kube-proxy does not see them"
+                found.differs(kind, what, f"{_key(key)} has no real server that takes connections", why)
 
 
-def _service(found: _Comparison, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
+def _service(found: Findings, expectation: ExpectedService, service: VirtualService, scheduler: str) -> None:
     subject = expectation.subject
     if service.scheduler != scheduler:
         says = f"{service} has the scheduler {service.scheduler}; the configuration says {scheduler}"
-        found.add("scheduler", subject, says)
+        why = "kube-proxy runs with an older configuration (restart its DaemonSet), or something edited the service"
+        found.differs("scheduler", subject, says, why)
     _affinity(found, expectation, service, subject)
-    required, allowed = expectation.choice.required, expectation.choice.allowed
-    shown = Places(server.place for server in service.servers)
-    for target in sorted(required - shown.exact, key=in_order):
-        if not shown.may_show(target):
+    shown = {server.place.pair for server in service.servers}
+    for target in sorted(expectation.required - shown, key=in_order):
+        if not shown & _shown_as(target):
             found.missing_server(subject, str(service), place_text(*target))
-    may = Places(required | allowed)
+    may: set[Pair] = {*expectation.required, *expectation.allowed}
+    if any(None in pair for pair in shown):
+        may = {pair for target in may for pair in _shown_as(target)}
     for server in service.servers:
         _server(found, expectation, service, server, may)
 
 
-def _affinity(found: _Comparison, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
+def _shown_as(target: Pair) -> set[Pair]:
+    """An endpoint as a listing may show it: resolved listings hide addresses behind names, and cut ports."""
+    address, port = target
+    return {target, (address, None), (None, port), (None, None)}
+
+
+def _affinity(found: Findings, expectation: ExpectedService, service: VirtualService, subject: str) -> None:
     is_, wanted = service.persistent, expectation.port.affinity
     if (is_ is None) == (wanted is None) and (service.ticks or is_ == wanted):
         return
@@ -147,26 +139,26 @@ def _affinity(found: _Comparison, expectation: ExpectedService, service: Virtual
 
 
 def _server(
-    found: _Comparison, expectation: ExpectedService, service: VirtualService, server: RealServer, may: Places
+    found: Findings, expectation: ExpectedService, service: VirtualService, server: RealServer, may: set[Pair]
 ) -> None:
     place = server.place
     name = f"{expectation.subject} -> {place}"
-    if not may.may_be(place):
+    if place.pair not in may:
         # Weight 0: kube-proxy lets the connections of a removed endpoint end (graceful termination).
         if server.weight > 0:
-            known = (place.address, place.port) in expectation.endpoints
+            known = place.pair in expectation.endpoints
             found.stale_server(expectation.subject, str(service), str(place), expectation.port.owner, known=known)
         return
-    required = (place.address, place.port) in expectation.choice.required
-    if required and server.weight != 1:
+    if place.pair in expectation.required and server.weight != 1:
         more = "something else edited the table; the endpoint gets more than its share"
         why = more if server.weight else "an endpoint that gets no new connections"
         found.differs("weight", name, f"{service} has {place} with weight {server.weight}; kube-proxy sets 1", why)
     if server.forward not in ("Masq", "Local"):
-        found.add("forward", name, f"{service} forwards to {place} by {server.forward}")
+        why = "kube-proxy only masquerades; another program made this entry"
+        found.differs("forward", name, f"{service} forwards to {place} by {server.forward}", why)
 
 
-def _node_ports(found: _Comparison, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
+def _node_ports(found: Findings, table: Table, wanted: Expected, known: set[int], scheduler: str) -> None:
     """Node ports of a node whose addresses are not known: each that the table shows is judged."""
     by_port: dict[tuple[str, int], list[ExpectedService]] = {}
     for one in wanted.node_ports:
@@ -189,7 +181,7 @@ def _node_ports(found: _Comparison, table: Table, wanted: Expected, known: set[i
         found.differs("missing-service", one.subject, says, why)
 
 
-def _stale(found: _Comparison, table: Table, known: set[int], excluded: tuple[Network, ...], may_be_known: int) -> None:
+def _stale(found: Findings, table: Table, known: set[int], excluded: tuple[Network, ...], may_be_known: int) -> None:
     """What is in the table and belongs to no Service; so many names that say nothing may be those of Services."""
     for service in table.services:
         if id(service) in known:
@@ -202,24 +194,26 @@ def _stale(found: _Comparison, table: Table, known: set[int], excluded: tuple[Ne
             continue
         if place.address is None or place.port is None:
             says = f"{service} cannot be matched: the listing does not show its address and port"
-            found.add("unreadable", str(service), says)
+            why = "use `ipvsadm -L -n`, which resolves nothing and cuts nothing"
+            found.differs("unreadable", str(service), says, why)
         else:
-            found.add("stale-service", str(service), f"{service} belongs to no Service of the cluster")
+            found.differs("stale-service", str(service), f"{service} belongs to no Service of the cluster", _FOREIGN)
 
 
-def _addresses(found: _Comparison, wanted: Expected, bound: frozenset[Address]) -> None:
+def _addresses(found: Findings, wanted: Expected, bound: frozenset[Address]) -> None:
     missing = wanted.addresses - bound
     if len(missing) > 1 and missing == wanted.addresses:
         says = f"kube-ipvs0 has none of the {len(missing)} addresses of Services"
-        found.add("missing-address", "kube-ipvs0", says)
+        found.differs("missing-address", "kube-ipvs0", says, _NOT_BOUND)
         missing = frozenset()
     owners = {one.key[1]: one.port.owner for one in wanted.services} if missing else {}
     for address in sorted(missing, key=address_order):
-        found.add("missing-address", str(address), f"kube-ipvs0 lacks {address} of {owners[address]}")
+        found.differs("missing-address", str(address), f"kube-ipvs0 lacks {address} of {owners[address]}", _NOT_BOUND)
     for address in sorted(bound - wanted.addresses - wanted.may, key=address_order):
         # kube-proxy looks for and binds IPv6 link-local addresses of its own accord nowhere: the kernel adds one.
         if not address.is_link_local:
-            found.add("stale-address", str(address), f"kube-ipvs0 has {address}, which no Service has")
+            why = "left over from a deleted Service: the node swallows packets to it"
+            found.differs("stale-address", str(address), f"kube-ipvs0 has {address}, which no Service has", why)
 
 
 def _key(key: Key) -> str:

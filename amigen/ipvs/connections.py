@@ -113,6 +113,4 @@ def judge_connections(found: Connections, table: Table, *, expires: bool) -> Fin
 def _weights(table: Table) -> dict[Key, dict[object, int]]:
     """The weight of each server, by service."""
     services = ((service.key, service.servers) for service in table.services)
-    return {
-        key: {(one.place.address, one.place.port): one.weight for one in servers} for key, servers in services if key
-    }
+    return {key: {one.place.pair: one.weight for one in servers} for key, servers in services if key}

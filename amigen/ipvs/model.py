@@ -14,6 +14,8 @@ Forward: TypeAlias = Literal["Masq", "Local", "Tunnel", "Route"]
 
 # protocol, address, port: what a virtual service of kube-proxy is found by.
 Key: TypeAlias = tuple[Protocol, Address, int]
+# Address and port of an endpoint; None: a listing hides it.
+Pair: TypeAlias = tuple[Address | None, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,11 @@ class Place:
     address: Address | None
     port: int | None
     name: str = ""
+
+    @property
+    def pair(self) -> Pair:
+        """Address and port."""
+        return self.address, self.port
 
     def __str__(self) -> str:
         host = self.name or (f"[{self.address}]" if isinstance(self.address, IPv6Address) else str(self.address))

@@ -12,7 +12,7 @@ from amigen.base.errors import CouldNotCheckError
 from amigen.base.words import shortened
 from amigen.ipvs.compare import compare
 from amigen.ipvs.connections import EXPIRE, judge_connections
-from amigen.ipvs.expected import Expected, NodeAddresses, expected
+from amigen.ipvs.expected import Expected, expected
 from amigen.ipvs.model import Table
 from amigen.knowledge import IPVS_IPV6_SETS, IPVS_SETS, statement
 from amigen.kubeproxy.config import ProxyConfig, read_config
@@ -191,7 +191,7 @@ def wanted_on(
     """
     zone = node.labels.get("topology.kubernetes.io/zone", "") if node else ""
     where = Where(node=node.name if node else None, zone=zone, node_hints=features.node_hints)
-    return expected(ports, where, NodeAddresses(own=own, node_ports=_node_port_networks(config, node)))
+    return expected(ports, where, own, _node_port_networks(config, node))
 
 
 def _node_port_networks(config: ProxyConfig, node: Node | None) -> tuple[Network, ...]:

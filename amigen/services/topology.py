@@ -71,39 +71,24 @@ def _hinted_here(ready: list[Endpoint], where: Where) -> list[Endpoint]:
     return ready
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Real servers of one address of a Service.
-
-    Attributes:
-        required: What must be there.
-        allowed: What may be there as well; empty where the node is known.
-    """
-
-    required: frozenset[Target] = frozenset()
-    allowed: frozenset[Target] = frozenset()
-
-
-def choose(port: ServicePort, where: Where, *, local: bool) -> Choice:
+def choose(port: ServicePort, where: Where, *, local: bool) -> tuple[frozenset[Target], frozenset[Target]]:
     """What ipvs mode sends to under a traffic policy (`syncEndpoint` in pkg/proxy/ipvs/proxier.go).
 
     Args:
         local: The traffic policy is Local: without a local endpoint ipvs mode falls back to those of the cluster.
+
+    Returns:
+        The real servers that must be there, and those that may be there as well: on a node that is not known, all that
+        any node could use may be, and what every node uses must be.
     """
-    if where.node is None:
-        return _choose_unknown(port, local=local)
-    found = usable(port, where)
-    ends = (found.local or found.cluster) if local else found.cluster
-    return Choice(required=frozenset(one.target for one in ends))
-
-
-def _choose_unknown(port: ServicePort, *, local: bool) -> Choice:
-    """On a node that is not known, all that any node could use is allowed, and what every node uses is required."""
+    if where.node is not None:
+        found = usable(port, where)
+        ends = (found.local or found.cluster) if local else found.cluster
+        return frozenset(one.target for one in ends), frozenset()
     ready = [one for one in port.endpoints if one.ready]
-    ends = ready or [one for one in port.endpoints if _is_draining(one)]
-    targets = frozenset(one.target for one in ends)
-    draining = frozenset(one.target for one in port.endpoints if _is_draining(one))
-    hinted = bool(ready) and (all(one.zones for one in ready) or all(one.nodes for one in ready))
+    draining = [one for one in port.endpoints if _is_draining(one)]
+    targets = frozenset(one.target for one in ready or draining)
     if local:
-        return Choice(allowed=targets | draining)
-    return Choice(allowed=targets) if hinted else Choice(required=targets)
+        return frozenset(), targets.union(one.target for one in draining)
+    hinted = bool(ready) and (all(one.zones for one in ready) or all(one.nodes for one in ready))
+    return (frozenset(), targets) if hinted else (targets, frozenset())

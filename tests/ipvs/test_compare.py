@@ -11,7 +11,7 @@ import pytest
 
 from amigen.ipvs import expected as expected_module
 from amigen.ipvs.compare import compare as comparison
-from amigen.ipvs.expected import Expected, NodeAddresses
+from amigen.ipvs.expected import Expected
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.ipvs.parse import parse
 from amigen.kubeproxy.config import read_config
@@ -38,7 +38,7 @@ def expected(
 ) -> Expected:
     """What kube-proxy of the newest version makes of these objects."""
     ports = read_services(services, slices, ProxyFeatures())
-    return expected_module.expected(ports, Where(node=node, zone=zone), NodeAddresses(own=own))
+    return expected_module.expected(ports, Where(node=node, zone=zone), own)
 
 
 def a_service(name: str, ip: str, port: int, namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def test_every_address_of_a_service_is_expected() -> None:
     """ClusterIP, external, load balancer and node port; one of ipMode Proxy is not kube-proxy's."""
     found = expected([a_balancer()], [SLICES[2]], node="node-a", own=OWN)
 
-    assert [(one.reach, str(one.key[1]), one.key[2], len(one.choice.required)) for one in found.services] == [
+    assert [(one.reach, str(one.key[1]), one.key[2], len(one.required)) for one in found.services] == [
         ("ClusterIP", "10.96.0.50", 80, 2),
         ("external IP", "192.0.2.1", 80, 2),
         ("load balancer", "192.0.2.2", 80, 2),
@@ -333,7 +333,7 @@ def test_dual_stack() -> None:
 
     found = expected([service], [SLICES[2], six]).services
 
-    assert [sorted(str(address) for address, _ in one.choice.required) for one in found] == [
+    assert [sorted(str(address) for address, _ in one.required) for one in found] == [
         ["10.1.0.3", "10.1.0.4"],
         ["fd00::3"],
     ]

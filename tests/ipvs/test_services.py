@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amigen.ipvs.expected import NodeAddresses, expected
+from amigen.ipvs.expected import expected
 from amigen.services.model import ProxyFeatures
 from amigen.services.objects import read_services
 from amigen.services.topology import Where
@@ -74,7 +74,7 @@ def test_an_object_of_another_form_does_not_hide_the_others(which: str) -> None:
             slice_ = put(SLICE, path, wrong) if which == "slice" else SLICE
             found = read_services([service, OTHER], [slice_], ProxyFeatures())
             assert "default/other" in {one.owner for one in found.ports}, (path, wrong)
-            expected(found, Where(), NodeAddresses())
+            expected(found, Where())
 
 
 def test_what_cannot_be_judged_is_named() -> None:

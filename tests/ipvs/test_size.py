@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from amigen.ipvs.compare import compare
-from amigen.ipvs.expected import NodeAddresses, expected
+from amigen.ipvs.expected import expected
 from amigen.ipvs.parse import parse
 from amigen.services.model import ProxyFeatures
 from amigen.services.objects import read_services
@@ -56,7 +56,7 @@ def judge(objects: list[dict[str, Any]], slices: list[dict[str, Any]], listing: 
     """How many differences a whole look finds."""
     own = frozenset(map(ip_address, ("127.0.0.1", "10.0.0.7")))
     ports = read_services(objects, slices, ProxyFeatures())
-    wanted = expected(ports, Where(node="n1"), NodeAddresses(own=own))
+    wanted = expected(ports, Where(node="n1"), own)
     return len(compare(parse(listing), wanted, scheduler="rr", bound=wanted.addresses).differences)
 
 

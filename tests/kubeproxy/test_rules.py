@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from amigen.ipvs.compare import compare
-from amigen.ipvs.expected import NodeAddresses, expected
+from amigen.ipvs.expected import expected
 from amigen.ipvs.model import Place, RealServer, Table, VirtualService
 from amigen.nftables.compare import compare as compare_nft
 from amigen.nftables.compare import expected as expected_nft
@@ -79,7 +79,7 @@ def test_ipvs_rules_of_random_clusters() -> None:
     for world, found in zip(worlds, ask("ipvs", worlds), strict=True):
         ports, where, own = read(world)
         networks = tuple(ip_network(one) for one in world["nodePortAddresses"])
-        wanted = expected(ports, where, NodeAddresses(own=own, node_ports=networks))
+        wanted = expected(ports, where, own, networks)
         table = _table(found)
         bound = frozenset(map(ip_address, found["Bound"] or ()))
         differences = [
