@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 _T = TypeVar("_T")
+
+
+def attempts(*, seconds: float, every: float, sleep: Callable[[float], object] | None = None) -> Iterator[None]:
+    """Let a loop look again and again, at least once, until the time is over; arguments as for `wait_for`."""
+    deadline = time.monotonic() + seconds
+    yield
+    while time.monotonic() < deadline:
+        (sleep or time.sleep)(every)
+        yield
 
 
 def wait_for(
@@ -22,12 +31,10 @@ def wait_for(
     Returns:
         The result; None where there was none in time.
     """
-    deadline = time.monotonic() + seconds
-    while (found := look()) is None:
-        if time.monotonic() >= deadline:
-            return None
-        (sleep or time.sleep)(every)
-    return found
+    for _ in attempts(seconds=seconds, every=every, sleep=sleep):
+        if (found := look()) is not None:
+            return found
+    return None
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, every: float) -> bool:

@@ -25,7 +25,7 @@ from amigen.aws.grants import Call
 from amigen.aws.session import Aws, AwsOptions, configured_region
 from amigen.base.errors import AwsError, InputError
 from amigen.base.gzipped import gunzip, gzip
-from amigen.base.waiting import wait_for
+from amigen.base.waiting import attempts
 from amigen.connections.model import INSTANCE, Connection, Target, UnreachableError
 
 # Of the 24,000, beside the first line; characters are bytes here, because all of it is ASCII.
@@ -115,23 +115,18 @@ class SessionManager(Connection):
 
     def _wait(self, command_id: str) -> Fields:
         status = "Pending"
-
-        def look() -> Fields | None:
-            nonlocal status
+        for _ in attempts(seconds=self.options.seconds + 60, every=0.5):
             try:
                 found = self._call(calls.GET_COMMAND_INVOCATION, CommandId=command_id, InstanceId=self.target.name)
             except CallError as error:
                 if error.code != "InvocationDoesNotExist":  # for a moment after SendCommand
                     raise
-                return None
+                continue
             status = found["Status"]
-            return found if status in _ENDED else None
-
-        found = wait_for(look, seconds=self.options.seconds + 60, every=0.5)
-        if found is None:
-            late = f"the command is {status} after {self.options.seconds:.0f} s"
-            raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
-        return found
+            if status in _ENDED:
+                return found
+        late = f"the command is {status} after {self.options.seconds:.0f} s"
+        raise UnreachableError(f"Session Manager, {self.target.name}: {late}")
 
 
 CONNECTION = SessionManager

@@ -25,7 +25,7 @@ from amigen.aws.errors import CallError
 from amigen.aws.grants import Call
 from amigen.base import goyaml
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts
 from amigen.kubeproxy.config import with_changes
 from amigen.kubeproxy.settings import Settings
 
@@ -150,23 +150,19 @@ class Addon:
         Raises:
             AwsError: It failed, was cancelled, or did not end in time; each error is explained.
         """
-        status = None
-
-        def ended() -> bool:
-            nonlocal status
+        for _ in attempts(seconds=seconds, every=_POLL_SECONDS):
             found = self._update(update_id)
             status = found.get("status")
             say(f"add-on update {update_id}: {status}")
+            if status == "Successful":
+                return
             if status in ("Failed", "Cancelled"):
                 raise _failed(update_id, str(status), found.get("errors") or [])
-            return status == "Successful"
-
-        if not wait_until(ended, seconds=seconds, every=_POLL_SECONDS):
-            raise AwsError(
-                f"add-on update {update_id} is still {status} after {seconds:.0f} s",
-                f"it is still running: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
-                f" --update-id {update_id}`",
-            )
+        raise AwsError(
+            f"add-on update {update_id} is still {status} after {seconds:.0f} s",
+            f"it is still running: `aws eks describe-update --name {self.cluster} --addon-name {ADDON}"
+            f" --update-id {update_id}`",
+        )
 
 
 def _failed(update_id: str, status: str, errors: list[Mapping[str, Any]]) -> AwsError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amigen.base.errors import AmigenError, KubernetesError
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts, wait_until
 from amigen.kubeproxy import daemonset
 from amigen.kubeproxy.change import ChangePlan, Pool
 from amigen.kubeproxy.daemonset import Json, Pod
@@ -180,12 +180,10 @@ class Executor:
 
     def _new_stamp(self, old: str) -> str:
         """The server's time; in a later second than the last restart."""
-
-        def later() -> bool:
+        for _ in attempts(seconds=math.inf, every=0.3):
             self._cluster.version()  # each answer has the time
-            return self._cluster.now() != old
-
-        wait_until(later, seconds=math.inf, every=0.3)
+            if self._cluster.now() != old:
+                break
         return self._cluster.now()
 
     def _restart_pool(self, pool: Pool) -> tuple[NodeMode, ...]:
@@ -228,9 +226,7 @@ class Executor:
         states = dict.fromkeys(nodes, "not seen")
         told: dict[str, str] = {}
         away_since: float | None = None
-
-        def followed() -> bool:
-            nonlocal states, away_since
+        for _ in attempts(seconds=self.seconds, every=_POLL_SECONDS):
             try:
                 present = {item["metadata"]["name"] for item in self._cluster.list(NODES)}
                 pods = self._pods()
@@ -239,7 +235,7 @@ class Executor:
                 if time.monotonic() - away_since >= GRACE_SECONDS:
                     raise
                 self.say(f"  {error.message}; trying again")
-                return False
+                continue
             away_since = None
             states = {node: self._state(node, pods) for node in sorted(states.keys() & present)}
             done = [node for node, state in states.items() if state == _DONE]
@@ -247,15 +243,14 @@ class Executor:
                 if told.get(node) != state:
                     told[node] = state
                     self.say(f"  {node}: {state} ({len(done)} of {len(states)} done)")
-            return len(done) == len(states)
-
-        if not wait_until(followed, seconds=self.seconds, every=_POLL_SECONDS):
-            bad = {node: state for node, state in states.items() if state != _DONE}
-            raise _unhealthy(
-                f"kube-proxy is not healthy on {len(bad)} of {len(states)} nodes after {self.seconds:.0f} s",
-                dict(list(bad.items())[:20]),
-                f"kube-proxy's log: kubectl -n kube-system logs -l {self._labels} --tail 20 --prefix",
-            )
+            if len(done) == len(states):
+                return
+        bad = {node: state for node, state in states.items() if state != _DONE}
+        raise _unhealthy(
+            f"kube-proxy is not healthy on {len(bad)} of {len(states)} nodes after {self.seconds:.0f} s",
+            dict(list(bad.items())[:20]),
+            f"kube-proxy's log: kubectl -n kube-system logs -l {self._labels} --tail 20 --prefix",
+        )
 
     def _state(self, node: str, pods: tuple[Pod, ...]) -> str:
         here = [pod for pod in pods if pod.node == node and not pod.ending]

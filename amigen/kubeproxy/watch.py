@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from amigen.base.errors import AmigenError, ChecksFailedError, CouldNotCheckError
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts
 from amigen.kubeproxy.status import NodeStatus
 from amigen.kubernetes.transport import UnreachableError
 from amigen.services.difference import Difference
@@ -41,9 +41,7 @@ def watch(
     away: AmigenError | None = None
     states: tuple[NodeStatus, ...] = ()
     lasted: dict[tuple[str, Difference], float] = {}
-
-    def settled() -> bool:
-        nonlocal told, away, states, lasted
+    for _ in attempts(seconds=seconds, every=interval):
         try:
             states, away = compare_once(), None
         except (UnreachableError, CouldNotCheckError) as error:
@@ -51,7 +49,7 @@ def watch(
             if seconds and _API_AWAY not in told:
                 say(f"not seen: {error.message}")
             told[_API_AWAY] = (time.monotonic(), error.message)
-            return False
+            continue
         current = _current(told, states, time.monotonic())
         if seconds:
             _tell(told, current, say)
@@ -61,9 +59,8 @@ def watch(
             for state in states
             for one in state.differences
         }
-        return not (lasted or _unseen(states))
-
-    wait_until(settled, seconds=seconds, every=interval)
+        if not (lasted or _unseen(states)):
+            break
     if away:
         raise away
     return states, lasted

@@ -15,7 +15,7 @@ from pathlib import Path
 from amigen.base.errors import CouldNotCheckError, ToolError
 from amigen.base.files import read_tail
 from amigen.base.processes import MAX_OUTPUT, find_program, run_tool
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts
 from amigen.connections.model import Connection, Target
 from amigen.knowledge import Architecture
 from amigen.platforms import PLATFORMS
@@ -183,18 +183,12 @@ class Appliance(Connection):
         """QEMU waits for this connection before it starts the guest."""
         process = self._process
         assert process is not None
-        connected = False
-
-        def done() -> bool:
-            nonlocal connected
+        for _ in attempts(seconds=60, every=0.02):
             with suppress(FileNotFoundError, ConnectionRefusedError):
-                self._socket.connect(str(port))
-                connected = True
-            return connected or process.poll() is not None
-
-        wait_until(done, seconds=60, every=0.02)
-        if not connected:
-            raise not_started(self.work)
+                return self._socket.connect(str(port))
+            if process.poll() is not None:
+                break
+        raise not_started(self.work)
 
     def _line(self) -> str:
         said = self._stream.readline(4096)

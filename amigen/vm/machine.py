@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amigen.base.errors import ToolError
 from amigen.base.files import read_tail
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts
 from amigen.vm.acceleration import Acceleration, probe
 from amigen.vm.image import VmImage, make_overlay
 from amigen.vm.qemu import not_started, qemu_command, start_qemu
@@ -112,9 +112,7 @@ class Machine:
                 lines.
         """
         answer = "port closed"
-
-        def ready() -> bool:
-            nonlocal answer
+        for _ in attempts(seconds=timeout, every=0.3):
             if self._process is not None and (self._process.poll() or 0) > 0:
                 raise not_started(self.work)
             if not self.running:
@@ -122,21 +120,20 @@ class Machine:
             if _NOTHING_TO_BOOT.search(self.console_tail()):
                 raise ToolError(f"the disk of the VM is not bootable\n{self.console_tail()}")
             if not _answers(self.port):
-                return False
+                continue
             try:
                 done = self.ssh.run("true", timeout=60)
-                answer, well = done.stderr or answer, done.returncode == 0
+                if done.returncode == 0:
+                    return
+                answer = done.stderr or answer
             except ToolError as error:
-                answer, well = error.message, False
+                answer = error.message
             if "Permission denied" in answer and _CLOUD_INIT_ENDED.search(self.console_tail()):
                 raise ToolError(
                     f"the VM lets nobody in as {self.ssh.user}, and cloud-init has ended",
                     "does the image have this user? name another one with --user",
                 )
-            return well
-
-        if not wait_until(ready, seconds=timeout, every=0.3):
-            raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({answer})\n{self.console_tail()}")
+        raise ToolError(f"no ssh to the VM within {timeout:.0f} s ({answer})\n{self.console_tail()}")
 
     def run(self, command: str | Sequence[str], *, timeout: float = 300, stdin: str | None = None) -> Completed:
         """Run a command over ssh; see `SshTarget.run`."""

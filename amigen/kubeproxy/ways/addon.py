@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from amigen.base.errors import ConflictError, KubernetesError
-from amigen.base.waiting import wait_until
+from amigen.base.waiting import attempts
 from amigen.kubeproxy import addon as eks
 from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
@@ -105,19 +105,13 @@ class AddonWay(Way):
 
 def _wait_for_arrival(plan: ChangePlan) -> None:
     """Restart no kube-proxy for a configuration that is not there."""
-    missing: tuple[str, ...] = ()
-    where = ""
-
-    def arrived() -> bool:
-        nonlocal missing, where
-        source = plan.observed.source
+    source = plan.observed.source
+    for _ in attempts(seconds=_ARRIVAL_SECONDS, every=1.0):
         config = embedded(plan.observed.cluster.get(CONFIG_MAPS, source.name), source)
-        missing, where = contradictions(config, plan.settings.changes), config.where
-        return not missing
-
-    if not wait_until(arrived, seconds=_ARRIVAL_SECONDS, every=1.0):
-        raise KubernetesError(
-            f"the add-on's update has ended well, and {where} does not have it: {'; '.join(missing)}",
-            f"an edit by hand was kept (--resolve-conflicts {plan.request.resolve}): repeat with --resolve-conflicts"
-            " OVERWRITE, after which it is gone; no kube-proxy was restarted",
-        )
+        if not (missing := contradictions(config, plan.settings.changes)):
+            return
+    raise KubernetesError(
+        f"the add-on's update has ended well, and {config.where} does not have it: {'; '.join(missing)}",
+        f"an edit by hand was kept (--resolve-conflicts {plan.request.resolve}): repeat with --resolve-conflicts"
+        " OVERWRITE, after which it is gone; no kube-proxy was restarted",
+    )
