@@ -38,16 +38,6 @@ class Connections:
         """All of them."""
         return sum(self.counts.values())
 
-    def removed(self, table: Table) -> dict[tuple[Key, Target], int]:
-        """Those of known services whose server is no longer in the table."""
-        servers = _weights(table)
-        # Templates of session affinity have port 0 for both.
-        return {
-            (key, target): count
-            for (key, target), count in self.counts.items()
-            if key in servers and key[2] != 0 and target not in servers[key]
-        }
-
 
 def parse_connections(text: str, bits: int | None) -> Connections:
     """Read the node's summary.
@@ -85,7 +75,16 @@ def judge_connections(found: Connections, table: Table, *, expires: bool) -> Fin
         expires: The kernel ends a connection to a removed server at its next packet
             (`net.ipv4.vs.expire_nodest_conn`): then what is left is idle, and only a note.
     """
-    judged, weights, removed = Findings(), _weights(table), found.removed(table)
+    judged = Findings()
+    weights = {
+        one.key: {server.place.pair: server.weight for server in one.servers} for one in table.services if one.key
+    }
+    # Of known services. Templates of session affinity have port 0 for both.
+    removed = {
+        (key, target): count
+        for (key, target), count in found.counts.items()
+        if key in weights and key[2] != 0 and target not in weights[key]
+    }
     for (key, target), count in removed.items() if not expires else ():
         says = (
             f"{count} connections of {key[0]} {key[1]} port {key[2]} still go to {target[0]} port {target[1]},"
@@ -108,9 +107,3 @@ def judge_connections(found: Connections, table: Table, *, expires: bool) -> Fin
     draining = [count for (key, target), count in found.counts.items() if weights.get(key, {}).get(target) == 0]
     judged.facts.append(f"{found.total} connections, {sum(draining)} of them on {len(draining)} draining servers")
     return judged
-
-
-def _weights(table: Table) -> dict[Key, dict[object, int]]:
-    """The weight of each server, by service."""
-    services = ((service.key, service.servers) for service in table.services)
-    return {key: {one.place.pair: one.weight for one in servers} for key, servers in services if key}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple, NoReturn, cast
@@ -22,6 +23,7 @@ from amigen.base.errors import InputError
 from amigen.ipvs.model import Address, Forward, Place, Protocol, RealServer, Table, VirtualService
 
 _FIRST = re.compile(r"IP Virtual Server version \d+\.\d+\.\d+ \(size=(\d+)\)")
+_TITLE = re.compile(r"Prot\b|->\s+RemoteAddress:Port")
 _SERVICE = re.compile(r"(TCP|UDP|SCTP)\s+(\S+)\s+([a-z0-9_]{1,16})(?:\s+(.*))?")
 _SERVER = re.compile(r"->\s+(\S+)\s+(Masq|Local|Tunnel|Route)\s+(-?[0-9]{1,20})(?:\s+-?[0-9]{1,20}){2}")
 # A name that EC2 gives to a private address: ip-10-100-0-1.us-east-1.compute.internal, or ip-10-100-0-1.ec2.internal.
@@ -97,7 +99,7 @@ def parse(text: str) -> Table:
             if pattern.match(line.text):
                 line.wrong(f"this is the output of {what}")
     first = _FIRST.fullmatch(lines[0].text)
-    body = [line for line in lines[1 if first else 0 :] if not _is_title(line)]
+    body = [line for line in lines[1 if first else 0 :] if not _TITLE.match(line.text)]
     proc = any(_is_proc(line) for line in body)
     services: list[tuple[VirtualService | None, list[RealServer]]] = []
     for line in body:
@@ -131,10 +133,6 @@ def _lines(text: str) -> list[_Line]:
         if line and (is_listing or not (_FENCE.fullmatch(line) or _PROMPT.fullmatch(line))):
             found.append(_Line(number, line))
     return found
-
-
-def _is_title(line: _Line) -> bool:
-    return re.match(r"Prot\b|->\s+RemoteAddress:Port", line.text) is not None
 
 
 def _is_proc(line: _Line) -> bool:
@@ -205,28 +203,16 @@ def _place(line: _Line, word: str, *, proc: bool) -> Place:
 
 
 def _named(line: _Line, host: str, port: str | None, *, cut: bool) -> Place:
-    address: Address | None
-    try:
-        address = ip_address(host)
-        name = ""
-    except ValueError:
-        address, name = _ec2_address(host), host
-        if not re.fullmatch(r"[A-Za-z0-9._%:-]{1,255}", host):
-            line.wrong(f"{host!r} is neither an address nor a host name")
+    of_ec2, address = _EC2_NAME.match(host), None
+    with suppress(ValueError):
+        address = ip_address(".".join(of_ec2.groups()) if of_ec2 else host)
+    is_name = of_ec2 is not None or address is None
+    if is_name and not re.fullmatch(r"[A-Za-z0-9._%:-]{1,255}", host):
+        line.wrong(f"{host!r} is neither an address nor a host name")
     # The last digits or letters of a cut port are gone, so what is left of it says nothing. A numeric address and
     # port of IPv4 never reach the column's width.
-    number = None if port is None or (cut and name) else _port(line, port)
-    return Place(address=address, port=number, name=name)
-
-
-def _ec2_address(name: str) -> Address | None:
-    match = _EC2_NAME.match(name)
-    if match is None:
-        return None
-    try:
-        return IPv4Address(".".join(match.groups()))
-    except ValueError:
-        return None
+    number = None if port is None or (cut and is_name) else _port(line, port)
+    return Place(address=address, port=number, name=host if is_name else "")
 
 
 def _port(line: _Line, word: str) -> int | None:

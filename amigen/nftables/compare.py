@@ -8,11 +8,11 @@ endpoints of other nodes, except for connections from the node itself and its po
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from amigen.nftables.table import Key, NftTable
 from amigen.services.difference import Findings
-from amigen.services.model import Endpoint, ServicePort, ServicePorts, Target, in_order, place_text
+from amigen.services.model import Reach, ServicePort, ServicePorts, Target, in_order, place_text
 from amigen.services.topology import Usable, Where, usable
 
 _LAGS = "kube-proxy lags behind (does it run?), or something edited its table"
@@ -32,7 +32,7 @@ class Wanted:
     """
 
     port: ServicePort
-    reach: str
+    reach: Reach
     targets: frozenset[Target] | None = None
     inside: frozenset[Target] | None = None
     refused: str = ""
@@ -47,38 +47,31 @@ def expected(ports: ServicePorts, where: Where, families: frozenset[int]) -> dic
         if family not in families:
             continue
         use = usable(port, where)
-        inside, outside = _inside(port, use), _outside(port, use)
         for address, reach in port.addresses:
-            guarded = reach == "load balancer" and bool(port.source_ranges)
             key = (address, port.protocol, port.port, family)
             # The same address as external and load balancer address: guarded by either.
-            guarded = guarded or (key in found and found[key].port is port and found[key].guarded)
-            found[key] = inside if reach == "ClusterIP" else replace(outside, reach=reach, guarded=guarded)
+            guarded = key in found and found[key].port is port and found[key].guarded
+            guarded = guarded or (reach == "load balancer" and bool(port.source_ranges))
+            found[key] = _wanted(port, reach, use, guarded=guarded)
         if port.node_port:
-            found[None, port.protocol, port.node_port, family] = outside
+            found[None, port.protocol, port.node_port, family] = _wanted(port, "node port", use)
     return found
 
 
-def _targets(ends: tuple[Endpoint, ...]) -> frozenset[Target]:
-    return frozenset(one.target for one in ends)
-
-
-def _inside(port: ServicePort, use: Usable) -> Wanted:
-    ends = use.local if port.internal_local else use.cluster
-    targets = _targets(ends) if ends else None
-    return Wanted(port=port, reach="ClusterIP", targets=targets, refused=_refused(ends, use))
-
-
-def _outside(port: ServicePort, use: Usable) -> Wanted:
-    """A node port's; an external address is treated the same."""
-    ends = use.local if port.external_local else use.cluster
-    targets = _targets(ends) if use.anywhere else None
-    inside = _targets(use.cluster) if port.external_local and use.anywhere else None
-    return Wanted(port=port, reach="node port", targets=targets, inside=inside, refused=_refused(ends, use))
-
-
-def _refused(ends: tuple[Endpoint, ...], use: Usable) -> str:
-    return "" if ends else "drop" if use.anywhere else "reject"
+def _wanted(port: ServicePort, reach: Reach, use: Usable, *, guarded: bool = False) -> Wanted:
+    within = reach == "ClusterIP"
+    local = port.internal_local if within else port.external_local
+    ends = use.local if local else use.cluster
+    # Without an endpoint here, an external address still has a chain: for connections from the node itself.
+    has_chain = bool(ends) if within else use.anywhere
+    return Wanted(
+        port=port,
+        reach=reach,
+        targets=frozenset(one.target for one in ends) if has_chain else None,
+        inside=frozenset(one.target for one in use.cluster) if has_chain and local and not within else None,
+        refused="" if ends else "drop" if use.anywhere else "reject",
+        guarded=guarded,
+    )
 
 
 def compare(table: NftTable, ports: ServicePorts, where: Where) -> Findings:
