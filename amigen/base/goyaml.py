@@ -48,16 +48,12 @@ class Document(Struct, frozen=True, kw_only=True):
 class _Loader(Loader):
     """Leaves the type of a plain scalar open, where PyYAML would resolve it."""
 
+    redefines = True
+
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
             return "?" if implicit[0] else f"{_TAG}str"
         return f"{_TAG}map" if kind is yaml.MappingNode else f"{_TAG}seq"
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        # Of an anchor that is defined twice the last one counts.
-        if not self.check_event(yaml.AliasEvent):
-            self.anchors.pop(self.peek_event().anchor, None)
-        return super().compose_node(parent, index)
 
 
 def read(content: bytes, *, maybe_json: bool = True) -> Document:

@@ -44,6 +44,9 @@ class Loader(*_BASES):  # type: ignore[misc]
         deepest: Levels of mappings and lists.
     """
 
+    # Whether an anchor may be defined twice; the last one counts then.
+    redefines = False
+
     def __init__(self, text: str, deepest: int) -> None:
         _BASES[-1].__init__(self, text)
         self.anchors: dict[str, yaml.Node] = {}
@@ -58,6 +61,8 @@ class Loader(*_BASES):  # type: ignore[misc]
             yaml.YAMLError: It cannot be parsed.
         """
         event = self.peek_event()
+        if self.redefines and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
         nested = isinstance(event, yaml.CollectionStartEvent)
         self.depth += nested
         if self.depth > self.deepest:
