@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from amigen.spec.model import API_VERSION, NodeImage
+from amigen.spec.schema import descriptions
 from amigen.spec.shape import Shape, fields
 
 
@@ -50,9 +51,9 @@ def _tables(struct: type[msgspec.Struct], path: str) -> Iterator[str]:
     deeper: list[tuple[str, type[msgspec.Struct]]] = []
     defaults = dict(zip(struct.__struct_fields__[::-1], struct.__struct_defaults__[::-1], strict=False))
     for key, (attribute, shape, required) in fields(struct).items():
-        text = shape.metas[-1].description if shape.metas else ""
+        text = descriptions()[struct.__name__][attribute]
         default = "**required**" if required else _default(defaults[attribute])
-        yield f"| `{key}` | {_cell(text or '')} | {_cell(_allowed(shape))} | {default} |"
+        yield f"| `{key}` | {_cell(text)} | {_cell(_allowed(shape))} | {default} |"
         where = f"{path}.{key}" if path else key
         inner, suffix = _inner(shape)
         if inner:

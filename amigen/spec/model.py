@@ -1,7 +1,8 @@
 """The spec as types: the one source of validation, JSON Schema and reference.
 
-Every field is documented here and nowhere else. Constraints are part of the types, so that the JSON Schema and the
-loader cannot disagree. Rules on more than one field are in `amigen.spec.rules`.
+Every field is documented here and nowhere else, by the text below it, which `amigen.spec.schema` reads. Constraints are
+part of the types, so that the JSON Schema and the loader cannot disagree. Rules on more than one field are in
+`amigen.spec.rules`.
 
 The one idea of this long module: one class for each mapping of the YAML file.
 
@@ -13,13 +14,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from amigen.spec import values as v
-from amigen.spec.values import doc
 
 API_VERSION = "amigen/v1alpha1"
 
 
-# Fields of a mapping that a later version of amigen added. Where they are not set, they are no part of the digest, so that
-# an upgrade does not make every node differ from its spec.
+# Fields of a mapping that a later version of amigen added. Where they are not set, they are no part of the digest, so
+# that an upgrade does not make every node differ from its spec.
 ADDED: dict[str, tuple[str, ...]] = {
     "": ("userData",),
     "aws": ("amiName", "builder"),
@@ -39,294 +39,260 @@ class _Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
 class Ipvs(_Model, frozen=True, kw_only=True):
     """Settings of kube-proxy's IPVS mode."""
 
-    scheduler: Annotated[
-        v.Scheduler,
-        doc(
-            "How a node spreads its own connections over the endpoints. Each node balances only what it sees,"
-            " so that the choice matters less in Kubernetes than on a load balancer (KEP-5495)."
-        ),
-    ] = "rr"
-    strict_arp: Annotated[
-        bool,
-        doc(
-            "kube-proxy's `strictARP`, which MetalLB and kube-vip ask for. kube-proxy sets it itself; the"
-            " image does not, and the EKS add-on cannot."
-        ),
-    ] = field(name="strictARP", default=False)
-    conn_tab_bits: Annotated[
-        Annotated[int, Meta(ge=8, le=27)] | None,
-        doc(
-            "Size of the connection table as a power of two, written to `/etc/modprobe.d/`; the kernel's default"
-            " of 12 (4096 buckets) is small for large clusters. 8 to 20; up to 27 on kernels from 6.5 on."
-        ),
-    ] = None
+    scheduler: v.Scheduler = "rr"
+    """How a node spreads its own connections over the endpoints. Each node balances only what it sees, so that the
+    choice matters less in Kubernetes than on a load balancer (KEP-5495)."""
+    strict_arp: bool = field(name="strictARP", default=False)
+    """kube-proxy's `strictARP`, which MetalLB and kube-vip ask for. kube-proxy sets it itself; the image does not, and
+    the EKS add-on cannot."""
+    conn_tab_bits: Annotated[int, Meta(ge=8, le=27)] | None = None
+    """Size of the connection table as a power of two, written to `/etc/modprobe.d/`; the kernel's default of 12 (4096
+    buckets) is small for large clusters. 8 to 20; up to 27 on kernels from 6.5 on."""
 
 
 class KubeProxy(_Model, frozen=True, kw_only=True):
     """What kube-proxy will be on these nodes; the image is made ready for it."""
 
-    mode: Annotated[v.ProxyMode, doc("kube-proxy's mode.")] = "ipvs"
-    ipvs: Annotated[Ipvs, doc("Only with `mode: ipvs`.")] = Ipvs()
+    mode: v.ProxyMode = "ipvs"
+    """kube-proxy's mode."""
+    ipvs: Ipvs = Ipvs()
+    """Only with `mode: ipvs`."""
 
 
 class Modules(_Model, frozen=True, kw_only=True):
     """Kernel modules that are loaded at every boot."""
 
-    persist: Annotated[
-        Literal["all", "minimal"],
-        doc(
-            "`all`: the kube-proxy mode's whole set (for ipvs all ten schedulers); `minimal`: what the chosen scheduler needs."
-        ),
-    ] = "all"
-    extra: Annotated[tuple[v.ModuleName, ...], doc("More modules, such as `br_netfilter`.", max_length=64)] = ()
+    persist: Literal["all", "minimal"] = "all"
+    """`all`: the kube-proxy mode's whole set (for ipvs all ten schedulers); `minimal`: what the chosen scheduler
+    needs."""
+    extra: Annotated[tuple[v.ModuleName, ...], Meta(max_length=64)] = ()
+    """More modules, such as `br_netfilter`."""
 
 
 class Package(_Model, frozen=True, kw_only=True):
     """A package to install."""
 
-    name: Annotated[v.PackageName, doc("Name of the package, in all platforms that are named below.")]
-    version: Annotated[
-        v.PackageVersion | None,
-        doc("Exactly this version; unset: what the package source has, or what is there already."),
-    ] = None
-    platforms: Annotated[tuple[v.Platform, ...], doc("Only on these platforms; empty: on all of the spec.")] = ()
+    name: v.PackageName
+    """Name of the package, in all platforms that are named below."""
+    version: v.PackageVersion | None = None
+    """Exactly this version; unset: what the package source has, or what is there already."""
+    platforms: tuple[v.Platform, ...] = ()
+    """Only on these platforms; empty: on all of the spec."""
 
 
 class File(_Model, frozen=True, kw_only=True):
     """A file on the node. An existing file at the path is backed up next to it."""
 
-    path: Annotated[v.AbsolutePath, doc("Absolute path on the node.")]
-    content: Annotated[
-        Annotated[str, Meta(max_length=65536)] | None, doc("Its text; `content` or `contentBase64`.")
-    ] = None
-    content_base64: Annotated[v.Base64 | None, doc("Its bytes in base64, for what is not text.")] = None
-    owner: Annotated[v.UserName, doc("Its user.")] = "root"
-    group: Annotated[v.UserName, doc("Its group.")] = "root"
-    mode: Annotated[v.FileMode, doc("Its permission bits.")] = "0644"
+    path: v.AbsolutePath
+    """Absolute path on the node."""
+    content: Annotated[str, Meta(max_length=65536)] | None = None
+    """Its text; `content` or `contentBase64`."""
+    content_base64: v.Base64 | None = None
+    """Its bytes in base64, for what is not text."""
+    owner: v.UserName = "root"
+    """Its user."""
+    group: v.UserName = "root"
+    """Its group."""
+    mode: v.FileMode = "0644"
+    """Its permission bits."""
 
 
 class Hook(_Model, frozen=True, kw_only=True):
     """A script of your own, run as root; it stops the bootstrap when it fails."""
 
-    name: Annotated[v.HookName, doc("What logs and checks call it.")]
-    script: Annotated[v.Script, doc("Run by its `#!` line, or by `bash -euo pipefail` when it has none.")]
-    run: Annotated[
-        Literal["once", "always"],
-        doc("`once`: not again on a node or image where this very text has run; `always`: at every bootstrap."),
-    ] = "once"
+    name: v.HookName
+    """What logs and checks call it."""
+    script: v.Script
+    """Run by its `#!` line, or by `bash -euo pipefail` when it has none."""
+    run: Literal["once", "always"] = "once"
+    """`once`: not again on a node or image where this very text has run; `always`: at every bootstrap."""
 
 
 class Hooks(_Model, frozen=True, kw_only=True):
     """Scripts around the bootstrap."""
 
-    before: Annotated[tuple[Hook, ...], doc("Before packages, files and modules.", max_length=32)] = ()
-    after: Annotated[tuple[Hook, ...], doc("After them.", max_length=32)] = ()
+    before: Annotated[tuple[Hook, ...], Meta(max_length=32)] = ()
+    """Before packages, files and modules."""
+    after: Annotated[tuple[Hook, ...], Meta(max_length=32)] = ()
+    """After them."""
 
 
 class Mirror(_Model, frozen=True, kw_only=True):
     """A package source of your own for one platform, used in place of the distribution's."""
 
-    url: Annotated[v.Url, doc("Base URL: the folder with `dists/` (apt), or with `repodata/` (dnf).")]
-    suites: Annotated[
-        tuple[v.Suite, ...], doc("apt: suites; empty: the release and its `-updates` and `-security`.", max_length=16)
-    ] = ()
-    components: Annotated[
-        tuple[v.Component, ...], doc("apt: components; empty: the distribution's usual ones.", max_length=16)
-    ] = ()
-    gpg_key: Annotated[
-        v.AbsolutePath | None,
-        doc("Key file on the node that signs the mirror; unset: the distribution's own. Ship it with `files`."),
-    ] = None
+    url: v.Url
+    """Base URL: the folder with `dists/` (apt), or with `repodata/` (dnf)."""
+    suites: Annotated[tuple[v.Suite, ...], Meta(max_length=16)] = ()
+    """apt: suites; empty: the release and its `-updates` and `-security`."""
+    components: Annotated[tuple[v.Component, ...], Meta(max_length=16)] = ()
+    """apt: components; empty: the distribution's usual ones."""
+    gpg_key: v.AbsolutePath | None = None
+    """Key file on the node that signs the mirror; unset: the distribution's own. Ship it with `files`."""
 
 
 class PackageSources(_Model, frozen=True, kw_only=True):
     """Where packages come from, for closed networks."""
 
-    proxy: Annotated[v.ProxyUrl | None, doc("HTTP proxy of the package manager.")] = None
-    no_proxy: Annotated[tuple[v.NoProxyEntry, ...], doc("Hosts that are reached without it.", max_length=64)] = ()
-    mirrors: Annotated[
-        dict[v.Platform, Mirror], doc("Per platform, a mirror that takes the place of the distribution's sources.")
-    ] = {}
-    timeout_seconds: Annotated[
-        int, doc("How long the bootstrap tries, with backoff, before it gives up on packages.", ge=60, le=3600)
-    ] = 600
+    proxy: v.ProxyUrl | None = None
+    """HTTP proxy of the package manager."""
+    no_proxy: Annotated[tuple[v.NoProxyEntry, ...], Meta(max_length=64)] = ()
+    """Hosts that are reached without it."""
+    mirrors: dict[v.Platform, Mirror] = {}
+    """Per platform, a mirror that takes the place of the distribution's sources."""
+    timeout_seconds: Annotated[int, Meta(ge=60, le=3600)] = 600
+    """How long the bootstrap tries, with backoff, before it gives up on packages."""
 
 
 class Kubelet(_Model, frozen=True, kw_only=True):
     """Settings of the kubelet."""
 
-    flags: Annotated[
-        tuple[v.KubeletFlag, ...],
-        doc(
-            "Command-line flags that the kubelet of this Kubernetes version has. They win over `config`.", max_length=64
-        ),
-    ] = ()
-    labels: Annotated[dict[v.LabelKey, v.LabelValue], doc("Labels of the node.")] = {}
-    taints: Annotated[tuple[v.Taint, ...], doc("Taints that the node registers with.", max_length=32)] = ()
-    max_pods: Annotated[Annotated[int, Meta(ge=1, le=1024)] | None, doc("`maxPods` of the kubelet configuration.")] = (
-        None
-    )
-    max_pods_expression: Annotated[
-        v.PodsExpression | None,
-        doc(
-            "Let nodeadm compute `maxPods` from the instance type, such as `max_pods - 10`. `maxPods` wins;"
-            " nodeadm reserves memory by the result of the expression. Not on Ubuntu."
-        ),
-    ] = None
-    config: Annotated[
-        dict[str, Any],
-        doc(
-            "Any other field of KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`) of this Kubernetes"
-            " version, merged over nodeadm's defaults. Not on Ubuntu."
-        ),
-    ] = {}
+    flags: Annotated[tuple[v.KubeletFlag, ...], Meta(max_length=64)] = ()
+    """Command-line flags that the kubelet of this Kubernetes version has. They win over `config`."""
+    labels: dict[v.LabelKey, v.LabelValue] = {}
+    """Labels of the node."""
+    taints: Annotated[tuple[v.Taint, ...], Meta(max_length=32)] = ()
+    """Taints that the node registers with."""
+    max_pods: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """`maxPods` of the kubelet configuration."""
+    max_pods_expression: v.PodsExpression | None = None
+    """Let nodeadm compute `maxPods` from the instance type, such as `max_pods - 10`. `maxPods` wins; nodeadm reserves
+    memory by the result of the expression. Not on Ubuntu."""
+    config: dict[str, Any] = {}
+    """Any other field of KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`) of this Kubernetes version, merged over
+    nodeadm's defaults. Not on Ubuntu."""
 
 
 class Containerd(_Model, frozen=True, kw_only=True):
     """Settings of containerd, merged over nodeadm's defaults."""
 
-    config: Annotated[
-        Annotated[str, Meta(max_length=16384)] | None, doc("TOML of containerd's configuration, merged over nodeadm's.")
-    ] = None
-    base_runtime_spec: Annotated[
-        dict[str, Any], doc("Part of an OCI runtime specification, merged over nodeadm's: the base of all containers.")
-    ] = {}
+    config: Annotated[str, Meta(max_length=16384)] | None = None
+    """TOML of containerd's configuration, merged over nodeadm's."""
+    base_runtime_spec: dict[str, Any] = {}
+    """Part of an OCI runtime specification, merged over nodeadm's: the base of all containers."""
 
 
 class LocalStorage(_Model, frozen=True, kw_only=True):
     """Use of the instance store disks, where the instance type has any."""
 
-    strategy: Annotated[
-        Literal["RAID0", "RAID10", "Mount"],
-        doc(
-            "`RAID0`: one volume of all disks; `RAID10`: the same, mirrored, from 4 disks on; `Mount`: each disk"
-            " by itself. With RAID, nodeadm puts the folders of containerd, of the kubelet and of pod logs on it."
-        ),
-    ]
-    mount_path: Annotated[v.AbsolutePath | None, doc("Where to mount it; unset: nodeadm's `/mnt/k8s-disks`.")] = None
-    disabled_mounts: Annotated[
-        tuple[Literal["Containerd", "PodLogs", "SOCI"], ...],
-        doc(
-            "Folders that stay on the root volume: `Containerd` is `/var/lib/containerd`, `PodLogs` is"
-            " `/var/log/pods`, `SOCI` is `/var/lib/soci-snapshotter-grpc`."
-        ),
-    ] = ()
+    strategy: Literal["RAID0", "RAID10", "Mount"]
+    """`RAID0`: one volume of all disks; `RAID10`: the same, mirrored, from 4 disks on; `Mount`: each disk by itself.
+    With RAID, nodeadm puts the folders of containerd, of the kubelet and of pod logs on it."""
+    mount_path: v.AbsolutePath | None = None
+    """Where to mount it; unset: nodeadm's `/mnt/k8s-disks`."""
+    disabled_mounts: tuple[Literal["Containerd", "PodLogs", "SOCI"], ...] = ()
+    """Folders that stay on the root volume: `Containerd` is `/var/lib/containerd`, `PodLogs` is `/var/log/pods`, `SOCI`
+    is `/var/lib/soci-snapshotter-grpc`."""
 
 
 class Network(_Model, frozen=True, kw_only=True):
     """Name resolution of the node (systemd-resolved)."""
 
-    nameservers: Annotated[tuple[v.IpAddress, ...], doc("DNS servers.", max_length=16)] = ()
-    domains: Annotated[tuple[v.SearchDomain, ...], doc("Search domains.", max_length=16)] = ()
+    nameservers: Annotated[tuple[v.IpAddress, ...], Meta(max_length=16)] = ()
+    """DNS servers."""
+    domains: Annotated[tuple[v.SearchDomain, ...], Meta(max_length=16)] = ()
+    """Search domains."""
 
 
 class Instance(_Model, frozen=True, kw_only=True):
     """Settings of the operating system that nodeadm makes."""
 
-    local_storage: Annotated[
-        LocalStorage | None, doc("Use the instance store disks; unset: nodeadm leaves them alone.")
-    ] = None
-    environment: Annotated[
-        dict[v.ServiceName, dict[v.EnvironmentName, v.EnvironmentValue]],
-        doc(
-            "Environment variables of a systemd service, such as `kubelet`, or of all of them: `default`. Every"
-            " process on the instance can read them: no secrets."
-        ),
-    ] = {}
-    network: Annotated[Network, doc("Name resolution.")] = Network()
+    local_storage: LocalStorage | None = None
+    """Use the instance store disks; unset: nodeadm leaves them alone."""
+    environment: dict[v.ServiceName, dict[v.EnvironmentName, v.EnvironmentValue]] = {}
+    """Environment variables of a systemd service, such as `kubelet`, or of all of them: `default`. Every process on the
+    instance can read them: no secrets."""
+    network: Network = Network()
+    """Name resolution."""
 
 
 class Eks(_Model, frozen=True, kw_only=True):
     """The EKS cluster that nodes join. Nothing in it is a secret."""
 
-    name: Annotated[v.ClusterName, doc("Name of the cluster.")]
-    api_server_endpoint: Annotated[v.HttpsUrl, doc("`aws eks describe-cluster --query cluster.endpoint`.")]
-    certificate_authority: Annotated[v.Base64, doc("`--query cluster.certificateAuthority.data`.")]
-    service_cidr: Annotated[
-        v.Cidr, doc("`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`).")
-    ] = field(name="serviceCIDR")
-    enable_outpost: Annotated[bool, doc("The cluster is a local one on an AWS Outpost; needs `id`. Not on Ubuntu.")] = (
-        False
-    )
-    id: Annotated[v.ClusterId | None, doc("`--query cluster.id`, of a local cluster on an Outpost.")] = None
-    kubelet: Annotated[Kubelet, doc("Settings of the kubelet.")] = Kubelet()
-    containerd: Annotated[Containerd, doc("Settings of containerd. Not on Ubuntu.")] = Containerd()
-    instance: Annotated[Instance, doc("Settings of the operating system. Not on Ubuntu.")] = Instance()
-    feature_gates: Annotated[
-        dict[Literal["InstanceIdNodeName", "FastImagePull"], bool],
-        doc(
-            "Feature gates of nodeadm: `InstanceIdNodeName` names the node by its instance id,"
-            " `FastImagePull` pulls images in parallel on larger instances. Not on Ubuntu."
-        ),
-    ] = {}
+    name: v.ClusterName
+    """Name of the cluster."""
+    api_server_endpoint: v.HttpsUrl
+    """`aws eks describe-cluster --query cluster.endpoint`."""
+    certificate_authority: v.Base64
+    """`--query cluster.certificateAuthority.data`."""
+    service_cidr: v.Cidr = field(name="serviceCIDR")
+    """`--query cluster.kubernetesNetworkConfig.serviceIpv4Cidr` (or `serviceIpv6Cidr`)."""
+    enable_outpost: bool = False
+    """The cluster is a local one on an AWS Outpost; needs `id`. Not on Ubuntu."""
+    id: v.ClusterId | None = None
+    """`--query cluster.id`, of a local cluster on an Outpost."""
+    kubelet: Kubelet = Kubelet()
+    """Settings of the kubelet."""
+    containerd: Containerd = Containerd()
+    """Settings of containerd. Not on Ubuntu."""
+    instance: Instance = Instance()
+    """Settings of the operating system. Not on Ubuntu."""
+    feature_gates: dict[Literal["InstanceIdNodeName", "FastImagePull"], bool] = {}
+    """Feature gates of nodeadm: `InstanceIdNodeName` names the node by its instance id, `FastImagePull` pulls images in
+    parallel on larger instances. Not on Ubuntu."""
 
 
 class Join(_Model, frozen=True, kw_only=True):
     """How a node joins a cluster. Empty: the spec does not join it (an image only, or other user data joins it)."""
 
-    eks: Annotated[Eks | None, doc("Join this EKS cluster.")] = None
+    eks: Eks | None = None
+    """Join this EKS cluster."""
 
 
 class AmiFilter(_Model, frozen=True, kw_only=True):
     """Picks the newest AMI that matches."""
 
-    name: Annotated[v.AmiNamePattern, doc("Name with `*` and `?`.")]
-    owners: Annotated[
-        tuple[v.AmiOwner, ...],
-        doc("Owners; required, or anybody could publish your base image.", min_length=1, max_length=16),
-    ]
+    name: v.AmiNamePattern
+    """Name with `*` and `?`."""
+    owners: Annotated[tuple[v.AmiOwner, ...], Meta(min_length=1, max_length=16)]
+    """Owners; required, or anybody could publish your base image."""
 
 
 class SourceAmi(_Model, frozen=True, kw_only=True):
-    """The AMI to start from: exactly one of the three. `{arch}` is replaced by the platform's name of the architecture."""
+    """The AMI to start from: exactly one of the three. `{arch}` is replaced by the platform's name of the architecture."""  # noqa: E501
 
-    id: Annotated[v.AmiId | None, doc("This AMI (of one architecture, in one region).")] = None
-    ssm_parameter: Annotated[
-        v.SourceParameter | None, doc("The AMI that this SSM parameter names; may hold `{arch}`.")
-    ] = None
-    filter: Annotated[
-        AmiFilter | None,
-        doc("The newest AMI that matches; its name may not hold `{arch}`: the architecture is always asked for."),
-    ] = None
+    id: v.AmiId | None = None
+    """This AMI (of one architecture, in one region)."""
+    ssm_parameter: v.SourceParameter | None = None
+    """The AMI that this SSM parameter names; may hold `{arch}`."""
+    filter: AmiFilter | None = None
+    """The newest AMI that matches; its name may not hold `{arch}`: the architecture is always asked for."""
 
 
 class Encryption(_Model, frozen=True, kw_only=True):
     """Encryption of the AMI's snapshots."""
 
-    enabled: Annotated[bool, doc("Encrypt them.")] = True
-    kms_key_id: Annotated[
-        v.KmsKeyId | None,
-        doc("With this key; unset: the account's EBS key. An AMI that is shared needs a key of your own."),
-    ] = None
-    region_kms_key_ids: Annotated[
-        dict[v.Region, v.KmsKeyId],
-        doc("Keys of the copy regions; unset: a multi-region key or alias of the same name."),
-    ] = {}
+    enabled: bool = True
+    """Encrypt them."""
+    kms_key_id: v.KmsKeyId | None = None
+    """With this key; unset: the account's EBS key. An AMI that is shared needs a key of your own."""
+    region_kms_key_ids: dict[v.Region, v.KmsKeyId] = {}
+    """Keys of the copy regions; unset: a multi-region key or alias of the same name."""
 
 
 class RootVolume(_Model, frozen=True, kw_only=True):
     """The root volume of the image and of launch templates."""
 
-    size_gib: Annotated[int, doc("Size in GiB.", ge=8, le=16384)] = field(name="sizeGiB", default=20)
-    type: Annotated[Literal["gp3", "gp2", "io1", "io2"], doc("Volume type.")] = "gp3"
-    iops: Annotated[
-        Annotated[int, Meta(ge=100, le=256000)] | None,
-        doc(
-            "IOPS; required for io1 and io2. Packer takes at most 16000 (gp3) or 64000; launch templates have them all."
-        ),
-    ] = None
-    throughput: Annotated[Annotated[int, Meta(ge=125, le=2000)] | None, doc("MiB/s, gp3 only.")] = None
+    size_gib: Annotated[int, Meta(ge=8, le=16384)] = field(name="sizeGiB", default=20)
+    """Size in GiB."""
+    type: Literal["gp3", "gp2", "io1", "io2"] = "gp3"
+    """Volume type."""
+    iops: Annotated[int, Meta(ge=100, le=256000)] | None = None
+    """IOPS; required for io1 and io2. Packer takes at most 16000 (gp3) or 64000; launch templates have them all."""
+    throughput: Annotated[int, Meta(ge=125, le=2000)] | None = None
+    """MiB/s, gp3 only."""
 
 
 class Share(_Model, frozen=True, kw_only=True):
     """Who may launch the AMI."""
 
-    accounts: Annotated[tuple[v.AccountId, ...], doc("Accounts.", max_length=500)] = ()
-    organizations: Annotated[tuple[v.OrganizationArn, ...], doc("Organizations.", max_length=50)] = ()
-    organizational_units: Annotated[
-        tuple[v.OrganizationalUnitArn, ...], doc("Organizational units.", max_length=50)
-    ] = ()
-    public: Annotated[bool, doc("Everybody, in all regions of the spec; not with encryption.")] = False
+    accounts: Annotated[tuple[v.AccountId, ...], Meta(max_length=500)] = ()
+    """Accounts."""
+    organizations: Annotated[tuple[v.OrganizationArn, ...], Meta(max_length=50)] = ()
+    """Organizations."""
+    organizational_units: Annotated[tuple[v.OrganizationalUnitArn, ...], Meta(max_length=50)] = ()
+    """Organizational units."""
+    public: bool = False
+    """Everybody, in all regions of the spec; not with encryption."""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -337,229 +303,201 @@ class Share(_Model, frozen=True, kw_only=True):
 class LaunchTemplate(_Model, frozen=True, kw_only=True):
     """The launch templates that `publish` makes: one per platform and architecture, `NAME-PLATFORM-ARCH`."""
 
-    instance_types: Annotated[
-        dict[v.Architecture, v.InstanceType], doc("Instance type per architecture; unset: left to the node group.")
-    ] = {}
-    hop_limit: Annotated[
-        int,
-        doc(
-            "IMDSv2 hop limit: 1 keeps pods off the instance's credentials, 2 lets containers reach IMDS.", ge=1, le=64
-        ),
-    ] = 1
-    security_group_ids: Annotated[
-        tuple[v.SecurityGroupId, ...], doc("Security groups of the instances.", max_length=16)
-    ] = ()
-    iam_instance_profile: Annotated[
-        v.InstanceProfile | None, doc("Instance profile; not with managed node groups, which bring a role.")
-    ] = None
-    resolve_ssm_parameter: Annotated[
-        bool, doc("Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id.")
-    ] = False
+    instance_types: dict[v.Architecture, v.InstanceType] = {}
+    """Instance type per architecture; unset: left to the node group."""
+    hop_limit: Annotated[int, Meta(ge=1, le=64)] = 1
+    """IMDSv2 hop limit: 1 keeps pods off the instance's credentials, 2 lets containers reach IMDS."""
+    security_group_ids: Annotated[tuple[v.SecurityGroupId, ...], Meta(max_length=16)] = ()
+    """Security groups of the instances."""
+    iam_instance_profile: v.InstanceProfile | None = None
+    """Instance profile; not with managed node groups, which bring a role."""
+    resolve_ssm_parameter: bool = False
+    """Name the AMI as `resolve:ssm:/amigen/NAME/PLATFORM/ARCH` in place of its id."""
 
 
 class Spot(_Model, frozen=True, kw_only=True):
     """The builder as a spot instance."""
 
-    instance_types: Annotated[
-        dict[v.Architecture, tuple[v.InstanceType, ...]],
-        doc("Instance types per architecture, of which EC2 chooses; unset: that of `aws.instanceTypes`.", max_length=2),
-    ] = {}
-    max_price: Annotated[v.SpotPrice, doc("Highest price; `auto`: that of an on-demand instance.")] = "auto"
-    allocation_strategy: Annotated[
-        Literal["price-capacity-optimized", "capacity-optimized", "lowest-price"],
-        doc("How EC2 chooses among the instance types."),
-    ] = "price-capacity-optimized"
+    instance_types: Annotated[dict[v.Architecture, tuple[v.InstanceType, ...]], Meta(max_length=2)] = {}
+    """Instance types per architecture, of which EC2 chooses; unset: that of `aws.instanceTypes`."""
+    max_price: v.SpotPrice = "auto"
+    """Highest price; `auto`: that of an on-demand instance."""
+    allocation_strategy: Literal["price-capacity-optimized", "capacity-optimized", "lowest-price"] = (
+        "price-capacity-optimized"
+    )
+    """How EC2 chooses among the instance types."""
 
 
 class PolicyStatement(_Model, frozen=True, kw_only=True):
     """A statement of an IAM policy, as far as Packer takes it: without conditions."""
 
-    effect: Annotated[Literal["Allow", "Deny"], doc("Allow or deny.")] = "Allow"
-    actions: Annotated[tuple[v.IamAction, ...], doc("Actions.", min_length=1, max_length=64)]
-    resources: Annotated[tuple[v.IamResource, ...], doc("Resources.", min_length=1, max_length=64)]
+    effect: Literal["Allow", "Deny"] = "Allow"
+    """Allow or deny."""
+    actions: Annotated[tuple[v.IamAction, ...], Meta(min_length=1, max_length=64)]
+    """Actions."""
+    resources: Annotated[tuple[v.IamResource, ...], Meta(min_length=1, max_length=64)]
+    """Resources."""
 
 
 class Bastion(_Model, frozen=True, kw_only=True):
     """A host that ssh goes through to the builder."""
 
-    host: Annotated[v.HostName, doc("Its name or address. Its host key must be in your `known_hosts`.")]
-    port: Annotated[int, doc("Port of its ssh.", ge=1, le=65535)] = 22
-    user: Annotated[v.UserName, doc("User on it.")]
+    host: v.HostName
+    """Its name or address. Its host key must be in your `known_hosts`."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 22
+    """Port of its ssh."""
+    user: v.UserName
+    """User on it."""
 
 
 class Builder(_Model, frozen=True, kw_only=True):
     """More about the instance on which Packer builds."""
 
-    vpc_filter: Annotated[
-        dict[v.FilterName, v.FilterValue], doc("Find the VPC by filters in place of `vpcId`.", max_length=16)
-    ] = {}
-    subnet_filter: Annotated[
-        dict[v.FilterName, v.FilterValue],
-        doc("Find the subnet by filters in place of `subnetId`; of several the one with the most free addresses.",
-            max_length=16),
-    ] = {}  # fmt: skip
-    security_group_filter: Annotated[
-        dict[v.FilterName, v.FilterValue],
-        doc("Find the security groups by filters in place of `securityGroupIds`.", max_length=16),
-    ] = {}
-    ssh_interface: Annotated[
-        Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6"] | None,
-        doc(
-            "Address by which Packer and amigen reach the builder; unset: the public one, where it has one. `ipv6`"
-            " needs a subnet that assigns IPv6 addresses."
-        ),
-    ] = None
-    bastion: Annotated[
-        Bastion | None,
-        doc(
-            "Reach the builder through this host, with the keys of your ssh agent or of `--packer-var"
-            " bastion_private_key_file=FILE`."
-        ),
-    ] = None
-    accept_any_host_key: Annotated[
-        bool,
-        doc(
-            "Do not compare the builder's ssh host key with its EC2 console output: for an image that does not print"
-            " it, as cloud-init does by default."
-        ),
-    ] = False
-    spot: Annotated[Spot | None, doc("Build on a spot instance; `{}` with its defaults.")] = None
-    instance_profile_policy: Annotated[
-        tuple[PolicyStatement, ...],
-        doc(
-            "Let Packer make an instance profile with this policy for the time of the build, in place of"
-            " `iamInstanceProfile`. Whoever builds must then be allowed to make roles.",
-            max_length=16,
-        ),
-    ] = ()
-    user_data: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=16384)] | None,
-        doc("User data of the builder alone, such as a proxy for its agents; nodes do not get it."),
-    ] = None
+    vpc_filter: Annotated[dict[v.FilterName, v.FilterValue], Meta(max_length=16)] = {}
+    """Find the VPC by filters in place of `vpcId`."""
+    subnet_filter: Annotated[dict[v.FilterName, v.FilterValue], Meta(max_length=16)] = {}
+    """Find the subnet by filters in place of `subnetId`; of several the one with the most free addresses."""
+    security_group_filter: Annotated[dict[v.FilterName, v.FilterValue], Meta(max_length=16)] = {}
+    """Find the security groups by filters in place of `securityGroupIds`."""
+    ssh_interface: Literal["public_ip", "private_ip", "public_dns", "private_dns", "ipv6"] | None = None
+    """Address by which Packer and amigen reach the builder; unset: the public one, where it has one. `ipv6` needs a
+    subnet that assigns IPv6 addresses."""
+    bastion: Bastion | None = None
+    """Reach the builder through this host, with the keys of your ssh agent or of `--packer-var
+    bastion_private_key_file=FILE`."""
+    accept_any_host_key: bool = False
+    """Do not compare the builder's ssh host key with its EC2 console output: for an image that does not print it, as
+    cloud-init does by default."""
+    spot: Spot | None = None
+    """Build on a spot instance; `{}` with its defaults."""
+    instance_profile_policy: Annotated[tuple[PolicyStatement, ...], Meta(max_length=16)] = ()
+    """Let Packer make an instance profile with this policy for the time of the build, in place of `iamInstanceProfile`.
+    Whoever builds must then be allowed to make roles."""
+    user_data: Annotated[str, Meta(min_length=1, max_length=16384)] | None = None
+    """User data of the builder alone, such as a proxy for its agents; nodes do not get it."""
 
 
 class Aws(_Model, frozen=True, kw_only=True):
     """What Packer and publishing need on AWS."""
 
-    region: Annotated[v.Region, doc("Region in which the image is built.")] = "us-east-1"
-    instance_types: Annotated[
-        dict[v.Architecture, v.InstanceType],
-        doc("Builder instance per architecture; default `t3.medium` and `t4g.medium`."),
-    ] = {}
-    vpc_id: Annotated[v.VpcId | None, doc("VPC of the builder; unset: the default VPC.")] = None
-    subnet_id: Annotated[v.SubnetId | None, doc("Subnet of the builder.")] = None
-    security_group_ids: Annotated[
-        tuple[v.SecurityGroupId, ...], doc("Groups of the builder; empty: a temporary one.", max_length=16)
-    ] = ()
-    ssh_source_cidrs: Annotated[
-        tuple[v.Cidr, ...],
-        doc(
-            "Address ranges from which the temporary security group lets ssh in; empty: from everywhere, as Packer does.",
-            max_length=16,
-        ),
-    ] = ()
-    associate_public_ip: Annotated[
-        bool | None, doc("Give the builder a public address; unset: as the subnet says.")
-    ] = None
-    communicator: Annotated[
-        Literal["ssh", "session-manager"],
-        doc("How Packer reaches the builder; `session-manager` needs an instance profile and opens no port."),
-    ] = "ssh"
-    iam_instance_profile: Annotated[v.InstanceProfile | None, doc("Instance profile of the builder.")] = None
-    builder: Annotated[Builder, doc("Network, address, access, market and user data of the builder.")] = Builder()
-    ami_name: Annotated[
-        v.AmiName | None,
-        doc("Name of the AMI; unset: `{name}-{platform}-{architecture}-{build}`. `{build}` is the id of the build."),
-    ] = None
-    base_image: Annotated[
-        Literal["eks", "plain"],
-        doc("Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."),
-    ] = "eks"
-    source_amis: Annotated[dict[v.Platform, SourceAmi], doc("Another source AMI per platform.")] = {}
-    encryption: Annotated[Encryption, doc("Encryption of the snapshots.")] = Encryption()
-    root_volume: Annotated[RootVolume, doc("The root volume.")] = RootVolume()
-    tags: Annotated[dict[v.TagKey, v.TagValue], doc("Tags of all that is made.", max_length=40)] = {}
-    copy_regions: Annotated[
-        tuple[v.Region, ...], doc("Regions that get a copy, after the checks have passed.", max_length=40)
-    ] = ()
-    share: Annotated[Share, doc("Who may launch the AMI, after the checks have passed.")] = Share()
-    deprecate_after_days: Annotated[
-        Annotated[int, Meta(ge=1, le=3650)] | None, doc("Deprecate the AMI so many days after the build.")
-    ] = None
-    launch_template: Annotated[LaunchTemplate, doc("Launch templates.")] = LaunchTemplate()
+    region: v.Region = "us-east-1"
+    """Region in which the image is built."""
+    instance_types: dict[v.Architecture, v.InstanceType] = {}
+    """Builder instance per architecture; default `t3.medium` and `t4g.medium`."""
+    vpc_id: v.VpcId | None = None
+    """VPC of the builder; unset: the default VPC."""
+    subnet_id: v.SubnetId | None = None
+    """Subnet of the builder."""
+    security_group_ids: Annotated[tuple[v.SecurityGroupId, ...], Meta(max_length=16)] = ()
+    """Groups of the builder; empty: a temporary one."""
+    ssh_source_cidrs: Annotated[tuple[v.Cidr, ...], Meta(max_length=16)] = ()
+    """Address ranges from which the temporary security group lets ssh in; empty: from everywhere, as Packer does."""
+    associate_public_ip: bool | None = None
+    """Give the builder a public address; unset: as the subnet says."""
+    communicator: Literal["ssh", "session-manager"] = "ssh"
+    """How Packer reaches the builder; `session-manager` needs an instance profile and opens no port."""
+    iam_instance_profile: v.InstanceProfile | None = None
+    """Instance profile of the builder."""
+    builder: Builder = Builder()
+    """Network, address, access, market and user data of the builder."""
+    ami_name: v.AmiName | None = None
+    """Name of the AMI; unset: `{name}-{platform}-{architecture}-{build}`. `{build}` is the id of the build."""
+    base_image: Literal["eks", "plain"] = "eks"
+    """Default source: the EKS optimized image of the Kubernetes version, or the plain distribution."""
+    source_amis: dict[v.Platform, SourceAmi] = {}
+    """Another source AMI per platform."""
+    encryption: Encryption = Encryption()
+    """Encryption of the snapshots."""
+    root_volume: RootVolume = RootVolume()
+    """The root volume."""
+    tags: Annotated[dict[v.TagKey, v.TagValue], Meta(max_length=40)] = {}
+    """Tags of all that is made."""
+    copy_regions: Annotated[tuple[v.Region, ...], Meta(max_length=40)] = ()
+    """Regions that get a copy, after the checks have passed."""
+    share: Share = Share()
+    """Who may launch the AMI, after the checks have passed."""
+    deprecate_after_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+    """Deprecate the AMI so many days after the build."""
+    launch_template: LaunchTemplate = LaunchTemplate()
+    """Launch templates."""
 
 
 class LocalBase(_Model, frozen=True, kw_only=True):
     """A disk image to start a local build from: a file, a URL with its checksum, or package sources."""
 
-    path: Annotated[v.PathText | None, doc("A qcow2 or raw file, relative to the spec.")] = None
-    url: Annotated[v.Url | None, doc("A download, such as one version of the official cloud image.")] = None
-    sha256: Annotated[v.Sha256 | None, doc("Checksum of the download; required with `url`.")] = None
-    mmdebstrap: Annotated[
-        bool, doc("Make a root from package sources with mmdebstrap, as root on Debian or Ubuntu: for closed networks.")
-    ] = False
-    user: Annotated[v.UserName | None, doc("The user that cloud-init makes; unset: the distribution's.")] = None
+    path: v.PathText | None = None
+    """A qcow2 or raw file, relative to the spec."""
+    url: v.Url | None = None
+    """A download, such as one version of the official cloud image."""
+    sha256: v.Sha256 | None = None
+    """Checksum of the download; required with `url`."""
+    mmdebstrap: bool = False
+    """Make a root from package sources with mmdebstrap, as root on Debian or Ubuntu: for closed networks."""
+    user: v.UserName | None = None
+    """The user that cloud-init makes; unset: the distribution's."""
 
 
 class Local(_Model, frozen=True, kw_only=True):
     """Builds of a local VM image, without any account."""
 
-    bases: Annotated[
-        dict[v.Platform, LocalBase],
-        doc("Base image per platform; unset: the newest cloud image that the distribution publishes."),
-    ] = {}
-    firmware: Annotated[
-        Literal["bios", "uefi"], doc("What starts a disk with a boot loader on x86_64; arm64 has UEFI only.")
-    ] = "bios"
-    disk_gib: Annotated[int, doc("Size of the disk in GiB; larger where the base is.", ge=2, le=2048)] = field(
-        name="diskGiB", default=8
-    )
-    memory_mib: Annotated[int, doc("Memory of the builder in MiB.", ge=512, le=1048576)] = field(
-        name="memoryMiB", default=2048
-    )
-    cpus: Annotated[int, doc("Processors of the builder.", ge=1, le=256)] = 2
+    bases: dict[v.Platform, LocalBase] = {}
+    """Base image per platform; unset: the newest cloud image that the distribution publishes."""
+    firmware: Literal["bios", "uefi"] = "bios"
+    """What starts a disk with a boot loader on x86_64; arm64 has UEFI only."""
+    disk_gib: Annotated[int, Meta(ge=2, le=2048)] = field(name="diskGiB", default=8)
+    """Size of the disk in GiB; larger where the base is."""
+    memory_mib: Annotated[int, Meta(ge=512, le=1048576)] = field(name="memoryMiB", default=2048)
+    """Memory of the builder in MiB."""
+    cpus: Annotated[int, Meta(ge=1, le=256)] = 2
+    """Processors of the builder."""
 
 
 class UserData(_Model, frozen=True, kw_only=True):
     """User data that exists already."""
 
-    merge: Annotated[
-        v.PathText | None,
-        doc(
-            "A file, relative to the spec, with user data of any kind: `render`, `publish` and `user-data` put"
-            " its parts into theirs, in the right order."
-        ),
-    ] = None
+    merge: v.PathText | None = None
+    """A file, relative to the spec, with user data of any kind: `render`, `publish` and `user-data` put its parts into
+    theirs, in the right order."""
 
 
 class NodeImage(_Model, frozen=True, kw_only=True):
     """A node image: what a Kubernetes node needs beyond the stock image."""
 
-    api_version: Annotated[Literal["amigen/v1alpha1"], doc("Version of this format.")]
-    kind: Annotated[Literal["NodeImage"], doc("Always `NodeImage`.")]
-    name: Annotated[v.Name, doc("Name of the image: prefix of AMIs, launch templates and parameters.")]
-    kubernetes_version: Annotated[v.KubernetesVersion, doc("Kubernetes version of the nodes.")]
-    platforms: Annotated[tuple[v.Platform, ...], doc("Operating systems to make the image for.", min_length=1)]
-    architectures: Annotated[tuple[v.Architecture, ...], doc("Processor architectures.", min_length=1)] = ("x86_64",)
-    kube_proxy: Annotated[KubeProxy, doc("What kube-proxy will be on these nodes.")] = KubeProxy()
-    modules: Annotated[Modules, doc("Kernel modules to load at every boot.")] = Modules()
-    packages: Annotated[
-        tuple[Package, ...], doc("More packages, or versions for those that amigen installs.", max_length=256)
-    ] = ()
-    sysctls: Annotated[
-        dict[v.SysctlKey, v.SysctlValue | int],
-        doc("Kernel parameters, set at every boot. Not those that kube-proxy sets itself."),
-    ] = {}
-    files: Annotated[tuple[File, ...], doc("Files to write.", max_length=256)] = ()
-    hooks: Annotated[Hooks, doc("Scripts of your own.")] = Hooks()
-    package_sources: Annotated[PackageSources, doc("Proxy and mirrors for closed networks.")] = PackageSources()
-    join: Annotated[Join, doc("How the node joins a cluster.")] = Join()
-    user_data: Annotated[UserData, doc("User data that exists already.")] = UserData()
-    gate: Annotated[
-        bool | None,
-        doc(
-            "Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that joins a cluster, and on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."
-        ),
-    ] = None
-    aws: Annotated[Aws, doc("Images and launch templates on AWS.")] = Aws()
-    local: Annotated[Local, doc("Local VM images.")] = Local()
+    api_version: Literal["amigen/v1alpha1"]
+    """Version of this format."""
+    kind: Literal["NodeImage"]
+    """Always `NodeImage`."""
+    name: v.Name
+    """Name of the image: prefix of AMIs, launch templates and parameters."""
+    kubernetes_version: v.KubernetesVersion
+    """Kubernetes version of the nodes."""
+    platforms: Annotated[tuple[v.Platform, ...], Meta(min_length=1)]
+    """Operating systems to make the image for."""
+    architectures: Annotated[tuple[v.Architecture, ...], Meta(min_length=1)] = ("x86_64",)
+    """Processor architectures."""
+    kube_proxy: KubeProxy = KubeProxy()
+    """What kube-proxy will be on these nodes."""
+    modules: Modules = Modules()
+    """Kernel modules to load at every boot."""
+    packages: Annotated[tuple[Package, ...], Meta(max_length=256)] = ()
+    """More packages, or versions for those that amigen installs."""
+    sysctls: dict[v.SysctlKey, v.SysctlValue | int] = {}
+    """Kernel parameters, set at every boot. Not those that kube-proxy sets itself."""
+    files: Annotated[tuple[File, ...], Meta(max_length=256)] = ()
+    """Files to write."""
+    hooks: Hooks = Hooks()
+    """Scripts of your own."""
+    package_sources: PackageSources = PackageSources()
+    """Proxy and mirrors for closed networks."""
+    join: Join = Join()
+    """How the node joins a cluster."""
+    user_data: UserData = UserData()
+    """User data that exists already."""
+    gate: bool | None = None
+    """Keep a node that is not ready from joining: kubelet waits for `amigen-ready.service`. Unset: on for a spec that
+    joins a cluster, and on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever
+    joins the node."""
+    aws: Aws = Aws()
+    """Images and launch templates on AWS."""
+    local: Local = Local()
+    """Local VM images."""

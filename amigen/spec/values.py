@@ -15,14 +15,9 @@ from amigen.knowledge import Scheduler as Scheduler
 from amigen.platforms import PLATFORMS
 
 
-def doc(description: str, **limits: Any) -> Meta:
-    """What a value is, in words for the reference, the JSON Schema and messages; `limits` as of `Meta`."""
-    return Meta(description=description, **limits)
-
-
-def _text(pattern: str, description: str, **limits: int) -> Meta:
+def _text(pattern: str, description: str, **limits: Any) -> Meta:
     # For the JSON Schema and the reader: `Meta(pattern=...)` also matches before a newline at the end.
-    return doc(description, extra_json_schema={"pattern": pattern}, **limits)
+    return Meta(description=description, extra_json_schema={"pattern": pattern}, **limits)
 
 
 if TYPE_CHECKING:
