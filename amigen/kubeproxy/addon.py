@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -36,12 +35,6 @@ _POLL_SECONDS = 5.0
 
 ADDON = "kube-proxy"
 Resolve: TypeAlias = Literal["OVERWRITE", "PRESERVE", "NONE"]
-
-RESOLVE_MEANS: dict[Resolve, str] = {
-    "OVERWRITE": "what was edited by hand in the cluster goes back to the add-on's configuration",
-    "PRESERVE": "what was edited by hand in the cluster stays, also where it contradicts this change",
-    "NONE": "what was edited by hand in the cluster stays, and the update fails where it contradicts",
-}
 
 # What an update's error code asks for (EKS API reference, ErrorDetail).
 _EXPLAIN: dict[str, str] = {
@@ -227,10 +220,3 @@ def validate(values: str, schema: Mapping[str, Any], version: str, other_way: st
             path = ".".join(str(part) for part in violation.absolute_path)
             lines.append(f"  {path or '(top)'}: {violation.message}")
         raise RefusedError("\n".join(lines), other_way)
-
-
-def call_text(cluster: str, values: str, resolve: Resolve) -> str:
-    """The call as a command of the AWS CLI, for the plan: whoever copies it runs this and nothing else."""
-    words = ["aws", "eks", "update-addon", "--cluster-name", cluster or "CLUSTER", "--addon-name", ADDON]
-    words += ["--configuration-values", values, "--resolve-conflicts", resolve]
-    return f"eks:UpdateAddon: {shlex.join(words)}"

@@ -92,21 +92,6 @@ def detect(addon: Addon | None, config_map: Json, *, server: str, strict: bool =
     return Managed(way=way, evidence=f"EKS lists {lists}", addon=state, eks=addon)
 
 
-def known_addon(managed: Managed) -> AddonState:
-    """The add-on's state, for a change through it.
-
-    Raises:
-        AwsError: It manages kube-proxy, and EKS could not be asked.
-    """
-    if managed.addon is None:
-        raise AwsError(
-            f"the EKS add-on manages kube-proxy, and EKS could not be asked: {managed.evidence}",
-            "name the cluster with --cluster-name and --region, and check the AWS credentials; where the add-on is gone"
-            " and only its field manager is left: --by configmap --despite-addon",
-        )
-    return managed.addon
-
-
 def choose(managed: Managed, by: ChooseBy, *, despite_addon: bool) -> WayName:
     """The way to go.
 

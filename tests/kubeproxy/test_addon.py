@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,8 +14,9 @@ from amigen.base import waiting
 from amigen.base.errors import AwsError, ConflictError, InputError, RefusedError
 from amigen.kubeproxy import addon as addon_module
 from amigen.kubeproxy.addon import Addon, AddonState, merged, validate
-from amigen.kubeproxy.detect import choose, detect, known_addon
+from amigen.kubeproxy.detect import choose, detect
 from amigen.kubeproxy.settings import Settings
+from amigen.kubeproxy.ways.addon import AddonWay
 from tests.kubeproxy import samples
 from tests.real.eks_server import SCHEMA, EksServer
 
@@ -219,7 +220,7 @@ def test_detection_where_eks_cannot_be_asked(server: EksServer) -> None:
     with pytest.raises(AwsError, match="AccessDenied"):
         detect(an_addon(server), samples.config_map(), server="", strict=True)
     with pytest.raises(AwsError, match="EKS could not be asked"):
-        known_addon(by_eks)
+        AddonWay(cast(Any, SimpleNamespace(managed=by_eks)))
 
 
 @pytest.mark.parametrize(

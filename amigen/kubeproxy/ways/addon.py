@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from amigen.base.errors import ConflictError, KubernetesError
+from amigen.base.errors import AwsError, ConflictError, KubernetesError
 from amigen.base.waiting import attempts
 from amigen.kubeproxy import addon as eks
-from amigen.kubeproxy import detect
 from amigen.kubeproxy.change import NOTHING_CHANGED, ChangePlan, Way
 from amigen.kubeproxy.config import contradictions
+from amigen.kubeproxy.detect import leave_addon
 from amigen.kubeproxy.fields import value_text
 from amigen.kubeproxy.observe import Observed, embedded
 from amigen.kubeproxy.saved import Saved
 from amigen.kubeproxy.settings import Settings
 from amigen.kubernetes.kinds import CONFIG_MAPS
 
+_RESOLVE_MEANS: dict[eks.Resolve, str] = {
+    "OVERWRITE": "what was edited by hand in the cluster goes back to the add-on's configuration",
+    "PRESERVE": "what was edited by hand in the cluster stays, also where it contradicts this change",
+    "NONE": "what was edited by hand in the cluster stays, and the update fails where it contradicts",
+}
 # How long the ConfigMap may take to follow an update that EKS calls successful.
 _ARRIVAL_SECONDS = 10.0
 
@@ -31,12 +37,17 @@ class AddonWay(Way):
     by_pool = False
 
     def __init__(self, observed: Observed) -> None:
-        self._observed, self._state = observed, detect.known_addon(observed.managed)
-        assert observed.managed.eks is not None
-        self._eks = observed.managed.eks
+        managed = observed.managed
+        if managed.addon is None or managed.eks is None:
+            raise AwsError(
+                f"the EKS add-on manages kube-proxy, and EKS could not be asked: {managed.evidence}",
+                "name the cluster with --cluster-name and --region, and check the AWS credentials; where the add-on is"
+                " gone and only its field manager is left: --by configmap --despite-addon",
+            )
+        self._observed, self._state, self._eks = observed, managed.addon, managed.eks
         self.where = f"add-on {eks.ADDON} {self._state.version}, configurationValues"
         self.current, self.failed = self._state.values, self._state.status == "UPDATE_FAILED"
-        self.place = observed.managed.cluster, self._state.version
+        self.place = managed.cluster, self._state.version
 
     def edited(self, settings: Settings) -> str:
         values = eks.merged(self.current, settings)
@@ -46,7 +57,7 @@ class AddonWay(Way):
             values,
             self._eks.schema(self._state.version),
             self._state.version,
-            f"{detect.leave_addon(self.place[0])}: {other}",
+            f"{leave_addon(self.place[0])}: {other}",
         )
         return values
 
@@ -74,11 +85,14 @@ class AddonWay(Way):
         return contradictions(self._observed.config, changes)
 
     def call(self, plan: ChangePlan) -> str:
-        return eks.call_text(self.place[0], plan.after, plan.request.resolve)
+        # As a command of the AWS CLI: whoever copies it runs this and nothing else.
+        words = ["aws", "eks", "update-addon", "--cluster-name", self.place[0] or "CLUSTER", "--addon-name", eks.ADDON]
+        words += ["--configuration-values", plan.after, "--resolve-conflicts", plan.request.resolve]
+        return f"eks:UpdateAddon: {shlex.join(words)}"
 
     def warnings(self, plan: ChangePlan) -> list[str]:
         resolve = plan.request.resolve
-        found = [f"--resolve-conflicts {resolve}: {eks.RESOLVE_MEANS[resolve]}"]
+        found = [f"--resolve-conflicts {resolve}: {_RESOLVE_MEANS[resolve]}"]
         if plan.drift and resolve != "OVERWRITE":
             found.append(f"--resolve-conflicts {resolve} keeps what the ConfigMap says: use OVERWRITE")
         return found + [f"the add-on reports {issue}" for issue in self._state.issues]
