@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,26 +114,20 @@ class RolloutError(AwsError):
 
 
 class FailedRolloutError(RolloutError):
-    """A rollout that has failed while nodes were being replaced, with its way back.
+    """A rollout that has failed while nodes were being replaced.
 
     Attributes:
         releases: Whose default and parameter go back.
-        nodes: Brings the nodes back, and says what was done; None where AWS has done so.
+        by_aws: AWS itself has brought the nodes back.
         ordered: Nodes would only be made anew of the bad version where the default is not back; else each is tried,
             whatever came of the others.
     """
 
     def __init__(
-        self,
-        message: str,
-        hint: str,
-        releases: Sequence[Release],
-        nodes: Callable[[], str] | None,
-        *,
-        ordered: bool = False,
+        self, message: str, hint: str, releases: Sequence[Release], *, by_aws: bool = False, ordered: bool = False
     ) -> None:
         super().__init__(message, hint)
-        self.releases, self.nodes, self.ordered = releases, nodes, ordered
+        self.releases, self.by_aws, self.ordered = releases, by_aws, ordered
 
 
 def parse_group(text: str, regions: Sequence[str]) -> Group:

@@ -38,7 +38,7 @@ class ManagedNodegroup(Roller):
                 "; ".join(dict.fromkeys(hint for _, hint in wrong)),
             )
         old = str(current.get("version", ""))
-        update, wanted = self._running(self._updates()) if busy else ("", "")
+        update, wanted = self._running() if busy else ("", "")
         if update and wanted not in (str(own.version), old, str(own.old)):
             raise self._somebody_else(update, wanted)
         return old, own.version or None
@@ -46,8 +46,7 @@ class ManagedNodegroup(Roller):
     def to(self, releases: Sequence[Release]) -> str:
         current, busy = self._look()
         release = of_template(self._group, str(current.get("id", "")), releases)
-        updates = self._updates()
-        update, wanted = self._running(updates) if busy else ("", "")
+        update, wanted = self._running() if busy else ("", "")
         if update and wanted != str(release.version):
             if wanted not in (str(current.get("version", "")), str(release.old)):
                 raise self._somebody_else(update, wanted)
@@ -60,7 +59,7 @@ class ManagedNodegroup(Roller):
         if not update:
             if self._old == str(release.version):
                 return f"{self._group.text}: has version {release.version}"
-            update = self._start(release.template, release.version, after=updates)
+            update = self._start(release.template, release.version)
         status, reason = self._await(update)
         if status == "Successful":
             self._require_all(release)
@@ -71,18 +70,14 @@ class ManagedNodegroup(Roller):
             message,
             "see the update in EKS and the new version; then publish again",
             [release],
-            lambda: self._back(release, after=(*updates, update)),
         )
 
     def back(self, releases: Sequence[Release]) -> str:
         release = of_template(self._group, self.template, releases)
-        return f"{self._group.text}: {self._back(release, after=self._updates())}"
-
-    def _back(self, release: Release, *, after: Sequence[str]) -> str:
         old = str(release.old) if self._old == str(release.version) else self._old
         if not old.isdecimal():
             raise RolloutError("the previous version of its nodes is unknown; leaving them unchanged")
-        return self._brought_back("nodes", old, lambda: self._start(release.template, int(old), after=after))
+        return self._brought_back("nodes", old, lambda: self._start(release.template, int(old)))
 
     def _require_all(self, release: Release) -> None:
         """An update that has ended well may have been somebody else's word, or somebody else came after it."""
@@ -120,21 +115,21 @@ class ManagedNodegroup(Roller):
         found = self._pages(calls.LIST_UPDATES, name=group.cluster, nodegroupName=group.name)
         return tuple(sorted(map(str, found)))
 
-    def _running(self, updates: Sequence[str]) -> tuple[str, str]:
+    def _running(self) -> tuple[str, str]:
         """The update that is under way, and the version that it goes to; empty where there is none (any more)."""
-        for update in updates:
+        for update in self._updates():
             found = self._describe(update)
             if found["status"] == "InProgress":
                 wanted = {p["type"]: p["value"] for p in found.get("params", ())}.get("LaunchTemplateVersion")
                 return update, str(wanted or "")
         return "", ""
 
-    def _start(self, template: str, version: int, *, after: Sequence[str]) -> str:
+    def _start(self, template: str, version: int) -> str:
         """Begin; the token names the updates before: the same intent twice is one update, and later another."""
         answer = self._begin(
             calls.UPDATE_NODEGROUP,
             launchTemplate={"id": template, "version": str(version)},
-            clientRequestToken=names.token("nodegroup", *self._names.values(), version, *sorted(after)),
+            clientRequestToken=names.token("nodegroup", *self._names.values(), version, *self._updates()),
             **({"force": True} if self._group.preferences.force else {}),
             **self._names,
         )

@@ -88,7 +88,11 @@ class InstanceRefresh(Roller):
 
     def back(self, releases: Sequence[Release]) -> str:
         self._releases = releases
-        return f"{self._group.text}: {self._back()}"
+        desired = self._way_back()
+        release = of_template(self._group, self.template, releases)
+        version = templates.base(desired)[1] if desired else "$Default"
+        old = version if version.isdigit() else str(release.old)
+        return self._brought_back("instances", old, lambda: self._start(desired, skip=True)[0])
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class InstanceRefresh(Roller):
             message,
             "see the group's activity and the new version; then publish again",
             [each for each in self._releases if each.template in used],
-            None if status == "RollbackSuccessful" else self._back,
+            by_aws=status == "RollbackSuccessful",
             # What `$Default` and parameters say decides what instances are made of.
             ordered=not self._aws_goes_back(self._way_back()),
         )
@@ -230,13 +234,6 @@ class InstanceRefresh(Roller):
         if not self._forward(self._before, new):
             return {}
         return templates.configuration(self._before, templates.backward(new, old))
-
-    def _back(self) -> str:
-        desired = self._way_back()
-        release = of_template(self._group, self.template, self._releases)
-        version = templates.base(desired)[1] if desired else "$Default"
-        old = version if version.isdigit() else str(release.old)
-        return self._brought_back("instances", old, lambda: self._start(desired, skip=True)[0])
 
     def _cancel(self, refresh: str, why: str) -> None:
         try:

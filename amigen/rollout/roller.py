@@ -54,10 +54,10 @@ class Roller(ABC):
 
     @abstractmethod
     def back(self, releases: Sequence[Release]) -> str:
-        """Bring a group that got to its version back to the one before, when the default is back already.
+        """Bring nodes that are new already back to the version before; what was done.
 
         Raises:
-            AmigenError: It is not back.
+            AmigenError: They are not back.
         """
 
     def _call(self, call: Call, **params: Any) -> Fields:

@@ -12,8 +12,8 @@ from amigen.publish.wait import StoppedError, TooLongError
 from amigen.rollout.group import FailedRolloutError, Group, GroupRun, Release
 from amigen.rollout.nodegroup import ManagedNodegroup
 from amigen.rollout.refresh import InstanceRefresh
+from amigen.rollout.rollback import default_back, releases_of
 from amigen.rollout.roller import Roller
-from amigen.rollout.way_back import default_back, releases_of
 
 
 def roller(means: Means, group: Group) -> Roller:
@@ -78,9 +78,9 @@ def _ended(
     """Take back what has to be; the failure of a group with what was taken back, what was not, and what stays."""
     said, hints = [error.message], list[str]()
 
-    def is_done(step: Callable[[], str], otherwise: str = "") -> bool:
+    def is_done(step: Callable[[], str], then: str = "", otherwise: str = "") -> bool:
         try:
-            said.append(step())
+            said.append(f"{then}{step()}")
         except AmigenError as failed:
             said.append(f"{otherwise}{failed.message}")
             hints.append(failed.hint)
@@ -98,13 +98,15 @@ def _ended(
             said.append(failed.message)
             hints.append(failed.hint)
     returned = [each for each in releases if is_done(partial(default_back, means, each))]
-    if isinstance(error, FailedRolloutError) and error.nodes and (not error.ordered or len(returned) == len(releases)):
-        is_done(error.nodes)
+    all_back = len(returned) == len(releases)
+    if isinstance(error, FailedRolloutError) and not error.by_aws and (all_back or not error.ordered):
+        is_done(partial(mine.back, releases))
     hints = hints or [error.hint]
     for rolled, earlier in reversed(before):
         if earlier.template in {each.template for each in returned}:
-            means.waiter.say(f"{rolled.group.text}: rolling back, too")
-            if is_done(partial(earlier.back, returned), f"{rolled.group.text} is left at the new version: "):
+            text = rolled.group.text
+            means.waiter.say(f"{text}: rolling back, too")
+            if is_done(partial(earlier.back, returned), f"{text}: ", f"{text} is left at the new version: "):
                 rolled.returned = said[-1]
     back = {(each.place.region, each.template) for each in returned}
     said += [
