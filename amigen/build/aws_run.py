@@ -14,13 +14,20 @@ from amigen.build.aws_look import require_subnet
 from amigen.build.leftovers import clean_up_interrupted_build, clean_up_killed_builds, find_account, noted
 from amigen.build.record import BuildRecord, read_record, write_record
 from amigen.build.run import BuildRequest, Built, Order, keep_record, run_build
-from amigen.build.spread import spread
 from amigen.build.stop import Stop
+from amigen.publish.ledger import ledger_beside, open_ledger
 from amigen.publish.names import regions
+from amigen.publish.plan import PublishRequest
+from amigen.publish.record import read_images
+from amigen.publish.run import look
+from amigen.publish.steps import Means, apply
 from amigen.publish.wait import Waiter
+from amigen.spec.model import NodeImage
 
 JOB = "aws"
 _POLL_SECONDS = 15
+# How often what is left is tried; publish finds what is still missing.
+_TRIES = 3
 
 
 def build_on_aws(order: Order) -> Built:
@@ -61,50 +68,78 @@ def build_on_aws(order: Order) -> Built:
 
 def _finish(aws: Aws, order: Order, built: Built, path: Path, waiter: Waiter) -> Built:
     """Tag, copy and share what was built. Whatever comes between: the images stay, and are said."""
+    spec = order.request.spec
     try:
-        record = keep_record(built, path)
-        if record is None:
+        if keep_record(built, path) is None:
             return built
         if not built.interrupted:
             order.progress.phase(JOB, "tag, copy and share")
-            return _spread(aws, order, built, record, path, waiter)
+            amis, failures = spread(aws, spec, path, waiter)
+            count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
+            order.progress.end(JOB, count, well=not failures)
+            built = dataclasses.replace(built, errors={**built.errors, **failures})
+            return _noted(built, path, amis, {key: error.message for key, error in failures.items()})
+        why = "interrupted"
     except KeyboardInterrupt:
         order.progress.end(JOB, "interrupted; the images stay", well=False)
+        built, why = dataclasses.replace(built, interrupted=True), "interrupted"
     except AmigenError as error:
         order.progress.end(JOB, f"failed; the images stay: {error.message}", well=False)
         built = dataclasses.replace(built, errors={**built.errors, "tag, copy and share": error})
-        return _unfinished(built, path, order, error.message)
-    return _unfinished(dataclasses.replace(built, interrupted=True), path, order, "interrupted")
+        why = error.message
+    # Which regions have what they should is not known: the next `--resume` looks.
+    keys = [f"{image.platform}/{image.architecture}" for image in built.record.images]
+    return _noted(built, path, {}, {f"{key}/{region}": why for key in keys for region in regions(spec)})
 
 
-def _unfinished(built: Built, path: Path, order: Order, why: str) -> Built:
-    """Images are there, and which regions have what they should is not known: the next `--resume` looks."""
-    errors = dict.fromkeys(regions(order.request.spec), why)
-    images = tuple(
-        msgspec.structs.replace(image, region_errors=errors) if image.outcome == "built" else image
-        for image in built.record.images
-    )
-    built = dataclasses.replace(built, record=msgspec.structs.replace(built.record, images=images))
+def spread(
+    aws: Aws, spec: NodeImage, path: Path, waiter: Waiter
+) -> tuple[dict[str, dict[str, str]], dict[str, AmigenError]]:
+    """Tag, copy, share and deprecate the images of the record at `path`, by the code of `amigen publish`.
+
+    Returns:
+        Image -> region -> AMI, and what failed for good, by place. The image of the build stays whatever happens to its
+        copies.
+    """
+    request = PublishRequest(spec=spec, path="", images_only=True)
+    failures: dict[str, AmigenError] = {}
+    amis: dict[str, dict[str, str]] = {}
+    with open_ledger(ledger_beside(path), spec.name) as ledger:
+        for number in range(_TRIES):
+            runs = look(aws, request, read_images(path, spec), regions(spec), waiter)
+            chosen = [run for run in runs if number == 0 or run.place.key in failures]
+            apply(Means(aws=aws, ledger=ledger, waiter=waiter), chosen)
+            for run in chosen:
+                if run.image:
+                    amis.setdefault(run.place.target.key, {})[run.place.region] = run.image
+            failures = {run.place.key: run.error for run in chosen if run.error}
+            if not failures:
+                break
+            waiter.say(f"retrying: {', '.join(failures)}")
+    return amis, failures
+
+
+def _noted(built: Built, path: Path, amis: dict[str, dict[str, str]], errors: dict[str, str]) -> Built:
+    """Write where the images are, and by place why they are not there yet, into the records of the build and of the
+    current images.
+    """
+
+    def noted(record: BuildRecord) -> BuildRecord:
+        images = []
+        for image in record.images:
+            key = f"{image.platform}/{image.architecture}"
+            found = {place.rpartition("/")[2]: why for place, why in errors.items() if place.startswith(f"{key}/")}
+            if image.outcome == "built" and (found or key in amis):
+                known = {**image.amis, **amis.get(key, {})}
+                image = msgspec.structs.replace(image, amis=known, region_errors=found)
+            images.append(image)
+        return msgspec.structs.replace(record, images=tuple(images))
+
+    built = dataclasses.replace(built, record=noted(built.record))
     write_record(built.record, built.path)
-    if built.path != path:
-        keep_record(built, path)
+    if built.path != path and (current := keep_record(built, path)):
+        write_record(noted(current), path)
     return built
-
-
-def _spread(aws: Aws, order: Order, built: Built, record: BuildRecord, path: Path, waiter: Waiter) -> Built:
-    record, failures = spread(aws, order.request.spec, record, path, waiter)
-    write_record(record, path)
-    count = f"{len(failures)} of its places failed" if failures else "all places have what they should"
-    order.progress.end(JOB, count, well=not failures)
-    # The build's own record names the copies, too; an image that failed to build is only there.
-    named = {(image.platform, image.architecture): image for image in record.images}
-    images = tuple(named.get((i.platform, i.architecture), i) for i in built.record.images)
-    final = dataclasses.replace(
-        built, record=msgspec.structs.replace(built.record, images=images), errors={**built.errors, **dict(failures)}
-    )
-    if built.path != path:
-        write_record(final.record, built.path)
-    return final
 
 
 def built_already(request: BuildRequest) -> frozenset[str]:
