@@ -91,19 +91,16 @@ def share_image(image: Image | None, spec: Aws) -> Action | None:
     Args:
         image: None for the copy that the same plan makes.
     """
-    share = spec.share
-    have = (image.shared if image else None) or frozenset()
-    encrypted = any(each.encrypted for each in image.snapshots) if image else spec.encryption.enabled
-    launching, copying = (
-        [account for account in share.accounts if account not in already]
-        for already in (have, image.snapshots_shared if image else ())
-    )
-    public = share.public and "all" not in have
+    share, have = spec.share, (image.shared if image else None) or frozenset()
     named = [each for each in share.named if each not in have]
+    public = share.public and "all" not in have
+    encrypted = any(each.encrypted for each in image.snapshots) if image else spec.encryption.enabled
+    copying = share.accounts if encrypted else ()
+    copying = tuple(each for each in copying if not image or each not in image.snapshots_shared)
     parts = ["make the image public"] if public else []
     if named:
         parts.append("share the image with " + ", ".join(named))
-    if encrypted and copying:
+    if copying:
         parts.append("share its encrypted snapshots with " + ", ".join(copying))
 
     def do(means: Means, run: PlaceRun) -> None:
@@ -118,7 +115,8 @@ def share_image(image: Image | None, spec: Aws) -> Action | None:
         if add:
             means.aws.call(calls.SHARE_IMAGE, region, f"image {ami}", ImageId=ami, LaunchPermission={"Add": add})
         # A copy may be encrypted by the account's default, whatever the spec says.
-        accounts = (copying if encrypted else []) or (launching if run.has("copied") else [])
+        unseen = share.accounts if run.has("copied") else ()
+        accounts = list(copying or (each for each in unseen if each in named))
         snapshots = _visible(means, run).snapshots if accounts else ()
         given: dict[str, Any] = {"Attribute": "createVolumePermission", "OperationType": "add", "UserIds": accounts}
         for snapshot in snapshots if any(each.encrypted for each in snapshots) else ():
