@@ -51,10 +51,11 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     region = session.plan.spec.aws.region
     session.begin("source")
     base = find_usable_base(build.aws, session.plan, session.architecture)
-    session.say(f"source: {base.image.id} ({base.source.text})")
+    source = source_of(session.plan.spec, session.plan.platform, session.architecture)
+    session.say(f"source: {base.id} ({source.text})")
     folder = session.write_files()
     new_key(session.work)
-    source_image = base.image.id
+    source_image = base.id
     if bastion := session.plan.spec.aws.builder.bastion:
         session.proxy = bastion_command(bastion, build.order.request.variables.get(BASTION_KEY))
 
@@ -67,7 +68,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
     session.run_packer(
         folder / "packer/aws",
         only=f"amazon-ebs.{session.architecture}",
-        variables=packer_variables(session, build, base.image),
+        variables=packer_variables(session, build, base),
         on_event=on_event,
         environment=build.environment,
     )
@@ -78,7 +79,7 @@ def build_aws(session: Session, build: AwsBuild) -> ImageRecord:
         architecture=session.architecture,
         outcome="built",
         verified=True,
-        source=base.source.text,
+        source=source.text,
         source_image=source_image,
         region=region,
         image_id=image_id,

@@ -6,14 +6,15 @@ from amigen.aws import build_calls as calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import InputError
-from amigen.images.base import Base, find_base
+from amigen.images.base import find_base
 from amigen.plan.model import ImagePlan
 from amigen.publish.names import Target
+from amigen.publish.state import Image
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Architecture
 
 
-def find_usable_base(aws: Aws, plan: ImagePlan, architecture: Architecture) -> Base:
+def find_usable_base(aws: Aws, plan: ImagePlan, architecture: Architecture) -> Image:
     """The base image that Packer is given, whose root volume fits into that of the spec.
 
     Raises:
@@ -22,11 +23,11 @@ def find_usable_base(aws: Aws, plan: ImagePlan, architecture: Architecture) -> B
     """
     spec = plan.spec
     target = Target(name=spec.name, platform=plan.platform, architecture=architecture)
-    base = find_base(aws, spec, target, spec.aws.region)
-    size, wanted = base.image.root_gib, spec.aws.root_volume.size_gib
+    base = find_base(aws, spec, target)
+    size, wanted = base.root_gib, spec.aws.root_volume.size_gib
     if size > wanted:
         raise InputError(
-            f"aws.rootVolume.sizeGiB is {wanted}, and the root volume of the base image {base.image.id} has {size} GiB",
+            f"aws.rootVolume.sizeGiB is {wanted}, and the root volume of the base image {base.id} has {size} GiB",
             f"write at least {size}",
         )
     return base

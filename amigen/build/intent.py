@@ -14,8 +14,8 @@ from amigen.build.base import base_in_words, look_at_base
 from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer
 from amigen.build.run import BuildRequest, Job
-from amigen.images.base import Base
 from amigen.plan.source import source_of
+from amigen.publish.state import Image
 from amigen.vm.acceleration import probe
 from amigen.vm.needs import require_all
 
@@ -61,7 +61,7 @@ def make_intent(
     packer: Packer,
     *,
     built: frozenset[str] = frozenset(),
-    look: Callable[[Job], Base] | None = None,
+    look: Callable[[Job], Image] | None = None,
 ) -> tuple[Intent, AmigenError | None]:
     """Look at what there is; nothing is made.
 
@@ -81,7 +81,7 @@ def make_intent(
                 base = look_at_base(job.plan, job.architecture, request.spec_folder, fresh=request.fresh_base)
                 found["processor"] = probe(job.architecture, base.image.kernel if base.image else None).sentence
             elif look and job.name not in built:
-                found["base"] = look(job).image.id
+                found["base"] = look(job).id
         except AmigenError as error:
             stops.append(error)
             found["problem"] = str(error)

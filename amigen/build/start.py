@@ -16,7 +16,7 @@ from amigen.build.needs import lacking
 from amigen.build.packer_tool import Packer, find_packer
 from amigen.build.progress import make_progress
 from amigen.build.run import BuildRequest, Built, Job, Order
-from amigen.images.base import Base
+from amigen.publish.state import Image
 from amigen.vm.needs import require_all
 
 
@@ -44,7 +44,7 @@ def preview(
     return make_intent(request, packer, built=built_already(request), look=look)
 
 
-def _look_on_aws(request: BuildRequest, say: Callable[[str], None]) -> Callable[[Job], Base]:
+def _look_on_aws(request: BuildRequest, say: Callable[[str], None]) -> Callable[[Job], Image]:
     """What a build asks AWS first, for one image; credentials and subnet are asked once."""
     profile, endpoint_url, spec = request.profile, request.endpoint_url, request.spec
     aws = Aws(AwsOptions(profile=profile, endpoint_url=endpoint_url))
@@ -58,7 +58,7 @@ def _look_on_aws(request: BuildRequest, say: Callable[[str], None]) -> Callable[
             return error
         return None
 
-    def look(job: Job) -> Base:
+    def look(job: Job) -> Image:
         if error := problem_of_all():
             raise error
         return find_usable_base(aws, job.plan, job.architecture)

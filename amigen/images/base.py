@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,16 +22,6 @@ from amigen.publish.wait import attempt
 from amigen.spec.model import NodeImage
 
 Comparison = Literal["same", "newer", "older", "another"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What was found."""
-
-    target: Target
-    region: str
-    source: Source
-    image: Image
 
 
 class BaseRow(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -67,21 +56,21 @@ def look_at_bases(
     now = datetime.now(UTC)
 
     def row(target: Target) -> BaseRow:
-        base = find_base(aws, spec, target, spec.aws.region)
+        base = find_base(aws, spec, target)
         last, running = built.get(target, ("", ""))
         old = kernel.series_of_release(running) if last else None
-        new = kernel.series_of_image(target.platform, base.image.name)
-        compared = compared_to(aws, base, last) if last else "same"
+        new = kernel.series_of_image(target.platform, base.name)
+        compared = compared_to(aws, spec.aws.region, base, last) if last else "same"
         return BaseRow(
             platform=target.platform,
             architecture=target.architecture,
-            region=base.region,
-            source=base.source.text,
-            image=base.image.id,
-            name=base.image.name,
-            created=base.image.created,
-            age_days=(now - made).days if (made := base.image.created_at) else None,
-            deprecated=base.image.deprecated or None,
+            region=spec.aws.region,
+            source=source_of(spec, target.platform, target.architecture).text,
+            image=base.id,
+            name=base.name,
+            created=base.created,
+            age_days=(now - made).days if (made := base.created_at) else None,
+            deprecated=base.deprecated or None,
             last_build=last or None,
             newer=compared == "newer",
             another=compared != "same",
@@ -93,14 +82,14 @@ def look_at_bases(
     return attempt(row, targets)
 
 
-def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
-    """The base image that a build would take now.
+def find_base(aws: Aws, spec: NodeImage, target: Target) -> Image:
+    """The base image that a build would take now, in the region of the spec.
 
     Raises:
         InputError: There is none, or it is of another architecture.
         AwsError: A call failed.
     """
-    source = source_of(spec, target.platform, target.architecture)
+    region, source = spec.aws.region, source_of(spec, target.platform, target.architecture)
     found = _by_filter(aws, region, source, target) if source.name_filter else _by_id(aws, region, source)
     if found is None:
         raise InputError(
@@ -112,16 +101,16 @@ def find_base(aws: Aws, spec: NodeImage, target: Target, region: str) -> Base:
             f"the base image of {target.key} in {region}, {found.id}, is of architecture {found.architecture}",
             "check aws.sourceAmis of the spec",
         )
-    return Base(target=target, region=region, source=source, image=found)
+    return found
 
 
-def compared_to(aws: Aws, base: Base, used: str) -> Comparison:
+def compared_to(aws: Aws, region: str, base: Image, used: str) -> Comparison:
     """What the base of now is to the one that was used; by their dates, as another one need not be a newer one."""
-    if base.image.id == used:
+    if base.id == used:
         return "same"
     # By its id: deprecated images of others are found so, and by a filter they are not.
-    before = observe.find_image(aws, base.region, used)
-    then, now = before.created_at if before else None, base.image.created_at
+    before = observe.find_image(aws, region, used)
+    then, now = before.created_at if before else None, base.created_at
     if then is None or now is None or then == now:
         return "another"
     return "newer" if now > then else "older"

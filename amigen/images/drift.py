@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from amigen.aws.session import Aws
 from amigen.base.errors import AmigenError
-from amigen.images.base import Base, Comparison, compared_to, find_base
+from amigen.images.base import Comparison, compared_to, find_base
 from amigen.publish import names, observe
 from amigen.publish.diff import difference
 from amigen.publish.names import Place
@@ -101,8 +101,8 @@ def _differences(aws: Aws, request: PublishRequest, place: Place, *, base: bool)
             yield Difference.at(place, "instance", each.id, message, "amigen publish SPEC --rollout asg:NAME")
     used = image.tags.get(names.TAG_SOURCE) if image else None
     if base and image and used and region == request.spec.aws.region:
-        now = find_base(aws, request.spec, target, region)
-        yield from _stale(place, image, now, used, compared_to(aws, now, used))
+        now = find_base(aws, request.spec, target)
+        yield from _stale(place, image, now, used, compared_to(aws, region, now, used))
 
 
 def _template(request: PublishRequest, place: Place, template: Template, image: Image | None) -> Iterator[Difference]:
@@ -163,8 +163,8 @@ def _runs(template: Template, instance: Instance) -> str:
     return ""
 
 
-def _stale(place: Place, image: Image, base: Base, used: str, is_now: Comparison) -> Iterator[Difference]:
+def _stale(place: Place, image: Image, base: Image, used: str, is_now: Comparison) -> Iterator[Difference]:
     if is_now != "same":
         words = {"newer": "is newer", "older": "is another, and older", "another": "is another"}[is_now]
-        now = f"the base of now, {base.image.id} ({base.image.name}, {base.image.created}), {words}"
+        now = f"the base of now, {base.id} ({base.name}, {base.created}), {words}"
         yield Difference.at(place, "base", image.id, f"was made from {used}; {now}", "amigen build SPEC --target aws")

@@ -11,9 +11,8 @@ from amigen.aws import calls
 from amigen.aws.errors import CallError
 from amigen.aws.session import Aws
 from amigen.base.errors import CouldNotCheckError
-from amigen.images.launchers import Launcher, find_launchers
+from amigen.images.launchers import find_launchers
 from amigen.publish import observe
-from amigen.publish.state import Instance
 from amigen.publish.wait import all_at_once, batches
 
 _BATCH = 10  # of GetParameters
@@ -60,17 +59,16 @@ def find_usage(aws: Aws, region: str) -> Usage:
         CouldNotCheckError: This machine's botocore is too old to see all that may name an image.
         AwsError: A call failed.
     """
-    instances, launchers, configurations, current = all_at_once(
+    instances, (launched, named), configurations, current = all_at_once(
         lambda: observe.running_instances(aws, region, "instances of the region"),
         lambda: find_launchers(aws, region),
         lambda: _launch_configurations(aws, region),
         lambda: _current_versions(aws, region),
     )
     found: list[tuple[str, str]] = [(i.image, f"instance {i.id} ({i.state})") for i in instances]
-    found += [(image, launcher.words) for launcher in launchers for image in launcher.images]
-    found += [(image, words) for _, image, words in current]
-    found += _named_versions(aws, region, instances, launchers, {key for keys, _, _ in current for key in keys})
-    found += configurations
+    found += [*launched, *configurations, *((image, words) for _, image, words in current)]
+    named |= {instance.version for instance in instances if instance.version}
+    found += _named_versions(aws, region, named - {key for keys, _, _ in current for key in keys})
     references = sorted({image for image, _ in found if image.startswith("resolve:")})
     resolved = _resolve(aws, region, references)
     users: dict[str, set[str]] = defaultdict(set)
@@ -111,16 +109,11 @@ def _known(item: dict[str, Any]) -> _Known:
     return keys, image, f"launch template {name} version {number}"
 
 
-def _named_versions(
-    aws: Aws, region: str, instances: tuple[Instance, ...], launchers: tuple[Launcher, ...], known: set[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """Versions that something names by number, and that are not known already: (image, words)."""
+def _named_versions(aws: Aws, region: str, versions: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(image, words) of versions that something names by number."""
     named: dict[str, set[str]] = defaultdict(set)
-    for template, version in (
-        *(instance.version for instance in instances if instance.version),
-        *(version for launcher in launchers for version in launcher.versions),
-    ):
-        if version.isdigit() and (template, version) not in known:
+    for template, version in versions:
+        if version.isdigit():
             named[template].add(version)
     looks = [functools.partial(_versions_of, aws, region, template, sorted(named[template])) for template in named]
     return [(image, words) for found in all_at_once(*looks) for _, image, words in found]
