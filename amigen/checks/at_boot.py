@@ -45,15 +45,16 @@ def test_module_option(node, option):
 """
 
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
-        return "module_option", "ip_vs", self.option, self.value
+        return "module_option", self.option, self.value
 
     shell = (
-        shell_library("option-at-boot.sh"),
+        shell_library("at-boot.sh"),
+        shell_library("table-at-boot.sh"),
         r"""
 module_option() {
-	settings=$(option_settings "$1" "$2")
-	[ -n "$settings" ] || echo "no file of modprobe.d sets $2"
-	printf '%s\n' "$settings" | grep -v "=$3\$" || :
+	settings=$(table_at_boot)
+	[ -n "$settings" ] || echo "no file of modprobe.d sets $1"
+	printf '%s\n' "$settings" | grep -v "=$2\$" || :
 }
 """,
     )

@@ -155,4 +155,4 @@ def test_module_in_every_kernel(node, module):
     def call(self, platform: PlatformFact) -> tuple[str, ...]:
         return "lacking", self.module, names_pattern([self.module])
 
-    shell = (shell_library("at-boot.sh"),)
+    shell = (shell_library("every-kernel.sh"),)

@@ -64,11 +64,11 @@ def _modules(wanted: Wanted) -> Iterator[str]:
     """All modules at once in each installed kernel and in the running one, and what modprobe.d says of them."""
     names = names_pattern(wanted.modules)
     yield "section bits; cat /sys/module/ip_vs/parameters/conn_tab_bits 2>/dev/null; section code 0\n"
-    yield shell_library("at-boot.sh") + shell_library("option-at-boot.sh")
+    yield shell_library("at-boot.sh") + shell_library("table-at-boot.sh")
     yield _literal("kernels", 0, LIST_KERNELS)
     yield _literal("persisted", 0, LIST_PERSISTED)
     yield f"section obstacles; skipped {shlex.quote(names)} 2>/dev/null </dev/null; section code 0\n"
-    yield "section options; option_settings ip_vs conn_tab_bits 2>/dev/null </dev/null; section code 0\n"
+    yield "section options; table_at_boot </dev/null; section code 0\n"
     look_up = LOOK_UP % ('"$kernel"', shlex.quote(names))
     yield (
         "running=''; seen=' '\n"

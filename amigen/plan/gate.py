@@ -1,15 +1,14 @@
 """The gate: a node that is not ready must not join.
 
 `After=cloud-final.service` alone lets nodeadm-run start after a failed user data script (karpenter issue 5494). The
-units that start kubelet therefore wait for `amigen-ready.service`, which checks modules and scheduler at each boot,
-and they assert at each start that it is active. `Requires=` and `BindsTo=` would stop a running kubelet: the first
-when the gate is stopped, the second at the daemon-reload after the drop-in was written. By default dependencies the
-unit comes after sysinit.target, thus after systemd-modules-load and systemd-sysctl.
+units that start kubelet therefore ask the gate's script before each start (`ExecCondition=`): whether the bootstrap
+has run to its end, the modules are loaded and ipvs takes the scheduler. What is refused is noted in `/run/amigen-held`,
+and started by the script when the node is ready. `Requires=` and `BindsTo=` of the gate's unit would stop a running
+kubelet.
 
-systemd looks at an assertion when a job runs, also a job that was queued before the drop-in existed, as that of
-nodeadm-run at the first boot (systemd.unit(5); seen with systemd 252). `Before=` in the gate's unit makes systemd
-keep a unit that it held and that nothing else refers to: it would forget that the assertion failed, and the gate
-would not start it.
+systemd runs the condition when a job runs, also a job that was queued before the drop-in existed, as that of
+nodeadm-run at the first boot; a unit that is refused has not failed, and `Restart=` does not start it again
+(systemd.service(5); seen with systemd 252). `+` runs it as root, whatever user the unit has.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 
-# There while a run of the bootstrap has changed something and has not ended well; the reason of a failure is in it.
+# There on a new node of an image until the bootstrap has ended well, and while Ubuntu's script joins the node.
 UNFINISHED_PATH = "/var/lib/amigen/unfinished"
 SCRIPT_PATH = "/usr/local/lib/amigen/ready"
 
@@ -37,9 +36,8 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
         scheduler=spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "",
         release_path=RELEASE_PATH,
         unfinished=UNFINISHED_PATH,
-        units=units,
     )
-    unit = render("templates", "amigen-ready.service.jinja", mode=mode, units=units)
+    unit = render("templates", "amigen-ready.service.jinja", mode=mode)
     files = (_file(SCRIPT_PATH, script, "0755"), _file(f"/etc/systemd/system/{GATE_UNIT}", unit))
     drop_in = render("templates", "gate.conf.jinja")
     drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", drop_in) for unit in units)

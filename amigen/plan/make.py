@@ -37,6 +37,8 @@ IPVS_MODULES_PATH = "/etc/modules-load.d/ipvs.conf"
 MODULES_PATH = "/etc/modules-load.d/amigen.conf"
 MODPROBE_PATH = "/etc/modprobe.d/amigen-ipvs.conf"
 SYSCTL_PATH = "/etc/sysctl.d/90-amigen.conf"
+# No file of the spec has one of these names.
+OWN_PATHS = (IPVS_MODULES_PATH, MODULES_PATH, MODPROBE_PATH, SYSCTL_PATH)
 
 
 def plan_images(spec: NodeImage) -> tuple[ImagePlan, ...]:
@@ -162,9 +164,7 @@ def _modules(spec: NodeImage, modules: tuple[str, ...]) -> tuple[Step, ...]:
     steps: list[Step] = []
     for path, names in ((IPVS_MODULES_PATH, own), (MODULES_PATH, [m for m in modules if m not in own])):
         if names:
-            content = f"# Modules for kube-proxy in {mode} mode; written by amigen, see {RELEASE_PATH}.\n" + "".join(
-                f"{name}\n" for name in names
-            )
+            content = f"# By amigen, for kube-proxy in {mode} mode.\n" + "".join(f"{name}\n" for name in names)
             title = f"persist {counted(len(names), 'module')} in {path}"
             steps.append(WriteFile(title=title, path=path, content=content.encode(), modules=tuple(names)))
     if bits is not None:
@@ -180,7 +180,7 @@ def _sysctls(spec: NodeImage) -> Iterator[Step]:
     lines = "".join(f"{key.translate(_SWAP)} = {value}\n" for key, value in values)
     yield write_file(
         SYSCTL_PATH,
-        f"# Written by amigen.\n{lines}".encode(),
+        f"# By amigen.\n{lines}".encode(),
         f"persist {counted(len(values), 'kernel parameter')} in {SYSCTL_PATH}",
     )
     yield ApplySysctls(title="set them now", path=SYSCTL_PATH, values=values)

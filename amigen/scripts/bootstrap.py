@@ -28,6 +28,7 @@ from amigen.checks.model import (
     WriteRelease,
 )
 from amigen.checks.sysctl import sysctl_path
+from amigen.plan.make import OWN_PATHS
 from amigen.plan.model import ImagePlan
 from amigen.platforms import PLATFORMS, family_of
 from amigen.scripts.join import bootstrap_arguments
@@ -60,9 +61,6 @@ def bootstrap_script(plan: ImagePlan, *, user_data: bool) -> str:
     # What this plan does not need is not in it.
     library = library.replace(' "${package_options[@]}"', words(_options(plan)))
     calls = calls_of(steps, plan, plain=user_data)
-    if not any(_DECODER in call.arguments for call in calls):
-        for word in (" | $decoder", " decoder=${5:-cat}", " [DECODER]"):
-            library = library.replace(word, "")
     if fact.family != "dnf":
         library = re.sub(r'.*"releasever.*\n', "", library)
     script = render(
@@ -97,20 +95,21 @@ def _parts(plan: ImagePlan, steps: list[Step], *, user_data: bool) -> Iterator[s
     """The parts of the library that this plan needs, so that user data stays small."""
     kinds = {type(step) for step in steps}
     yield "common.sh"
+    if RunHook in kinds or any(isinstance(step, WriteFile) and step.path not in OWN_PATHS for step in steps):
+        yield "files.sh"
     if not user_data:
         yield "sudo.sh"
     if InstallPackages in kinds:
-        pinned = any(package.version for package in plan.packages)
-        yield "missing-versions.sh" if pinned else "missing.sh"
         yield "packages.sh"
     if InstallPackages in kinds or LoadModules in kinds:
         yield f"{PLATFORMS[plan.platform].family}.sh"
     if LoadModules in kinds:
+        yield "every-kernel.sh"
         yield "at-boot.sh"
         yield "modules.sh"
     if any(step.conn_tab_bits is not None for step in plan.steps_of(LoadModules)):
-        yield "option-at-boot.sh"
-        yield "module-options.sh"
+        yield "table-at-boot.sh"
+        yield "table.sh"
     if ApplySysctls in kinds:
         yield "sysctl-at-boot.sh"
         yield "sysctls.sh"
@@ -151,7 +150,9 @@ def calls_of(steps: list[Step], plan: ImagePlan, *, plain: bool) -> list[Call]:
 def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
     if isinstance(step, InstallGate):
         yield from map(_put, step.files)
-        yield Call(function="install_gate")
+        yield Call(function="hold", arguments=("/etc",))
+        # systemd reads all of it then, where it runs.
+        yield Call(function="systemctl", arguments=("-q", "enable", step.unit))
     elif isinstance(step, RunHook):
         digest = hashlib.sha256(step.script.encode()).hexdigest()
         text, encoding = _text(step.script.encode(), plain=plain)
@@ -160,13 +161,13 @@ def _calls(step: Step, plan: ImagePlan, *, plain: bool) -> Iterator[Call]:
         when = "once" if step.once else "always"
         yield Call(function="run_hook", arguments=(step.name, when, digest, text, *decoder, *runner))
     elif isinstance(step, WriteFile):
-        yield _put(step, plain=plain)
+        yield _put(step) if step.path in OWN_PATHS else _replace(step, plain=plain)
     elif isinstance(step, InstallPackages):
         wanted = tuple(f"{p.name}={p.version}" if p.version else p.name for p in step.packages)
         yield Call(function="ensure_packages", arguments=(str(plan.spec.package_sources.timeout_seconds), *wanted))
     elif isinstance(step, LoadModules):
         if step.conn_tab_bits is not None:
-            yield Call(function="settle_option", arguments=("ip_vs", "conn_tab_bits", str(step.conn_tab_bits)))
+            yield Call(function="size_table", arguments=(str(step.conn_tab_bits),))
         files = tuple(file.path for file in plan.steps if isinstance(file, WriteFile) and file.modules)
         yield Call(function="load_modules", arguments=files)
     elif isinstance(step, ApplySysctls):
@@ -201,11 +202,20 @@ def _release(plan: ImagePlan) -> Iterator[Call]:
         yield Call(function="open_gate")
 
 
-def _put(file: WriteFile, *, plain: bool = False) -> Call:
+def _put(file: WriteFile) -> Call:
+    """Of a file that amigen alone writes: plain text of root."""
+    return Call(function="put_file", arguments=(file.path, _mode(file), file.content.decode()))
+
+
+def _replace(file: WriteFile, *, plain: bool) -> Call:
     text, encoding = _text(file.content, plain=plain)
+    arguments = (file.path, _mode(file), f"{file.owner}:{file.group}", text, *encoding)
+    return Call(function="replace_file", arguments=arguments)
+
+
+def _mode(file: WriteFile) -> str:
     # stat prints the mode without leading zeros.
-    mode = f"{int(file.mode, 8):o}"
-    return Call(function="put_file", arguments=(file.path, mode, f"{file.owner}:{file.group}", text, *encoding))
+    return f"{int(file.mode, 8):o}"
 
 
 def _text(content: bytes, *, plain: bool) -> tuple[str, tuple[str, ...]]:

@@ -1,8 +1,9 @@
-causes='Failed to fetch|Release file|The repository|Could not get lock|dpkg: error'
+causes='Failed to fetch|Release file|The repository|Could not get lock|dpkg: error|No space'
 
 version_of() {
 	# shellcheck disable=SC2016 # dpkg-query's own fields
-	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "${1%%=*}" 2>/dev/null | sed -n 's/^installed //p' |
+		if [[ $1 == *=* ]]; then grep -xF "${1#*=}"; else cat; fi
 }
 
 # Nobody answers what a package, or needrestart on Ubuntu, would ask.
@@ -30,7 +31,7 @@ install_packages() {
 	unattended dpkg --force-confold --configure -a && return 1
 }
 
-# package_with_module MODULE KERNEL: what to install.
+# MODULE KERNEL: what to install.
 package_with_module() {
 	local name
 	for name in linux-{modules-extra,modules,image}-$2; do

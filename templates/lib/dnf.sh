@@ -1,7 +1,7 @@
-causes='Curl error|Status code|RPM: error'
+causes='Curl error|Status code|RPM: error|No space'
 
 version_of() {
-	rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null | grep -v ' '
+	rpm -q --qf '%{EVR}\n' "${1/=/-}" 2>/dev/null | grep -v ' '
 }
 
 install_packages() {
@@ -10,7 +10,7 @@ install_packages() {
 		--setopt=retries=2 --setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
 }
 
-# package_with_module MODULE KERNEL: for exactly this kernel.
+# MODULE KERNEL: of exactly this kernel.
 package_with_module() {
 	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs)
 	echo "${found:+install }${found:-no repository here has it}"

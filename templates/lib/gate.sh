@@ -1,35 +1,22 @@
-# At each boot amigen-ready.service judges the node; the drop-in holds kubelet until then.
-install_gate() {
-	local unit
-	for unit in "${gated_units[@]}"; do
-		put_file "/etc/systemd/system/$unit.d/10-amigen-ready.conf" 644 root:root "$drop_in"
-	done
-	# systemd reads all of it, where it runs.
-	systemctl -q enable amigen-ready
+# FOLDER: its drop-ins ask ready before each start of kubelet; nothing stops one that runs.
+hold() {
+	for unit in "${units[@]}"; do put_file "$1/systemd/system/$unit.d/10-amigen-ready.conf" 644 "$drop_in"; done
 }
 
 open_gate() {
-	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} && ($changes != 0 || ! -d /run/amigen-ready) ]] || return 0
+	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
+	rm -f /run/amigen/ignore-gate
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 
-# A kubelet that runs goes on; one that was started again less than 30 s ago crash-loops.
+# A node that was ready, and not changed, stays so.
 close_gate() {
-	local unit since dir
-	[[ -d /run/systemd/system ]] || return 0
-	for unit in "${gated_units[@]}"; do
-		since=$(systemctl show -P ActiveEnterTimestampMonotonic "$unit")
-		if systemctl -q is-active "$unit" && [[ $(systemctl show -P NRestarts "$unit") == 0 || $((since / 1000000 + 30)) -lt $(uptime) ]]; then
-			log "$unit runs, and may be started again until the next boot"
-			mkdir -p /run/amigen-ready
-			return
-		fi
-		# Where the gate could not be installed.
-		dir=/run/systemd/system/$unit.d
-		mkdir -p "$dir" && printf %s "$drop_in" >"$dir/10-amigen-ready.conf"
-	done
+	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
+	(hold /run)
 	systemctl daemon-reload
-	# Jobs in the queue stay there.
-	systemctl stop --job-mode=ignore-requirements amigen-ready 2>/dev/null || :
-	rm -rf /run/amigen-ready
+	# One that crash-loops is never 30 s old.
+	if pgrep -xO 30 kubelet >/dev/null; then
+		touch /run/amigen/ignore-gate
+		log 'kubelet runs, and may start again until the next boot'
+	fi
 }

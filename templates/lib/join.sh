@@ -1,8 +1,8 @@
 # The EKS images of Canonical join by this script. It starts kubelet anew: only once with the same arguments.
 join_cluster() {
-	local sum stamp=$state_dir/joined.sha256
+	local sum stamp=$state/joined.sha256
 	sum=$(printf '%s\0' "$@" | sha256sum)
-	if [[ -f $stamp && $(<"$stamp") == "$sum" ]]; then return 0; fi
+	[[ -f $stamp && $(<"$stamp") == "$sum" ]] && return
 	[[ -x /etc/eks/bootstrap.sh ]] || fail '/etc/eks/bootstrap.sh is not here: this is not an EKS image'
 	step='join the cluster'
 	: >"$unfinished"

@@ -1,20 +1,13 @@
-# load_modules FILE...: of modules-load.d, where nothing keeps them from being loaded at boot.
 load_modules() {
-	local module modules lack said
+	local modules module said
 	mapfile -t modules < <(grep -hv '^#' "$@")
 	for module in "${modules[@]}"; do
-		read -ra lack < <(lacking "$module" "${module//[-_]/[-_]}") || continue
-		fail "${lack[*]}: $(package_with_module "$module" "${lack[2]}")"
+		read -ra said < <(lacking "$module" "${module//[-_]/[-_]}") && fail "${said[*]}: $(package_with_module "$module" "${said[2]}")"
 	done
-	if read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}"); then fail "a module would not be loaded at boot: $said"; fi
-	[[ -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	said=$(modprobe -av "${modules[@]}" 2>&1) || :
-	for module in "${modules[@]}"; do
-		# An install line for a pattern may have loaded nothing.
-		[[ -d /sys/module/${module//-/_} || $(modinfo -n "$module" 2>&1) == '(builtin)' ]] ||
-			fail "cannot load $module: ${said%%$'\n'*} (does the kernel $(uname -r) load modules?)"
-	done
-	[[ $said == *insmod* ]] || return 0
-	((changes += 1))
-	log "loaded ${modules[*]}"
+	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not be loaded at boot: $said"
+	# -n: no words where all are loaded or built in.
+	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
+	change "loading ${modules[*]}"
+	said=$(modprobe -a "${modules[@]}" 2>&1) || :
+	[[ -z $(modprobe -anv "${modules[@]}" 2>&1) ]] || fail "cannot load modules: ${said%%$'\n'*}"
 }

@@ -1,30 +1,23 @@
-# The first cause and the last line.
-why_in() {
-	{
-		grep -m 1 -oE "($causes|No space).*" "$1"
-		tail -n 1 "$1"
-	} | uniq | sed '$!N;s/\n/; /'
-}
-
-# ensure_packages SECONDS NAME[=VERSION]...: network, mirror and lock may need time.
+# SECONDS NAME[=VERSION]...: network and lock may need time; what counts is what is installed.
 ensure_packages() {
-	local limit=$1 end=$(($(uptime) + $1)) code delay=2 why='no message' out=/run/amigen/packages.log
-	shift
-	find_missing "$@" || return 0
-	change "installing ${missing[*]}"
+	local end=$(($(uptime) + $1)) code='' delay=2 said why='' out=/run/amigen/packages.log
 	while
+		missing=()
+		for name in "${@:2}"; do [[ $(version_of "$name") ]] || missing+=("$name"); done
+		((${#missing[@]}))
+	do
+		if [[ $code ]]; then
+			((code)) || fail "no package is named ${missing[*]}"
+			# First cause and last line; one that was stopped may say nothing.
+			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
+			why=${said:-$why}
+			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
+			log "that did not work ($why); again in $delay s"
+			bounded 0 sleep "$delay"
+			((delay > 20)) || ((delay *= 2))
+		fi
+		change "installing ${missing[*]}"
 		code=0
 		install_packages "${missing[@]}" >"$out" 2>&1 || code=$?
-		# It also fails for an unrelated source: what counts is what is installed.
-		find_missing "$@"
-	do
-		((code)) || fail "installed, but there is no package ${missing[*]}: is that its name?"
-		tail -n 12 "$out" | grep '' | sed 's/^/  | /' || :
-		# One that was stopped may have said nothing.
-		why=$(why_in "$out" | grep . || echo "$why")
-		((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $limit s: $why"
-		log "that did not work ($why); again in $delay s"
-		bounded 0 sleep "$delay"
-		((delay > 20)) || ((delay *= 2))
 	done
 }

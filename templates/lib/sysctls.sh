@@ -1,4 +1,4 @@
-# set_sysctl /proc/sys/PATH VALUE
+# /proc/sys/PATH VALUE
 set_sysctl() {
 	local now said
 	said=$(sysctl_at_boot "$@")

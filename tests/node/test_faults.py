@@ -334,7 +334,7 @@ def test_a_kernel_that_is_installed_afterwards_has_the_modules(tmp_path: Path) -
         assert node.bootstrap(plan).returncode == 0
         install = "apt-get install -y --no-install-recommends linux-image-cloud-amd64 2>&1 | tail -n 3; ls /lib/modules"
         assert "cloud-amd64" in node.run(install)
-        assert last_line(node.bootstrap(plan)).startswith("amigen: nothing to do")
+        assert last_line(node.bootstrap(plan)).startswith("amigen: ready: 0 changes")
         node.run("rm /lib/modules/*/kernel/net/netfilter/ipvs/ip_vs_lc.ko*")
         done = node.bootstrap(plan)
         assert done.returncode == 1

@@ -194,11 +194,11 @@ def test_gate(change: dict[str, Any], gated: bool) -> None:
     ],
 )
 def test_gate_holds_back_what_starts_kubelet(change: dict[str, Any], units: set[str]) -> None:
-    """Each unit of the platform has a drop-in that requires the gate."""
+    """Each unit of the platform has a drop-in that asks the gate."""
     (gate,) = [step for step in plan({"gate": True}, change).steps if isinstance(step, InstallGate)]
 
     assert {f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf" for unit in units} == {f.path for f in gate.drop_ins}
-    assert all(b"Wants=amigen-ready.service" in file.content for file in gate.drop_ins)
+    assert all(b"ExecCondition=+/bin/sh -c" in file.content for file in gate.drop_ins)
 
 
 def test_order_of_the_steps() -> None:

@@ -72,7 +72,7 @@ def run_and_compare(document: dict[str, Any], *, twice: bool = True) -> int:
             # A hook that runs at every bootstrap is a change each time, with a new time in release.json.
             hooks = any(isinstance(step, RunHook) and not step.once for step in plan.steps)
             last = again.stdout.splitlines()[-1]
-            assert last.startswith("amigen: ready: " if hooks else "amigen: nothing to do"), last
+            assert last.startswith("amigen: ready: " if hooks else "amigen: ready: 0 changes"), last
             wrote = {line.removeprefix("amigen: writing ") for line in again.stdout.splitlines()}
             # The file of such a hook is written anew with it.
             anew = {path for path in expected if hooks and (path == RELEASE_PATH or "/amigen/hooks/" in path)}

@@ -50,7 +50,7 @@ def _prove(platform: str, make: Callable[[Path], Path]) -> tuple[str, str, str]:
             first = _run(root)
             second = _run(root)
             verified = _verify(platform, root)
-        unchanged = "changed nothing" if second.startswith("amigen: nothing to do") else f"FAILED: {second}"
+        unchanged = "changed nothing" if second.startswith("amigen: ready: 0 changes") else f"FAILED: {second}"
         return ("ok" if first.startswith("amigen: ready") else f"FAILED: {first}"), unchanged, verified
     finally:
         # --one-file-system: should a mount still be there, nothing of this machine is removed.

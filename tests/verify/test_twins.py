@@ -40,7 +40,7 @@ def plan() -> ImagePlan:
 @pytest.mark.parametrize(
     ("said", "outcome", "found"),
     [
-        ("amigen: nothing to do: no package manager was called\n", "passed", ""),
+        ("amigen: ready: 0 changes\n", "passed", ""),
         ("amigen: running the hook greet\namigen: ready: 1 changes\n", "passed", ""),
         ("amigen: running the hook once\namigen: ready: 1 changes\n", "failed", "running the hook once"),
         ("amigen: writing /etc/motd\namigen: ready: 1 changes\n", "failed", "writing /etc/motd"),

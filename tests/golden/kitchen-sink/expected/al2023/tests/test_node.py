@@ -160,25 +160,25 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d0b20505459408f73c8e542fc2457d3d632486fd9f2e7f4344549db9b32bea81",
+        "5604ea37214c64ccf7c88cd878928e17100d7824056e7b523aa0f2bd78646f8f",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "9e4d60386599fcd5cee1b45a0793867c06214da5dfd53f51104f9f04f327b73a",
+        "3eb7e521099d19d2b6b1f91e9718dc0f716b5782a80501446dc67ac7191dd811",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/profile.d/it's $(here).sh": (
         "0644",
@@ -199,13 +199,13 @@ FILES = {
         "0644",
         "root",
         "root",
-        "0e3cf488748ab67d94594c0f48b83686bc2485f0599f336b7ca9593446d03829",
+        "9ecd57b76a9891a786c331a4c18b5cd3b71bbe9466ca0d8910d6fff3770c23d5",
     ),
     "/etc/modules-load.d/amigen.conf": (
         "0644",
         "root",
         "root",
-        "0af6f724422eedf967d0641956fba76b6dd34be86151d9dee8fb8b114b1f07cf",
+        "a681dbe8170f7078510392fa5c60f7fb58772177c2aaac447ccd1ea57b76fc5d",
     ),
     "/etc/modprobe.d/amigen-ipvs.conf": (
         "0644",
@@ -217,7 +217,7 @@ FILES = {
         "0644",
         "root",
         "root",
-        "2ea62aead87be8c43ae0d82e472d337f97da27237ab26750153184cb201bae53",
+        "f9a5ddc2f90a2e2a3f4e2cecefb34ec9b931bc01d8933619e29e8c5f9103ae0a",
     ),
 }
 

@@ -160,25 +160,25 @@ FILES = {
         "0755",
         "root",
         "root",
-        "08df09ebecc4f79eb0b71cc347062203e63c7f81db25453ba6491a4822747fc5",
+        "5604ea37214c64ccf7c88cd878928e17100d7824056e7b523aa0f2bd78646f8f",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "77cde5fecd91c5cdde2b65d56e9564d7d4759d706121ed9dc5bc9f65f6903b85",
+        "3eb7e521099d19d2b6b1f91e9718dc0f716b5782a80501446dc67ac7191dd811",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/apt/sources.list.d/amigen.sources": (
         "0644",
@@ -205,13 +205,13 @@ FILES = {
         "0644",
         "root",
         "root",
-        "0e3cf488748ab67d94594c0f48b83686bc2485f0599f336b7ca9593446d03829",
+        "9ecd57b76a9891a786c331a4c18b5cd3b71bbe9466ca0d8910d6fff3770c23d5",
     ),
     "/etc/modules-load.d/amigen.conf": (
         "0644",
         "root",
         "root",
-        "0af6f724422eedf967d0641956fba76b6dd34be86151d9dee8fb8b114b1f07cf",
+        "a681dbe8170f7078510392fa5c60f7fb58772177c2aaac447ccd1ea57b76fc5d",
     ),
     "/etc/modprobe.d/amigen-ipvs.conf": (
         "0644",
@@ -223,7 +223,7 @@ FILES = {
         "0644",
         "root",
         "root",
-        "2ea62aead87be8c43ae0d82e472d337f97da27237ab26750153184cb201bae53",
+        "f9a5ddc2f90a2e2a3f4e2cecefb34ec9b931bc01d8933619e29e8c5f9103ae0a",
     ),
 }
 

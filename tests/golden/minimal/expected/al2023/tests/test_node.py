@@ -127,31 +127,31 @@ FILES = {
         "0755",
         "root",
         "root",
-        "c42942930495c7b2ab9e51a38ee8dff9b572092c2f82ab5ca6327d73079d92ce",
+        "a60f463d475a89cda5c6791725af8694758e898a7e0498f379e39a3b02d6714b",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "9e4d60386599fcd5cee1b45a0793867c06214da5dfd53f51104f9f04f327b73a",
+        "3eb7e521099d19d2b6b1f91e9718dc0f716b5782a80501446dc67ac7191dd811",
     ),
     "/etc/systemd/system/nodeadm-run.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/modules-load.d/ipvs.conf": (
         "0644",
         "root",
         "root",
-        "aba083ba20a34c87f1c2a2eff3a2a286df3f76961f7441d6abbf997c6f80455b",
+        "43afbf6d6ea2ba2db0dd473e35a79de0f89c5209f5a2710af70e5c721e331557",
     ),
 }
 

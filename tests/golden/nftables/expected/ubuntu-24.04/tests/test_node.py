@@ -113,31 +113,31 @@ FILES = {
         "0755",
         "root",
         "root",
-        "b7072e74fd96af68968e8d109e9818356e02e2f25456dd4acad6df991d3f7be2",
+        "d91bfa7a8c594b369b1337f009900001a3cd369b292f854ed12ed2a7aab24506",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
         "root",
         "root",
-        "4069f0fa47cd1370f89e2939f69ae8e18f77bfe6514eb0c3a03dbc7771319a57",
+        "008e559c475619bb8b313d49fa1f6d56f5c57ad82cdc79a1788f56356685a0ca",
     ),
     "/etc/systemd/system/snap.kubelet-eks.daemon.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "dbf252fa5efc0f37404a38ee7cf80f132e67f15a305845ae34fe49c5178df456",
+        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
     ),
     "/etc/modules-load.d/amigen.conf": (
         "0644",
         "root",
         "root",
-        "bb5cb002adc9829bd9704b8da70e342838345f901736b919207b1c9033e0f849",
+        "bbcb78cac633cdc0137b0075168d2bc545d047089dc3c2b180b40b0444fd4cce",
     ),
 }
 

@@ -1,0 +1,17 @@
+# PATH MODE OWNER:GROUP TEXT [DECODER]: all of it or nothing; keeps a copy of what was there.
+replace_file() {
+	local path=$1 kept=$state/kept$1 decoder=${5:-cat}
+	[[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | $decoder | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]] && return
+	change "writing $path"
+	if [[ -f $path || -L $path ]]; then
+		new=$kept
+		(umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=numbered "$path" "$kept") || fail "cannot keep a copy of $path: is the disk full?"
+		log "kept the existing $path as $kept"
+	fi
+	# Nobody but root can replace the file in the new folder.
+	new=${path%/*}/.amigen.new
+	rm -rf "$new"
+	(mkdir -p "${path%/*}/" && mkdir -m 700 "$new" && cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
+		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path") || fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
+	rmdir "$new"
+}
