@@ -4,7 +4,7 @@ rules() {
 		xargs -rd '\n' awk -v pattern="^[ \t]*$1" '{ rule = rule $0 } !sub(/\\$/, "", rule) { if (rule ~ pattern) print FILENAME ":" FNR ":" rule; rule = "" }'
 }
 
-# PATTERN: why systemd-modules-load skips a module at boot.
+# PATTERN: why systemd-modules-load skips a module.
 skipped() (
 	set +e
 	find /etc/systemd /run/systemd -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'

@@ -70,7 +70,7 @@ def _read_script(plan: ImagePlan, script: str) -> None:
     wanted += [word for call in calls for word in (call.function, *call.arguments)]
     found = shlex.split(main, posix=True)
 
-    assert [*wanted, "finish", "}", "main"] == found
+    assert [*wanted, "log", "ready: $changes changes", "}", "main"] == found
 
 
 def _read_python(plan: ImagePlan, text: str) -> None:

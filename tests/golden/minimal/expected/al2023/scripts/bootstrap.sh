@@ -72,12 +72,12 @@ begin() {
 
 # PATH MODE TEXT: all of it or nothing.
 put_file() {
-	local path=$1
+	path=$1 new=$1.amigen.new
 	[[ -f $path && $(stat -c %a:%u:%g "$path") == "$2:0:0" && $(<"$path") == "${3%$'\n'}" ]] && return
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q amigen "$path" || log "$(mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf")"
-	{ mkdir -p "${path%/*}" && new=$(mktemp "$path.XXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
+	{ mkdir -p "${path%/*}" && rm -f "$new" && (set -C && printf %s "$3" >"$new") && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
 		fail "cannot write $path: a folder, disk full or read-only?"
 }
 
@@ -153,7 +153,7 @@ rules() {
 		xargs -rd '\n' awk -v pattern="^[ \t]*$1" '{ rule = rule $0 } !sub(/\\$/, "", rule) { if (rule ~ pattern) print FILENAME ":" FNR ":" rule; rule = "" }'
 }
 
-# PATTERN: why systemd-modules-load skips a module at boot.
+# PATTERN: why systemd-modules-load skips a module.
 skipped() (
 	set +e
 	find /etc/systemd /run/systemd -name systemd-modules-load.service -lname /dev/null -printf '%p is masked\n'
