@@ -116,7 +116,7 @@ persisted() {
         r"""
 module_persisted() {
 	persisted | grep -qxF "$1" || echo "no file of modules-load.d names $1: it will not be loaded at the next boot"
-	skipped "$2"
+	skipped "$2" || :
 }
 """,
     )
