@@ -74,7 +74,7 @@ TRAP = """\
 unset BASH_ENV
 count=0
 set -T
-trap 'if ((++count == KILL_AT)); then kill -KILL 0; fi; ((KILL_AT)) || printf %s "$count" >/root/count' DEBUG
+trap 'if ((++count == KILL_AT)); then kill -KILL 0; fi; ((KILL_AT)) || printf %s "$count" >|/root/count' DEBUG
 """
 
 
