@@ -203,11 +203,11 @@ class RunHook(Step, frozen=True, kw_only=True):
 
 
 class InstallGate(Step, frozen=True, kw_only=True):
-    """Make kubelet wait for `amigen-ready.service`.
+    """Start kubelet only on a node that is ready.
 
     Attributes:
         files: The unit and its script.
-        drop_ins: One per unit that waits; the same content in each.
+        drop_ins: One per unit that starts kubelet; the same content in each.
     """
 
     kind = "gate"
@@ -222,7 +222,7 @@ class InstallGate(Step, frozen=True, kw_only=True):
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The systemd units that wait."""
+        """The systemd units that start kubelet."""
         # /etc/systemd/system/UNIT.d/FILE
         return tuple(file.path.split("/")[-2].removesuffix(".d") for file in self.drop_ins)
 

@@ -25,7 +25,7 @@ SCRIPT_PATH = "/usr/local/lib/amigen/ready"
 
 
 def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> InstallGate:
-    """The unit, its script and the drop-ins of the units that wait for it."""
+    """The unit, its script, and the drop-ins of the units that start kubelet."""
     mode = spec.kube_proxy.mode
     units = PLATFORMS[platform].kubelet_units
     script = render(
@@ -41,7 +41,7 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
     files = (_file(SCRIPT_PATH, script, "0755"), _file(f"/etc/systemd/system/{GATE_UNIT}", unit))
     drop_in = render("templates", "gate.conf.jinja")
     drop_ins = tuple(_file(f"/etc/systemd/system/{unit}.d/10-amigen-ready.conf", drop_in) for unit in units)
-    title = f"make {' and '.join(units)} wait for {GATE_UNIT}"
+    title = f"start {' and '.join(units)} only on a node that is ready"
     return InstallGate(title=title, files=files, drop_ins=drop_ins, unit=GATE_UNIT)
 
 

@@ -8,7 +8,7 @@ from amigen.spec.model import NodeImage
 
 
 def gate_is_on(spec: NodeImage, platform: str) -> bool:
-    """Whether kubelet waits for `amigen-ready.service`: as the spec says, else wherever a kubelet can be expected.
+    """Whether kubelet starts only on a node that is ready: as the spec says, else wherever a kubelet can be expected.
 
     That is, if the spec joins a cluster, and on the EKS image of the platform, whatever joins it: managed node groups
     and Karpenter bring their own part of the user data.

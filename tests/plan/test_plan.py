@@ -214,7 +214,7 @@ def test_order_of_the_steps() -> None:
     }
     titles = [step.title.split(":")[0] for step in plan(everything).steps]
     order = [
-        "make nodeadm-run.service and kubelet.service wait for amigen-ready.service",
+        "start nodeadm-run.service and kubelet.service only on a node that is ready",
         "run the hook b (once)",
         "name the package mirror",
         "write /etc/2",
