@@ -494,8 +494,8 @@ class NodeImage(_Model, frozen=True, kw_only=True):
     user_data: UserData = UserData()
     """User data that exists already."""
     gate: bool | None = None
-    """Start kubelet only on a node that is ready, so that no other joins. Unset: on for a spec that joins a cluster, and
-    on the EKS images of al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."""
+    """Start kubelet only on a node that is ready. Unset: on for a spec that joins a cluster, and on the EKS images of
+    al2023 and Ubuntu (`aws.baseImage: eks`, also with `sourceAmis`), whoever joins the node."""
     aws: Aws = Aws()
     """Images and launch templates on AWS."""
     local: Local = Local()
