@@ -17,11 +17,13 @@ _SWAP = str.maketrans("./", "/.")
 def set_at_boot(listing: str, path: str) -> tuple[str, str] | None:
     """The value of a path below /proc/sys that is set last, white space folded, and its file; None: no file sets it.
 
+    A key with a pattern counts only where no key without one sets the path (sysctl.d(5)).
+
     Args:
         listing: What `systemd-sysctl --cat-config` prints: each file after a comment with its path.
         path: `/proc/sys/net/ipv4/ip_forward`.
     """
-    file, found = "", None
+    file, found, explicit = "", None, False
     for line in listing.splitlines():
         if header := _FILE.fullmatch(line):
             file = header[1]
@@ -32,6 +34,7 @@ def set_at_boot(listing: str, path: str) -> tuple[str, str] | None:
         # a.b/c is a/b.c; where the first of both is a slash, slashes separate.
         first = re.search(r"[./]", key)
         name = key.translate(_SWAP) if first and first[0] == "." else key
-        if fnmatchcase(path, f"/proc/sys/{name}"):
-            found = " ".join(value.split()), file
+        exact = path == f"/proc/sys/{name}"
+        if exact or (not explicit and fnmatchcase(path, f"/proc/sys/{name}")):
+            found, explicit = (" ".join(value.split()), file), exact
     return found

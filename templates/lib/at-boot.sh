@@ -1,6 +1,6 @@
-# PATTERN: rules of modprobe, with the place; of files with one name the first counts.
+# PATTERN: rules of modprobe, with the place; the first file of a name counts.
 rules() {
-	find /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d -name '*.conf' | awk -F/ '!seen[$NF]++' |
+	find /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d -maxdepth 1 -name '*.conf' -xtype f,c | awk -F/ '!seen[$NF]++' |
 		xargs -rd '\n' awk -v pattern="^[ \t]*$1" '{ rule = rule $0 } !sub(/\\$/, "", rule) { if (rule ~ pattern) print FILENAME ":" FNR ":" rule; rule = "" }'
 }
 

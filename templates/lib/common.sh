@@ -1,7 +1,7 @@
 release=/etc/amigen/release.json state=/var/lib/amigen
 unfinished=$state/unfinished changes=0 reason='' step=start new=''
 
-# To 7, as a caller may redirect stdout.
+# To 7: a caller may redirect stdout.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -44,16 +44,16 @@ on_exit() {
 }
 
 begin() {
-	# stdout may be closed, or lose its reader.
+	# stdout may be closed or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
+	# What an image recorded must not open the gate of a new node.
+	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 || fail 'another run holds the lock'
-	# What an image recorded must not open the gate of a new node.
-	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
@@ -64,7 +64,7 @@ put_file() {
 	[[ -f $path && $(stat -c %a:%u:%g "$path") == "$2:0:0" && $(<"$path") == "${3%$'\n'}" ]] && return
 	change "writing $path"
 	# Modules of others are still loaded.
-	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q amigen "$path" || log "$(mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf")"
+	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
 	{ mkdir -p "${path%/*}" && rm -f "$new" && (set -C && printf %s "$3" >"$new") && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
 		fail "cannot write $path: a folder, disk full or read-only?"
 }

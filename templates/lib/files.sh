@@ -4,8 +4,10 @@ replace_file() {
 	[[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | $decoder | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]] && return
 	change "writing $path"
 	if [[ -f $path || -L $path ]]; then
-		new=$kept
-		(umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=numbered "$path" "$kept") || fail "cannot keep a copy of $path: is the disk full?"
+		if ! (umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=t "$path" "$kept"); then
+			rm -f "$kept"
+			fail "cannot keep a copy of $path: is the disk full?"
+		fi
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.

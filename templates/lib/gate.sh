@@ -1,11 +1,13 @@
-# FOLDER: its drop-ins ask ready before each start of kubelet; nothing stops one that runs.
+# FOLDER: drop-ins ask ready before kubelet starts; none stops one that runs.
 hold() {
 	for unit in "${units[@]}"; do put_file "$1/systemd/system/$unit.d/10-amigen-ready.conf" 644 "$drop_in"; done
+	# One that crash-loops is never 30 s old.
+	! pgrep -xO 30 kubelet >/dev/null || touch /run/amigen/open
 }
 
 open_gate() {
 	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	rm -f /run/amigen/ignore-gate
+	rm -f /run/amigen/open
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 
@@ -14,9 +16,5 @@ close_gate() {
 	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
 	(hold /run)
 	systemctl daemon-reload
-	# One that crash-loops is never 30 s old.
-	if pgrep -xO 30 kubelet >/dev/null; then
-		touch /run/amigen/ignore-gate
-		log 'kubelet runs, and may start again until the next boot'
-	fi
+	[[ ! -e /run/amigen/open ]] || log 'kubelet may start again until the next boot'
 }

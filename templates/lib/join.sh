@@ -1,14 +1,18 @@
 # The EKS images of Canonical join by this script. It starts kubelet anew: only once with the same arguments.
 join_cluster() {
-	local sum stamp=$state/joined.sha256
+	local sum code=0 stamp=$state/joined.sha256
 	sum=$(printf '%s\0' "$@" | sha256sum)
 	[[ -f $stamp && $(<"$stamp") == "$sum" ]] && return
 	[[ -x /etc/eks/bootstrap.sh ]] || fail '/etc/eks/bootstrap.sh is not here: this is not an EKS image'
 	step='join the cluster'
 	: >"$unfinished"
+	# It starts kubelet: the gate is open until it ends, and closed where it never does.
+	: >/run/amigen/open
 	log 'running /etc/eks/bootstrap.sh'
 	((changes += 1))
-	bounded 0 /etc/eks/bootstrap.sh "$@" || fail "/etc/eks/bootstrap.sh ended with code $?"
+	bounded 0 /etc/eks/bootstrap.sh "$@" || code=$?
+	rm -f /run/amigen/open
+	((code == 0)) || fail "/etc/eks/bootstrap.sh ended with code $code"
 	echo "$sum" >"$stamp" || fail "cannot write $stamp: is the disk full?"
 	rm -f "$unfinished"
 }

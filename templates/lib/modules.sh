@@ -7,7 +7,7 @@ load_modules() {
 	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not be loaded at boot: $said"
 	# -n: no words where all are loaded or built in.
 	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
-	change "loading ${modules[*]}"
 	said=$(modprobe -a "${modules[@]}" 2>&1) || :
 	[[ -z $(modprobe -anv "${modules[@]}" 2>&1) ]] || fail "cannot load modules: ${said%%$'\n'*}"
+	change "loaded ${modules[*]}"
 }

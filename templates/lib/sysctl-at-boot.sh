@@ -1,4 +1,4 @@
-# PATH VALUE: what else the last file that sets it at boot sets. a.b/c is a/b.c; a key may be a pattern.
+# PATH VALUE: what else the last file that sets it at boot sets; no pattern beats a key. a.b/c is a/b.c.
 sysctl_at_boot() (
 	PATH=$PATH:/usr/lib/systemd:/lib/systemd
 	type systemd-sysctl awk >/dev/null 2>&1 || exit 0
@@ -16,9 +16,7 @@ sysctl_at_boot() (
 				gsub("[.]", "/", key)
 				gsub(":", ".", key)
 			}
-			gsub("[.]", "[.]", key)
-			gsub("[*]", "[^/]*", key)
-			if (path ~ "^/proc/sys/" key "$") last = $0 " by " file
+			if (path == "/proc/sys/" key) last = $0 " by " file
 		}
 		END { print last }')
 	[ "${found% by *}" = "$2" ] || echo "$1 should be set to $2 at boot; it is set to ${found:-nothing}"

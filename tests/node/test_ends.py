@@ -26,19 +26,11 @@ UNITS = ("nodeadm-run.service", "kubelet.service")
 SYSTEMCTL = """\
 #!/bin/sh
 echo "$*" >>/run/systemctl
-case $* in
-  *is-active*) [ -e /run/kubelet-runs ] && echo active || { echo inactive; exit 3; } ;;
-  daemon-reload) touch /run/reloaded ;;
-  *NeedDaemonReload*)
-    [ -e /run/reloaded ] && [ -z "$(find /etc/systemd /run/systemd -newer /run/reloaded)" ] ||
-      echo NeedDaemonReload=yes
-    ;;
-  *MainPID*)
-    echo NRestarts=0
-    [ -e /run/kubelet-runs ] && echo MainPID=42 || echo MainPID=0
-    ;;
-esac
 """
+# Whether a kubelet that does not crash-loop runs.
+PGREP = "#!/bin/sh\ntest -e /run/kubelet-runs\n"
+# What systemd asks before it starts the unit, as a shell command; `%n` is its name.
+ASKED = "sed -n 's/^ExecCondition=+//p' /etc/systemd/system/{0}.d/10-amigen-ready.conf | sed 's/%n/{0}/' | sh"
 EKS = {
     "name": "web",
     "apiServerEndpoint": "https://example.com",
@@ -62,10 +54,10 @@ def root() -> Iterator[BareRoot]:
     """A bare Amazon Linux 2023 on which systemd seems to run."""
     with bare_root("al2023") as made:
         (made.folder / "run/systemd/system").mkdir(parents=True)
-        stand_in = made.folder / "usr-local/bin/systemctl"
-        stand_in.parent.mkdir()
-        stand_in.write_text(SYSTEMCTL)
-        stand_in.chmod(0o755)
+        (made.folder / "usr-local/bin").mkdir()
+        for name, text in (("systemctl", SYSTEMCTL), ("pgrep", PGREP)):
+            (made.folder / "usr-local/bin" / name).write_text(text)
+            (made.folder / "usr-local/bin" / name).chmod(0o755)
         yield made
 
 
@@ -82,6 +74,27 @@ def joins(root: BareRoot) -> bool:
     closed = said.startswith("amigen-ready: this node is NOT ready: the bootstrap has not run to its end")
     assert closed or "the module nf_conntrack is not loaded" in said or "this node is ready" in said
     return not closed
+
+
+def test_a_kubelet_that_runs_may_be_started_again_at_any_time(root: BareRoot) -> None:
+    """While a run works and after it failed; one that does not run is held, and noted."""
+    question = ASKED.format("kubelet.service")
+    asks = f"if {question} 2>/dev/null; then echo starts; else echo held; fi >>/run/seen\nexit 1"
+    for runs, answer in ((False, "held"), (True, "starts")):
+        if runs:
+            (root.folder / "run/kubelet-runs").touch()
+        assert run(root, plan(**hook(asks, run="always")), code=1) == "amigen: FAILED: the hook mine ended with code 1"
+        assert (root.folder / "run/seen").read_text().splitlines()[-1] == answer
+        assert root.run(f"{question} 2>&1").returncode == (0 if runs else 1)
+    assert set((root.folder / "run/amigen-held").read_text().splitlines()) == {"kubelet.service"}
+
+
+def test_a_baked_node_whose_run_fails_at_once_is_not_ready(root: BareRoot) -> None:
+    """Here as there is a folder in place of the lock; the image's release.json is no answer."""
+    bake(root, plan())
+    (root.folder / "run/amigen/lock").mkdir()
+    assert run(root, plan(), code=1).startswith("amigen: FAILED: ")
+    assert not joins(root)
 
 
 def asked(root: BareRoot) -> list[str]:
@@ -270,7 +283,8 @@ def test_the_join_of_ubuntu_is_made_once() -> None:
     with bare_root("ubuntu-24.04") as root:
         calls = root.folder / "run/joins"
         program = root.folder / "etc/eks/bootstrap.sh"
-        program.write_text('#!/bin/sh\necho "$*" >>/run/joins\ntest ! -e /run/broken\n')
+        question = ASKED.format("snap.kubelet-eks.daemon.service")
+        program.write_text(f'#!/bin/sh\necho "$*" >>/run/joins\n{question} || exit 9\ntest ! -e /run/broken\n')
         made = plan("ubuntu-24.04", join={"eks": EKS})
         (root.folder / "run/broken").touch()
         assert run(root, made, code=1) == "amigen: FAILED: /etc/eks/bootstrap.sh ended with code 1"
@@ -289,7 +303,7 @@ def test_a_unit_that_was_held_and_then_masked_does_not_close_the_gate(root: Bare
     """It cannot be started any more: that is an administrator's decision, and the node is ready all the same."""
     run(root, plan())
     stand_in = root.folder / "usr-local/bin/systemctl"
-    stand_in.write_text(SYSTEMCTL.replace("case $* in\n", "case $* in\n  start*) exit 1 ;;\n", 1))
+    stand_in.write_text(f"{SYSTEMCTL}case $* in start*) exit 1 ;; esac\n")
     (root.folder / "run/amigen-held").write_text("kubelet.service\n")
     # The modules of this machine's own kernel are not in question.
     script = root.run(f"cat {SCRIPT_PATH}").stdout

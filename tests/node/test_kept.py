@@ -51,3 +51,18 @@ def test_the_copy_of_a_replaced_file_is_where_nothing_reads_it(root: BareRoot) -
     (root.folder / PLACES[0] / "mine.conf").write_text("theirs again\n")
     run(root, "ours, too\n")
     assert sorted(path.read_text() for path in (kept / PLACES[0]).iterdir()) == ["theirs\n", "theirs again\n"]
+
+
+def test_an_older_copy_in_the_way_stays(root: BareRoot) -> None:
+    """What was kept of a folder is there when a file replaces that folder, also where no copy can be made."""
+    base = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "kept", "kubernetesVersion": "1.34"}
+    kept = root.folder / "var/lib/amigen/kept/etc/a/b"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("theirs\n")
+    (root.folder / "etc/a").write_text("in the way\n")
+    spec: dict[str, Any] = {**base, "platforms": ["debian-12"], "kubeProxy": {"mode": "iptables"}}
+    spec["files"] = [{"path": "/etc/a", "content": "ours\n"}]
+    done = root.run(bootstrap_script(plan_image(parse_spec(spec), "debian-12"), user_data=True))
+    assert done.stdout.splitlines()[-1].startswith("amigen: FAILED: cannot keep a copy of /etc/a")
+    assert kept.read_text() == "theirs\n"
+    assert (root.folder / "etc/a").read_text() == "in the way\n"

@@ -160,13 +160,13 @@ def test_a_file_of_somebody_else_is_kept(node: Node) -> None:
     """An admin's own modules-load.d/ipvs.conf stays in effect, and all of them do."""
     file = node.root / "etc/modules-load.d/ipvs.conf"
     for number, name in enumerate(("br_netfilter", "overlay"), start=1):
-        file.write_text(f"{name}\n")
+        file.write_text(f"# for amigen nodes\n{name}\n")
         done = node.bootstrap(node.plan(**RICH))
         assert done.returncode == 0
-        assert "amigen: renamed '/etc/modules-load.d/ipvs.conf' -> " in done.stdout
-        kept = sorted(path.read_text() for path in file.parent.glob("ipvs.before-amigen*"))
-        assert kept == ["br_netfilter\n", "overlay\n"][:number]
-    assert node.read("/etc/modules-load.d/ipvs.before-amigen.conf") == b"overlay\n"
+        assert "\nrenamed '/etc/modules-load.d/ipvs.conf' -> " in done.stdout
+        kept = sorted(path.read_text().split()[-1] for path in file.parent.glob("ipvs.before-amigen*"))
+        assert kept == ["br_netfilter", "overlay"][:number]
+    assert node.read("/etc/modules-load.d/ipvs.before-amigen.conf").endswith(b"\noverlay\n")
 
 
 def test_each_replaced_file_is_kept(node: Node) -> None:
@@ -279,6 +279,14 @@ def test_a_module_that_would_not_load_at_boot_is_refused(node: Node) -> None:
     assert last_line(node.bootstrap(plan)).endswith("/lib/modprobe.d/local.conf:1:blacklist ip_vs")
     local.symlink_to("/dev/null")
     assert node.bootstrap(plan).returncode == 0
+    # libkmod reads no folder in it; a link to nowhere hides none of the files behind it.
+    (local.parent / "old").mkdir()
+    (local.parent / "old/a.conf").write_text("blacklist ip_vs\n")
+    (local.parent / "a.conf").symlink_to("/nowhere")
+    assert skips(node) == []
+    (local.parent / "b.conf").write_text("blacklist ip_vs\n")
+    assert skips(node) == ["/etc/modprobe.d/b.conf:1:blacklist ip_vs"]
+    (local.parent / "b.conf").unlink()
     # All folders, in libkmod's order.
     for folder in ("usr/lib", "usr/local/lib", "run", "etc"):
         file = node.root / folder / "modprobe.d/other.conf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -308,3 +309,10 @@ def test_a_plan_cannot_be_changed() -> None:
     """What was shown is what is done."""
     with pytest.raises(AttributeError):
         plan().digest = "other"  # type: ignore[misc]
+
+
+def test_the_gate_asks_whatever_path_the_unit_of_kubelet_has() -> None:
+    """`ExecCondition=` runs with the unit's environment, and these two are not in /usr/bin."""
+    (gate,) = [step for step in plan({"gate": True}).steps if isinstance(step, InstallGate)]
+    script = gate.files[0].content.decode()
+    assert re.findall(r"(\S*)(?:ipvsadm|modinfo) -", script) == ["$(/sbin/", "/sbin/"]

@@ -233,7 +233,7 @@ BREAKS: list[tuple[str, str, Callable[[Node], object]]] = [
     (
         "test_sysctl_at_boot[net.ipv4.tcp_rmem]",
         "set to 1 2 3 by /etc/sysctl.d/99-x.conf",
-        lambda n: n.put("etc/sysctl.d/99-x.conf", "-net.ipv4.*_rmem = 1 2\t3\n"),
+        lambda n: n.put("etc/sysctl.d/99-x.conf", "net.ipv4.*_rmem = 7\n-net.ipv4.tcp_rmem = 1 2\t3\n"),
     ),
     ("test_sysctl[net.ipv4.tcp_rmem]", "it is 1 2 3", lambda n: n.put("proc/sys/net/ipv4/tcp_rmem", "1 2 3")),
     ("test_sysctl[net.ipv4.tcp_rmem]", "No such file", lambda n: n.remove("proc/sys/net/ipv4/tcp_rmem")),

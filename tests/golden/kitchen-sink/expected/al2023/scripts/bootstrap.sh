@@ -10,13 +10,13 @@ export no_proxy='localhost,127.0.0.1,169.254.169.254,fd00:ec2::254,mirror.exampl
 units=(nodeadm-run.service kubelet.service)
 drop_in='# By amigen. To start anyway: touch /etc/amigen/ignore-gate
 [Service]
-ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/ignore-gate ] || bash /usr/local/lib/amigen/ready || { echo %n >>/run/amigen-held; exit 1; }"
+ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/open ] || bash /usr/local/lib/amigen/ready || { echo %n >>/run/amigen-held; exit 1; }"
 '
 
 release=/etc/amigen/release.json state=/var/lib/amigen
 unfinished=$state/unfinished changes=0 reason='' step=start new=''
 
-# To 7, as a caller may redirect stdout.
+# To 7: a caller may redirect stdout.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -59,16 +59,16 @@ on_exit() {
 }
 
 begin() {
-	# stdout may be closed, or lose its reader.
+	# stdout may be closed or lose its reader.
 	{ exec 7>&1; } 2>/dev/null || exec 7>/dev/null >&7 2>&7
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
+	# What an image recorded must not open the gate of a new node.
+	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 || fail 'another run holds the lock'
-	# What an image recorded must not open the gate of a new node.
-	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
 }
@@ -79,7 +79,7 @@ put_file() {
 	[[ -f $path && $(stat -c %a:%u:%g "$path") == "$2:0:0" && $(<"$path") == "${3%$'\n'}" ]] && return
 	change "writing $path"
 	# Modules of others are still loaded.
-	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q amigen "$path" || log "$(mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf")"
+	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
 	{ mkdir -p "${path%/*}" && rm -f "$new" && (set -C && printf %s "$3" >"$new") && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
 		fail "cannot write $path: a folder, disk full or read-only?"
 }
@@ -90,8 +90,10 @@ replace_file() {
 	[[ -f $path && $(sha256sum <"$path") == $(printf %s "$4" | $decoder | sha256sum) && $(find "$path" -type f -perm "$2" -user "${3%:*}" -group "${3#*:}") ]] && return
 	change "writing $path"
 	if [[ -f $path || -L $path ]]; then
-		new=$kept
-		(umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=numbered "$path" "$kept") || fail "cannot keep a copy of $path: is the disk full?"
+		if ! (umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=t "$path" "$kept"); then
+			rm -f "$kept"
+			fail "cannot keep a copy of $path: is the disk full?"
+		fi
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.
@@ -124,7 +126,7 @@ ensure_packages() {
 	do
 		if [[ $code ]]; then
 			((code)) || fail "no package is named ${missing[*]}"
-			# First cause and last line; one that was stopped may say nothing.
+			# First cause and last line; a stopped one may say nothing.
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
@@ -168,9 +170,9 @@ lacking() (
 	done
 ) 2>/dev/null
 
-# PATTERN: rules of modprobe, with the place; of files with one name the first counts.
+# PATTERN: rules of modprobe, with the place; the first file of a name counts.
 rules() {
-	find /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d -name '*.conf' | awk -F/ '!seen[$NF]++' |
+	find /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d /lib/modprobe.d -maxdepth 1 -name '*.conf' -xtype f,c | awk -F/ '!seen[$NF]++' |
 		xargs -rd '\n' awk -v pattern="^[ \t]*$1" '{ rule = rule $0 } !sub(/\\$/, "", rule) { if (rule ~ pattern) print FILENAME ":" FNR ":" rule; rule = "" }'
 }
 
@@ -192,9 +194,9 @@ load_modules() {
 	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not be loaded at boot: $said"
 	# -n: no words where all are loaded or built in.
 	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
-	change "loading ${modules[*]}"
 	said=$(modprobe -a "${modules[@]}" 2>&1) || :
 	[[ -z $(modprobe -anv "${modules[@]}" 2>&1) ]] || fail "cannot load modules: ${said%%$'\n'*}"
+	change "loaded ${modules[*]}"
 }
 
 # What ip_vs is told at boot of the size of its table, with the place.
@@ -226,7 +228,7 @@ size_table() {
 	fi
 }
 
-# PATH VALUE: what else the last file that sets it at boot sets. a.b/c is a/b.c; a key may be a pattern.
+# PATH VALUE: what else the last file that sets it at boot sets; no pattern beats a key. a.b/c is a/b.c.
 sysctl_at_boot() (
 	PATH=$PATH:/usr/lib/systemd:/lib/systemd
 	type systemd-sysctl awk >/dev/null 2>&1 || exit 0
@@ -244,9 +246,7 @@ sysctl_at_boot() (
 				gsub("[.]", "/", key)
 				gsub(":", ".", key)
 			}
-			gsub("[.]", "[.]", key)
-			gsub("[*]", "[^/]*", key)
-			if (path ~ "^/proc/sys/" key "$") last = $0 " by " file
+			if (path == "/proc/sys/" key) last = $0 " by " file
 		}
 		END { print last }')
 	[ "${found% by *}" = "$2" ] || echo "$1 should be set to $2 at boot; it is set to ${found:-nothing}"
@@ -278,14 +278,16 @@ run_hook() {
 "
 }
 
-# FOLDER: its drop-ins ask ready before each start of kubelet; nothing stops one that runs.
+# FOLDER: drop-ins ask ready before kubelet starts; none stops one that runs.
 hold() {
 	for unit in "${units[@]}"; do put_file "$1/systemd/system/$unit.d/10-amigen-ready.conf" 644 "$drop_in"; done
+	# One that crash-loops is never 30 s old.
+	! pgrep -xO 30 kubelet >/dev/null || touch /run/amigen/open
 }
 
 open_gate() {
 	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
-	rm -f /run/amigen/ignore-gate
+	rm -f /run/amigen/open
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 
@@ -294,11 +296,7 @@ close_gate() {
 	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
 	(hold /run)
 	systemctl daemon-reload
-	# One that crash-loops is never 30 s old.
-	if pgrep -xO 30 kubelet >/dev/null; then
-		touch /run/amigen/ignore-gate
-		log 'kubelet runs, and may start again until the next boot'
-	fi
+	[[ ! -e /run/amigen/open ]] || log 'kubelet may start again until the next boot'
 }
 
 # JSON PACKAGE...: JSON without its end.
@@ -326,10 +324,10 @@ not_ready() {
 }
 [[ ! -e /var/lib/amigen/unfinished && -s /etc/amigen/release.json ]] || not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
 for module in ip_vs ip_vs_lblcr nf_conntrack br_netfilter nf_nat; do
-	[[ -d /sys/module/$module || $(modinfo -n "$module" 2>&1) == "(builtin)" ]] || not_ready "the module $module is not loaded"
+	[[ -d /sys/module/$module || $(/sbin/modinfo -n "$module" 2>&1) == "(builtin)" ]] || not_ready "the module $module is not loaded"
 done
 # In a table of its own.
-unshare -n ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready "ipvs does not take the scheduler lblcr"
+unshare -n /sbin/ipvsadm -A -t 127.0.0.1:80 -s lblcr || not_ready "ipvs does not take the scheduler lblcr"
 echo "amigen-ready: this node is ready for kube-proxy in ipvs mode"
 xargs -ra /run/amigen-held systemctl start --no-block 2>/dev/null
 rm -f /run/amigen-held

@@ -160,7 +160,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "5604ea37214c64ccf7c88cd878928e17100d7824056e7b523aa0f2bd78646f8f",
+        "60a44936654f413b7113bef94bf25eacab41b0144ea458ebe5d21b3857480b11",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
@@ -172,13 +172,13 @@ FILES = {
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/apt/sources.list.d/amigen.sources": (
         "0644",

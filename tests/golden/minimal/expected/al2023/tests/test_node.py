@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "a60f463d475a89cda5c6791725af8694758e898a7e0498f379e39a3b02d6714b",
+        "f19ccc3db736a0c22c91df8bce741645ea223ae9eb7fe4f815852f7fef67b8b0",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
@@ -139,13 +139,13 @@ FILES = {
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/modules-load.d/ipvs.conf": (
         "0644",

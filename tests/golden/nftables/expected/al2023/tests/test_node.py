@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d91bfa7a8c594b369b1337f009900001a3cd369b292f854ed12ed2a7aab24506",
+        "631d13b6f5740e31640d18102c243d8c46d3131a5916ff9b2e3ea0ad96dc6e8c",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
@@ -125,13 +125,13 @@ FILES = {
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/systemd/system/kubelet.service.d/10-amigen-ready.conf": (
         "0644",
         "root",
         "root",
-        "4ed5299d3f7f27188e9b1a0aebbf449c33ff10550ca181bc6f4100820479bf5a",
+        "f2ba011e85392b759f58e6a12359ee2d3a37b8893947c8926e0b29c4008c1a3b",
     ),
     "/etc/modules-load.d/amigen.conf": (
         "0644",
