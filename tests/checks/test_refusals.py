@@ -29,7 +29,7 @@ SEEN_BY = {
     ("gate.sh", "$(bash /usr/local/lib/amigen/ready 2>&1)"): "test_unit_active",
     ("hooks.sh", "the hook $name ended with code $?"): "test_hook",
     ("join.sh", "/etc/eks/bootstrap.sh is not here: this "): "test_joined",
-    ("join.sh", "/etc/eks/bootstrap.sh ended with code $?"): "test_joined",
+    ("join.sh", "/etc/eks/bootstrap.sh ended with code $c"): "test_joined",
     ("join.sh", "cannot write $stamp: is the disk full?"): OF_THE_RUN,
     ("modules.sh", '${said[*]}: $(package_with_module "$modu'): "test_module_in_every_kernel",
     ("modules.sh", "a module would not be loaded at boot: $s"): "test_module_persisted",

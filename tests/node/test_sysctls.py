@@ -71,7 +71,9 @@ def test_a_file_that_wins_at_boot_is_refused(root: BareRoot, files: dict[str, st
     assert last.endswith(f"/{name}: remove one of them")
 
 
-@pytest.mark.parametrize("files", TAKEN, ids=["pattern", "before", "same", "comments", "unread", "masked", "last one wins"])
+@pytest.mark.parametrize(
+    "files", TAKEN, ids=["pattern", "before", "same", "comments", "unread", "masked", "last one wins"]
+)
 def test_other_files_are_no_matter(root: BareRoot, files: dict[str, str]) -> None:
     """Read before ours, with our values, or not read at all."""
     code, last = run(root, files)

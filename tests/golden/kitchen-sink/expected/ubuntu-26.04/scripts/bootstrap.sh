@@ -91,7 +91,7 @@ replace_file() {
 	change "writing $path"
 	if [[ -f $path || -L $path ]]; then
 		if ! (umask 077 && mkdir -p "${kept%/*}" && cp -aT --backup=t "$path" "$kept"); then
-			rm -f "$kept"
+			rm -f "$kept" || :
 			fail "cannot keep a copy of $path: is the disk full?"
 		fi
 		log "kept the existing $path as $kept"
