@@ -133,7 +133,8 @@ def ends_the_same(victim: Node, wanted: str, when: str) -> None:
     plan = victim.plan(**SPEC)
     assert sorted(partial_files(victim, plan)) == sorted(temporary_files(victim)), when
     done = victim.bootstrap(plan)
-    assert done.returncode == 0, f"{when}:\n{done.stdout}"
+    words = victim.root / "run/amigen/packages.log"
+    assert done.returncode == 0, f"{when}:\n{done.stdout}\n{words.read_text() if words.exists() else ''}"
     assert partial_files(victim, plan) == [], when
     assert victim.run(INVENTORY) == wanted, when
 
