@@ -168,9 +168,10 @@ def _headers(document: bytes, place: int, part: int = 0) -> tuple[dict[bytes, tu
     end = _END_OF_HEADERS.search(document, place)
     block = document[place : end.start() if end else None].replace(b"\r\n", b"\n")
     found: dict[bytes, tuple[str, int]] = {}
+    line = begin
     for header in _HEADER.finditer(block):
-        first, *more = (line.strip(b" \t") for line in header[0].removesuffix(b"\n").split(b"\n"))
-        text, line = b" ".join([first, *more]), begin + block.count(b"\n", 0, header.start())
+        first, *more = (piece.strip(b" \t") for piece in header[0].removesuffix(b"\n").split(b"\n"))
+        text = b" ".join([first, *more])
         name, colon, value = text.partition(b":")
         if not colon or (part and not (b":" in first and _NAME.fullmatch(name))):
             shown = text[:60].decode("utf-8", "replace")
@@ -179,6 +180,7 @@ def _headers(document: bytes, place: int, part: int = 0) -> tuple[dict[bytes, tu
         if part and re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value):
             raise GoError(f"{where}a control character in the header {name.decode()}", line, "header")
         found.setdefault(name.lower(), (value.lstrip(b" \t").decode("utf-8", "surrogateescape"), line))
+        line += header[0].count(b"\n")
     return found, end.end() if end else -1
 
 
@@ -230,11 +232,12 @@ class _Reader:
             if len(line) > _LONGEST_LINE:
                 message = f"a line before a boundary has more than {_LONGEST_LINE} bytes"
                 raise GoError(message, _line(self.document, place), "boundary")
-            if not number and re.fullmatch(re.escape(self.dashes) + rb"[ \t]*\n", line):
-                self.newline = b"\n"
-            ours = re.fullmatch(re.escape(self.dashes) + rb"(--)?[ \t]*(%s)?" % self.newline, line)
-            if ours and (ours[1] or ours[2]):
-                return -1 if ours[1] else end
+            if line.startswith(self.dashes):
+                if not number and re.fullmatch(re.escape(self.dashes) + rb"[ \t]*\n", line):
+                    self.newline = b"\n"
+                ours = re.fullmatch(re.escape(self.dashes) + rb"(--)?[ \t]*(%s)?" % self.newline, line)
+                if ours and (ours[1] or ours[2]):
+                    return -1 if ours[1] else end
             if not line.endswith(b"\n"):
                 raise self._cut(number)
             if number and line != self.newline:

@@ -6,6 +6,7 @@ import pytest
 
 from amigen.kubeproxy.fields import refusals
 from amigen.userdata.explain import explain
+from amigen.userdata.gomime import read
 
 NINES, HEX = "9" * 5000, "0x" + "f" * 6000
 NODE = """\
@@ -50,6 +51,14 @@ def test_explain_answers(document: str, says: str) -> None:
 )
 def test_a_long_script_is_read_once(piece: str) -> None:
     assert explain(b"#!/bin/bash\n" + piece.encode() * 40000, "self-managed").parts
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("piece", [b"A: b\n", b"\n", b"--b \n"])
+def test_a_long_mime_document_is_read_once(piece: bytes) -> None:
+    """400,000 headers, lines before a boundary, and boundaries; a second look at each would take many minutes."""
+    head = b"Content-Type: multipart/mixed; boundary=b\n\n" + (b"--b\n" if piece == b"A: b\n" else b"")
+    assert read(head + piece * 400_000).multipart
 
 
 @pytest.mark.parametrize("port", ["²", NINES, "65536", ""])
