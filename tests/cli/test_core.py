@@ -265,7 +265,7 @@ def test_check_says_what_user_data_has_no_room_for(amigen: Amigen, spec_file: Sp
         return {"files": [{"path": "/etc/noise", "contentBase64": base64.b64encode(content).decode()}]}
 
     # In the middle of what is left between the two limits: bytes that scripts win or lose do not matter.
-    files, fewer, more = noise(100), noise(60), noise(600)
+    files, fewer, more = noise(130), noise(60), noise(600)
     tight, joined, large = (amigen("check", spec_file(*changes)) for changes in ((files,), (fewer, joins()), (more,)))
 
     assert tight.stdout.startswith(b"spec.yaml: warning: the user data of al2023 has 1")
