@@ -37,7 +37,7 @@ SPEC: dict[str, Any] = {
         }
     },
     # So much that it is packed.
-    "files": [{"path": "/etc/bulk", "content": "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(128))}],
+    "files": [{"path": "/etc/bulk", "content": "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(112))}],
     # The same user data at each boot: it fails where a test says so.
     "hooks": {"before": [{"name": "maybe", "script": "test ! -e /broken", "run": "always"}]},
 }
