@@ -6,12 +6,13 @@ join_cluster() {
 	[[ -x /etc/eks/bootstrap.sh ]] || fail '/etc/eks/bootstrap.sh is not here: this is not an EKS image'
 	step='join the cluster'
 	: >"$unfinished"
-	# It starts kubelet: the gate is open until it ends, and closed where it never does.
-	: >/run/amigen/open
+	# It starts kubelet: the gate is open until it ends; on_exit closes it, too.
+	new=/run/amigen/open
+	: >"$new"
 	log 'running /etc/eks/bootstrap.sh'
 	((changes += 1))
 	bounded 0 /etc/eks/bootstrap.sh "$@" || code=$?
-	rm -f /run/amigen/open
+	rm -f "$new"
 	((code == 0)) || fail "/etc/eks/bootstrap.sh ended with code $code"
 	echo "$sum" >"$stamp" || fail "cannot write $stamp: is the disk full?"
 	rm -f "$unfinished"

@@ -278,6 +278,19 @@ def test_a_run_that_was_killed_before_systemd_read_the_gate_is_made_up_for(root:
     assert "-q enable amigen-ready.service" in asked(root)
 
 
+def test_a_signal_while_the_node_joins_closes_the_gate() -> None:
+    """The script of Ubuntu works while the gate is open; the run that is stopped then leaves it closed."""
+    with bare_root("ubuntu-24.04") as root:
+        program = root.folder / "etc/eks/bootstrap.sh"
+        program.write_text("#!/bin/sh\ntest -e /run/amigen/open && touch /run/at-work\nsleep 987\nsleep 987\n")
+        made = plan("ubuntu-24.04", join={"eks": EKS})
+        (root.folder / "run/bootstrap.sh").write_text(bootstrap_script(made, user_data=True))
+        lines = root.run(DRIVER.format(name="TERM")).stdout.splitlines()
+        assert lines[-4:] == ["amigen: FAILED: stopped by a signal", "code 143", "the lock is free", "0"]
+        assert not (root.folder / "run/amigen/open").exists()
+        assert not joins(root)
+
+
 def test_the_join_of_ubuntu_is_made_once() -> None:
     """A second run with the same arguments leaves kubelet alone; others are a change; a failed join is tried again."""
     with bare_root("ubuntu-24.04") as root:
