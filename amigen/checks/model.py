@@ -156,7 +156,7 @@ class InstallPackages(Step, frozen=True, kw_only=True):
 
 
 class WriteFile(Step, frozen=True, kw_only=True):
-    """Write a file atomically; a file that was there before is kept beside it.
+    """Write a file atomically; of a file of others, a copy is kept first.
 
     Attributes:
         modules: Modules that systemd-modules-load reads from it.
