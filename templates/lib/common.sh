@@ -11,7 +11,7 @@ fail() {
 	exit 1
 }
 
-# WHAT: before each change. Without release.json a node is not ready.
+# WHAT: before a change. Without release.json a node is not ready.
 change() {
 	step=$1
 	((changes += 1))
@@ -49,22 +49,22 @@ begin() {
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	# What an image recorded must not open the gate of a new node.
+	# An image's record must not open the gate of a new node.
 	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 || fail 'another run holds the lock'
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
-	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
+	[[ $os == "$1" ]] || fail "this script is for $1, not $os"
 }
 
 # PATH MODE TEXT: all of it or nothing.
 put_file() {
-	path=$1 new=$1.amigen.new
+	path=$1
 	[[ -f $path && $(stat -c %a:%u:%g "$path") == "$2:0:0" && $(<"$path") == "${3%$'\n'}" ]] && return
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
-	{ mkdir -p "${path%/*}" && rm -f "$new" && (set -C && printf %s "$3" >"$new") && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
+	{ mkdir -p "${path%/*}" && rm -f "$path".amigen.* && new=$(mktemp "$path.amigen.XXXXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
 		fail "cannot write $path: a folder, disk full or read-only?"
 }

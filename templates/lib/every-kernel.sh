@@ -2,7 +2,7 @@
 lacking() (
 	for builtin in /lib/modules/*/modules.builtin; do
 		cd "${builtin%/*}" || continue
-		if grep -q "/$2\.ko" modules.builtin; then continue; fi
+		grep -q "/$2\.ko" modules.builtin && continue
 		files=$(grep "^[^:]*/$2\.ko" modules.dep | tr -d :) || :
 		for file in ${files:-$1.ko}; do
 			[ -e "$file" ] || echo "the kernel ${PWD##*/} lacks $file, which $1 needs"

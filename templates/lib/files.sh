@@ -11,9 +11,8 @@ replace_file() {
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.
-	new=${path%/*}/.amigen.new
-	rm -rf "$new"
-	(mkdir -p "${path%/*}/" && mkdir -m 700 "$new" && cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
-		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path") || fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
+	rm -rf "${path%/*}"/.amigen.*
+	{ mkdir -p "${path%/*}/" && new=$(mktemp -d "${path%/*}/.amigen.XXXXXX") && (cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
+		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path"); } || fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
 	rmdir "$new"
 }

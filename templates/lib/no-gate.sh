@@ -1,5 +1,8 @@
-# The spec says `gate: false`: the gate of an image or of an earlier spec is removed.
+# That of an image or an earlier spec. What it held starts.
 remove_gate() {
-	if [[ $(rm -fv {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf) && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+	if [[ $(rm -fv {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf) && -d /run/systemd/system ]]; then
+		systemctl daemon-reload
+		xargs -ra /run/amigen-held systemctl start --no-block
+	fi
 }
 close_gate() { :; }

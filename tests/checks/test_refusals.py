@@ -22,7 +22,7 @@ OF_THE_RUN = "of the run"
 SEEN_BY = {
     ("common.sh", "cannot make $state: no root, disk full o"): OF_THE_RUN,
     ("common.sh", "another run holds the lock'"): OF_THE_RUN,
-    ("common.sh", "this script is for $1; this machine is $"): "test_release",
+    ("common.sh", "this script is for $1, not $os"): "test_release",
     ("common.sh", "cannot write $path: a folder, disk full "): "test_file",
     ("files.sh", "cannot keep a copy of $path: is the disk"): "test_file",
     ("files.sh", "cannot write $path: a folder, disk full,"): "test_file",
@@ -32,7 +32,7 @@ SEEN_BY = {
     ("join.sh", "/etc/eks/bootstrap.sh ended with code $c"): "test_joined",
     ("join.sh", "cannot write $stamp: is the disk full?"): OF_THE_RUN,
     ("modules.sh", '${said[*]}: $(package_with_module "$modu'): "test_module_in_every_kernel",
-    ("modules.sh", "a module would not be loaded at boot: $s"): "test_module_persisted",
+    ("modules.sh", "a module would not load at boot: $said"): "test_module_persisted",
     ("modules.sh", "cannot load modules: ${said%%$'\\n'*}"): "test_module_loaded",
     ("packages.sh", "no package is named ${missing[*]}"): "test_package",
     ("packages.sh", "cannot install ${missing[*]} within $1 s"): "test_package",

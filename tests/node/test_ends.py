@@ -211,6 +211,27 @@ def test_a_killed_change_of_a_file_leaves_nothing_of_it_in_effect(root: BareRoot
     assert not list((root.folder / "etc/modules-load.d").glob("*before-amigen*"))
 
 
+@pytest.mark.parametrize(
+    ("at", "left"),
+    [
+        ('mv -fT "$new" "$path"', "usr-local/lib/amigen/ready.amigen.??????"),
+        ('mv -fT file "$path"', "etc/modules-load.d/.amigen.??????"),
+    ],
+    ids=["amigen's", "the user's"],
+)
+def test_nobody_can_guess_the_name_of_a_new_file(root: BareRoot, at: str, left: str) -> None:
+    """And what a SIGKILL leaves of it is gone after the next run."""
+    made = plan(files=[{"path": "/etc/modules-load.d/mine.conf", "content": "# mine\n"}])
+    names = set()
+    for _ in range(2):
+        kill(root, made, at)
+        [name] = root.folder.glob(left)
+        names.add(name)
+    assert len(names) == 2
+    run(root, made)
+    assert not [*root.folder.rglob("*.amigen.*")]
+
+
 @pytest.mark.parametrize("end", [">&-", ">&- 2>&-", "| true", "2>&1 | head -n 1 >/dev/null"])
 @pytest.mark.parametrize("code", [0, 1])
 def test_messages_that_nobody_takes_stop_nothing(root: BareRoot, end: str, code: int) -> None:

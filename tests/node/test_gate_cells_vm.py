@@ -245,6 +245,31 @@ def test_a_held_unit_starts_when_amigen_ready_is_restarted(node: Machine, platfo
     assert processes(node, name) == process
 
 
+# Answers as bash does, and is 0.8 s later than the run's end.
+SLOW = """\
+mkdir -p /usr/local/slow
+cat >/usr/local/slow/bash <<'BASH'
+#!/bin/sh
+/bin/bash "$@" && exit
+touch /run/asked
+until [ -s /etc/amigen/release.json ] && ! [ -e /var/lib/amigen/unfinished ]; do sleep 0.05; done
+sleep 0.8
+exit 1
+BASH
+chmod 755 /usr/local/slow/bash
+rm -f /run/asked
+"""
+
+
+def test_a_unit_that_is_noted_while_the_run_ends_starts(node: Machine) -> None:
+    """It asked just before the node was ready."""
+    name = UNITS["debian-12"][0]
+    do(node, SLOW + unit(name, f"{RUNS}\nEnvironment=PATH=/usr/local/slow:/usr/bin:/bin"))
+    script = f"systemctl start --no-block {name}; until [ -e /run/asked ]; do sleep 0.1; done"
+    bootstrap(node, "debian-12", hooks={"after": [{"name": "asks", "script": script}]})
+    assert do(node, f"sleep 3; systemctl is-active {name}") == "active"
+
+
 @pytest.mark.parametrize("platform", UNITS)
 def test_the_ways_out_for_nodes_that_the_gate_blocks(node: Machine, platform: str) -> None:
     """A file that an administrator makes, or a bootstrap of a spec with `gate: false`."""
@@ -257,5 +282,5 @@ def test_the_ways_out_for_nodes_that_the_gate_blocks(node: Machine, platform: st
     do(node, f"systemctl stop {name}; rm /etc/amigen/ignore-gate; systemctl start {name}")
     assert processes(node, name) == ["0"]
     bootstrap(node, platform, fails=True, gate=False)
-    do(node, f"systemctl start {name}")
+    do(node, "sleep 1")
     assert state(node, name) == "active"

@@ -264,7 +264,7 @@ def test_a_module_that_would_not_load_at_boot_is_refused(node: Node) -> None:
     for text, found in SKIPPED.items():
         local.write_text(text)
         place = f"/etc/modprobe.d/local.conf:{found}"
-        assert last_line(node.bootstrap(plan)) == f"amigen: FAILED: a module would not be loaded at boot: {place}"
+        assert last_line(node.bootstrap(plan)) == f"amigen: FAILED: a module would not load at boot: {place}"
         assert skips(node) == [place]
         assert f"skipped {place}\n" in node.run(evidence_script(plan.modules))
     for text in NOT_SKIPPED:

@@ -31,8 +31,7 @@ OWN_PATHS = (
     "/etc/yum.repos.d/amigen.repo",
 )
 _DROP_IN = "10-amigen-ready.conf"
-# A file is made as NAME.amigen-new, and an existing one in modules-load.d is backed up as
-# NAME.before-amigen.conf.~N~; NAME_MAX is 255.
+# A copy of an earlier file is kept as NAME.~N~; NAME_MAX is 255.
 _LONGEST_NAME = 230
 # Not kept by a reboot, or by the image.
 _VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run")  # noqa: S108 - named, not used

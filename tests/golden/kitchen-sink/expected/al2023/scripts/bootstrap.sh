@@ -26,7 +26,7 @@ fail() {
 	exit 1
 }
 
-# WHAT: before each change. Without release.json a node is not ready.
+# WHAT: before a change. Without release.json a node is not ready.
 change() {
 	step=$1
 	((changes += 1))
@@ -64,23 +64,23 @@ begin() {
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	# What an image recorded must not open the gate of a new node.
+	# An image's record must not open the gate of a new node.
 	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
 	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
 	exec 8>/run/amigen/lock
 	flock -w 900 8 || fail 'another run holds the lock'
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
-	[[ $os == "$1" ]] || fail "this script is for $1; this machine is $os"
+	[[ $os == "$1" ]] || fail "this script is for $1, not $os"
 }
 
 # PATH MODE TEXT: all of it or nothing.
 put_file() {
-	path=$1 new=$1.amigen.new
+	path=$1
 	[[ -f $path && $(stat -c %a:%u:%g "$path") == "$2:0:0" && $(<"$path") == "${3%$'\n'}" ]] && return
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
-	{ mkdir -p "${path%/*}" && rm -f "$new" && (set -C && printf %s "$3" >"$new") && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
+	{ mkdir -p "${path%/*}" && rm -f "$path".amigen.* && new=$(mktemp "$path.amigen.XXXXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
 		fail "cannot write $path: a folder, disk full or read-only?"
 }
 
@@ -97,10 +97,9 @@ replace_file() {
 		log "kept the existing $path as $kept"
 	fi
 	# Nobody but root can replace the file in the new folder.
-	new=${path%/*}/.amigen.new
-	rm -rf "$new"
-	(mkdir -p "${path%/*}/" && mkdir -m 700 "$new" && cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
-		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path") || fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
+	rm -rf "${path%/*}"/.amigen.*
+	{ mkdir -p "${path%/*}/" && new=$(mktemp -d "${path%/*}/.amigen.XXXXXX") && (cd "$new" && [[ -O . ]] && printf %s "$4" | $decoder >file &&
+		chown "$3" file && chmod "$2" file && sync file && mv -fT file "$path"); } || fail "cannot write $path: a folder, disk full, read-only, or no such user as $3?"
 	rmdir "$new"
 }
 
@@ -116,7 +115,7 @@ become_root() {
 	exit 1
 }
 
-# SECONDS NAME[=VERSION]...: network and lock may need time; what counts is what is installed.
+# SECONDS NAME[=VERSION]...: network and lock may need time; what is installed counts.
 ensure_packages() {
 	local end=$(($(uptime) + $1)) code='' delay=2 said why='' out=/run/amigen/packages.log
 	while
@@ -126,7 +125,7 @@ ensure_packages() {
 	do
 		if [[ $code ]]; then
 			((code)) || fail "no package is named ${missing[*]}"
-			# First cause and last line; a stopped one may say nothing.
+			# First cause, last line; a stopped one may say nothing.
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
@@ -162,7 +161,7 @@ package_with_module() {
 lacking() (
 	for builtin in /lib/modules/*/modules.builtin; do
 		cd "${builtin%/*}" || continue
-		if grep -q "/$2\.ko" modules.builtin; then continue; fi
+		grep -q "/$2\.ko" modules.builtin && continue
 		files=$(grep "^[^:]*/$2\.ko" modules.dep | tr -d :) || :
 		for file in ${files:-$1.ko}; do
 			[ -e "$file" ] || echo "the kernel ${PWD##*/} lacks $file, which $1 needs"
@@ -191,7 +190,7 @@ load_modules() {
 	for module in "${modules[@]}"; do
 		read -ra said < <(lacking "$module" "${module//[-_]/[-_]}") && fail "${said[*]}: $(package_with_module "$module" "${said[2]}")"
 	done
-	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not be loaded at boot: $said"
+	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not load at boot: $said"
 	# -n: no words where all are loaded or built in.
 	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
 	said=$(modprobe -a "${modules[@]}" 2>&1) || :
@@ -278,7 +277,7 @@ run_hook() {
 "
 }
 
-# FOLDER: drop-ins ask ready before kubelet starts; none stops one that runs.
+# FOLDER: drop-ins ask ready before kubelet starts; a running one goes on.
 hold() {
 	for unit in "${units[@]}"; do put_file "$1/systemd/system/$unit.d/10-amigen-ready.conf" 644 "$drop_in"; done
 	# One that crash-loops is never 30 s old.
@@ -288,10 +287,12 @@ hold() {
 open_gate() {
 	[[ -d /run/systemd/system && -z ${AMIGEN_NO_KERNEL:-} ]] || return 0
 	rm -f /run/amigen/open
+	# A unit that just asked is noted by then.
+	sleep 1
 	systemctl restart amigen-ready || fail "$(bash /usr/local/lib/amigen/ready 2>&1)"
 }
 
-# A node that was ready, and not changed, stays so.
+# A node that was ready and not changed stays so.
 close_gate() {
 	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
 	(hold /run)
@@ -317,7 +318,7 @@ main() {
 	become_root
 	begin 'amzn 2023'
 	put_file /usr/local/lib/amigen/ready 755 '#!/usr/bin/env bash
-# At each boot, and before each start of kubelet: may this node join?
+# At boot and before each start of kubelet: may it join?
 not_ready() {
 	echo "amigen-ready: this node is NOT ready: $*" >&2
 	exit 1

@@ -160,7 +160,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "60a44936654f413b7113bef94bf25eacab41b0144ea458ebe5d21b3857480b11",
+        "d4e4a0ebf248db97188e9bf8472115bb2401fda87b4056560eb8ea5681384deb",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

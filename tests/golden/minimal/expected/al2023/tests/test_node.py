@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "f19ccc3db736a0c22c91df8bce741645ea223ae9eb7fe4f815852f7fef67b8b0",
+        "c36e278d4182b6076ac062f9e16891a3d83c3ef2b8fc28d796bb5a062de484bb",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

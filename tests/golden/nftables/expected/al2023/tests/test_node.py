@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "631d13b6f5740e31640d18102c243d8c46d3131a5916ff9b2e3ea0ad96dc6e8c",
+        "cb5862f7fdca2990562c6fca2cc09bc4f53a98d0cd5f13c0248687dfb1ee1df9",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
