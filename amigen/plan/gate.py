@@ -19,8 +19,6 @@ from amigen.platforms import PLATFORMS
 from amigen.spec.model import NodeImage
 from amigen.spec.values import Platform
 
-# There on a new node of an image until the bootstrap has ended well, and while Ubuntu's script joins the node.
-UNFINISHED_PATH = "/var/lib/amigen/unfinished"
 SCRIPT_PATH = "/usr/local/lib/amigen/ready"
 
 
@@ -35,7 +33,6 @@ def gate_step(spec: NodeImage, platform: Platform, modules: tuple[str, ...]) -> 
         modules=tuple(module.replace("-", "_") for module in modules),
         scheduler=spec.kube_proxy.ipvs.scheduler if mode == "ipvs" else "",
         release_path=RELEASE_PATH,
-        unfinished=UNFINISHED_PATH,
     )
     unit = render("templates", "amigen-ready.service.jinja", mode=mode)
     files = (_file(SCRIPT_PATH, script, "0755"), _file(f"/etc/systemd/system/{GATE_UNIT}", unit))

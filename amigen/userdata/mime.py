@@ -158,7 +158,7 @@ def write(parts: tuple[Part, ...]) -> bytes:
     everything = b"\0".join(body for _, body in bodies)
     number = 0
     while True:
-        boundary = "==amigen-" + hashlib.sha256(b"%d" % number + everything).hexdigest()[:24] + "=="
+        boundary = "==amigen-" + hashlib.sha256(b"%d" % number + everything).hexdigest()[:4] + "=="
         if boundary.encode() not in everything:
             break
         number += 1
@@ -178,7 +178,7 @@ def _body(part: Part) -> tuple[str, bytes]:
     for key, value in part.headers:
         more += f"{re.sub(r'[^A-Za-z0-9-]', '_', key)}: {' '.join(re.sub(r'[^!-~]+', ' ', value).split())}\n"
     if is_plain(part.content):
-        return f'Content-Type: {part.type}; charset="us-ascii"\n{more}', part.content
+        return f"Content-Type: {part.type}\n{more}", part.content
     # nodeadm decodes base64 in a part too, and no mail library between here and the node can change a byte of it.
     headers = f'Content-Type: {part.type}; charset="utf-8"\nContent-Transfer-Encoding: base64\n{more}'
     return headers, base64.encodebytes(part.content)

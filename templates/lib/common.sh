@@ -1,5 +1,4 @@
-release=/etc/amigen/release.json state=/var/lib/amigen
-unfinished=$state/unfinished changes=0 reason='' step=start new=''
+release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
 # To 7: a caller may redirect stdout.
 log() {
@@ -49,11 +48,11 @@ begin() {
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	# An image's record must not open the gate of a new node.
-	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
-	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
+	# An image's record must not open a new node's gate.
+	[[ ! -e $state/baked ]] || rm -f "$release" "$state/baked"
+	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, full or read-only?"
 	exec 8>/run/amigen/lock
-	flock -w 900 8 || fail 'another run holds the lock'
+	flock -w 900 8 || fail 'another run is at work'
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1, not $os"
 }
@@ -65,6 +64,11 @@ put_file() {
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
-	{ mkdir -p "${path%/*}" && rm -f "$path".amigen.* && new=$(mktemp "$path.amigen.XXXXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
-		fail "cannot write $path: a folder, disk full or read-only?"
+	mkdir -p "${path%/*}"
+	rm -f "$path".amigen.*
+	new=$(mktemp "$path.amigen.XXXXXX")
+	printf %s "$3" >"$new"
+	chmod "$2" "$new"
+	sync "$new"
+	mv -fT "$new" "$path"
 }

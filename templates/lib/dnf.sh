@@ -10,7 +10,7 @@ install_packages() {
 		--setopt=retries=2 --setopt=timeout=20 "${package_options[@]}" install "${@/=/-}"
 }
 
-# MODULE KERNEL: of exactly this kernel.
+# MODULE KERNEL: of this very kernel.
 package_with_module() {
 	found=$(timeout 120 dnf -q "${package_options[@]}" repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs)
 	echo "${found:+install }${found:-no repository here has it}"

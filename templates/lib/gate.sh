@@ -15,8 +15,8 @@ open_gate() {
 
 # A node that was ready and not changed stays so.
 close_gate() {
-	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
-	(hold /run)
+	[[ -d /run/systemd/system && ! -e $release ]] || return 0
+	(set -e && hold /run)
 	systemctl daemon-reload
 	[[ ! -e /run/amigen/open ]] || log 'kubelet may start again until the next boot'
 }

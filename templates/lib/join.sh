@@ -5,15 +5,15 @@ join_cluster() {
 	[[ -f $stamp && $(<"$stamp") == "$sum" ]] && return
 	[[ -x /etc/eks/bootstrap.sh ]] || fail '/etc/eks/bootstrap.sh is not here: this is not an EKS image'
 	step='join the cluster'
-	: >"$unfinished"
+	mv -f "$release" "$state/joining.json"
 	# It starts kubelet: the gate is open until it ends; on_exit closes it, too.
 	new=/run/amigen/open
 	: >"$new"
 	log 'running /etc/eks/bootstrap.sh'
 	((changes += 1))
 	bounded 0 /etc/eks/bootstrap.sh "$@" || code=$?
-	rm -f "$new"
 	((code == 0)) || fail "/etc/eks/bootstrap.sh ended with code $code"
 	echo "$sum" >"$stamp" || fail "cannot write $stamp: is the disk full?"
-	rm -f "$unfinished"
+	mv -f "$state/joining.json" "$release"
+	rm -f "$new"
 }

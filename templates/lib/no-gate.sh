@@ -1,4 +1,4 @@
-# That of an image or an earlier spec. What it held starts.
+# Of an image or an earlier spec; what it held starts.
 remove_gate() {
 	if [[ $(rm -fv {/etc,/run}/systemd/system/*.service.d/10-amigen-ready.conf) && -d /run/systemd/system ]]; then
 		systemctl daemon-reload

@@ -1,4 +1,4 @@
-# SECONDS NAME[=VERSION]...: network and lock may need time; what is installed counts.
+# SECONDS NAME[=VERSION]...: network and locks need time; what is installed counts.
 ensure_packages() {
 	local end=$(($(uptime) + $1)) code='' delay=2 said why='' out=/run/amigen/packages.log
 	while
@@ -12,7 +12,7 @@ ensure_packages() {
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
-			log "that did not work ($why); again in $delay s"
+			log "not yet ($why); again in $delay s"
 			bounded 0 sleep "$delay"
 			((delay > 20)) || ((delay *= 2))
 		fi

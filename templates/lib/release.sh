@@ -1,6 +1,6 @@
 # JSON PACKAGE...: JSON without its end.
 write_release() {
-	local name packages=''
+	packages=''
 	for name in "${@:2}"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
 	[[ $(cat "$release" 2>/dev/null) == "$1,"* ]] || put_file "$release" 644 "$1,
   \"releasever\": \"$(cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release)\",
@@ -9,5 +9,4 @@ write_release() {
   \"time\": \"$(date -u +%FT%TZ)\"
 }
 "
-	rm -f "$unfinished"
 }

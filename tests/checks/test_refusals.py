@@ -20,10 +20,9 @@ FAILS = {
 OF_THE_RUN = "of the run"
 # File and the begin of each message -> the check that fails on such a node.
 SEEN_BY = {
-    ("common.sh", "cannot make $state: no root, disk full o"): OF_THE_RUN,
-    ("common.sh", "another run holds the lock'"): OF_THE_RUN,
+    ("common.sh", "cannot make $state: no root, full or read"): OF_THE_RUN,
+    ("common.sh", "another run is at work'"): OF_THE_RUN,
     ("common.sh", "this script is for $1, not $os"): "test_release",
-    ("common.sh", "cannot write $path: a folder, disk full "): "test_file",
     ("files.sh", "cannot keep a copy of $path: is the disk"): "test_file",
     ("files.sh", "cannot write $path: a folder, disk full,"): "test_file",
     ("gate.sh", "$(bash /usr/local/lib/amigen/ready 2>&1)"): "test_unit_active",

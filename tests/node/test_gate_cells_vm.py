@@ -252,7 +252,7 @@ cat >/usr/local/slow/bash <<'BASH'
 #!/bin/sh
 /bin/bash "$@" && exit
 touch /run/asked
-until [ -s /etc/amigen/release.json ] && ! [ -e /var/lib/amigen/unfinished ]; do sleep 0.05; done
+until [ -s /etc/amigen/release.json ]; do sleep 0.05; done
 sleep 0.8
 exit 1
 BASH

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from amigen import parse_spec, plan_image
+from amigen import parse_spec, plan_image, user_data
 from amigen.base.shipped import folder
-from amigen.scripts.bootstrap import bootstrap_script
 
 # In the functions' text, so that it is the same text that is tested.
 MOVED = ("/proc/uptime", "/run/amigen")
@@ -62,7 +61,7 @@ ensure_packages 60 ipvsadm
 def test_a_clock_that_is_set_changes_nothing_of_the_time_for_packages(place: Path, step: str) -> None:
     """The first time synchronisation comes in the middle of a first boot: as many tries, and the same end."""
     said = run(place, ("common.sh", "apt.sh", "packages.sh"), TRIES.replace("STEP", step)).splitlines()
-    assert [line.rpartition("; ")[2] for line in said if "that did not work" in line] == [
+    assert [line.rpartition("; ")[2] for line in said if "; again in" in line] == [
         f"again in {delay} s" for delay in (2, 4, 8, 16)
     ]
     assert said[-1] == "cannot install ipvsadm within 60 s: E: not yet"
@@ -189,8 +188,8 @@ ensure_packages 1 ipvsadm
 
 
 @pytest.mark.parametrize(("gate", "most"), [(False, 7_168), (True, 9_216)])
-def test_the_smallest_script_stays_small(gate: bool, most: int) -> None:
-    """Bytes with all comments, of the five-line spec; EC2 takes 16,384, a node group's NodeConfig 2,560 of them."""
+def test_the_smallest_user_data_stays_small(gate: bool, most: int) -> None:
+    """Bytes of the five-line spec, comments and MIME included; EC2 takes 16,384."""
     spec = {"apiVersion": "amigen/v1alpha1", "kind": "NodeImage", "name": "ipvs-nodes", "kubernetesVersion": "1.34"}
     plan = plan_image(parse_spec({**spec, "platforms": ["al2023"], "gate": gate}), "al2023")
-    assert len(bootstrap_script(plan, user_data=True)) <= most
+    assert len(user_data(plan)) <= most

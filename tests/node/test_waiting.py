@@ -257,7 +257,7 @@ CASES: dict[str, Case] = {
     "apt-daily fetches lists for 20 s": apt(
         fault=lambda n: apt_updates(n, 20),
         ends_well=True,
-        says=r"that did not work \(Could not get lock /var/lib/apt/lists/lock\. It is held by .*again in 2 s",
+        says=r"not yet \(Could not get lock /var/lib/apt/lists/lock\. It is held by .*again in 2 s",
         limit=300,
         waits=15,
     ),
@@ -290,12 +290,12 @@ CASES: dict[str, Case] = {
     "apt's mirror is back after 60 s": apt(
         fault=back_after(60),
         ends_well=True,
-        says=r"that did not work \(Failed to fetch .*again in 2 s",
+        says=r"not yet \(Failed to fetch .*again in 2 s",
         limit=300,
         waits=55,
     ),
     "dnf's mirror is back after 20 s": dnf(
-        fault=back_after(20), ends_well=True, says=r"that did not work \(.*again in 2 s", limit=300, waits=15
+        fault=back_after(20), ends_well=True, says=r"not yet \(.*again in 2 s", limit=300, waits=15
     ),
     "a source of an admin is down": apt(fault=source_of_an_admin_is_down, ends_well=True, says="amigen: ready"),
     # A network that does not.

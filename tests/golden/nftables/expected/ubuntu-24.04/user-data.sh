@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode. Steps: main, at the end.
+# amigen 0.1.0: makes Ubuntu 24.04 ready for kube-proxy in nftables mode. Steps: see main.
 # shellcheck disable=SC1091,SC2016
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root
@@ -10,8 +10,7 @@ drop_in='# By amigen. To start anyway: touch /etc/amigen/ignore-gate
 ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/open ] || bash /usr/local/lib/amigen/ready || { echo %n >>/run/amigen-held; exit 1; }"
 '
 
-release=/etc/amigen/release.json state=/var/lib/amigen
-unfinished=$state/unfinished changes=0 reason='' step=start new=''
+release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
 # To 7: a caller may redirect stdout.
 log() {
@@ -61,11 +60,11 @@ begin() {
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	# An image's record must not open the gate of a new node.
-	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
-	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
+	# An image's record must not open a new node's gate.
+	[[ ! -e $state/baked ]] || rm -f "$release" "$state/baked"
+	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, full or read-only?"
 	exec 8>/run/amigen/lock
-	flock -w 900 8 || fail 'another run holds the lock'
+	flock -w 900 8 || fail 'another run is at work'
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1, not $os"
 }
@@ -77,11 +76,16 @@ put_file() {
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
-	{ mkdir -p "${path%/*}" && rm -f "$path".amigen.* && new=$(mktemp "$path.amigen.XXXXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
-		fail "cannot write $path: a folder, disk full or read-only?"
+	mkdir -p "${path%/*}"
+	rm -f "$path".amigen.*
+	new=$(mktemp "$path.amigen.XXXXXX")
+	printf %s "$3" >"$new"
+	chmod "$2" "$new"
+	sync "$new"
+	mv -fT "$new" "$path"
 }
 
-# SECONDS NAME[=VERSION]...: network and lock may need time; what is installed counts.
+# SECONDS NAME[=VERSION]...: network and locks need time; what is installed counts.
 ensure_packages() {
 	local end=$(($(uptime) + $1)) code='' delay=2 said why='' out=/run/amigen/packages.log
 	while
@@ -95,7 +99,7 @@ ensure_packages() {
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
-			log "that did not work ($why); again in $delay s"
+			log "not yet ($why); again in $delay s"
 			bounded 0 sleep "$delay"
 			((delay > 20)) || ((delay *= 2))
 		fi
@@ -178,13 +182,12 @@ skipped() (
 ) 2>/dev/null
 
 load_modules() {
-	local modules module said
 	mapfile -t modules < <(grep -hv '^#' "$@")
 	for module in "${modules[@]}"; do
 		read -ra said < <(lacking "$module" "${module//[-_]/[-_]}") && fail "${said[*]}: $(package_with_module "$module" "${said[2]}")"
 	done
 	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not load at boot: $said"
-	# -n: no words where all are loaded or built in.
+	# -n: silent where all are loaded or built in.
 	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
 	said=$(modprobe -a "${modules[@]}" 2>&1) || :
 	[[ -z $(modprobe -anv "${modules[@]}" 2>&1) ]] || fail "cannot load modules: ${said%%$'\n'*}"
@@ -208,15 +211,15 @@ open_gate() {
 
 # A node that was ready and not changed stays so.
 close_gate() {
-	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
-	(hold /run)
+	[[ -d /run/systemd/system && ! -e $release ]] || return 0
+	(set -e && hold /run)
 	systemctl daemon-reload
 	[[ ! -e /run/amigen/open ]] || log 'kubelet may start again until the next boot'
 }
 
 # JSON PACKAGE...: JSON without its end.
 write_release() {
-	local name packages=''
+	packages=''
 	for name in "${@:2}"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
 	[[ $(cat "$release" 2>/dev/null) == "$1,"* ]] || put_file "$release" 644 "$1,
   \"kernel\": \"$([[ ${AMIGEN_NO_KERNEL:-} ]] || uname -r)\",
@@ -224,7 +227,6 @@ write_release() {
   \"time\": \"$(date -u +%FT%TZ)\"
 }
 "
-	rm -f "$unfinished"
 }
 
 main() {
@@ -235,7 +237,7 @@ not_ready() {
 	echo "amigen-ready: this node is NOT ready: $*" >&2
 	exit 1
 }
-[[ ! -e /var/lib/amigen/unfinished && -s /etc/amigen/release.json ]] || not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
+[[ -s /etc/amigen/release.json ]] || not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
 for module in nf_tables nf_conntrack; do
 	[[ -d /sys/module/$module || $(/sbin/modinfo -n "$module" 2>&1) == "(builtin)" ]] || not_ready "the module $module is not loaded"
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode. Steps: main, at the end.
+# amigen 0.1.0: makes Amazon Linux 2023 ready for kube-proxy in ipvs mode. Steps: see main.
 # shellcheck disable=SC1091,SC2016
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root
@@ -13,8 +13,7 @@ drop_in='# By amigen. To start anyway: touch /etc/amigen/ignore-gate
 ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/open ] || bash /usr/local/lib/amigen/ready || { echo %n >>/run/amigen-held; exit 1; }"
 '
 
-release=/etc/amigen/release.json state=/var/lib/amigen
-unfinished=$state/unfinished changes=0 reason='' step=start new=''
+release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
 # To 7: a caller may redirect stdout.
 log() {
@@ -64,11 +63,11 @@ begin() {
 	trap : PIPE
 	trap on_exit EXIT
 	trap 'reason="stopped by a signal"; exit 143' HUP INT TERM
-	# An image's record must not open the gate of a new node.
-	[[ ! -e $state/baked ]] || mv -f "$state/baked" "$unfinished"
-	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, disk full or read-only?"
+	# An image's record must not open a new node's gate.
+	[[ ! -e $state/baked ]] || rm -f "$release" "$state/baked"
+	mkdir -p /run/amigen "$state" || fail "cannot make $state: no root, full or read-only?"
 	exec 8>/run/amigen/lock
-	flock -w 900 8 || fail 'another run holds the lock'
+	flock -w 900 8 || fail 'another run is at work'
 	os=$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") || :
 	[[ $os == "$1" ]] || fail "this script is for $1, not $os"
 }
@@ -80,8 +79,13 @@ put_file() {
 	change "writing $path"
 	# Modules of others are still loaded.
 	[[ $path != /etc/modules-load.d/* || ! -f $path ]] || grep -q 'y amigen, ' "$path" || mv -v --backup=t "$path" "${path%.conf}.before-amigen.conf" >&7
-	{ mkdir -p "${path%/*}" && rm -f "$path".amigen.* && new=$(mktemp "$path.amigen.XXXXXX") && printf %s "$3" >"$new" && chmod "$2" "$new" && sync "$new" && mv -fT "$new" "$path"; } ||
-		fail "cannot write $path: a folder, disk full or read-only?"
+	mkdir -p "${path%/*}"
+	rm -f "$path".amigen.*
+	new=$(mktemp "$path.amigen.XXXXXX")
+	printf %s "$3" >"$new"
+	chmod "$2" "$new"
+	sync "$new"
+	mv -fT "$new" "$path"
 }
 
 # PATH MODE OWNER:GROUP TEXT [DECODER]: all of it or nothing; keeps a copy of what was there.
@@ -115,7 +119,7 @@ become_root() {
 	exit 1
 }
 
-# SECONDS NAME[=VERSION]...: network and lock may need time; what is installed counts.
+# SECONDS NAME[=VERSION]...: network and locks need time; what is installed counts.
 ensure_packages() {
 	local end=$(($(uptime) + $1)) code='' delay=2 said why='' out=/run/amigen/packages.log
 	while
@@ -129,7 +133,7 @@ ensure_packages() {
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
-			log "that did not work ($why); again in $delay s"
+			log "not yet ($why); again in $delay s"
 			bounded 0 sleep "$delay"
 			((delay > 20)) || ((delay *= 2))
 		fi
@@ -151,7 +155,7 @@ install_packages() {
 		--setopt=retries=2 --setopt=timeout=20 install "${@/=/-}"
 }
 
-# MODULE KERNEL: of exactly this kernel.
+# MODULE KERNEL: of this very kernel.
 package_with_module() {
 	found=$(timeout 120 dnf -q repoquery --whatprovides "*/$2/*/$1.ko*" --qf '%{name}-%{evr}\n' 2>/dev/null | sort -u | xargs)
 	echo "${found:+install }${found:-no repository here has it}"
@@ -185,13 +189,12 @@ skipped() (
 ) 2>/dev/null
 
 load_modules() {
-	local modules module said
 	mapfile -t modules < <(grep -hv '^#' "$@")
 	for module in "${modules[@]}"; do
 		read -ra said < <(lacking "$module" "${module//[-_]/[-_]}") && fail "${said[*]}: $(package_with_module "$module" "${said[2]}")"
 	done
 	read -r said < <(IFS='|' && skipped "${modules[*]//[-_]/[-_]}") && fail "a module would not load at boot: $said"
-	# -n: no words where all are loaded or built in.
+	# -n: silent where all are loaded or built in.
 	[[ -z ${AMIGEN_NO_KERNEL:-} && $(modprobe -anv "${modules[@]}" 2>&1) ]] || return 0
 	said=$(modprobe -a "${modules[@]}" 2>&1) || :
 	[[ -z $(modprobe -anv "${modules[@]}" 2>&1) ]] || fail "cannot load modules: ${said%%$'\n'*}"
@@ -294,15 +297,15 @@ open_gate() {
 
 # A node that was ready and not changed stays so.
 close_gate() {
-	[[ -d /run/systemd/system && (! -e $release || -e $unfinished) ]] || return 0
-	(hold /run)
+	[[ -d /run/systemd/system && ! -e $release ]] || return 0
+	(set -e && hold /run)
 	systemctl daemon-reload
 	[[ ! -e /run/amigen/open ]] || log 'kubelet may start again until the next boot'
 }
 
 # JSON PACKAGE...: JSON without its end.
 write_release() {
-	local name packages=''
+	packages=''
 	for name in "${@:2}"; do packages+="${packages:+, }\"$name\": \"$(version_of "$name")\""; done
 	[[ $(cat "$release" 2>/dev/null) == "$1,"* ]] || put_file "$release" 644 "$1,
   \"releasever\": \"$(cat /etc/dnf/vars/releasever 2>/dev/null || rpm -q --qf '%{VERSION}' system-release)\",
@@ -311,7 +314,6 @@ write_release() {
   \"time\": \"$(date -u +%FT%TZ)\"
 }
 "
-	rm -f "$unfinished"
 }
 
 main() {
@@ -323,7 +325,7 @@ not_ready() {
 	echo "amigen-ready: this node is NOT ready: $*" >&2
 	exit 1
 }
-[[ ! -e /var/lib/amigen/unfinished && -s /etc/amigen/release.json ]] || not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
+[[ -s /etc/amigen/release.json ]] || not_ready "the bootstrap has not run to its end: see /var/log/cloud-init-output.log"
 for module in ip_vs ip_vs_lblcr nf_conntrack br_netfilter nf_nat; do
 	[[ -d /sys/module/$module || $(/sbin/modinfo -n "$module" 2>&1) == "(builtin)" ]] || not_ready "the module $module is not loaded"
 done

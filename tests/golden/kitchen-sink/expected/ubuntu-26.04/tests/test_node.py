@@ -160,7 +160,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "d4e4a0ebf248db97188e9bf8472115bb2401fda87b4056560eb8ea5681384deb",
+        "1868fcb7cca2199f61f1676f6d0518580af567ff570ee61496dc01571ad3fc84",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

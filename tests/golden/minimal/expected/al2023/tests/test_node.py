@@ -127,7 +127,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "c36e278d4182b6076ac062f9e16891a3d83c3ef2b8fc28d796bb5a062de484bb",
+        "cc16f8dd333d69244772f2b29726e87fba9af1154dd48cd39ce92849ae62a00b",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",

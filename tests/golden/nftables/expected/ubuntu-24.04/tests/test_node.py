@@ -113,7 +113,7 @@ FILES = {
         "0755",
         "root",
         "root",
-        "cb5862f7fdca2990562c6fca2cc09bc4f53a98d0cd5f13c0248687dfb1ee1df9",
+        "8fece5f22cb3a7b6df50fb1469e2acb8bee43637b46ed3dff76ae8e726256d2f",
     ),
     "/etc/systemd/system/amigen-ready.service": (
         "0644",
