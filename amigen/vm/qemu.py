@@ -49,9 +49,11 @@ def qemu_command(
     image: VmImage, work: Path, *, memory_mib: int, acceleration: Acceleration, ssh_port: int
 ) -> list[str]:
     """The whole command; the files of the guest are in `work` (see `Machine`)."""
+    # Two emulated ones wait for each other: two VMs at once take half as long again, and a kernel may stall there.
+    processors = "1" if acceleration.name == "tcg" else "2"
     return [
         *bare_command(image.architecture, acceleration, _machine(image)),
-        *("-smp", "2", "-m", str(memory_mib)),
+        *("-smp", processors, "-m", str(memory_mib)),
         *("-drive", disk_drive(work / "disk.qcow2")),
         *("-drive", seed_drive(work / "seed.iso")),
         *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22", "-device", "virtio-net-pci,netdev=net"),
