@@ -186,6 +186,21 @@ def hanging_package(node: Node) -> Iterator[None]:
 
 
 @contextmanager
+def torn_packages(node: Node) -> Iterator[None]:
+    """What dpkg records where a SIGKILL or power loss ends it while it unpacks, of ours and of what it needs."""
+    node.run(f"dpkg --unpack {REPOSITORY}/*.deb")
+    states = {
+        "ipvsadm": "reinstreq unpacked",
+        "libnl-3-200": "reinstreq half-installed",
+        "libpopt0": "ok half-installed",
+    }
+    for name, state in states.items():
+        edit = f"/^Package: {name}$/,/^$/s/^Status: .*/Status: install {state}/"
+        node.run(f"sed -i '{edit}' /var/lib/dpkg/status")
+    yield
+
+
+@contextmanager
 def source_of_an_admin_is_down(node: Node) -> Iterator[None]:
     (node.root / "etc/apt/sources.list.d/extra.list").write_text("deb [trusted=yes] http://127.0.0.1:9/ ./\n")
     yield
@@ -286,6 +301,9 @@ CASES: dict[str, Case] = {
     "rpm installs for ever": dnf(
         fault=lambda n: rpm_installs(n, 900, "rpm", "-i"), says="RPM: error: can't create transaction lock"
     ),
+    "packages that were cut short while they were unpacked": apt(
+        fault=torn_packages, ends_well=True, says="amigen: ready"
+    ),
     # A network that comes.
     "apt's mirror is back after 60 s": apt(
         fault=back_after(60),
@@ -340,6 +358,7 @@ class Ended:
     lines: list[str]
     seconds: float
     has_package: bool
+    words: str
 
 
 Runs = dict[str, Future[Ended]]
@@ -385,7 +404,10 @@ def run_case(case: Case, place: Path, repository: Path) -> Ended:
         seconds = time.monotonic() - started
         (node.root / "filler").unlink(missing_ok=True)
         there = node.run("command -v ipvsadm").strip() == "/usr/sbin/ipvsadm"
-    return Ended(code=done.returncode, lines=done.stdout.splitlines(), seconds=seconds, has_package=there)
+        # The package manager's, of the last try.
+        words = node.run("cat /run/amigen/packages.log")
+    lines = done.stdout.splitlines()
+    return Ended(code=done.returncode, lines=lines, seconds=seconds, has_package=there, words=words)
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +430,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_it_waits_and_goes_on(name: str, runs: Runs) -> None:
     """It cannot have ended before the fault did; then it succeeds, and has said what it waited for."""
     case, ended = CASES[name], runs[name].result()
-    print("\n".join(ended.lines))
+    print("\n".join([*ended.lines, ended.words]))
     assert ended.code == 0
     assert ended.lines[-1].startswith("amigen: ready: ")
     assert any(re.search(case.says, line) for line in ended.lines)
@@ -420,7 +442,7 @@ def test_it_waits_and_goes_on(name: str, runs: Runs) -> None:
 def test_it_ends_in_time_and_says_why(name: str, runs: Runs) -> None:
     """Bounded, and the last line has the reason."""
     case, ended = CASES[name], runs[name].result()
-    print("\n".join(ended.lines))
+    print("\n".join([*ended.lines, ended.words]))
     assert ended.code == 1
     assert re.search(f"^amigen: FAILED: .*{case.says}", ended.lines[-1])
     assert ended.seconds < case.limit + MORE

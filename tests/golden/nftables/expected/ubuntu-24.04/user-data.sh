@@ -135,10 +135,13 @@ apt_get() {
 }
 
 install_packages() {
+	local torn
+	# What was cut short while it was unpacked must be unpacked again.
+	mapfile -t torn < <(dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' | sed -nE 's/^(reinstreq .*|.* half-installed) //p')
 	# Also after a failed update: the package may come from a source that works.
 	apt_get update || :
-	apt_get install --no-install-recommends --allow-downgrades -- "$@" && return
-	# An earlier installation may have been cut short.
+	apt_get install --reinstall --no-install-recommends --allow-downgrades -- "$@" "${torn[@]}" && return
+	# What was cut short later.
 	unattended dpkg --force-confold --configure -a && return 1
 }
 
