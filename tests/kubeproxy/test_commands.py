@@ -491,7 +491,7 @@ def test_migrate_with_nodes_that_amigen_makes_no_image_of(api: FakeApi) -> None:
     [
         ("userspace", (), 14, "mode 'userspace' is not a mode of kube-proxy on Linux"),
         ("ipvs", ("--name", "a b"), 14, "--name 'a b' is not a name"),
-        ("ipvs", ("--name", ""), 14, "--name '' is not a name"),
+        ("ipvs", ("--name", "-"), 14, "--name '-' is not a name"),
         ("ipvs", ("--write-spec", "/no/such/folder/spec.yaml"), 14, "there is no folder /no/such/folder"),
     ],
 )
