@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +113,6 @@ class LazyGroup(click.Group):
                 example, page = EXAMPLES[name]
                 each.epilog = f"\b\nExample: {example}\nMore:    amigen docs {page}"
         return command
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for before, word in pairwise(["amigen", *args]):
-            if not word or (word.startswith("--") and word.endswith("=")):
-                empty = (word or before).removesuffix("=")
-                raise click.UsageError(f"the value after {empty} is empty: is a variable not set?", ctx)
-        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         from amigen.cli.document import json_document

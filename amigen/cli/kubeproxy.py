@@ -235,16 +235,16 @@ def migrate(
     from amigen.kubeproxy import show
     from amigen.kubeproxy.migrate import migration_of_file, plan_migration, require_new, write_image_spec
 
-    if write_spec:
+    if write_spec is not None:
         require_new(write_spec)
-    if config_file and not kubernetes_version:
+    if config_file is not None and not kubernetes_version:
         raise InputError("--config needs --kubernetes-version", "such as --kubernetes-version 1.35")
-    if config_file:
+    if config_file is not None:
         found = migration_of_file(config_file, str(kubernetes_version), name)
     else:
         seen = _session(options).observed
         found = plan_migration(seen, name, seen.version)
-    if write_spec:
+    if write_spec is not None:
         write_image_spec(found, write_spec)
     if output == "json":
         echo_json(show.migration_json(found))

@@ -103,8 +103,8 @@ def migration_of_file(file: str, kubernetes_version: str, name: str) -> Migratio
 def require_new(file: str) -> None:
     """Raise InputError where no image spec could be written: before the cluster is asked."""
     require_writable(Path(file))
-    if os.path.lexists(file):
-        raise InputError(f"{file} already exists", "choose another file")
+    if os.path.lexists(Path(file)):
+        raise InputError(f"{Path(file)} already exists", "choose another file")
 
 
 def write_image_spec(found: Migration, file: str) -> None:
@@ -118,7 +118,7 @@ def write_image_spec(found: Migration, file: str) -> None:
         with Path(file).open("x", encoding="utf-8") as stream:
             stream.write(found.spec)
     except FileExistsError:
-        raise InputError(f"{file} already exists", "choose another file") from None
+        raise InputError(f"{Path(file)} already exists", "choose another file") from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
 

@@ -216,14 +216,6 @@ def test_wrong_usage_is_said_before_a_missing_spec(spec: list[str], arguments: l
     assert b"missing.yaml: " not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--config="], ["--config", ""], ["--write-spec", "", "--config", "a.yaml"]])
-def test_an_empty_value_is_no_value(arguments: list[str], amigen: Amigen) -> None:
-    """`--config "$FILE"` without the variable must not ask the cluster in place of the file."""
-    done = amigen("kube-proxy", "migrate", *arguments)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert f"the value after {arguments[0].removesuffix('=')} is empty: is a variable not set?".encode() in done.stderr
-
-
 @pytest.mark.parametrize(
     "options", [["--html", "/proc/a.html"], ["--junit", "/proc/a.xml"], ["--logs", "/proc/logs"]], ids=" ".join
 )

@@ -491,8 +491,10 @@ def test_migrate_with_nodes_that_amigen_makes_no_image_of(api: FakeApi) -> None:
     [
         ("userspace", (), 14, "mode 'userspace' is not a mode of kube-proxy on Linux"),
         ("ipvs", ("--name", "a b"), 14, "--name 'a b' is not a name"),
-        ("ipvs", ("--name", "-"), 14, "--name '-' is not a name"),
+        ("ipvs", ("--name", ""), 14, "--name '' is not a name"),
         ("ipvs", ("--write-spec", "/no/such/folder/spec.yaml"), 14, "there is no folder /no/such/folder"),
+        ("ipvs", ("--write-spec", ""), 14, ". already exists"),
+        ("ipvs", ("--config", ""), 14, "--config needs --kubernetes-version"),
     ],
 )
 def test_wrong_migrations(api: FakeApi, mode: str, arguments: tuple[str, ...], code: int, says: str) -> None:
