@@ -289,7 +289,8 @@ CASES: dict[str, Case] = {
     # Another package manager, which does not.
     "apt installs for ever": apt(
         fault=lambda n: apt_installs(n, 900),
-        says=r"/var/lib/dpkg/lock-frontend\. It is held by process \d+ \(apt-get\)",
+        # apt's words, or dpkg's, which were the only ones once.
+        says=r"(lock-frontend\. It is held by process \d+ \(apt-get\)|frontend lock was locked by .* with pid \d+)",
     ),
     "apt-daily fetches lists for ever": apt(
         fault=lambda n: apt_updates(n, 900),
