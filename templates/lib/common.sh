@@ -1,6 +1,6 @@
 release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
-# To 7: a caller may redirect stdout.
+# To 7: callers may redirect stdout.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }

@@ -8,7 +8,7 @@ ensure_packages() {
 	do
 		if [[ $code ]]; then
 			((code)) || fail "no package is named ${missing[*]}"
-			# First cause, last line; a stopped one may say nothing.
+			# First cause, last line; a killed one may say nothing.
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"

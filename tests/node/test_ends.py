@@ -331,6 +331,18 @@ def test_the_join_of_ubuntu_is_made_once() -> None:
         assert len(calls.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("held", ["", "kubelet.service"])
+def test_a_run_without_a_gate_removes_an_earlier_one(root: BareRoot, held: str) -> None:
+    """What was held is started; nothing held, or a unit that cannot be started, fails no run."""
+    run(root, plan())
+    if held:
+        (root.folder / "run/amigen-held").write_text(f"{held}\n")
+    (root.folder / "usr-local/bin/systemctl").write_text(f"{SYSTEMCTL}case $* in start*) exit 1 ;; esac\n")
+    assert run(root, plan(gate=False)).startswith("amigen: ready: ")
+    assert not [*root.folder.rglob("10-amigen-ready.conf")]
+    assert (f"start --no-block {held}" in asked(root)) == bool(held)
+
+
 def test_a_unit_that_was_held_and_then_masked_does_not_close_the_gate(root: BareRoot) -> None:
     """It cannot be started any more: that is an administrator's decision, and the node is ready all the same."""
     run(root, plan())
