@@ -49,7 +49,7 @@ def qemu_command(
     image: VmImage, work: Path, *, memory_mib: int, acceleration: Acceleration, ssh_port: int
 ) -> list[str]:
     """The whole command; the files of the guest are in `work` (see `Machine`)."""
-    # Two emulated ones wait for each other: two VMs at once take half as long again, and a kernel may stall there.
+    # Emulated processors wait for each other: with two, two VMs at once take half as long again, and a kernel stalled.
     processors = "1" if acceleration.name == "tcg" else "2"
     return [
         *bare_command(image.architecture, acceleration, _machine(image)),

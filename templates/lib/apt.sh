@@ -24,13 +24,14 @@ apt_get() {
 }
 
 install_packages() {
-	local torn
-	# What was cut short while it was unpacked must be unpacked again.
-	mapfile -t torn < <(dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' | sed -nE 's/^(reinstreq .*|.* half-installed) //p')
+	local torn name
 	# Also after a failed update: the package may come from a source that works.
 	apt_get update || :
-	apt_get install --reinstall --no-install-recommends --allow-downgrades -- "$@" "${torn[@]}" && return
-	# What was cut short later.
+	apt_get install --reinstall --no-install-recommends --allow-downgrades -- "$@" && return
+	# An earlier installation may have been cut short: unpack again what was not unpacked to the end, then configure the rest.
+	mapfile -t torn < <(dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' | sed -nE 's/^(reinstreq .*|.* half-installed) //p')
+	# One by one: no source may have one of them.
+	for name in "${torn[@]}"; do apt_get install --reinstall --no-install-recommends -- "$name" || :; done
 	unattended dpkg --force-confold --configure -a && return 1
 }
 

@@ -15,7 +15,7 @@ ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/open ]
 
 release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
-# To 7: a caller may redirect stdout.
+# To 7: callers may redirect stdout.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -129,7 +129,7 @@ ensure_packages() {
 	do
 		if [[ $code ]]; then
 			((code)) || fail "no package is named ${missing[*]}"
-			# First cause, last line; a stopped one may say nothing.
+			# First cause, last line; a killed one may say nothing.
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
@@ -169,13 +169,14 @@ apt_get() {
 }
 
 install_packages() {
-	local torn
-	# What was cut short while it was unpacked must be unpacked again.
-	mapfile -t torn < <(dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' | sed -nE 's/^(reinstreq .*|.* half-installed) //p')
+	local torn name
 	# Also after a failed update: the package may come from a source that works.
 	apt_get update || :
-	apt_get install --reinstall --no-install-recommends --allow-downgrades -- "$@" "${torn[@]}" && return
-	# What was cut short later.
+	apt_get install --reinstall --no-install-recommends --allow-downgrades -- "$@" && return
+	# An earlier installation may have been cut short: unpack again what was not unpacked to the end, then configure the rest.
+	mapfile -t torn < <(dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n' | sed -nE 's/^(reinstreq .*|.* half-installed) //p')
+	# One by one: no source may have one of them.
+	for name in "${torn[@]}"; do apt_get install --reinstall --no-install-recommends -- "$name" || :; done
 	unattended dpkg --force-confold --configure -a && return 1
 }
 

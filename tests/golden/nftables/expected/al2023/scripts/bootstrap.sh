@@ -12,7 +12,7 @@ ExecCondition=+/bin/sh -c "[ -e /etc/amigen/ignore-gate -o -e /run/amigen/open ]
 
 release=/etc/amigen/release.json state=/var/lib/amigen changes=0 reason='' step=start new=''
 
-# To 7: a caller may redirect stdout.
+# To 7: callers may redirect stdout.
 log() {
 	printf 'amigen: %s\n' "$*" >&7 || :
 }
@@ -107,7 +107,7 @@ ensure_packages() {
 	do
 		if [[ $code ]]; then
 			((code)) || fail "no package is named ${missing[*]}"
-			# First cause, last line; a stopped one may say nothing.
+			# First cause, last line; a killed one may say nothing.
 			said=$(sed -nE "0,/$causes/{s/$causes/\n&/;s/.*\n//p};\$p" "$out" | uniq | sed '$!N;s/\n/; /')
 			why=${said:-$why}
 			((end - $(uptime) > delay + 10)) || fail "cannot install ${missing[*]} within $1 s: $why"
